@@ -1,0 +1,5 @@
+//! The `dkms` command.
+
+fn main() -> std::process::ExitCode {
+    dkms_cli::main()
+}

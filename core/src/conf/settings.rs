@@ -1,0 +1,86 @@
+//! The settings of framework.conf, with their defaults.
+
+use std::path::PathBuf;
+
+use crate::layout::Layout;
+
+/// `try_sign_modules`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrySign {
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+    /// Everywhere but in a chroot.
+    NotInChroot,
+}
+
+/// Every setting that framework.conf knows, resolved.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `source_tree`, `dkms_tree`, `install_tree` and what follows from them.
+    pub layout: Layout,
+    /// `tmp_location`.
+    pub tmp_location: PathBuf,
+    /// `verbose`.
+    pub verbose: bool,
+    /// `symlink_modules`.
+    pub symlink_modules: bool,
+    /// `autoinstall_all_kernels`.
+    pub autoinstall_all_kernels: bool,
+    /// `modprobe_on_install`.
+    pub modprobe_on_install: bool,
+    /// `parallel_jobs`; `None`: as many as there are CPUs; 0: no limit.
+    pub parallel_jobs: Option<u32>,
+    /// `compress_gzip_opts`, split at blanks; empty: our own compressor.
+    pub compress_gzip_opts: String,
+    /// `compress_xz_opts`.
+    pub compress_xz_opts: String,
+    /// `compress_zstd_opts`.
+    pub compress_zstd_opts: String,
+    /// `build_environment`, before `$kernelver` is put in.
+    pub build_environment: Option<String>,
+    /// `post_transaction`, before `$kernelver` is put in.
+    pub post_transaction: Option<String>,
+    /// `continue_on_error`.
+    pub continue_on_error: bool,
+    /// `sign_file`, before `$kernelver` is put in.
+    pub sign_file: Option<String>,
+    /// `mok_signing_key`, before `$kernelver` is put in; `None`: not set.
+    pub mok_signing_key: Option<String>,
+    /// `mok_certificate`, before `$kernelver` is put in; `None`: not set.
+    pub mok_certificate: Option<String>,
+    /// `try_sign_modules`.
+    pub try_sign_modules: TrySign,
+}
+
+/// The default of `compress_xz_opts`.
+pub const DEFAULT_XZ_OPTS: &str = "--check=crc32 --lzma2=dict=1MiB";
+/// The default of `compress_zstd_opts`.
+pub const DEFAULT_ZSTD_OPTS: &str = "-q --rm -T0";
+
+impl Settings {
+    /// What holds below `root` where no framework.conf says otherwise.
+    #[must_use]
+    pub fn defaults(layout: Layout) -> Self {
+        Self {
+            tmp_location: layout.at("/tmp"),
+            layout,
+            verbose: false,
+            symlink_modules: false,
+            autoinstall_all_kernels: false,
+            modprobe_on_install: false,
+            parallel_jobs: None,
+            compress_gzip_opts: String::new(),
+            compress_xz_opts: DEFAULT_XZ_OPTS.to_owned(),
+            compress_zstd_opts: DEFAULT_ZSTD_OPTS.to_owned(),
+            build_environment: None,
+            post_transaction: None,
+            continue_on_error: true,
+            sign_file: None,
+            mok_signing_key: None,
+            mok_certificate: None,
+            try_sign_modules: TrySign::NotInChroot,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Processes: the one way to run one. Arguments are a list, never a shell line, unless the program *is* the shell that a
+//! dkms.conf asks for; standard input is empty; each runs in a process group of its own that is ended whole.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use super::environment::Environment;
+use super::signals;
+
+/// A process that could not be started, or was cut short.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It didn't start.
+    #[error("cannot run `{line}`: {source}")]
+    Start {
+        /// The command line.
+        line: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// We were asked to stop while it ran, and ended it.
+    #[error("interrupted while `{line}` ran")]
+    Interrupted {
+        /// The command line.
+        line: String,
+    },
+}
+
+impl ProcessError {
+    /// Whether the program isn't there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// What a process that has ended leaves.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Its status.
+    pub status: ExitStatus,
+    /// What it wrote, where it was captured; stdout and stderr together.
+    pub output: Vec<u8>,
+}
+
+impl Ended {
+    /// The exit code as a shell would report it: 128 + N for a signal N.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        exit_code(self.status)
+    }
+
+    /// The output as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.output).into_owned()
+    }
+}
+
+/// The exit code of a status as a shell would report it: 128 + N for a signal N.
+#[must_use]
+pub fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+/// A command to run.
+#[derive(Debug, Clone)]
+pub struct Process {
+    program: OsString,
+    args: Vec<OsString>,
+    dir: Option<PathBuf>,
+    environment: Environment,
+}
+
+impl Process {
+    /// A program with its arguments, in the given environment (`PATH` there finds the program).
+    #[must_use]
+    pub fn new<A: Into<OsString>>(
+        program: impl Into<OsString>,
+        args: impl IntoIterator<Item = A>,
+        environment: &Environment,
+    ) -> Self {
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            dir: None,
+            environment: environment.clone(),
+        }
+    }
+
+    /// A line for `sh -c`: only where a dkms.conf or framework.conf defines it so.
+    #[must_use]
+    pub fn shell(line: &str, environment: &Environment) -> Self {
+        Self::new("/bin/sh", ["-c", line], environment)
+    }
+
+    /// In this folder.
+    #[must_use]
+    pub fn dir(mut self, dir: &Path) -> Self {
+        self.dir = Some(dir.to_owned());
+        self
+    }
+
+    /// With this variable set.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.set(name, value);
+        self
+    }
+
+    /// The command as one could type it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+    }
+
+    fn expression(&self) -> duct::Expression {
+        let mut expression = duct::cmd(&self.program, &self.args)
+            .full_env(self.environment.iter())
+            .stdin_null()
+            .unchecked()
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            });
+        if let Some(dir) = &self.dir {
+            expression = expression.dir(dir);
+        }
+        expression
+    }
+
+    /// Runs it, stdout and stderr captured together.
+    ///
+    /// # Errors
+    /// [`ProcessError`]; a status other than 0 is no error here.
+    pub fn capture(&self) -> Result<Ended, ProcessError> {
+        self.captured(|expression, memory| expression.stderr_to_stdout().stdout_file(memory))
+    }
+
+    /// Runs it, stdout captured, stderr discarded.
+    ///
+    /// # Errors
+    /// [`ProcessError`]; a status other than 0 is no error here.
+    pub fn capture_stdout(&self) -> Result<Ended, ProcessError> {
+        self.captured(|expression, memory| expression.stderr_null().stdout_file(memory))
+    }
+
+    /// The output goes to memory, not through a pipe, so that a process left behind with our pipe can't make us wait.
+    fn captured(
+        &self,
+        redirect: impl FnOnce(duct::Expression, File) -> duct::Expression,
+    ) -> Result<Ended, ProcessError> {
+        let start_error = |source| ProcessError::Start { line: self.line(), source };
+        let memory = rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC)
+            .map_err(|errno| start_error(errno.into()))?;
+        let mut memory = File::from(memory);
+        let copy = memory.try_clone().map_err(start_error)?;
+        let mut ended = self.wait(redirect(self.expression(), copy))?;
+        memory.rewind().and_then(|()| memory.read_to_end(&mut ended.output)).map_err(start_error)?;
+        Ok(ended)
+    }
+
+    /// Runs it, stdout and stderr going to a file.
+    ///
+    /// # Errors
+    /// [`ProcessError`]; a status other than 0 is no error here.
+    pub fn log_to(&self, file: File) -> Result<Ended, ProcessError> {
+        self.wait(self.expression().stderr_to_stdout().stdout_file(file))
+    }
+
+    fn wait(&self, expression: duct::Expression) -> Result<Ended, ProcessError> {
+        if signals::interrupted() {
+            return Err(ProcessError::Interrupted { line: self.line() });
+        }
+        let start_error = |source| ProcessError::Start { line: self.line(), source };
+        let handle = expression.start().map_err(start_error)?;
+        let groups: Vec<u32> = handle.pids();
+        let _watched = signals::end_on_signal(&groups);
+        let output = handle.wait().map_err(start_error)?;
+        // What it left running in its group goes too: no child outlives the command.
+        groups.iter().for_each(|group| signals::kill_group(*group));
+        if signals::interrupted() {
+            return Err(ProcessError::Interrupted { line: self.line() });
+        }
+        Ok(Ended { status: output.status, output: Vec::new() })
+    }
+}
+
+/// A word as a POSIX shell reads it back.
+#[must_use]
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment() -> Environment {
+        [("PATH", "/usr/bin:/bin")].into_iter().collect()
+    }
+
+    #[test]
+    fn status_and_output_come_back() {
+        let ended = Process::shell("echo out; echo err >&2; exit 7", &environment()).capture().unwrap();
+        assert_eq!((ended.code(), ended.text().as_str()), (7, "out\nerr\n"));
+        assert_eq!(Process::shell("kill -9 $$", &environment()).capture().unwrap().code(), 137);
+    }
+
+    #[test]
+    fn a_missing_program_is_told_apart() {
+        let error = Process::new("no-such-program", ["x"], &environment()).capture().unwrap_err();
+        assert!(error.is_not_found(), "{error}");
+    }
+
+    #[test]
+    fn what_it_leaves_running_is_ended() {
+        let ended = Process::shell("sleep 60 >/dev/null 2>&1 & echo $!", &environment()).capture().unwrap();
+        let child = ended.text().trim().to_owned();
+        let gone = (0..50).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let stat = crate::host::fs::read_lossy(Path::new(&format!("/proc/{child}/stat")));
+            stat.map_or(true, |stat| stat.contains(") Z "))
+        });
+        assert!(gone, "{child} still runs");
+    }
+
+    #[test]
+    fn quoting_is_read_back_by_a_shell() {
+        for word in ["plain", "", "two words", "it's", "$HOME `x` \"y\"", "new\nline"] {
+            let line = format!("printf %s {}", quote(word));
+            assert_eq!(Process::shell(&line, &environment()).capture().unwrap().text(), word);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! SIGINT, SIGTERM and SIGHUP: noted, and passed on to the process groups that we started. Nothing dies in the middle of
+//! a file operation: the running process ends, its step fails as interrupted, and the command returns in order.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Begins to listen. Called once, by a binary that is about to change something.
+///
+/// # Errors
+/// What the system says where no handler can be set or no thread started.
+pub fn listen() -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            INTERRUPTED.store(true, Ordering::SeqCst);
+            groups().iter().for_each(|group| kill_group(*group));
+        }
+    })?;
+    Ok(())
+}
+
+fn groups() -> std::sync::MutexGuard<'static, BTreeSet<u32>> {
+    // A set of numbers is sound whatever happened to its last user.
+    GROUPS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Whether we were asked to stop.
+#[must_use]
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Ends a process group, whatever is left of it.
+pub(super) fn kill_group(group: u32) {
+    if let Some(pid) = i32::try_from(group).ok().and_then(Pid::from_raw) {
+        // Gone already is what we want.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// While this lives, a signal to us ends the groups.
+pub(super) struct Watched(Vec<u32>);
+
+pub(super) fn end_on_signal(pids: &[u32]) -> Watched {
+    groups().extend(pids);
+    if interrupted() {
+        pids.iter().for_each(|group| kill_group(*group));
+    }
+    Watched(pids.to_vec())
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let mut groups = groups();
+        self.0.iter().for_each(|group| {
+            groups.remove(group);
+        });
+    }
+}

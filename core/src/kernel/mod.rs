@@ -1,0 +1,93 @@
+//! Facts of a kernel and of the distribution it runs on: looked at once, plain data afterwards.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::id::Target;
+
+pub mod distribution;
+
+pub use distribution::{Distribution, Family};
+
+/// How the modules of a kernel are compressed, as the files below its folder are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Compression {
+    /// `.ko`
+    None,
+    /// `.ko.gz`
+    Gzip,
+    /// `.ko.xz`
+    Xz,
+    /// `.ko.zst`
+    Zstd,
+}
+
+impl Compression {
+    /// What follows `.ko`: empty, `.gz`, `.xz` or `.zst`.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => ".gz",
+            Self::Xz => ".xz",
+            Self::Zstd => ".zst",
+        }
+    }
+}
+
+/// What a kernel was built with, so that its modules are too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Toolchain {
+    /// The compiler to export as `CC` and `KERNEL_CC`; `None`: make's own choice.
+    pub cc: Option<String>,
+    /// Built by clang: `LLVM=1` for make, `llvm-strip` for strip.
+    pub clang: bool,
+    /// Linked by `ld.lld`: exported as `LD` and `KERNEL_LD`.
+    pub lld: bool,
+}
+
+/// A kernel's configuration: `include/config/auto.conf` or `.config`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KernelConfig {
+    /// The file; `None` where there is none.
+    pub path: Option<PathBuf>,
+    /// Values by option name (`CONFIG_MODULES` → `y`), quotes taken away.
+    pub options: BTreeMap<String, String>,
+}
+
+impl KernelConfig {
+    /// An option's value.
+    #[must_use]
+    pub fn get(&self, option: &str) -> Option<&str> {
+        self.options.get(option).map(String::as_str)
+    }
+
+    /// Whether an option is `y` or `m`.
+    #[must_use]
+    pub fn is_enabled(&self, option: &str) -> bool {
+        matches!(self.get(option), Some("y" | "m"))
+    }
+}
+
+/// All that building and installing needs to know of a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelFacts {
+    /// Which kernel.
+    pub target: Target,
+    /// Its folder, `/lib/modules/K`.
+    pub module_dir: PathBuf,
+    /// Whether that folder is there.
+    pub module_dir_exists: bool,
+    /// Where its headers are, or would be.
+    pub headers: PathBuf,
+    /// Whether `include/` is there below them.
+    pub headers_usable: bool,
+    /// Its configuration.
+    pub config: KernelConfig,
+    /// Its compiler and linker.
+    pub toolchain: Toolchain,
+    /// How its modules are compressed.
+    pub compression: Compression,
+    /// Whether it runs now.
+    pub running: bool,
+}

@@ -1,0 +1,157 @@
+//! Every path that we read or write, from a root and the settings.
+//!
+//! Knows names, not contents: nothing here touches the disk.
+
+use std::path::{Path, PathBuf};
+
+use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
+
+/// The three trees and the fixed places around them. In production the root is `/` (`--root` changes the root of the
+/// whole process first); tests put everything below a temporary folder.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: PathBuf,
+    /// State: `/var/lib/dkms`.
+    pub dkms_tree: PathBuf,
+    /// Sources: `/usr/src`.
+    pub source_tree: PathBuf,
+    /// Kernels' module folders: `/lib/modules`.
+    pub install_tree: PathBuf,
+}
+
+/// Prefix of everything temporary; swept by the next command that changes something.
+pub const TEMPORARY_PREFIX: &str = ".tmp_";
+
+impl Layout {
+    /// The usual places below `root`.
+    #[must_use]
+    pub fn under(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        Self {
+            dkms_tree: root.join("var/lib/dkms"),
+            source_tree: root.join("usr/src"),
+            install_tree: root.join("lib/modules"),
+            root,
+        }
+    }
+
+    /// The root itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// An absolute path of the system, below the root.
+    #[must_use]
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// `/etc/dkms`.
+    #[must_use]
+    pub fn etc_dkms(&self) -> PathBuf {
+        self.at("/etc/dkms")
+    }
+
+    /// `M`: all versions of a module.
+    #[must_use]
+    pub fn module_dir(&self, name: &ModuleName) -> PathBuf {
+        self.dkms_tree.join(name)
+    }
+
+    /// `M/V`.
+    #[must_use]
+    pub fn version_dir(&self, id: &ModuleId) -> PathBuf {
+        self.module_dir(&id.name).join(&id.version)
+    }
+
+    /// `M/V/source`, the link to the source folder.
+    #[must_use]
+    pub fn source_link(&self, id: &ModuleId) -> PathBuf {
+        self.version_dir(id).join("source")
+    }
+
+    /// `/usr/src/M-V`.
+    #[must_use]
+    pub fn source_dir(&self, id: &ModuleId) -> PathBuf {
+        self.source_tree.join(id.dir_name())
+    }
+
+    /// `M/V/build`, where a build sees itself.
+    #[must_use]
+    pub fn build_dir(&self, id: &ModuleId) -> PathBuf {
+        self.version_dir(id).join("build")
+    }
+
+    /// `M/V/K/A`.
+    #[must_use]
+    pub fn target_dir(&self, id: &ModuleId, target: &Target) -> PathBuf {
+        self.version_dir(id).join(&target.kernel).join(&target.arch)
+    }
+
+    /// `M/V/K/A/module`.
+    #[must_use]
+    pub fn built_dir(&self, id: &ModuleId, target: &Target) -> PathBuf {
+        self.target_dir(id, target).join("module")
+    }
+
+    /// `M/V/K/A/log/make.log`.
+    #[must_use]
+    pub fn make_log(&self, id: &ModuleId, target: &Target) -> PathBuf {
+        self.target_dir(id, target).join("log/make.log")
+    }
+
+    /// `M/kernel-K-A`, the link to the version that is installed.
+    #[must_use]
+    pub fn installed_link(&self, name: &ModuleName, target: &Target) -> PathBuf {
+        self.module_dir(name).join(format!("kernel-{}-{}", target.kernel, target.arch))
+    }
+
+    /// `M/original_module`.
+    #[must_use]
+    pub fn originals_root(&self, name: &ModuleName) -> PathBuf {
+        self.module_dir(name).join("original_module")
+    }
+
+    /// `M/original_module/K/A`.
+    #[must_use]
+    pub fn originals_dir(&self, name: &ModuleName, target: &Target) -> PathBuf {
+        self.originals_root(name).join(&target.kernel).join(&target.arch)
+    }
+
+    /// `/lib/modules/K`.
+    #[must_use]
+    pub fn kernel_dir(&self, kernel: &KernelRelease) -> PathBuf {
+        self.install_tree.join(kernel)
+    }
+
+    /// `/lib/modules/K/build`, where headers are looked for without `--kernelsourcedir`.
+    #[must_use]
+    pub fn headers_dir(&self, kernel: &KernelRelease) -> PathBuf {
+        self.kernel_dir(kernel).join("build")
+    }
+
+    /// `/etc/modprobe.d/dkms-M.conf`, what `MODULES_CONF` asks for.
+    #[must_use]
+    pub fn modprobe_conf(&self, name: &ModuleName) -> PathBuf {
+        self.at("/etc/modprobe.d").join(format!("dkms-{name}.conf"))
+    }
+
+    /// `/boot/System.map-K`.
+    #[must_use]
+    pub fn system_map(&self, kernel: &KernelRelease) -> PathBuf {
+        self.at("/boot").join(format!("System.map-{kernel}"))
+    }
+
+    /// `/usr/share/dkms/modules_to_force_install`.
+    #[must_use]
+    pub fn force_install_dir(&self) -> PathBuf {
+        self.at("/usr/share/dkms/modules_to_force_install")
+    }
+
+    /// `post_transaction.log` in the tree.
+    #[must_use]
+    pub fn post_transaction_log(&self) -> PathBuf {
+        self.dkms_tree.join("post_transaction.log")
+    }
+}

@@ -1,0 +1,30 @@
+//! The life cycle of out-of-tree kernel modules: add, build, install, and back.
+//!
+//! What is asked ([`plan::Request`]) and what is on disk ([`tree::Snapshot`]) give a plan ([`plan::Plan`]): plain data, each step with
+//! its reason; the [`engine`] runs it.
+//!
+//! - Names and rules: [`id`], [`version`], [`layout`], [`exit`]
+//! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`]
+//! - Deciding, without input or output: [`plan`]
+//! - Doing: [`engine`], [`build`], [`install`], [`sign`], [`archive`]
+//! - Telling: [`report`], [`diagnose`]
+//! - The world: [`host`], [`sys`]
+
+pub mod archive;
+pub mod build;
+pub mod conf;
+pub mod diagnose;
+pub mod engine;
+pub mod exit;
+pub mod host;
+pub mod id;
+pub mod install;
+pub mod kernel;
+pub mod layout;
+pub mod modfile;
+pub mod plan;
+pub mod report;
+pub mod sign;
+pub mod sys;
+pub mod tree;
+pub mod version;

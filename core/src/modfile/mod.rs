@@ -1,0 +1,1 @@
+//! Module files: what a `.ko` says of itself, and how it is compressed.
