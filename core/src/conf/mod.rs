@@ -1,7 +1,7 @@
 //! dkms.conf and framework.conf: two readers with one result, validation, and the typed result.
 //!
 //! - [`mod@module`]: what a dkms.conf means for one kernel ([`ModuleConf`])
-//! - [`settings`]: framework.conf ([`Settings`])
+//! - [`mod@settings`]: framework.conf ([`Settings`])
 
 pub mod module;
 pub mod settings;
