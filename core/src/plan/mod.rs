@@ -1,1 +1,50 @@
-//! (to come)
+//! Deciding: a [`Request`] and the [`World`] as it is give a [`Plan`]. No input or output at all happens here.
+//!
+//! - [`request`]: what is asked
+//! - [`world`]: what is known
+//! - [`step`]: what will be done, each step with its reason and what it waits for
+//! - [`refusal`]: why something will not be done
+//! - [`one`]: the steps for one module on one kernel
+//! - [`batch`]: all modules of a kernel: autoinstall, match, what kernel packages ask for
+//! - [`order`]: dependencies first, and cycles by their path
+
+pub mod batch;
+pub mod one;
+pub mod order;
+pub mod refusal;
+pub mod request;
+pub mod step;
+pub mod world;
+
+pub use refusal::Refusal;
+pub use request::{NewSource, Options, Request, Work};
+pub use step::{Action, OnFailure, Plan, Step, StepId};
+pub use world::{ConfFault, World};
+
+use one::Planner;
+
+/// What has to be done for a request.
+///
+/// The same request in the world that the plan leads to gives a plan without steps.
+#[must_use]
+pub fn plan(request: &Request, world: &World) -> Plan {
+    let mut planner = Planner::new(world, &request.options);
+    match &request.work {
+        Work::Add { id, source } => planner.add(id, source.as_ref()),
+        Work::Build { id, targets, source } => planner.each(id, source.as_ref(), targets, Planner::build),
+        Work::Install { id, targets, source } => planner.each(id, source.as_ref(), targets, Planner::install),
+        Work::Uninstall { id, targets } => planner.each_known(id, targets, Planner::uninstall),
+        Work::Unbuild { id, targets } => planner.each_known(id, targets, Planner::unbuild),
+        Work::Remove { id, targets } => planner.remove(id, targets),
+        Work::Autoinstall { targets } => batch::autoinstall(&mut planner, targets),
+        Work::Match { template, target, only } => {
+            batch::match_kernel(&mut planner, template, target, only.as_ref())
+        }
+        Work::KernelPreinst { target } => batch::kernel_preinst(&mut planner, target),
+        Work::KernelPrerm { target } => batch::kernel_prerm(&mut planner, target),
+    }
+    planner.finish()
+}
+
+#[cfg(test)]
+mod tests;

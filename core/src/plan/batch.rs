@@ -1,0 +1,169 @@
+//! All modules of a kernel at once: autoinstall, match, and what kernel packages ask for before and after a kernel.
+
+use std::collections::BTreeMap;
+
+use super::one::Planner;
+use super::order;
+use super::refusal::Refusal;
+use crate::conf::ModuleConf;
+use crate::id::{ModuleId, ModuleName, Target};
+use crate::tree::Snapshot;
+
+/// Every `AUTOINSTALL` module in its newest version, dependencies first.
+pub(super) fn autoinstall(planner: &mut Planner<'_>, targets: &[Target]) {
+    if planner.world.no_autoinstall {
+        planner.note("autoinstall is switched off by `/etc/dkms/no-autoinstall`");
+        return;
+    }
+    planner.side_by_side();
+    for target in targets {
+        autoinstall_on(planner, target);
+    }
+}
+
+fn autoinstall_on(planner: &mut Planner<'_>, target: &Target) {
+    let mut wanted = BTreeMap::new();
+    for id in planner.world.snapshot.newest() {
+        if let Some(conf) = wants_autoinstall(planner, id, target) {
+            wanted.insert(id.name.clone(), (id.clone(), conf));
+        }
+    }
+    let depends = wanted.iter().map(|(name, (_, conf))| (name.clone(), conf.build_depends.clone())).collect();
+    let order = order::sort(&depends);
+    for name in &order.sorted {
+        let (id, conf) = &wanted[name];
+        match unknown_dependency(planner, conf, target) {
+            Some(unknown) => planner.note(format!(
+                "module `{id}` is deferred on kernel {}: it needs `{unknown}`, which dkms does not know yet",
+                target.kernel
+            )),
+            None => {
+                planner.install(id, target);
+            }
+        }
+    }
+    for (name, path) in order.cyclic {
+        let (id, _) = &wanted[&name];
+        planner.refuse(Refusal::DependencyCycle { id: id.clone(), path });
+    }
+}
+
+/// Whether autoinstall has work with a module; says so where it is passed over for a reason that isn't plain to see.
+fn wants_autoinstall<'a>(
+    planner: &mut Planner<'a>,
+    id: &ModuleId,
+    target: &Target,
+) -> Option<&'a ModuleConf> {
+    let world = planner.world;
+    let key = (id.clone(), target.clone());
+    match world.confs.get(&key)? {
+        Err(fault) => {
+            planner.refuse(Refusal::of_conf(id, fault));
+            None
+        }
+        Ok(conf) if !conf.autoinstall => None,
+        Ok(_) if world.snapshot.is_installed(id, target) => {
+            planner.note(format!(
+                "module `{id}` is already installed on kernel {} ({})",
+                target.kernel, target.arch
+            ));
+            None
+        }
+        Ok(_) if world.weak.contains(&key) => {
+            planner.note(format!("module `{id}` serves kernel {} through weak-updates", target.kernel));
+            None
+        }
+        Ok(conf) => match &conf.excluded {
+            Some(exclusion) => {
+                planner.note(format!("module `{id}` is not for kernel {}: {exclusion}", target.kernel));
+                None
+            }
+            None => Some(conf),
+        },
+    }
+}
+
+/// A dependency that no version in the tree provides.
+fn unknown_dependency(planner: &Planner<'_>, conf: &ModuleConf, target: &Target) -> Option<ModuleName> {
+    let snapshot = &planner.world.snapshot;
+    let is_known = |name: &&ModuleName| {
+        snapshot.modules.keys().any(|id| id.name == **name)
+            || snapshot.installed_version(name, target).is_some()
+    };
+    conf.build_depends.iter().find(|name| !is_known(name)).cloned()
+}
+
+/// Installs on `target` what is installed on `template`.
+pub(super) fn match_kernel(
+    planner: &mut Planner<'_>,
+    template: &Target,
+    target: &Target,
+    only: Option<&ModuleName>,
+) {
+    if template.kernel == target.kernel {
+        return planner.refuse(Refusal::MatchesItself { target: target.clone() });
+    }
+    let snapshot = &planner.world.snapshot;
+    if let Some(name) = only
+        && snapshot.versions(name).is_empty()
+    {
+        return planner.refuse(Refusal::UnknownModule { name: name.clone() });
+    }
+    let matched = dependencies_first(planner, installed_on(snapshot, template, only), target);
+    if matched.is_empty() {
+        planner.note(format!("no module is installed on kernel {}: nothing to match", template.kernel));
+    }
+    planner.side_by_side();
+    for id in &matched {
+        planner.install(id, target);
+    }
+}
+
+/// What is installed on a target, ordered by name.
+fn installed_on(snapshot: &Snapshot, target: &Target, only: Option<&ModuleName>) -> Vec<ModuleId> {
+    let here = snapshot
+        .installed
+        .iter()
+        .filter(|((name, on), _)| on == target && only.is_none_or(|one| one == name));
+    here.map(|((name, _), version)| ModuleId::new(name.clone(), version.clone())).collect()
+}
+
+/// Modules in dependency order; those in a circle come last and will be refused by their missing dependency.
+fn dependencies_first(planner: &Planner<'_>, ids: Vec<ModuleId>, target: &Target) -> Vec<ModuleId> {
+    let depends = ids
+        .iter()
+        .map(|id| {
+            let conf = planner.world.confs.get(&(id.clone(), target.clone()));
+            let names = conf.and_then(|conf| conf.as_ref().ok()).map(|conf| conf.build_depends.clone());
+            (id.name.clone(), names.unwrap_or_default())
+        })
+        .collect();
+    let order = order::sort(&depends);
+    let names: Vec<ModuleName> = order.sorted.into_iter().chain(order.cyclic.into_keys()).collect();
+    names.iter().flat_map(|name| ids.iter().filter(move |id| id.name == *name)).cloned().collect()
+}
+
+/// Before a kernel is replaced by another build of the same release: what autoinstall would make anew goes.
+pub(super) fn kernel_preinst(planner: &mut Planner<'_>, target: &Target) {
+    planner.side_by_side();
+    for id in built_on(planner, target) {
+        let key = (id.clone(), target.clone());
+        if matches!(planner.world.confs.get(&key), Some(Ok(conf)) if conf.autoinstall) {
+            planner.unbuild(&id, target);
+        }
+    }
+}
+
+/// Before a kernel goes: everything that was built for it goes, then the empty folders.
+pub(super) fn kernel_prerm(planner: &mut Planner<'_>, target: &Target) {
+    planner.side_by_side();
+    for id in built_on(planner, target) {
+        planner.unbuild(&id, target);
+    }
+    planner.kernel_goes(target);
+}
+
+fn built_on(planner: &Planner<'_>, target: &Target) -> Vec<ModuleId> {
+    let modules = planner.world.snapshot.modules.iter();
+    modules.filter(|(_, found)| found.built.contains_key(target)).map(|(id, _)| id.clone()).collect()
+}

@@ -1,0 +1,408 @@
+//! The steps for one module on one kernel, each asked for in order: what must come before, what is there already, what
+//! speaks against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::refusal::Refusal;
+use super::request::{NewSource, Options};
+use super::step::{Action, OnFailure, Plan, Remark, Step, StepId};
+use super::world::World;
+use crate::conf::ModuleConf;
+use crate::id::{ModuleId, ModuleName, Target};
+use crate::tree::Source;
+
+/// A plan in the making: the world, and what the steps so far will have made of it.
+pub(super) struct Planner<'a> {
+    pub(super) world: &'a World,
+    pub(super) options: &'a Options,
+    pub(super) on_failure: OnFailure,
+    steps: Vec<Step>,
+    remarks: Vec<Remark>,
+    /// Modules that a step registers.
+    added: BTreeMap<ModuleId, StepId>,
+    /// What a step installs: the dependency edges of later builds.
+    installed: BTreeMap<(ModuleName, Target), StepId>,
+    /// Builds that the steps drop.
+    dropped: BTreeSet<(ModuleId, Target)>,
+    /// Kernels whose module folder the steps change, with those steps.
+    changed: BTreeMap<Target, Vec<StepId>>,
+    /// A kernel that goes once all this is done.
+    going: Option<Target>,
+    /// While set, every new step waits for all before it.
+    in_order: bool,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(world: &'a World, options: &'a Options) -> Self {
+        Self {
+            world,
+            options,
+            on_failure: OnFailure::Stop,
+            steps: Vec::new(),
+            remarks: Vec::new(),
+            added: BTreeMap::new(),
+            installed: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            changed: BTreeMap::new(),
+            going: None,
+            in_order: true,
+        }
+    }
+
+    /// Once its modules are gone, empty folders of this kernel go too.
+    pub(super) fn kernel_goes(&mut self, target: &Target) {
+        self.going = Some(target.clone());
+    }
+
+    /// For batches: steps wait only for what they need, and one failure doesn't end the rest.
+    pub(super) fn side_by_side(&mut self) {
+        self.in_order = false;
+        if self.options.continue_on_error {
+            self.on_failure = OnFailure::Continue;
+        }
+    }
+
+    pub(super) fn push(&mut self, action: Action, why: impl Into<String>, mut needs: Vec<StepId>) -> StepId {
+        let id = StepId(self.steps.len());
+        if self.in_order
+            && let Some(last) = id.0.checked_sub(1)
+        {
+            needs.push(StepId(last));
+        }
+        needs.sort_unstable();
+        needs.dedup();
+        self.steps.push(Step { action, why: why.into(), needs, after: Vec::new() });
+        id
+    }
+
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        self.push(Action::Refuse(refusal), "", Vec::new());
+    }
+
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.remarks.push(Remark::Note(text.into()));
+    }
+
+    pub(super) fn warn(&mut self, text: impl Into<String>) {
+        self.remarks.push(Remark::Warning(text.into()));
+    }
+
+    /// Registers a module; `None` where a refusal was planned instead.
+    fn register(&mut self, id: &ModuleId, source: Option<&NewSource>, why: &str) -> Option<StepId> {
+        let there = self.world.sources.get(id);
+        let refusal = match (source, there, self.world.plain_confs.get(id)) {
+            (None, None, _) | (_, _, None) => {
+                Refusal::NoSourceFolder { id: id.clone(), path: format!("/usr/src/{}", id.dir_name()).into() }
+            }
+            (Some(new), Some(path), _) if new.folder != *path && !self.options.force => {
+                Refusal::SourceExists { id: id.clone(), path: path.clone() }
+            }
+            (_, _, Some(Err(fault))) => Refusal::of_conf(id, fault),
+            (_, _, Some(Ok(_))) => {
+                let step =
+                    self.push(Action::Add { id: id.clone(), source: source.cloned() }, why, Vec::new());
+                self.added.insert(id.clone(), step);
+                return Some(step);
+            }
+        };
+        self.refuse(refusal);
+        None
+    }
+
+    pub(super) fn add(&mut self, id: &ModuleId, source: Option<&NewSource>) {
+        match self.world.snapshot.get(id).map(|found| &found.source) {
+            Some(Source::Present(_)) => self.refuse(Refusal::AlreadyAdded { id: id.clone() }),
+            Some(Source::Dangling(_)) if source.is_none() => self.refuse(Refusal::Broken { id: id.clone() }),
+            Some(_) => {
+                self.register(id, source, "its registration has no source");
+            }
+            None => {
+                self.register(id, source, "it is asked for");
+            }
+        }
+    }
+
+    /// Plans one action for each target, after registering the module where needed.
+    pub(super) fn each(
+        &mut self,
+        id: &ModuleId,
+        source: Option<&NewSource>,
+        targets: &[Target],
+        action: fn(&mut Self, &ModuleId, &Target) -> Option<StepId>,
+    ) {
+        match self.world.snapshot.get(id) {
+            Some(found) if found.is_broken() => return self.refuse(Refusal::Broken { id: id.clone() }),
+            Some(found) if matches!(found.source, Source::Present(_)) => {}
+            _ if source.is_none() && !self.world.sources.contains_key(id) => {
+                return self.refuse(Refusal::NotInTree { id: id.clone() });
+            }
+            _ => {
+                if self.register(id, source, "it is not in the dkms tree yet").is_none() {
+                    return;
+                }
+            }
+        }
+        for target in targets {
+            action(self, id, target);
+        }
+    }
+
+    /// Plans one action for each target of a module that must be in the tree.
+    pub(super) fn each_known(
+        &mut self,
+        id: &ModuleId,
+        targets: &[Target],
+        action: fn(&mut Self, &ModuleId, &Target) -> Option<StepId>,
+    ) {
+        match self.world.snapshot.get(id) {
+            None => self.refuse(Refusal::NotInTree { id: id.clone() }),
+            Some(found) if found.is_broken() => self.refuse(Refusal::Broken { id: id.clone() }),
+            Some(_) => {
+                for target in targets {
+                    action(self, id, target);
+                }
+            }
+        }
+    }
+
+    fn conf(&self, id: &ModuleId, target: &Target) -> Result<&'a ModuleConf, Refusal> {
+        match self.world.confs.get(&(id.clone(), target.clone())) {
+            Some(Ok(conf)) => Ok(conf),
+            Some(Err(fault)) => Err(Refusal::of_conf(id, fault)),
+            None => Err(Refusal::NotInTree { id: id.clone() }),
+        }
+    }
+
+    fn is_built(&self, id: &ModuleId, target: &Target) -> bool {
+        self.world.snapshot.is_built(id, target) && !self.dropped.contains(&(id.clone(), target.clone()))
+    }
+
+    /// The step that builds, `None` where it is built already or a refusal was planned.
+    pub(super) fn build(&mut self, id: &ModuleId, target: &Target) -> Option<StepId> {
+        if self.is_built(id, target) && !self.options.force {
+            self.note(format!(
+                "module `{id}` is already built for kernel {} ({})",
+                target.kernel, target.arch
+            ));
+            return None;
+        }
+        let why = if self.is_built(id, target) { "it is to be built again" } else { "it is not built yet" };
+        self.build_step(id, target, why)
+    }
+
+    fn build_step(&mut self, id: &ModuleId, target: &Target, why: &str) -> Option<StepId> {
+        match self.build_needs(id, target) {
+            Ok(needs) => {
+                Some(self.push(Action::Build { id: id.clone(), target: target.clone() }, why, needs))
+            }
+            Err(refusal) => {
+                self.refuse(refusal);
+                None
+            }
+        }
+    }
+
+    /// Whether a build can begin, and after which steps.
+    fn build_needs(&mut self, id: &ModuleId, target: &Target) -> Result<Vec<StepId>, Refusal> {
+        let conf = self.conf(id, target)?;
+        let kernel = self.world.kernels.get(target);
+        if !kernel.is_some_and(|kernel| kernel.headers_usable) {
+            return Err(Refusal::HeadersMissing {
+                id: id.clone(),
+                target: target.clone(),
+                path: kernel.map(|kernel| kernel.headers.clone()).unwrap_or_default(),
+                remedy: self.world.headers_remedy.get(target).cloned().unwrap_or_default(),
+            });
+        }
+        if let Some(exclusion) = &conf.excluded {
+            return Err(Refusal::Excluded {
+                id: id.clone(),
+                target: target.clone(),
+                exclusion: exclusion.clone(),
+            });
+        }
+        let mut needs: Vec<StepId> = self.added.get(id).copied().into_iter().collect();
+        let mut missing = Vec::new();
+        for name in &conf.build_depends {
+            let key = (name.clone(), target.clone());
+            if let Some(step) = self.installed.get(&key) {
+                needs.push(*step);
+            } else if !self.world.snapshot.installed.contains_key(&key) && !self.is_left_out(name, target) {
+                missing.push(name.clone());
+            }
+        }
+        if !missing.is_empty() {
+            let refusal = Refusal::DependenciesMissing { id: id.clone(), target: target.clone(), missing };
+            if !self.options.force {
+                return Err(refusal);
+            }
+            self.warn(refusal.to_string());
+        }
+        Ok(needs)
+    }
+
+    /// Whether a dependency is in the tree but not for this kernel: then nobody can wait for it.
+    fn is_left_out(&self, name: &ModuleName, target: &Target) -> bool {
+        let Some(newest) = self.world.snapshot.newest().into_iter().find(|id| id.name == *name) else {
+            return false;
+        };
+        self.conf(newest, target).is_ok_and(|conf| conf.excluded.is_some())
+    }
+
+    /// The step that installs, `None` where it is installed already or a refusal was planned.
+    pub(super) fn install(&mut self, id: &ModuleId, target: &Target) -> Option<StepId> {
+        if self.world.snapshot.is_installed(id, target) && !self.options.force {
+            self.note(format!(
+                "module `{id}` is already installed on kernel {} ({})",
+                target.kernel, target.arch
+            ));
+            return None;
+        }
+        let mut needs = Vec::new();
+        if !self.is_built(id, target) {
+            needs.push(self.build(id, target)?);
+        }
+        if let Err(refusal) = self.conf(id, target).and_then(|_| self.has_kernel_folder(id, target)) {
+            self.refuse(refusal);
+            return None;
+        }
+        let why = if self.world.snapshot.is_installed(id, target) {
+            "it is to be installed again"
+        } else {
+            "it is not installed yet"
+        };
+        let step = self.install_step(id, target, why, needs);
+        self.rebuild_dependents(id, target, step);
+        Some(step)
+    }
+
+    fn install_step(&mut self, id: &ModuleId, target: &Target, why: &str, needs: Vec<StepId>) -> StepId {
+        let step = self.push(Action::Install { id: id.clone(), target: target.clone() }, why, needs);
+        self.installed.insert((id.name.clone(), target.clone()), step);
+        self.changed.entry(target.clone()).or_default().push(step);
+        step
+    }
+
+    fn has_kernel_folder(&self, id: &ModuleId, target: &Target) -> Result<(), Refusal> {
+        match self.world.kernels.get(target) {
+            Some(kernel) if kernel.module_dir_exists => Ok(()),
+            kernel => Err(Refusal::NoKernelFolder {
+                id: id.clone(),
+                target: target.clone(),
+                path: kernel.map(|kernel| kernel.module_dir.clone()).unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// Modules on this kernel with `BUILD_DEPENDS_REBUILD` that were built against another version of this one.
+    fn rebuild_dependents(&mut self, id: &ModuleId, target: &Target, after: StepId) {
+        let dependents: Vec<ModuleId> = self
+            .world
+            .snapshot
+            .installed
+            .iter()
+            .filter(|((name, on), _)| on == target && *name != id.name)
+            .map(|((name, _), version)| ModuleId::new(name.clone(), version.clone()))
+            .filter(|dependent| !self.installed.contains_key(&(dependent.name.clone(), target.clone())))
+            .filter(|dependent| {
+                self.conf(dependent, target)
+                    .is_ok_and(|conf| conf.build_depends_rebuild && conf.build_depends.contains(&id.name))
+            })
+            .filter(|dependent| {
+                let built = self.world.snapshot.get(dependent).and_then(|found| found.built.get(target));
+                built.is_some_and(|built| built.dependencies.get(&id.name) != Some(&id.version))
+            })
+            .collect();
+        for dependent in dependents {
+            let why = format!("it was built against another version of {}", id.name);
+            let Ok(mut needs) = self.build_needs(&dependent, target) else { continue };
+            needs.push(after);
+            let action = Action::Build { id: dependent.clone(), target: target.clone() };
+            let build = self.push(action, why.clone(), needs);
+            let install = self.install_step(&dependent, target, &why, vec![build]);
+            self.rebuild_dependents(&dependent, target, install);
+        }
+    }
+
+    pub(super) fn uninstall(&mut self, id: &ModuleId, target: &Target) -> Option<StepId> {
+        if !self.world.snapshot.is_installed(id, target) {
+            self.note(format!(
+                "module `{id}` is not installed on kernel {} ({})",
+                target.kernel, target.arch
+            ));
+            return None;
+        }
+        let action = Action::Uninstall { id: id.clone(), target: target.clone() };
+        let step = self.push(action, "it is installed there", Vec::new());
+        self.changed.entry(target.clone()).or_default().push(step);
+        Some(step)
+    }
+
+    pub(super) fn unbuild(&mut self, id: &ModuleId, target: &Target) -> Option<StepId> {
+        if !self.world.snapshot.is_built(id, target) {
+            self.note(format!("module `{id}` is not built for kernel {} ({})", target.kernel, target.arch));
+            return None;
+        }
+        let mut needs = Vec::new();
+        if self.world.snapshot.is_installed(id, target) {
+            needs.extend(self.uninstall(id, target));
+        }
+        self.dropped.insert((id.clone(), target.clone()));
+        Some(self.push(
+            Action::Unbuild { id: id.clone(), target: target.clone() },
+            "it is built for it",
+            needs,
+        ))
+    }
+
+    pub(super) fn remove(&mut self, id: &ModuleId, targets: &[Target]) {
+        self.each_known(id, targets, Self::unbuild);
+        let left = self.world.snapshot.targets(id).into_iter();
+        let is_left = left.filter(|target| !self.dropped.contains(&(id.clone(), target.clone()))).count() > 0;
+        if self.world.snapshot.get(id).is_some_and(|found| !found.is_broken()) && !is_left {
+            let needs = (0..self.steps.len()).map(StepId).collect();
+            self.push(Action::Forget { id: id.clone() }, "it is left for no kernel", needs);
+        }
+    }
+
+    /// Adds what comes once at the end: depmod for each changed kernel, loading, the admin's command.
+    pub(super) fn finish(mut self) -> Plan {
+        let changed = std::mem::take(&mut self.changed);
+        self.in_order = false;
+        for (target, steps) in &changed {
+            let mut ends = steps.clone();
+            if !self.options.no_depmod {
+                let depmod =
+                    self.push(Action::Depmod { target: target.clone() }, "its modules change", Vec::new());
+                self.steps[depmod.0].after.clone_from(steps);
+                ends.push(depmod);
+            }
+            let running = self.world.kernels.get(target).is_some_and(|kernel| kernel.running);
+            if self.options.modprobe && running {
+                self.load(target, steps, &ends);
+            }
+        }
+        if let Some(target) = self.going.take().filter(|target| changed.contains_key(target)) {
+            let all = (0..self.steps.len()).map(StepId).collect();
+            let step = self.push(Action::SweepKernel { target }, "the kernel goes", Vec::new());
+            self.steps[step.0].after = all;
+        }
+        if self.options.post_transaction && !changed.is_empty() {
+            let all = (0..self.steps.len()).map(StepId).collect();
+            let action = Action::PostTransaction { targets: changed.into_keys().collect() };
+            let step = self.push(action, "framework.conf asks for it", Vec::new());
+            self.steps[step.0].after = all;
+        }
+        Plan { steps: self.steps, remarks: self.remarks, on_failure: self.on_failure }
+    }
+
+    fn load(&mut self, target: &Target, steps: &[StepId], after: &[StepId]) {
+        for step in steps {
+            if let Action::Install { id, .. } = &self.steps[step.0].action {
+                let action = Action::Load { id: id.clone(), target: target.clone() };
+                let load = self.push(action, "the kernel runs now", vec![*step]);
+                self.steps[load.0].after = after.to_vec();
+            }
+        }
+    }
+}

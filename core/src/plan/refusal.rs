@@ -1,0 +1,200 @@
+//! Why something will not be done: each kind has its exit code, and says what would help.
+
+use std::path::PathBuf;
+
+use super::world::ConfFault;
+use crate::conf::module::Exclusion;
+use crate::exit::ExitCode;
+use crate::id::{ModuleId, ModuleName, Target};
+
+/// A decision not to do something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `add` of what is there.
+    #[error("module `{id}` is already in the dkms tree")]
+    AlreadyAdded {
+        /// The module.
+        id: ModuleId,
+    },
+    /// An action on what isn't there.
+    #[error("module `{id}` is not in the dkms tree")]
+    NotInTree {
+        /// The module.
+        id: ModuleId,
+    },
+    /// No `/usr/src/M-V`.
+    #[error("there is no source folder `{}` of module `{id}`", path.display())]
+    NoSourceFolder {
+        /// The module.
+        id: ModuleId,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A copy would overwrite another source tree.
+    #[error("the source folder `{}` of module `{id}` exists already", path.display())]
+    SourceExists {
+        /// The module.
+        id: ModuleId,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The registration's `source` leads nowhere.
+    #[error("module `{id}` is broken: its link `source` in the dkms tree does not lead to a folder")]
+    Broken {
+        /// The module.
+        id: ModuleId,
+    },
+    /// No dkms.conf.
+    #[error("module `{id}` has no `{}`", path.display())]
+    ConfMissing {
+        /// The module.
+        id: ModuleId,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A conf that can't be used.
+    #[error("`{}` of module `{id}` is not valid: {}", path.display(), problems.join("; "))]
+    ConfInvalid {
+        /// The module.
+        id: ModuleId,
+        /// The file.
+        path: PathBuf,
+        /// Every problem.
+        problems: Vec<String>,
+    },
+    /// No headers.
+    #[error("the headers of kernel {} ({}) are not at `{}`; module `{id}` needs them", target.kernel, target.arch, path.display())]
+    HeadersMissing {
+        /// The module that was to be built.
+        id: ModuleId,
+        /// The kernel.
+        target: Target,
+        /// Where they should be.
+        path: PathBuf,
+        /// The package to install.
+        remedy: String,
+    },
+    /// `BUILD_EXCLUSIVE_*`.
+    #[error("module `{id}` is not for kernel {} ({}): {exclusion}", target.kernel, target.arch)]
+    Excluded {
+        /// The module.
+        id: ModuleId,
+        /// The kernel.
+        target: Target,
+        /// The rule.
+        exclusion: Exclusion,
+    },
+    /// `BUILD_DEPENDS` not installed.
+    #[error("module `{id}` needs {} installed for kernel {} ({}) first", names(missing), target.kernel, target.arch)]
+    DependenciesMissing {
+        /// The module.
+        id: ModuleId,
+        /// The kernel.
+        target: Target,
+        /// What is missing.
+        missing: Vec<ModuleName>,
+    },
+    /// `BUILD_DEPENDS` in a circle.
+    #[error("the BUILD_DEPENDS of module `{id}` lead in a circle: {}", path.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(" -> "))]
+    DependencyCycle {
+        /// The module.
+        id: ModuleId,
+        /// The circle, its first name again at its end.
+        path: Vec<ModuleName>,
+    },
+    /// `/lib/modules/K` is missing.
+    #[error("the folder `{}` of kernel {} does not exist; module `{id}` can't be installed there", path.display(), target.kernel)]
+    NoKernelFolder {
+        /// The module.
+        id: ModuleId,
+        /// The kernel.
+        target: Target,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// `match` without something to match.
+    #[error("kernel {} can't be its own template", target.kernel)]
+    MatchesItself {
+        /// The kernel.
+        target: Target,
+    },
+    /// `match` of a module that dkms doesn't know.
+    #[error("no version of module `{name}` is in the dkms tree")]
+    UnknownModule {
+        /// The module.
+        name: ModuleName,
+    },
+}
+
+fn names(names: &[ModuleName]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl Refusal {
+    /// A conf's fault as a refusal.
+    #[must_use]
+    pub fn of_conf(id: &ModuleId, fault: &ConfFault) -> Self {
+        let id = id.clone();
+        match fault.clone() {
+            ConfFault::Missing { path } => Self::ConfMissing { id, path },
+            ConfFault::Invalid { path, problems } => Self::ConfInvalid { id, path, problems },
+        }
+    }
+
+    /// The exit code that the command ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NoSourceFolder { .. } | Self::SourceExists { .. } | Self::MatchesItself { .. } => {
+                ExitCode::BAD_OPTION
+            }
+            Self::AlreadyAdded { .. } | Self::NotInTree { .. } | Self::UnknownModule { .. } => {
+                ExitCode::NOT_IN_TREE
+            }
+            Self::Broken { .. } | Self::ConfMissing { .. } => ExitCode::BROKEN,
+            Self::NoKernelFolder { .. } => ExitCode::CANNOT_INSTALL,
+            Self::ConfInvalid { .. } => ExitCode::INVALID_CONF,
+            Self::DependenciesMissing { .. } | Self::DependencyCycle { .. } => ExitCode::DEPENDS_MISSING,
+            Self::HeadersMissing { .. } => ExitCode::NO_HEADERS,
+            Self::Excluded { .. } => ExitCode::EXCLUDED,
+        }
+    }
+
+    /// What to do about it, a line each.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let one = |line: String| vec![line];
+        match self {
+            Self::AlreadyAdded { id } => {
+                one(format!("to replace it: `dkms remove {id} --all`, then add it again"))
+            }
+            Self::NotInTree { id } => one(format!("`dkms status` lists what is; `dkms add {id}` adds it")),
+            Self::NoSourceFolder { path, .. } => {
+                one(format!("put the source with its dkms.conf into `{}`", path.display()))
+            }
+            Self::SourceExists { .. } => one("`--force` replaces it".to_owned()),
+            Self::Broken { id } => one(format!(
+                "put its source back, then `dkms add {id}`; or forget it: `dkms remove {id} --all`"
+            )),
+            Self::ConfMissing { path, .. } => {
+                one(format!("put it back, or name another with `-c`: `{}`", path.display()))
+            }
+            Self::ConfInvalid { .. } | Self::MatchesItself { .. } => Vec::new(),
+            Self::HeadersMissing { remedy, .. } => {
+                vec![remedy.clone(), "or say where they are with `--kernelsourcedir`".to_owned()]
+            }
+            Self::Excluded { .. } => {
+                one("its dkms.conf rules this kernel out; a newer version may not".to_owned())
+            }
+            Self::DependenciesMissing { missing, target, .. } => missing
+                .iter()
+                .map(|name| {
+                    format!("`dkms install -m {name} -v VERSION -k {}` installs `{name}`", target.kernel)
+                })
+                .collect(),
+            Self::DependencyCycle { .. } => one("take one of them out of BUILD_DEPENDS".to_owned()),
+            Self::NoKernelFolder { target, .. } => one(format!("is kernel {} installed?", target.kernel)),
+            Self::UnknownModule { .. } => one("`dkms status` lists what is there".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What is asked: by a person, or by a package transaction.
+
+use std::path::PathBuf;
+
+use crate::id::{ModuleId, ModuleName, Target};
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What is wanted.
+    pub work: Work,
+    /// How.
+    pub options: Options,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Register a source tree.
+    Add {
+        /// Which module.
+        id: ModuleId,
+        /// Where its source comes from, if it isn't in the source tree already.
+        source: Option<NewSource>,
+    },
+    /// Build for each target, in order; adds first where needed.
+    Build {
+        /// Which module.
+        id: ModuleId,
+        /// For which kernels.
+        targets: Vec<Target>,
+        /// As for [`Work::Add`].
+        source: Option<NewSource>,
+    },
+    /// Install for each target, in order; builds and adds first where needed.
+    Install {
+        /// Which module.
+        id: ModuleId,
+        /// For which kernels.
+        targets: Vec<Target>,
+        /// As for [`Work::Add`].
+        source: Option<NewSource>,
+    },
+    /// Take out of the kernel tree.
+    Uninstall {
+        /// Which module.
+        id: ModuleId,
+        /// For which kernels.
+        targets: Vec<Target>,
+    },
+    /// Uninstall where needed, then drop what was built.
+    Unbuild {
+        /// Which module.
+        id: ModuleId,
+        /// For which kernels.
+        targets: Vec<Target>,
+    },
+    /// Unbuild, then forget the module when no kernel is left.
+    Remove {
+        /// Which module.
+        id: ModuleId,
+        /// For which kernels.
+        targets: Vec<Target>,
+    },
+    /// Bring every `AUTOINSTALL` module up.
+    Autoinstall {
+        /// On which kernels.
+        targets: Vec<Target>,
+    },
+    /// Install on one kernel what is installed on another.
+    Match {
+        /// The other.
+        template: Target,
+        /// The one.
+        target: Target,
+        /// Only this module.
+        only: Option<ModuleName>,
+    },
+    /// A kernel package is about to replace this kernel: drop what `AUTOINSTALL` would build anew.
+    KernelPreinst {
+        /// Which kernel.
+        target: Target,
+    },
+    /// A kernel package is about to go: drop every module on it.
+    KernelPrerm {
+        /// Which kernel.
+        target: Target,
+    },
+}
+
+/// A source tree that is to be copied to `/usr/src/M-V` before it is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSource {
+    /// The folder as it is now.
+    pub folder: PathBuf,
+}
+
+/// How a request is meant.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Redo, overwrite, override checks.
+    pub force: bool,
+    /// Don't run depmod.
+    pub no_depmod: bool,
+    /// Load the modules after installing them on the running kernel.
+    pub modprobe: bool,
+    /// A command to run at the end, where something changed, is set in framework.conf.
+    pub post_transaction: bool,
+    /// One that fails doesn't stop the others.
+    pub continue_on_error: bool,
+}

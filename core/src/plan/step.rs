@@ -1,0 +1,150 @@
+//! What will be done: steps with their reasons and what each waits for.
+
+use std::fmt;
+
+use super::refusal::Refusal;
+use super::request::NewSource;
+use crate::id::{ModuleId, Target};
+
+/// A step's place in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(pub usize);
+
+/// What one failure does to the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The command ends there.
+    Stop,
+    /// What doesn't depend on it goes on.
+    Continue,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Register a source tree, copying it into place first where it is elsewhere.
+    Add {
+        /// Which module.
+        id: ModuleId,
+        /// Where the source comes from.
+        source: Option<NewSource>,
+    },
+    /// Build.
+    Build {
+        /// Which module.
+        id: ModuleId,
+        /// For which kernel.
+        target: Target,
+    },
+    /// Put in place.
+    Install {
+        /// Which module.
+        id: ModuleId,
+        /// For which kernel.
+        target: Target,
+    },
+    /// Take out.
+    Uninstall {
+        /// Which module.
+        id: ModuleId,
+        /// For which kernel.
+        target: Target,
+    },
+    /// Drop what was built.
+    Unbuild {
+        /// Which module.
+        id: ModuleId,
+        /// For which kernel.
+        target: Target,
+    },
+    /// Forget the registration.
+    Forget {
+        /// Which module.
+        id: ModuleId,
+    },
+    /// Bring modules.dep up to date.
+    Depmod {
+        /// For which kernel.
+        target: Target,
+    },
+    /// Load what was installed into the running kernel.
+    Load {
+        /// Which module.
+        id: ModuleId,
+        /// On which kernel.
+        target: Target,
+    },
+    /// Remove empty folders of a kernel that goes.
+    SweepKernel {
+        /// Which kernel.
+        target: Target,
+    },
+    /// Run the admin's `post_transaction` command.
+    PostTransaction {
+        /// For which kernels.
+        targets: Vec<Target>,
+    },
+    /// Fail, because of a decision.
+    Refuse(Refusal),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on = |target: &Target| format!("{} ({})", target.kernel, target.arch);
+        match self {
+            Self::Add { id, source: None } => write!(f, "add {id}"),
+            Self::Add { id, source: Some(new) } => write!(f, "add {id} from `{}`", new.folder.display()),
+            Self::Build { id, target } => write!(f, "build {id} for {}", on(target)),
+            Self::Install { id, target } => write!(f, "install {id} on {}", on(target)),
+            Self::Uninstall { id, target } => write!(f, "uninstall {id} from {}", on(target)),
+            Self::Unbuild { id, target } => write!(f, "unbuild {id} for {}", on(target)),
+            Self::Forget { id } => write!(f, "remove {id} from the tree"),
+            Self::Depmod { target } => write!(f, "depmod for {}", on(target)),
+            Self::Load { id, target } => write!(f, "load {id} into {}", on(target)),
+            Self::SweepKernel { target } => write!(f, "remove empty folders of {}", on(target)),
+            Self::PostTransaction { .. } => f.write_str("run post_transaction"),
+            Self::Refuse(refusal) => write!(f, "fail: {refusal}"),
+        }
+    }
+}
+
+/// An action with its reason and its place in the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What.
+    pub action: Action,
+    /// Why, as half a sentence: `it is not built yet`.
+    pub why: String,
+    /// Steps that must have succeeded before.
+    pub needs: Vec<StepId>,
+    /// Steps that must have ended before, one way or the other.
+    pub after: Vec<StepId>,
+}
+
+/// Something that will not be done and that is no failure, or that is good to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remark {
+    /// Said.
+    Note(String),
+    /// Warned of.
+    Warning(String),
+}
+
+/// Steps in an order in which they can run one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps; each comes after all that it waits for.
+    pub steps: Vec<Step>,
+    /// What is skipped, and why.
+    pub remarks: Vec<Remark>,
+    /// What one failure does to the rest.
+    pub on_failure: OnFailure,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}

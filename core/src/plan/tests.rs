@@ -1,0 +1,299 @@
+//! The planner over made-up worlds: no disk, no kernel.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::conf::module::{Exclusion, ModuleConf, ModuleRecord, Scripts};
+use crate::id::{ModuleId, ModuleName, Target};
+use crate::kernel::{Compression, KernelConfig, KernelFacts, Toolchain};
+use crate::tree::{Built, Registration, Snapshot, Source};
+
+fn id(text: &str) -> ModuleId {
+    let (name, version) = text.split_once('/').unwrap();
+    ModuleId::parse(name, version).unwrap()
+}
+
+fn target(kernel: &str) -> Target {
+    Target::parse(kernel, "x86_64").unwrap()
+}
+
+fn conf(id: &ModuleId, depends: &[&str]) -> ModuleConf {
+    let record = ModuleRecord {
+        index: 0,
+        built_name: id.name.to_string(),
+        built_location: String::new(),
+        dest_name: id.name.to_string(),
+        dest_location: "/kernel/extra".to_owned(),
+        strip: true,
+        excluded: None,
+    };
+    ModuleConf {
+        id: id.clone(),
+        modules: vec![record],
+        make: None,
+        clean: None,
+        patches: Vec::new(),
+        scripts: Scripts::default(),
+        autoinstall: true,
+        build_depends: depends.iter().map(|name| ModuleName::new(*name).unwrap()).collect(),
+        build_depends_rebuild: false,
+        excluded: None,
+        no_weak_modules: false,
+        remake_initrd: false,
+        modules_conf: Vec::new(),
+    }
+}
+
+fn world(kernels: &[&str]) -> World {
+    let facts = |kernel: &&str| {
+        let target = target(kernel);
+        let facts = KernelFacts {
+            target: target.clone(),
+            module_dir: format!("/lib/modules/{kernel}").into(),
+            module_dir_exists: true,
+            headers: format!("/lib/modules/{kernel}/build").into(),
+            headers_usable: true,
+            config: KernelConfig::default(),
+            toolchain: Toolchain::default(),
+            compression: Compression::None,
+            running: false,
+        };
+        (target, facts)
+    };
+    World {
+        snapshot: Snapshot::default(),
+        sources: BTreeMap::new(),
+        kernels: kernels.iter().map(facts).collect(),
+        confs: BTreeMap::new(),
+        plain_confs: BTreeMap::new(),
+        weak: std::collections::BTreeSet::new(),
+        no_autoinstall: false,
+        headers_remedy: BTreeMap::new(),
+    }
+}
+
+fn add(world: &mut World, module: &str, depends: &[&str]) {
+    let id = id(module);
+    for target in world.kernels.keys() {
+        world.confs.insert((id.clone(), target.clone()), Ok(conf(&id, depends)));
+    }
+    world.plain_confs.insert(id.clone(), Ok(conf(&id, depends)));
+    world.sources.insert(id.clone(), "/usr/src/x".into());
+    let source = Source::Present("/usr/src/x".into());
+    world.snapshot.modules.insert(id, Registration { source, built: BTreeMap::new() });
+}
+
+/// What the engine's success would make of the world.
+fn apply(world: &mut World, plan: &Plan) {
+    let snapshot = &mut world.snapshot;
+    for step in &plan.steps {
+        match &step.action {
+            Action::Add { id, .. } => {
+                let source = Source::Present("/usr/src/x".into());
+                snapshot.modules.insert(id.clone(), Registration { source, built: BTreeMap::new() });
+            }
+            Action::Build { id, target } => {
+                let found = snapshot.modules.get_mut(id).unwrap();
+                found.built.insert(target.clone(), Built::default());
+            }
+            Action::Install { id, target } => {
+                assert!(snapshot.is_built(id, target), "installs what is not built");
+                snapshot.installed.insert((id.name.clone(), target.clone()), id.version.clone());
+            }
+            Action::Uninstall { id, target } => {
+                assert!(snapshot.installed.remove(&(id.name.clone(), target.clone())).is_some());
+            }
+            Action::Unbuild { id, target } => {
+                assert!(!snapshot.is_installed(id, target), "unbuilds what is installed");
+                assert!(snapshot.modules.get_mut(id).unwrap().built.remove(target).is_some());
+            }
+            Action::Forget { id } => {
+                assert!(snapshot.modules.remove(id).unwrap().built.is_empty());
+            }
+            Action::Depmod { .. }
+            | Action::Load { .. }
+            | Action::SweepKernel { .. }
+            | Action::PostTransaction { .. }
+            | Action::Refuse(_) => {}
+        }
+    }
+}
+
+fn shown(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(|step| step.action.to_string()).collect()
+}
+
+fn ask(work: Work) -> Request {
+    Request { work, options: Options { continue_on_error: true, ..Options::default() } }
+}
+
+fn install(module: &str, kernels: &[&str]) -> Request {
+    let targets = kernels.iter().map(|kernel| target(kernel)).collect();
+    ask(Work::Install { id: id(module), targets, source: None })
+}
+
+fn refusals(plan: &Plan) -> Vec<u8> {
+    let refused = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Refuse(refusal) => Some(refusal.exit_code().0),
+        _ => None,
+    });
+    refused.collect()
+}
+
+#[test]
+fn install_adds_and_builds_first() {
+    let mut world = world(&["6.1.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    world.snapshot.modules.clear();
+    insta::assert_snapshot!(shown(&plan(&install("foo/1.0", &["6.1.0"]), &world)).join("\n"), @r"
+    add foo/1.0
+    build foo/1.0 for 6.1.0 (x86_64)
+    install foo/1.0 on 6.1.0 (x86_64)
+    depmod for 6.1.0 (x86_64)
+    ");
+}
+
+#[test]
+fn what_is_so_already_gives_an_empty_plan() {
+    let mut world = world(&["6.1.0", "6.2.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    let request = install("foo/1.0", &["6.1.0", "6.2.0"]);
+    let first = plan(&request, &world);
+    assert_eq!(first.steps.len(), 6);
+    apply(&mut world, &first);
+    let second = plan(&request, &world);
+    assert!(second.is_empty(), "{:?}", shown(&second));
+    assert_eq!(second.remarks.len(), 2);
+}
+
+#[test]
+fn refusals_carry_their_exit_codes() {
+    let mut world = world(&["6.1.0", "6.2.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    add(&mut world, "needs/1.0", &["foo"]);
+    assert_eq!(refusals(&plan(&install("gone/1.0", &["6.1.0"]), &world)), [3]);
+    assert_eq!(refusals(&plan(&install("needs/1.0", &["6.1.0"]), &world)), [13]);
+    assert_eq!(refusals(&plan(&ask(Work::Add { id: id("foo/1.0"), source: None }), &world)), [3]);
+    world.kernels.get_mut(&target("6.1.0")).unwrap().headers_usable = false;
+    assert_eq!(refusals(&plan(&install("foo/1.0", &["6.1.0"]), &world)), [21]);
+    let key = (id("foo/1.0"), target("6.2.0"));
+    world.confs.get_mut(&key).unwrap().as_mut().unwrap().excluded =
+        Some(Exclusion { directive: "BUILD_EXCLUSIVE_ARCH[0]".to_owned(), value: "arm".to_owned() });
+    assert_eq!(refusals(&plan(&install("foo/1.0", &["6.2.0"]), &world)), [77]);
+    // A dependency that is ruled out for the kernel is not waited for.
+    assert_eq!(refusals(&plan(&install("needs/1.0", &["6.2.0"]), &world)), [] as [u8; 0]);
+    world.snapshot.modules.get_mut(&id("foo/1.0")).unwrap().source = Source::Dangling("/x".into());
+    assert_eq!(refusals(&plan(&install("foo/1.0", &["6.1.0"]), &world)), [4]);
+}
+
+#[test]
+fn autoinstall_goes_by_dependencies_with_one_depmod() {
+    let mut world = world(&["6.1.0"]);
+    add(&mut world, "a/1.0", &["b"]);
+    add(&mut world, "b/1.0", &[]);
+    add(&mut world, "b/2.0", &[]);
+    add(&mut world, "c/1.0", &["unheard-of"]);
+    let plan = plan(&ask(Work::Autoinstall { targets: vec![target("6.1.0")] }), &world);
+    insta::assert_snapshot!(shown(&plan).join("\n"), @r"
+    build b/2.0 for 6.1.0 (x86_64)
+    install b/2.0 on 6.1.0 (x86_64)
+    build a/1.0 for 6.1.0 (x86_64)
+    install a/1.0 on 6.1.0 (x86_64)
+    depmod for 6.1.0 (x86_64)
+    ");
+    assert_eq!(plan.steps[2].needs, [StepId(1)]);
+    assert_eq!(plan.on_failure, OnFailure::Continue);
+    assert_eq!(plan.remarks.len(), 1, "the unknown dependency is said");
+}
+
+#[test]
+fn a_new_version_rebuilds_what_was_built_against_the_old() {
+    let mut world = world(&["6.1.0"]);
+    let on = target("6.1.0");
+    add(&mut world, "lib/1.0", &[]);
+    add(&mut world, "lib/2.0", &[]);
+    add(&mut world, "user/1.0", &["lib"]);
+    let key = (id("user/1.0"), on.clone());
+    world.confs.get_mut(&key).unwrap().as_mut().unwrap().build_depends_rebuild = true;
+    for module in ["lib/1.0", "user/1.0"] {
+        let first = plan(&install(module, &["6.1.0"]), &world);
+        apply(&mut world, &first);
+    }
+    let built = world.snapshot.modules.get_mut(&id("user/1.0")).unwrap().built.get_mut(&on).unwrap();
+    built.dependencies.insert(id("lib/1.0").name, id("lib/1.0").version);
+    insta::assert_snapshot!(shown(&plan(&install("lib/2.0", &["6.1.0"]), &world)).join("\n"), @r"
+    build lib/2.0 for 6.1.0 (x86_64)
+    install lib/2.0 on 6.1.0 (x86_64)
+    build user/1.0 for 6.1.0 (x86_64)
+    install user/1.0 on 6.1.0 (x86_64)
+    depmod for 6.1.0 (x86_64)
+    ");
+}
+
+#[test]
+fn remove_of_the_last_kernel_forgets() {
+    let mut world = world(&["6.1.0", "6.2.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    let both = plan(&install("foo/1.0", &["6.1.0", "6.2.0"]), &world);
+    apply(&mut world, &both);
+    let remove = |kernels: &[&str]| {
+        ask(Work::Remove {
+            id: id("foo/1.0"),
+            targets: kernels.iter().map(|kernel| target(kernel)).collect(),
+        })
+    };
+    let one = plan(&remove(&["6.1.0"]), &world);
+    assert!(!one.steps.iter().any(|step| matches!(step.action, Action::Forget { .. })));
+    apply(&mut world, &one);
+    let other = plan(&remove(&["6.2.0"]), &world);
+    insta::assert_snapshot!(shown(&other).join("\n"), @r"
+    uninstall foo/1.0 from 6.2.0 (x86_64)
+    unbuild foo/1.0 for 6.2.0 (x86_64)
+    remove foo/1.0 from the tree
+    depmod for 6.2.0 (x86_64)
+    ");
+    apply(&mut world, &other);
+    assert_eq!(world.snapshot, Snapshot::default());
+}
+
+proptest! {
+    /// Whatever is asked in whatever order: every step's precondition holds when its turn comes (`apply` asserts it), a
+    /// plan for what is so already is empty, and what waits comes later than what it waits for.
+    #[test]
+    fn random_requests_keep_the_tree_legal(requests in proptest::collection::vec((0_u8..7, 0_u8..3, 0_u8..2), 1..12)) {
+        let kernels = ["6.1.0", "6.2.0"];
+        let modules = ["a/1.0", "b/1.0", "b/2.0"];
+        let mut world = world(&kernels);
+        add(&mut world, "a/1.0", &["b"]);
+        add(&mut world, "b/1.0", &[]);
+        add(&mut world, "b/2.0", &[]);
+        for (action, module, kernel) in requests {
+            let module = id(modules[usize::from(module)]);
+            let on = target(kernels[usize::from(kernel)]);
+            let targets = vec![on.clone()];
+            let work = match action {
+                0 => Work::Build { id: module, targets, source: None },
+                1 => Work::Install { id: module, targets, source: None },
+                2 => Work::Uninstall { id: module, targets },
+                3 => Work::Unbuild { id: module, targets },
+                4 => Work::Remove { id: module, targets },
+                5 => Work::Autoinstall { targets },
+                _ => Work::KernelPrerm { target: on },
+            };
+            let request = ask(work);
+            let first = plan(&request, &world);
+            for (place, step) in first.steps.iter().enumerate() {
+                prop_assert!(step.needs.iter().chain(&step.after).all(|before| before.0 < place));
+            }
+            if refusals(&first).is_empty() {
+                apply(&mut world, &first);
+                let again = plan(&request, &world);
+                let repeats = again.steps.iter().filter(|step| !matches!(step.action, Action::Refuse(_)));
+                // Removing again asks for a module that may be gone, or forgets what another version still held.
+                prop_assert!(repeats.count() == 0 || action == 4);
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What is known when a plan is made: plain data, gathered beforehand for all modules and kernels that may matter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::conf::ModuleConf;
+use crate::id::{ModuleId, Target};
+use crate::kernel::KernelFacts;
+use crate::tree::Snapshot;
+
+/// Everything that planning looks at.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The dkms tree.
+    pub snapshot: Snapshot,
+    /// Modules whose source folder `/usr/src/M-V` exists, whether registered or not (those asked for).
+    pub sources: BTreeMap<ModuleId, PathBuf>,
+    /// Kernels asked for.
+    pub kernels: BTreeMap<Target, KernelFacts>,
+    /// Confs, resolved for each kernel asked for.
+    pub confs: BTreeMap<(ModuleId, Target), Result<ModuleConf, ConfFault>>,
+    /// Confs as read for `add`, where no kernel matters.
+    pub plain_confs: BTreeMap<ModuleId, Result<ModuleConf, ConfFault>>,
+    /// Modules that another kernel's build serves on a target through a weak-updates link.
+    pub weak: BTreeSet<(ModuleId, Target)>,
+    /// `/etc/dkms/no-autoinstall` exists.
+    pub no_autoinstall: bool,
+    /// What to do when the headers of a kernel are missing: a sentence with the package to install.
+    pub headers_remedy: BTreeMap<Target, String>,
+}
+
+/// What is wrong with a conf, as far as a decision needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfFault {
+    /// There is none.
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// It can't be read, or what it says can't be.
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Every problem, a line each.
+        problems: Vec<String>,
+    },
+}

@@ -1,0 +1,240 @@
+//! Changes to the tree itself: registering a source, forgetting it, dropping what was built, copying a source into place.
+//! Each becomes visible by one rename; what is on its way in or out has a name that the next changing command sweeps.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::host::fs::{self, FsError, Ownership};
+use crate::id::{ModuleId, ModuleName, Target};
+use crate::layout::{Layout, TEMPORARY_PREFIX};
+
+/// Registers a module: `M/V/source` leads to its source folder. Also mends a registration whose link is missing.
+///
+/// # Errors
+/// [`FsError`]; then the tree is as it was.
+pub fn add(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
+    let version_dir = layout.version_dir(id);
+    if fs::is_dir(&version_dir) {
+        return fs::symlink(&layout.source_dir(id), &layout.source_link(id));
+    }
+    let module_dir = layout.module_dir(&id.name);
+    let is_new = !fs::exists(&module_dir);
+    fs::create_dir_all(&module_dir)?;
+    let staged = fs::temporary_beside(&version_dir);
+    let publish = || -> Result<(), FsError> {
+        fs::create_dir_all(&staged)?;
+        fs::symlink(&layout.source_dir(id), &staged.join("source"))?;
+        fs::rename(&staged, &version_dir)
+    };
+    publish().inspect_err(|_| {
+        let _ = fs::remove_tree(&staged);
+        if is_new {
+            let _ = fs::remove_dir_if_empty(&module_dir);
+        }
+    })
+}
+
+/// Forgets a module version, and the module's folder with the last one.
+///
+/// # Errors
+/// [`FsError`].
+pub fn forget(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
+    discard(&layout.version_dir(id))?;
+    forget_module_if_empty(layout, &id.name)
+}
+
+/// Removes a module's folder where neither a version nor an original nor an installed link is left in it.
+fn forget_module_if_empty(layout: &Layout, name: &ModuleName) -> Result<(), FsError> {
+    let originals = layout.originals_root(name);
+    if fs::is_dir(&originals) {
+        remove_empty_folders(&originals)?;
+    }
+    if fs::is_dir(&layout.module_dir(name)) {
+        fs::remove_dir_if_empty(&layout.module_dir(name))?;
+    }
+    Ok(())
+}
+
+/// Removes the empty folders below `dir`, and `dir` itself if nothing is left; files stay.
+fn remove_empty_folders(dir: &Path) -> Result<(), FsError> {
+    for entry in fs::list(dir)? {
+        if entry.kind.is_dir() {
+            remove_empty_folders(&dir.join(entry.name))?;
+        }
+    }
+    fs::remove_dir_if_empty(dir).map(|_| ())
+}
+
+/// Drops what was built for a target.
+///
+/// # Errors
+/// [`FsError`].
+pub fn drop_build(layout: &Layout, id: &ModuleId, target: &Target) -> Result<(), FsError> {
+    let dir = layout.target_dir(id, target);
+    discard(&dir)?;
+    if let Some(kernel_dir) = dir.parent().filter(|above| fs::is_dir(above)) {
+        fs::remove_dir_if_empty(kernel_dir)?;
+    }
+    Ok(())
+}
+
+/// Copies a source folder to `/usr/src/M-V`, modes and times kept, replacing what is there in one step.
+/// Where both are the same folder already nothing happens.
+///
+/// # Errors
+/// [`FsError`]; then the source tree is as it was.
+pub fn copy_source(layout: &Layout, id: &ModuleId, from: &Path) -> Result<(), FsError> {
+    let place = layout.source_dir(id);
+    if is_same_folder(from, &place)? {
+        return Ok(());
+    }
+    fs::create_dir_all(&layout.source_tree)?;
+    let staged = fs::temporary_beside(&place);
+    let copy = || -> Result<(), FsError> {
+        fs::copy_tree(from, &staged, Ownership::Callers)?;
+        if fs::exists(&place) { fs::exchange(&staged, &place) } else { fs::rename(&staged, &place) }
+    };
+    let result = copy();
+    let swept = fs::remove_any(&staged);
+    result.and(swept)
+}
+
+/// Whether two paths lead to the same folder.
+///
+/// # Errors
+/// [`FsError`] where one can't be looked at.
+pub fn is_same_folder(a: &Path, b: &Path) -> Result<bool, FsError> {
+    let both = fs::stat(a)?.zip(fs::stat(b)?);
+    Ok(both.is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino())))
+}
+
+/// Takes a folder out of sight by one rename, then removes it.
+fn discard(dir: &Path) -> Result<(), FsError> {
+    if !fs::exists(dir) {
+        return Ok(());
+    }
+    let hidden = fs::temporary_beside(dir);
+    fs::rename(dir, &hidden)?;
+    fs::remove_any(&hidden)
+}
+
+/// Removes what interrupted commands left: every `.tmp_*` below the tree's folders whose process (its number is in the
+/// name) is gone. Returns how many there were.
+///
+/// # Errors
+/// [`FsError`].
+pub fn sweep(layout: &Layout) -> Result<usize, FsError> {
+    let mut count = sweep_folder(&layout.source_tree, 0)?;
+    // M, V, K, A: no deeper do our own temporaries stand.
+    count += sweep_folder(&layout.dkms_tree, 4)?;
+    Ok(count)
+}
+
+/// As [`sweep`], for one folder and what is at most `depth` folders below it.
+///
+/// # Errors
+/// [`FsError`].
+pub fn sweep_folder(dir: &Path, depth: usize) -> Result<usize, FsError> {
+    let mut count = 0;
+    for entry in fs::list(dir)? {
+        let path = dir.join(&entry.name);
+        match entry.name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)) {
+            Some(rest) if is_abandoned(rest) => {
+                fs::remove_any(&path)?;
+                count += 1;
+            }
+            // Somebody else's, who still runs, or a name that isn't ours.
+            Some(_) => {}
+            None if entry.kind.is_dir() && depth > 0 && !is_foreign(&entry.name) => {
+                count += sweep_folder(&path, depth - 1)?;
+            }
+            None => {}
+        }
+    }
+    Ok(count)
+}
+
+/// Whether what follows the prefix is the number of a process that is gone.
+fn is_abandoned(rest: &str) -> bool {
+    let number = rest.split('_').next().and_then(|number| number.parse::<u32>().ok());
+    number.is_some_and(|pid| pid != std::process::id() && !fs::exists(Path::new(&format!("/proc/{pid}"))))
+}
+
+/// Folders of a version that hold no temporaries of ours, and may be large.
+fn is_foreign(name: &std::ffi::OsStr) -> bool {
+    ["build", "module", "log", "tarball"].iter().any(|known| name == *known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> (tempfile::TempDir, Layout, ModuleId) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let id = ModuleId::parse("foo", "1.0").unwrap();
+        fs::create_dir_all(&layout.source_dir(&id)).unwrap();
+        (dir, layout, id)
+    }
+
+    #[test]
+    fn add_then_forget_leaves_nothing() {
+        let (_dir, layout, id) = world();
+        add(&layout, &id).unwrap();
+        assert!(fs::is_dir(&layout.source_link(&id)));
+        forget(&layout, &id).unwrap();
+        assert_eq!(fs::list(&layout.dkms_tree).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn add_mends_a_missing_link() {
+        let (_dir, layout, id) = world();
+        fs::create_dir_all(&layout.version_dir(&id)).unwrap();
+        add(&layout, &id).unwrap();
+        assert!(fs::is_dir(&layout.source_link(&id)));
+    }
+
+    #[test]
+    fn forgetting_keeps_originals() {
+        let (_dir, layout, id) = world();
+        let target = Target::parse("6.1.0", "x86_64").unwrap();
+        add(&layout, &id).unwrap();
+        let originals = layout.originals_dir(&id.name, &target);
+        fs::create_dir_all(&originals).unwrap();
+        fs::write_whole(&originals.join("foo.ko"), b"x", 0o644).unwrap();
+        forget(&layout, &id).unwrap();
+        assert!(fs::is_file(&originals.join("foo.ko")));
+        fs::remove_file(&originals.join("foo.ko")).unwrap();
+        add(&layout, &id).unwrap();
+        forget(&layout, &id).unwrap();
+        assert!(!fs::exists(&layout.module_dir(&id.name)));
+    }
+
+    #[test]
+    fn only_leftovers_of_dead_processes_are_swept() {
+        let (_dir, layout, id) = world();
+        add(&layout, &id).unwrap();
+        // Process numbers end at 4194304 (PID_MAX_LIMIT).
+        let dead = layout.version_dir(&id).join(".tmp_4999999_0_x");
+        let living = layout.version_dir(&id).join(".tmp_1_0_x");
+        fs::create_dir_all(&dead.join("sub")).unwrap();
+        fs::create_dir_all(&living).unwrap();
+        assert_eq!(sweep(&layout).unwrap(), 1);
+        assert!(!fs::exists(&dead) && fs::exists(&living));
+    }
+
+    #[test]
+    fn a_source_is_replaced_in_one_step() {
+        let (dir, layout, id) = world();
+        let from = dir.path().join("mine");
+        fs::create_dir_all(&from).unwrap();
+        fs::write_whole(&from.join("dkms.conf"), b"new", 0o644).unwrap();
+        fs::write_whole(&layout.source_dir(&id).join("old"), b"old", 0o644).unwrap();
+        copy_source(&layout, &id, &from).unwrap();
+        assert!(fs::is_file(&layout.source_dir(&id).join("dkms.conf")));
+        assert!(!fs::exists(&layout.source_dir(&id).join("old")));
+        assert_eq!(fs::list(&layout.source_tree).unwrap().len(), 1);
+        copy_source(&layout, &id, &layout.source_dir(&id)).unwrap();
+        assert!(fs::is_file(&layout.source_dir(&id).join("dkms.conf")));
+    }
+}

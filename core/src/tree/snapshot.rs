@@ -1,0 +1,282 @@
+//! What is on disk in the dkms tree, as plain data: one walk, nothing read twice, nothing changed.
+//!
+//! Knows the folders, not what confs say: names of installed files, exclusions and the like need a conf besides.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::host::fs::{self, FsError};
+use crate::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
+use crate::layout::Layout;
+use crate::version;
+
+/// The state of a dkms tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Every version folder that is a registration, sound or broken.
+    pub modules: BTreeMap<ModuleId, Registration>,
+    /// `M/kernel-K-A`: which version is installed where. Links that lead to nothing built are left out.
+    pub installed: BTreeMap<(ModuleName, Target), ModuleVersion>,
+}
+
+/// One version of a module that the tree knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Its `source` link.
+    pub source: Source,
+    /// What is built, by target.
+    pub built: BTreeMap<Target, Built>,
+}
+
+/// What a registration's `source` is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A link to a folder that exists.
+    Present(PathBuf),
+    /// A link that leads nowhere: broken.
+    Dangling(PathBuf),
+    /// No link, while the source folder exists: broken.
+    Unlinked(PathBuf),
+    /// Neither link nor source folder: a leftover that only holds built modules.
+    Missing,
+}
+
+/// What was built for one target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Built {
+    /// File names below `module/`, in byte order: `foo.ko`, `foo.ko.xz`.
+    pub files: Vec<String>,
+    /// The versions of its dependencies that it was built against (`.dep_D` files).
+    pub dependencies: BTreeMap<ModuleName, ModuleVersion>,
+}
+
+impl Registration {
+    /// Whether every action but `add` must stop here.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self.source, Source::Dangling(_) | Source::Unlinked(_))
+    }
+}
+
+impl Snapshot {
+    /// Looks at the whole tree. A tree that isn't there is an empty one; names that can't be ids are left alone.
+    ///
+    /// # Errors
+    /// [`FsError`] where a folder of the tree can't be read.
+    pub fn take(layout: &Layout) -> Result<Self, FsError> {
+        let mut snapshot = Self::default();
+        for entry in fs::list(&layout.dkms_tree)? {
+            if let Some(name) = id(entry, ModuleName::new) {
+                snapshot.take_module(layout, &name)?;
+            }
+        }
+        Ok(snapshot)
+    }
+
+    fn take_module(&mut self, layout: &Layout, name: &ModuleName) -> Result<(), FsError> {
+        let mut links = Vec::new();
+        for entry in fs::list(&layout.module_dir(name))? {
+            if entry.kind.is_symlink() {
+                if entry.name.to_string_lossy().starts_with("kernel-") {
+                    links.push(layout.module_dir(name).join(entry.name));
+                }
+            } else if let Some(version) = id(entry, ModuleVersion::new) {
+                let id = ModuleId::new(name.clone(), version);
+                let registration = Registration::take(layout, &id)?;
+                if registration.source != Source::Missing || !registration.built.is_empty() {
+                    self.modules.insert(id, registration);
+                }
+            }
+        }
+        for link in links {
+            if let Some((id, target)) = fs::link_target(&link)?.and_then(|path| installed_build(name, &path))
+            {
+                let is_built = self.modules.get(&id).is_some_and(|found| found.built.contains_key(&target));
+                if is_built && layout.installed_link(name, &target) == link {
+                    self.installed.insert((id.name, target), id.version);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The registration of a module.
+    #[must_use]
+    pub fn get(&self, id: &ModuleId) -> Option<&Registration> {
+        self.modules.get(id)
+    }
+
+    /// Whether a module is built for a target.
+    #[must_use]
+    pub fn is_built(&self, id: &ModuleId, target: &Target) -> bool {
+        self.get(id).is_some_and(|found| found.built.contains_key(target))
+    }
+
+    /// Whether this very version is installed on a target.
+    #[must_use]
+    pub fn is_installed(&self, id: &ModuleId, target: &Target) -> bool {
+        self.installed_version(&id.name, target) == Some(&id.version)
+    }
+
+    /// The version of a module that is installed on a target.
+    #[must_use]
+    pub fn installed_version(&self, name: &ModuleName, target: &Target) -> Option<&ModuleVersion> {
+        self.installed.get(&(name.clone(), target.clone()))
+    }
+
+    /// The versions of a module, ascending.
+    #[must_use]
+    pub fn versions(&self, name: &ModuleName) -> Vec<&ModuleId> {
+        let mut ids: Vec<_> = self.modules.keys().filter(|id| id.name == *name).collect();
+        ids.sort_by(|a, b| version::compare(a.version.as_str(), b.version.as_str()));
+        ids
+    }
+
+    /// The newest version of each module that isn't broken, ordered by name.
+    #[must_use]
+    pub fn newest(&self) -> Vec<&ModuleId> {
+        let mut newest: BTreeMap<&ModuleName, &ModuleId> = BTreeMap::new();
+        for (id, registration) in &self.modules {
+            if registration.is_broken() {
+                continue;
+            }
+            let best = newest.entry(&id.name).or_insert(id);
+            if version::compare(best.version.as_str(), id.version.as_str()).is_lt() {
+                *best = id;
+            }
+        }
+        newest.into_values().collect()
+    }
+
+    /// Every target that a module is built for.
+    #[must_use]
+    pub fn targets(&self, id: &ModuleId) -> Vec<Target> {
+        self.get(id).map(|found| found.built.keys().cloned().collect()).unwrap_or_default()
+    }
+}
+
+impl Registration {
+    fn take(layout: &Layout, id: &ModuleId) -> Result<Self, FsError> {
+        let link = layout.source_link(id);
+        let source = match fs::lstat(&link)? {
+            Some(_) if fs::is_dir(&link) => Source::Present(fs::link_target(&link)?.unwrap_or(link)),
+            Some(_) => Source::Dangling(fs::link_target(&link)?.unwrap_or(link)),
+            None if fs::is_dir(&layout.source_dir(id)) => Source::Unlinked(layout.source_dir(id)),
+            None => Source::Missing,
+        };
+        let mut built = BTreeMap::new();
+        for kernel in fs::list(&layout.version_dir(id))? {
+            if !KernelRelease::looks_like_kernel(&kernel.name.to_string_lossy()) {
+                continue;
+            }
+            let Some(kernel) = self::id(kernel, KernelRelease::new) else { continue };
+            for arch in fs::list(&layout.version_dir(id).join(&kernel))? {
+                let Some(arch) = self::id(arch, Arch::new) else { continue };
+                let target = Target::new(kernel.clone(), arch);
+                if fs::is_dir(&layout.built_dir(id, &target)) {
+                    let found = Built::take(layout, id, &target)?;
+                    built.insert(target, found);
+                }
+            }
+        }
+        Ok(Self { source, built })
+    }
+}
+
+impl Built {
+    fn take(layout: &Layout, id: &ModuleId, target: &Target) -> Result<Self, FsError> {
+        let names = |path| -> Result<Vec<String>, FsError> {
+            Ok(fs::list(path)?.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect())
+        };
+        let mut dependencies = BTreeMap::new();
+        let dir = layout.target_dir(id, target);
+        for name in names(&dir)? {
+            let Some(Ok(dependency)) = name.strip_prefix(".dep_").map(ModuleName::new) else { continue };
+            if let Ok(version) = ModuleVersion::new(fs::read_lossy(&dir.join(&name))?.trim()) {
+                dependencies.insert(dependency, version);
+            }
+        }
+        let mut files = names(&layout.built_dir(id, target))?;
+        files.retain(|name| name.contains(".ko"));
+        Ok(Self { files, dependencies })
+    }
+}
+
+/// A folder's entry as an id; nothing where it is no folder, or its name can't be one.
+fn id<T, E>(entry: fs::Entry, parse: impl FnOnce(String) -> Result<T, E>) -> Option<T> {
+    if !entry.kind.is_dir() {
+        return None;
+    }
+    parse(entry.name.into_string().ok()?).ok()
+}
+
+/// The target `V/K/A` of an installed link.
+fn installed_build(name: &ModuleName, link: &std::path::Path) -> Option<(ModuleId, Target)> {
+    let parts: Vec<&str> = link.to_str()?.rsplitn(4, '/').collect();
+    let [arch, kernel, version, ..] = parts[..] else { return None };
+    let id = ModuleId::new(name.clone(), ModuleVersion::new(version).ok()?);
+    Some((id, Target::parse(kernel, arch).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn tree() -> (tempfile::TempDir, Layout) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        (dir, layout)
+    }
+
+    fn register(layout: &Layout, id: &ModuleId) {
+        fs::create_dir_all(&layout.source_dir(id)).unwrap();
+        fs::create_dir_all(&layout.version_dir(id)).unwrap();
+        fs::symlink(&layout.source_dir(id), &layout.source_link(id)).unwrap();
+    }
+
+    #[test]
+    fn no_tree_is_an_empty_one() {
+        let (_dir, layout) = tree();
+        assert_eq!(Snapshot::take(&layout).unwrap(), Snapshot::default());
+    }
+
+    #[test]
+    fn states_are_told_apart() {
+        let (_dir, layout) = tree();
+        let id = |version| ModuleId::parse("foo", version).unwrap();
+        let target = Target::parse("6.1.0-9-amd64", "x86_64").unwrap();
+        for version in ["1.0", "2.0", "3.0", "10.0"] {
+            register(&layout, &id(version));
+        }
+        fs::remove_tree(&layout.source_dir(&id("2.0"))).unwrap();
+        fs::remove_file(&layout.source_link(&id("10.0"))).unwrap();
+        fs::create_dir_all(&layout.built_dir(&id("1.0"), &target)).unwrap();
+        fs::write_whole(&layout.built_dir(&id("1.0"), &target).join("foo.ko"), b"x", 0o644).unwrap();
+        fs::write_whole(&layout.target_dir(&id("1.0"), &target).join(".dep_bar"), b"7\n", 0o644).unwrap();
+        fs::symlink(Path::new("1.0/6.1.0-9-amd64/x86_64"), &layout.installed_link(&id("1.0").name, &target))
+            .unwrap();
+        fs::create_dir_all(&layout.originals_dir(&id("1.0").name, &target)).unwrap();
+
+        let snapshot = Snapshot::take(&layout).unwrap();
+        assert_eq!(snapshot.modules.len(), 4);
+        assert!(snapshot.is_installed(&id("1.0"), &target));
+        assert!(!snapshot.is_built(&id("3.0"), &target));
+        assert!(snapshot.modules[&id("2.0")].is_broken());
+        assert!(snapshot.modules[&id("10.0")].is_broken());
+        assert_eq!(snapshot.newest(), [&id("3.0")]);
+        let built = &snapshot.modules[&id("1.0")].built[&target];
+        assert_eq!(built.files, ["foo.ko"]);
+        assert_eq!(built.dependencies.len(), 1);
+    }
+
+    #[test]
+    fn a_link_to_nothing_built_installs_nothing() {
+        let (_dir, layout) = tree();
+        let id = ModuleId::parse("foo", "1.0").unwrap();
+        let target = Target::parse("6.1.0", "x86_64").unwrap();
+        register(&layout, &id);
+        fs::symlink(Path::new("1.0/6.1.0/x86_64"), &layout.installed_link(&id.name, &target)).unwrap();
+        assert!(Snapshot::take(&layout).unwrap().installed.is_empty());
+    }
+}
