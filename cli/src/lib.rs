@@ -1,4 +1,9 @@
-//! The `dkms` command.
+//! The `dkms` command: arguments (what was typed) → request (what is meant) → render.
+
+pub mod action;
+pub mod args;
+pub mod failure;
+pub mod invocation;
 
 /// Runs the command; returns its exit code.
 #[must_use]

@@ -7,7 +7,7 @@ use super::order;
 use super::refusal::Refusal;
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::tree::Snapshot;
+use crate::tree::{Registration, Snapshot};
 
 /// Every `AUTOINSTALL` module in its newest version, dependencies first.
 pub(super) fn autoinstall(planner: &mut Planner<'_>, targets: &[Target]) {
@@ -23,6 +23,7 @@ pub(super) fn autoinstall(planner: &mut Planner<'_>, targets: &[Target]) {
 
 fn autoinstall_on(planner: &mut Planner<'_>, target: &Target) {
     let mut wanted = BTreeMap::new();
+    warn_of_broken(planner, |_| true);
     for id in planner.world.snapshot.newest() {
         if let Some(conf) = wants_autoinstall(planner, id, target) {
             wanted.insert(id.name.clone(), (id.clone(), conf));
@@ -45,6 +46,15 @@ fn autoinstall_on(planner: &mut Planner<'_>, target: &Target) {
     for (name, path) in order.cyclic {
         let (id, _) = &wanted[&name];
         planner.refuse(Refusal::DependencyCycle { id: id.clone(), path });
+    }
+}
+
+/// Broken modules are passed over, and said.
+fn warn_of_broken(planner: &mut Planner<'_>, concerned: impl Fn(&ModuleId) -> bool) {
+    for (id, found) in &planner.world.snapshot.modules {
+        if found.is_broken() && concerned(id) {
+            planner.warn(Refusal::Broken { id: id.clone() }.to_string());
+        }
     }
 }
 
@@ -114,8 +124,11 @@ pub(super) fn match_kernel(
         planner.note(format!("no module is installed on kernel {}: nothing to match", template.kernel));
     }
     planner.side_by_side();
+    warn_of_broken(planner, |id| matched.contains(id));
     for id in &matched {
-        planner.install(id, target);
+        if !snapshot.get(id).is_some_and(Registration::is_broken) {
+            planner.install(id, target);
+        }
     }
 }
 
@@ -148,8 +161,8 @@ pub(super) fn kernel_preinst(planner: &mut Planner<'_>, target: &Target) {
     planner.side_by_side();
     for id in built_on(planner, target) {
         let key = (id.clone(), target.clone());
-        if matches!(planner.world.confs.get(&key), Some(Ok(conf)) if conf.autoinstall) {
-            planner.unbuild(&id, target);
+        if !matches!(planner.world.confs.get(&key), Some(Ok(conf)) if !conf.autoinstall) {
+            planner.each_known(&id, std::slice::from_ref(target), Planner::unbuild);
         }
     }
 }
@@ -158,7 +171,7 @@ pub(super) fn kernel_preinst(planner: &mut Planner<'_>, target: &Target) {
 pub(super) fn kernel_prerm(planner: &mut Planner<'_>, target: &Target) {
     planner.side_by_side();
     for id in built_on(planner, target) {
-        planner.unbuild(&id, target);
+        planner.each_known(&id, std::slice::from_ref(target), Planner::unbuild);
     }
     planner.kernel_goes(target);
 }

@@ -18,7 +18,7 @@ pub mod world;
 
 pub use refusal::Refusal;
 pub use request::{NewSource, Options, Request, Work};
-pub use step::{Action, OnFailure, Plan, Step, StepId};
+pub use step::{Action, Plan, Remark, Step, StepId};
 pub use world::{ConfFault, World};
 
 use one::Planner;

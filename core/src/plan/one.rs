@@ -2,10 +2,11 @@
 //! speaks against it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::refusal::Refusal;
 use super::request::{NewSource, Options};
-use super::step::{Action, OnFailure, Plan, Remark, Step, StepId};
+use super::step::{Action, Plan, Remark, Step, StepId};
 use super::world::World;
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, ModuleName, Target};
@@ -15,7 +16,6 @@ use crate::tree::Source;
 pub(super) struct Planner<'a> {
     pub(super) world: &'a World,
     pub(super) options: &'a Options,
-    pub(super) on_failure: OnFailure,
     steps: Vec<Step>,
     remarks: Vec<Remark>,
     /// Modules that a step registers.
@@ -37,7 +37,6 @@ impl<'a> Planner<'a> {
         Self {
             world,
             options,
-            on_failure: OnFailure::Stop,
             steps: Vec::new(),
             remarks: Vec::new(),
             added: BTreeMap::new(),
@@ -54,12 +53,9 @@ impl<'a> Planner<'a> {
         self.going = Some(target.clone());
     }
 
-    /// For batches: steps wait only for what they need, and one failure doesn't end the rest.
+    /// For batches: steps wait only for what they need, so that one failure doesn't end the rest.
     pub(super) fn side_by_side(&mut self) {
-        self.in_order = false;
-        if self.options.continue_on_error {
-            self.on_failure = OnFailure::Continue;
-        }
+        self.in_order = !self.options.continue_on_error;
     }
 
     pub(super) fn push(&mut self, action: Action, why: impl Into<String>, mut needs: Vec<StepId>) -> StepId {
@@ -94,9 +90,6 @@ impl<'a> Planner<'a> {
             (None, None, _) | (_, _, None) => {
                 Refusal::NoSourceFolder { id: id.clone(), path: format!("/usr/src/{}", id.dir_name()).into() }
             }
-            (Some(new), Some(path), _) if new.folder != *path && !self.options.force => {
-                Refusal::SourceExists { id: id.clone(), path: path.clone() }
-            }
             (_, _, Some(Err(fault))) => Refusal::of_conf(id, fault),
             (_, _, Some(Ok(_))) => {
                 let step =
@@ -109,10 +102,22 @@ impl<'a> Planner<'a> {
         None
     }
 
+    /// The source that has to be copied into place; what is there already stays unless `--force` says otherwise.
+    fn source_to_copy(&mut self, source: Option<&NewSource>, there: Option<&PathBuf>) -> Option<NewSource> {
+        let new = source?;
+        match there {
+            Some(path) if *path == new.folder => None,
+            Some(path) if !self.options.force => {
+                self.warn(format!("`{}` exists and is used as it is; `--force` replaces it", path.display()));
+                None
+            }
+            _ => Some(new.clone()),
+        }
+    }
+
     pub(super) fn add(&mut self, id: &ModuleId, source: Option<&NewSource>) {
         match self.world.snapshot.get(id).map(|found| &found.source) {
             Some(Source::Present(_)) => self.refuse(Refusal::AlreadyAdded { id: id.clone() }),
-            Some(Source::Dangling(_)) if source.is_none() => self.refuse(Refusal::Broken { id: id.clone() }),
             Some(_) => {
                 self.register(id, source, "its registration has no source");
             }
@@ -132,11 +137,11 @@ impl<'a> Planner<'a> {
     ) {
         match self.world.snapshot.get(id) {
             Some(found) if found.is_broken() => return self.refuse(Refusal::Broken { id: id.clone() }),
-            Some(found) if matches!(found.source, Source::Present(_)) => {}
-            _ if source.is_none() && !self.world.sources.contains_key(id) => {
+            Some(_) => {}
+            None if source.is_none() && !self.world.sources.contains_key(id) => {
                 return self.refuse(Refusal::NotInTree { id: id.clone() });
             }
-            _ => {
+            None => {
                 if self.register(id, source, "it is not in the dkms tree yet").is_none() {
                     return;
                 }
@@ -393,7 +398,7 @@ impl<'a> Planner<'a> {
             let step = self.push(action, "framework.conf asks for it", Vec::new());
             self.steps[step.0].after = all;
         }
-        Plan { steps: self.steps, remarks: self.remarks, on_failure: self.on_failure }
+        Plan { steps: self.steps, remarks: self.remarks }
     }
 
     fn load(&mut self, target: &Target, steps: &[StepId], after: &[StepId]) {

@@ -30,14 +30,6 @@ pub enum Refusal {
         /// The folder.
         path: PathBuf,
     },
-    /// A copy would overwrite another source tree.
-    #[error("the source folder `{}` of module `{id}` exists already", path.display())]
-    SourceExists {
-        /// The module.
-        id: ModuleId,
-        /// The folder.
-        path: PathBuf,
-    },
     /// The registration's `source` leads nowhere.
     #[error("module `{id}` is broken: its link `source` in the dkms tree does not lead to a folder")]
     Broken {
@@ -145,9 +137,7 @@ impl Refusal {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoSourceFolder { .. } | Self::SourceExists { .. } | Self::MatchesItself { .. } => {
-                ExitCode::BAD_OPTION
-            }
+            Self::NoSourceFolder { .. } | Self::MatchesItself { .. } => ExitCode::BAD_OPTION,
             Self::AlreadyAdded { .. } | Self::NotInTree { .. } | Self::UnknownModule { .. } => {
                 ExitCode::NOT_IN_TREE
             }
@@ -172,7 +162,6 @@ impl Refusal {
             Self::NoSourceFolder { path, .. } => {
                 one(format!("put the source with its dkms.conf into `{}`", path.display()))
             }
-            Self::SourceExists { .. } => one("`--force` replaces it".to_owned()),
             Self::Broken { id } => one(format!(
                 "put its source back, then `dkms add {id}`; or forget it: `dkms remove {id} --all`"
             )),

@@ -10,15 +10,6 @@ use crate::id::{ModuleId, Target};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(pub usize);
 
-/// What one failure does to the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// The command ends there.
-    Stop,
-    /// What doesn't depend on it goes on.
-    Continue,
-}
-
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -137,8 +128,6 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is skipped, and why.
     pub remarks: Vec<Remark>,
-    /// What one failure does to the rest.
-    pub on_failure: OnFailure,
 }
 
 impl Plan {

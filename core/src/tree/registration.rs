@@ -9,12 +9,14 @@ use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::{Layout, TEMPORARY_PREFIX};
 
 /// Registers a module: `M/V/source` leads to its source folder. Also mends a registration whose link is missing.
+/// An empty `build/` comes with it, as programs of the 3.x line expect.
 ///
 /// # Errors
 /// [`FsError`]; then the tree is as it was.
 pub fn add(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
     let version_dir = layout.version_dir(id);
     if fs::is_dir(&version_dir) {
+        fs::create_dir_all(&layout.build_dir(id))?;
         return fs::symlink(&layout.source_dir(id), &layout.source_link(id));
     }
     let module_dir = layout.module_dir(&id.name);
@@ -22,7 +24,7 @@ pub fn add(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
     fs::create_dir_all(&module_dir)?;
     let staged = fs::temporary_beside(&version_dir);
     let publish = || -> Result<(), FsError> {
-        fs::create_dir_all(&staged)?;
+        fs::create_dir_all(&staged.join("build"))?;
         fs::symlink(&layout.source_dir(id), &staged.join("source"))?;
         fs::rename(&staged, &version_dir)
     };

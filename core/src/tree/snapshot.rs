@@ -37,8 +37,6 @@ pub enum Source {
     Dangling(PathBuf),
     /// No link, while the source folder exists: broken.
     Unlinked(PathBuf),
-    /// Neither link nor source folder: a leftover that only holds built modules.
-    Missing,
 }
 
 /// What was built for one target.
@@ -83,7 +81,7 @@ impl Snapshot {
             } else if let Some(version) = id(entry, ModuleVersion::new) {
                 let id = ModuleId::new(name.clone(), version);
                 let registration = Registration::take(layout, &id)?;
-                if registration.source != Source::Missing || !registration.built.is_empty() {
+                if let Some(registration) = registration {
                     self.modules.insert(id, registration);
                 }
             }
@@ -156,13 +154,14 @@ impl Snapshot {
 }
 
 impl Registration {
-    fn take(layout: &Layout, id: &ModuleId) -> Result<Self, FsError> {
+    /// `None` where neither link nor source folder is there: a leftover, which is left alone.
+    fn take(layout: &Layout, id: &ModuleId) -> Result<Option<Self>, FsError> {
         let link = layout.source_link(id);
         let source = match fs::lstat(&link)? {
             Some(_) if fs::is_dir(&link) => Source::Present(fs::link_target(&link)?.unwrap_or(link)),
             Some(_) => Source::Dangling(fs::link_target(&link)?.unwrap_or(link)),
             None if fs::is_dir(&layout.source_dir(id)) => Source::Unlinked(layout.source_dir(id)),
-            None => Source::Missing,
+            None => return Ok(None),
         };
         let mut built = BTreeMap::new();
         for kernel in fs::list(&layout.version_dir(id))? {
@@ -179,7 +178,7 @@ impl Registration {
                 }
             }
         }
-        Ok(Self { source, built })
+        Ok(Some(Self { source, built }))
     }
 }
 

@@ -1,0 +1,135 @@
+//! The actions, and what each needs of the one who asks.
+
+/// What the command is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// `add`
+    Add,
+    /// `build`
+    Build,
+    /// `install`
+    Install,
+    /// `uninstall`
+    Uninstall,
+    /// `unbuild`
+    Unbuild,
+    /// `remove`
+    Remove,
+    /// `autoinstall`
+    Autoinstall,
+    /// `match`
+    Match,
+    /// `mktarball`
+    Mktarball,
+    /// `ldtarball`
+    Ldtarball,
+    /// `status`
+    Status,
+    /// `generate_mok`
+    GenerateMok,
+    /// `kernel_preinst`
+    KernelPreinst,
+    /// `kernel_postinst`
+    KernelPostinst,
+    /// `kernel_prerm`
+    KernelPrerm,
+    /// `completions`
+    Completions,
+}
+
+/// Whose rights an action needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Nobody's.
+    None,
+    /// Write access to the dkms tree.
+    Tree,
+    /// Root's.
+    Root,
+}
+
+impl Action {
+    /// All of them, as they are written.
+    pub const ALL: [(&'static str, Self); 16] = [
+        ("add", Self::Add),
+        ("build", Self::Build),
+        ("install", Self::Install),
+        ("uninstall", Self::Uninstall),
+        ("unbuild", Self::Unbuild),
+        ("remove", Self::Remove),
+        ("autoinstall", Self::Autoinstall),
+        ("match", Self::Match),
+        ("mktarball", Self::Mktarball),
+        ("ldtarball", Self::Ldtarball),
+        ("status", Self::Status),
+        ("generate_mok", Self::GenerateMok),
+        ("kernel_preinst", Self::KernelPreinst),
+        ("kernel_postinst", Self::KernelPostinst),
+        ("kernel_prerm", Self::KernelPrerm),
+        ("completions", Self::Completions),
+    ];
+
+    /// The action that a word names.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, action)| *action)
+    }
+
+    /// The word that names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, action)| *action == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether `--all` makes sense with it.
+    #[must_use]
+    pub fn takes_all(self) -> bool {
+        matches!(self, Self::Uninstall | Self::Unbuild | Self::Remove | Self::Mktarball | Self::Status)
+    }
+
+    /// Whether it works on exactly one module version.
+    #[must_use]
+    pub fn needs_module(self) -> bool {
+        matches!(
+            self,
+            Self::Add
+                | Self::Build
+                | Self::Install
+                | Self::Uninstall
+                | Self::Unbuild
+                | Self::Remove
+                | Self::Mktarball
+        )
+    }
+
+    /// Whether a kernel package calls it, with exactly one `-k`.
+    #[must_use]
+    pub fn is_kernel_hook(self) -> bool {
+        matches!(self, Self::KernelPreinst | Self::KernelPostinst | Self::KernelPrerm)
+    }
+
+    /// Whether it works on at most one kernel.
+    #[must_use]
+    pub fn is_for_one_kernel(self) -> bool {
+        self.is_kernel_hook() || matches!(self, Self::Autoinstall | Self::Match)
+    }
+
+    /// Whose rights it needs.
+    #[must_use]
+    pub fn rights(self) -> Rights {
+        match self {
+            Self::Status | Self::Completions => Rights::None,
+            // These two look for themselves: what they need depends on the files they are given.
+            Self::Mktarball | Self::Ldtarball => Rights::None,
+            Self::Add | Self::Build | Self::Unbuild | Self::Remove => Rights::Tree,
+            Self::Install
+            | Self::Uninstall
+            | Self::Autoinstall
+            | Self::Match
+            | Self::GenerateMok
+            | Self::KernelPreinst
+            | Self::KernelPostinst
+            | Self::KernelPrerm => Rights::Root,
+        }
+    }
+}

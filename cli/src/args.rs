@@ -1,0 +1,194 @@
+//! What was typed: the command line as words and options, nothing judged yet.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, ValueEnum};
+
+/// Keeps out-of-tree kernel modules alive across kernel upgrades.
+///
+/// ACTION is one of
+///   add            register a source tree (from /usr/src/M-V, a folder, its dkms.conf, or a tarball)
+///   build          build for each kernel; adds first where needed
+///   install        install; builds (and adds) first where needed
+///   uninstall      take it out of the kernel tree, leave it built
+///   unbuild        uninstall where needed, then drop what was built
+///   remove         unbuild, then forget the module when no kernel is left
+///   autoinstall    bring every AUTOINSTALL module up on one kernel
+///   match          install on one kernel what is installed on --templatekernel
+///   status         print states
+///   mktarball      write a tarball of sources and built modules
+///   ldtarball      load one
+///   generate_mok   make the signing key and certificate
+///   kernel_preinst, kernel_postinst, kernel_prerm
+///                  what kernel packages call, with exactly one -k
+///   completions    print completions for a shell (bash, zsh, fish)
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "dkms", verbatim_doc_comment, disable_version_flag = true, disable_help_flag = true)]
+#[command(override_usage = "dkms ACTION [M/V] [OPTIONS]")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct Args {
+    /// The action, then the module (`M` or `M/V`), a path to a dkms.conf or its folder, or an archive
+    #[arg(value_name = "WORD")]
+    pub words: Vec<String>,
+
+    /// Module, with or without its version
+    #[arg(short = 'm', long, value_name = "M[/V]", num_args = 0..=1, default_missing_value = "", allow_hyphen_values = true, overrides_with = "module")]
+    pub module: Option<String>,
+    /// Version
+    #[arg(short = 'v', value_name = "V", num_args = 0..=1, default_missing_value = "", allow_hyphen_values = true, overrides_with = "version")]
+    pub version: Option<String>,
+    /// Kernel release, may be repeated
+    #[arg(short = 'k', long = "kernelver", value_name = "K[/A]", num_args = 0..=1, default_missing_value = "")]
+    pub kernels: Vec<String>,
+    /// Architecture, may be repeated
+    #[arg(short = 'a', long = "arch", value_name = "A", num_args = 0..=1, default_missing_value = "")]
+    pub arches: Vec<String>,
+    /// This dkms.conf instead of the source tree's
+    #[arg(short = 'c', value_name = "FILE", overrides_with = "conf")]
+    pub conf: Option<PathBuf>,
+    /// Every kernel that the module is built for
+    #[arg(long)]
+    pub all: bool,
+    /// Redo, overwrite, override version checks
+    #[arg(long)]
+    pub force: bool,
+    /// Skip only the check against a newer module in the kernel
+    #[arg(long)]
+    pub force_version_override: bool,
+    /// The kernel to match
+    #[arg(long, value_name = "K", overrides_with = "templatekernel")]
+    pub templatekernel: Option<String>,
+    /// Override a directive of dkms.conf, may be repeated
+    #[arg(long = "directive", value_name = "NAME=VALUE")]
+    pub directives: Vec<String>,
+    /// Kernel config to read
+    #[arg(long, value_name = "FILE", overrides_with = "config")]
+    pub config: Option<PathBuf>,
+    /// Kernel headers
+    #[arg(long, value_name = "DIR", overrides_with = "kernelsourcedir")]
+    pub kernelsourcedir: Option<PathBuf>,
+    /// Tarball to read or write
+    #[arg(long, value_name = "FILE", overrides_with = "archive")]
+    pub archive: Option<PathBuf>,
+    /// For mktarball: no source
+    #[arg(long)]
+    pub binaries_only: bool,
+    /// For mktarball: no built modules
+    #[arg(long)]
+    pub source_only: bool,
+    /// State of the modules [default: /var/lib/dkms]
+    #[arg(long, value_name = "DIR", overrides_with = "dkmstree")]
+    pub dkmstree: Option<PathBuf>,
+    /// Sources of the modules [default: /usr/src]
+    #[arg(long, value_name = "DIR", overrides_with = "sourcetree")]
+    pub sourcetree: Option<PathBuf>,
+    /// The kernels' module folders [default: /lib/modules]
+    #[arg(long, value_name = "DIR", overrides_with = "installtree")]
+    pub installtree: Option<PathBuf>,
+    /// Link into the kernel tree instead of copying
+    #[arg(long)]
+    pub symlink_modules: bool,
+    /// Don't run depmod
+    #[arg(long)]
+    pub no_depmod: bool,
+    /// Load matching modules after installing on the running kernel
+    #[arg(long)]
+    pub modprobe_on_install: bool,
+    /// For rpm scriptlets: a removal by the transaction that added the same module is none
+    #[arg(long = "rpm_safe_upgrade")]
+    pub rpm_safe_upgrade: bool,
+    /// Parallel jobs; 0 is no limit [default: the number of CPUs]
+    #[arg(short = 'j', value_name = "N", overrides_with = "jobs")]
+    pub jobs: Option<u32>,
+    /// Show external commands
+    #[arg(long)]
+    pub verbose: bool,
+    /// Show what is decided, and why
+    #[arg(long)]
+    pub debug: bool,
+    /// Print nothing
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+    /// Work on the system below this folder
+    #[arg(long, value_name = "DIR", overrides_with = "root")]
+    pub root: Option<PathBuf>,
+    /// Machine-readable output
+    #[arg(long)]
+    pub json: bool,
+    /// Print what would be done, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Colours
+    #[arg(long, value_name = "WHEN", default_value = "auto", overrides_with = "color")]
+    pub color: Color,
+    /// Print the version
+    #[arg(short = 'V', long = "version", action = ArgAction::SetTrue)]
+    pub print_version: bool,
+    /// Print this help
+    #[arg(short = 'h', long = "help", action = ArgAction::SetTrue)]
+    pub print_help: bool,
+
+    /// Deprecated, without effect
+    #[arg(long, hide = true)]
+    pub no_initrd: bool,
+    /// Deprecated, without effect
+    #[arg(long, hide = true)]
+    pub no_clean_kernel: bool,
+    /// Deprecated, without effect
+    #[arg(long, hide = true)]
+    pub no_prepare_kernel: bool,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("dkms").chain(line.split(' ')))
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        for line in [
+            "-k 6.1 install foo/1.0 --force",
+            "install --force foo/1.0 --kernelver=6.1",
+            "--force install -k 6.1 foo/1.0",
+        ] {
+            let args = parse(line).unwrap();
+            assert_eq!(args.words, ["install", "foo/1.0"], "{line}");
+            assert_eq!((args.kernels.as_slice(), args.force), (&["6.1".to_owned()][..], true), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_may_be_empty_or_missing_at_the_end() {
+        assert_eq!(parse("build -m foo -v").unwrap().version.as_deref(), Some(""));
+        assert_eq!(parse("status -k").unwrap().kernels, [""]);
+        assert_eq!(parse("build -k 6.1 -k 6.2 foo/1").unwrap().kernels, ["6.1", "6.2"]);
+    }
+
+    #[test]
+    fn nothing_is_abbreviated() {
+        assert!(parse("status --frob").is_err());
+        assert!(parse("build --v 1.0").is_err());
+        assert!(parse("build -x").is_err());
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,290 @@
+//! What is meant: words and options sorted out, contradictions refused with their exit codes. Looks at the disk only to tell
+//! a path from a module's name.
+
+use std::path::{Path, PathBuf};
+
+use dkms_core::exit::ExitCode;
+use dkms_core::host::fs;
+use dkms_core::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion};
+
+use crate::action::Action;
+use crate::args::Args;
+use crate::failure::Failure;
+
+/// A command line, understood.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// What to do.
+    pub action: Action,
+    /// The module's name, where one was given.
+    pub name: Option<ModuleName>,
+    /// Its version, where one was given.
+    pub version: Option<ModuleVersion>,
+    /// Where a source tree or an archive was named instead, or besides.
+    pub source: Option<SourceWord>,
+    /// `-k`, with the architecture that was given with it.
+    pub kernels: Vec<(KernelRelease, Option<Arch>)>,
+    /// `-a`.
+    pub arches: Vec<Arch>,
+    /// Words that nothing was made of, in order (completions take their shell from here).
+    pub ignored: Vec<String>,
+    /// The options, as they were typed.
+    pub args: Args,
+}
+
+/// A path where a module could have been named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceWord {
+    /// A folder with a dkms.conf.
+    Folder(PathBuf),
+    /// An archive.
+    Archive(PathBuf),
+    /// An rpm package.
+    Rpm(PathBuf),
+}
+
+impl Invocation {
+    /// Sorts out a command line.
+    ///
+    /// # Errors
+    /// [`Failure`] for unknown or contradicting words and options.
+    pub fn understand(args: Args) -> Result<Self, Failure> {
+        let mut words = Words::default();
+        for word in &args.words {
+            words.take(word, args.module.is_some())?;
+        }
+        let Some(action) = words.action else {
+            let unknown = words.ignored.first().map_or_else(
+                || Failure::new(ExitCode::BAD_OPTION, "no action is given"),
+                |word| Failure::new(ExitCode::BAD_OPTION, format!("unknown action `{word}`")),
+            );
+            return Err(unknown.hint("`dkms --help` lists the actions"));
+        };
+        check_all(action, &args)?;
+        let (name, version) = module_of(&args, words.module.as_deref())?;
+        let kernels = args.kernels.iter().map(|text| kernel(text, action)).collect::<Result<Vec<_>, _>>()?;
+        let kernels: Vec<_> = kernels.into_iter().flatten().collect();
+        let arches = args.arches.iter().map(|text| arch(text)).collect::<Result<Vec<_>, _>>()?;
+        check_kernels(action, &kernels, &arches)?;
+        let source = words.source.or_else(|| {
+            args.archive.clone().filter(|_| action != Action::Mktarball).map(SourceWord::Archive)
+        });
+        Ok(Self { action, name, version, source, kernels, arches, ignored: words.ignored, args })
+    }
+
+    /// The one module that the action is about.
+    ///
+    /// # Errors
+    /// [`Failure`] with code 1 where name or version is missing.
+    pub fn module(&self) -> Result<ModuleId, Failure> {
+        match (&self.name, &self.version) {
+            (Some(name), Some(version)) => Ok(ModuleId::new(name.clone(), version.clone())),
+            (Some(name), None) => Err(Failure::new(
+                ExitCode::USAGE_OR_RIGHTS,
+                format!("which version of module `{name}` is not said"),
+            )
+            .hint(format!(
+                "dkms {} {name}/VERSION; `dkms status {name}` lists those in the tree",
+                self.action.name()
+            ))),
+            _ => Err(Failure::new(ExitCode::USAGE_OR_RIGHTS, "no module is named")
+                .hint(format!("dkms {} MODULE/VERSION", self.action.name()))),
+        }
+    }
+}
+
+/// The bare words, sorted.
+#[derive(Default)]
+struct Words {
+    action: Option<Action>,
+    source: Option<SourceWord>,
+    module: Option<String>,
+    ignored: Vec<String>,
+}
+
+impl Words {
+    fn take(&mut self, word: &str, module_is_known: bool) -> Result<(), Failure> {
+        if let Some(action) = Action::from_word(word) {
+            if self.action.is_some() {
+                return Err(Failure::new(ExitCode::BROKEN, format!("`{word}` is a second action"))
+                    .hint("one action at a time"));
+            }
+            self.action = Some(action);
+        } else if let (Some(source), None) = (source_word(Path::new(word)), &self.source) {
+            self.source = Some(source);
+        } else if word.starts_with("./") || word.starts_with("../") {
+            return Err(Failure::new(
+                ExitCode::BAD_OPTION,
+                format!("`{word}` has no dkms.conf and is no archive"),
+            ));
+        } else if !module_is_known && self.module.is_none() && is_module_word(word) && self.action.is_some() {
+            self.module = Some(word.to_owned());
+        } else {
+            self.ignored.push(word.to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn is_module_word(word: &str) -> bool {
+    !word.is_empty() && !word.starts_with('/')
+}
+
+fn source_word(path: &Path) -> Option<SourceWord> {
+    if fs::is_dir(path) {
+        return fs::is_file(&path.join("dkms.conf")).then(|| SourceWord::Folder(path.to_owned()));
+    }
+    if !fs::is_file(path) {
+        return None;
+    }
+    if path.file_name().is_some_and(|name| name == "dkms.conf") {
+        let folder = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        return Some(SourceWord::Folder(folder.to_owned()));
+    }
+    if path.extension().is_some_and(|extension| extension == "rpm") {
+        return Some(SourceWord::Rpm(path.to_owned()));
+    }
+    Some(SourceWord::Archive(path.to_owned()))
+}
+
+fn check_all(action: Action, args: &Args) -> Result<(), Failure> {
+    if !args.all {
+        return Ok(());
+    }
+    let conflict = |code, text: String| Err(Failure::new(code, text));
+    if !args.kernels.is_empty() {
+        return conflict(ExitCode::BAD_OPTION, "`-k` and `--all` contradict each other".to_owned());
+    }
+    if !args.arches.is_empty() {
+        return conflict(ExitCode::NOT_IN_TREE, "`-a` and `--all` contradict each other".to_owned());
+    }
+    if !action.takes_all() {
+        return conflict(ExitCode::NOT_ALLOWED, format!("`{}` does not take `--all`", action.name()));
+    }
+    Ok(())
+}
+
+fn check_kernels(
+    action: Action,
+    kernels: &[(KernelRelease, Option<Arch>)],
+    arches: &[Arch],
+) -> Result<(), Failure> {
+    if action.is_kernel_hook() && kernels.len() != 1 {
+        return Err(Failure::new(ExitCode::BROKEN, format!("`{}` needs exactly one `-k`", action.name())));
+    }
+    if action.is_for_one_kernel() && kernels.len() > 1 {
+        return Err(Failure::new(
+            ExitCode::BROKEN,
+            format!("`{}` works on one kernel at a time", action.name()),
+        ));
+    }
+    if arches.len() > 1 && arches.len() != kernels.len() {
+        return Err(Failure::new(
+            ExitCode::USAGE_OR_RIGHTS,
+            format!("{} architectures do not match {} kernels", arches.len(), kernels.len()),
+        )
+        .hint("give one `-a` for all, or one for each `-k`, in their order"));
+    }
+    Ok(())
+}
+
+/// Name and version, from `-m`, `-v` and the bare word.
+fn module_of(
+    args: &Args,
+    word: Option<&str>,
+) -> Result<(Option<ModuleName>, Option<ModuleVersion>), Failure> {
+    let given = args.module.as_deref().or(word).filter(|text| !text.is_empty());
+    let (name, version) =
+        match given.map(|text| text.split_once('/').map_or((text, None), |(m, v)| (m, Some(v)))) {
+            None => (None, None),
+            Some((name, version)) => (Some(name), version),
+        };
+    let version = version.or(args.version.as_deref()).filter(|text| !text.is_empty());
+    Ok((name.map(ModuleName::new).transpose()?, version.map(ModuleVersion::new).transpose()?))
+}
+
+/// A `-k`; empty means no filter to `status` and is an error to the rest.
+fn kernel(text: &str, action: Action) -> Result<Option<(KernelRelease, Option<Arch>)>, Failure> {
+    if text.is_empty() && action == Action::Status {
+        return Ok(None);
+    }
+    let (release, arch_text) = text.split_once('/').map_or((text, None), |(k, a)| (k, Some(a)));
+    if release.is_empty() {
+        return Err(Failure::new(ExitCode::EMPTY_TARGET, "`-k` names no kernel"));
+    }
+    Ok(Some((KernelRelease::new(release)?, arch_text.map(arch).transpose()?)))
+}
+
+fn arch(text: &str) -> Result<Arch, Failure> {
+    if text.is_empty() {
+        return Err(Failure::new(ExitCode::EMPTY_TARGET, "an architecture is empty"));
+    }
+    Ok(Arch::new(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn understand(line: &str) -> Result<Invocation, Failure> {
+        let args = Args::try_parse_from(std::iter::once("dkms").chain(line.split_whitespace())).unwrap();
+        Invocation::understand(args)
+    }
+
+    fn code(line: &str) -> u8 {
+        understand(line).map_or_else(|failure| failure.code.0, |_| 0)
+    }
+
+    #[test]
+    fn contradictions_have_their_codes() {
+        for (line, expected) in [
+            ("", 2),
+            ("frobnicate", 2),
+            ("add install", 4),
+            ("remove foo/1 -k 6.1 --all", 2),
+            ("remove foo/1 -a x86_64 --all", 3),
+            ("build foo/1 --all", 5),
+            ("kernel_prerm", 4),
+            ("kernel_postinst -k 6.1 -k 6.2", 4),
+            ("autoinstall -k 6.1 -k 6.2", 4),
+            ("build foo/1 -k 6.1 -a x86_64 -a i686", 1),
+            ("build foo/1 -k /x86_64", 16),
+            ("build foo/1 -k 6.1/", 16),
+            ("build ../../etc/1.0", 2),
+            ("build .foo/1.0", 8),
+            ("build foo/..", 8),
+            ("status --all", 0),
+            ("build foo/1 -k 6.1 -k 6.2 -a x86_64", 0),
+        ] {
+            assert_eq!(code(line), expected, "dkms {line}");
+        }
+    }
+
+    #[test]
+    fn modules_are_named_in_every_way() {
+        for line in [
+            "build foo/1.0",
+            "build -m foo/1.0",
+            "build -m foo -v 1.0",
+            "build foo -v 1.0",
+            "-m foo build -v 1.0",
+        ] {
+            let module = understand(line).unwrap().module();
+            assert_eq!(module.map(|id| id.to_string()).ok().as_deref(), Some("foo/1.0"), "dkms {line}");
+        }
+        assert_eq!(understand("build foo").unwrap().module().unwrap_err().code, ExitCode::USAGE_OR_RIGHTS);
+        assert_eq!(understand("add foo/1.0 bar/2.0").unwrap().ignored, ["bar/2.0"]);
+    }
+
+    #[test]
+    fn paths_come_before_modules() {
+        let dir = tempfile::tempdir().unwrap();
+        let conf = dir.path().join("dkms.conf");
+        fs::write_whole(&conf, b"", 0o644).unwrap();
+        let folder = Some(SourceWord::Folder(dir.path().to_owned()));
+        assert_eq!(understand(&format!("add {}", dir.path().display())).unwrap().source, folder);
+        assert_eq!(understand(&format!("add {}", conf.display())).unwrap().source, folder);
+        assert_eq!(understand("add /nonexist").unwrap().ignored, ["/nonexist"]);
+    }
+}
