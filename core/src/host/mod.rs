@@ -2,6 +2,7 @@
 //!
 //! Everything else in this crate is given plain data, or calls these functions; the lints in `clippy.toml` hold that.
 
+pub mod ancestry;
 pub mod clock;
 pub mod environment;
 pub mod fs;

@@ -92,8 +92,8 @@ impl<'a> Planner<'a> {
             }
             (_, _, Some(Err(fault))) => Refusal::of_conf(id, fault),
             (_, _, Some(Ok(_))) => {
-                let step =
-                    self.push(Action::Add { id: id.clone(), source: source.cloned() }, why, Vec::new());
+                let source = self.source_to_copy(source, there);
+                let step = self.push(Action::Add { id: id.clone(), source }, why, Vec::new());
                 self.added.insert(id.clone(), step);
                 return Some(step);
             }

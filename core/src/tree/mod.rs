@@ -1,6 +1,9 @@
-//! The dkms tree: what is in it ([`snapshot`]), and changes to it ([`registration`]), each visible at once or not at all.
+//! The dkms tree: what is in it ([`snapshot`]), and changes to it ([`registration`]), each visible at once or not at all; and
+//! what `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]).
 
 pub mod registration;
+pub mod rpm_upgrade;
 pub mod snapshot;
+pub mod weak;
 
 pub use snapshot::{Built, Registration, Snapshot, Source};

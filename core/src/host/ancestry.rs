@@ -1,0 +1,50 @@
+//! Which processes stand above us, from proc(5).
+
+use std::path::Path;
+
+use super::fs;
+
+/// A process, told apart from a later one with the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessIdentity {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks after boot (field 22 of `/proc/PID/stat`).
+    pub started: u64,
+}
+
+/// The parent of our parent: rpm, where a scriptlet's shell runs us. `None` without `/proc`.
+#[must_use]
+pub fn grandparent() -> Option<ProcessIdentity> {
+    let (parent, _) = parent_and_start(std::os::unix::process::parent_id())?;
+    let (_, started) = parent_and_start(parent)?;
+    Some(ProcessIdentity { pid: parent, started })
+}
+
+fn parent_and_start(pid: u32) -> Option<(u32, u64)> {
+    parse_stat(&fs::read_lossy(Path::new(&format!("/proc/{pid}/stat"))).ok()?)
+}
+
+/// Fields 4 and 22 of proc_pid_stat(5). The second, the name, stands in parentheses and may hold anything.
+fn parse_stat(stat: &str) -> Option<(u32, u64)> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split(' ').collect();
+    Some((fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_blanks_and_parentheses_is_no_trap() {
+        let stat = "12 (a) b (c) S 7 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1 1";
+        assert_eq!(parse_stat(stat), Some((7, 12345)));
+        assert_eq!(parse_stat("nonsense"), None);
+    }
+
+    #[test]
+    fn somebody_started_our_parent() {
+        assert!(grandparent().is_some());
+    }
+}
