@@ -4,6 +4,7 @@ pub mod action;
 pub mod args;
 pub mod failure;
 pub mod invocation;
+pub mod render;
 
 /// Runs the command; returns its exit code.
 #[must_use]

@@ -133,6 +133,45 @@ impl Refusal {
         }
     }
 
+    /// The module concerned, if it is one.
+    #[must_use]
+    pub fn module(&self) -> Option<&ModuleId> {
+        match self {
+            Self::AlreadyAdded { id }
+            | Self::NotInTree { id }
+            | Self::NoSourceFolder { id, .. }
+            | Self::Broken { id }
+            | Self::ConfMissing { id, .. }
+            | Self::ConfInvalid { id, .. }
+            | Self::HeadersMissing { id, .. }
+            | Self::Excluded { id, .. }
+            | Self::DependenciesMissing { id, .. }
+            | Self::DependencyCycle { id, .. }
+            | Self::NoKernelFolder { id, .. } => Some(id),
+            Self::MatchesItself { .. } | Self::UnknownModule { .. } => None,
+        }
+    }
+
+    /// The kernel concerned, if it is one.
+    #[must_use]
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::HeadersMissing { target, .. }
+            | Self::Excluded { target, .. }
+            | Self::DependenciesMissing { target, .. }
+            | Self::NoKernelFolder { target, .. }
+            | Self::MatchesItself { target } => Some(target),
+            Self::AlreadyAdded { .. }
+            | Self::NotInTree { .. }
+            | Self::NoSourceFolder { .. }
+            | Self::Broken { .. }
+            | Self::ConfMissing { .. }
+            | Self::ConfInvalid { .. }
+            | Self::DependencyCycle { .. }
+            | Self::UnknownModule { .. } => None,
+        }
+    }
+
     /// The exit code that the command ends with.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

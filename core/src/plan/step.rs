@@ -99,6 +99,59 @@ impl fmt::Display for Action {
     }
 }
 
+impl Action {
+    /// What is being done, as the beginning of a line: `Building foo/1.0 for kernel 6.1.0-47-amd64 (x86_64)`.
+    #[must_use]
+    pub fn doing(&self) -> String {
+        let on = |target: &Target| format!("kernel {} ({})", target.kernel, target.arch);
+        match self {
+            Self::Add { id, .. } => format!("Adding {id}"),
+            Self::Build { id, target } => format!("Building {id} for {}", on(target)),
+            Self::Install { id, target } => format!("Installing {id} on {}", on(target)),
+            Self::Uninstall { id, target } => format!("Uninstalling {id} from {}", on(target)),
+            Self::Unbuild { id, target } => format!("Removing the build of {id} for {}", on(target)),
+            Self::Forget { id } => format!("Removing {id} from the dkms tree"),
+            Self::Depmod { target } => format!("Running depmod for {}", on(target)),
+            Self::Load { target, .. } => format!("Loading modules for the devices of {}", on(target)),
+            Self::SweepKernel { target } => format!("Removing empty folders of {}", on(target)),
+            Self::PostTransaction { .. } => "Running post_transaction".to_owned(),
+            Self::Refuse(_) => "Stopping".to_owned(),
+        }
+    }
+
+    /// The module concerned, if it is one.
+    #[must_use]
+    pub fn module(&self) -> Option<&ModuleId> {
+        match self {
+            Self::Add { id, .. }
+            | Self::Build { id, .. }
+            | Self::Install { id, .. }
+            | Self::Uninstall { id, .. }
+            | Self::Unbuild { id, .. }
+            | Self::Forget { id }
+            | Self::Load { id, .. } => Some(id),
+            Self::Refuse(refusal) => refusal.module(),
+            Self::Depmod { .. } | Self::SweepKernel { .. } | Self::PostTransaction { .. } => None,
+        }
+    }
+
+    /// The kernel concerned, if it is one.
+    #[must_use]
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Build { target, .. }
+            | Self::Install { target, .. }
+            | Self::Uninstall { target, .. }
+            | Self::Unbuild { target, .. }
+            | Self::Depmod { target }
+            | Self::Load { target, .. }
+            | Self::SweepKernel { target } => Some(target),
+            Self::Refuse(refusal) => refusal.target(),
+            Self::Add { .. } | Self::Forget { .. } | Self::PostTransaction { .. } => None,
+        }
+    }
+}
+
 /// An action with its reason and its place in the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {

@@ -158,8 +158,9 @@ pub fn sweep_folder(dir: &Path, depth: usize) -> Result<usize, FsError> {
 
 /// Whether what follows the prefix is the number of a process that is gone.
 fn is_abandoned(rest: &str) -> bool {
-    let number = rest.split('_').next().and_then(|number| number.parse::<u32>().ok());
-    number.is_some_and(|pid| pid != std::process::id() && !fs::exists(Path::new(&format!("/proc/{pid}"))))
+    use rustix::process::{Pid, test_kill_process};
+    let number = rest.split('_').next().and_then(|number| number.parse().ok());
+    number.and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 /// Folders of a version that hold no temporaries of ours, and may be large.

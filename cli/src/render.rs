@@ -1,0 +1,175 @@
+//! What the user sees: events and results as lines of text, or as one JSON object a line.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+
+use dkms_core::host::Environment;
+use dkms_core::plan::{Plan, Remark};
+use dkms_core::report::{Event, Reporter};
+use serde_json::json;
+
+use crate::args::{Args, Color};
+use crate::failure::Failure;
+
+/// Version of the JSON that we print; grows with every incompatible change.
+pub const JSON_VERSION: u32 = 1;
+
+/// Standard output and standard error, as the options want them.
+#[derive(Debug)]
+pub struct Terminal {
+    quiet: bool,
+    commands: bool,
+    json: bool,
+    color: bool,
+    // Lines of several threads must not mix.
+    lock: Mutex<()>,
+}
+
+impl Terminal {
+    /// As the options and `NO_COLOR` say.
+    #[must_use]
+    pub fn new(args: &Args, environment: &Environment) -> Self {
+        let color = match args.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => std::io::stderr().is_terminal() && environment.get_filled("NO_COLOR").is_none(),
+        };
+        Self {
+            quiet: args.quiet,
+            commands: args.verbose || args.debug,
+            json: args.json,
+            color,
+            lock: Mutex::new(()),
+        }
+    }
+
+    /// A result on standard output. A reader that went away is nobody's error.
+    pub fn print(&self, text: &str) {
+        if !self.quiet {
+            let _held = self.lock.lock();
+            let _ = writeln!(std::io::stdout(), "{text}");
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        if !self.quiet {
+            let _held = self.lock.lock();
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    fn painted(&self, text: &str, sgr: &str) -> String {
+        if self.color { format!("\x1b[{sgr}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// The error that ends the command.
+    pub fn failure(&self, failure: &Failure) {
+        if self.json {
+            let Failure { code, message, hints } = failure;
+            let line = json!({"version": JSON_VERSION, "event": "error", "code": code.0, "text": message, "hints": hints});
+            return self.print(&line.to_string());
+        }
+        self.paragraph("Error! ", "1;31", &failure.message, &failure.hints);
+    }
+
+    fn paragraph(&self, label: &str, sgr: &str, text: &str, hints: &[String]) {
+        let mut lines = vec![format!("{}{text}", self.painted(label, sgr))];
+        lines.extend(hints.iter().map(|hint| format!("  {hint}")));
+        self.complain(&lines.join("\n"));
+    }
+
+    /// What would be done.
+    pub fn plan(&self, plan: &Plan) {
+        if self.json {
+            return self.print(&json_plan(plan).to_string());
+        }
+        self.remarks(plan);
+        for step in &plan.steps {
+            let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
+            self.print(&format!("{}{why}", step.action));
+        }
+        if plan.is_empty() {
+            self.print("nothing to do");
+        }
+    }
+
+    /// What is skipped, and why.
+    pub fn remarks(&self, plan: &Plan) {
+        for remark in &plan.remarks {
+            self.report(match remark {
+                Remark::Note(text) => Event::note(text),
+                Remark::Warning(text) => Event::warning(text, []),
+            });
+        }
+    }
+}
+
+fn json_plan(plan: &Plan) -> serde_json::Value {
+    let steps: Vec<_> = plan
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(place, step)| {
+            let ids = |list: &[dkms_core::plan::StepId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
+            json!({
+                "step": place,
+                "does": step.action.to_string(),
+                "why": step.why,
+                "module": step.action.module().map(ToString::to_string),
+                "kernel": step.action.target().map(|target| target.kernel.as_str()),
+                "arch": step.action.target().map(|target| target.arch.as_str()),
+                "needs": ids(&step.needs),
+                "after": ids(&step.after),
+            })
+        })
+        .collect();
+    let remarks: Vec<_> = plan
+        .remarks
+        .iter()
+        .map(|remark| match remark {
+            Remark::Note(text) => json!({"kind": "note", "text": text}),
+            Remark::Warning(text) => json!({"kind": "warning", "text": text}),
+        })
+        .collect();
+    json!({"version": JSON_VERSION, "steps": steps, "remarks": remarks})
+}
+
+impl Reporter for Terminal {
+    fn report(&self, event: Event) {
+        if self.json {
+            return self.print(&json_event(&event).to_string());
+        }
+        match event {
+            Event::Started { what } => self.print(&what),
+            Event::Finished { .. } => {}
+            Event::Note { text } => self.print(&text),
+            Event::Warning { text, hints } => self.paragraph("Warning: ", "1;33", &text, &hints),
+            Event::Failed { text, hints, .. } => self.paragraph("Error! ", "1;31", &text, &hints),
+            Event::Command { line } => {
+                if self.commands {
+                    self.print(&format!("+ {line}"));
+                }
+            }
+        }
+    }
+}
+
+fn json_event(event: &Event) -> serde_json::Value {
+    let mut value = match event {
+        Event::Started { what } => json!({"event": "started", "what": what}),
+        Event::Finished { what } => json!({"event": "finished", "what": what}),
+        Event::Note { text } => json!({"event": "note", "text": text}),
+        Event::Warning { text, hints } => json!({"event": "warning", "text": text, "hints": hints}),
+        Event::Failed { module, target, text, hints } => json!({
+            "event": "failed",
+            "module": module.as_ref().map(ToString::to_string),
+            "kernel": target.as_ref().map(|target| target.kernel.as_str()),
+            "arch": target.as_ref().map(|target| target.arch.as_str()),
+            "text": text,
+            "hints": hints,
+        }),
+        Event::Command { line } => json!({"event": "command", "line": line}),
+    };
+    value["version"] = json!(JSON_VERSION);
+    value
+}

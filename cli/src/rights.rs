@@ -1,0 +1,63 @@
+//! Where the command works, and whether the one who asks may.
+
+use std::path::Path;
+
+use dkms_core::conf::Settings;
+use dkms_core::exit::ExitCode;
+use dkms_core::host::fs;
+
+use crate::action::{Action, Rights};
+use crate::failure::Failure;
+
+/// Makes `root` the root of this process: from here on every path, every program, every user name is that system's, and
+/// nothing outside it can be reached.
+///
+/// # Errors
+/// [`Failure`] with code 1 where it is no folder, or we aren't root.
+pub fn enter_root(root: &Path) -> Result<(), Failure> {
+    let refuse = |why: String| {
+        Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot work below `{}`: {why}", root.display()))
+    };
+    if !fs::is_dir(root) {
+        return Err(refuse("it is no folder".to_owned()));
+    }
+    rustix::process::chroot(root)
+        .and_then(|()| rustix::process::chdir("/"))
+        .map_err(|errno| refuse(std::io::Error::from(errno).to_string()).hint("`--root` needs root's rights"))
+}
+
+/// Whether the caller may do this.
+///
+/// # Errors
+/// [`Failure`] with code 1.
+pub fn check(action: Action, settings: &Settings) -> Result<(), Failure> {
+    let tree = &settings.layout.dkms_tree;
+    match action.rights() {
+        Rights::None => Ok(()),
+        Rights::Root if rustix::process::geteuid().is_root() => check_tree(tree),
+        Rights::Root => Err(Failure::new(
+            ExitCode::USAGE_OR_RIGHTS,
+            format!("`dkms {}` changes the system, and only root may", action.name()),
+        )
+        .hint(format!("run it as root: `sudo dkms {} …`", action.name()))),
+        Rights::Tree => check_tree(tree),
+    }
+}
+
+fn check_tree(tree: &Path) -> Result<(), Failure> {
+    if !fs::is_dir(tree) {
+        return Err(Failure::new(
+            ExitCode::USAGE_OR_RIGHTS,
+            format!("the dkms tree `{}` does not exist", tree.display()),
+        )
+        .hint(format!("make it with `mkdir -p {}`, or name another with `--dkmstree`", tree.display())));
+    }
+    if !fs::may_write(tree) {
+        return Err(Failure::new(
+            ExitCode::USAGE_OR_RIGHTS,
+            format!("you may not write to the dkms tree `{}`", tree.display()),
+        )
+        .hint("run it as root, or name a tree of your own with `--dkmstree`"));
+    }
+    Ok(())
+}
