@@ -1,1 +1,221 @@
-//! (to come)
+//! One module for one kernel: prepare, patch, make, collect, publish.
+//!
+//! Everything it needs is given as plain data; whether the module may be built for that kernel has been decided before. A build
+//! that fails leaves the tree as it was but for `M/V/build`, which keeps what was built and `make.log`.
+
+use std::path::PathBuf;
+
+use crate::conf::{ModuleConf, Settings};
+use crate::diagnose::{Diagnosis, diagnose};
+use crate::host::process::ProcessError;
+use crate::host::{Environment, fs};
+use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
+use crate::kernel::KernelFacts;
+use crate::layout::Layout;
+use crate::report::{Event, Reporter};
+use crate::script::{self, Hook, Shell};
+use crate::sign::Signer;
+
+mod collect;
+mod command;
+mod environment;
+mod error;
+mod log;
+mod prepare;
+mod publish;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Attempt, BuildError, Failure, PatchFault};
+
+use command::MakeCommand;
+use log::Log;
+use publish::Stage;
+
+/// A build to be done.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildSpec<'a> {
+    /// The module.
+    pub id: &'a ModuleId,
+    /// The kernel.
+    pub target: &'a Target,
+    /// The module's conf, resolved for that kernel.
+    pub conf: &'a ModuleConf,
+    /// What is known of the kernel.
+    pub kernel: &'a KernelFacts,
+    /// Where everything is.
+    pub layout: &'a Layout,
+    /// framework.conf.
+    pub settings: &'a Settings,
+    /// The caller's environment.
+    pub environment: &'a Environment,
+    /// Handed to make as `-jN`; 0: `-j`, no limit; `None`: not said.
+    pub jobs: Option<u32>,
+    /// Signs the modules; `None`: they are not signed.
+    pub signer: Option<&'a dyn Signer>,
+    /// Written down with `BUILD_DEPENDS_REBUILD`.
+    pub dependencies: &'a [(ModuleName, ModuleVersion)],
+}
+
+/// What a build leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// `M/V/K/A`.
+    pub dir: PathBuf,
+    /// The modules, in the conf's order.
+    pub modules: Vec<PathBuf>,
+    /// The log.
+    pub log: PathBuf,
+}
+
+/// Builds a module for a kernel, in place of an earlier result if there is one.
+///
+/// # Errors
+/// [`BuildError`]; then the module is for that kernel what it was before.
+pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, BuildError> {
+    let fail = |failure, log, diagnosis| BuildError {
+        attempt: Box::new(Attempt { id: spec.id.clone(), target: spec.target.clone(), log, diagnosis }),
+        failure,
+    };
+    let mut running =
+        Running::begin(spec, reporter).map_err(|failure| fail(failure, None, Diagnosis::default()))?;
+    running.run().map_err(|failure| {
+        let log = running.log.path();
+        let text = if matches!(failure, Failure::Process(ProcessError::Interrupted { .. })) {
+            String::new()
+        } else {
+            running.log.text().unwrap_or_default()
+        };
+        fail(failure, Some(log), diagnose(&text))
+    })
+}
+
+/// A build that has its folder and its log.
+struct Running<'a> {
+    spec: &'a BuildSpec<'a>,
+    build_dir: PathBuf,
+    environment: Environment,
+    log: Log,
+    reporter: &'a dyn Reporter,
+}
+
+impl<'a> Running<'a> {
+    fn begin(spec: &'a BuildSpec<'a>, reporter: &'a dyn Reporter) -> Result<Self, Failure> {
+        let mut environment = environment::with_toolchain(spec.environment, &spec.kernel.toolchain);
+        if let Some(setting) = spec.settings.build_environment.as_deref().filter(|file| !file.is_empty()) {
+            let file = environment::file_for(setting, &spec.target.kernel);
+            environment = environment::add_exports_of(&file, &shell(spec, &environment), reporter)?;
+        }
+        let build_dir = prepare::build_dir(spec);
+        let source = prepare::source(spec)?;
+        let log = prepare::fill(spec, &source, &build_dir)
+            .and_then(|()| Ok(Log::begin(build_dir.join("make.log"), spec.id, spec.target)?))
+            // Half a copy without a log is of no use to anyone, and on a full disk it is in the way.
+            .inspect_err(|_| drop(fs::remove_any(&build_dir)))?;
+        Ok(Self { spec, build_dir, environment, log, reporter })
+    }
+
+    fn run(&mut self) -> Result<Built, Failure> {
+        let spec = self.spec;
+        self.note_environment()?;
+        for patch in &spec.conf.patches {
+            self.patch(patch)?;
+        }
+        self.script(Hook::PreBuild)?;
+        self.make()?;
+        collect::check_all_built(spec, &self.build_dir)?;
+        let stage = Stage::new(spec)?;
+        let names = collect::collect(
+            spec,
+            &self.build_dir,
+            &stage.modules(),
+            &self.environment,
+            &mut self.log,
+            self.reporter,
+        )?;
+        self.script(Hook::PostBuild)?;
+        self.log.keep(&stage.log())?;
+        stage.write_dependencies(spec)?;
+        let dir = spec.layout.target_dir(spec.id, spec.target);
+        stage.publish(&dir)?;
+        self.clean();
+        let modules = spec.layout.built_dir(spec.id, spec.target);
+        Ok(Built {
+            modules: names.iter().map(|name| modules.join(name)).collect(),
+            log: spec.layout.make_log(spec.id, spec.target),
+            dir,
+        })
+    }
+
+    fn note_environment(&mut self) -> Result<(), Failure> {
+        let variables = environment::toolchain_variables(&self.spec.kernel.toolchain);
+        let text: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if !text.is_empty() {
+            self.log.note(&format!("exported: {}", text.join(" ")))?;
+        }
+        Ok(())
+    }
+
+    fn patch(&mut self, patch: &str) -> Result<(), Failure> {
+        let path = prepare::patch_path(&self.build_dir, patch)?;
+        let line = format!("patch -p1 -i {}", crate::host::process::quote(&path));
+        let code = self.command(&format!("Applying the patch {patch}"), &line, &self.build_dir.clone())?;
+        if code == 0 { Ok(()) } else { Err(Failure::PatchFailed { patch: patch.to_owned(), code }) }
+    }
+
+    fn script(&mut self, hook: Hook) -> Result<(), Failure> {
+        let Some(value) = hook.value(self.spec.conf) else { return Ok(()) };
+        let found = script::find(self.spec.layout, &self.spec.id.name, value, &self.build_dir);
+        if !found.runnable {
+            let warning = found.warning(hook, self.spec.id);
+            if let Event::Warning { text, .. } = &warning {
+                self.log.note(text)?;
+            }
+            self.reporter.report(warning);
+            return Ok(());
+        }
+        let code =
+            self.command(&format!("Running the {} script", hook.directive()), &found.line, &found.dir)?;
+        if code == 0 { Ok(()) } else { Err(Failure::ScriptFailed { hook, line: found.line, code }) }
+    }
+
+    fn make(&mut self) -> Result<(), Failure> {
+        let spec = self.spec;
+        let line = MakeCommand {
+            make: spec.conf.make.as_deref(),
+            kernel: &spec.target.kernel,
+            headers: &spec.kernel.headers,
+            build_dir: &self.build_dir,
+            jobs: spec.jobs,
+            clang: spec.kernel.toolchain.clang,
+        }
+        .line();
+        let code = self.command("Building the modules", &line, &self.build_dir.clone())?;
+        if code == 0 { Ok(()) } else { Err(Failure::MakeFailed { line, code }) }
+    }
+
+    /// Runs a shell line, logged; returns its exit code.
+    fn command(&mut self, what: &str, line: &str, dir: &std::path::Path) -> Result<i32, Failure> {
+        self.reporter.report(Event::Command { line: line.to_owned() });
+        let process = shell(self.spec, &self.environment).process(line, dir);
+        Ok(self.log.run(what, line, &process)?.code())
+    }
+
+    /// The build folder goes. That it stays where it can't be removed is told, and no failure: the modules are there.
+    fn clean(&self) {
+        if let Err(error) = fs::remove_any(&self.build_dir) {
+            self.reporter.report(Event::warning(format!("{}: {error}", self.spec.id), []));
+        }
+    }
+}
+
+/// The shell that a build's commands run in.
+fn shell<'a>(spec: &BuildSpec<'a>, environment: &'a Environment) -> Shell<'a> {
+    Shell {
+        layout: spec.layout,
+        id: spec.id,
+        target: Some(spec.target),
+        headers: Some(&spec.kernel.headers),
+        environment,
+    }
+}

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod environment;
 pub mod fs;
 pub mod process;
+pub mod scratch;
 pub mod signals;
 
 pub use environment::Environment;

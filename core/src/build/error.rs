@@ -1,0 +1,162 @@
+//! Why a build failed. Which exit code that gives is decided at the edge, by matching [`Failure`].
+
+use std::path::PathBuf;
+
+use crate::diagnose::Diagnosis;
+use crate::host::fs::FsError;
+use crate::host::process::ProcessError;
+use crate::id::{ModuleId, Target};
+use crate::script::Hook;
+
+use super::log::LogError;
+
+/// A build that failed: what, for which kernel, why, and where more is to be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot build {} for kernel {} ({}): {failure}", attempt.id, attempt.target.kernel, attempt.target.arch)]
+pub struct BuildError {
+    /// What was tried.
+    pub attempt: Box<Attempt>,
+    /// Why it failed.
+    #[source]
+    pub failure: Failure,
+}
+
+/// A build that was tried.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Of which module.
+    pub id: ModuleId,
+    /// For which kernel.
+    pub target: Target,
+    /// Its log, where it came as far as to have one.
+    pub log: Option<PathBuf>,
+    /// What that log says.
+    pub diagnosis: Diagnosis,
+}
+
+impl BuildError {
+    /// What to show below the message, a line each: the first error of the log, its cause, where the log is.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let mut hints = self.attempt.diagnosis.lines();
+        hints.extend(self.failure.remedy());
+        hints.extend(self.attempt.log.iter().map(|log| format!("the log is `{}`", log.display())));
+        hints
+    }
+}
+
+/// Each way in which a build fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// There is nothing but a dkms.conf (exit code 8).
+    #[error("there is no source in `{}`", .0.display())]
+    NoSource(PathBuf),
+    /// A patch is not in the folder of patches (exit code 5).
+    #[error("the patch `{patch}` {fault}")]
+    PatchMissing {
+        /// As the conf names it.
+        patch: String,
+        /// What is wrong with it.
+        fault: PatchFault,
+    },
+    /// `patch` refused (exit code 6).
+    #[error("the patch `{patch}` does not apply (exit code {code})")]
+    PatchFailed {
+        /// As the conf names it.
+        patch: String,
+        /// The exit code of `patch`.
+        code: i32,
+    },
+    /// `PRE_BUILD` or `POST_BUILD` failed (its exit code as it is).
+    #[error("the {} script failed with exit code {code}: `{line}`", hook.directive())]
+    ScriptFailed {
+        /// Which of them.
+        hook: Hook,
+        /// As one could type it.
+        line: String,
+        /// Its exit code.
+        code: i32,
+    },
+    /// The make command failed (exit code 10).
+    #[error("`{line}` failed with exit code {code}")]
+    MakeFailed {
+        /// As one could type it.
+        line: String,
+        /// Its exit code.
+        code: i32,
+    },
+    /// Modules that the conf names are not there although make was content (exit code 7).
+    #[error("make did not build {}", names(.0))]
+    ModuleNotBuilt(Vec<PathBuf>),
+    /// The file `build_environment` could not be read to its end (exit code 8).
+    #[error("`{}`, the file that `build_environment` names, ended with exit code {code}", file.display())]
+    BuildEnvironment {
+        /// The file.
+        file: PathBuf,
+        /// Bash's exit code; 0 where the file ended it.
+        code: i32,
+    },
+    /// A module could not be compressed.
+    #[error("cannot compress `{}`: {text}", path.display())]
+    Compress {
+        /// The module.
+        path: PathBuf,
+        /// Why.
+        text: String,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A process could not be run, or we were interrupted.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+/// Why a patch is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchFault {
+    /// Not there.
+    Missing,
+    /// An absolute path.
+    Absolute,
+    /// `..` in its path.
+    Leaves,
+}
+
+impl std::fmt::Display for PatchFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "is not in the source's folder `patches`",
+            Self::Absolute => "is an absolute path, and must be one below the source's folder `patches`",
+            Self::Leaves => "has `..` in its path, and must stay below the source's folder `patches`",
+        })
+    }
+}
+
+impl Failure {
+    /// What to do, where that does not depend on the log.
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::ModuleNotBuilt(_) => Some(
+                "compare BUILT_MODULE_NAME and BUILT_MODULE_LOCATION in dkms.conf with what make built"
+                    .to_owned(),
+            ),
+            Self::NoSource(_) => Some("put the module's source there, or add the module again".to_owned()),
+            Self::Fs(error) if error.is_no_space() => Some("make room on that file system".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Fs(error) => Self::Fs(error),
+            LogError::Process(error) => Self::Process(error),
+        }
+    }
+}

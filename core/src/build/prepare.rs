@@ -1,0 +1,54 @@
+//! The build folder: the source copied there, the admin's patches laid over it, patches applied.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{BuildSpec, Failure, PatchFault};
+use crate::host::{fs, scratch};
+
+/// Where a build runs. Builds of one module run one after another in the very folder that its conf and Makefile may name;
+/// a folder for each kernel, seen under this path, would begin here.
+pub(super) fn build_dir(spec: &BuildSpec<'_>) -> PathBuf {
+    spec.layout.build_dir(spec.id)
+}
+
+/// The source folder, which must have more in it than a conf.
+pub(super) fn source(spec: &BuildSpec<'_>) -> Result<PathBuf, Failure> {
+    let link = spec.layout.source_link(spec.id);
+    let source = match fs::optional(fs::canonical(&link))? {
+        Some(source) if fs::is_dir(&source) => source,
+        _ => return Err(Failure::NoSource(link)),
+    };
+    let counts = |name: &std::ffi::OsStr| name != "dkms.conf" && !name.as_encoded_bytes().starts_with(b".");
+    if fs::list(&source)?.iter().any(|entry| counts(&entry.name)) {
+        Ok(source)
+    } else {
+        Err(Failure::NoSource(source))
+    }
+}
+
+/// Fills the build folder, in place of what an earlier build has left there.
+pub(super) fn fill(spec: &BuildSpec<'_>, source: &Path, build_dir: &Path) -> Result<(), Failure> {
+    fs::remove_any(build_dir)?;
+    scratch::copy_over(source, build_dir)?;
+    let overlay = spec.layout.etc_dkms().join(&spec.id.name).join("patches");
+    if fs::is_dir(&overlay) {
+        scratch::copy_over(&overlay, &build_dir.join("patches"))?;
+    }
+    Ok(())
+}
+
+/// A patch's path as `patch` gets it, relative to the build folder.
+pub(super) fn patch_path(build_dir: &Path, patch: &str) -> Result<String, Failure> {
+    let refuse = |fault| Err(Failure::PatchMissing { patch: patch.to_owned(), fault });
+    let path = Path::new(patch);
+    if path.is_absolute() {
+        return refuse(PatchFault::Absolute);
+    }
+    if path.components().any(|component| component == Component::ParentDir) {
+        return refuse(PatchFault::Leaves);
+    }
+    if !fs::is_file(&build_dir.join("patches").join(path)) {
+        return refuse(PatchFault::Missing);
+    }
+    Ok(format!("./patches/{patch}"))
+}

@@ -1,0 +1,72 @@
+//! The result of a build becomes visible: written beside its place, synced, and put there by one rename.
+
+use std::path::{Path, PathBuf};
+
+use super::{BuildSpec, Failure};
+use crate::host::fs;
+
+/// A result in the making. Dropped before it is published, it leaves nothing behind.
+#[derive(Debug)]
+pub(super) struct Stage {
+    dir: PathBuf,
+}
+
+impl Stage {
+    /// An empty one, in the module's version folder.
+    pub(super) fn new(spec: &BuildSpec<'_>) -> Result<Self, Failure> {
+        let dir = fs::temporary_beside(&spec.layout.version_dir(spec.id).join(&spec.target.arch));
+        fs::remove_any(&dir)?;
+        let stage = Self { dir };
+        fs::create_dir_all(&stage.modules())?;
+        fs::create_dir_all(&stage.dir.join("log"))?;
+        Ok(stage)
+    }
+
+    /// Where the modules go.
+    pub(super) fn modules(&self) -> PathBuf {
+        self.dir.join("module")
+    }
+
+    /// Where the log goes.
+    pub(super) fn log(&self) -> PathBuf {
+        self.dir.join("log/make.log")
+    }
+
+    /// Notes the version of each dependency that this was built against.
+    pub(super) fn write_dependencies(&self, spec: &BuildSpec<'_>) -> Result<(), Failure> {
+        if spec.conf.build_depends_rebuild {
+            for (name, version) in spec.dependencies {
+                let path = self.dir.join(format!(".dep_{name}"));
+                fs::write_whole(&path, format!("{version}\n").as_bytes(), 0o644)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts it in its place, in exchange for an older one.
+    pub(super) fn publish(self, place: &Path) -> Result<(), Failure> {
+        for synced in [self.modules(), self.log(), self.modules().join("x")] {
+            fs::sync_folder_of(&synced)?;
+        }
+        let Some(kernel_dir) = place.parent() else { return Ok(()) };
+        let kernel_dir_is_new = !fs::exists(kernel_dir);
+        fs::create_dir_all(kernel_dir)?;
+        if kernel_dir_is_new {
+            fs::sync_folder_of(kernel_dir)?;
+        }
+        let put =
+            if fs::exists(place) { fs::exchange(&self.dir, place) } else { fs::rename(&self.dir, place) };
+        if put.is_err() && kernel_dir_is_new {
+            // The error that is told is the first one.
+            drop(fs::remove_dir_if_empty(kernel_dir));
+        }
+        Ok(put?)
+    }
+}
+
+impl Drop for Stage {
+    /// Takes away what was not published, or what was exchanged for it.
+    fn drop(&mut self) {
+        drop(fs::remove_any(&self.dir));
+    }
+}

@@ -1,0 +1,356 @@
+//! Builds on real files below a temporary root; `make` is the real one, or a shell line that stands for it.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::conf::module::{ModuleRecord, Scripts};
+use crate::id::{Arch, KernelRelease};
+use crate::kernel::{Compression, KernelConfig, Toolchain};
+use crate::report::Recorder;
+use crate::sign::SignError;
+
+/// A module in a root of its own.
+struct World {
+    root: tempfile::TempDir,
+    id: ModuleId,
+    target: Target,
+    conf: ModuleConf,
+    kernel: KernelFacts,
+    settings: Settings,
+    environment: Environment,
+    dependencies: Vec<(ModuleName, ModuleVersion)>,
+    recorder: Recorder,
+}
+
+const MAKE: &str = "printf '<%s>' \"$PWD\" > foo.ko";
+
+fn world() -> World {
+    let root = tempfile::tempdir().unwrap();
+    let layout = Layout::under(root.path());
+    let id = ModuleId::parse("foo", "1.0").unwrap();
+    let target = Target::parse("6.1.0-1-amd64", "x86_64").unwrap();
+    let record = ModuleRecord {
+        index: 0,
+        built_name: "foo".to_owned(),
+        built_location: String::new(),
+        dest_name: "foo".to_owned(),
+        dest_location: "/updates".to_owned(),
+        strip: false,
+        excluded: None,
+    };
+    let conf = ModuleConf {
+        id: id.clone(),
+        modules: vec![record],
+        make: Some(MAKE.to_owned()),
+        clean: None,
+        patches: Vec::new(),
+        scripts: Scripts::default(),
+        autoinstall: false,
+        build_depends: Vec::new(),
+        build_depends_rebuild: false,
+        excluded: None,
+        no_weak_modules: false,
+        remake_initrd: false,
+        modules_conf: Vec::new(),
+    };
+    let kernel = KernelFacts {
+        target: target.clone(),
+        module_dir: layout.kernel_dir(&target.kernel),
+        module_dir_exists: true,
+        headers: layout.headers_dir(&target.kernel),
+        headers_usable: true,
+        config: KernelConfig::default(),
+        toolchain: Toolchain::default(),
+        compression: Compression::None,
+        running: false,
+    };
+    let world = World {
+        id,
+        target,
+        conf,
+        kernel,
+        settings: Settings::defaults(layout),
+        environment: [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")].into_iter().collect(),
+        dependencies: Vec::new(),
+        recorder: Recorder::default(),
+        root,
+    };
+    world.write("usr/src/foo-1.0/dkms.conf", "", 0o644);
+    world.write("usr/src/foo-1.0/foo.c", "one\ntwo\nthree\n", 0o644);
+    fs::create_dir_all(&world.path("var/lib/dkms/foo/1.0")).unwrap();
+    fs::symlink(&world.path("usr/src/foo-1.0"), &world.path("var/lib/dkms/foo/1.0/source")).unwrap();
+    world
+}
+
+impl World {
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str, mode: u32) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write_whole(&path, text.as_bytes(), mode).unwrap();
+    }
+
+    fn build(&self) -> Result<Built, BuildError> {
+        self.build_signed(None)
+    }
+
+    fn build_signed(&self, signer: Option<&dyn Signer>) -> Result<Built, BuildError> {
+        let spec = BuildSpec {
+            id: &self.id,
+            target: &self.target,
+            conf: &self.conf,
+            kernel: &self.kernel,
+            layout: &self.settings.layout,
+            settings: &self.settings,
+            environment: &self.environment,
+            jobs: Some(2),
+            signer,
+            dependencies: &self.dependencies,
+        };
+        build(&spec, &self.recorder)
+    }
+
+    fn failure(&self) -> Failure {
+        self.build().unwrap_err().failure
+    }
+
+    /// What is below the version folder, without what is in the build folder: mode and path.
+    fn tree(&self) -> Vec<String> {
+        let top = self.path("var/lib/dkms/foo/1.0");
+        let walk = walkdir::WalkDir::new(&top).min_depth(1).sort_by_file_name();
+        walk.into_iter()
+            .map(Result::unwrap)
+            .map(|entry| {
+                (entry.path().strip_prefix(&top).unwrap().to_owned(), entry.metadata().unwrap().mode())
+            })
+            .filter(|(path, _)| !(path.starts_with("build") && path != Path::new("build")))
+            .map(|(path, mode)| format!("{mode:o} {}", path.display()))
+            .collect()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let warning = |event| if let Event::Warning { text, .. } = event { Some(text) } else { None };
+        self.recorder.events().into_iter().filter_map(warning).collect()
+    }
+
+    fn log(&self) -> String {
+        fs::read_lossy(&self.path("var/lib/dkms/foo/1.0/build/make.log")).unwrap()
+    }
+}
+
+#[test]
+fn a_build_leaves_the_files_and_modes_of_the_3_x_line() {
+    let mut world = world();
+    let make = "umask 077; echo x > foo.real; ln -s foo.real foo.ko; touch -d 2001-01-01 foo.real; touch Module.symvers";
+    world.conf.make = Some(make.to_owned());
+    world.conf.build_depends_rebuild = true;
+    world.dependencies = vec![(ModuleName::new("bar").unwrap(), ModuleVersion::new("2.0").unwrap())];
+    let built = world.build().unwrap();
+    insta::assert_snapshot!(world.tree().join("\n"), @r"
+    40755 6.1.0-1-amd64
+    40755 6.1.0-1-amd64/x86_64
+    100644 6.1.0-1-amd64/x86_64/.dep_bar
+    40755 6.1.0-1-amd64/x86_64/log
+    100644 6.1.0-1-amd64/x86_64/log/make.log
+    40755 6.1.0-1-amd64/x86_64/module
+    100644 6.1.0-1-amd64/x86_64/module/Module.symvers
+    100644 6.1.0-1-amd64/x86_64/module/foo.ko
+    120777 source
+    ");
+    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), "x\n");
+    assert!(
+        fs::lstat(&built.modules[0]).unwrap().unwrap().mtime() > 1_500_000_000,
+        "the time of make is not kept"
+    );
+    assert_eq!(fs::read_lossy(&built.dir.join(".dep_bar")).unwrap(), "2.0\n");
+    assert!(fs::read_lossy(&built.log).unwrap().contains("# exit code: 0\n"));
+}
+
+#[test]
+fn the_build_runs_in_the_path_that_confs_name() {
+    let world = world();
+    let built = world.build().unwrap();
+    let expected = format!("<{}>", world.path("var/lib/dkms/foo/1.0/build").display());
+    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), expected);
+}
+
+#[test]
+fn names_places_and_excluded_modules_are_those_of_the_conf() {
+    let mut world = world();
+    world.conf.make = Some("mkdir d; echo x > d/bar.ko".to_owned());
+    let record = &mut world.conf.modules[0];
+    (record.built_name, record.built_location, record.dest_name) = ("bar".into(), "d/".into(), "baz".into());
+    let exclusion = crate::conf::module::Exclusion { directive: "X".into(), value: "x".into() };
+    let excluded = ModuleRecord { excluded: Some(exclusion), built_name: "nix".into(), ..record.clone() };
+    world.conf.modules.push(excluded);
+    let built = world.build().unwrap();
+    assert_eq!(built.modules, [world.path("var/lib/dkms/foo/1.0/6.1.0-1-amd64/x86_64/module/baz.ko")]);
+}
+
+#[test]
+fn a_failed_build_leaves_what_was_there_and_its_log() {
+    let mut world = world();
+    let first = world.build().unwrap();
+    let before = world.tree();
+    let failing: [(&str, &str); 4] = [
+        ("echo oops; exit 3", "MakeFailed"),
+        ("true", "ModuleNotBuilt"),
+        ("echo new > foo.ko", "ScriptFailed"),
+        ("rm -rf * ; exit 1", "MakeFailed"),
+    ];
+    world.write("usr/src/foo-1.0/post", "#!/bin/sh\nexit 42\n", 0o755);
+    world.conf.scripts.post_build = Some("post".to_owned());
+    for (make, kind) in failing {
+        world.conf.make = Some(make.to_owned());
+        let error = world.build().unwrap_err();
+        assert!(format!("{:?}", error.failure).starts_with(kind), "{error:?}");
+        let mut after = world.tree();
+        after.retain(|line| line != "40755 build");
+        assert_eq!(after, before);
+        assert_eq!(
+            error.attempt.log.as_deref(),
+            Some(world.path("var/lib/dkms/foo/1.0/build/make.log").as_path())
+        );
+        assert!(world.log().contains(make));
+        let text = error.to_string();
+        assert!(text.starts_with("cannot build foo/1.0 for kernel 6.1.0-1-amd64 (x86_64): "), "{text}");
+        assert!(error.hints().iter().any(|hint| hint.contains("/foo/1.0/build/make.log`")));
+    }
+    assert!(fs::read_lossy(&first.modules[0]).unwrap().starts_with('<'));
+    world.conf.scripts.post_build = None;
+    world.conf.make = Some("echo newer > foo.ko".to_owned());
+    world.build().unwrap();
+    assert_eq!(world.tree(), before);
+    assert_eq!(fs::read_lossy(&first.modules[0]).unwrap(), "newer\n");
+}
+
+#[test]
+fn scripts_run_in_the_build_folder_and_pass_their_code_on() {
+    let mut world = world();
+    world.write("usr/src/foo-1.0/pre", "#!/bin/sh\necho \"$1 $kernelver\" > said; exit $2\n", 0o755);
+    world.conf.scripts.pre_build = Some("pre hello 0".to_owned());
+    world.conf.make = Some("cp said foo.ko".to_owned());
+    let built = world.build().unwrap();
+    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), "hello 6.1.0-1-amd64\n");
+    world.conf.scripts.pre_build = Some("pre hello 42".to_owned());
+    assert!(matches!(world.failure(), Failure::ScriptFailed { hook: Hook::PreBuild, code: 42, .. }));
+    fs::set_mode(&world.path("usr/src/foo-1.0/pre"), 0o644).unwrap();
+    world.conf.make = Some(MAKE.to_owned());
+    world.build().unwrap();
+    assert_eq!(world.warnings().len(), 1);
+    world.write("etc/dkms/foo/pre", "#!/bin/sh\npwd; exit 7\n", 0o755);
+    assert!(matches!(world.failure(), Failure::ScriptFailed { code: 7, .. }));
+    assert!(world.log().contains(&format!("\n{}\n", world.path("etc/dkms/foo").display())));
+}
+
+#[test]
+fn patches_apply_in_order_and_the_admins_win() {
+    let mut world = world();
+    let patch =
+        |from: &str, to: &str| format!("--- a/foo.c\n+++ b/foo.c\n@@ -1,2 +1,2 @@\n-{from}\n+{to}\n two\n");
+    world.write("usr/src/foo-1.0/patches/a b.patch", &patch("one", "ein"), 0o644);
+    world.write("usr/src/foo-1.0/patches/sub/c.patch", "garbage", 0o644);
+    world.write("etc/dkms/foo/patches/sub/c.patch", &patch("ein", "un"), 0o644);
+    world.conf.patches = vec!["a b.patch".to_owned(), "sub/c.patch".to_owned()];
+    world.conf.make = Some("cp foo.c foo.ko".to_owned());
+    let built = world.build().unwrap();
+    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), "un\ntwo\nthree\n");
+    world.conf.patches.reverse();
+    assert!(matches!(world.failure(), Failure::PatchFailed { code: 1, .. }));
+    assert!(fs::exists(&world.path("var/lib/dkms/foo/1.0/build/foo.c.rej")));
+    for (patch, expected) in [
+        ("nix", PatchFault::Missing),
+        ("../foo.c", PatchFault::Leaves),
+        ("/etc/passwd", PatchFault::Absolute),
+    ] {
+        world.conf.patches = vec![patch.to_owned()];
+        assert!(matches!(world.failure(), Failure::PatchMissing { fault, .. } if fault == expected));
+    }
+}
+
+#[test]
+fn a_source_without_source_is_refused_before_anything_is_touched() {
+    let world = world();
+    fs::remove_file(&world.path("usr/src/foo-1.0/foo.c")).unwrap();
+    world.write("usr/src/foo-1.0/.hidden", "", 0o644);
+    let before = world.tree();
+    assert!(matches!(world.failure(), Failure::NoSource(_)));
+    fs::remove_tree(&world.path("usr/src/foo-1.0")).unwrap();
+    assert!(matches!(world.failure(), Failure::NoSource(_)));
+    assert_eq!(world.tree(), before);
+}
+
+#[test]
+fn make_sees_the_kernels_compiler_and_what_build_environment_exports() {
+    let mut world = world();
+    world.write("etc/env-6.1.0-1-amd64", "export EXTRA=e HIDDEN\nCC=mine\n", 0o644);
+    world.settings.build_environment = Some(format!("{}-$kernelver", world.path("etc/env").display()));
+    world.kernel.toolchain = Toolchain { cc: Some("clang".to_owned()), clang: true, lld: false };
+    world.environment.set("CFLAGS", "-O9");
+    world.conf.make = Some("echo $CC $KERNEL_CC $EXTRA $CFLAGS $LLVM > foo.ko && true".to_owned());
+    let built = world.build().unwrap();
+    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), "mine clang e 1\n");
+    assert!(fs::read_lossy(&built.log).unwrap().contains("CC=clang KERNEL_CC=clang LLVM=1\n"));
+}
+
+/// Appends a word, or refuses.
+#[derive(Debug)]
+struct TestSigner(bool);
+
+impl Signer for TestSigner {
+    fn sign(&self, module: &Path) -> Result<(), SignError> {
+        if !self.0 {
+            return Err(SignError::Program { line: "x".into(), code: 1, output: "no".into() });
+        }
+        let signed = [fs::read(module)?, b"signed".to_vec()].concat();
+        Ok(fs::write_whole(module, &signed, 0o644)?)
+    }
+
+    fn describe(&self) -> String {
+        "by a test".to_owned()
+    }
+}
+
+#[test]
+fn post_build_comes_after_signing_and_compressing_and_no_longer_changes_the_result() {
+    let mut world = world();
+    world.kernel.compression = Compression::Xz;
+    world.write("usr/src/foo-1.0/post", "#!/bin/sh\nls foo.ko*; echo changed > foo.ko.xz\n", 0o755);
+    world.conf.scripts.post_build = Some("post".to_owned());
+    let built = world.build_signed(Some(&TestSigner(true))).unwrap();
+    assert!(fs::read_lossy(&built.log).unwrap().contains("\nfoo.ko.xz\n"));
+    let mut content = String::new();
+    let file = fs::open(&built.modules[0]).unwrap();
+    std::io::Read::read_to_string(&mut liblzma::read::XzDecoder::new(file), &mut content).unwrap();
+    assert!(content.ends_with(">signed"), "{content}");
+    world.build_signed(Some(&TestSigner(false))).unwrap();
+    assert!(world.warnings()[0].contains("is not signed"), "{:?}", world.warnings());
+}
+
+#[test]
+fn a_real_module_is_built_for_a_real_kernel() {
+    let mut world = world();
+    let kernels = fs::list(Path::new("/lib/modules")).unwrap();
+    let with_headers = |name: &str| fs::is_dir(&Path::new("/lib/modules").join(name).join("build/include"));
+    let kernel = kernels.iter().filter_map(|entry| entry.name.to_str()).rfind(|name| with_headers(name));
+    let kernel = kernel.expect("a kernel's headers, `apt-get install linux-headers-amd64`, are needed here");
+    world.target = Target::new(KernelRelease::new(kernel).unwrap(), Arch::new("x86_64").unwrap());
+    world.kernel.headers = Path::new("/lib/modules").join(kernel).join("build");
+    world.write("usr/src/foo-1.0/Makefile", "obj-m := foo.o\n", 0o644);
+    let source = "#include <linux/module.h>\nMODULE_LICENSE(\"GPL\");\n";
+    world.write("usr/src/foo-1.0/foo.c", source, 0o644);
+    world.conf.make = None;
+    world.conf.modules[0].strip = true;
+    let built = world.build().unwrap();
+    let module = fs::read(&built.modules[0]).unwrap();
+    let vermagic = format!("vermagic={kernel} ");
+    assert!(module.windows(vermagic.len()).any(|bytes| bytes == vermagic.as_bytes()));
+    assert!(!module.windows(11).any(|bytes| bytes == b".debug_info"), "it was stripped");
+    world.write("usr/src/foo-1.0/foo.c", &format!("{source}int f(void) {{ return nix; }}\n"), 0o644);
+    let error = world.build().unwrap_err();
+    assert!(matches!(error.failure, Failure::MakeFailed { code: 2, .. }));
+}

@@ -1,0 +1,104 @@
+//! Build folders: copies that nobody misses after a crash, so nothing here is synced, and the log that is written into them.
+#![expect(clippy::disallowed_methods, reason = "this is a part of the file system's home")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
+use std::path::Path;
+
+use super::fs::{FsError, Result, create_dir_all, list, set_mtime};
+
+fn naming(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError {
+    move |source| FsError { verb, path: path.to_owned(), source }
+}
+
+/// Copies what is below `from` into the folder `to` (made where needed), over what is there: files by reference where the
+/// file system can, links as links, modes, times and, where we may, owners kept. Sockets, FIFOs and devices are left out.
+///
+/// # Errors
+/// [`FsError`]; what was copied so far is left.
+pub fn copy_over(from: &Path, to: &Path) -> Result<()> {
+    let meta = fs::metadata(from).map_err(naming("look at", from))?;
+    create_dir_all(to)?;
+    for entry in list(from)? {
+        let (source, target) = (from.join(&entry.name), to.join(&entry.name));
+        if entry.kind.is_dir() {
+            copy_over(&source, &target)?;
+        } else if entry.kind.is_symlink() {
+            super::fs::remove_any(&target)?;
+            let leads_to = fs::read_link(&source).map_err(naming("read the link", &source))?;
+            symlink(leads_to, &target).map_err(naming("make the link", &target))?;
+            let own = fs::symlink_metadata(&source).map_err(naming("look at", &source))?;
+            finish(&target, &own, None)?;
+        } else if entry.kind.is_file() {
+            copy_file(&source, &target)?;
+        }
+    }
+    finish(to, &meta, Some(meta.mode()))
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let mut source = super::fs::open(from)?;
+    let meta = source.metadata().map_err(naming("look at", from))?;
+    super::fs::remove_any(to)?;
+    let mut target =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(naming("create", to))?;
+    if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
+        io::copy(&mut source, &mut target).map_err(naming("write", to))?;
+    }
+    drop(target);
+    finish(to, &meta, Some(meta.mode()))
+}
+
+/// Owner first: changing it takes set-id bits away.
+fn finish(path: &Path, meta: &fs::Metadata, mode: Option<u32>) -> Result<()> {
+    // Only root may; for everyone else the copy is simply theirs.
+    drop(lchown(path, Some(meta.uid()), Some(meta.gid())));
+    if let Some(mode) = mode {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))
+            .map_err(naming("set the mode of", path))?;
+    }
+    set_mtime(path, (meta.mtime(), meta.mtime_nsec()))
+}
+
+/// Makes a log: written at its end by whoever has the handle, readable through it even when its name has been deleted.
+///
+/// # Errors
+/// [`FsError`], also where something is there already.
+pub fn create_log(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path)
+        .map_err(naming("create", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::fs::{link_target, lstat, read, write_whole};
+
+    #[test]
+    fn a_source_is_copied_as_it_is_and_sockets_are_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        create_dir_all(&from.join("sub")).unwrap();
+        write_whole(&from.join("sub/run"), b"new", 0o755).unwrap();
+        set_mtime(&from.join("sub/run"), (1_000_000, 5)).unwrap();
+        symlink("/nix", from.join("dangling")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, from.join("fifo"), rustix::fs::FileType::Fifo, 0o644.into(), 0)
+            .unwrap();
+        crate::host::fs::set_mode(&from, 0o700).unwrap();
+        create_dir_all(&to.join("sub")).unwrap();
+        symlink("/etc/passwd", to.join("sub/run")).unwrap();
+        copy_over(&from, &to).unwrap();
+        let meta = lstat(&to.join("sub/run")).unwrap().unwrap();
+        assert_eq!((meta.mode() & 0o777, meta.mtime(), meta.mtime_nsec()), (0o755, 1_000_000, 5));
+        assert_eq!(read(&to.join("sub/run")).unwrap(), b"new");
+        assert_eq!(link_target(&to.join("dangling")).unwrap().unwrap(), Path::new("/nix"));
+        assert_eq!(lstat(&to).unwrap().unwrap().mode() & 0o777, 0o700);
+        assert!(lstat(&to.join("fifo")).unwrap().is_none());
+    }
+}
