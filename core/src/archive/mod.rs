@@ -1,1 +1,26 @@
-//! (to come)
+//! DKMS tarballs: what `mktarball` writes and `ldtarball` reads. Pure Rust, streaming, and on guard: an archive comes from
+//! anywhere and is read by root.
+//!
+//! Reading: [`compression`] finds the format by its magic; `entries` takes the tar format apart; `name` and `inventory` judge
+//! every entry before it is written, without touching the disk; `unpack` writes into a private folder; `contents` says what
+//! it is; [`manifest`] compares hashes; [`read`] puts these in order, and [`publish`] moves what was staged to its place.
+//! Writing: [`mod@write`], held to the same inventory, so that whatever we write we also take.
+
+pub mod compression;
+mod contents;
+mod entries;
+pub mod error;
+mod inventory;
+pub mod limits;
+pub mod manifest;
+mod name;
+pub mod publish;
+pub mod read;
+mod unpack;
+pub mod write;
+
+pub use error::{ArchiveError, Fault};
+pub use limits::Limits;
+pub use publish::{Existing, publish_builds, publish_source};
+pub use read::{Kind, Staged, StagedBuild, stage};
+pub use write::{Contents, TarballSpec, write};

@@ -350,6 +350,14 @@ pub fn symlink(target: &Path, path: &Path) -> Result<()> {
     rename(&temporary, path).inspect_err(|_| drop(remove_file(&temporary)))
 }
 
+/// Makes a symbolic link where nothing is yet.
+///
+/// # Errors
+/// [`FsError`].
+pub fn create_link(target: &Path, path: &Path) -> Result<()> {
+    std::os::unix::fs::symlink(target, path).naming("make the link", path)
+}
+
 /// Makes a new file and opens it for writing; it must not be there yet.
 ///
 /// # Errors

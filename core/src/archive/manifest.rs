@@ -1,0 +1,113 @@
+//! `MANIFEST.json`: a SHA-256 per file of a tarball, and what each build depended on. Ours: the original's tarballs have
+//! none, and it overlooks ours.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::inventory::{Inventory, Item};
+
+/// Its place in the archive.
+pub const MANIFEST: &str = "dkms_main_tree/MANIFEST.json";
+/// The largest that is read.
+pub(super) const LARGEST: u64 = 16 << 20;
+/// The format that we write, and the only one that we read.
+const FORMAT: u32 = 1;
+
+/// The contents of `MANIFEST.json`. Names that are no UTF-8 stand in it with U+FFFD for what is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format's number.
+    pub format: u32,
+    /// The module's name.
+    pub name: String,
+    /// The module's version.
+    pub version: String,
+    /// What was built for which kernel.
+    pub builds: Vec<BuildRecord>,
+    /// SHA-256 of each file but this one, in hexadecimal, by name.
+    pub files: BTreeMap<String, String>,
+    /// Where each symbolic link points, by name.
+    pub links: BTreeMap<String, String>,
+}
+
+/// What one build depended on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRecord {
+    /// The kernel's release.
+    pub kernel: String,
+    /// The architecture.
+    pub arch: String,
+    /// Version by name of each module that it was built against.
+    pub depends: BTreeMap<String, String>,
+}
+
+/// An entry that differs, and how.
+pub(super) type Mismatch = (String, String);
+
+impl Manifest {
+    /// Of all that an inventory holds.
+    pub(super) fn of(inventory: &Inventory, name: String, version: String, builds: Vec<BuildRecord>) -> Self {
+        let mut manifest =
+            Self { format: FORMAT, name, version, builds, files: BTreeMap::new(), links: BTreeMap::new() };
+        for (path, item) in inventory.items().filter(|(path, _)| *path != Path::new(MANIFEST)) {
+            match item {
+                Item::File { digest, .. } => {
+                    manifest.files.insert(text(path), hex(digest));
+                }
+                Item::Link(target) => {
+                    manifest.links.insert(text(path), text(target));
+                }
+                Item::Folder { .. } => {}
+            }
+        }
+        manifest
+    }
+
+    /// Reads one and holds it against what the archive has.
+    pub(super) fn check(bytes: &[u8], inventory: &Inventory) -> Result<(), Mismatch> {
+        let here = |reason: String| (MANIFEST.to_owned(), reason);
+        let stated: Self =
+            serde_json::from_slice(bytes).map_err(|error| here(format!("is no valid manifest: {error}")))?;
+        if stated.format != FORMAT {
+            return Err(here(format!("has the format {}, and only {FORMAT} is known", stated.format)));
+        }
+        let actual = Self::of(inventory, String::new(), String::new(), Vec::new());
+        compare(&stated.files, &actual.files, "has other contents than stated")?;
+        compare(&stated.links, &actual.links, "points elsewhere than stated")
+    }
+}
+
+fn compare(
+    stated: &BTreeMap<String, String>,
+    actual: &BTreeMap<String, String>,
+    differs: &str,
+) -> Result<(), Mismatch> {
+    for (path, value) in actual {
+        match stated.get(path) {
+            None => return Err((path.clone(), "isn't listed".to_owned())),
+            Some(other) if !other.eq_ignore_ascii_case(value) => {
+                return Err((path.clone(), differs.to_owned()));
+            }
+            Some(_) => {}
+        }
+    }
+    match stated.keys().find(|path| !actual.contains_key(*path)) {
+        Some(path) => Err((path.clone(), "is missing".to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn hex(digest: &[u8]) -> String {
+    use std::fmt::Write as _;
+    digest.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
