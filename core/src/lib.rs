@@ -7,7 +7,7 @@
 //! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`]
 //! - Deciding, without input or output: [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`], [`script`], [`sign`], [`archive`]
-//! - Telling: [`report`], [`diagnose`]
+//! - Telling: [`report`], [`status`], [`diagnose`]
 //! - The world: [`host`], [`sys`]
 
 pub mod archive;
@@ -26,6 +26,7 @@ pub mod plan;
 pub mod report;
 pub mod script;
 pub mod sign;
+pub mod status;
 pub mod sys;
 pub mod tree;
 pub mod version;

@@ -1,0 +1,26 @@
+//! What all steps of a run share, besides the world.
+
+use std::path::PathBuf;
+
+use crate::conf::Settings;
+use crate::host::Environment;
+use crate::kernel::Distribution;
+
+/// What all steps of a run share.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// framework.conf and the command line, resolved.
+    pub settings: &'a Settings,
+    /// The environment that scripts and make get.
+    pub environment: &'a Environment,
+    /// The distribution.
+    pub distribution: &'a Distribution,
+    /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
+    pub module_folder: Option<PathBuf>,
+    /// `--force`.
+    pub force: bool,
+    /// `--force-version-override`.
+    pub force_version_override: bool,
+    /// `-jN` for make; 0: no limit.
+    pub jobs: u32,
+}
