@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use super::environment::Environment;
 use super::signals;
@@ -27,6 +28,14 @@ pub enum ProcessError {
     Interrupted {
         /// The command line.
         line: String,
+    },
+    /// It didn't end in time, and we ended it.
+    #[error("`{line}` did not end within {seconds} seconds")]
+    TimedOut {
+        /// The command line.
+        line: String,
+        /// How long it had.
+        seconds: u64,
     },
 }
 
@@ -74,6 +83,7 @@ pub struct Process {
     args: Vec<OsString>,
     dir: Option<PathBuf>,
     environment: Environment,
+    time_limit: Option<Duration>,
 }
 
 impl Process {
@@ -89,6 +99,7 @@ impl Process {
             args: args.into_iter().map(Into::into).collect(),
             dir: None,
             environment: environment.clone(),
+            time_limit: None,
         }
     }
 
@@ -109,6 +120,13 @@ impl Process {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.set(name, value);
+        self
+    }
+
+    /// Ended, with everything in its group, when it still runs after `limit`: then [`ProcessError::TimedOut`].
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = Some(limit);
         self
     }
 
@@ -181,11 +199,22 @@ impl Process {
         let handle = expression.start().map_err(start_error)?;
         let groups: Vec<u32> = handle.pids();
         let _watched = signals::end_on_signal(&groups);
+        let ended_in_time = match self.time_limit {
+            None => handle.wait().map(|_| true),
+            Some(limit) => handle.wait_timeout(limit).map(|output| output.is_some()),
+        };
+        let ended_in_time = ended_in_time.map_err(start_error)?;
+        if !ended_in_time {
+            groups.iter().for_each(|group| signals::kill_group(*group));
+        }
         let output = handle.wait().map_err(start_error)?;
         // What it left running in its group goes too: no child outlives the command.
         groups.iter().for_each(|group| signals::kill_group(*group));
         if signals::interrupted() {
             return Err(ProcessError::Interrupted { line: self.line() });
+        }
+        if let (false, Some(limit)) = (ended_in_time, self.time_limit) {
+            return Err(ProcessError::TimedOut { line: self.line(), seconds: limit.as_secs() });
         }
         Ok(Ended { status: output.status, output: Vec::new() })
     }
@@ -232,6 +261,16 @@ mod tests {
             stat.map_or(true, |stat| stat.contains(") Z "))
         });
         assert!(gone, "{child} still runs");
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended_with_its_children() {
+        let limit = Duration::from_millis(200);
+        let process = Process::shell("sleep 60 | sleep 61", &environment()).time_limit(limit);
+        let error = process.capture().unwrap_err();
+        assert!(matches!(error, ProcessError::TimedOut { .. }), "{error}");
+        let quick = Process::shell("echo x", &environment()).time_limit(Duration::from_secs(60));
+        assert_eq!(quick.capture().unwrap().text(), "x\n");
     }
 
     #[test]
