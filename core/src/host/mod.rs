@@ -8,6 +8,7 @@ pub mod environment;
 pub mod fs;
 pub mod process;
 pub mod scratch;
+pub mod programs;
 pub mod signals;
 
 pub use environment::Environment;
