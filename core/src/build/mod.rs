@@ -25,6 +25,7 @@ mod prepare;
 mod publish;
 #[cfg(test)]
 mod tests;
+mod tools;
 
 pub use error::{Attempt, BuildError, Failure, PatchFault};
 
