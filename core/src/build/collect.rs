@@ -3,11 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::log::Log;
-use super::{BuildSpec, Failure};
+use super::{BuildSpec, Failure, tools};
 use crate::conf::module::ModuleRecord;
-use crate::host::process::Process;
 use crate::host::{Environment, fs};
-use crate::kernel::Compression;
 use crate::report::{Event, Reporter};
 
 /// Where make leaves a module.
@@ -41,10 +39,10 @@ pub(super) fn collect(
             reporter.report(Event::warning(text, []));
             Ok(())
         };
-        if record.strip {
-            if let Some(fault) = strip(&module, spec.kernel.toolchain.clang, environment)? {
-                warn(format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id))?;
-            }
+        if record.strip
+            && let Some(fault) = tools::strip(&module, spec.kernel.toolchain.clang, environment)?
+        {
+            warn(format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id))?;
         }
         if let Some(signer) = spec.signer {
             match signer.sign(&module) {
@@ -52,7 +50,7 @@ pub(super) fn collect(
                 Err(error) => warn(format!("`{}` of {} is not signed: {error}", record.built_name, spec.id))?,
             }
         }
-        let finished = compress(spec, &module, environment)?;
+        let finished = tools::compress(spec, &module, environment)?;
         let name = format!("{}.ko{}", record.dest_name, spec.kernel.compression.suffix());
         fs::write_whole(&stage.join(&name), &fs::read(&finished)?, 0o644)?;
         names.push(name);
@@ -63,37 +61,4 @@ pub(super) fn collect(
         fs::write_whole(&stage.join("Module.symvers"), &fs::read(&symbols)?, 0o644)?;
     }
     Ok(names)
-}
-
-/// Takes debugging symbols away; says what went wrong, where something did: a module with them works too.
-fn strip(module: &Path, clang: bool, environment: &Environment) -> Result<Option<String>, Failure> {
-    let program = if clang { "llvm-strip" } else { "strip" };
-    let process = Process::new(program, ["-g".as_ref(), module.as_os_str()], environment);
-    match process.capture() {
-        Ok(ended) if ended.code() == 0 => Ok(None),
-        Ok(ended) => Ok(Some(ended.text().trim().to_owned())),
-        Err(error) if error.is_not_found() => Ok(Some(format!("`{program}` is not installed"))),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Compresses as the kernel's own modules are, in place; returns the file that results.
-fn compress(spec: &BuildSpec<'_>, module: &Path, environment: &Environment) -> Result<PathBuf, Failure> {
-    let settings = spec.settings;
-    let (program, options) = match spec.kernel.compression {
-        Compression::None => return Ok(module.to_owned()),
-        Compression::Gzip => ("gzip", &settings.compress_gzip_opts),
-        Compression::Xz => ("xz", &settings.compress_xz_opts),
-        Compression::Zstd => ("zstd", &settings.compress_zstd_opts),
-    };
-    let refuse = |text: String| Failure::Compress { path: module.to_owned(), text };
-    let words = options.split_whitespace().map(Into::into);
-    let arguments = words.chain(["-f".into(), module.as_os_str().to_owned()]);
-    let ended = Process::new(program, arguments, environment).capture()?;
-    if ended.code() != 0 {
-        return Err(refuse(ended.text().trim().to_owned()));
-    }
-    let mut finished = module.as_os_str().to_owned();
-    finished.push(spec.kernel.compression.suffix());
-    Ok(finished.into())
 }

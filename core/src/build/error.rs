@@ -134,6 +134,22 @@ impl std::fmt::Display for PatchFault {
 }
 
 impl Failure {
+    /// Whether a command failed, so that what it wrote last says why.
+    pub(super) fn is_told_by_log(&self) -> bool {
+        match self {
+            Self::PatchFailed { .. }
+            | Self::ScriptFailed { .. }
+            | Self::MakeFailed { .. }
+            | Self::ModuleNotBuilt(_) => true,
+            Self::NoSource(_)
+            | Self::PatchMissing { .. }
+            | Self::BuildEnvironment { .. }
+            | Self::Compress { .. }
+            | Self::Fs(_)
+            | Self::Process(_) => false,
+        }
+    }
+
     /// What to do, where that does not depend on the log.
     fn remedy(&self) -> Option<String> {
         match self {

@@ -353,4 +353,11 @@ fn a_real_module_is_built_for_a_real_kernel() {
     world.write("usr/src/foo-1.0/foo.c", &format!("{source}int f(void) {{ return nix; }}\n"), 0o644);
     let error = world.build().unwrap_err();
     assert!(matches!(error.failure, Failure::MakeFailed { code: 2, .. }));
+    let hints = error.hints();
+    let place = world.path("var/lib/dkms/foo/1.0/build/foo.c");
+    assert!(
+        hints[0].starts_with(&format!("first error: {}:3: ‘nix’ undeclared", place.display())),
+        "{hints:?}"
+    );
+    assert!(hints[1].contains("interface"), "{hints:?}");
 }
