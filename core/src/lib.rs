@@ -6,7 +6,7 @@
 //! - Names and rules: [`id`], [`version`], [`layout`], [`exit`]
 //! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`]
 //! - Deciding, without input or output: [`plan`]
-//! - Doing: [`engine`], [`build`], [`install`], [`sign`], [`archive`]
+//! - Doing: [`engine`], [`build`], [`install`], [`script`], [`sign`], [`archive`]
 //! - Telling: [`report`], [`diagnose`]
 //! - The world: [`host`], [`sys`]
 
@@ -24,6 +24,7 @@ pub mod layout;
 pub mod modfile;
 pub mod plan;
 pub mod report;
+pub mod script;
 pub mod sign;
 pub mod sys;
 pub mod tree;

@@ -1,0 +1,305 @@
+//! The shell commands of a dkms.conf: its script directives, and the shell that they and MAKE run in.
+//!
+//! Knows where a script is looked for, what it sees and how it is called; not when it is its turn, nor what a failure means.
+
+use std::path::{Path, PathBuf};
+
+use crate::conf::ModuleConf;
+use crate::host::process::{Process, ProcessError, quote};
+use crate::host::{Environment, fs};
+use crate::id::{ModuleId, ModuleName, Target};
+use crate::layout::Layout;
+use crate::report::{Event, Reporter};
+
+/// A script directive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// `POST_ADD`, in the source folder.
+    PostAdd,
+    /// `PRE_BUILD`, in the build folder.
+    PreBuild,
+    /// `POST_BUILD`, in the build folder.
+    PostBuild,
+    /// `PRE_INSTALL`, in the source folder.
+    PreInstall,
+    /// `POST_INSTALL`, in the source folder.
+    PostInstall,
+    /// `POST_REMOVE`, in the source folder.
+    PostRemove,
+}
+
+impl Hook {
+    /// The directive's name.
+    #[must_use]
+    pub fn directive(self) -> &'static str {
+        match self {
+            Self::PostAdd => "POST_ADD",
+            Self::PreBuild => "PRE_BUILD",
+            Self::PostBuild => "POST_BUILD",
+            Self::PreInstall => "PRE_INSTALL",
+            Self::PostInstall => "POST_INSTALL",
+            Self::PostRemove => "POST_REMOVE",
+        }
+    }
+
+    /// The directive's value in a conf, where it has one.
+    #[must_use]
+    pub fn value(self, conf: &ModuleConf) -> Option<&str> {
+        let scripts = &conf.scripts;
+        let value = match self {
+            Self::PostAdd => &scripts.post_add,
+            Self::PreBuild => &scripts.pre_build,
+            Self::PostBuild => &scripts.post_build,
+            Self::PreInstall => &scripts.pre_install,
+            Self::PostInstall => &scripts.post_install,
+            Self::PostRemove => &scripts.post_remove,
+        };
+        value.as_deref().filter(|value| !value.trim().is_empty())
+    }
+}
+
+/// The shell that runs a conf's commands, and what it is told.
+///
+/// Commands are bash's, because a dkms.conf is. Scripts and make see the caller's environment and, where there is a target,
+/// `kernelver`, `arch`, `module` and `module_version`. The command line itself may besides use `dkms_tree`, `source_tree`,
+/// `install_tree` and `kernel_source_dir`, which are not exported: a Makefile that has a variable of that name keeps its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Shell<'a> {
+    /// The three trees.
+    pub layout: &'a Layout,
+    /// Whose conf it is.
+    pub id: &'a ModuleId,
+    /// For which kernel; `None` for `POST_ADD` and `POST_REMOVE`, which the 3.x line tells nothing.
+    pub target: Option<&'a Target>,
+    /// `kernel_source_dir`, where one is known.
+    pub headers: Option<&'a Path>,
+    /// What is passed on.
+    pub environment: &'a Environment,
+}
+
+impl Shell<'_> {
+    /// A command line of a conf, to be run in a folder.
+    #[must_use]
+    pub fn process(&self, line: &str, dir: &Path) -> Process {
+        let mut environment = self.environment.clone();
+        environment.unset("OLDPWD");
+        // So that `pwd` prints the path that we know, not the one that its links lead to.
+        environment.set("PWD", dir.to_string_lossy());
+        if let Some(target) = self.target {
+            environment.set("kernelver", target.kernel.as_str());
+            environment.set("arch", target.arch.as_str());
+            environment.set("module", self.id.name.as_str());
+            environment.set("module_version", self.id.version.as_str());
+        }
+        let mut text = String::new();
+        let layout = self.layout;
+        let trees = [
+            ("dkms_tree", Some(layout.dkms_tree.as_path())),
+            ("source_tree", Some(&layout.source_tree)),
+            ("install_tree", Some(&layout.install_tree)),
+            ("kernel_source_dir", self.headers),
+        ];
+        for (name, path) in trees {
+            if let Some(path) = path {
+                text.push_str(&format!("{name}={}\n", quote(&path.to_string_lossy())));
+            }
+        }
+        text.push_str(line);
+        Process::new("/bin/bash", ["-c", text.as_str()], &environment).dir(dir)
+    }
+}
+
+/// A script that a directive names, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The file.
+    pub path: PathBuf,
+    /// The folder that it runs in.
+    pub dir: PathBuf,
+    /// The command: the file with the directive's arguments, for a shell.
+    pub line: String,
+    /// Whether it can be run.
+    pub runnable: bool,
+}
+
+/// Looks for the script that `value` names: in `/etc/dkms/M`, then in `dir`.
+///
+/// The first word is always a path relative to that folder; what follows is the shell's.
+#[must_use]
+pub fn find(layout: &Layout, name: &ModuleName, value: &str, dir: &Path) -> Found {
+    let value = value.trim();
+    let (script, arguments) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
+    let overrides = layout.etc_dkms().join(name);
+    let relative = script.trim_start_matches('/');
+    let dir = if fs::is_file(&overrides.join(relative)) { &overrides } else { dir };
+    let path = dir.join(relative);
+    let line = format!("{} {arguments}", quote(&path.to_string_lossy())).trim_end().to_owned();
+    Found { runnable: fs::is_executable(&path), dir: dir.to_owned(), path, line }
+}
+
+impl Found {
+    /// The warning for a script that can't be run.
+    #[must_use]
+    pub fn warning(&self, hook: Hook, id: &ModuleId) -> Event {
+        let (directive, path) = (hook.directive(), self.path.display());
+        if fs::exists(&self.path) {
+            let hint = format!("make it executable: `chmod +x {path}`");
+            Event::warning(
+                format!("the {directive} script `{path}` of {id} is not executable, skipped"),
+                [hint],
+            )
+        } else {
+            Event::warning(format!("the {directive} script `{path}` of {id} does not exist, skipped"), [])
+        }
+    }
+}
+
+/// What became of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The conf names none.
+    NotDefined,
+    /// It is missing or not executable; said, and nothing else.
+    Skipped,
+    /// It ran.
+    Ran {
+        /// As one could type it.
+        line: String,
+        /// Its exit code, 0 for success.
+        code: i32,
+        /// What it wrote.
+        output: String,
+    },
+}
+
+impl Outcome {
+    /// The exit code where the script failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<i32> {
+        match self {
+            Self::Ran { code, .. } if *code != 0 => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+/// Runs a script of a conf in `dir` (usually the `source` link); its output, captured, is reported as a note when it ends.
+///
+/// # Errors
+/// [`ProcessError`] where it could not be started or we were interrupted. Its failure is an [`Outcome`].
+pub fn run(
+    hook: Hook,
+    conf: &ModuleConf,
+    dir: &Path,
+    shell: &Shell<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, ProcessError> {
+    let Some(value) = hook.value(conf) else { return Ok(Outcome::NotDefined) };
+    let found = find(shell.layout, &shell.id.name, value, dir);
+    if !found.runnable {
+        reporter.report(found.warning(hook, shell.id));
+        return Ok(Outcome::Skipped);
+    }
+    reporter
+        .report(Event::Started { what: format!("Running the {} script of {}", hook.directive(), shell.id) });
+    reporter.report(Event::Command { line: found.line.clone() });
+    let ended = shell.process(&found.line, &found.dir).capture()?;
+    let output = ended.text();
+    if !output.trim().is_empty() {
+        reporter.report(Event::note(output.trim_end()));
+    }
+    Ok(Outcome::Ran { line: found.line, code: ended.code(), output })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct World {
+        dir: tempfile::TempDir,
+        layout: Layout,
+        id: ModuleId,
+        target: Target,
+        environment: Environment,
+    }
+
+    fn world() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        fs::create_dir_all(&dir.path().join("src")).unwrap();
+        fs::create_dir_all(&dir.path().join("etc/dkms/foo")).unwrap();
+        World {
+            layout,
+            id: ModuleId::parse("foo", "1.0").unwrap(),
+            target: Target::parse("6.1.0-1-amd64", "x86_64").unwrap(),
+            environment: [("PATH", "/usr/bin:/bin"), ("OLDPWD", "/nix"), ("install_tree", "/x")]
+                .into_iter()
+                .collect(),
+            dir,
+        }
+    }
+
+    impl World {
+        fn script(&self, path: &str, text: &str, mode: u32) {
+            fs::write_whole(&self.dir.path().join(path), text.as_bytes(), mode).unwrap();
+        }
+
+        fn find(&self, value: &str) -> Found {
+            find(&self.layout, &self.id.name, value, &self.dir.path().join("src"))
+        }
+
+        fn output(&self, line: &str, target: Option<&Target>) -> String {
+            let shell = Shell {
+                layout: &self.layout,
+                id: &self.id,
+                target,
+                headers: Some(Path::new("/h d")),
+                environment: &self.environment,
+            };
+            shell.process(line, &self.dir.path().join("src")).capture().unwrap().text()
+        }
+    }
+
+    #[test]
+    fn arguments_are_the_shells_and_the_first_word_is_a_path() {
+        let world = world();
+        world.script("src/a.sh", "#!/bin/sh\nprintf '<%s>' \"$@\"\n", 0o755);
+        let found = world.find(" a.sh 'b c' $((1+1)) *.sh; echo hi");
+        assert!(found.runnable);
+        assert_eq!(world.output(&found.line, None), "<b c><2><a.sh>hi\n");
+        assert!(!world.find("sh -c true").runnable, "no program of PATH is taken");
+        assert!(!world.find("/bin/sh").runnable, "an absolute path is relative too");
+        assert!(!world.find("'a.sh'").runnable);
+    }
+
+    #[test]
+    fn an_override_wins_and_runs_where_it_is() {
+        let world = world();
+        world.script("src/a.sh", "#!/bin/sh\n", 0o755);
+        assert_eq!(world.find("a.sh").dir, world.dir.path().join("src"));
+        world.script("etc/dkms/foo/a.sh", "#!/bin/sh\n", 0o644);
+        let found = world.find("a.sh x");
+        assert_eq!(found.dir, world.dir.path().join("etc/dkms/foo"));
+        assert!(!found.runnable, "an override that isn't executable is skipped, as any other");
+        assert!(
+            matches!(found.warning(Hook::PreBuild, &world.id), Event::Warning { hints, .. } if hints.len() == 1)
+        );
+    }
+
+    #[test]
+    fn a_command_sees_the_trees_and_exports_only_the_target() {
+        let world = world();
+        let root = world.dir.path().display();
+        let line = "[[ $dkms_tree == */dkms ]] && echo \"$kernel_source_dir|$source_tree|$PWD\"; env | sort";
+        let output = world.output(line, Some(&world.target));
+        assert!(output.starts_with(&format!("/h d|{root}/usr/src|{root}/src\n")), "{output}");
+        for expected in ["arch=x86_64\n", "kernelver=6.1.0-1-amd64\n", "module=foo\n", "module_version=1.0\n"]
+        {
+            assert!(output.contains(expected), "{expected} in {output}");
+        }
+        for hidden in ["\ndkms_tree=", "\nkernel_source_dir=", "\nsource_tree=", "\nOLDPWD="] {
+            assert!(!output.contains(hidden), "{hidden} in {output}");
+        }
+        assert!(!world.output("env", None).contains("module="));
+    }
+}
