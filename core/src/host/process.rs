@@ -1,5 +1,5 @@
 //! Processes: the one way to run one. Arguments are a list, never a shell line, unless the program *is* the shell that a
-//! dkms.conf asks for; standard input is empty; each runs in a process group of its own that is ended whole.
+//! dkms.conf asks for; standard input is empty unless given; each runs in a process group of its own that is ended whole.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -82,6 +82,7 @@ pub struct Process {
     program: OsString,
     args: Vec<OsString>,
     dir: Option<PathBuf>,
+    stdin: Option<Vec<u8>>,
     environment: Environment,
     time_limit: Option<Duration>,
 }
@@ -98,6 +99,7 @@ impl Process {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
             dir: None,
+            stdin: None,
             environment: environment.clone(),
             time_limit: None,
         }
@@ -130,6 +132,13 @@ impl Process {
         self
     }
 
+    /// With these bytes on standard input.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
     /// The command as one could type it.
     #[must_use]
     pub fn line(&self) -> String {
@@ -138,14 +147,15 @@ impl Process {
     }
 
     fn expression(&self) -> duct::Expression {
-        let mut expression = duct::cmd(&self.program, &self.args)
-            .full_env(self.environment.iter())
-            .stdin_null()
-            .unchecked()
-            .before_spawn(|command| {
-                command.process_group(0);
-                Ok(())
-            });
+        let command = duct::cmd(&self.program, &self.args).full_env(self.environment.iter());
+        let command = match &self.stdin {
+            Some(bytes) => command.stdin_bytes(bytes.clone()),
+            None => command.stdin_null(),
+        };
+        let mut expression = command.unchecked().before_spawn(|command| {
+            command.process_group(0);
+            Ok(())
+        });
         if let Some(dir) = &self.dir {
             expression = expression.dir(dir);
         }
@@ -243,6 +253,15 @@ mod tests {
         let ended = Process::shell("echo out; echo err >&2; exit 7", &environment()).capture().unwrap();
         assert_eq!((ended.code(), ended.text().as_str()), (7, "out\nerr\n"));
         assert_eq!(Process::shell("kill -9 $$", &environment()).capture().unwrap().code(), 137);
+    }
+
+    #[test]
+    fn standard_input_is_what_is_given() {
+        let cat = || Process::new("cat", [] as [&str; 0], &environment());
+        assert_eq!(cat().stdin("a\nb\n").capture().unwrap().text(), "a\nb\n");
+        assert_eq!(cat().capture().unwrap().text(), "");
+        let unread = Process::new("true", [] as [&str; 0], &environment()).stdin(vec![b'x'; 1 << 20]);
+        assert_eq!(unread.capture().unwrap().code(), 0);
     }
 
     #[test]

@@ -1,0 +1,253 @@
+//! Modules of the kernel that ours replace: archived in `original_module/K/A` on the first install, put back on uninstall.
+//!
+//! `X.ko` there is the module, `X.ko.origin` one line: the path it came from. `collisions/` holds what can't be put back: further
+//! modules of one name, and files that are no module of this kernel.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::changes::Changes;
+use super::find::{file_name, stem};
+use super::{Place, identity};
+use crate::host::fs::{self, FsError};
+use crate::report::{Event, Reporter};
+
+/// What becomes of the files of one name that were found in the kernel's folder.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// Archived with its origin, and put back one day.
+    pub(super) original: Option<PathBuf>,
+    /// Kept in `collisions/`.
+    pub(super) collisions: Vec<PathBuf>,
+}
+
+/// Picks the original among `found`: the first in `extra`, then `updates`, then the destination, else the only one.
+/// Where there are several and none of these, all are collisions. Files elsewhere stay where one was picked.
+pub(super) fn choose(found: &[PathBuf], kernel_dir: &Path, destination: &Path) -> Choice {
+    let places = [kernel_dir.join("extra"), kernel_dir.join("updates"), destination.to_owned()];
+    let picked = places.iter().find_map(|place| found.iter().find(|path| path.starts_with(place)));
+    match (picked, found) {
+        (Some(path), _) | (None, [path]) => {
+            // It would be overwritten.
+            let in_the_way = |other: &&PathBuf| *other != path && other.parent() == Some(destination);
+            Choice {
+                original: Some(path.clone()),
+                collisions: found.iter().filter(in_the_way).cloned().collect(),
+            }
+        }
+        (None, _) => Choice { original: None, collisions: found.to_vec() },
+    }
+}
+
+/// Whether a file is a readable module of this kernel. A link counts for what it leads to.
+fn is_module_of(path: &Path, kernel: &str) -> bool {
+    identity::read(path).is_some_and(|identity| identity.kernel.as_deref() == Some(kernel))
+}
+
+/// Copies what was chosen into the archive. The files themselves are still where they were: the caller takes them away,
+/// or puts ours over them.
+pub(super) fn archive(
+    place: &Place<'_>,
+    choice: Choice,
+    changes: &mut Changes,
+    reporter: &dyn Reporter,
+) -> Result<(), FsError> {
+    let dir = place.layout.originals_dir(&place.id.name, place.target());
+    let kernel = place.target().kernel.as_str();
+    let mut collisions = choice.collisions;
+    match choice.original {
+        Some(path) if is_module_of(&path, kernel) => {
+            reporter.report(Event::note(format!(
+                "archiving the original module `{}`, which uninstall puts back",
+                path.display()
+            )));
+            copy_into(&dir, &path, changes)?;
+            let origin = dir.join(format!("{}.origin", file_name(&path)));
+            let staged = changes.stage_bytes(format!("{}\n", path.display()).as_bytes(), &origin)?;
+            changes.publish(&staged, &origin)?;
+        }
+        Some(path) => {
+            let aside = dir.join("collisions");
+            reporter.report(Event::warning(
+                format!(
+                    "`{}` is no readable module for {kernel}; it is kept in `{}` and not put back on uninstall",
+                    path.display(),
+                    aside.display()
+                ),
+                [],
+            ));
+            copy_into(&aside, &path, changes)?;
+        }
+        None if !collisions.is_empty() => {
+            let list =
+                collisions.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
+            reporter.report(Event::warning(
+                format!(
+                    "several modules have one name: {list}; they are kept in `{}`",
+                    dir.join("collisions").display()
+                ),
+                [],
+            ));
+        }
+        None => {}
+    }
+    collisions.sort();
+    for path in collisions {
+        copy_into(&dir.join("collisions"), &path, changes)?;
+    }
+    Ok(())
+}
+
+fn copy_into(dir: &Path, from: &Path, changes: &mut Changes) -> Result<(), FsError> {
+    changes.folder(dir)?;
+    let name = file_name(from);
+    // The second of one name is `foo.ko.1`.
+    let numbered = (1..).map(|n| dir.join(format!("{name}.{n}")));
+    let free = |path: &PathBuf| !dir.ends_with("collisions") || !fs::exists(path);
+    let to = std::iter::once(dir.join(name)).chain(numbered).find(free).unwrap_or_else(|| dir.join(name));
+    let staged = changes.stage_copy(from, &to)?;
+    changes.publish(&staged, &to)
+}
+
+/// Where an archived module goes back to.
+///
+/// `origin` is what its `.origin` says. It counts only if it lies below this kernel's folder, under one of its `names`, has no `..`
+/// and is a file of the same module; `fallback` is the folder where it goes otherwise.
+fn way_back(origin: Option<&str>, file: &str, names: &[PathBuf], fallback: Option<&Path>) -> Option<PathBuf> {
+    let below = |origin: &str| {
+        let origin = Path::new(origin.trim_end_matches('\n'));
+        let relative = names.iter().find_map(|name| origin.strip_prefix(name).ok())?;
+        let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        let named = stem(file_name(relative)).is_some_and(|name| Some(name) == stem(file));
+        (plain && named).then(|| names.first().map(|name| name.join(relative)))?
+    };
+    origin.and_then(below).or_else(|| Some(fallback?.join(file)))
+}
+
+/// The names of the kernel's folder: the one we use, then others that lead there (`/lib` may be `/usr/lib`).
+fn names_of(kernel_dir: &Path, kernel: &str) -> Vec<PathBuf> {
+    let usual = ["/lib/modules", "/usr/lib/modules"].map(|tree| Path::new(tree).join(kernel));
+    let resolved = fs::canonical(kernel_dir).ok();
+    let same = |name: &PathBuf| resolved.is_some() && fs::canonical(name).ok() == resolved;
+    std::iter::once(kernel_dir.to_owned()).chain(usual.into_iter().filter(same)).collect()
+}
+
+/// Whether the folder that `path` would be in is, all links resolved, the kernel's or below it.
+fn stays_inside(path: &Path, kernel_dir: &Path) -> bool {
+    let nearest = path.ancestors().skip(1).find(|above| fs::exists(above));
+    match (nearest.map(fs::canonical), fs::canonical(kernel_dir)) {
+        (Some(Ok(nearest)), Ok(kernel_dir)) => nearest.starts_with(kernel_dir),
+        _ => false,
+    }
+}
+
+/// Puts every archived module of the package back, and takes the archive away. `fallback`: the folder for a module (by name)
+/// whose origin isn't known. What can't go back stays in the archive, said.
+pub(super) fn restore(
+    place: &Place<'_>,
+    fallback: impl Fn(&str) -> Option<PathBuf>,
+    changes: &mut Changes,
+    reporter: &dyn Reporter,
+) -> Result<Vec<PathBuf>, FsError> {
+    let dir = place.layout.originals_dir(&place.id.name, place.target());
+    let kernel_dir = place.kernel_dir();
+    let names = names_of(kernel_dir, place.target().kernel.as_str());
+    let mut restored = Vec::new();
+    for entry in fs::list(&dir)? {
+        let Some(file) = entry.name.to_str() else { continue };
+        let Some(name) = stem(file).filter(|_| !entry.kind.is_dir()) else { continue };
+        let (archived, origin_path) = (dir.join(file), dir.join(format!("{file}.origin")));
+        let origin = fs::optional(fs::read_limited(&origin_path, 8192)).ok().flatten();
+        let origin = origin.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let to = way_back(origin.as_deref(), file, &names, fallback(name).as_deref());
+        let Some(to) = to.filter(|to| stays_inside(to, kernel_dir)) else {
+            reporter.report(Event::warning(
+                format!(
+                    "cannot tell where the original module `{}` came from; it stays there",
+                    archived.display()
+                ),
+                [format!("`{}` should name a path in `{}`", origin_path.display(), kernel_dir.display())],
+            ));
+            continue;
+        };
+        if let Some(folder) = to.parent() {
+            changes.folder(folder)?;
+        }
+        let staged = changes.stage_copy(&archived, &to)?;
+        changes.publish(&staged, &to)?;
+        changes.take(&archived)?;
+        if fs::exists(&origin_path) {
+            changes.take(&origin_path)?;
+        }
+        reporter.report(Event::note(format!("putting the original module `{}` back", to.display())));
+        restored.push(to);
+    }
+    if fs::is_dir(&dir) {
+        changes.prune_when_kept(&dir, &place.layout.module_dir(&place.id.name));
+    }
+    Ok(restored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(list: &[&str]) -> Vec<PathBuf> {
+        list.iter().map(PathBuf::from).collect()
+    }
+
+    #[test]
+    fn the_original_is_the_one_that_depmod_would_prefer() {
+        let kernel_dir = Path::new("/lib/modules/6.1");
+        let destination = kernel_dir.join("kernel/drivers");
+        for (found, original, collisions) in [
+            (&["kernel/a/x.ko"][..], Some("kernel/a/x.ko"), &[][..]),
+            (&["kernel/a/x.ko", "updates/z/x.ko"], Some("updates/z/x.ko"), &[]),
+            (&["extra/x.ko", "updates/x.ko"], Some("extra/x.ko"), &[]),
+            (&["kernel/a/x.ko", "kernel/drivers/x.ko"], Some("kernel/drivers/x.ko"), &[]),
+            (&["extra/x.ko", "kernel/drivers/x.ko"], Some("extra/x.ko"), &["kernel/drivers/x.ko"]),
+            (&["kernel/a/x.ko", "kernel/b/x.ko"], None, &["kernel/a/x.ko", "kernel/b/x.ko"]),
+            (&[], None, &[]),
+        ] {
+            let at = |list: &[&str]| list.iter().map(|path| kernel_dir.join(path)).collect::<Vec<_>>();
+            let choice = choose(&at(found), kernel_dir, &destination);
+            let expected =
+                Choice { original: original.map(|path| kernel_dir.join(path)), collisions: at(collisions) };
+            assert_eq!(choice, expected, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_origin_leads_nowhere() {
+        let names = paths(&["/r/lib/modules/6.1", "/lib/modules/6.1"]);
+        let to = |origin: &str| way_back(Some(origin), "x.ko", &names, None);
+        let kept = Some(PathBuf::from("/r/lib/modules/6.1/extra/x.ko"));
+        assert_eq!(to("/r/lib/modules/6.1/extra/x.ko\n"), kept);
+        assert_eq!(to("/lib/modules/6.1/extra/x.ko"), kept);
+        for hostile in [
+            "/etc/x.ko",
+            "/lib/modules/6.1/../../../etc/x.ko",
+            "/lib/modules/6.1/extra/y.ko",
+            "/lib/modules/6.1/extra/x.ko/passwd",
+            "/lib/modules/6.1",
+            "/lib/modules/6.12/extra/x.ko",
+            "extra/x.ko",
+            "",
+        ] {
+            assert_eq!(to(hostile), None, "{hostile:?}");
+            let fallback = way_back(Some(hostile), "x.ko", &names, Some(Path::new("/f")));
+            assert_eq!(fallback, Some(PathBuf::from("/f/x.ko")));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_a_link_does_not_lead_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let kernel_dir = dir.path().join("k");
+        fs::create_dir_all(&kernel_dir.join("a")).unwrap();
+        fs::create_dir_all(&dir.path().join("out")).unwrap();
+        fs::symlink(Path::new("../out"), &kernel_dir.join("build")).unwrap();
+        assert!(stays_inside(&kernel_dir.join("a/b/c/x.ko"), &kernel_dir));
+        assert!(!stays_inside(&kernel_dir.join("build/x.ko"), &kernel_dir));
+        assert!(!stays_inside(&kernel_dir.join("build/b/x.ko"), &kernel_dir));
+    }
+}
