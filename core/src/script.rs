@@ -116,6 +116,7 @@ pub fn naming_line(error: ProcessError, line: &str) -> ProcessError {
     match error {
         ProcessError::Start { source, .. } => ProcessError::Start { line, source },
         ProcessError::Interrupted { .. } => ProcessError::Interrupted { line },
+        ProcessError::TimedOut { seconds, .. } => ProcessError::TimedOut { line, seconds },
     }
 }
 

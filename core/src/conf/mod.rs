@@ -5,6 +5,7 @@
 //! - [`mod@resolve`]: what a [`RawConf`] means for one kernel, with all errors at once ([`ModuleConf`])
 //! - [`mod@notices`]: what is worth a warning
 //! - [`mod@framework`]: framework.conf ([`Settings`])
+//! - [`mod@trust`]: what root reads should be root's
 //! - [`mod@ere`]: the regular expressions of `…_MATCH` and `BUILD_EXCLUSIVE_…`
 
 mod bash;
@@ -24,6 +25,7 @@ pub mod reader;
 pub mod resolve;
 pub mod second_pass;
 pub mod settings;
+pub mod trust;
 
 pub use directive::Directive;
 pub use error::ConfError;

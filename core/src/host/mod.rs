@@ -7,8 +7,8 @@ pub mod clock;
 pub mod environment;
 pub mod fs;
 pub mod process;
-pub mod scratch;
 pub mod programs;
+pub mod scratch;
 pub mod signals;
 
 pub use environment::Environment;

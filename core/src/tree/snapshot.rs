@@ -146,6 +146,25 @@ impl Snapshot {
         newest.into_values().collect()
     }
 
+    /// What is installed on a target, ordered by name.
+    pub fn installed_on(&self, target: &Target) -> impl Iterator<Item = ModuleId> {
+        let here = self.installed.iter().filter(move |((_, on), _)| on == target);
+        here.map(|((name, _), version)| ModuleId::new(name.clone(), version.clone()))
+    }
+
+    /// What is built for a target.
+    pub fn built_on(&self, target: &Target) -> impl Iterator<Item = &ModuleId> {
+        self.modules.iter().filter(move |(_, found)| found.built.contains_key(target)).map(|(id, _)| id)
+    }
+
+    /// What is installed on a target and was built against some version of a module.
+    pub fn built_against(&self, name: &ModuleName, target: &Target) -> impl Iterator<Item = ModuleId> {
+        self.installed_on(target).filter(move |id| {
+            let built = self.get(id).and_then(|found| found.built.get(target));
+            built.is_some_and(|built| built.dependencies.contains_key(name))
+        })
+    }
+
     /// Every target that a module is built for.
     #[must_use]
     pub fn targets(&self, id: &ModuleId) -> Vec<Target> {
