@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::log::Log;
-use super::{BuildSpec, Failure, tools};
+use super::{BuildSpec, Failure};
 use crate::conf::module::ModuleRecord;
+use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
+use crate::modfile::{CompressOptions, StripError, compress, strip};
 use crate::report::{Event, Reporter};
+use crate::sign::SignError;
 
 /// Where make leaves a module.
 fn built_path(build_dir: &Path, record: &ModuleRecord) -> PathBuf {
@@ -31,6 +34,7 @@ pub(super) fn collect(
     log: &mut Log,
     reporter: &dyn Reporter,
 ) -> Result<Vec<String>, Failure> {
+    let options = CompressOptions::of(spec.settings);
     let mut names = Vec::new();
     for record in spec.conf.included() {
         let module = built_path(build_dir, record);
@@ -40,17 +44,18 @@ pub(super) fn collect(
             Ok(())
         };
         if record.strip
-            && let Some(fault) = tools::strip(&module, spec.kernel.toolchain.clang, environment)?
+            && let Some(fault) = strip_or_keep(&module, spec, environment)?
         {
             warn(format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id))?;
         }
         if let Some(signer) = spec.signer {
             match signer.sign(&module) {
                 Ok(()) => log.note(&format!("signed {}: {}", module.display(), signer.describe()))?,
+                Err(SignError::Process(error @ ProcessError::Interrupted { .. })) => return Err(error.into()),
                 Err(error) => warn(format!("`{}` of {} is not signed: {error}", record.built_name, spec.id))?,
             }
         }
-        let finished = tools::compress(spec, &module, environment)?;
+        let finished = compress(&module, spec.kernel.compression, &options, environment)?;
         let name = format!("{}.ko{}", record.dest_name, spec.kernel.compression.suffix());
         fs::write_whole(&stage.join(&name), &fs::read(&finished)?, 0o644)?;
         names.push(name);
@@ -61,4 +66,24 @@ pub(super) fn collect(
         fs::write_whole(&stage.join("Module.symvers"), &fs::read(&symbols)?, 0o644)?;
     }
     Ok(names)
+}
+
+/// Strips a module; says why where that did not work. A module with its debugging symbols works too, so then it stays as it
+/// was, for which strip itself does not stand: on a full disk it may leave a cut one.
+fn strip_or_keep(
+    module: &Path,
+    spec: &BuildSpec<'_>,
+    environment: &Environment,
+) -> Result<Option<StripError>, Failure> {
+    let before = fs::read(module)?;
+    match strip(module, spec.kernel.toolchain.clang, environment) {
+        Ok(()) => Ok(None),
+        Err(StripError::Process(error @ ProcessError::Interrupted { .. })) => Err(error.into()),
+        Err(error) => {
+            if fs::read(module)? != before {
+                fs::write_whole(module, &before, 0o644)?;
+            }
+            Ok(Some(error))
+        }
+    }
 }

@@ -24,7 +24,6 @@ mod prepare;
 mod publish;
 #[cfg(test)]
 mod tests;
-mod tools;
 
 pub use error::{Attempt, BuildError, Failure, PatchFault};
 
