@@ -12,6 +12,11 @@ use super::*;
 use crate::exit::ExitCode;
 use crate::host::fs;
 
+/// A temporary folder in memory: thousands of archives are unpacked here, and a disk would sync each file.
+pub(super) fn memory_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// One entry as raw bytes: `tar` itself would refuse to write many of these.
 fn entry(name: &str, kind: EntryType, link: &str, mode: u32, contents: &[u8]) -> Vec<u8> {
     let mut header = Header::new_gnu();
@@ -76,7 +81,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = memory_folder();
         fs::create_dir_all(&dir.path().join("outside/deep")).unwrap();
         fs::write_whole(&dir.path().join("outside/victim"), b"untouched", 0o644).unwrap();
         fs::write_whole(&dir.path().join("archive"), b"", 0o644).unwrap();
@@ -246,7 +251,7 @@ fn hostile_archives_are_refused_with_the_entry_named() {
 
 /// Through a file, since the encoders write to one.
 fn compressed(compression: Compression, bytes: &[u8]) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = memory_folder();
     let path = dir.path().join("packed");
     let mut encoder = Encoder::new(compression, fs::create_new(&path, 0o600).unwrap()).unwrap();
     encoder.write_all(bytes).unwrap();

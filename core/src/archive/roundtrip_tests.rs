@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::hostile_tests::memory_folder;
 use super::*;
 use crate::exit::ExitCode;
 use crate::host::fs;
@@ -26,7 +27,7 @@ fn put(path: &Path, contents: &str, mode: u32, mtime: i64) {
 
 impl World {
     fn empty() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = memory_folder();
         let layout = Layout::under(dir.path());
         let targets =
             ["6.1.0-2-amd64", "6.1.0-1-amd64"].map(|kernel| Target::parse(kernel, "x86_64").unwrap());
@@ -86,7 +87,7 @@ fn tree(root: &Path) -> Vec<String> {
 }
 
 fn staged(archive: &Path) -> (tempfile::TempDir, Result<Staged, ArchiveError>) {
-    let into = tempfile::tempdir().unwrap();
+    let into = memory_folder();
     let result = stage(archive, into.path(), &Limits::default());
     (into, result)
 }
