@@ -6,7 +6,6 @@ use crate::host::Environment;
 
 /// Names that bash sets, computes or heeds, besides those that begin with one of [`PREFIXES`].
 const NAMES: &[&str] = &[
-    "_",
     "CDPATH",
     "CHILD_MAX",
     "COLUMNS",
@@ -61,6 +60,7 @@ const NAMES: &[&str] = &[
     "TMOUT",
     "TMPDIR",
     "UID",
+    "_",
     "auto_resume",
     "histchars",
     "hostname_completion_file",

@@ -21,6 +21,7 @@ pub(in crate::conf) fn parse(text: &str) -> Certain<Script> {
             Some('#') => cursor.skip_line(),
             // An empty line that ends in CR LF. Bash looks for a command of that name, and finds none.
             Some('\r') if cursor.sees("\r\n") => drop(cursor.take("\r\n")),
+            Some(';') => return needs_bash("a `;` with nothing before it"),
             Some(_) => command(&mut cursor, &mut assignments)?,
         }
     }
