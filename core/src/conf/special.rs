@@ -37,6 +37,8 @@ const NAMES: &[&str] = &[
     "MACHTYPE",
     "MAPFILE",
     "OLDPWD",
+    "OMP_NUM_THREADS",
+    "OMP_THREAD_LIMIT",
     "OPTARG",
     "OPTERR",
     "OPTIND",

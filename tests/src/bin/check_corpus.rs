@@ -3,11 +3,11 @@
 #![expect(clippy::disallowed_macros, reason = "a program for people at a terminal")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use dkms_core::conf::{ConfError, ConfSource, RawConf, Reader, Tier, Variables, second_pass};
+use dkms_core::conf::{ConfError, ConfSource, RawConf, Reader, Tier, Variables};
 use dkms_core::host::process::Process;
 use dkms_core::host::{Environment, fs};
 use dkms_core::id::{ModuleId, Target};
@@ -89,7 +89,10 @@ fn private_view() -> Result<()> {
     fs::create_dir_all(Path::new("/mnt/work"))?;
     let options = c"lowerdir=/usr/src,upperdir=/mnt/upper,workdir=/mnt/work";
     mount("overlay", "/usr/src", "overlay", MountFlags::empty(), options).context("overlay on /usr/src")?;
-    ["/etc/dkms", "/var/lib/dkms", "/boot"].into_iter().filter(|path| fs::is_dir(Path::new(path))).try_for_each(tmpfs)
+    ["/etc/dkms", "/var/lib/dkms", "/boot"]
+        .into_iter()
+        .filter(|path| fs::is_dir(Path::new(path)))
+        .try_for_each(tmpfs)
 }
 
 fn check(corpus: &Path) -> Result<bool> {
@@ -113,7 +116,9 @@ fn headers_like(kernel: &str) -> Result<String> {
     let modules = Path::new("/lib/modules");
     let usable = |name: &str| fs::is_dir(&modules.join(name).join("build/include"));
     let others = fs::list(modules)?.into_iter().filter_map(|entry| entry.name.into_string().ok());
-    let like = |name: &String| name.starts_with("6.1.0-") && name.ends_with("-amd64") && name.matches('-').count() == 2;
+    let like = |name: &String| {
+        name.starts_with("6.1.0-") && name.ends_with("-amd64") && name.matches('-').count() == 2
+    };
     [kernel.to_owned()]
         .into_iter()
         .chain(others.filter(like))
@@ -131,12 +136,16 @@ fn compare(conf: &Path, name: &str, expected: &Expected, kernel: &str, counts: &
     let file = dir.join("dkms.conf");
     fs::copy_file(conf, &file)?;
     let environment: Environment =
-        [("TZ", "UTC"), ("HOME", "/"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C")].into_iter().collect();
+        [("TZ", "UTC"), ("HOME", "/"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C")]
+            .into_iter()
+            .collect();
     let source = ConfSource { id: Some(&id), file };
     let target = Target::parse(kernel, "x86_64")?;
     let kernel_source_dir = layout.headers_dir(&target.kernel);
-    let kernel_config = Some(kernel_source_dir.join("include/config/auto.conf")).filter(|path| fs::is_file(path));
-    let variables = Variables { target, kernel_source_dir, kernel_config, parallel_jobs: 2 };
+    let kernel_config =
+        Some(kernel_source_dir.join("include/config/auto.conf")).filter(|path| fs::is_file(path));
+    let dest_override = Some("/updates/dkms".to_owned());
+    let variables = Variables { target, kernel_source_dir, kernel_config, parallel_jobs: 2, dest_override };
     let reader = Reader::new(&layout, &environment);
     let usual = reader.read(&source, &variables, &[]);
     let bash = Reader::new(&layout, &environment).through_bash().read(&source, &variables, &[]);

@@ -168,6 +168,7 @@ fn array(cursor: &mut Cursor<'_>) -> Certain<Vec<Element>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conf::found::Given;
 
     #[test]
     fn what_is_not_certain_is_left_to_bash() {
@@ -242,7 +243,9 @@ mod tests {
         ] {
             let result = parse(text);
             let ran = result.as_ref().ok().map(|script| {
-                super::super::run(&[script], &[], &crate::host::Environment::default(), &["A"])
+                let environment = crate::host::Environment::default();
+                let given = Given { variables: &[], environment: &environment, processors: None };
+                super::super::run(&[script], &given, &["A"])
             });
             assert!(result.is_err() || matches!(ran, Some(Err(_))), "{text:?} was read: {result:?}");
         }
