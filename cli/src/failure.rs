@@ -110,8 +110,8 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         let code = match &error.failure {
             BuildFailure::PatchMissing { .. } => ExitCode::NOT_ALLOWED,
-            BuildFailure::PatchFailed { .. } => ExitCode::CANNOT_INSTALL,
-            BuildFailure::NoSource(_) => ExitCode::INVALID_CONF,
+            BuildFailure::PatchFailed { .. } | BuildFailure::Compress { .. } => ExitCode::CANNOT_INSTALL,
+            BuildFailure::NoSource(_) | BuildFailure::BuildEnvironment { .. } => ExitCode::INVALID_CONF,
             BuildFailure::ModuleNotBuilt(_) => ExitCode::NOT_BUILT,
             BuildFailure::MakeFailed { .. } => ExitCode::MAKE_FAILED,
             BuildFailure::ScriptFailed { code, .. } => of_script(*code),

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use super::bash::Bash;
 use super::error::ConfError;
 use super::file::{self, ConfFile};
+use super::found::Given;
 use super::settings::{Settings, TrySign};
 use super::{special, syntax};
+use crate::host::processors::nproc;
 use crate::host::{Environment, fs};
 use crate::layout::Layout;
 
@@ -50,9 +52,11 @@ pub fn read(layout: &Layout, environment: &Environment) -> Result<Settings, Conf
     let variables = [("kernelver".to_owned(), "$kernelver".to_owned())];
     let hidden = NAMES.iter().filter(|name| **name != "parallel_jobs").copied().chain(["kernelver"]);
     let environment = special::for_confs(environment, hidden);
-    let bash = Bash { dir: &etc, environment: &environment, variables: &variables, wanted: NAMES };
+    let processors = nproc(&environment);
+    let given = Given { variables: &variables, environment: &environment, processors };
+    let bash = Bash { dir: &etc, given: &given, dest_override: None, wanted: NAMES };
     let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
-    let found = match scripts.map(|scripts| syntax::run(&scripts, &variables, &environment, NAMES)) {
+    let found = match scripts.map(|scripts| syntax::run(&scripts, &given, NAMES)) {
         Some(Ok(found)) => found,
         _ => file::through_bash(&files, &bash)?,
     };

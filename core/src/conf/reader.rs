@@ -11,11 +11,12 @@ use super::bash::Bash;
 use super::directive::Directive;
 use super::error::ConfError;
 use super::file::{self, ConfFile};
-use super::found::Found;
+use super::found::{Found, Given};
 use super::raw::{RawConf, Tier};
 use super::{second_pass, special, syntax};
 use crate::host::Environment;
 use crate::host::fs;
+use crate::host::processors::nproc;
 use crate::id::{ModuleId, Target};
 use crate::layout::Layout;
 
@@ -30,6 +31,8 @@ pub struct Variables {
     pub kernel_config: Option<PathBuf>,
     /// `parallel_jobs`; 0 is no limit, and an empty variable.
     pub parallel_jobs: u32,
+    /// Where this distribution puts modules whatever a conf says, such as `/updates/dkms`; `None`: where the conf says.
+    pub dest_override: Option<String>,
 }
 
 /// Which conf is read.
@@ -51,6 +54,8 @@ pub struct Reader {
     files: Mutex<HashMap<PathBuf, Cached>>,
     /// The names in `/etc/dkms`.
     overrides: OnceLock<BTreeSet<String>>,
+    /// What `nproc` would print, if we know.
+    processors: OnceLock<Option<usize>>,
     /// `false`: everything goes through bash.
     static_allowed: bool,
 }
@@ -71,6 +76,7 @@ impl Reader {
             environment: environment.clone(),
             files: Mutex::default(),
             overrides: OnceLock::new(),
+            processors: OnceLock::new(),
             static_allowed: true,
         }
     }
@@ -102,7 +108,10 @@ impl Reader {
             files.push(self.file(&path)?);
         }
         let wanted: Vec<&'static str> = Directive::ALL.iter().map(|directive| directive.as_str()).collect();
-        let bash = Bash { dir: &dir, environment: &environment, variables: &own, wanted: &wanted };
+        let processors = *self.processors.get_or_init(|| nproc(&self.environment));
+        let given = Given { variables: &own, environment: &environment, processors };
+        let dest_override = variables.dest_override.as_deref();
+        let bash = Bash { dir: &dir, given: &given, dest_override, wanted: &wanted };
         let (found, tier) = self.found(&files, &bash)?;
         let (mut raw, given) = raw_of(found, tier);
         raw.file.clone_from(&main);
@@ -123,7 +132,7 @@ impl Reader {
         if self.static_allowed
             && let Some(scripts) =
                 files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>()
-            && let Ok(found) = syntax::run(&scripts, bash.variables, bash.environment, bash.wanted)
+            && let Ok(found) = syntax::run(&scripts, bash.given, bash.wanted)
         {
             return Ok((found, Tier::Static));
         }

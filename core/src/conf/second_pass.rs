@@ -50,7 +50,7 @@ fn statically(raw: &mut RawConf, bash: &Bash<'_>) -> Result<(), NeedsBash> {
     if !raw.values.values().flat_map(|values| values.values()).any(|value| changes(value)) {
         return Ok(());
     }
-    let mut scope = Scope::new(bash.variables, bash.environment);
+    let mut scope = Scope::new(bash.given);
     let mut expanded = raw.values.clone();
     for (directive, values) in &mut expanded {
         for (index, value) in values {

@@ -6,7 +6,6 @@ use crate::host::Environment;
 
 /// Names that bash sets, computes or heeds, besides those that begin with one of [`PREFIXES`].
 const NAMES: &[&str] = &[
-    "_",
     "CDPATH",
     "CHILD_MAX",
     "COLUMNS",
@@ -38,6 +37,8 @@ const NAMES: &[&str] = &[
     "MACHTYPE",
     "MAPFILE",
     "OLDPWD",
+    "OMP_NUM_THREADS",
+    "OMP_THREAD_LIMIT",
     "OPTARG",
     "OPTERR",
     "OPTIND",
@@ -61,6 +62,7 @@ const NAMES: &[&str] = &[
     "TMOUT",
     "TMPDIR",
     "UID",
+    "_",
     "auto_resume",
     "histchars",
     "hostname_completion_file",

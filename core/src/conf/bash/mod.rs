@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::ConfError;
-use super::found::Found;
+use super::found::{Found, Given};
 use super::special;
-use crate::host::Environment;
 use crate::host::process::{Process, ProcessError};
 
 use answer::Answer;
@@ -28,10 +27,10 @@ const AGAIN: &str = include_str!("again.sh");
 pub(super) struct Bash<'a> {
     /// The working folder.
     pub(super) dir: &'a Path,
-    /// What the conf sees of the environment.
-    pub(super) environment: &'a Environment,
-    /// The variables that we give it, not exported.
-    pub(super) variables: &'a [(String, String)],
+    /// What the confs see.
+    pub(super) given: &'a Given<'a>,
+    /// What `override_dest_module_location` prints, if not its argument: a function of the 3.x line that confs call.
+    pub(super) dest_override: Option<&'a str>,
     /// The names whose values are wanted.
     pub(super) wanted: &'a [&'static str],
 }
@@ -96,15 +95,16 @@ impl Bash<'_> {
         blamed: &Path,
     ) -> Result<(Answer, i32), ConfError> {
         let mark = format!("{:032x}", rand::random::<u128>());
-        let variables = self.variables.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
+        let variables = self.given.variables.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
         let options = ["--noprofile", "--norc", "-O", "extglob", "-c"].map(str::to_owned);
         let args = options
             .into_iter()
             .chain([format!("{PRELUDE}{script}"), "dkms".to_owned(), mark.clone()])
+            .chain(["__dkms_dest".to_owned(), self.dest_override.unwrap_or_default().to_owned()])
             .chain(variables)
             .chain(["--".to_owned()])
             .chain(rest);
-        let process = Process::new("/bin/bash", args, self.environment).dir(self.dir).time_limit(LIMIT);
+        let process = Process::new("/bin/bash", args, self.given.environment).dir(self.dir).time_limit(LIMIT);
         let ended = process.capture_stdout().map_err(|error| match error {
             ProcessError::TimedOut { seconds, .. } => {
                 ConfError::TimedOut { path: blamed.to_owned(), seconds }
@@ -122,11 +122,7 @@ impl Bash<'_> {
 
     /// Without the names that were set before any conf was read.
     fn without_what_was_there(&self, mut found: Found) -> Found {
-        found.names.retain(|name| {
-            self.environment.get(name).is_none()
-                && !special::is_special(name)
-                && !self.variables.iter().any(|(ours, _)| ours == name)
-        });
+        found.names.retain(|name| self.given.value(name).is_none() && !special::is_special(name));
         found
     }
 }

@@ -9,6 +9,10 @@ exit() {
     fi
     builtin exit "$@"
 }
+# Confs call this one of the 3.x line's functions.
+override_dest_module_location() {
+    printf '%s\n' "${__dkms_dest:-$1}"
+}
 __dkms_read() {
     for __dkms_file in "${__dkms_rest[@]}"; do
         printf '\0%s\0%s\0%s\0' "$__dkms_mark" begin "$__dkms_file" >&211

@@ -51,6 +51,8 @@ pub(super) enum Expansion {
     Parameter(Parameter),
     /// `$((…))`
     Arithmetic(Word),
+    /// `$(nproc)`, the one command whose output we know without running it.
+    Processors,
 }
 
 /// `$x` or `${x…}`.

@@ -51,6 +51,10 @@ impl Scope<'_> {
     fn expand(&mut self, expansion: &Expansion) -> Certain<String> {
         match expansion {
             Expansion::Parameter(parameter) => self.parameter(parameter),
+            Expansion::Processors => match self.processors() {
+                Some(number) => Ok(number.to_string()),
+                None => needs_bash("a command substitution"),
+            },
             Expansion::Arithmetic(word) => arith::evaluate(self, word).map(|number| number.to_string()),
         }
     }

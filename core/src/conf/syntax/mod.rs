@@ -23,8 +23,7 @@ pub(super) use parse::parse;
 pub(super) use scope::Scope;
 pub(super) use word::parse_quoted;
 
-use super::found::Found;
-use crate::host::Environment;
+use super::found::{Found, Given};
 
 /// Why a conf is left to bash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +43,8 @@ fn needs_bash<T>(reason: &'static str) -> Certain<T> {
 ///
 /// # Errors
 /// [`NeedsBash`].
-pub(super) fn run(
-    scripts: &[&Script],
-    variables: &[(String, String)],
-    environment: &Environment,
-    wanted: &[&str],
-) -> Certain<Found> {
-    let mut scope = Scope::new(variables, environment);
+pub(super) fn run(scripts: &[&Script], given: &Given<'_>, wanted: &[&str]) -> Certain<Found> {
+    let mut scope = Scope::new(given);
     for script in scripts {
         scope.run(script)?;
     }

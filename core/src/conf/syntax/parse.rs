@@ -21,6 +21,7 @@ pub(in crate::conf) fn parse(text: &str) -> Certain<Script> {
             Some('#') => cursor.skip_line(),
             // An empty line that ends in CR LF. Bash looks for a command of that name, and finds none.
             Some('\r') if cursor.sees("\r\n") => drop(cursor.take("\r\n")),
+            Some(';') => return needs_bash("a `;` with nothing before it"),
             Some(_) => command(&mut cursor, &mut assignments)?,
         }
     }
@@ -167,6 +168,7 @@ fn array(cursor: &mut Cursor<'_>) -> Certain<Vec<Element>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conf::found::Given;
 
     #[test]
     fn what_is_not_certain_is_left_to_bash() {
@@ -241,7 +243,9 @@ mod tests {
         ] {
             let result = parse(text);
             let ran = result.as_ref().ok().map(|script| {
-                super::super::run(&[script], &[], &crate::host::Environment::default(), &["A"])
+                let environment = crate::host::Environment::default();
+                let given = Given { variables: &[], environment: &environment, processors: None };
+                super::super::run(&[script], &given, &["A"])
             });
             assert!(result.is_err() || matches!(ran, Some(Err(_))), "{text:?} was read: {result:?}");
         }

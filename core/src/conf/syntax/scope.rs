@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::ast::{Assignment, Element, Script, Value};
 use super::{Certain, arith, needs_bash};
-use crate::conf::found::Found;
-use crate::host::Environment;
+use crate::conf::found::{Found, Given};
 
 /// A variable's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,14 +42,18 @@ impl Variable {
 #[derive(Debug)]
 pub(in crate::conf) struct Scope<'a> {
     set: HashMap<String, Variable>,
-    variables: &'a [(String, String)],
-    environment: &'a Environment,
+    given: &'a Given<'a>,
 }
 
 impl<'a> Scope<'a> {
     /// A scope in which nothing was set yet.
-    pub(in crate::conf) fn new(variables: &'a [(String, String)], environment: &'a Environment) -> Self {
-        Self { set: HashMap::new(), variables, environment }
+    pub(in crate::conf) fn new(given: &'a Given<'a>) -> Self {
+        Self { set: HashMap::new(), given }
+    }
+
+    /// What `nproc` would print, if we know.
+    pub(super) fn processors(&self) -> Option<usize> {
+        self.given.processors
     }
 
     /// A variable's elements, if it is set.
@@ -58,8 +61,7 @@ impl<'a> Scope<'a> {
         if let Some(variable) = self.set.get(name) {
             return Some(look(variable));
         }
-        let given = self.variables.iter().find(|(ours, _)| ours == name).map(|(_, value)| value.as_str());
-        given.or_else(|| self.environment.get(name)).map(|value| look(&Variable::Scalar(value.to_owned())))
+        self.given.value(name).map(|value| look(&Variable::Scalar(value.to_owned())))
     }
 
     /// The value of `$name`.
@@ -136,9 +138,8 @@ impl<'a> Scope<'a> {
     /// What was set of `wanted`, and of `DKMS_DIRECTIVE…`; and all names.
     pub(in crate::conf) fn found(self, wanted: &[&str]) -> Found {
         let mut found = Found::default();
-        let ours: Vec<&str> = self.variables.iter().map(|(name, _)| name.as_str()).collect();
         for (name, variable) in self.set {
-            if !ours.contains(&name.as_str()) && self.environment.get(&name).is_none() {
+            if self.given.value(&name).is_none() {
                 found.names.insert(name.clone());
             }
             if wanted.contains(&name.as_str()) || name.starts_with("DKMS_DIRECTIVE") {

@@ -72,6 +72,11 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, context: Context) -> Certain<Word> 
             ';' if context != Context::Array => return Ok(word),
             ')' if context == Context::Array => return Ok(word),
             ';' | '&' | '|' | '<' | '>' | '(' | ')' => return needs_bash("an operator of the shell"),
+            '`' if cursor.take("`nproc`") => {
+                word.expand(Expansion::Processors, false);
+                before = '`';
+                continue;
+            }
             '`' => return needs_bash("a command substitution"),
             '~' if matches!(before, '=' | ':') || context != Context::Assignment => {
                 return needs_bash("a home folder");
@@ -131,6 +136,7 @@ fn quoted(cursor: &mut Cursor<'_>, word: &mut Word, end: QuotedEnd) -> Certain<(
                 Some('\n') => drop(cursor.next()),
                 _ => word.push("\\"),
             },
+            (Some('`'), _) if cursor.take("nproc`") => word.expand(Expansion::Processors, true),
             (Some('`'), _) => return needs_bash("a command substitution"),
             (Some('$'), _) => dollar(cursor, word, true)?,
             (Some(c), _) => word.push_char(check(c)?),
@@ -142,6 +148,8 @@ fn quoted(cursor: &mut Cursor<'_>, word: &mut Word, end: QuotedEnd) -> Certain<(
 fn dollar(cursor: &mut Cursor<'_>, word: &mut Word, quoted: bool) -> Certain<()> {
     if cursor.take("((") {
         word.expand(Expansion::Arithmetic(arithmetic(cursor)?), quoted);
+    } else if cursor.take("(nproc)") {
+        word.expand(Expansion::Processors, quoted);
     } else if cursor.take("{") {
         word.expand(Expansion::Parameter(parameter::parse(cursor, quoted)?), quoted);
     } else if let Some(name) = cursor.take_name() {
