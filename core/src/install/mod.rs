@@ -25,6 +25,10 @@ mod modprobe_conf;
 mod originals;
 mod put;
 mod take;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod weak;
 
 pub use compare::{InstalledState, built_missing, compare_installed, originals_exist};
