@@ -6,6 +6,7 @@ pub mod clock;
 pub mod environment;
 pub mod fs;
 pub mod process;
+pub mod programs;
 pub mod signals;
 
 pub use environment::Environment;
