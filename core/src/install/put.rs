@@ -6,7 +6,8 @@ use super::changes::{Changes, sweep};
 use super::compare::same_file;
 use super::identity::{Verdict, is_same_module, judge, version_text};
 use super::{
-    Force, InstallError, Options, Place, Put, VersionCheck, find, forced, modprobe_conf, originals, weak,
+    Force, InstallError, Options, Place, Put, Subject, VersionCheck, find, forced, modprobe_conf, originals,
+    weak,
 };
 use crate::conf::ModuleConf;
 use crate::conf::module::ModuleRecord;
@@ -100,12 +101,7 @@ pub fn install(
 ) -> Result<Installed, InstallError> {
     let kernel_dir = place.kernel_dir();
     if !fs::is_dir(kernel_dir) {
-        let kernel = place.target().kernel.clone();
-        return Err(InstallError::NoKernelFolder {
-            id: place.id.clone(),
-            kernel,
-            path: kernel_dir.to_owned(),
-        });
+        return Err(InstallError::NoKernelFolder { on: place.subject(), path: kernel_dir.to_owned() });
     }
     let candidates = candidates(place, conf)?;
     let options = with_lists(place, options, reporter).map_err(|source| place.failed("install", source))?;
@@ -115,10 +111,7 @@ pub fn install(
     let files = |source| place.failed("install", source);
     let result = work.put_all(&candidates, conf).map_err(files).and_then(|()| {
         if work.done.files.is_empty() && !candidates.is_empty() {
-            return Err(InstallError::NothingInstalled {
-                id: place.id.clone(),
-                target: place.target().clone(),
-            });
+            return Err(InstallError::NothingInstalled { on: place.subject() });
         }
         after(place, conf, &work.done, reporter)
     });
@@ -138,8 +131,7 @@ fn candidates<'a>(place: &Place<'_>, conf: &'a ModuleConf) -> Result<Vec<Candida
     let one = |record: &'a ModuleRecord| match find::in_folder(&dir, &record.dest_name, preferred) {
         Some(built) => Ok(Candidate { record, built, folder: place.folder(record) }),
         None => Err(InstallError::BuiltMissing {
-            id: place.id.clone(),
-            target: place.target().clone(),
+            on: place.subject(),
             module: record.dest_name.clone(),
             dir: dir.clone(),
         }),
@@ -175,8 +167,7 @@ fn pre_install(
     if code == 0 {
         return Ok(());
     }
-    let (id, target) = (place.id.clone(), place.target().clone());
-    let refusal = InstallError::PreInstall { id, target, line, code };
+    let refusal = InstallError::PreInstall { on: place.subject(), line, code };
     if force == Force::No {
         return Err(refusal);
     }
@@ -229,7 +220,11 @@ fn shell<'a>(place: &Place<'a>, hook: Hook) -> Shell<'a> {
 
 impl Place<'_> {
     pub(super) fn failed(&self, what: &'static str, source: FsError) -> InstallError {
-        InstallError::Files { what, id: self.id.clone(), target: self.target().clone(), source }
+        InstallError::Files { what, on: self.subject(), source }
+    }
+
+    fn subject(&self) -> Box<Subject> {
+        Box::new(Subject { id: self.id.clone(), target: self.target().clone() })
     }
 
     /// The folder with the built modules of the version that the link names.
