@@ -82,7 +82,12 @@ impl Changes {
 
     /// Makes what was staged visible, in one step; what was there is kept aside.
     pub(super) fn publish(&mut self, staged: &Path, path: &Path) -> Result<(), FsError> {
-        if !fs::exists(path) {
+        let present = fs::lstat(path)?;
+        if present.as_ref().is_some_and(std::fs::Metadata::is_dir) {
+            let source = std::io::Error::from(std::io::ErrorKind::IsADirectory);
+            return Err(FsError { verb: "replace", path: path.to_owned(), source });
+        }
+        if present.is_none() {
             self.steps.push(Step::Made(path.to_owned()));
             return fs::rename(staged, path).inspect_err(|_| drop(self.steps.pop()));
         }

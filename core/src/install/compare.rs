@@ -8,6 +8,7 @@ use super::{destination_folder, find};
 use crate::conf::ModuleConf;
 use crate::host::fs;
 use crate::id::{ModuleName, Target};
+use crate::kernel::Compression;
 use crate::layout::Layout;
 
 /// How the installed modules of a package compare with the built ones.
@@ -31,7 +32,7 @@ pub fn compare_installed(
     module_folder: Option<&str>,
 ) -> InstalledState {
     for record in conf.included() {
-        let Some(built) = find::in_folder(built_dir, &record.dest_name, "") else {
+        let Some(built) = find::in_folder(built_dir, &record.dest_name, Compression::None) else {
             return InstalledState::Missing;
         };
         let folder = destination_folder(kernel_dir, record, module_folder);
@@ -45,7 +46,7 @@ pub fn compare_installed(
 /// Whether a module that the conf names is not among the built ones.
 #[must_use]
 pub fn built_missing(built_dir: &Path, conf: &ModuleConf) -> bool {
-    conf.included().any(|record| find::in_folder(built_dir, &record.dest_name, "").is_none())
+    conf.included().any(|record| find::in_folder(built_dir, &record.dest_name, Compression::None).is_none())
 }
 
 /// Whether modules of the kernel were archived when this one was installed: their folder exists.

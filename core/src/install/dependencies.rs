@@ -128,3 +128,63 @@ impl Drop for Base {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{KERNEL, World, module};
+    use super::*;
+
+    fn run(world: &World) -> Result<DepmodOutcome, InstallError> {
+        depmod(&world.kernel, &world.layout, &world.environment, &world.said)
+    }
+
+    #[test]
+    fn the_index_knows_the_installed_module_wherever_the_tree_is() {
+        for tree in ["lib/modules", "opt/t"] {
+            let mut world = World::new();
+            world.layout.install_tree = world.root().join(tree);
+            world.kernel.module_dir = world.layout.install_tree.join(KERNEL);
+            world.write(&world.in_kernel("modules.order"), b"");
+            world.write(&world.in_kernel("modules.builtin"), b"");
+            assert_eq!(run(&world).unwrap(), DepmodOutcome::Skipped);
+            world.write(&world.in_kernel("updates/dkms/foo.ko"), &module("1.0", KERNEL));
+            world.write(&world.in_kernel("updates/dkms/.tmp_1_0_bar.ko.new"), &module("1.0", KERNEL));
+            world.write(&world.in_kernel("modules.dep"), b"");
+            assert_eq!(run(&world).unwrap(), DepmodOutcome::Ran);
+            assert_eq!(fs::read_lossy(&world.in_kernel("modules.dep")).unwrap(), "updates/dkms/foo.ko:\n");
+            assert_eq!(fs::list(&world.layout.dkms_tree).unwrap().len(), 0, "no base is left");
+
+            fs::remove_tree(&world.in_kernel("updates")).unwrap();
+            assert_eq!(run(&world).unwrap(), DepmodOutcome::Emptied);
+            assert_eq!(
+                fs::list(&world.kernel.module_dir).unwrap().len(),
+                2,
+                "what depmod did not write stays"
+            );
+            world.write(&world.in_kernel("modules.dep"), b"");
+            for name in ["modules.order", "modules.builtin"] {
+                fs::remove_file(&world.in_kernel(name)).unwrap();
+            }
+            assert_eq!(run(&world).unwrap(), DepmodOutcome::Emptied);
+            assert!(!fs::exists(&world.kernel.module_dir));
+        }
+    }
+
+    #[test]
+    fn a_failure_names_kernel_and_command() {
+        let mut world = World::new();
+        world.write(&world.in_kernel("modules.dep"), b"");
+        let fake = world.root().join("bin/depmod");
+        world.write(&fake, b"#!/bin/sh\necho \"$@\"; exit 3\n");
+        fs::set_mode(&fake, 0o755).unwrap();
+        world.write(&world.layout.system_map(&world.kernel.target.kernel), b"");
+        world.environment.set("PATH", fake.parent().unwrap().to_string_lossy());
+        let error = run(&world).unwrap_err();
+        let InstallError::Depmod { code, output, .. } = &error else { panic!("{error}") };
+        let root = world.root().display();
+        assert_eq!(
+            (*code, output.clone()),
+            (3, format!("-a {KERNEL} -F {root}/boot/System.map-{KERNEL} -b {root}"))
+        );
+    }
+}

@@ -6,52 +6,57 @@ use crate::host::fs::FsError;
 use crate::host::process::ProcessError;
 use crate::id::{KernelRelease, ModuleId, Target};
 
+/// Which module for which kernel, said as `foo/1.0 for 6.1.0-47-amd64/x86_64`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The module.
+    pub id: ModuleId,
+    /// The kernel.
+    pub target: Target,
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} for {}", self.id, self.target)
+    }
+}
+
 /// An install, uninstall or depmod that failed; the state is the one before.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// The kernel has no folder below the install tree (exit code 6).
-    #[error("cannot install {id} for {kernel}: the folder `{}` does not exist", path.display())]
+    #[error("cannot install {on}: the folder `{}` does not exist", path.display())]
     NoKernelFolder {
-        /// Which module.
-        id: ModuleId,
-        /// Which kernel.
-        kernel: KernelRelease,
+        /// Which module, for which kernel.
+        on: Box<Subject>,
         /// The folder that is missing.
         path: PathBuf,
     },
     /// A module that dkms.conf names is not among the built ones (exit code 6).
-    #[error("cannot install {id} for {target}: the built module `{module}.ko` is missing in `{}`", dir.display())]
+    #[error("cannot install {on}: the built module `{module}.ko` is missing in `{}`", dir.display())]
     BuiltMissing {
-        /// Which module.
-        id: ModuleId,
-        /// For which kernel.
-        target: Target,
+        /// Which module, for which kernel.
+        on: Box<Subject>,
         /// The module file without `.ko`.
         module: String,
         /// Where it should be.
         dir: PathBuf,
     },
     /// The `PRE_INSTALL` script refused (exit code 101).
-    #[error(
-        "the PRE_INSTALL script of {id} refused to install it for {target}: `{line}` ended with exit code {code}"
-    )]
+    #[error("the PRE_INSTALL script of {on} refused: `{line}` ended with exit code {code}")]
     PreInstall {
-        /// Which module.
-        id: ModuleId,
-        /// For which kernel.
-        target: Target,
+        /// Which module, for which kernel.
+        on: Box<Subject>,
         /// As one could type it.
         line: String,
         /// Its exit code.
         code: i32,
     },
     /// Every module was skipped; each was reported (exit code 6).
-    #[error("nothing of {id} was installed for {target}")]
+    #[error("nothing was installed of {on}")]
     NothingInstalled {
-        /// Which module.
-        id: ModuleId,
-        /// For which kernel.
-        target: Target,
+        /// Which module, for which kernel.
+        on: Box<Subject>,
     },
     /// depmod failed (exit code 6).
     #[error("`{line}` failed for {kernel} with exit code {code}{}", after_colon(output))]
@@ -66,14 +71,12 @@ pub enum InstallError {
         output: String,
     },
     /// A file operation failed (exit code 6).
-    #[error("cannot {what} {id} for {target}: {source}")]
+    #[error("cannot {what} {on}: {source}")]
     Files {
         /// `install` or `uninstall`.
         what: &'static str,
-        /// Which module.
-        id: ModuleId,
-        /// For which kernel.
-        target: Target,
+        /// Which module, for which kernel.
+        on: Box<Subject>,
         /// What failed.
         source: FsError,
     },
@@ -107,11 +110,11 @@ impl InstallError {
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::NoKernelFolder { kernel, .. } => {
-                vec![format!("install the kernel {kernel}, or name another one with `-k`")]
+            Self::NoKernelFolder { on, .. } => {
+                vec![format!("install the kernel {}, or name another one with `-k`", on.target.kernel)]
             }
-            Self::BuiltMissing { id, target, .. } => {
-                vec![format!("build it again: `dkms build --force {id} -k {target}`")]
+            Self::BuiltMissing { on, .. } => {
+                vec![format!("build it again: `dkms build --force {} -k {}`", on.id, on.target)]
             }
             Self::PreInstall { .. } => vec!["`--force` installs it all the same".to_owned()],
             Self::NothingInstalled { .. } => vec!["`--force` replaces what is there".to_owned()],

@@ -1,91 +1,50 @@
-//! Module files by name: in a kernel's folder and among the built ones. Knows names only, opens nothing.
+//! Module files by name: in a kernel's folder and among the built ones. Opens nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::host::fs::{self, FsError};
-
-/// What may follow `.ko`.
-const SUFFIXES: [&str; 4] = ["", ".gz", ".xz", ".zst"];
+use crate::kernel::Compression;
+use crate::kernel::module_tree::ModuleTree;
+use crate::modfile::ModuleFile;
 
 /// Folders right below a kernel's that hold no modules of that kernel: the headers, and links to other kernels' modules.
 const FOREIGN: [&str; 3] = ["build", "source", "weak-updates"];
-
-/// A module file's name without `.ko` and what follows it; `None` where it is no module file.
-pub(super) fn stem(file: &str) -> Option<&str> {
-    SUFFIXES.iter().find_map(|suffix| file.strip_suffix(suffix)?.strip_suffix(".ko"))
-}
 
 /// The name of a file, where it is text.
 pub(super) fn file_name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// The module files of these names below a kernel's folder, each name's in byte order; no link to a folder is followed.
-///
-/// # Errors
-/// [`FsError`] where a folder can't be listed.
-pub(super) fn in_kernel(
-    kernel_dir: &Path,
-    names: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, Vec<PathBuf>>, FsError> {
-    let mut found = BTreeMap::new();
-    for entry in fs::list(kernel_dir)? {
-        let path = kernel_dir.join(&entry.name);
-        let foreign = FOREIGN.iter().any(|name| entry.name == *name);
-        if entry.kind.is_dir() && !foreign {
-            search(&path, names, &mut found)?;
-        } else if !entry.kind.is_dir() {
-            note(path, names, &mut found);
-        }
-    }
-    Ok(found)
+/// The modules of exactly this file name (a `-` is no `_` here) in a kernel's folder, in byte order.
+pub(super) fn in_kernel(tree: &ModuleTree, kernel_dir: &Path, name: &str) -> Vec<PathBuf> {
+    let foreign = |path: &Path| FOREIGN.iter().any(|folder| path.starts_with(kernel_dir.join(folder)));
+    let named = |path: &Path| ModuleFile::from_path(path).is_some_and(|module| module.stem == name);
+    tree.paths(name).iter().filter(|path| named(path) && !foreign(path)).cloned().collect()
 }
 
-fn search(
-    dir: &Path,
-    names: &BTreeSet<&str>,
-    found: &mut BTreeMap<String, Vec<PathBuf>>,
-) -> Result<(), FsError> {
-    for entry in fs::list(dir)? {
-        let path = dir.join(&entry.name);
-        if entry.kind.is_dir() {
-            search(&path, names, found)?;
-        } else {
-            note(path, names, found);
-        }
-    }
-    Ok(())
-}
-
-fn note(path: PathBuf, names: &BTreeSet<&str>, found: &mut BTreeMap<String, Vec<PathBuf>>) {
-    if let Some(name) = stem(file_name(&path)).filter(|name| names.contains(name)) {
-        found.entry(name.to_owned()).or_default().push(path);
-    }
-}
-
-/// The file of a module in one folder, whatever its compression, `preferred` (`.xz`, say) first.
-pub(super) fn in_folder(dir: &Path, name: &str, preferred: &str) -> Option<PathBuf> {
-    let path = |suffix: &str| dir.join(format!("{name}.ko{suffix}"));
-    std::iter::once(preferred).chain(SUFFIXES).map(path).find(|path| fs::is_file(path))
+/// The file of a module in one folder, whatever its compression, `preferred` first.
+pub(super) fn in_folder(dir: &Path, name: &str, preferred: Compression) -> Option<PathBuf> {
+    let mut paths = std::iter::once(preferred).chain(Compression::ALL).map(|one| path(dir, name, one));
+    paths.find(|path| fs::is_file(path))
 }
 
 /// The files of a module in one folder, of every compression, links that lead nowhere among them.
 pub(super) fn all_in_folder(dir: &Path, name: &str) -> Vec<PathBuf> {
-    let paths = SUFFIXES.iter().map(|suffix| dir.join(format!("{name}.ko{suffix}")));
+    let paths = Compression::ALL.into_iter().map(|one| path(dir, name, one));
     paths.filter(|path| fs::exists(path)).collect()
 }
 
-/// The names of all modules in one folder, in byte order.
+fn path(dir: &Path, name: &str, compression: Compression) -> PathBuf {
+    dir.join(format!("{name}.ko{}", compression.suffix()))
+}
+
+/// The names of all modules in one folder.
 ///
 /// # Errors
 /// [`FsError`] where it can't be listed.
 pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, FsError> {
-    let entries = fs::list(dir)?;
-    let mut names: Vec<String> =
-        entries.iter().filter_map(|entry| stem(entry.name.to_str()?)).map(str::to_owned).collect();
-    names.dedup();
-    Ok(names)
+    let module = |entry: &fs::Entry| ModuleFile::from_name(entry.name.to_str()?);
+    Ok(fs::list(dir)?.iter().filter_map(module).map(|module| module.stem).collect())
 }
 
 #[cfg(test)]
@@ -93,39 +52,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stems_are_those_of_module_files() {
-        for (file, expected) in [
-            ("foo.ko", Some("foo")),
-            ("foo.ko.xz", Some("foo")),
-            ("foo-bar.ko.zst", Some("foo-bar")),
-            ("foo.ko.bz2", None),
-            ("foo.ko.origin", None),
-            (".tmp_1_0_foo.ko.new", None),
-            ("foo", None),
-        ] {
-            assert_eq!(stem(file), expected, "{file}");
-        }
-    }
-
-    #[test]
-    fn only_this_kernels_own_folders_are_searched() {
+    fn only_this_kernels_own_folders_count() {
         let dir = tempfile::tempdir().unwrap();
-        for path in [
-            "kernel/a/foo.ko",
-            "updates/foo.ko.xz",
-            "build/foo.ko",
-            "weak-updates/foo.ko",
-            "foo.ko",
-            "kernel/food.ko",
-        ] {
-            let path = dir.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write_whole(&path, b"", 0o644).unwrap();
+        let at = |path: &str| dir.path().join(path);
+        for path in
+            ["a/b-c.ko", "a/b_c.ko", "updates/b-c.ko.xz", "build/b-c.ko", "weak-updates/b-c.ko", "b-c.ko"]
+        {
+            fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+            fs::write_whole(&at(path), b"", 0o644).unwrap();
         }
-        fs::symlink(&dir.path().join("kernel"), &dir.path().join("loop")).unwrap();
-        let found = in_kernel(dir.path(), &["foo"].into()).unwrap();
-        let expected = ["foo.ko", "kernel/a/foo.ko", "updates/foo.ko.xz"].map(|path| dir.path().join(path));
-        assert_eq!(found["foo"], expected);
-        assert_eq!(in_folder(&dir.path().join("updates"), "foo", ""), Some(expected[2].clone()));
+        let tree = ModuleTree::walk(dir.path()).unwrap();
+        let found = in_kernel(&tree, dir.path(), "b-c");
+        assert_eq!(found, [at("a/b-c.ko"), at("b-c.ko"), at("updates/b-c.ko.xz")]);
+        assert_eq!(in_folder(&at("updates"), "b-c", Compression::None), Some(at("updates/b-c.ko.xz")));
+        assert_eq!(names_in(&at("a")).unwrap(), ["b-c", "b_c"]);
     }
 }

@@ -25,11 +25,15 @@ mod modprobe_conf;
 mod originals;
 mod put;
 mod take;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod weak;
 
 pub use compare::{InstalledState, built_missing, compare_installed, originals_exist};
 pub use dependencies::{DepmodOutcome, depmod};
-pub use error::InstallError;
+pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};
 pub use put::{Installed, Skipped, SkippedBecause, install};
 pub use take::{Uninstalled, uninstall};

@@ -5,13 +5,15 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::Place;
 use super::changes::Changes;
-use super::find::{file_name, stem};
-use super::{Place, identity};
+use super::find::file_name;
+use super::identity::is_module_of;
 use crate::host::fs::{self, FsError};
+use crate::modfile::ModuleFile;
 use crate::report::{Event, Reporter};
 
-/// What becomes of the files of one name that were found in the kernel's folder.
+/// What becomes of the modules of one name that were found in the kernel's folder.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Choice {
     /// Archived with its origin, and put back one day.
@@ -20,9 +22,16 @@ pub(super) struct Choice {
     pub(super) collisions: Vec<PathBuf>,
 }
 
+impl Choice {
+    /// All that is archived, and so leaves its place.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.original.iter().chain(&self.collisions)
+    }
+}
+
 /// Picks the original among `found`: the first in `extra`, then `updates`, then the destination, else the only one.
 /// Where there are several and none of these, all are collisions. Files elsewhere stay where one was picked.
-pub(super) fn choose(found: &[PathBuf], kernel_dir: &Path, destination: &Path) -> Choice {
+fn pick(found: &[PathBuf], kernel_dir: &Path, destination: &Path) -> Choice {
     let places = [kernel_dir.join("extra"), kernel_dir.join("updates"), destination.to_owned()];
     let picked = places.iter().find_map(|place| found.iter().find(|path| path.starts_with(place)));
     match (picked, found) {
@@ -38,63 +47,56 @@ pub(super) fn choose(found: &[PathBuf], kernel_dir: &Path, destination: &Path) -
     }
 }
 
-/// Whether a file is a readable module of this kernel. A link counts for what it leads to.
-fn is_module_of(path: &Path, kernel: &str) -> bool {
-    identity::read(path).is_some_and(|identity| identity.kernel.as_deref() == Some(kernel))
+/// Decides what becomes of `found`, and says what won't be put back. Only a readable module of this kernel can be an
+/// original; what isn't one (cut by a full disk, say) is kept aside.
+pub(super) fn choose(
+    found: Vec<PathBuf>,
+    place: &Place<'_>,
+    destination: &Path,
+    reporter: &dyn Reporter,
+) -> Choice {
+    let kernel = place.target().kernel.as_str();
+    let aside = place.layout.originals_dir(&place.id.name, place.target()).join("collisions");
+    let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(|path| is_module_of(path, kernel));
+    for path in &bad {
+        let text = format!(
+            "`{}` is no readable module for {kernel}; it is kept in `{}`, and uninstall does not put it back",
+            path.display(),
+            aside.display()
+        );
+        reporter.report(Event::warning(text, []));
+    }
+    let mut choice = pick(&good, place.kernel_dir(), destination);
+    for path in &choice.collisions {
+        let text = format!(
+            "`{}` is not the only module of its name; it is kept in `{}`, and uninstall does not put it back",
+            path.display(),
+            aside.display()
+        );
+        reporter.report(Event::warning(text, []));
+    }
+    choice.collisions.extend(bad);
+    choice
 }
 
 /// Copies what was chosen into the archive. The files themselves are still where they were: the caller takes them away,
 /// or puts ours over them.
 pub(super) fn archive(
     place: &Place<'_>,
-    choice: Choice,
+    choice: &Choice,
     changes: &mut Changes,
     reporter: &dyn Reporter,
 ) -> Result<(), FsError> {
     let dir = place.layout.originals_dir(&place.id.name, place.target());
-    let kernel = place.target().kernel.as_str();
-    let mut collisions = choice.collisions;
-    match choice.original {
-        Some(path) if is_module_of(&path, kernel) => {
-            reporter.report(Event::note(format!(
-                "archiving the original module `{}`, which uninstall puts back",
-                path.display()
-            )));
-            copy_into(&dir, &path, changes)?;
-            let origin = dir.join(format!("{}.origin", file_name(&path)));
-            let staged = changes.stage_bytes(format!("{}\n", path.display()).as_bytes(), &origin)?;
-            changes.publish(&staged, &origin)?;
-        }
-        Some(path) => {
-            let aside = dir.join("collisions");
-            reporter.report(Event::warning(
-                format!(
-                    "`{}` is no readable module for {kernel}; it is kept in `{}` and not put back on uninstall",
-                    path.display(),
-                    aside.display()
-                ),
-                [],
-            ));
-            copy_into(&aside, &path, changes)?;
-        }
-        None if !collisions.is_empty() => {
-            let list =
-                collisions.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
-            reporter.report(Event::warning(
-                format!(
-                    "several modules have one name: {list}; they are kept in `{}`",
-                    dir.join("collisions").display()
-                ),
-                [],
-            ));
-        }
-        None => {}
+    if let Some(path) = &choice.original {
+        let text = format!("archiving the original module `{}`, which uninstall puts back", path.display());
+        reporter.report(Event::note(text));
+        copy_into(&dir, path, changes)?;
+        let origin = dir.join(format!("{}.origin", file_name(path)));
+        let staged = changes.stage_bytes(format!("{}\n", path.display()).as_bytes(), &origin)?;
+        changes.publish(&staged, &origin)?;
     }
-    collisions.sort();
-    for path in collisions {
-        copy_into(&dir.join("collisions"), &path, changes)?;
-    }
-    Ok(())
+    choice.collisions.iter().try_for_each(|path| copy_into(&dir.join("collisions"), path, changes))
 }
 
 fn copy_into(dir: &Path, from: &Path, changes: &mut Changes) -> Result<(), FsError> {
@@ -117,7 +119,8 @@ fn way_back(origin: Option<&str>, file: &str, names: &[PathBuf], fallback: Optio
         let origin = Path::new(origin.trim_end_matches('\n'));
         let relative = names.iter().find_map(|name| origin.strip_prefix(name).ok())?;
         let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        let named = stem(file_name(relative)).is_some_and(|name| Some(name) == stem(file));
+        let module = ModuleFile::from_path(relative)?;
+        let named = ModuleFile::from_name(file)?.stem == module.stem;
         (plain && named).then(|| names.first().map(|name| name.join(relative)))?
     };
     origin.and_then(below).or_else(|| Some(fallback?.join(file)))
@@ -154,11 +157,11 @@ pub(super) fn restore(
     let mut restored = Vec::new();
     for entry in fs::list(&dir)? {
         let Some(file) = entry.name.to_str() else { continue };
-        let Some(name) = stem(file).filter(|_| !entry.kind.is_dir()) else { continue };
+        let Some(module) = ModuleFile::from_name(file).filter(|_| !entry.kind.is_dir()) else { continue };
         let (archived, origin_path) = (dir.join(file), dir.join(format!("{file}.origin")));
         let origin = fs::optional(fs::read_limited(&origin_path, 8192)).ok().flatten();
         let origin = origin.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let to = way_back(origin.as_deref(), file, &names, fallback(name).as_deref());
+        let to = way_back(origin.as_deref(), file, &names, fallback(&module.stem).as_deref());
         let Some(to) = to.filter(|to| stays_inside(to, kernel_dir)) else {
             reporter.report(Event::warning(
                 format!(
@@ -209,7 +212,7 @@ mod tests {
             (&[], None, &[]),
         ] {
             let at = |list: &[&str]| list.iter().map(|path| kernel_dir.join(path)).collect::<Vec<_>>();
-            let choice = choose(&at(found), kernel_dir, &destination);
+            let choice = pick(&at(found), kernel_dir, &destination);
             let expected =
                 Choice { original: original.map(|path| kernel_dir.join(path)), collisions: at(collisions) };
             assert_eq!(choice, expected, "{found:?}");

@@ -1,17 +1,19 @@
 //! Install: decide per module, stage everything, make it visible step by step, and take all of it back where one fails.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::changes::{Changes, sweep};
-use super::identity::{self, Verdict, is_same_module, judge};
+use super::compare::same_file;
+use super::identity::{Verdict, is_same_module, judge, version_text};
 use super::{
-    Force, InstallError, Options, Place, Put, VersionCheck, find, forced, modprobe_conf, originals, weak,
+    Force, InstallError, Options, Place, Put, Subject, VersionCheck, find, forced, modprobe_conf, originals,
+    weak,
 };
 use crate::conf::ModuleConf;
 use crate::conf::module::ModuleRecord;
 use crate::host::fs::{self, FsError};
 use crate::host::process::ProcessError;
+use crate::kernel::module_tree::ModuleTree;
 use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Outcome, Shell};
 
@@ -55,22 +57,22 @@ impl Installed {
     /// Takes all back: the modules, the link, the originals. `POST_REMOVE` runs where the install was the first.
     ///
     /// # Errors
-    /// [`InstallError`] where something could not be put back.
+    /// [`InstallError::Files`] where something could not be put back.
     pub fn undo(
         self,
         place: &Place<'_>,
         conf: &ModuleConf,
         reporter: &dyn Reporter,
     ) -> Result<(), InstallError> {
-        let weak = match conf.no_weak_modules {
-            true => Ok(()),
-            false => weak::update(place, weak::Links::Remove, &self.files, reporter),
-        };
+        if !conf.no_weak_modules {
+            // Interrupted or not, what is on disk goes back.
+            drop(weak::update(place, weak::Links::Remove, &self.files, reporter));
+        }
         self.changes.undo().map_err(|source| place.failed("undo the install of", source))?;
         if self.first {
-            run_hook(place, conf, Hook::PostRemove, reporter)?;
+            drop(run_hook(place, conf, Hook::PostRemove, reporter));
         }
-        Ok(weak?)
+        Ok(())
     }
 }
 
@@ -99,12 +101,7 @@ pub fn install(
 ) -> Result<Installed, InstallError> {
     let kernel_dir = place.kernel_dir();
     if !fs::is_dir(kernel_dir) {
-        let kernel = place.target().kernel.clone();
-        return Err(InstallError::NoKernelFolder {
-            id: place.id.clone(),
-            kernel,
-            path: kernel_dir.to_owned(),
-        });
+        return Err(InstallError::NoKernelFolder { on: place.subject(), path: kernel_dir.to_owned() });
     }
     let candidates = candidates(place, conf)?;
     let options = with_lists(place, options, reporter).map_err(|source| place.failed("install", source))?;
@@ -114,10 +111,7 @@ pub fn install(
     let files = |source| place.failed("install", source);
     let result = work.put_all(&candidates, conf).map_err(files).and_then(|()| {
         if work.done.files.is_empty() && !candidates.is_empty() {
-            return Err(InstallError::NothingInstalled {
-                id: place.id.clone(),
-                target: place.target().clone(),
-            });
+            return Err(InstallError::NothingInstalled { on: place.subject() });
         }
         after(place, conf, &work.done, reporter)
     });
@@ -133,12 +127,11 @@ pub fn install(
 /// The modules to install; every one of them was built.
 fn candidates<'a>(place: &Place<'_>, conf: &'a ModuleConf) -> Result<Vec<Candidate<'a>>, InstallError> {
     let dir = place.built_dir();
-    let preferred = place.kernel.compression.suffix();
+    let preferred = place.kernel.compression;
     let one = |record: &'a ModuleRecord| match find::in_folder(&dir, &record.dest_name, preferred) {
         Some(built) => Ok(Candidate { record, built, folder: place.folder(record) }),
         None => Err(InstallError::BuiltMissing {
-            id: place.id.clone(),
-            target: place.target().clone(),
+            on: place.subject(),
             module: record.dest_name.clone(),
             dir: dir.clone(),
         }),
@@ -174,8 +167,7 @@ fn pre_install(
     if code == 0 {
         return Ok(());
     }
-    let (id, target) = (place.id.clone(), place.target().clone());
-    let refusal = InstallError::PreInstall { id, target, line, code };
+    let refusal = InstallError::PreInstall { on: place.subject(), line, code };
     if force == Force::No {
         return Err(refusal);
     }
@@ -228,7 +220,11 @@ fn shell<'a>(place: &Place<'a>, hook: Hook) -> Shell<'a> {
 
 impl Place<'_> {
     pub(super) fn failed(&self, what: &'static str, source: FsError) -> InstallError {
-        InstallError::Files { what, id: self.id.clone(), target: self.target().clone(), source }
+        InstallError::Files { what, on: self.subject(), source }
+    }
+
+    fn subject(&self) -> Box<Subject> {
+        Box::new(Subject { id: self.id.clone(), target: self.target().clone() })
     }
 
     /// The folder with the built modules of the version that the link names.
@@ -263,18 +259,17 @@ impl<'a> Work<'a> {
 
     fn put_all(&mut self, candidates: &[Candidate<'_>], conf: &ModuleConf) -> Result<(), FsError> {
         let place = self.place;
-        let names: BTreeSet<&str> = candidates.iter().map(|one| one.record.dest_name.as_str()).collect();
         for candidate in candidates {
             sweep(&candidate.folder, find::file_name(&candidate.built));
         }
-        let mut found = find::in_kernel(place.kernel_dir(), &names)?;
+        let tree = ModuleTree::walk(place.kernel_dir())?;
         let linked = place.linked_built_dir()?;
         let link = place.link();
         let this_version = fs::link_target(&link)?.is_none_or(|value| value == place.link_value());
 
         let mut staged = Vec::new();
         for candidate in candidates {
-            let present = found.remove(&candidate.record.dest_name).unwrap_or_default();
+            let present = find::in_kernel(&tree, place.kernel_dir(), &candidate.record.dest_name);
             if self.is_skipped(candidate, &present) {
                 continue;
             }
@@ -302,37 +297,29 @@ impl<'a> Work<'a> {
         if self.options.force == Force::Yes || self.options.version_check == VersionCheck::Overridden {
             return false;
         }
-        let same_bytes = super::compare::same_file(&candidate.built, present);
-        if same_bytes && *present == candidate.destination() {
+        if *present == candidate.destination() && same_file(&candidate.built, present) {
             // Ours, from an install that was cut short: it is completed.
             return false;
         }
-        let (Some(new), Some(old)) = (identity::read(&candidate.built), identity::read(present)) else {
-            return false;
-        };
         let module = find::file_name(&candidate.built);
-        let kernel = &self.place.target().kernel;
-        let version = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-        let because = match judge(&new, &old, same_bytes) {
-            Verdict::Newer => return false,
+        let because = match judge(&candidate.built, present) {
+            Verdict::Install => return false,
             Verdict::Same => {
-                let text = format!(
-                    "`{module}` is already there for {kernel}: `{}` has the same version ({})",
-                    present.display(),
-                    version(&old.version)
-                );
-                self.reporter.report(Event::note(text));
+                let kernel = &self.place.target().kernel;
+                let (path, version) = (present.display(), version_text(present));
+                self.reporter.report(Event::note(format!(
+                    "`{module}` is there for {kernel} already: `{path}` is the same ({version})"
+                )));
                 SkippedBecause::Same
             }
             Verdict::Older => {
+                let (path, version) = (present.display(), version_text(present));
+                let new = version_text(&candidate.built);
                 self.reporter.report(Event::Failed {
                     module: Some(self.place.id.clone()),
                     target: Some(self.place.target().clone()),
                     text: format!(
-                        "`{module}` (version {}) is not newer than `{}` (version {}), and was not installed",
-                        version(&new.version),
-                        present.display(),
-                        version(&old.version)
+                        "`{module}` ({new}) is older than `{path}` ({version}), and was not installed"
                     ),
                     hints: vec!["`--force` installs it all the same".to_owned()],
                 });
@@ -357,10 +344,10 @@ impl<'a> Work<'a> {
             // Another version of this package is installed: the originals were archived then.
             foreign.retain(|path| *path == destination);
         }
-        let choice = originals::choose(&foreign, self.place.kernel_dir(), &candidate.folder);
-        let replaces = ours.into_iter().chain(choice.original.clone()).chain(choice.collisions.clone());
-        let replaces = replaces.filter(|path| *path != destination).collect();
-        originals::archive(self.place, choice, &mut self.done.changes, self.reporter)?;
+        let choice = originals::choose(foreign, self.place, &candidate.folder, self.reporter);
+        originals::archive(self.place, &choice, &mut self.done.changes, self.reporter)?;
+        let replaces =
+            ours.iter().chain(choice.files()).filter(|path| **path != destination).cloned().collect();
 
         self.done.changes.folder(&candidate.folder)?;
         let file = match self.options.put {
@@ -379,8 +366,8 @@ impl<'a> Work<'a> {
         if fs::link_target(path).ok().flatten().is_some_and(|target| target.starts_with(&tree)) {
             return true;
         }
-        let built = linked.and_then(|dir| find::in_folder(dir, &candidate.record.dest_name, ""));
-        super::compare::same_file(&candidate.built, path)
-            || built.is_some_and(|built| is_same_module(&built, path))
+        let built = linked
+            .and_then(|dir| find::in_folder(dir, &candidate.record.dest_name, self.place.kernel.compression));
+        same_file(&candidate.built, path) || built.is_some_and(|built| is_same_module(&built, path))
     }
 }

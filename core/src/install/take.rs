@@ -8,11 +8,11 @@ use super::identity::is_same_module;
 use super::put::run_hook;
 use super::{InstallError, Place, find, modprobe_conf, originals, weak};
 use crate::conf::ModuleConf;
-use crate::conf::module::ModuleRecord;
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process::Process;
 use crate::kernel::Family;
+use crate::kernel::module_tree::ModuleTree;
 use crate::report::{Event, Reporter};
 use crate::script::Hook;
 
@@ -68,7 +68,8 @@ pub fn uninstall(
         Ok(restored) => {
             changes.keep(|dir| !is_owned_by_package(place.family, dir, place.environment));
             if let Some(conf) = conf {
-                run_hook(place, conf, Hook::PostRemove, reporter)?;
+                // All is done; who was interrupted sees that at the next step.
+                drop(run_hook(place, conf, Hook::PostRemove, reporter));
             }
             Ok(Uninstalled::Done { removed: files, restored })
         }
@@ -110,37 +111,27 @@ fn installed_files(
     reporter: &dyn Reporter,
 ) -> Result<Vec<PathBuf>, FsError> {
     let built_dir = place.built_dir();
-    let names = find::names_in(&built_dir)?;
-    let searched = match (conf, place.module_folder) {
-        (None, None) => {
-            find::in_kernel(place.kernel_dir(), &names.iter().map(String::as_str).collect::<BTreeSet<_>>())?
-        }
-        _ => std::collections::BTreeMap::new(),
-    };
+    let mut names: BTreeSet<String> = find::names_in(&built_dir)?.into_iter().collect();
+    names.extend(conf.into_iter().flat_map(ModuleConf::included).map(|record| record.dest_name.clone()));
+    // A name that the conf doesn't know may be anywhere.
+    let homeless = names.iter().any(|name| folder_of(place, conf, name).is_none());
+    let tree = if homeless { ModuleTree::walk(place.kernel_dir())? } else { ModuleTree::default() };
     let mut files = Vec::new();
     for name in &names {
-        let Some(built) = find::in_folder(&built_dir, name, place.kernel.compression.suffix()) else {
-            continue;
-        };
-        let folder = match (conf.and_then(|conf| record_of(conf, name)), place.module_folder) {
-            (Some(record), _) => Some(place.folder(record)),
-            (None, Some(folder)) => Some(place.kernel_dir().join(folder.trim_matches('/'))),
-            (None, None) => None,
-        };
+        let built = find::in_folder(&built_dir, name, place.kernel.compression);
+        let folder = folder_of(place, conf, name);
         let candidates = match &folder {
             Some(folder) => {
-                sweep(folder, find::file_name(&built));
+                sweep(folder, built.as_deref().map(find::file_name).unwrap_or_default());
                 find::all_in_folder(folder, name)
             }
-            None => searched.get(name).cloned().unwrap_or_default(),
+            None => find::in_kernel(&tree, place.kernel_dir(), name),
         };
-        let ours: Vec<PathBuf> = candidates.into_iter().filter(|file| is_ours(place, &built, file)).collect();
+        let ours: Vec<PathBuf> =
+            candidates.into_iter().filter(|file| is_ours(place, built.as_deref(), file)).collect();
         if ours.is_empty() {
-            let text = format!(
-                "`{name}` of {} was not found in `{}`",
-                place.id,
-                folder.as_deref().unwrap_or(place.kernel_dir()).display()
-            );
+            let looked_in = folder.as_deref().unwrap_or(place.kernel_dir());
+            let text = format!("`{name}` of {} was not found in `{}`", place.id, looked_in.display());
             reporter.report(Event::note(text));
         }
         files.extend(ours);
@@ -148,15 +139,21 @@ fn installed_files(
     Ok(files)
 }
 
-fn record_of<'a>(conf: &'a ModuleConf, name: &str) -> Option<&'a ModuleRecord> {
-    conf.modules.iter().find(|record| record.dest_name == name)
+/// The folder where a module of that name was put, as far as conf or distribution say.
+fn folder_of(place: &Place<'_>, conf: Option<&ModuleConf>, name: &str) -> Option<PathBuf> {
+    let record = conf.and_then(|conf| conf.modules.iter().find(|record| record.dest_name == name));
+    match (record, place.module_folder) {
+        (Some(record), _) => Some(place.folder(record)),
+        (None, Some(folder)) => Some(place.kernel_dir().join(folder.trim_matches('/'))),
+        (None, None) => None,
+    }
 }
 
 /// The built module, or a link into our tree.
-fn is_ours(place: &Place<'_>, built: &Path, file: &Path) -> bool {
+fn is_ours(place: &Place<'_>, built: Option<&Path>, file: &Path) -> bool {
     let tree = place.layout.module_dir(&place.id.name);
     let linked = fs::link_target(file).ok().flatten().is_some_and(|target| target.starts_with(tree));
-    linked || is_same_module(built, file)
+    linked || built.is_some_and(|built| is_same_module(built, file))
 }
 
 /// Whether rpm says that a package owns a folder.
