@@ -27,6 +27,8 @@ pub struct Session<'a> {
     pub distribution: &'a Distribution,
     /// The environment.
     pub environment: &'a Environment,
+    /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
+    pub module_folder: Option<String>,
     /// Where output goes.
     pub terminal: &'a Terminal,
 }
@@ -65,7 +67,8 @@ impl<'a> Session<'a> {
         settings.symlink_modules |= symlink_modules;
         settings.modprobe_on_install |= modprobe_on_install;
         settings.parallel_jobs = jobs.or(settings.parallel_jobs);
-        Ok(Self { invocation, settings, distribution, environment, terminal })
+        let module_folder = kernel::module_folder(&settings.layout, environment, distribution)?;
+        Ok(Self { invocation, settings, distribution, environment, module_folder, terminal })
     }
 
     /// The options of the line.
@@ -94,6 +97,7 @@ impl<'a> Session<'a> {
             config: self.args().config.as_deref().map(absolute),
         };
         survey.jobs = self.jobs();
+        survey.module_folder.clone_from(&self.module_folder);
         survey
     }
 
@@ -169,7 +173,7 @@ impl<'a> Session<'a> {
             settings: &self.settings,
             environment: self.environment,
             distribution: self.distribution,
-            module_folder: kernel::module_folder(&self.settings.layout, self.environment, self.distribution)?,
+            module_folder: self.module_folder.clone(),
             force: args.force,
             force_version_override: args.force_version_override,
             jobs: self.jobs(),

@@ -2,7 +2,6 @@
 
 use dkms_core::id::{ModuleId, Target};
 use dkms_core::install::{self, InstalledState};
-use dkms_core::kernel;
 use dkms_core::plan::Refusal;
 use dkms_core::report::{Event, Reporter};
 use dkms_core::status::{self, Filter, Remark, State, Status};
@@ -24,7 +23,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let snapshot = session.snapshot()?;
     let survey = session.survey();
     let layout = &session.settings.layout;
-    let module_folder = kernel::module_folder(layout, session.environment, session.distribution)?;
+    let module_folder = session.module_folder.as_deref();
     let weak = survey.weak(&snapshot)?;
     let remarks = |id: &ModuleId, target: &Target, installed: bool| {
         let mut remarks = Vec::new();
@@ -38,7 +37,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
             remarks.push(Remark::BuiltMissing);
         } else if installed {
             let kernel_dir = layout.kernel_dir(&target.kernel);
-            let state = install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder.as_deref());
+            let state = install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder);
             if state == InstalledState::Different {
                 remarks.push(Remark::Differ);
             }

@@ -94,11 +94,11 @@ pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive) -> Result<
     match archive.folder() {
         Some(_) if is_added => archive::publish_source(&archive.staged, layout, id, Existing::Replaced)?,
         Some(folder) => {
-            session.carry_out(Work::Add { id: id.clone(), source: Some(NewSource { folder }) })?
+            session.carry_out(Work::Add { id: id.clone(), source: Some(NewSource { folder }) })?;
         }
         None if is_added => {}
         None if fs::is_dir(&layout.source_dir(id)) => {
-            session.carry_out(Work::Add { id: id.clone(), source: None })?
+            session.carry_out(Work::Add { id: id.clone(), source: None })?;
         }
         None => {
             archive::publish_source(&archive.staged, layout, id, existing)?;

@@ -43,6 +43,8 @@ pub struct Survey<'a> {
     pub overrides: Overrides,
     /// What `parallel_jobs` is for confs.
     pub jobs: u32,
+    /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
+    pub module_folder: Option<String>,
     kernels: RefCell<BTreeMap<Target, KernelFacts>>,
 }
 
@@ -59,6 +61,7 @@ impl<'a> Survey<'a> {
             directives: Vec::new(),
             overrides: Overrides::default(),
             jobs: 1,
+            module_folder: None,
             kernels: RefCell::default(),
         }
     }
@@ -204,6 +207,7 @@ impl<'a> Survey<'a> {
             kernel_source_dir: kernel.headers,
             kernel_config: kernel.config.path,
             parallel_jobs: self.jobs,
+            dest_override: self.module_folder.clone(),
         };
         let source = ConfSource { id, file: file.to_owned() };
         Ok(self.reader.read(&source, &variables, &self.directives))

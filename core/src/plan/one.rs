@@ -236,9 +236,11 @@ impl<'a> Planner<'a> {
             let key = (name.clone(), target.clone());
             if let Some(step) = self.installed.get(&key) {
                 needs.push(*step);
-            } else if !self.world.snapshot.installed.contains_key(&key)
-                && !(self.batch && self.is_left_out(name, target))
-            {
+                continue;
+            }
+            let is_met = self.world.snapshot.installed.contains_key(&key)
+                || self.batch && self.is_left_out(name, target);
+            if !is_met {
                 missing.push(name.clone());
             }
         }
