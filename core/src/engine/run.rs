@@ -1,6 +1,6 @@
 //! Runs a plan: each step when what it waits for has ended, and not at all when something that it needs has failed.
 //!
-//! A step is in one of four states, and [`Engine::run`] alone changes them. Steps run one after the other, in the plan's
+//! A step is in one of four states, and `Engine::run` alone changes them. Steps run one after the other, in the plan's
 //! order, which is one that respects all edges.
 
 use std::collections::BTreeSet;

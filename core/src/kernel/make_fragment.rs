@@ -133,7 +133,8 @@ impl Fragment<'_> {
         let value = value.trim_start();
         let before = self.variables.get(name);
         if before.is_some_and(|it| it.fixed) && !fixed {
-            return Ok(());
+            // It has no effect, but make expands it all the same, and may stumble there.
+            return if value.contains('$') { Err(Unclear) } else { Ok(()) };
         }
         let simple = matches!(operator, ":" | "::") || operator == "+" && before.is_some_and(|it| it.simple);
         let before = before.map(|it| it.value.as_str()).or(self.environment.get(name));
