@@ -2,12 +2,11 @@
 //!
 //! What is replaced or taken away is only moved aside, in its own folder, under a temporary name that no depmod takes for
 //! a module. So taking back needs no room on the disk, and a crash leaves nothing worse than such files, which
-//! [`sweep`] removes. Knows nothing of modules.
+//! [`super::sweep`] removes. Knows nothing of modules.
 
 use std::path::{Path, PathBuf};
 
 use crate::host::fs::{self, FsError};
-use crate::layout::TEMPORARY_PREFIX;
 
 /// What was done, in order.
 #[derive(Debug, Default)]
@@ -30,7 +29,7 @@ enum Step {
 }
 
 /// The end of every temporary name, so that it isn't one of a module (`.ko`).
-const STAGED: &str = ".new";
+pub(super) const STAGED: &str = ".new";
 
 /// A temporary name beside `path`.
 fn beside(path: &Path) -> PathBuf {
@@ -152,32 +151,6 @@ impl Changes {
     }
 }
 
-/// Removes what a crash left beside a file of this name (`foo.ko`, `foo.ko.xz`); what this process has staged stays.
-pub(super) fn sweep(dir: &Path, file: &str) {
-    for entry in fs::list(dir).unwrap_or_default() {
-        if entry.name.to_str().is_some_and(|name| is_leftover(name, file, std::process::id())) {
-            drop(fs::remove_any(&dir.join(&entry.name)));
-        }
-    }
-}
-
-/// Whether `name` is a temporary one of `file`, of another process than `own`.
-fn is_leftover(name: &str, file: &str, own: u32) -> bool {
-    let Some(mut rest) = name.strip_suffix(STAGED) else { return false };
-    // More than one prefix where the temporary file itself was being written.
-    while let Some(inner) = rest.strip_prefix(TEMPORARY_PREFIX) {
-        let mut parts = inner.splitn(3, '_');
-        let (Some(pid), Some(_), Some(inner)) = (parts.next(), parts.next(), parts.next()) else {
-            return false;
-        };
-        if pid == own.to_string() {
-            return false;
-        }
-        rest = inner;
-    }
-    rest == file && name.starts_with(TEMPORARY_PREFIX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,20 +219,5 @@ mod tests {
         changes.prune_when_kept(&world.at("k/a/gone"), &world.at("k"));
         changes.keep(|_| true);
         assert!(world.at("k").exists() && !world.at("k/a").exists());
-    }
-
-    #[test]
-    fn only_leftovers_of_others_are_swept() {
-        for (name, expected) in [
-            (".tmp_7_0_8812au.ko.new", true),
-            (".tmp_7_1_.tmp_7_0_8812au.ko.new", true),
-            (".tmp_1_0_8812au.ko.new", false),
-            (".tmp_7_0_au.ko.new", false),
-            (".tmp_7_0_8812au.ko", false),
-            ("8812au.ko.new", false),
-            ("8812au.ko", false),
-        ] {
-            assert_eq!(is_leftover(name, "8812au.ko", 1), expected, "{name}");
-        }
     }
 }

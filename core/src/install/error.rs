@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Place;
 use crate::host::fs::FsError;
 use crate::host::process::ProcessError;
 use crate::id::{KernelRelease, ModuleId, Target};
@@ -126,5 +127,15 @@ impl InstallError {
                 Vec::new()
             }
         }
+    }
+}
+
+impl Place<'_> {
+    pub(super) fn failed(&self, what: &'static str, source: FsError) -> InstallError {
+        InstallError::Files { what, on: self.subject(), source }
+    }
+
+    pub(super) fn subject(&self) -> Box<Subject> {
+        Box::new(Subject { id: self.id.clone(), target: self.target().clone() })
     }
 }

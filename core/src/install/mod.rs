@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::module::ModuleRecord;
 use crate::host::Environment;
+use crate::host::fs::{self, FsError};
 use crate::id::{ModuleId, Target};
 use crate::kernel::{Family, KernelFacts};
 use crate::layout::Layout;
@@ -20,10 +21,12 @@ mod dependencies;
 mod error;
 mod find;
 mod forced;
+mod hooks;
 mod identity;
 mod modprobe_conf;
 mod originals;
 mod put;
+mod sweep;
 mod take;
 #[cfg(test)]
 mod testing;
@@ -116,6 +119,17 @@ impl Place<'_> {
     fn link_value(&self) -> PathBuf {
         let target = self.target();
         Path::new(self.id.version.as_str()).join(&target.kernel).join(&target.arch)
+    }
+
+    /// The `V/K/A` folder that the link leads to, whole; it need not be there.
+    fn linked_dir(&self) -> Result<Option<PathBuf>, FsError> {
+        let value = fs::link_target(&self.link())?;
+        Ok(value.map(|value| self.layout.module_dir(&self.id.name).join(value)))
+    }
+
+    /// Whether the link leads to this version.
+    fn is_linked(&self) -> Result<bool, FsError> {
+        Ok(self.linked_dir()?.is_some_and(|dir| dir == self.layout.target_dir(self.id, self.target())))
     }
 
     fn folder(&self, record: &ModuleRecord) -> PathBuf {

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Place;
 use super::changes::Changes;
+use super::compare::same_file;
 use super::find::file_name;
 use super::identity::is_module_of;
 use crate::host::fs::{self, FsError};
@@ -110,20 +111,14 @@ fn copy_into(dir: &Path, from: &Path, changes: &mut Changes) -> Result<(), FsErr
     changes.publish(&staged, &to)
 }
 
-/// Where an archived module goes back to.
-///
-/// `origin` is what its `.origin` says. It counts only if it lies below this kernel's folder, under one of its `names`, has no `..`
-/// and is a file of the same module; `fallback` is the folder where it goes otherwise.
-fn way_back(origin: Option<&str>, file: &str, names: &[PathBuf], fallback: Option<&Path>) -> Option<PathBuf> {
-    let below = |origin: &str| {
-        let origin = Path::new(origin.trim_end_matches('\n'));
-        let relative = names.iter().find_map(|name| origin.strip_prefix(name).ok())?;
-        let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        let module = ModuleFile::from_path(relative)?;
-        let named = ModuleFile::from_name(file)?.stem == module.stem;
-        (plain && named).then(|| names.first().map(|name| name.join(relative)))?
-    };
-    origin.and_then(below).or_else(|| Some(fallback?.join(file)))
+/// Where an archived module goes back to, by what its `.origin` says. That counts only if it lies below this kernel's folder,
+/// under one of its `names`, has no `..` and is a file of the same module.
+fn way_back(origin: &str, file: &str, names: &[PathBuf]) -> Option<PathBuf> {
+    let origin = Path::new(origin.trim_end_matches('\n'));
+    let relative = names.iter().find_map(|name| origin.strip_prefix(name).ok())?;
+    let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+    let named = ModuleFile::from_name(file)?.stem == ModuleFile::from_path(relative)?.stem;
+    names.first().filter(|_| plain && named).map(|name| name.join(relative))
 }
 
 /// The names of the kernel's folder: the one we use, then others that lead there (`/lib` may be `/usr/lib`).
@@ -143,51 +138,113 @@ fn stays_inside(path: &Path, kernel_dir: &Path) -> bool {
     }
 }
 
-/// Puts every archived module of the package back, and takes the archive away. `fallback`: the folder for a module (by name)
+/// A module in the archive.
+#[derive(Debug)]
+pub(super) struct Archived {
+    /// Its file's name.
+    pub(super) file: String,
+    /// Where its `.origin` says that it came from, as far as that can be believed.
+    pub(super) origin: Option<PathBuf>,
+}
+
+/// What is in the archive, collisions left out.
+pub(super) fn archived(place: &Place<'_>) -> Result<Vec<Archived>, FsError> {
+    let dir = place.layout.originals_dir(&place.id.name, place.target());
+    let names = names_of(place.kernel_dir(), place.target().kernel.as_str());
+    let one = |entry: fs::Entry| {
+        let file = entry.name.into_string().ok().filter(|_| !entry.kind.is_dir())?;
+        ModuleFile::from_name(&file)?;
+        let text = fs::read_limited(&dir.join(format!("{file}.origin")), 8192).ok();
+        let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let origin = text.and_then(|text| way_back(&text, &file, &names));
+        Some(Archived { origin: origin.filter(|origin| stays_inside(origin, place.kernel_dir())), file })
+    };
+    Ok(fs::list(&dir)?.into_iter().filter_map(one).collect())
+}
+
+/// A module that is back in its place.
+#[derive(Debug)]
+pub(super) struct Restored {
+    /// Its name in the archive.
+    pub(super) file: String,
+    /// Its place.
+    pub(super) to: PathBuf,
+}
+
+/// Puts every archived module of the package back; the archive stays until it is [forgotten](forget). `fallback`: the folder for a module (by name)
 /// whose origin isn't known. What can't go back stays in the archive, said.
 pub(super) fn restore(
     place: &Place<'_>,
     fallback: impl Fn(&str) -> Option<PathBuf>,
     changes: &mut Changes,
     reporter: &dyn Reporter,
-) -> Result<Vec<PathBuf>, FsError> {
+) -> Result<Vec<Restored>, FsError> {
     let dir = place.layout.originals_dir(&place.id.name, place.target());
     let kernel_dir = place.kernel_dir();
-    let names = names_of(kernel_dir, place.target().kernel.as_str());
     let mut restored = Vec::new();
-    for entry in fs::list(&dir)? {
-        let Some(file) = entry.name.to_str() else { continue };
-        let Some(module) = ModuleFile::from_name(file).filter(|_| !entry.kind.is_dir()) else { continue };
-        let (archived, origin_path) = (dir.join(file), dir.join(format!("{file}.origin")));
-        let origin = fs::optional(fs::read_limited(&origin_path, 8192)).ok().flatten();
-        let origin = origin.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let to = way_back(origin.as_deref(), file, &names, fallback(&module.stem).as_deref());
-        let Some(to) = to.filter(|to| stays_inside(to, kernel_dir)) else {
-            reporter.report(Event::warning(
-                format!(
-                    "cannot tell where the original module `{}` came from; it stays there",
-                    archived.display()
-                ),
-                [format!("`{}` should name a path in `{}`", origin_path.display(), kernel_dir.display())],
-            ));
+    for Archived { file, origin } in archived(place)? {
+        let path = dir.join(&file);
+        let origin_path = dir.join(format!("{file}.origin"));
+        let elsewhere = || Some(fallback(&ModuleFile::from_name(&file)?.stem)?.join(&file));
+        let Some(to) = origin.or_else(elsewhere).filter(|to| stays_inside(to, kernel_dir)) else {
+            let text = format!(
+                "cannot tell where the original module `{}` came from; it stays there",
+                path.display()
+            );
+            let hint =
+                format!("`{}` should name a path in `{}`", origin_path.display(), kernel_dir.display());
+            reporter.report(Event::warning(text, [hint]));
             continue;
         };
+        reporter.report(Event::note(format!("putting the original module `{}` back", to.display())));
         if let Some(folder) = to.parent() {
             changes.folder(folder)?;
         }
-        let staged = changes.stage_copy(&archived, &to)?;
+        let staged = changes.stage_copy(&path, &to)?;
         changes.publish(&staged, &to)?;
-        changes.take(&archived)?;
-        if fs::exists(&origin_path) {
-            changes.take(&origin_path)?;
-        }
-        reporter.report(Event::note(format!("putting the original module `{}` back", to.display())));
-        restored.push(to);
-    }
-    if fs::is_dir(&dir) {
-        changes.prune_when_kept(&dir, &place.layout.module_dir(&place.id.name));
+        restored.push(Restored { file, to });
     }
     Ok(restored)
+}
+
+/// Takes modules that are back in their place out of the archive. This comes after the link that says "installed" is gone: who is
+/// killed before that finds the archive whole, and who is killed later has only this to [`finish`].
+pub(super) fn forget<'a>(
+    place: &Place<'_>,
+    files: impl IntoIterator<Item = &'a str>,
+    changes: &mut Changes,
+) -> Result<(), FsError> {
+    let dir = place.layout.originals_dir(&place.id.name, place.target());
+    for file in files {
+        for path in [dir.join(file), dir.join(format!("{file}.origin"))] {
+            if fs::exists(&path) {
+                changes.take(&path)?;
+            }
+        }
+    }
+    if fs::is_dir(&dir) {
+        changes.prune_when_kept(&dir.join("collisions"), &place.layout.module_dir(&place.id.name));
+    }
+    Ok(())
+}
+
+/// Where nothing is installed, forgets the archived modules that are back in their place: an uninstall was killed then.
+pub(super) fn finish(place: &Place<'_>) -> Result<(), FsError> {
+    let dir = place.layout.originals_dir(&place.id.name, place.target());
+    let mut back = Vec::new();
+    for Archived { file, origin } in archived(place)? {
+        if origin.is_some_and(|origin| same_file(&dir.join(&file), &origin)) {
+            back.push(file);
+        }
+    }
+    for entry in fs::list(&dir)? {
+        let of = entry.name.to_str().and_then(|name| name.strip_suffix(".origin"));
+        back.extend(of.filter(|file| !fs::exists(&dir.join(file))).map(str::to_owned));
+    }
+    let mut changes = Changes::default();
+    forget(place, back.iter().map(String::as_str), &mut changes)?;
+    changes.keep(|_| true);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -222,7 +279,7 @@ mod tests {
     #[test]
     fn a_hostile_origin_leads_nowhere() {
         let names = paths(&["/r/lib/modules/6.1", "/lib/modules/6.1"]);
-        let to = |origin: &str| way_back(Some(origin), "x.ko", &names, None);
+        let to = |origin: &str| way_back(origin, "x.ko", &names);
         let kept = Some(PathBuf::from("/r/lib/modules/6.1/extra/x.ko"));
         assert_eq!(to("/r/lib/modules/6.1/extra/x.ko\n"), kept);
         assert_eq!(to("/lib/modules/6.1/extra/x.ko"), kept);
@@ -237,8 +294,6 @@ mod tests {
             "",
         ] {
             assert_eq!(to(hostile), None, "{hostile:?}");
-            let fallback = way_back(Some(hostile), "x.ko", &names, Some(Path::new("/f")));
-            assert_eq!(fallback, Some(PathBuf::from("/f/x.ko")));
         }
     }
 

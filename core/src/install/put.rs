@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use super::changes::{Changes, sweep};
+use super::changes::Changes;
 use super::compare::same_file;
+use super::hooks::{pre_install, run_hook};
 use super::identity::{Verdict, is_same_module, judge, version_text};
+use super::sweep::sweep;
 use super::{
-    Force, InstallError, Options, Place, Put, Subject, VersionCheck, find, forced, modprobe_conf, originals,
-    weak,
+    Force, InstallError, Options, Place, Put, VersionCheck, find, forced, modprobe_conf, originals, weak,
 };
 use crate::conf::ModuleConf;
 use crate::conf::module::ModuleRecord;
 use crate::host::fs::{self, FsError};
-use crate::host::process::ProcessError;
 use crate::kernel::module_tree::ModuleTree;
 use crate::report::{Event, Reporter};
-use crate::script::{self, Hook, Outcome, Shell};
+use crate::script::Hook;
 
 /// A module that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,26 +155,6 @@ fn with_lists(place: &Place<'_>, mut options: Options, reporter: &dyn Reporter) 
     Ok(options)
 }
 
-fn pre_install(
-    place: &Place<'_>,
-    conf: &ModuleConf,
-    force: Force,
-    reporter: &dyn Reporter,
-) -> Result<(), InstallError> {
-    let outcome =
-        script::run(Hook::PreInstall, conf, &source(place), &shell(place, Hook::PreInstall), reporter)?;
-    let Outcome::Ran { line, code, .. } = outcome else { return Ok(()) };
-    if code == 0 {
-        return Ok(());
-    }
-    let refusal = InstallError::PreInstall { on: place.subject(), line, code };
-    if force == Force::No {
-        return Err(refusal);
-    }
-    reporter.report(Event::warning(format!("{refusal}; installed all the same, by force"), []));
-    Ok(())
-}
-
 /// What follows the files: weak modules and `POST_INSTALL`. Their failures are warnings.
 fn after(
     place: &Place<'_>,
@@ -186,52 +166,6 @@ fn after(
         weak::update(place, weak::Links::Add, &done.files, reporter)?;
     }
     run_hook(place, conf, Hook::PostInstall, reporter)
-}
-
-/// Runs a script whose failure is only a warning.
-pub(super) fn run_hook(
-    place: &Place<'_>,
-    conf: &ModuleConf,
-    hook: Hook,
-    reporter: &dyn Reporter,
-) -> Result<(), InstallError> {
-    let trouble = match script::run(hook, conf, &source(place), &shell(place, hook), reporter) {
-        Ok(Outcome::Ran { line, code, .. }) if code != 0 => format!("`{line}` ended with exit code {code}"),
-        Ok(_) => return Ok(()),
-        Err(error @ ProcessError::Interrupted { .. }) => return Err(error.into()),
-        Err(error) => error.to_string(),
-    };
-    let text =
-        format!("the {} script of {} for {} failed: {trouble}", hook.directive(), place.id, place.target());
-    reporter.report(Event::warning(text, []));
-    Ok(())
-}
-
-/// Scripts run in the `source` link.
-fn source(place: &Place<'_>) -> PathBuf {
-    place.layout.source_link(place.id)
-}
-
-fn shell<'a>(place: &Place<'a>, hook: Hook) -> Shell<'a> {
-    let target = (hook != Hook::PostRemove).then_some(&place.kernel.target);
-    let headers = target.map(|_| place.kernel.headers.as_path());
-    Shell { layout: place.layout, id: place.id, target, headers, environment: place.environment }
-}
-
-impl Place<'_> {
-    pub(super) fn failed(&self, what: &'static str, source: FsError) -> InstallError {
-        InstallError::Files { what, on: self.subject(), source }
-    }
-
-    fn subject(&self) -> Box<Subject> {
-        Box::new(Subject { id: self.id.clone(), target: self.target().clone() })
-    }
-
-    /// The folder with the built modules of the version that the link names.
-    fn linked_built_dir(&self) -> Result<Option<PathBuf>, FsError> {
-        let target = fs::link_target(&self.link())?;
-        Ok(target.map(|target| self.layout.module_dir(&self.id.name).join(target).join("module")))
-    }
 }
 
 /// An install on its way.
@@ -259,13 +193,11 @@ impl<'a> Work<'a> {
 
     fn put_all(&mut self, candidates: &[Candidate<'_>], conf: &ModuleConf) -> Result<(), FsError> {
         let place = self.place;
-        for candidate in candidates {
-            sweep(&candidate.folder, find::file_name(&candidate.built));
-        }
+        sweep(place, candidates.iter().map(|one| (one.folder.as_path(), one.record.dest_name.as_str())));
         let tree = ModuleTree::walk(place.kernel_dir())?;
-        let linked = place.linked_built_dir()?;
+        let linked = place.linked_dir()?.map(|dir| dir.join("module"));
         let link = place.link();
-        let this_version = fs::link_target(&link)?.is_none_or(|value| value == place.link_value());
+        let this_version = linked.is_none() || place.is_linked()?;
 
         let mut staged = Vec::new();
         for candidate in candidates {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::changes::{Changes, sweep};
+use super::changes::Changes;
+use super::hooks::run_hook;
 use super::identity::is_same_module;
-use super::put::run_hook;
+use super::sweep::sweep;
 use super::{InstallError, Place, find, modprobe_conf, originals, weak};
 use crate::conf::ModuleConf;
 use crate::host::Environment;
@@ -42,15 +43,18 @@ pub fn uninstall(
     reporter: &dyn Reporter,
 ) -> Result<Uninstalled, InstallError> {
     let failed = |source| place.failed("uninstall", source);
-    let value = fs::link_target(&place.link()).map_err(failed)?;
-    let ours = value.is_some_and(|value| {
-        let full = place.layout.module_dir(&place.id.name).join(value);
-        full == place.layout.target_dir(place.id, place.target())
-    });
+    let ours = place.is_linked().map_err(failed)?;
     if !(ours && fs::is_dir(&place.built_dir())) {
         if ours {
             // It leads nowhere, and says what isn't so.
             fs::remove_file(&place.link()).map_err(failed)?;
+        }
+        if !fs::exists(&place.link()) {
+            let records = conf.into_iter().flat_map(ModuleConf::included);
+            let destinations: Vec<_> =
+                records.map(|one| (place.folder(one), one.dest_name.as_str())).collect();
+            sweep(place, destinations.iter().map(|(folder, name)| (folder.as_path(), *name)));
+            originals::finish(place).map_err(failed)?;
         }
         reporter.report(Event::note(format!(
             "{} is not installed for {}, skipped",
@@ -100,8 +104,9 @@ fn take_out(
     };
     let restored = originals::restore(place, own_folder, changes, reporter)?;
     changes.take(&place.link())?;
+    originals::forget(place, restored.iter().map(|one| one.file.as_str()), changes)?;
     modprobe_conf::take(changes, place.layout, &place.id.name)?;
-    Ok(restored)
+    Ok(restored.into_iter().map(|one| one.to).collect())
 }
 
 /// The installed files that are ours; those that aren't, or are gone, are said.
@@ -113,18 +118,18 @@ fn installed_files(
     let built_dir = place.built_dir();
     let mut names: BTreeSet<String> = find::names_in(&built_dir)?.into_iter().collect();
     names.extend(conf.into_iter().flat_map(ModuleConf::included).map(|record| record.dest_name.clone()));
+    let folders: Vec<_> = names.iter().map(|name| folder_of(place, conf, name)).collect();
     // A name that the conf doesn't know may be anywhere.
-    let homeless = names.iter().any(|name| folder_of(place, conf, name).is_none());
+    let homeless = folders.contains(&None);
     let tree = if homeless { ModuleTree::walk(place.kernel_dir())? } else { ModuleTree::default() };
+    let destinations =
+        folders.iter().zip(&names).filter_map(|(folder, name)| Some((folder.as_deref()?, name.as_str())));
+    sweep(place, destinations);
     let mut files = Vec::new();
-    for name in &names {
+    for (name, folder) in names.iter().zip(&folders) {
         let built = find::in_folder(&built_dir, name, place.kernel.compression);
-        let folder = folder_of(place, conf, name);
-        let candidates = match &folder {
-            Some(folder) => {
-                sweep(folder, built.as_deref().map(find::file_name).unwrap_or_default());
-                find::all_in_folder(folder, name)
-            }
+        let candidates = match folder {
+            Some(folder) => find::all_in_folder(folder, name),
             None => find::in_kernel(&tree, place.kernel_dir(), name),
         };
         let ours: Vec<PathBuf> =
