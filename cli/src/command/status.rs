@@ -33,15 +33,19 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         // A kernel or a conf that can't be looked at has nothing to compare with; the line still comes.
         let Ok(conf) = survey.lenient_conf(id, target) else { return remarks };
         let built_dir = layout.built_dir(id, target);
-        if install::built_missing(&built_dir, &conf) {
-            remarks.push(Remark::BuiltMissing);
-        } else if installed {
+        let state = if installed {
             let kernel_dir = layout.kernel_dir(&target.kernel);
-            let state = install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder);
-            if state == InstalledState::Different {
-                remarks.push(Remark::Differ);
-            }
-        }
+            install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder)
+        } else if install::built_missing(&built_dir, &conf) {
+            InstalledState::Missing
+        } else {
+            InstalledState::Same
+        };
+        remarks.extend(match state {
+            InstalledState::Same => None,
+            InstalledState::Missing => Some(Remark::BuiltMissing),
+            InstalledState::Different => Some(Remark::Differ),
+        });
         remarks
     };
     let lines = status::states(&snapshot, &filter, &weak, remarks);

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::needs::Needs;
 use crate::conf::{
@@ -45,7 +46,7 @@ pub struct Survey<'a> {
     pub jobs: u32,
     /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
     pub module_folder: Option<String>,
-    kernels: RefCell<BTreeMap<Target, KernelFacts>>,
+    kernels: RefCell<BTreeMap<Target, Rc<KernelFacts>>>,
 }
 
 impl<'a> Survey<'a> {
@@ -93,7 +94,7 @@ impl<'a> Survey<'a> {
                 let remedy = HeadersPackage::of(&target.kernel, self.distribution, self.layout()).to_string();
                 world.headers_remedy.insert(target.clone(), remedy);
             }
-            world.kernels.insert(target.clone(), facts);
+            world.kernels.insert(target.clone(), Rc::unwrap_or_clone(facts));
         }
         if let Some(id) = &needs.to_add {
             self.take_source(&mut world, id, &needs)?;
@@ -182,12 +183,12 @@ impl<'a> Survey<'a> {
     ///
     /// # Errors
     /// [`FactsError`].
-    pub fn kernel(&self, target: &Target) -> Result<KernelFacts, FactsError> {
+    pub fn kernel(&self, target: &Target) -> Result<Rc<KernelFacts>, FactsError> {
         if let Some(facts) = self.kernels.borrow().get(target) {
-            return Ok(facts.clone());
+            return Ok(Rc::clone(facts));
         }
-        let facts = KernelFacts::look(target, self.layout(), &self.overrides, self.environment)?;
-        self.kernels.borrow_mut().insert(target.clone(), facts.clone());
+        let facts = Rc::new(KernelFacts::look(target, self.layout(), &self.overrides, self.environment)?);
+        self.kernels.borrow_mut().insert(target.clone(), Rc::clone(&facts));
         Ok(facts)
     }
 
@@ -204,8 +205,8 @@ impl<'a> Survey<'a> {
         let kernel = self.kernel(target)?;
         let variables = Variables {
             target: target.clone(),
-            kernel_source_dir: kernel.headers,
-            kernel_config: kernel.config.path,
+            kernel_source_dir: kernel.headers.clone(),
+            kernel_config: kernel.config.path.clone(),
             parallel_jobs: self.jobs,
             dest_override: self.module_folder.clone(),
         };
@@ -223,8 +224,7 @@ impl<'a> Survey<'a> {
             Ok(raw) => raw,
             Err(error) => return Ok(Err(ConfFault::of(&error, file))),
         };
-        let config = self.kernel(target)?.config;
-        let resolved = conf::resolve(&raw, target, &config, Check::Whole);
+        let resolved = conf::resolve(&raw, target, &self.kernel(target)?.config, Check::Whole);
         Ok(resolved.map_err(|invalid| ConfFault::Invalid {
             path: invalid.file,
             problems: invalid.problems.iter().map(ToString::to_string).collect(),
@@ -263,11 +263,8 @@ impl<'a> Survey<'a> {
             for ((name, target), version) in &snapshot.installed {
                 let id = ModuleId::new(name.clone(), version.clone());
                 let on = Target::new(link.on.clone(), target.arch.clone());
-                let is_ours = target.kernel == link.from
-                    && snapshot
-                        .get(&id)
-                        .and_then(|found| found.built.get(target))
-                        .is_some_and(|built| built.files.contains(&link.file));
+                let file = self.layout().built_dir(&id, target).join(&link.file);
+                let is_ours = target.kernel == link.from && fs::is_file(&file);
                 if is_ours && !served.iter().any(|(known, known_on, _)| *known == id && *known_on == on) {
                     served.push((id, on, link.from.clone()));
                 }

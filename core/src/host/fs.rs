@@ -462,15 +462,20 @@ pub fn copy_tree(from: &Path, to: &Path, ownership: Ownership) -> Result<()> {
     set_mtime(to, (meta.mtime(), meta.mtime_nsec()))
 }
 
-/// Whether two files have the same bytes; `false` where either can't be read.
+/// Whether two paths lead to one file, or to two with the same bytes; `false` where either can't be read.
 #[must_use]
 pub fn same_bytes(a: &Path, b: &Path) -> bool {
-    let Ok(Some((size_a, size_b))) =
-        stat(a).and_then(|a| stat(b).map(|b| a.zip(b))).map(|both| both.map(|(a, b)| (a.len(), b.len())))
-    else {
+    let opened = |path| open(path).ok().and_then(|file| Some((file.metadata().ok()?, file)));
+    let (Some((meta_a, mut a)), Some((meta_b, mut b))) = (opened(a), opened(b)) else { return false };
+    if (meta_a.dev(), meta_a.ino()) == (meta_b.dev(), meta_b.ino()) {
+        return true;
+    }
+    if meta_a.len() != meta_b.len() {
         return false;
-    };
-    size_a == size_b && matches!((read(a), read(b)), (Ok(a), Ok(b)) if a == b)
+    }
+    let Ok(size) = usize::try_from(meta_a.len()) else { return false };
+    let (mut bytes_a, mut bytes_b) = (vec![0; size], vec![0; size]);
+    a.read_exact(&mut bytes_a).is_ok() && b.read_exact(&mut bytes_b).is_ok() && bytes_a == bytes_b
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What `status` wants to know of the modules on disk: are the built ones all there, are the installed ones the built ones.
 //! Sizes first, bytes only where they are equal; no process, no ELF.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{destination_folder, find};
@@ -36,7 +35,7 @@ pub fn compare_installed(
             return InstalledState::Missing;
         };
         let folder = destination_folder(kernel_dir, record, module_folder);
-        if !same_file(&built, &folder.join(find::file_name(&built))) {
+        if !fs::same_bytes(&built, &folder.join(find::file_name(&built))) {
             return InstalledState::Different;
         }
     }
@@ -53,13 +52,4 @@ pub fn built_missing(built_dir: &Path, conf: &ModuleConf) -> bool {
 #[must_use]
 pub fn originals_exist(layout: &Layout, name: &ModuleName, target: &Target) -> bool {
     fs::is_dir(&layout.originals_dir(name, target))
-}
-
-/// Whether two paths lead to one file, or to two with the same bytes.
-pub(super) fn same_file(a: &Path, b: &Path) -> bool {
-    let id = |path| fs::stat(path).ok().flatten().map(|meta| (meta.dev(), meta.ino()));
-    match (id(a), id(b)) {
-        (Some(one), Some(other)) => one == other || fs::same_bytes(a, b),
-        _ => false,
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::compare::same_file;
+use crate::host::fs;
 use crate::modfile::{self, ModuleInfo, Standing, read_info};
 
 /// What the version check says of a new module.
@@ -46,7 +46,7 @@ pub(super) fn is_module_of(path: &Path, kernel: &str) -> bool {
 /// Whether an installed file is the built module: the same bytes, or the same `version` (which survives another signature
 /// or strip), or where there is none whatever [`modfile::same_module`] goes by.
 pub(super) fn is_same_module(built: &Path, installed: &Path) -> bool {
-    if same_file(built, installed) {
+    if fs::same_bytes(built, installed) {
         return true;
     }
     let (Ok(one), Ok(other)) = (read_info(built), read_info(installed)) else { return false };

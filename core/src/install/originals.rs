@@ -7,7 +7,6 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Place;
 use super::changes::Changes;
-use super::compare::same_file;
 use super::find::file_name;
 use super::identity::is_module_of;
 use crate::host::fs::{self, FsError};
@@ -233,7 +232,7 @@ pub(super) fn finish(place: &Place<'_>) -> Result<(), FsError> {
     let dir = place.layout.originals_dir(&place.id.name, place.target());
     let mut back = Vec::new();
     for Archived { file, origin } in archived(place)? {
-        if origin.is_some_and(|origin| same_file(&dir.join(&file), &origin)) {
+        if origin.is_some_and(|origin| fs::same_bytes(&dir.join(&file), &origin)) {
             back.push(file);
         }
     }

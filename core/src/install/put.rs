@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::changes::Changes;
-use super::compare::same_file;
 use super::hooks::{pre_install, run_hook};
 use super::identity::{Verdict, is_same_module, judge, version_text};
 use super::sweep::sweep;
@@ -229,7 +228,7 @@ impl<'a> Work<'a> {
         if self.options.force == Force::Yes || self.options.version_check == VersionCheck::Overridden {
             return false;
         }
-        if *present == candidate.destination() && same_file(&candidate.built, present) {
+        if *present == candidate.destination() && fs::same_bytes(&candidate.built, present) {
             // Ours, from an install that was cut short: it is completed.
             return false;
         }
@@ -300,6 +299,6 @@ impl<'a> Work<'a> {
         }
         let built = linked
             .and_then(|dir| find::in_folder(dir, &candidate.record.dest_name, self.place.kernel.compression));
-        same_file(&candidate.built, path) || built.is_some_and(|built| is_same_module(&built, path))
+        fs::same_bytes(&candidate.built, path) || built.is_some_and(|built| is_same_module(&built, path))
     }
 }

@@ -42,8 +42,6 @@ pub enum Source {
 /// What was built for one target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Built {
-    /// File names below `module/`, in byte order: `foo.ko`, `foo.ko.xz`.
-    pub files: Vec<String>,
     /// The versions of its dependencies that it was built against (`.dep_D` files).
     pub dependencies: BTreeMap<ModuleName, ModuleVersion>,
 }
@@ -191,8 +189,7 @@ impl Registration {
             for arch in fs::list(&layout.version_dir(id).join(&kernel))? {
                 let Some(arch) = self::id(arch, Arch::new) else { continue };
                 let target = Target::new(kernel.clone(), arch);
-                if fs::is_dir(&layout.built_dir(id, &target)) {
-                    let found = Built::take(layout, id, &target)?;
+                if let Some(found) = Built::take(layout, id, &target)? {
                     built.insert(target, found);
                 }
             }
@@ -202,21 +199,19 @@ impl Registration {
 }
 
 impl Built {
-    fn take(layout: &Layout, id: &ModuleId, target: &Target) -> Result<Self, FsError> {
-        let names = |path| -> Result<Vec<String>, FsError> {
-            Ok(fs::list(path)?.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect())
-        };
-        let mut dependencies = BTreeMap::new();
+    /// `None` where the folder of a target holds no built modules.
+    fn take(layout: &Layout, id: &ModuleId, target: &Target) -> Result<Option<Self>, FsError> {
         let dir = layout.target_dir(id, target);
-        for name in names(&dir)? {
+        let (mut dependencies, mut is_built) = (BTreeMap::new(), false);
+        for entry in fs::list(&dir)? {
+            let Some(name) = entry.name.to_str() else { continue };
+            is_built |= name == "module" && entry.kind.is_dir();
             let Some(Ok(dependency)) = name.strip_prefix(".dep_").map(ModuleName::new) else { continue };
-            if let Ok(version) = ModuleVersion::new(fs::read_lossy(&dir.join(&name))?.trim()) {
+            if let Ok(version) = ModuleVersion::new(fs::read_lossy(&dir.join(name))?.trim()) {
                 dependencies.insert(dependency, version);
             }
         }
-        let mut files = names(&layout.built_dir(id, target))?;
-        files.retain(|name| name.contains(".ko"));
-        Ok(Self { files, dependencies })
+        Ok(is_built.then_some(Self { dependencies }))
     }
 }
 
@@ -284,7 +279,6 @@ mod tests {
         assert!(snapshot.modules[&id("10.0")].is_broken());
         assert_eq!(snapshot.newest(), [&id("3.0")]);
         let built = &snapshot.modules[&id("1.0")].built[&target];
-        assert_eq!(built.files, ["foo.ko"]);
         assert_eq!(built.dependencies.len(), 1);
     }
 
