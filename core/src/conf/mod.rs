@@ -1,11 +1,11 @@
 //! dkms.conf and framework.conf: two readers with one result, validation, and the typed result.
 //!
-//! - [`mod@reader`]: which files make a conf, and through which tier each is read ([`Reader`] → [`RawConf`])
+//! - [`mod@reader`], which files make a conf, and through which tier each is read ([`Reader`] → [`RawConf`])
 //! - `syntax`: tier 1, static; `bash`: tier 2, the real one; `second_pass`: values are expanded twice
-//! - [`mod@resolve`]: what a [`RawConf`] means for one kernel, with all errors at once ([`ModuleConf`])
-//! - [`mod@notices`]: what is worth a warning
-//! - [`mod@framework`]: framework.conf ([`Settings`])
-//! - [`mod@ere`]: the regular expressions of `…_MATCH` and `BUILD_EXCLUSIVE_…`
+//! - [`mod@resolve`], what a [`RawConf`] means for one kernel, with all errors at once ([`ModuleConf`])
+//! - [`mod@notices`], what is worth a warning
+//! - [`mod@framework`], framework.conf ([`Settings`])
+//! - [`mod@ere`], the regular expressions of `…_MATCH` and `BUILD_EXCLUSIVE_…`
 
 mod bash;
 mod file;

@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn garbage_before_the_answer_is_skipped() {
-        let output = b"junk\0M\0begin\0/x\0more junk\0M\0values\0MAKE\00\0make\0M\0names\0FOO\0M\0end\0";
+        let output = b"junk\0M\0begin\0/x\0more junk\0M\0values\0MAKE\x000\0make\0M\0names\0FOO\0M\0end\0";
         let Answer::Found(found) = Answer::parse(output, "M") else { panic!() };
         assert_eq!(found.values["MAKE"][&0], "make");
         assert!(found.names.contains("FOO"));
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_torn_answer_is_none() {
-        for torn in ["\0M\0begin\0/x\0", "\0M\0begin\0/x\0\0M\0values\0MAKE\00\0make\0"] {
+        for torn in ["\0M\0begin\0/x\0", "\0M\0begin\0/x\0\0M\0values\0MAKE\x000\0make\0"] {
             assert!(!matches!(Answer::parse(torn.as_bytes(), "M"), Answer::Found(_)), "{torn:?}");
         }
         assert_eq!(Answer::parse(b"\0M\0begin\0/x\0", "M"), Answer::Began { path: "/x".into() });
