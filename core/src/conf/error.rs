@@ -1,6 +1,6 @@
 //! Why a conf could not be read. What is wrong with one that was read says [`InvalidConf`](super::resolve::InvalidConf).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::exit::ExitCode;
 use crate::host::fs::FsError;
@@ -102,6 +102,19 @@ impl ConfError {
             | Self::Value { .. }
             | Self::Process(_) => ExitCode::INVALID_CONF,
         }
+    }
+
+    /// The same about another path: that of a file which bash read a copy of.
+    pub(super) fn renamed(mut self, copy: &Path, original: &Path) -> Self {
+        if let Self::Syntax { path, .. }
+        | Self::Exits { path, .. }
+        | Self::CutShort { path, .. }
+        | Self::TimedOut { path, .. } = &mut self
+            && path == copy
+        {
+            original.clone_into(path);
+        }
+        self
     }
 
     /// What to do about it.

@@ -75,5 +75,8 @@ pub(super) fn through_bash(files: &[Arc<ConfFile>], bash: &Bash<'_>) -> Result<F
         paths.push(copy.path().to_owned());
         copies.push(copy);
     }
-    bash.source(&paths)
+    let renamed = |error: ConfError| {
+        files.iter().zip(&paths).fold(error, |error, (file, path)| error.renamed(path, &file.path))
+    };
+    bash.source(&paths).map_err(renamed)
 }

@@ -108,6 +108,12 @@ fn ready_for_quotes(value: &str) -> String {
                 1
             }
             '$' if after.starts_with(['(', '{']) => 1 + enclosed(after),
+            '$' if after.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') => {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                result.push_str(&format!("${{{}}}", &after[..end]));
+                rest = &after[end..];
+                continue;
+            }
             '`' => 1 + after.find('`').map_or(after.len(), |end| end + 1),
             _ => c.len_utf8(),
         };
@@ -187,6 +193,7 @@ mod tests {
             ("`echo \"x\"`\"", "`echo \"x\"`"),
             ("end\\", "end\\\\"),
             ("$\"x\"", "\\$x"),
+            ("$x\"y\"", "${x}y"),
         ] {
             assert_eq!(ready_for_quotes(value), expected, "{value}");
         }

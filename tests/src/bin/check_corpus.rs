@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use dkms_core::conf::{ConfError, ConfSource, RawConf, Reader, Tier, Variables};
+use dkms_core::conf::{ConfError, ConfSource, RawConf, Reader, Tier, Variables, second_pass};
 use dkms_core::host::process::Process;
 use dkms_core::host::{Environment, fs};
 use dkms_core::id::{ModuleId, Target};
@@ -149,6 +149,7 @@ fn compare(conf: &Path, name: &str, expected: &Expected, kernel: &str, counts: &
     let reader = Reader::new(&layout, &environment);
     let usual = reader.read(&source, &variables, &[]);
     let bash = Reader::new(&layout, &environment).through_bash().read(&source, &variables, &[]);
+    let once = reader.read_once(&source, &variables);
     fs::remove_tree(&dir)?;
 
     counts.files += 1;
@@ -168,17 +169,21 @@ fn compare(conf: &Path, name: &str, expected: &Expected, kernel: &str, counts: &
         counts.errors += usize::from(counts.mismatches.len() == before);
         return Ok(());
     }
+    let once = once?;
     for (tier, result) in [("as usual", usual), ("bash", bash)] {
         match result {
             Err(error) => counts.mismatches.push(format!("{name} ({tier}): {error}")),
-            Ok(raw) => values(name, tier, &raw, expected, counts),
+            Ok(raw) => values(name, tier, &raw, &once, expected, counts),
         }
     }
     counts.equal += usize::from(counts.mismatches.len() == before);
     Ok(())
 }
 
-fn values(name: &str, tier: &str, raw: &RawConf, expected: &Expected, counts: &mut Counts) {
+/// Compares all values of a file. `once` has them as they were before the second expansion, to tell where we differ on
+/// purpose: the original loses a value with a bare `"` around a blank, we keep its text. (The other such difference,
+/// pathname expansion, played no part when the expected values were made.)
+fn values(name: &str, tier: &str, raw: &RawConf, once: &RawConf, expected: &Expected, counts: &mut Counts) {
     let mut ours = Flat::new();
     for (directive, values) in &raw.values {
         ours.extend(values.iter().map(|(index, value)| (format!("{directive}[{index}]"), value.clone())));
@@ -194,7 +199,14 @@ fn values(name: &str, tier: &str, raw: &RawConf, expected: &Expected, counts: &m
     let all: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     for place in all {
         let (a, b) = (ours.get(place), theirs.get(place));
-        if a != b {
+        let before = once.values.iter().flat_map(|(directive, values)| {
+            values.iter().map(move |(index, value)| (format!("{directive}[{index}]"), value))
+        });
+        let lost =
+            before.filter(|(at, _)| at == place).any(|(_, value)| second_pass::has_bare_quoted_blank(value));
+        if a != b && lost {
+            counts.expected_different.push(format!("{name} ({tier}) {place}: {a:?}, not {b:?}"));
+        } else if a != b {
             counts.mismatches.push(format!("{name} ({tier}) {place}:\n    ours   {a:?}\n    theirs {b:?}"));
         }
     }

@@ -1,8 +1,34 @@
 //! What a conf of the static kind is made of.
 
-/// A whole file: its assignments in order.
+/// A whole file: its commands in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::conf) struct Script(pub(super) Vec<Assignment>);
+pub(in crate::conf) struct Script(pub(super) Vec<Command>);
+
+/// An assignment, and the test that it hangs on, if any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Command {
+    pub(super) test: Option<Test>,
+    pub(super) assignment: Assignment,
+}
+
+/// `[ left -gt right ] &&`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Test {
+    pub(super) left: Word,
+    pub(super) relation: Relation,
+    pub(super) right: Word,
+}
+
+/// How two numbers are to stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
 
 /// `NAME=…`, `NAME[…]=…`, `NAME+=…`, `NAME=(…)`.
 #[derive(Debug, Clone, PartialEq, Eq)]

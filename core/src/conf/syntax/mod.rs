@@ -13,6 +13,7 @@ mod parameter;
 mod parse;
 mod pattern;
 mod scope;
+mod test;
 mod word;
 
 #[cfg(test)]

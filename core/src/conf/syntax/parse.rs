@@ -1,9 +1,9 @@
 //! Lines, comments, assignments: a file's text → [`Script`].
 
-use super::ast::{Assignment, Element, Script, Value, Word};
+use super::ast::{Assignment, Command, Element, Script, Value, Word};
 use super::cursor::Cursor;
 use super::word::{self, Context};
-use super::{Certain, needs_bash};
+use super::{Certain, needs_bash, test};
 use crate::conf::special;
 
 /// Parses a file.
@@ -12,31 +12,38 @@ use crate::conf::special;
 /// [`NeedsBash`](super::NeedsBash) for whatever is no plain assignment.
 pub(in crate::conf) fn parse(text: &str) -> Certain<Script> {
     let mut cursor = Cursor::new(text);
-    let mut assignments = Vec::new();
+    let mut commands = Vec::new();
     loop {
         cursor.skip_blanks();
         match cursor.peek() {
-            None => return Ok(Script(assignments)),
+            None => return Ok(Script(commands)),
             Some('\n') => drop(cursor.next()),
             Some('#') => cursor.skip_line(),
             // An empty line that ends in CR LF. Bash looks for a command of that name, and finds none.
             Some('\r') if cursor.sees("\r\n") => drop(cursor.take("\r\n")),
             Some(';') => return needs_bash("a `;` with nothing before it"),
-            Some(_) => command(&mut cursor, &mut assignments)?,
+            Some(_) => command(&mut cursor, &mut commands)?,
         }
     }
 }
 
-/// One command up to its end: assignments, or `export` with some.
-fn command(cursor: &mut Cursor<'_>, assignments: &mut Vec<Assignment>) -> Certain<()> {
+/// One command up to its end: assignments, `export` with some, or one that hangs on a test.
+fn command(cursor: &mut Cursor<'_>, commands: &mut Vec<Command>) -> Certain<()> {
     if let Some(after) = after_export(cursor) {
         *cursor = after;
-        export(cursor, assignments)?;
-    } else {
-        while !at_end(cursor)? {
-            assignments.push(assignment(cursor)?);
-            cursor.skip_blanks_after_word()?;
-        }
+        let exported = export(cursor)?;
+        commands.extend(exported.into_iter().map(|assignment| Command { test: None, assignment }));
+        return Ok(());
+    }
+    if cursor.take("[ ") {
+        let test = Some(test::parse(cursor)?);
+        commands.push(Command { test, assignment: assignment(cursor)? });
+        cursor.skip_blanks_after_word()?;
+        return if at_end(cursor)? { Ok(()) } else { needs_bash("a command behind a test") };
+    }
+    while !at_end(cursor)? {
+        commands.push(Command { test: None, assignment: assignment(cursor)? });
+        cursor.skip_blanks_after_word()?;
     }
     Ok(())
 }
@@ -105,7 +112,7 @@ fn assignment(cursor: &mut Cursor<'_>) -> Certain<Assignment> {
 }
 
 /// `export NAME NAME=word …`. All words are expanded before any is assigned, so only one may use variables.
-fn export(cursor: &mut Cursor<'_>, assignments: &mut Vec<Assignment>) -> Certain<()> {
+fn export(cursor: &mut Cursor<'_>) -> Certain<Vec<Assignment>> {
     let mut exported = Vec::new();
     let mut words = 0;
     cursor.skip_blanks();
@@ -129,8 +136,7 @@ fn export(cursor: &mut Cursor<'_>, assignments: &mut Vec<Assignment>) -> Certain
     if words == 0 || (words > 1 && exported.iter().any(expands)) {
         return needs_bash("`export` of several words");
     }
-    assignments.append(&mut exported);
-    Ok(())
+    Ok(exported)
 }
 
 /// `(word word [3]=word …)`.
@@ -240,6 +246,14 @@ mod tests {
             "A=$B\\\nC",
             "function f { :; }",
             "A==~x",
+            "[ 1 -gt 2 ]",
+            "[ $B -gt 2 ] && A=1",
+            "[ 1 -gt 2 ] || A=1",
+            "[ 1 -gt 2 ] && make",
+            "[ 1 -gt 2 ] && A=1 B=2",
+            "[ a = a ] && A=1",
+            "[ 01 -eq 1 ] && A=1",
+            "[[ 1 -gt 2 ]] && A=1",
         ] {
             let result = parse(text);
             let ran = result.as_ref().ok().map(|script| {

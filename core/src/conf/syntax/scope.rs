@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::ast::{Assignment, Element, Script, Value};
+use super::ast::{Assignment, Command, Element, Script, Value};
 use super::{Certain, arith, needs_bash};
 use crate::conf::found::{Found, Given};
 
@@ -94,7 +94,13 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// [`NeedsBash`](super::NeedsBash); then what was set so far means nothing.
     pub(super) fn run(&mut self, script: &Script) -> Certain<()> {
-        script.0.iter().try_for_each(|assignment| self.perform(assignment))
+        for Command { test, assignment } in &script.0 {
+            let holds = test.as_ref().map_or(Ok(true), |test| self.holds(test))?;
+            if holds {
+                self.perform(assignment)?;
+            }
+        }
+        Ok(())
     }
 
     fn perform(&mut self, assignment: &Assignment) -> Certain<()> {

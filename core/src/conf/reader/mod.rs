@@ -7,13 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::bash::Bash;
-use super::directive::Directive;
-use super::error::ConfError;
-use super::file::{self, ConfFile};
-use super::found::{Found, Given};
-use super::raw::{RawConf, Tier};
-use super::{second_pass, special, syntax};
+use crate::conf::bash::Bash;
+use crate::conf::directive::Directive;
+use crate::conf::error::ConfError;
+use crate::conf::file::{self, ConfFile};
+use crate::conf::found::{Found, Given};
+use crate::conf::raw::{RawConf, Tier};
+use crate::conf::{second_pass, special, syntax};
 use crate::host::Environment;
 use crate::host::fs;
 use crate::host::processors::nproc;
@@ -99,8 +99,28 @@ impl Reader {
         variables: &Variables,
         directives: &[String],
     ) -> Result<RawConf, ConfError> {
+        self.expanded(source, variables, directives, Expansions::Both)
+    }
+
+    /// What the files alone say, before the second expansion: for explaining what that does.
+    ///
+    /// # Errors
+    /// [`ConfError`].
+    pub fn read_once(&self, source: &ConfSource<'_>, variables: &Variables) -> Result<RawConf, ConfError> {
+        self.expanded(source, variables, &[], Expansions::First)
+    }
+
+    fn expanded(
+        &self,
+        source: &ConfSource<'_>,
+        variables: &Variables,
+        directives: &[String],
+        expansions: Expansions,
+    ) -> Result<RawConf, ConfError> {
         let own = self.own_variables(source, variables);
-        let environment = special::for_confs(&self.environment, own.iter().map(|(name, _)| name.as_str()));
+        // Those that aren't known yet mustn't come from the environment either.
+        let hidden = own.iter().map(|(name, _)| name.as_str()).chain(["module", "module_version"]);
+        let environment = special::for_confs(&self.environment, hidden);
         let main = std::path::absolute(&source.file).unwrap_or_else(|_| source.file.clone());
         let dir = main.parent().unwrap_or(Path::new("/")).to_owned();
         let mut files = vec![self.file(&main)?];
@@ -113,16 +133,13 @@ impl Reader {
         let dest_override = variables.dest_override.as_deref();
         let bash = Bash { dir: &dir, given: &given, dest_override, wanted: &wanted };
         let (found, tier) = self.found(&files, &bash)?;
-        let (mut raw, given) = raw_of(found, tier);
+        let mut by_name = texts_that_set(&environment);
+        let mut raw = raw_of(found, tier, &mut by_name);
         raw.file.clone_from(&main);
-        second_pass::apply(&mut raw, &bash, &main, self.static_allowed)?;
-        let of_environment = self
-            .environment
-            .iter()
-            .filter(|(name, _)| name.starts_with("DKMS_DIRECTIVE") && !given.contains_key(*name))
-            .map(|(_, text)| text.to_owned());
-        let texts = of_environment.chain(given.values().cloned()).chain(directives.iter().cloned());
-        texts.for_each(|text| set_directive(&mut raw, &text));
+        if expansions == Expansions::Both {
+            second_pass::apply(&mut raw, &bash, &main, self.static_allowed)?;
+            by_name.values().chain(directives).for_each(|text| set_directive(&mut raw, text));
+        }
         drop_carriage_returns(&mut raw);
         Ok(raw)
     }
@@ -177,7 +194,9 @@ impl Reader {
             format!("{name}--{kernel}.conf"),
             format!("{name}--{kernel}-{arch}.conf"),
         ];
-        names.iter().filter(|name| there.contains(*name)).map(|name| etc.join(name)).collect()
+        let paths = names.iter().filter(|name| there.contains(*name)).map(|name| etc.join(name));
+        // A link that leads nowhere is as good as no file.
+        paths.filter(|path| !matches!(fs::stat(path), Ok(None))).collect()
     }
 
     /// A file, read and parsed anew only where it has changed.
@@ -195,20 +214,32 @@ impl Reader {
     }
 }
 
-/// The directives among what was found; and the variables `DKMS_DIRECTIVE…` that the conf set, by name.
-fn raw_of(found: Found, tier: Tier) -> (RawConf, BTreeMap<String, String>) {
+/// How often values are expanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expansions {
+    First,
+    Both,
+}
+
+/// The variables `DKMS_DIRECTIVE…` of the environment.
+fn texts_that_set(environment: &Environment) -> BTreeMap<String, String> {
+    let named = environment.iter().filter(|(name, _)| name.starts_with("DKMS_DIRECTIVE"));
+    named.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+}
+
+/// The directives among what was found; what the conf set of `DKMS_DIRECTIVE…` goes to `texts`.
+fn raw_of(found: Found, tier: Tier, texts: &mut BTreeMap<String, String>) -> RawConf {
     let mut raw = RawConf { tier, ..RawConf::default() };
-    let mut given = BTreeMap::new();
     for (name, values) in found.values {
         if let Ok(directive) = name.parse::<Directive>() {
             raw.values.insert(directive, values);
         } else if let Some(text) = values.get(&0) {
-            given.insert(name, text.clone());
+            texts.insert(name, text.trim_end_matches('\r').to_owned());
         }
     }
     raw.other_names = found.names;
     raw.other_names.retain(|name| name.parse::<Directive>().is_err() && !name.starts_with("DKMS_DIRECTIVE"));
-    (raw, given)
+    raw
 }
 
 /// `NAME=value` or `NAME[index]=value`, the value as it stands.
@@ -233,3 +264,6 @@ fn drop_carriage_returns(raw: &mut RawConf) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
