@@ -1,1 +1,26 @@
-//! The host under test.
+//! The host under test, and what the end-to-end tests in `tests/` share.
+//!
+//! - [`setup`] fetches what a test can't make itself (the original, kernel headers, Debian's module packages);
+//!   [`cache`] knows where that lies, [`kernels`] which kernels there are
+//! - [`root`] is a fresh private root in milliseconds, [`tool`] a `dkms` to run in it, [`fixture`] a module's source
+//!   as text, [`capture`] what is on disk afterwards
+//! - [`scenario`] is the table of scenarios, run with two tools and compared
+//!
+//! Nothing here knows how `dkms` works: only what it is asked and what it leaves.
+
+pub mod cache;
+pub mod capture;
+pub mod command;
+pub mod fixture;
+pub mod kernels;
+pub mod root;
+pub mod scenario;
+pub mod setup;
+pub mod tool;
+
+/// Says a line to whoever runs the tests, also while the test harness captures output.
+pub fn say(line: &str) {
+    use std::io::Write;
+    // A closed stderr is no reason for a test to fail.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

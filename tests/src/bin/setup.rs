@@ -1,0 +1,5 @@
+//! Fetches what the tests need.
+
+fn main() -> anyhow::Result<()> {
+    dkms_tests::setup::run()
+}
