@@ -72,7 +72,8 @@ impl Cache {
     /// Where setup didn't unpack it.
     pub fn package_version(&self, suite: &str, name: &str) -> Result<String> {
         let file = self.package(suite, name).join("VERSION");
-        let text = fs::read_lossy(&file).with_context(|| format!("no `{name}` of {suite}: run `make setup`"))?;
+        let text =
+            fs::read_lossy(&file).with_context(|| format!("no `{name}` of {suite}: run `make setup`"))?;
         Ok(text.trim().to_owned())
     }
 

@@ -120,7 +120,8 @@ fn is_build_folder(name: &str) -> bool {
 /// Whether a file's contents are the same whenever and by whomever it is made.
 fn is_stable(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let depmod_index = path.starts_with("/lib/modules/") && name.starts_with("modules.") && name != "modules.dep";
+    let depmod_index =
+        path.starts_with("/lib/modules/") && name.starts_with("modules.") && name != "modules.dep";
     !(depmod_index || path.ends_with(".log") || name.starts_with("mok.") || name.contains(".dkms.tar"))
 }
 

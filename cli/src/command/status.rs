@@ -53,12 +53,12 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         session.terminal.print(&document(&lines));
         return Ok(());
     }
-    for line in &lines {
-        session.terminal.print(&line.to_string());
-        if line.state == State::Broken {
-            session.terminal.report(broken(&line.id));
-        }
+    if !lines.is_empty() {
+        let text: Vec<_> = lines.iter().map(ToString::to_string).collect();
+        session.terminal.print(&text.join("\n"));
     }
+    let broken_ones = lines.iter().filter(|line| line.state == State::Broken);
+    broken_ones.for_each(|line| session.terminal.report(broken(&line.id)));
     Ok(())
 }
 

@@ -107,8 +107,9 @@ pub fn read_lossy(path: &Path) -> Result<String> {
 /// # Errors
 /// As [`read`].
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = open(path)?;
-    let mut bytes = Vec::new();
+    let (file, meta) = opened(path)?;
+    // One read for the content, one that finds the end.
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(limit)).unwrap_or(0) + 1);
     file.take(limit + 1).read_to_end(&mut bytes).naming("read", path)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::from(io::ErrorKind::FileTooLarge)).naming("read", path);
@@ -121,9 +122,14 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// [`FsError`]; a folder is [`io::ErrorKind::IsADirectory`], anything else that isn't a file [`io::ErrorKind::InvalidInput`].
 pub fn open(path: &Path) -> Result<File> {
+    opened(path).map(|(file, _)| file)
+}
+
+fn opened(path: &Path) -> Result<(File, Metadata)> {
     let file =
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).naming("open", path)?;
-    let kind = file.metadata().naming("look at", path)?.file_type();
+    let meta = file.metadata().naming("look at", path)?;
+    let kind = meta.file_type();
     if kind.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory)).naming("read", path);
     }
@@ -131,7 +137,7 @@ pub fn open(path: &Path) -> Result<File> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
             .naming("read", path);
     }
-    Ok(file)
+    Ok((file, meta))
 }
 
 /// What is at a path, links followed; `None` where nothing is.
@@ -465,8 +471,7 @@ pub fn copy_tree(from: &Path, to: &Path, ownership: Ownership) -> Result<()> {
 /// Whether two paths lead to one file, or to two with the same bytes; `false` where either can't be read.
 #[must_use]
 pub fn same_bytes(a: &Path, b: &Path) -> bool {
-    let opened = |path| open(path).ok().and_then(|file| Some((file.metadata().ok()?, file)));
-    let (Some((meta_a, mut a)), Some((meta_b, mut b))) = (opened(a), opened(b)) else { return false };
+    let (Ok((mut a, meta_a)), Ok((mut b, meta_b))) = (opened(a), opened(b)) else { return false };
     if (meta_a.dev(), meta_a.ino()) == (meta_b.dev(), meta_b.ino()) {
         return true;
     }

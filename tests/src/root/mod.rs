@@ -85,8 +85,7 @@ impl Root {
         let holder: u32 = line.trim().parse().context("no root: the holder ended (see its message above)")?;
         let dkms = tools.first().map(|tool| tool.path_in_root()).unwrap_or_default();
         let view = PathBuf::from(format!("/proc/{holder}/root"));
-        let root =
-            Self { view, holder, kernels: kernels.clone(), dkms, lifeline: Some(lifeline), process };
+        let root = Self { view, holder, kernels: kernels.clone(), dkms, lifeline: Some(lifeline), process };
         root.furnish()?;
         Ok(root)
     }
@@ -108,7 +107,11 @@ impl Root {
              if [ -n \"$DKMS\" ]; then ln -s $DKMS /usr/sbin/dkms; fi",
         )?;
         // 3.2.2 knows no `try_sign_modules`: a program that isn't there makes it sign nothing.
-        self.write("/etc/dkms/framework.conf", "try_sign_modules=\"false\"\nsign_file=\"/nonexistent\"\n", 0o644)
+        self.write(
+            "/etc/dkms/framework.conf",
+            "try_sign_modules=\"false\"\nsign_file=\"/nonexistent\"\n",
+            0o644,
+        )
     }
 
     /// A path of the root as this process can open it. Links in it that are absolute lead out: use [`Self::open`].

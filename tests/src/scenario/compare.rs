@@ -41,10 +41,8 @@ pub fn compare(scenario: &Scenario, theirs: &[Observation], ours: &[Observation]
             trees(&declared, &difference.paths, &their.listing, &our.listing, &mut lines);
         }
         if !lines.is_empty() {
-            let at = format!(
-                "{} ({}, line {}): dkms {}",
-                scenario.name, scenario.at, command.line, command.words
-            );
+            let at =
+                format!("{} ({}, line {}): dkms {}", scenario.name, scenario.at, command.line, command.words);
             if our.code != 0 || their.code != 0 {
                 lines.push(format!("our stderr: {}", our.stderr.trim().replace('\n', "\n        ")));
             }
@@ -63,7 +61,8 @@ fn codes(difference: &Difference, their: &Observation, our: &Observation, lines:
             lines.push(format!("exit code: declared {code}, ours {}", our.code));
         }
         Some(code) if their.code == code => {
-            lines.push(format!("exit code {code} is declared as a difference, but the original gives it too"));
+            lines
+                .push(format!("exit code {code} is declared as a difference, but the original gives it too"));
         }
         _ => {}
     }
@@ -117,7 +116,8 @@ fn trees(
             _ => continue,
         };
         let covers = |(of, start): &&(Side, String)| {
-            *of == side && path.strip_prefix(start.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('/'))
+            *of == side
+                && path.strip_prefix(start.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('/'))
         };
         if let Some(index) = new.iter().position(|one| covers(&one)) {
             shown.insert(index);

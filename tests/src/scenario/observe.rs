@@ -37,7 +37,12 @@ const FORMAT: u32 = 1;
 ///
 /// # Errors
 /// Where the set-up fails; what `dkms` does is never an error here.
-pub fn observe(scenario: &Scenario, cache: &Cache, kernels: &Kernels, tool: &Tool) -> Result<Vec<Observation>> {
+pub fn observe(
+    scenario: &Scenario,
+    cache: &Cache,
+    kernels: &Kernels,
+    tool: &Tool,
+) -> Result<Vec<Observation>> {
     let root = Root::new(cache, kernels, &[tool])?;
     let mut folder = "/".to_owned();
     let mut observations = Vec::new();
@@ -68,7 +73,12 @@ pub fn observe(scenario: &Scenario, cache: &Cache, kernels: &Kernels, tool: &Too
 ///
 /// # Errors
 /// As [`observe`].
-pub fn recorded(scenario: &Scenario, cache: &Cache, kernels: &Kernels, tool: &Tool) -> Result<Vec<Observation>> {
+pub fn recorded(
+    scenario: &Scenario,
+    cache: &Cache,
+    kernels: &Kernels,
+    tool: &Tool,
+) -> Result<Vec<Observation>> {
     let file = cache.at("observations").join(format!("{}.json", key(scenario, kernels, tool)?));
     if fs::is_file(&file)
         && let Ok(known) = serde_json::from_slice(&fs::read(&file)?)

@@ -54,9 +54,8 @@ fn take(scenario: &mut Scenario, line: &str, number: usize) -> Result<()> {
         return Ok(());
     }
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-    let command = |user| {
-        Step::Command(Command { words: rest.to_owned(), user, line: number, difference: None })
-    };
+    let command =
+        |user| Step::Command(Command { words: rest.to_owned(), user, line: number, difference: None });
     steps.push(match word {
         "module" => {
             let (name, version) = rest.split_once(' ').context("`module NAME VERSION`")?;

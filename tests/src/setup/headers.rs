@@ -19,7 +19,8 @@ pub(super) fn install() -> Result<()> {
             Some(package) => package,
             None => {
                 must("apt-get", &["-oDPkg::Lock::Timeout=300", "update"], here)?;
-                offered(flavour)?.with_context(|| format!("apt offers no linux-headers of flavour {flavour}"))?
+                offered(flavour)?
+                    .with_context(|| format!("apt offers no linux-headers of flavour {flavour}"))?
             }
         };
         say(&format!("setup: installing {package}"));
