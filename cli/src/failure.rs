@@ -10,6 +10,7 @@ use dkms_core::id::IdError;
 use dkms_core::install::InstallError;
 use dkms_core::kernel::{DistributionError, FactsError};
 use dkms_core::plan::Refusal;
+use dkms_core::sign::SignError;
 
 /// An error as the user is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,8 +154,18 @@ impl From<StepError> for Failure {
             StepError::Install(error) => error.into(),
             StepError::Fs(error) => error.into(),
             StepError::Process(error) => error.into(),
-            StepError::Sign { .. } => Self::new(ExitCode::USAGE_OR_RIGHTS, error.to_string()),
+            StepError::Sign { ref source, .. } => {
+                let hints = source.hint().into_iter().collect();
+                Self { code: ExitCode::USAGE_OR_RIGHTS, message: error.to_string(), hints }
+            }
             StepError::Script { code, .. } => Self::new(of_script(code), error.to_string()),
         }
+    }
+}
+
+impl From<SignError> for Failure {
+    fn from(error: SignError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { code: ExitCode::USAGE_OR_RIGHTS, message: error.to_string(), hints }
     }
 }

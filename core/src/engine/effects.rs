@@ -12,8 +12,9 @@ use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put,
 use crate::kernel::KernelFacts;
 use crate::layout::Layout;
 use crate::plan::{Action, NewSource, Refusal, World};
-use crate::report::Reporter;
+use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Outcome, Shell};
+use crate::sign::{self, Signer, Signing};
 use crate::tree::registration;
 
 /// Whether an action changed anything.
@@ -32,13 +33,22 @@ pub(super) struct Effects<'a> {
     reporter: &'a dyn Reporter,
     /// Installs that can still be taken back.
     installed: BTreeMap<(ModuleId, Target), Installed>,
+    /// Who signs, by kernel; `None`: nobody.
+    signers: BTreeMap<Target, Option<Box<dyn Signer>>>,
     /// Modules whose notices were given.
     noticed: BTreeSet<ModuleId>,
 }
 
 impl<'a> Effects<'a> {
     pub(super) fn new(world: &'a World, context: &'a Context<'a>, reporter: &'a dyn Reporter) -> Self {
-        Self { world, context, reporter, installed: BTreeMap::new(), noticed: BTreeSet::new() }
+        Self {
+            world,
+            context,
+            reporter,
+            installed: BTreeMap::new(),
+            signers: BTreeMap::new(),
+            noticed: BTreeSet::new(),
+        }
     }
 
     fn layout(&self) -> &'a Layout {
@@ -119,8 +129,30 @@ impl<'a> Effects<'a> {
         Ok((conf, kernel))
     }
 
-    fn build(&self, id: &ModuleId, target: &Target) -> Result<Effect, StepError> {
+    /// Chooses who signs for a kernel, once.
+    fn choose_signer(&mut self, id: &ModuleId, kernel: &KernelFacts) -> Result<(), StepError> {
+        if self.signers.contains_key(&kernel.target) {
+            return Ok(());
+        }
+        let Context { settings, environment, distribution, .. } = self.context;
+        let signing = sign::choose(settings, kernel, distribution, environment)
+            .map_err(|source| StepError::Sign { id: id.clone(), source })?;
+        let signer = match signing {
+            Signing::By(signer) => Some(signer),
+            Signing::NotWanted => None,
+            Signing::Impossible { reason, hint } => {
+                let text = format!("modules for kernel {} are not signed: {reason}", kernel.target.kernel);
+                self.reporter.report(Event::warning(text, [hint]));
+                None
+            }
+        };
+        self.signers.insert(kernel.target.clone(), signer);
+        Ok(())
+    }
+
+    fn build(&mut self, id: &ModuleId, target: &Target) -> Result<Effect, StepError> {
         let (conf, kernel) = self.facts(id, target)?;
+        self.choose_signer(id, kernel)?;
         let dependencies: Vec<_> = conf
             .build_depends
             .iter()
@@ -142,7 +174,7 @@ impl<'a> Effects<'a> {
             settings: self.context.settings,
             environment: self.context.environment,
             jobs: Some(self.context.jobs),
-            signer: None,
+            signer: self.signers.get(target).and_then(Option::as_deref),
             dependencies: &dependencies,
         };
         build::build(&spec, self.reporter)?;

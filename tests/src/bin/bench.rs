@@ -1,7 +1,6 @@
 //! `make bench`: ours against the original, in the same run and the same root; prints ratios, and fails where one is worse
 //! than what the project promises.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -83,10 +82,10 @@ fn status(root: &mut Root, ours: &Tool, original: &Tool) -> Result<bool> {
 fn one_module(root: &mut Root, ours: &Tool, original: &Tool) -> Result<bool> {
     Module::new("one", "1.0").write_to(root)?;
     for tool in ["make", "depmod", "strip"] {
-        let real = root.must(&format!("command -v {tool}"))?;
-        root.must(&format!("mv {0} {0}.real", real.trim()))?;
-        let script = STOPWATCH.replace("REAL", &format!("{}.real", real.trim()));
-        root.write(Path::new(real.trim()).to_string_lossy().as_ref(), &script, 0o755)?;
+        // Moved by its name: kmod tells by it which of its tools it is.
+        let place = root
+            .must(&format!("p=$(command -v {tool}); mkdir -p /opt/real; mv $p /opt/real/{tool}; echo $p"))?;
+        root.write(place.trim(), &STOPWATCH.replace("REAL", &format!("/opt/real/{tool}")), 0o755)?;
     }
     let mut run = |tool: &Tool| {
         root.switch_to(tool);
