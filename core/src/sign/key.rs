@@ -40,8 +40,7 @@ pub enum Pair {
 
 /// Sees to it that there is a key pair: makes one where neither half exists.
 ///
-/// The certificate comes first and the key last, so that a crash between the two leaves a certificate without a key,
-/// which nothing was signed with: that one is replaced. A key without a certificate was somebody's, and is an error.
+/// Half a pair is somebody's whose other half is elsewhere, and never overwritten.
 ///
 /// # Errors
 /// [`SignError::HalfAPair`]; [`SignError::Key`] and [`SignError::Fs`] where it can't be made.
