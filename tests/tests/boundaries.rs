@@ -16,8 +16,12 @@ fn sources(path: &Path) -> Vec<PathBuf> {
     }
     let entries = fs::list(path).unwrap();
     let found: Vec<_> = entries.iter().flat_map(|entry| sources(&path.join(&entry.name))).collect();
-    found.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+    let is_code = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    found.into_iter().filter(|path| is_code(path) && !TESTS.iter().any(|name| path.ends_with(name))).collect()
 }
+
+/// Files that are nothing but tests.
+const TESTS: [&str; 2] = ["tests.rs", "against_bash.rs"];
 
 /// The code of a file before its tests.
 fn code(path: &Path) -> String {
