@@ -33,6 +33,7 @@ pub use observe::{Observation, observe, recorded};
 pub use parse::parse;
 
 use crate::fixture::Module;
+use crate::kernels::{Kernels, THIRD};
 use crate::root::User;
 
 /// A scenario of the table.
@@ -107,6 +108,21 @@ impl Scenario {
             Step::Command(command) => Some(command),
             _ => None,
         })
+    }
+}
+
+impl Scenario {
+    /// Puts the kernels' names where declared differences say `$K`, `$K2` and `$K3`.
+    pub fn resolve(&mut self, kernels: &Kernels) {
+        let named = |text: &mut String| {
+            *text = text.replace("$K3", THIRD).replace("$K2", &kernels.second).replace("$K", &kernels.first);
+        };
+        for step in &mut self.steps {
+            if let Step::Command(Command { difference: Some(difference), .. }) = step {
+                difference.prints.iter_mut().flatten().for_each(named);
+                difference.paths.iter_mut().for_each(|(_, path)| named(path));
+            }
+        }
     }
 }
 

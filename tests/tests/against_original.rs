@@ -1,0 +1,101 @@
+//! Ours beside the original, over the whole table of scenarios: exit codes, status lines, every path, mode and link.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dkms_core::host::environment::Environment;
+use dkms_tests::cache::{Cache, Oracle};
+use dkms_tests::kernels::Kernels;
+use dkms_tests::say;
+use dkms_tests::scenario::{Scenario, compare, observe, parse, recorded};
+use dkms_tests::tool::Tool;
+
+/// The table, a file a subject.
+const TABLE: &[(&str, &str)] = &[
+    ("add.txt", include_str!("../scenarios/add.txt")),
+    ("conf.txt", include_str!("../scenarios/conf.txt")),
+    ("build.txt", include_str!("../scenarios/build.txt")),
+    ("scripts.txt", include_str!("../scenarios/scripts.txt")),
+    ("exclusive.txt", include_str!("../scenarios/exclusive.txt")),
+    ("install.txt", include_str!("../scenarios/install.txt")),
+    ("originals.txt", include_str!("../scenarios/originals.txt")),
+    ("states.txt", include_str!("../scenarios/states.txt")),
+    ("options.txt", include_str!("../scenarios/options.txt")),
+    ("status.txt", include_str!("../scenarios/status.txt")),
+    ("autoinstall.txt", include_str!("../scenarios/autoinstall.txt")),
+    ("tarballs.txt", include_str!("../scenarios/tarballs.txt")),
+];
+
+/// How many scenarios run at once: they are short processes, one after the other.
+const SIDE_BY_SIDE: usize = 2;
+
+fn table() -> Vec<Scenario> {
+    let read = |(file, text): &(&str, &str)| parse(file, text).unwrap();
+    TABLE.iter().flat_map(read).collect()
+}
+
+#[test]
+fn the_table_is_large_and_its_names_are_unique() {
+    let table = table();
+    assert!(table.len() >= 100, "only {} scenarios", table.len());
+    let names: BTreeSet<(&str, &str)> =
+        table.iter().map(|s| (s.at.split(':').next().unwrap(), s.name.as_str())).collect();
+    assert_eq!(names.len(), table.len(), "two scenarios of one file have the same name");
+    for scenario in &table {
+        assert!(scenario.commands().count() > 0, "`{}` runs nothing", scenario.name);
+        for command in scenario.commands() {
+            let why = command.difference.as_ref().map(|difference| difference.why.as_str());
+            assert!(why != Some(""), "{}: line {}: a difference without a reason", scenario.at, command.line);
+        }
+    }
+}
+
+/// `DKMS_TEST_ONLY=words` picks scenarios by name, `DKMS_TEST_FULL=1` doesn't trust what was recorded of the original.
+#[test]
+fn ours_does_what_the_original_does() {
+    let environment = Environment::of_this_process();
+    let only = environment.get_filled("DKMS_TEST_ONLY").unwrap_or_default();
+    let anew = environment.get_filled("DKMS_TEST_FULL").is_some();
+    let cache = Cache::open().unwrap();
+    let kernels = Kernels::find().unwrap();
+    let original = Tool::original(&cache, Oracle::Trixie).unwrap();
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms"));
+    let mut table = table();
+    table.retain(|scenario| scenario.name.contains(only));
+    table.iter_mut().for_each(|scenario| scenario.resolve(&kernels));
+
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some(scenario) = table.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let theirs = if anew {
+                        observe(scenario, &cache, &kernels, &original).unwrap()
+                    } else {
+                        recorded(scenario, &cache, &kernels, &original).unwrap()
+                    };
+                    let ours = observe(scenario, &cache, &kernels, &ours).unwrap();
+                    let found = compare(scenario, &theirs, &ours);
+                    if !found.is_empty() {
+                        wrong.lock().unwrap().push((scenario.at.clone(), found));
+                    }
+                }
+            });
+        }
+    });
+    let mut wrong = wrong.into_inner().unwrap();
+    wrong.sort_by(|a, b| a.0.cmp(&b.0));
+    for mismatch in wrong.iter().flat_map(|(_, found)| found) {
+        say(&mismatch.to_string());
+    }
+    let commands: usize = table.iter().map(|scenario| scenario.commands().count()).sum();
+    say(&format!(
+        "against the original {}: {} scenarios with {commands} commands, {} of them as the table says",
+        original.version,
+        table.len(),
+        table.len() - wrong.len(),
+    ));
+    assert!(wrong.is_empty(), "{} scenarios differ", wrong.len());
+}
