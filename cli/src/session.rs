@@ -3,7 +3,7 @@
 use dkms_core::conf::{ConfError, Settings, framework};
 use dkms_core::engine::{self, Context, Outcome, Survey};
 use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, signals};
+use dkms_core::host::{Environment, fs, signals};
 use dkms_core::id::{Arch, KernelRelease, Target};
 use dkms_core::kernel::{self, Distribution, Overrides};
 use dkms_core::layout::Layout;
@@ -14,7 +14,7 @@ use crate::action::Action;
 use crate::args::Args;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
-use crate::render::Terminal;
+use crate::render::{Terminal, warn};
 
 /// A command about to run.
 #[derive(Debug)]
@@ -67,6 +67,12 @@ impl<'a> Session<'a> {
         settings.symlink_modules |= symlink_modules;
         settings.modprobe_on_install |= modprobe_on_install;
         settings.parallel_jobs = jobs.or(settings.parallel_jobs);
+        if let Some(config) = invocation.args.config.as_deref().filter(|path| !fs::exists(path)) {
+            warn(
+                terminal,
+                format!("`{}` does not exist: no option of the kernel is known", config.display()),
+            );
+        }
         let module_folder = kernel::module_folder(&settings.layout, environment, distribution)?;
         Ok(Self { invocation, settings, distribution, environment, module_folder, terminal })
     }

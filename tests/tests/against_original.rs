@@ -8,7 +8,7 @@ use dkms_core::host::environment::Environment;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::kernels::Kernels;
 use dkms_tests::say;
-use dkms_tests::scenario::{Scenario, compare, observe, parse, recorded};
+use dkms_tests::scenario::{Mismatch, Scenario, compare, observe, parse, recorded};
 use dkms_tests::tool::Tool;
 
 /// The table, a file a subject.
@@ -51,7 +51,24 @@ fn the_table_is_large_and_its_names_are_unique() {
     }
 }
 
-/// `DKMS_TEST_ONLY=words` picks scenarios by name, `DKMS_TEST_FULL=1` doesn't trust what was recorded of the original.
+/// One scenario with both tools; `anew` doesn't trust what was recorded of the original.
+fn beside(
+    scenario: &Scenario,
+    cache: &Cache,
+    kernels: &Kernels,
+    (original, anew): (&Tool, bool),
+    ours: &Tool,
+) -> anyhow::Result<Vec<Mismatch>> {
+    let theirs = if anew {
+        observe(scenario, cache, kernels, original)?
+    } else {
+        recorded(scenario, cache, kernels, original)?
+    };
+    Ok(compare(scenario, &theirs, &observe(scenario, cache, kernels, ours)?))
+}
+
+/// `DKMS_TEST_ONLY=words` picks scenarios by name, `DKMS_TEST_FULL=1` doesn't trust what was recorded of the original,
+/// `DKMS_TEST_PROGRAM=FILE` tests another program as ours (the original itself shows how steady the harness is).
 #[test]
 fn ours_does_what_the_original_does() {
     let environment = Environment::of_this_process();
@@ -60,7 +77,9 @@ fn ours_does_what_the_original_does() {
     let cache = Cache::open().unwrap();
     let kernels = Kernels::find().unwrap();
     let original = Tool::original(&cache, Oracle::Trixie).unwrap();
-    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms"));
+    let ours = Tool::ours(
+        environment.get_filled("DKMS_TEST_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_dkms-under-test")),
+    );
     let mut table = table();
     table.retain(|scenario| scenario.name.contains(only));
     table.iter_mut().for_each(|scenario| scenario.resolve(&kernels));
@@ -71,15 +90,13 @@ fn ours_does_what_the_original_does() {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
                 while let Some(scenario) = table.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let theirs = if anew {
-                        observe(scenario, &cache, &kernels, &original).unwrap()
-                    } else {
-                        recorded(scenario, &cache, &kernels, &original).unwrap()
+                    let lines = match beside(scenario, &cache, &kernels, (&original, anew), &ours) {
+                        Ok(mismatches) => mismatches.iter().map(ToString::to_string).collect(),
+                        // A set-up that fails on what ours left behind is one more way to differ.
+                        Err(error) => vec![format!("{}: {error:#}", scenario.name)],
                     };
-                    let ours = observe(scenario, &cache, &kernels, &ours).unwrap();
-                    let found = compare(scenario, &theirs, &ours);
-                    if !found.is_empty() {
-                        wrong.lock().unwrap().push((scenario.at.clone(), found));
+                    if !lines.is_empty() {
+                        wrong.lock().unwrap().push((scenario.at.clone(), lines));
                     }
                 }
             });
@@ -87,9 +104,7 @@ fn ours_does_what_the_original_does() {
     });
     let mut wrong = wrong.into_inner().unwrap();
     wrong.sort_by(|a, b| a.0.cmp(&b.0));
-    for mismatch in wrong.iter().flat_map(|(_, found)| found) {
-        say(&mismatch.to_string());
-    }
+    wrong.iter().flat_map(|(_, lines)| lines).for_each(|line| say(line));
     let commands: usize = table.iter().map(|scenario| scenario.commands().count()).sum();
     say(&format!(
         "against the original {}: {} scenarios with {commands} commands, {} of them as the table says",

@@ -14,7 +14,7 @@ fn sources(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
     }
-    let entries = fs::list(path).unwrap();
+    let entries = fs::list(path).expect("the sources can be listed");
     let found: Vec<_> = entries.iter().flat_map(|entry| sources(&path.join(&entry.name))).collect();
     let is_code = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
     found.into_iter().filter(|path| is_code(path) && !TESTS.iter().any(|name| path.ends_with(name))).collect()
@@ -25,7 +25,7 @@ const TESTS: [&str; 2] = ["tests.rs", "against_bash.rs"];
 
 /// The code of a file before its tests.
 fn code(path: &Path) -> String {
-    let text = fs::read_lossy(path).unwrap();
+    let text = fs::read_lossy(path).expect("the sources can be read");
     text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
 }
 

@@ -18,7 +18,7 @@ pub(super) fn add(session: &Session<'_>) -> Result<(), Failure> {
             add_module(session, &id, None)
         }
         Source::Folder { id, folder } => add_module(session, &id, Some(NewSource { folder })),
-        Source::Archive(staged) => tarball::publish(session, &staged),
+        Source::Archive(staged) => tarball::publish(session, &staged, ExitCode::NOT_IN_TREE),
         Source::Rpm(package) => source::install_rpm(session, &package),
     }
 }
@@ -58,7 +58,7 @@ fn put_in(
             session.carry_out(work(staged.id.clone(), session.targets()?, source))
         }
         Source::Archive(staged) => {
-            tarball::publish(session, &staged)?;
+            tarball::publish(session, &staged, ExitCode::NOT_IN_TREE)?;
             session.carry_out(work(staged.id.clone(), session.targets()?, None))
         }
         Source::Rpm(package) => source::install_rpm(session, &package),

@@ -60,7 +60,9 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
 /// `dkms ldtarball`
 pub(super) fn load(session: &Session<'_>) -> Result<(), Failure> {
     match &session.invocation.source {
-        Some(SourceWord::Archive(file)) => publish(session, &source::stage(session, file)?),
+        Some(SourceWord::Archive(file)) => {
+            publish(session, &source::stage(session, file)?, ExitCode::INVALID_CONF)
+        }
         Some(SourceWord::Rpm(_)) => match source::of(session)? {
             Source::Rpm(package) => source::install_rpm(session, &package),
             _ => Ok(()),
@@ -75,17 +77,15 @@ pub(super) fn load(session: &Session<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Registers what an archive holds: its source, then what was built from it.
-pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive) -> Result<(), Failure> {
+/// Registers what an archive holds: its source, then what was built from it. A source that is added already fails with
+/// `code`.
+pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: ExitCode) -> Result<(), Failure> {
     let layout = &session.settings.layout;
     let id = &archive.id;
     let existing = if session.args().force { Existing::Replaced } else { Existing::Kept };
     let is_added = session.snapshot()?.get(id).is_some_and(|found| !found.is_broken());
-    if is_added && existing == Existing::Kept && archive.staged.builds.is_empty() {
-        return Err(Failure {
-            code: ExitCode::INVALID_CONF,
-            ..Refusal::AlreadyAdded { id: id.clone() }.into()
-        });
+    if is_added && existing == Existing::Kept && archive.staged.source.is_some() {
+        return Err(Failure { code, ..Refusal::AlreadyAdded { id: id.clone() }.into() });
     }
     if session.args().dry_run {
         session.terminal.print(&format!("load {id} from `{}`", archive.staged.archive.display()));

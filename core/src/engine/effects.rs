@@ -110,7 +110,7 @@ impl<'a> Effects<'a> {
             headers: None,
             environment: self.context.environment,
         };
-        match script::run(Hook::PostAdd, conf, &self.layout().source_dir(id), &shell, self.reporter)? {
+        match script::run(Hook::PostAdd, conf, &self.layout().source_link(id), &shell, self.reporter)? {
             Outcome::Ran { line, code, .. } if code != 0 => {
                 Err(StepError::Script { hook: Hook::PostAdd.directive(), id: id.clone(), line, code })
             }

@@ -26,14 +26,6 @@ const CONFIG_LIMIT: u64 = 64 << 20;
 /// Why a kernel can't be looked at. That something isn't there is a fact, no error.
 #[derive(Debug, thiserror::Error)]
 pub enum FactsError {
-    /// The configuration that the command line names isn't there.
-    #[error("the kernel configuration `{}` for kernel {kernel} does not exist", path.display())]
-    NoConfig {
-        /// The file.
-        path: PathBuf,
-        /// For which kernel.
-        kernel: KernelRelease,
-    },
     /// A file or folder is there but can't be read.
     #[error("kernel {kernel}: {source}")]
     Fs {
@@ -68,9 +60,7 @@ impl KernelFacts {
         let module_dir = layout.kernel_dir(kernel);
         let headers = overrides.source_dir.clone().unwrap_or_else(|| layout.headers_dir(kernel));
         let config = match &overrides.config {
-            Some(path) => read_config(path)
-                .map_err(fs_error)?
-                .ok_or_else(|| FactsError::NoConfig { path: path.clone(), kernel: kernel.clone() })?,
+            Some(path) => read_config(path).map_err(fs_error)?.unwrap_or_default(),
             None => find_config(&headers).map_err(fs_error)?,
         };
         let toolchain = toolchain::look(&headers, &config, environment)
@@ -174,7 +164,7 @@ mod tests {
         let overrides = Overrides { config: Some(mine.clone()), source_dir: None };
         assert_eq!(value(&overrides), "mine");
         fs::remove_file(&mine).unwrap();
-        assert!(matches!(world.look(&overrides), Err(FactsError::NoConfig { .. })));
+        assert_eq!(world.look(&overrides).unwrap().config, KernelConfig::default());
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! speaks against it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use super::refusal::Refusal;
 use super::request::{NewSource, Options};
@@ -96,7 +95,7 @@ impl<'a> Planner<'a> {
             }
             (_, _, Some(Err(fault))) => Refusal::of_conf(id, fault),
             (_, _, Some(Ok(_))) => {
-                let source = self.source_to_copy(source, there);
+                let source = source.filter(|new| there != Some(&new.folder)).cloned();
                 let step = self.push(Action::Add { id: id.clone(), source }, why, Vec::new());
                 self.added.insert(id.clone(), step);
                 return Some(step);
@@ -104,19 +103,6 @@ impl<'a> Planner<'a> {
         };
         self.refuse(refusal);
         None
-    }
-
-    /// The source that has to be copied into place; what is there already stays unless `--force` says otherwise.
-    fn source_to_copy(&mut self, source: Option<&NewSource>, there: Option<&PathBuf>) -> Option<NewSource> {
-        let new = source?;
-        match there {
-            Some(path) if *path == new.folder => None,
-            Some(path) if !self.options.force => {
-                self.warn(format!("`{}` exists and is used as it is; `--force` replaces it", path.display()));
-                None
-            }
-            _ => Some(new.clone()),
-        }
     }
 
     pub(super) fn add(&mut self, id: &ModuleId, source: Option<&NewSource>) {
