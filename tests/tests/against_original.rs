@@ -31,7 +31,7 @@ const TABLE: &[(&str, &str)] = &[
 const SIDE_BY_SIDE: usize = 2;
 
 fn table() -> Vec<Scenario> {
-    let read = |(file, text): &(&str, &str)| parse(file, text).unwrap();
+    let read = |(file, text): &(&str, &str)| parse(file, text).expect("the table can be read");
     TABLE.iter().flat_map(read).collect()
 }
 
