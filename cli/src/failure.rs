@@ -1,9 +1,16 @@
 //! How a command ends badly: the one place where errors get their exit code and their hints.
 
+use dkms_core::archive::ArchiveError;
+use dkms_core::build::{BuildError, Failure as BuildFailure};
+use dkms_core::engine::{StepError, SurveyError};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs::FsError;
+use dkms_core::host::process::ProcessError;
 use dkms_core::id::IdError;
+use dkms_core::install::InstallError;
+use dkms_core::kernel::{DistributionError, FactsError};
 use dkms_core::plan::Refusal;
+use dkms_core::sign::SignError;
 
 /// An error as the user is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +28,15 @@ impl Failure {
     #[must_use]
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hints: Vec::new() }
+    }
+
+    /// A command line that can't be parsed: one line of what clap says, and where the rest is.
+    #[must_use]
+    pub fn of_command_line(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let message = line.strip_prefix("error: ").unwrap_or(line);
+        Self::new(ExitCode::BAD_OPTION, message).hint("`dkms --help` lists the options")
     }
 
     /// With one more hint.
@@ -51,5 +67,105 @@ impl From<FsError> for Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self { code: refusal.exit_code(), message: refusal.to_string(), hints: refusal.hints() }
+    }
+}
+
+impl From<DistributionError> for Failure {
+    fn from(error: DistributionError) -> Self {
+        Self::new(ExitCode::BROKEN, error.to_string())
+    }
+}
+
+impl From<FactsError> for Failure {
+    fn from(error: FactsError) -> Self {
+        Self::new(ExitCode::USAGE_OR_RIGHTS, error.to_string())
+    }
+}
+
+impl From<SurveyError> for Failure {
+    fn from(error: SurveyError) -> Self {
+        match error {
+            SurveyError::Fs(error) => error.into(),
+            SurveyError::Kernel(error) => error.into(),
+        }
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        Self { code: error.exit_code(), message: error.to_string(), hints: error.hints() }
+    }
+}
+
+impl From<ProcessError> for Failure {
+    fn from(error: ProcessError) -> Self {
+        let code = match error {
+            ProcessError::Interrupted { .. } => ExitCode::INTERRUPTED,
+            ProcessError::Start { .. } | ProcessError::TimedOut { .. } => ExitCode::USAGE_OR_RIGHTS,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        let code = match &error.failure {
+            BuildFailure::PatchMissing { .. } => ExitCode::NOT_ALLOWED,
+            BuildFailure::PatchFailed { .. } | BuildFailure::Compress { .. } => ExitCode::CANNOT_INSTALL,
+            BuildFailure::NoSource(_) | BuildFailure::BuildEnvironment { .. } => ExitCode::INVALID_CONF,
+            BuildFailure::ModuleNotBuilt(_) => ExitCode::NOT_BUILT,
+            BuildFailure::MakeFailed { .. } => ExitCode::MAKE_FAILED,
+            BuildFailure::ScriptFailed { code, .. } => of_script(*code),
+            BuildFailure::Process(ProcessError::Interrupted { .. }) => ExitCode::INTERRUPTED,
+            BuildFailure::Process(_) | BuildFailure::Fs(_) => ExitCode::USAGE_OR_RIGHTS,
+        };
+        Self { code, message: error.to_string(), hints: error.hints() }
+    }
+}
+
+/// A script's exit code is passed on; one that doesn't fit, or means success, becomes 1.
+fn of_script(code: i32) -> ExitCode {
+    u8::try_from(code).ok().filter(|code| *code != 0).map_or(ExitCode::USAGE_OR_RIGHTS, ExitCode)
+}
+
+impl From<InstallError> for Failure {
+    fn from(error: InstallError) -> Self {
+        let code = match &error {
+            InstallError::PreInstall { .. } => ExitCode::PRE_INSTALL_FAILED,
+            InstallError::Process(ProcessError::Interrupted { .. }) => ExitCode::INTERRUPTED,
+            InstallError::NoKernelFolder { .. }
+            | InstallError::BuiltMissing { .. }
+            | InstallError::NothingInstalled { .. }
+            | InstallError::Depmod { .. }
+            | InstallError::Files { .. }
+            | InstallError::DepmodFiles { .. }
+            | InstallError::Process(_)
+            | InstallError::NotUndone { .. } => ExitCode::CANNOT_INSTALL,
+        };
+        Self { code, message: error.to_string(), hints: error.hints() }
+    }
+}
+
+impl From<StepError> for Failure {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Refused(error) => error.into(),
+            StepError::Build(error) => error.into(),
+            StepError::Install(error) => error.into(),
+            StepError::Fs(error) => error.into(),
+            StepError::Process(error) => error.into(),
+            StepError::Sign { ref source, .. } => {
+                let hints = source.hint().into_iter().collect();
+                Self { code: ExitCode::USAGE_OR_RIGHTS, message: error.to_string(), hints }
+            }
+            StepError::Script { code, .. } => Self::new(of_script(code), error.to_string()),
+        }
+    }
+}
+
+impl From<SignError> for Failure {
+    fn from(error: SignError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { code: ExitCode::USAGE_OR_RIGHTS, message: error.to_string(), hints }
     }
 }

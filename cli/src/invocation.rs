@@ -58,7 +58,10 @@ impl Invocation {
                 || Failure::new(ExitCode::BAD_OPTION, "no action is given"),
                 |word| Failure::new(ExitCode::BAD_OPTION, format!("unknown action `{word}`")),
             );
-            return Err(unknown.hint("`dkms --help` lists the actions"));
+            let names: Vec<_> = Action::ALL.iter().map(|(name, _)| *name).collect();
+            let usage =
+                format!("usage: dkms ACTION [M/V] [OPTIONS], where ACTION is one of {}", names.join(", "));
+            return Err(unknown.hint(usage).hint("`dkms --help` says more"));
         };
         check_all(action, &args)?;
         let (name, version) = module_of(&args, words.module.as_deref())?;

@@ -1,13 +1,98 @@
 //! The `dkms` command: arguments (what was typed) → request (what is meant) → render.
+//!
+//! - [`args`]: the command line's definition, which is also the help
+//! - [`action`], [`invocation`]: what is meant by it, contradictions refused
+//! - [`rights`]: where it works, and whether the caller may
+//! - [`session`]: from a request through survey and plan to the engine, and what its failures mean
+//! - [`command`]: the commands, one file each
+//! - [`failure`]: errors become exit code and hints in one place
+//! - [`render`]: text and JSON
 
 pub mod action;
 pub mod args;
+pub mod command;
 pub mod failure;
 pub mod invocation;
 pub mod render;
+pub mod rights;
+pub mod session;
+
+use clap::{CommandFactory, Parser};
+use dkms_core::exit::ExitCode;
+use dkms_core::host::Environment;
+use dkms_core::kernel::Distribution;
+use dkms_core::layout::Layout;
+
+use action::Action;
+use args::Args;
+use failure::Failure;
+use invocation::Invocation;
+use render::Terminal;
+use session::Session;
 
 /// Runs the command; returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    // What we make is for everyone to read, whatever the caller's own files are.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let environment = Environment::of_this_process();
+    let parsed = Args::try_parse();
+    let args = parsed.as_ref().ok().cloned().unwrap_or_default();
+    let terminal = Terminal::new(&args, &environment);
+    let code = match run(parsed, &environment, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal.failure(&failure);
+            failure.code
+        }
+    };
+    std::process::ExitCode::from(code.0)
+}
+
+fn run(
+    parsed: Result<Args, clap::Error>,
+    environment: &Environment,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    if let Ok(Args { root: Some(root), .. }) = &parsed {
+        rights::enter_root(root)?;
+    }
+    let distribution = Distribution::read(&Layout::under("/"))?;
+    let args = parsed.map_err(|error| Failure::of_command_line(&error))?;
+    if args.print_version {
+        terminal.print(concat!("dkms-", env!("CARGO_PKG_VERSION")));
+        return Ok(());
+    }
+    if args.print_help {
+        terminal.print(Args::command().render_help().to_string().trim_end());
+        return Ok(());
+    }
+    warn_of_options(&args, terminal);
+    let invocation = Invocation::understand(args)?;
+    invocation
+        .ignored
+        .iter()
+        .for_each(|word| render::warn(terminal, format!("`{word}` is not understood, and ignored")));
+    let session = Session::begin(&invocation, &distribution, environment, terminal)?;
+    if invocation.action.needs_module() && invocation.source.is_none() {
+        invocation.module()?;
+    }
+    if invocation.action != Action::Status && !invocation.args.dry_run {
+        rights::check(invocation.action, &session.settings)?;
+    }
+    command::run(&session)
+}
+
+/// Options that are taken and mean nothing any more.
+fn warn_of_options(args: &Args, terminal: &Terminal) {
+    let Args { no_initrd, no_clean_kernel, no_prepare_kernel, .. } = args;
+    for (given, name) in [
+        (no_initrd, "no-initrd"),
+        (no_clean_kernel, "no-clean-kernel"),
+        (no_prepare_kernel, "no-prepare-kernel"),
+    ] {
+        if *given {
+            render::warn(terminal, format!("`--{name}` is deprecated and has no effect"));
+        }
+    }
 }

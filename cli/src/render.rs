@@ -104,6 +104,16 @@ impl Terminal {
     }
 }
 
+/// Says a sentence.
+pub fn say(terminal: &Terminal, text: impl Into<String>) {
+    terminal.report(Event::note(text));
+}
+
+/// Warns of something, without hints.
+pub fn warn(terminal: &Terminal, text: impl Into<String>) {
+    terminal.report(Event::warning(text, []));
+}
+
 fn json_plan(plan: &Plan) -> serde_json::Value {
     let steps: Vec<_> = plan
         .steps

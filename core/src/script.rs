@@ -109,6 +109,17 @@ impl Shell<'_> {
     }
 }
 
+/// The error of a command that [`Shell::process`] made, naming the line as the conf has it.
+#[must_use]
+pub fn naming_line(error: ProcessError, line: &str) -> ProcessError {
+    let line = line.to_owned();
+    match error {
+        ProcessError::Start { source, .. } => ProcessError::Start { line, source },
+        ProcessError::Interrupted { .. } => ProcessError::Interrupted { line },
+        ProcessError::TimedOut { seconds, .. } => ProcessError::TimedOut { line, seconds },
+    }
+}
+
 /// A script that a directive names, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -203,7 +214,8 @@ pub fn run(
     reporter
         .report(Event::Started { what: format!("Running the {} script of {}", hook.directive(), shell.id) });
     reporter.report(Event::Command { line: found.line.clone() });
-    let ended = shell.process(&found.line, &found.dir).capture()?;
+    let ended =
+        shell.process(&found.line, &found.dir).capture().map_err(|error| naming_line(error, &found.line))?;
     let output = ended.text();
     if !output.trim().is_empty() {
         reporter.report(Event::note(output.trim_end()));
@@ -284,6 +296,59 @@ mod tests {
         assert!(
             matches!(found.warning(Hook::PreBuild, &world.id), Event::Warning { hints, .. } if hints.len() == 1)
         );
+    }
+
+    #[test]
+    fn a_scripts_output_is_noted_and_its_code_handed_back() {
+        let world = world();
+        world.script("src/a.sh", "#!/bin/sh\necho said; exit $1\n", 0o755);
+        let shell = Shell {
+            layout: &world.layout,
+            id: &world.id,
+            target: None,
+            headers: None,
+            environment: &world.environment,
+        };
+        let recorder = crate::report::Recorder::default();
+        let run = |value: Option<&str>| {
+            let conf = ModuleConf { scripts: scripts(value), ..conf(&world.id) };
+            // Another test's thread may be between fork and exec and still hold our script open for writing (ETXTBSY).
+            loop {
+                let outcome =
+                    run(Hook::PostAdd, &conf, &world.dir.path().join("src"), &shell, &recorder).unwrap();
+                if outcome.failure() != Some(126) {
+                    return outcome;
+                }
+            }
+        };
+        assert_eq!(run(Some("a.sh 5")).failure(), Some(5));
+        assert_eq!(run(Some("a.sh 0")).failure(), None);
+        assert!(recorder.events().contains(&Event::note("said")));
+        assert_eq!(run(Some("nix.sh")), Outcome::Skipped);
+        assert_eq!(run(None), Outcome::NotDefined);
+        assert_eq!(run(Some("  ")), Outcome::NotDefined);
+    }
+
+    fn scripts(post_add: Option<&str>) -> crate::conf::module::Scripts {
+        crate::conf::module::Scripts { post_add: post_add.map(str::to_owned), ..Default::default() }
+    }
+
+    fn conf(id: &ModuleId) -> ModuleConf {
+        ModuleConf {
+            id: id.clone(),
+            modules: Vec::new(),
+            make: None,
+            clean: None,
+            patches: Vec::new(),
+            scripts: scripts(None),
+            autoinstall: false,
+            build_depends: Vec::new(),
+            build_depends_rebuild: false,
+            excluded: None,
+            no_weak_modules: false,
+            remake_initrd: false,
+            modules_conf: Vec::new(),
+        }
     }
 
     #[test]

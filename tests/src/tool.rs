@@ -18,7 +18,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Ours; an integration test passes `env!("CARGO_BIN_EXE_dkms")`.
+    /// Ours; an integration test passes `env!("CARGO_BIN_EXE_dkms-under-test")`.
     #[must_use]
     pub fn ours(program: &str) -> Self {
         Self { name: "ours", program: Path::new(program).to_owned(), version: "ours".to_owned() }

@@ -31,7 +31,7 @@ const TABLE: &[(&str, &str)] = &[
 const SIDE_BY_SIDE: usize = 2;
 
 fn table() -> Vec<Scenario> {
-    let read = |(file, text): &(&str, &str)| parse(file, text).unwrap();
+    let read = |(file, text): &(&str, &str)| parse(file, text).expect("the table can be read");
     TABLE.iter().flat_map(read).collect()
 }
 
@@ -77,7 +77,9 @@ fn ours_does_what_the_original_does() {
     let cache = Cache::open().unwrap();
     let kernels = Kernels::find().unwrap();
     let original = Tool::original(&cache, Oracle::Trixie).unwrap();
-    let ours = Tool::ours(environment.get_filled("DKMS_TEST_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_dkms")));
+    let ours = Tool::ours(
+        environment.get_filled("DKMS_TEST_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_dkms-under-test")),
+    );
     let mut table = table();
     table.retain(|scenario| scenario.name.contains(only));
     table.iter_mut().for_each(|scenario| scenario.resolve(&kernels));

@@ -43,6 +43,9 @@ pub enum Fault {
     /// None of the kinds that a source tree has.
     #[error("is of the unknown kind `{0}`")]
     UnknownKind(String),
+    /// On disk: neither file, folder nor link.
+    #[error("is neither file, folder nor link")]
+    Special,
     /// Runs with somebody else's rights.
     #[error("is a setuid or setgid file")]
     SetId,

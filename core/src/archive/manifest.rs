@@ -65,6 +65,12 @@ impl Manifest {
         manifest
     }
 
+    /// As it stands in the archive.
+    pub(super) fn to_text(&self) -> String {
+        // Texts, and maps and lists of texts, always have a JSON form.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
     /// Reads one and holds it against what the archive has.
     pub(super) fn check(bytes: &[u8], inventory: &Inventory) -> Result<(), Mismatch> {
         let here = |reason: String| (MANIFEST.to_owned(), reason);

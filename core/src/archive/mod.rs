@@ -4,7 +4,7 @@
 //! Reading: [`compression`] finds the format by its magic; `entries` takes the tar format apart; `name` and `inventory` judge
 //! every entry before it is written, without touching the disk; `unpack` writes into a private folder; `contents` says what
 //! it is; [`manifest`] compares hashes; [`read`] puts these in order, and [`publish`] moves what was staged to its place.
-//! Writing: [`mod@write`], held to the same inventory, so that whatever we write we also take.
+//! Writing: [`mod@write`] and `pack`, held to the same inventory, so that whatever we write we also take.
 
 pub mod compression;
 mod contents;
@@ -14,10 +14,16 @@ mod inventory;
 pub mod limits;
 pub mod manifest;
 mod name;
+mod pack;
 pub mod publish;
 pub mod read;
 mod unpack;
 pub mod write;
+
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod roundtrip_tests;
 
 pub use error::{ArchiveError, Fault};
 pub use limits::Limits;

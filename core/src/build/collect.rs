@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use super::log::Log;
 use super::{BuildSpec, Failure};
 use crate::conf::module::ModuleRecord;
-use crate::host::process::Process;
+use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
-use crate::kernel::Compression;
+use crate::modfile::{CompressOptions, StripError, compress, strip};
 use crate::report::{Event, Reporter};
+use crate::sign::SignError;
 
 /// Where make leaves a module.
 fn built_path(build_dir: &Path, record: &ModuleRecord) -> PathBuf {
@@ -33,6 +34,7 @@ pub(super) fn collect(
     log: &mut Log,
     reporter: &dyn Reporter,
 ) -> Result<Vec<String>, Failure> {
+    let options = CompressOptions::of(spec.settings);
     let mut names = Vec::new();
     for record in spec.conf.included() {
         let module = built_path(build_dir, record);
@@ -41,18 +43,19 @@ pub(super) fn collect(
             reporter.report(Event::warning(text, []));
             Ok(())
         };
-        if record.strip {
-            if let Some(fault) = strip(&module, spec.kernel.toolchain.clang, environment)? {
-                warn(format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id))?;
-            }
+        if record.strip
+            && let Some(fault) = strip_or_keep(&module, spec, environment)?
+        {
+            warn(format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id))?;
         }
         if let Some(signer) = spec.signer {
             match signer.sign(&module) {
                 Ok(()) => log.note(&format!("signed {}: {}", module.display(), signer.describe()))?,
+                Err(SignError::Process(error @ ProcessError::Interrupted { .. })) => return Err(error.into()),
                 Err(error) => warn(format!("`{}` of {} is not signed: {error}", record.built_name, spec.id))?,
             }
         }
-        let finished = compress(spec, &module, environment)?;
+        let finished = compress(&module, spec.kernel.compression, &options, environment)?;
         let name = format!("{}.ko{}", record.dest_name, spec.kernel.compression.suffix());
         fs::write_whole(&stage.join(&name), &fs::read(&finished)?, 0o644)?;
         names.push(name);
@@ -65,35 +68,22 @@ pub(super) fn collect(
     Ok(names)
 }
 
-/// Takes debugging symbols away; says what went wrong, where something did: a module with them works too.
-fn strip(module: &Path, clang: bool, environment: &Environment) -> Result<Option<String>, Failure> {
-    let program = if clang { "llvm-strip" } else { "strip" };
-    let process = Process::new(program, ["-g".as_ref(), module.as_os_str()], environment);
-    match process.capture() {
-        Ok(ended) if ended.code() == 0 => Ok(None),
-        Ok(ended) => Ok(Some(ended.text().trim().to_owned())),
-        Err(error) if error.is_not_found() => Ok(Some(format!("`{program}` is not installed"))),
-        Err(error) => Err(error.into()),
+/// Strips a module; says why where that did not work. A module with its debugging symbols works too, so then it stays as it
+/// was, for which strip itself does not stand: on a full disk it may leave a cut one.
+fn strip_or_keep(
+    module: &Path,
+    spec: &BuildSpec<'_>,
+    environment: &Environment,
+) -> Result<Option<StripError>, Failure> {
+    let before = fs::read(module)?;
+    match strip(module, spec.kernel.toolchain.clang, environment) {
+        Ok(()) => Ok(None),
+        Err(StripError::Process(error @ ProcessError::Interrupted { .. })) => Err(error.into()),
+        Err(error) => {
+            if fs::read(module)? != before {
+                fs::write_whole(module, &before, 0o644)?;
+            }
+            Ok(Some(error))
+        }
     }
-}
-
-/// Compresses as the kernel's own modules are, in place; returns the file that results.
-fn compress(spec: &BuildSpec<'_>, module: &Path, environment: &Environment) -> Result<PathBuf, Failure> {
-    let settings = spec.settings;
-    let (program, options) = match spec.kernel.compression {
-        Compression::None => return Ok(module.to_owned()),
-        Compression::Gzip => ("gzip", &settings.compress_gzip_opts),
-        Compression::Xz => ("xz", &settings.compress_xz_opts),
-        Compression::Zstd => ("zstd", &settings.compress_zstd_opts),
-    };
-    let refuse = |text: String| Failure::Compress { path: module.to_owned(), text };
-    let words = options.split_whitespace().map(Into::into);
-    let arguments = words.chain(["-f".into(), module.as_os_str().to_owned()]);
-    let ended = Process::new(program, arguments, environment).capture()?;
-    if ended.code() != 0 {
-        return Err(refuse(ended.text().trim().to_owned()));
-    }
-    let mut finished = module.as_os_str().to_owned();
-    finished.push(spec.kernel.compression.suffix());
-    Ok(finished.into())
 }

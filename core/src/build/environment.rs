@@ -21,6 +21,10 @@ const OF_THE_SHELL: [&str; 8] =
 pub(super) fn with_toolchain(callers: &Environment, toolchain: &Toolchain) -> Environment {
     let mut environment = callers.clone();
     DROPPED.iter().for_each(|name| environment.unset(name));
+    let of_the_locale = |name: &&str| *name == "LANGUAGE" || name.starts_with("LC_");
+    callers.iter().map(|(name, _)| name).filter(of_the_locale).for_each(|name| environment.unset(name));
+    // Both: the kernel's Makefile takes LC_ALL out of the environment, and compilers would speak the caller's language.
+    environment.set("LANG", "C.UTF-8");
     environment.set("LC_ALL", "C.UTF-8");
     for (name, value) in toolchain_variables(toolchain) {
         environment.set(name, value);
@@ -97,11 +101,19 @@ mod tests {
     #[test]
     fn the_kernels_tools_replace_the_callers() {
         let callers =
-            [("CC", "tcc"), ("CFLAGS", "-O9"), ("LDFLAGS", "x"), ("FOO", "bar")].into_iter().collect();
+            [("CC", "tcc"), ("CFLAGS", "-O9"), ("LDFLAGS", "x"), ("FOO", "bar"), ("LC_MESSAGES", "de_DE")]
+                .into_iter()
+                .collect();
         let gcc = Toolchain { cc: Some("gcc-12".to_owned()), ..Toolchain::default() };
         let environment = with_toolchain(&callers, &gcc);
         let listed: Vec<_> = environment.iter().collect();
-        let expected = [("CC", "gcc-12"), ("FOO", "bar"), ("KERNEL_CC", "gcc-12"), ("LC_ALL", "C.UTF-8")];
+        let expected = [
+            ("CC", "gcc-12"),
+            ("FOO", "bar"),
+            ("KERNEL_CC", "gcc-12"),
+            ("LANG", "C.UTF-8"),
+            ("LC_ALL", "C.UTF-8"),
+        ];
         assert_eq!(listed, expected);
         let clang = Toolchain { cc: Some("clang".to_owned()), clang: true, lld: true };
         assert_eq!(with_toolchain(&callers, &clang).get("KERNEL_LD"), Some("ld.lld"));

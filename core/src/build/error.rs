@@ -6,6 +6,7 @@ use crate::diagnose::Diagnosis;
 use crate::host::fs::FsError;
 use crate::host::process::ProcessError;
 use crate::id::{ModuleId, Target};
+use crate::modfile::CompressError;
 use crate::script::Hook;
 
 use super::log::LogError;
@@ -97,13 +98,8 @@ pub enum Failure {
         code: i32,
     },
     /// A module could not be compressed.
-    #[error("cannot compress `{}`: {text}", path.display())]
-    Compress {
-        /// The module.
-        path: PathBuf,
-        /// Why.
-        text: String,
-    },
+    #[error(transparent)]
+    Compress(CompressError),
     /// A file operation failed.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -134,6 +130,22 @@ impl std::fmt::Display for PatchFault {
 }
 
 impl Failure {
+    /// Whether a command failed, so that what it wrote last says why.
+    pub(super) fn is_told_by_log(&self) -> bool {
+        match self {
+            Self::PatchFailed { .. }
+            | Self::ScriptFailed { .. }
+            | Self::MakeFailed { .. }
+            | Self::ModuleNotBuilt(_) => true,
+            Self::NoSource(_)
+            | Self::PatchMissing { .. }
+            | Self::BuildEnvironment { .. }
+            | Self::Compress(_)
+            | Self::Fs(_)
+            | Self::Process(_) => false,
+        }
+    }
+
     /// What to do, where that does not depend on the log.
     fn remedy(&self) -> Option<String> {
         match self {
@@ -157,6 +169,17 @@ impl From<LogError> for Failure {
         match error {
             LogError::Fs(error) => Self::Fs(error),
             LogError::Process(error) => Self::Process(error),
+        }
+    }
+}
+
+impl From<CompressError> for Failure {
+    /// What isn't the compressor's own is told as everywhere else, so that a full disk and an interruption are seen as such.
+    fn from(error: CompressError) -> Self {
+        match error {
+            CompressError::Fs(error) => Self::Fs(error),
+            CompressError::Process(error) => Self::Process(error),
+            error => Self::Compress(error),
         }
     }
 }

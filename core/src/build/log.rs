@@ -9,6 +9,7 @@ use crate::host::fs::{self, FsError};
 use crate::host::process::{Ended, Process, ProcessError};
 use crate::host::{clock, scratch};
 use crate::id::{ModuleId, Target};
+use crate::script::naming_line;
 
 /// The log of one build, in the build folder.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Log {
         self.write(&format!("\n# {what}\n# command: {line}\n"))?;
         let file = self.file.try_clone().map_err(|source| self.error("write", source))?;
         let began = Instant::now();
-        let result = process.log_to(file);
+        let result = process.log_to(file).map_err(|error| naming_line(error, line));
         let seconds = began.elapsed().as_secs_f64();
         match &result {
             Ok(ended) => {

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use crate::conf::{ModuleConf, Settings};
 use crate::diagnose::{Diagnosis, diagnose};
-use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::KernelFacts;
@@ -81,11 +80,8 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
         Running::begin(spec, reporter).map_err(|failure| fail(failure, None, Diagnosis::default()))?;
     running.run().map_err(|failure| {
         let log = running.log.path();
-        let text = if matches!(failure, Failure::Process(ProcessError::Interrupted { .. })) {
-            String::new()
-        } else {
-            running.log.text().unwrap_or_default()
-        };
+        let text =
+            if failure.is_told_by_log() { running.log.text().unwrap_or_default() } else { String::new() };
         fail(failure, Some(log), diagnose(&text))
     })
 }

@@ -332,6 +332,17 @@ fn post_build_comes_after_signing_and_compressing_and_no_longer_changes_the_resu
 }
 
 #[test]
+fn a_strip_that_fails_halfway_costs_nothing() {
+    let mut world = world();
+    world.write("bin/strip", "#!/bin/sh\n: > \"$2\"; echo broken; exit 1\n", 0o755);
+    world.environment.set("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
+    world.conf.modules[0].strip = true;
+    let built = world.build().unwrap();
+    assert!(fs::read_lossy(&built.modules[0]).unwrap().starts_with('<'));
+    assert!(world.warnings()[0].contains("is not stripped"), "{:?}", world.warnings());
+}
+
+#[test]
 fn a_real_module_is_built_for_a_real_kernel() {
     let mut world = world();
     let kernels = fs::list(Path::new("/lib/modules")).unwrap();
@@ -353,4 +364,11 @@ fn a_real_module_is_built_for_a_real_kernel() {
     world.write("usr/src/foo-1.0/foo.c", &format!("{source}int f(void) {{ return nix; }}\n"), 0o644);
     let error = world.build().unwrap_err();
     assert!(matches!(error.failure, Failure::MakeFailed { code: 2, .. }));
+    let hints = error.hints();
+    let place = world.path("var/lib/dkms/foo/1.0/build/foo.c");
+    assert!(
+        hints[0].starts_with(&format!("first error: {}:3: ‘nix’ undeclared", place.display())),
+        "{hints:?}"
+    );
+    assert!(hints[1].contains("interface"), "{hints:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::id::KernelRelease;
 use crate::layout::Layout;
 
 /// `try_sign_modules`.
@@ -82,5 +83,37 @@ impl Settings {
             mok_certificate: None,
             try_sign_modules: TrySign::NotInChroot,
         }
+    }
+    /// A setting with `$kernelver` and `${kernelver}` put in.
+    #[must_use]
+    pub fn for_kernel(text: &str, kernel: &KernelRelease) -> String {
+        let mut result = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            result.push_str(before);
+            let part_of_a_name =
+                |rest: &&str| rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            let bare = after.strip_prefix("kernelver").filter(|rest| !part_of_a_name(rest));
+            if let Some(behind) = after.strip_prefix("{kernelver}").or(bare) {
+                result.push_str(kernel.as_str());
+                rest = behind;
+            } else {
+                result.push('$');
+                rest = after;
+            }
+        }
+        result + rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_is_put_in() {
+        let kernel = KernelRelease::new("6.1").unwrap();
+        assert_eq!(Settings::for_kernel("/a/$kernelver/${kernelver}.x$", &kernel), "/a/6.1/6.1.x$");
+        assert_eq!(Settings::for_kernel("$kernelversion $HOME", &kernel), "$kernelversion $HOME");
     }
 }

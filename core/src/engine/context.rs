@@ -1,7 +1,5 @@
 //! What all steps of a run share, besides the world.
 
-use std::path::PathBuf;
-
 use crate::conf::Settings;
 use crate::host::Environment;
 use crate::kernel::Distribution;
@@ -16,7 +14,7 @@ pub struct Context<'a> {
     /// The distribution.
     pub distribution: &'a Distribution,
     /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
-    pub module_folder: Option<PathBuf>,
+    pub module_folder: Option<String>,
     /// `--force`.
     pub force: bool,
     /// `--force-version-override`.

@@ -1,6 +1,5 @@
 //! Why a step failed.
 
-use crate::archive::ArchiveError;
 use crate::build::BuildError;
 use crate::host::fs::FsError;
 use crate::host::process::ProcessError;
@@ -21,9 +20,6 @@ pub enum StepError {
     /// Putting in place or taking out failed, or depmod.
     #[error(transparent)]
     Install(#[from] InstallError),
-    /// A tarball could not be read or published.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
     /// The key pair can't be used.
     #[error("module `{id}` can't be signed: {source}")]
     Sign {

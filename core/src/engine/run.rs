@@ -1,12 +1,12 @@
 //! Runs a plan: each step when what it waits for has ended, and not at all when something that it needs has failed.
 //!
-//! A step is in one of four states, and [`Engine::run`] alone changes them. Steps run one after the other, in the plan's
+//! A step is in one of four states, and `Engine::run` alone changes them. Steps run one after the other, in the plan's
 //! order, which is one that respects all edges.
 
 use std::collections::BTreeSet;
 
 use super::context::Context;
-use super::effects::{Effects, Effect};
+use super::effects::{Effect, Effects};
 use super::error::StepError;
 use crate::host::signals;
 use crate::id::Target;
@@ -78,6 +78,7 @@ impl Engine<'_> {
                 self.take_back(target, &mut outcome);
             }
         }
+        self.effects.keep();
         outcome
     }
 
@@ -106,7 +107,8 @@ impl Engine<'_> {
                 continue;
             }
             self.states[place] = State::Failed;
-            self.reporter.report(Event::note(format!("Taking {id} back from kernel {} (depmod failed)", on.kernel)));
+            self.reporter
+                .report(Event::note(format!("Taking {id} back from kernel {} (depmod failed)", on.kernel)));
             if let Err(error) = self.effects.take_back(id, on) {
                 outcome.failures.push(Failed { action: step.action.clone(), error });
             }
@@ -118,7 +120,10 @@ impl Engine<'_> {
 fn is_finishing(action: &Action) -> bool {
     matches!(
         action,
-        Action::Depmod { .. } | Action::Load { .. } | Action::SweepKernel { .. } | Action::PostTransaction { .. }
+        Action::Depmod { .. }
+            | Action::Load { .. }
+            | Action::SweepKernel { .. }
+            | Action::PostTransaction { .. }
     )
 }
 

@@ -7,6 +7,8 @@ pub mod clock;
 pub mod environment;
 pub mod fs;
 pub mod process;
+pub mod processors;
+pub mod programs;
 pub mod scratch;
 pub mod signals;
 

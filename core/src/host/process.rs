@@ -1,5 +1,5 @@
 //! Processes: the one way to run one. Arguments are a list, never a shell line, unless the program *is* the shell that a
-//! dkms.conf asks for; standard input is empty; each runs in a process group of its own that is ended whole.
+//! dkms.conf asks for; standard input is empty unless given; each runs in a process group of its own that is ended whole.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use super::environment::Environment;
 use super::signals;
@@ -27,6 +28,14 @@ pub enum ProcessError {
     Interrupted {
         /// The command line.
         line: String,
+    },
+    /// It didn't end in time, and we ended it.
+    #[error("`{line}` did not end within {seconds} seconds")]
+    TimedOut {
+        /// The command line.
+        line: String,
+        /// How long it had.
+        seconds: u64,
     },
 }
 
@@ -73,7 +82,9 @@ pub struct Process {
     program: OsString,
     args: Vec<OsString>,
     dir: Option<PathBuf>,
+    stdin: Option<Vec<u8>>,
     environment: Environment,
+    time_limit: Option<Duration>,
 }
 
 impl Process {
@@ -88,7 +99,9 @@ impl Process {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
             dir: None,
+            stdin: None,
             environment: environment.clone(),
+            time_limit: None,
         }
     }
 
@@ -112,6 +125,20 @@ impl Process {
         self
     }
 
+    /// Ended, with everything in its group, when it still runs after `limit`: then [`ProcessError::TimedOut`].
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = Some(limit);
+        self
+    }
+
+    /// With these bytes on standard input.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
     /// The command as one could type it.
     #[must_use]
     pub fn line(&self) -> String {
@@ -120,14 +147,15 @@ impl Process {
     }
 
     fn expression(&self) -> duct::Expression {
-        let mut expression = duct::cmd(&self.program, &self.args)
-            .full_env(self.environment.iter())
-            .stdin_null()
-            .unchecked()
-            .before_spawn(|command| {
-                command.process_group(0);
-                Ok(())
-            });
+        let command = duct::cmd(&self.program, &self.args).full_env(self.environment.iter());
+        let command = match &self.stdin {
+            Some(bytes) => command.stdin_bytes(bytes.clone()),
+            None => command.stdin_null(),
+        };
+        let mut expression = command.unchecked().before_spawn(|command| {
+            command.process_group(0);
+            Ok(())
+        });
         if let Some(dir) = &self.dir {
             expression = expression.dir(dir);
         }
@@ -181,11 +209,22 @@ impl Process {
         let handle = expression.start().map_err(start_error)?;
         let groups: Vec<u32> = handle.pids();
         let _watched = signals::end_on_signal(&groups);
+        let ended_in_time = match self.time_limit {
+            None => handle.wait().map(|_| true),
+            Some(limit) => handle.wait_timeout(limit).map(|output| output.is_some()),
+        };
+        let ended_in_time = ended_in_time.map_err(start_error)?;
+        if !ended_in_time {
+            groups.iter().for_each(|group| signals::kill_group(*group));
+        }
         let output = handle.wait().map_err(start_error)?;
         // What it left running in its group goes too: no child outlives the command.
         groups.iter().for_each(|group| signals::kill_group(*group));
         if signals::interrupted() {
             return Err(ProcessError::Interrupted { line: self.line() });
+        }
+        if let (false, Some(limit)) = (ended_in_time, self.time_limit) {
+            return Err(ProcessError::TimedOut { line: self.line(), seconds: limit.as_secs() });
         }
         Ok(Ended { status: output.status, output: Vec::new() })
     }
@@ -217,6 +256,15 @@ mod tests {
     }
 
     #[test]
+    fn standard_input_is_what_is_given() {
+        let cat = || Process::new("cat", [] as [&str; 0], &environment());
+        assert_eq!(cat().stdin("a\nb\n").capture().unwrap().text(), "a\nb\n");
+        assert_eq!(cat().capture().unwrap().text(), "");
+        let unread = Process::new("true", [] as [&str; 0], &environment()).stdin(vec![b'x'; 1 << 20]);
+        assert_eq!(unread.capture().unwrap().code(), 0);
+    }
+
+    #[test]
     fn a_missing_program_is_told_apart() {
         let error = Process::new("no-such-program", ["x"], &environment()).capture().unwrap_err();
         assert!(error.is_not_found(), "{error}");
@@ -232,6 +280,16 @@ mod tests {
             stat.map_or(true, |stat| stat.contains(") Z "))
         });
         assert!(gone, "{child} still runs");
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended_with_its_children() {
+        let limit = Duration::from_millis(200);
+        let process = Process::shell("sleep 60 | sleep 61", &environment()).time_limit(limit);
+        let error = process.capture().unwrap_err();
+        assert!(matches!(error, ProcessError::TimedOut { .. }), "{error}");
+        let quick = Process::shell("echo x", &environment()).time_limit(Duration::from_secs(60));
+        assert_eq!(quick.capture().unwrap().text(), "x\n");
     }
 
     #[test]

@@ -1,13 +1,29 @@
 //! Facts of a kernel and of the distribution it runs on: looked at once, plain data afterwards.
+//!
+//! - [`facts`]: one look at a kernel ([`KernelFacts::look`]); its parts: [`config`], [`toolchain`] with [`make_fragment`], [`module_tree`]
+//! - [`mod@distribution`]: which system this is; what follows from it: [`destination`], [`architecture`], [`headers_package`]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::id::Target;
 
+pub mod architecture;
+pub mod config;
+pub mod destination;
 pub mod distribution;
+pub mod facts;
+pub mod headers_package;
+pub mod make_fragment;
+pub mod module_tree;
+pub mod toolchain;
 
-pub use distribution::{Distribution, Family};
+pub use architecture::{default_arch, running_kernel};
+pub use destination::module_folder;
+pub use distribution::{Distribution, DistributionError, Family};
+pub use facts::{FactsError, Overrides, installed_kernels};
+pub use headers_package::HeadersPackage;
+pub use module_tree::ModuleTree;
 
 /// How the modules of a kernel are compressed, as the files below its folder are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

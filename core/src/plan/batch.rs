@@ -7,7 +7,7 @@ use super::order;
 use super::refusal::Refusal;
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::tree::{Registration, Snapshot};
+use crate::tree::Registration;
 
 /// Every `AUTOINSTALL` module in its newest version, dependencies first.
 pub(super) fn autoinstall(planner: &mut Planner<'_>, targets: &[Target]) {
@@ -119,7 +119,8 @@ pub(super) fn match_kernel(
     {
         return planner.refuse(Refusal::UnknownModule { name: name.clone() });
     }
-    let matched = dependencies_first(planner, installed_on(snapshot, template, only), target);
+    let installed = snapshot.installed_on(template).filter(|id| only.is_none_or(|name| *name == id.name));
+    let matched = dependencies_first(planner, installed.collect(), target);
     if matched.is_empty() {
         planner.note(format!("no module is installed on kernel {}: nothing to match", template.kernel));
     }
@@ -130,15 +131,6 @@ pub(super) fn match_kernel(
             planner.install(id, target);
         }
     }
-}
-
-/// What is installed on a target, ordered by name.
-fn installed_on(snapshot: &Snapshot, target: &Target, only: Option<&ModuleName>) -> Vec<ModuleId> {
-    let here = snapshot
-        .installed
-        .iter()
-        .filter(|((name, on), _)| on == target && only.is_none_or(|one| one == name));
-    here.map(|((name, _), version)| ModuleId::new(name.clone(), version.clone())).collect()
 }
 
 /// Modules in dependency order; those in a circle come last and will be refused by their missing dependency.
@@ -159,7 +151,7 @@ fn dependencies_first(planner: &Planner<'_>, ids: Vec<ModuleId>, target: &Target
 /// Before a kernel is replaced by another build of the same release: what autoinstall would make anew goes.
 pub(super) fn kernel_preinst(planner: &mut Planner<'_>, target: &Target) {
     planner.side_by_side();
-    for id in built_on(planner, target) {
+    for id in planner.world.snapshot.built_on(target).cloned().collect::<Vec<_>>() {
         let key = (id.clone(), target.clone());
         if !matches!(planner.world.confs.get(&key), Some(Ok(conf)) if !conf.autoinstall) {
             planner.each_known(&id, std::slice::from_ref(target), Planner::unbuild);
@@ -170,13 +162,8 @@ pub(super) fn kernel_preinst(planner: &mut Planner<'_>, target: &Target) {
 /// Before a kernel goes: everything that was built for it goes, then the empty folders.
 pub(super) fn kernel_prerm(planner: &mut Planner<'_>, target: &Target) {
     planner.side_by_side();
-    for id in built_on(planner, target) {
+    for id in planner.world.snapshot.built_on(target).cloned().collect::<Vec<_>>() {
         planner.each_known(&id, std::slice::from_ref(target), Planner::unbuild);
     }
     planner.kernel_goes(target);
-}
-
-fn built_on(planner: &Planner<'_>, target: &Target) -> Vec<ModuleId> {
-    let modules = planner.world.snapshot.modules.iter();
-    modules.filter(|(_, found)| found.built.contains_key(target)).map(|(id, _)| id.clone()).collect()
 }

@@ -38,7 +38,7 @@ pub fn plan(request: &Request, world: &World) -> Plan {
         Work::Remove { id, targets } => planner.remove(id, targets),
         Work::Autoinstall { targets } => batch::autoinstall(&mut planner, targets),
         Work::Match { template, target, only } => {
-            batch::match_kernel(&mut planner, template, target, only.as_ref())
+            batch::match_kernel(&mut planner, template, target, only.as_ref());
         }
         Work::KernelPreinst { target } => batch::kernel_preinst(&mut planner, target),
         Work::KernelPrerm { target } => batch::kernel_prerm(&mut planner, target),

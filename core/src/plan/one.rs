@@ -2,7 +2,6 @@
 //! speaks against it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use super::refusal::Refusal;
 use super::request::{NewSource, Options};
@@ -28,7 +27,9 @@ pub(super) struct Planner<'a> {
     changed: BTreeMap<Target, Vec<StepId>>,
     /// A kernel that goes once all this is done.
     going: Option<Target>,
-    /// While set, every new step waits for all before it.
+    /// All modules of a kernel are asked for, not one by its name.
+    batch: bool,
+    /// While set, every new step waits for the one before it.
     in_order: bool,
 }
 
@@ -44,6 +45,7 @@ impl<'a> Planner<'a> {
             dropped: BTreeSet::new(),
             changed: BTreeMap::new(),
             going: None,
+            batch: false,
             in_order: true,
         }
     }
@@ -55,6 +57,7 @@ impl<'a> Planner<'a> {
 
     /// For batches: steps wait only for what they need, so that one failure doesn't end the rest.
     pub(super) fn side_by_side(&mut self) {
+        self.batch = true;
         self.in_order = !self.options.continue_on_error;
     }
 
@@ -92,7 +95,7 @@ impl<'a> Planner<'a> {
             }
             (_, _, Some(Err(fault))) => Refusal::of_conf(id, fault),
             (_, _, Some(Ok(_))) => {
-                let source = self.source_to_copy(source, there);
+                let source = source.filter(|new| there != Some(&new.folder)).cloned();
                 let step = self.push(Action::Add { id: id.clone(), source }, why, Vec::new());
                 self.added.insert(id.clone(), step);
                 return Some(step);
@@ -100,19 +103,6 @@ impl<'a> Planner<'a> {
         };
         self.refuse(refusal);
         None
-    }
-
-    /// The source that has to be copied into place; what is there already stays unless `--force` says otherwise.
-    fn source_to_copy(&mut self, source: Option<&NewSource>, there: Option<&PathBuf>) -> Option<NewSource> {
-        let new = source?;
-        match there {
-            Some(path) if *path == new.folder => None,
-            Some(path) if !self.options.force => {
-                self.warn(format!("`{}` exists and is used as it is; `--force` replaces it", path.display()));
-                None
-            }
-            _ => Some(new.clone()),
-        }
     }
 
     pub(super) fn add(&mut self, id: &ModuleId, source: Option<&NewSource>) {
@@ -232,7 +222,11 @@ impl<'a> Planner<'a> {
             let key = (name.clone(), target.clone());
             if let Some(step) = self.installed.get(&key) {
                 needs.push(*step);
-            } else if !self.world.snapshot.installed.contains_key(&key) && !self.is_left_out(name, target) {
+                continue;
+            }
+            let is_met = self.world.snapshot.installed.contains_key(&key)
+                || self.batch && self.is_left_out(name, target);
+            if !is_met {
                 missing.push(name.clone());
             }
         }
@@ -246,7 +240,7 @@ impl<'a> Planner<'a> {
         Ok(needs)
     }
 
-    /// Whether a dependency is in the tree but not for this kernel: then nobody can wait for it.
+    /// Whether a dependency is in the tree but not for this kernel: a batch can't wait for it.
     fn is_left_out(&self, name: &ModuleName, target: &Target) -> bool {
         let Some(newest) = self.world.snapshot.newest().into_iter().find(|id| id.name == *name) else {
             return false;
@@ -304,14 +298,10 @@ impl<'a> Planner<'a> {
         let dependents: Vec<ModuleId> = self
             .world
             .snapshot
-            .installed
-            .iter()
-            .filter(|((name, on), _)| on == target && *name != id.name)
-            .map(|((name, _), version)| ModuleId::new(name.clone(), version.clone()))
-            .filter(|dependent| !self.installed.contains_key(&(dependent.name.clone(), target.clone())))
+            .built_against(&id.name, target)
             .filter(|dependent| {
-                self.conf(dependent, target)
-                    .is_ok_and(|conf| conf.build_depends_rebuild && conf.build_depends.contains(&id.name))
+                !self.installed.contains_key(&(dependent.name.clone(), target.clone()))
+                    && self.conf(dependent, target).is_ok_and(|conf| conf.build_depends_rebuild)
             })
             .filter(|dependent| {
                 let built = self.world.snapshot.get(dependent).and_then(|found| found.built.get(target));

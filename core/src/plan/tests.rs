@@ -71,6 +71,7 @@ fn world(kernels: &[&str]) -> World {
         weak: std::collections::BTreeSet::new(),
         no_autoinstall: false,
         headers_remedy: BTreeMap::new(),
+        notices: BTreeMap::new(),
     }
 }
 
@@ -182,8 +183,11 @@ fn refusals_carry_their_exit_codes() {
     world.confs.get_mut(&key).unwrap().as_mut().unwrap().excluded =
         Some(Exclusion { directive: "BUILD_EXCLUSIVE_ARCH[0]".to_owned(), value: "arm".to_owned() });
     assert_eq!(refusals(&plan(&install("foo/1.0", &["6.2.0"]), &world)), [77]);
-    // A dependency that is ruled out for the kernel is not waited for.
-    assert_eq!(refusals(&plan(&install("needs/1.0", &["6.2.0"]), &world)), [] as [u8; 0]);
+    // A batch doesn't wait for a dependency that is ruled out for the kernel.
+    assert_eq!(refusals(&plan(&install("needs/1.0", &["6.2.0"]), &world)), [13]);
+    let batch = plan(&ask(Work::Autoinstall { targets: vec![target("6.2.0")] }), &world);
+    assert_eq!(refusals(&batch), [] as [u8; 0]);
+    assert_eq!(batch.steps.len(), 3);
     world.snapshot.modules.get_mut(&id("foo/1.0")).unwrap().source = Source::Dangling("/x".into());
     assert_eq!(refusals(&plan(&install("foo/1.0", &["6.1.0"]), &world)), [4]);
 }

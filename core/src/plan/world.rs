@@ -1,11 +1,12 @@
 //! What is known when a plan is made: plain data, gathered beforehand for all modules and kernels that may matter.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::conf::ModuleConf;
+use crate::conf::{ConfError, ModuleConf};
 use crate::id::{ModuleId, Target};
 use crate::kernel::KernelFacts;
+use crate::report::Event;
 use crate::tree::Snapshot;
 
 /// Everything that planning looks at.
@@ -27,6 +28,8 @@ pub struct World {
     pub no_autoinstall: bool,
     /// What to do when the headers of a kernel are missing: a sentence with the package to install.
     pub headers_remedy: BTreeMap<Target, String>,
+    /// What is worth a warning once a module is worked on.
+    pub notices: BTreeMap<ModuleId, Vec<Event>>,
 }
 
 /// What is wrong with a conf, as far as a decision needs to know.
@@ -44,4 +47,19 @@ pub enum ConfFault {
         /// Every problem, a line each.
         problems: Vec<String>,
     },
+}
+
+impl ConfFault {
+    /// What keeps a conf from being read.
+    #[must_use]
+    pub fn of(error: &ConfError, file: &Path) -> Self {
+        match error {
+            ConfError::Missing { path } => Self::Missing { path: path.clone() },
+            other => {
+                let hint = other.hint().map(str::to_owned);
+                let problems = std::iter::once(other.to_string()).chain(hint).collect();
+                Self::Invalid { path: file.to_owned(), problems }
+            }
+        }
+    }
 }

@@ -1,6 +1,20 @@
 //! Keys and signers.
+//!
+//! - [`mod@choose`]: who signs for a kernel, with which key
+//! - [`program`]: the kernel's own program; [`key`]: making a key pair; [`chroot`]: where nobody wants signatures
 
-use std::path::Path;
+pub mod choose;
+pub mod chroot;
+pub mod key;
+pub mod program;
+
+use std::path::{Path, PathBuf};
+
+use crate::host::fs::FsError;
+use crate::host::process::ProcessError;
+
+pub use choose::{KeyPair, Signing, choose, key_pair, provide};
+pub use key::{Pair, ensure_pair};
 
 /// Signs module files in place.
 ///
@@ -17,12 +31,12 @@ pub trait Signer: Send + Sync + std::fmt::Debug {
     fn describe(&self) -> String;
 }
 
-/// A module, or a key, that could not be made.
+/// A module that could not be signed, or a key that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// A file operation failed.
     #[error(transparent)]
-    Fs(#[from] crate::host::fs::FsError),
+    Fs(#[from] FsError),
     /// The signing program failed.
     #[error("`{line}` failed with exit code {code}: {output}")]
     Program {
@@ -33,7 +47,45 @@ pub enum SignError {
         /// The end of its output.
         output: String,
     },
+    /// It said that all is well, and there is no signature.
+    #[error("`{line}` left `{}` unsigned", module.display())]
+    NotSigned {
+        /// Its command line.
+        line: String,
+        /// The module.
+        module: PathBuf,
+    },
     /// It could not be run.
     #[error(transparent)]
-    Process(#[from] crate::host::process::ProcessError),
+    Process(#[from] ProcessError),
+    /// Key without certificate, or certificate without key.
+    #[error("there is `{}`, but its other half `{}` is missing", there.display(), missing.display())]
+    HalfAPair {
+        /// The half that is there.
+        there: PathBuf,
+        /// The one that isn't.
+        missing: PathBuf,
+    },
+    /// A key pair could not be made.
+    #[error("cannot make the signing key `{}`: {why}", path.display())]
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+impl SignError {
+    /// What to do about it, where that is plain.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::HalfAPair { there, .. } => Some(format!(
+                "put the missing half back; or remove `{}`, and a new pair is made (which then has to be enrolled)",
+                there.display()
+            )),
+            _ => None,
+        }
+    }
 }

@@ -58,7 +58,10 @@ fn forget_module_if_empty(layout: &Layout, name: &ModuleName) -> Result<(), FsEr
 }
 
 /// Removes the empty folders below `dir`, and `dir` itself if nothing is left; files stay.
-fn remove_empty_folders(dir: &Path) -> Result<(), FsError> {
+///
+/// # Errors
+/// [`FsError`].
+pub fn remove_empty_folders(dir: &Path) -> Result<(), FsError> {
     for entry in fs::list(dir)? {
         if entry.kind.is_dir() {
             remove_empty_folders(&dir.join(entry.name))?;

@@ -42,8 +42,6 @@ pub enum Source {
 /// What was built for one target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Built {
-    /// File names below `module/`, in byte order: `foo.ko`, `foo.ko.xz`.
-    pub files: Vec<String>,
     /// The versions of its dependencies that it was built against (`.dep_D` files).
     pub dependencies: BTreeMap<ModuleName, ModuleVersion>,
 }
@@ -146,6 +144,25 @@ impl Snapshot {
         newest.into_values().collect()
     }
 
+    /// What is installed on a target, ordered by name.
+    pub fn installed_on(&self, target: &Target) -> impl Iterator<Item = ModuleId> {
+        let here = self.installed.iter().filter(move |((_, on), _)| on == target);
+        here.map(|((name, _), version)| ModuleId::new(name.clone(), version.clone()))
+    }
+
+    /// What is built for a target.
+    pub fn built_on(&self, target: &Target) -> impl Iterator<Item = &ModuleId> {
+        self.modules.iter().filter(move |(_, found)| found.built.contains_key(target)).map(|(id, _)| id)
+    }
+
+    /// What is installed on a target and was built against some version of a module.
+    pub fn built_against(&self, name: &ModuleName, target: &Target) -> impl Iterator<Item = ModuleId> {
+        self.installed_on(target).filter(move |id| {
+            let built = self.get(id).and_then(|found| found.built.get(target));
+            built.is_some_and(|built| built.dependencies.contains_key(name))
+        })
+    }
+
     /// Every target that a module is built for.
     #[must_use]
     pub fn targets(&self, id: &ModuleId) -> Vec<Target> {
@@ -172,8 +189,7 @@ impl Registration {
             for arch in fs::list(&layout.version_dir(id).join(&kernel))? {
                 let Some(arch) = self::id(arch, Arch::new) else { continue };
                 let target = Target::new(kernel.clone(), arch);
-                if fs::is_dir(&layout.built_dir(id, &target)) {
-                    let found = Built::take(layout, id, &target)?;
+                if let Some(found) = Built::take(layout, id, &target)? {
                     built.insert(target, found);
                 }
             }
@@ -183,21 +199,19 @@ impl Registration {
 }
 
 impl Built {
-    fn take(layout: &Layout, id: &ModuleId, target: &Target) -> Result<Self, FsError> {
-        let names = |path| -> Result<Vec<String>, FsError> {
-            Ok(fs::list(path)?.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect())
-        };
-        let mut dependencies = BTreeMap::new();
+    /// `None` where the folder of a target holds no built modules.
+    fn take(layout: &Layout, id: &ModuleId, target: &Target) -> Result<Option<Self>, FsError> {
         let dir = layout.target_dir(id, target);
-        for name in names(&dir)? {
+        let (mut dependencies, mut is_built) = (BTreeMap::new(), false);
+        for entry in fs::list(&dir)? {
+            let Some(name) = entry.name.to_str() else { continue };
+            is_built |= name == "module" && entry.kind.is_dir();
             let Some(Ok(dependency)) = name.strip_prefix(".dep_").map(ModuleName::new) else { continue };
-            if let Ok(version) = ModuleVersion::new(fs::read_lossy(&dir.join(&name))?.trim()) {
+            if let Ok(version) = ModuleVersion::new(fs::read_lossy(&dir.join(name))?.trim()) {
                 dependencies.insert(dependency, version);
             }
         }
-        let mut files = names(&layout.built_dir(id, target))?;
-        files.retain(|name| name.contains(".ko"));
-        Ok(Self { files, dependencies })
+        Ok(is_built.then_some(Self { dependencies }))
     }
 }
 
@@ -265,7 +279,6 @@ mod tests {
         assert!(snapshot.modules[&id("10.0")].is_broken());
         assert_eq!(snapshot.newest(), [&id("3.0")]);
         let built = &snapshot.modules[&id("1.0")].built[&target];
-        assert_eq!(built.files, ["foo.ko"]);
         assert_eq!(built.dependencies.len(), 1);
     }
 

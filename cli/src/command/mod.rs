@@ -1,0 +1,37 @@
+//! The commands, one file each; here, which is meant.
+
+mod change;
+mod completions;
+mod generate_mok;
+mod remove;
+mod source;
+mod status;
+mod tarball;
+
+use crate::action::Action;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Runs the command of a session.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(session: &Session<'_>) -> Result<(), Failure> {
+    match session.invocation.action {
+        Action::Add => change::add(session),
+        Action::Build => change::build(session),
+        Action::Install => change::install(session),
+        Action::Uninstall => remove::uninstall(session),
+        Action::Unbuild => remove::unbuild(session),
+        Action::Remove => remove::remove(session),
+        Action::Autoinstall | Action::KernelPostinst => change::autoinstall(session),
+        Action::Match => change::match_kernel(session),
+        Action::KernelPreinst => remove::kernel_preinst(session),
+        Action::KernelPrerm => remove::kernel_prerm(session),
+        Action::Mktarball => tarball::write(session),
+        Action::Ldtarball => tarball::load(session),
+        Action::Status => status::run(session),
+        Action::GenerateMok => generate_mok::run(session),
+        Action::Completions => completions::run(session),
+    }
+}

@@ -1,0 +1,47 @@
+//! `uninstall`, `unbuild`, `remove`, `kernel_preinst`, `kernel_prerm`: what takes modules out.
+
+use dkms_core::id::{ModuleId, Target};
+use dkms_core::plan::Work;
+use dkms_core::tree::rpm_upgrade::{self, Removal};
+
+use crate::failure::Failure;
+use crate::render::say;
+use crate::session::Session;
+
+/// `dkms uninstall`
+pub(super) fn uninstall(session: &Session<'_>) -> Result<(), Failure> {
+    take_out(session, |id, targets| Work::Uninstall { id, targets })
+}
+
+/// `dkms unbuild`
+pub(super) fn unbuild(session: &Session<'_>) -> Result<(), Failure> {
+    take_out(session, |id, targets| Work::Unbuild { id, targets })
+}
+
+/// `dkms remove`
+pub(super) fn remove(session: &Session<'_>) -> Result<(), Failure> {
+    if session.args().rpm_safe_upgrade && !session.args().dry_run {
+        let id = session.invocation.module()?;
+        if rpm_upgrade::take_note(&session.settings.layout, &id)? == Removal::Cancelled {
+            say(session.terminal, format!("{id} stays: this rpm transaction has just added it"));
+            return Ok(());
+        }
+    }
+    take_out(session, |id, targets| Work::Remove { id, targets })
+}
+
+/// `dkms kernel_preinst`
+pub(super) fn kernel_preinst(session: &Session<'_>) -> Result<(), Failure> {
+    session.targets()?.into_iter().try_for_each(|target| session.carry_out(Work::KernelPreinst { target }))
+}
+
+/// `dkms kernel_prerm`
+pub(super) fn kernel_prerm(session: &Session<'_>) -> Result<(), Failure> {
+    session.targets()?.into_iter().try_for_each(|target| session.carry_out(Work::KernelPrerm { target }))
+}
+
+fn take_out(session: &Session<'_>, work: impl FnOnce(ModuleId, Vec<Target>) -> Work) -> Result<(), Failure> {
+    let id = session.invocation.module()?;
+    let targets = if session.args().all { session.snapshot()?.targets(&id) } else { session.targets()? };
+    session.carry_out(work(id, targets))
+}

@@ -1,0 +1,121 @@
+//! Where a module's source comes from: `/usr/src`, a folder, an archive, an rpm.
+
+use std::path::{Path, PathBuf};
+
+use dkms_core::archive::{self, Limits, Staged};
+use dkms_core::exit::ExitCode;
+use dkms_core::host::fs;
+use dkms_core::host::process::Process;
+use dkms_core::id::ModuleId;
+use dkms_core::plan::{ConfFault, Work};
+
+use crate::failure::Failure;
+use crate::invocation::SourceWord;
+use crate::session::{Session, absolute};
+
+/// A source, looked at.
+pub(super) enum Source {
+    /// In `/usr/src/M-V`, or in the tree already.
+    InPlace,
+    /// A folder to be copied there.
+    Folder {
+        /// The module that its dkms.conf describes.
+        id: ModuleId,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// An archive, unpacked to a private folder.
+    Archive(StagedArchive),
+    /// A package for rpm.
+    Rpm(PathBuf),
+}
+
+/// An archive that was unpacked; its folder goes with this value.
+pub(super) struct StagedArchive {
+    /// The module in it.
+    pub(super) id: ModuleId,
+    /// What is in it.
+    pub(super) staged: Staged,
+    /// Holds it.
+    _folder: tempfile::TempDir,
+}
+
+impl StagedArchive {
+    /// Whether it holds a source and nothing that was built.
+    pub(super) fn has_only_source(&self) -> bool {
+        self.staged.builds.is_empty() && self.staged.source.is_some()
+    }
+
+    /// The folder of its source.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        self.staged.source.clone()
+    }
+}
+
+/// The source that a command line names.
+pub(super) fn of(session: &Session<'_>) -> Result<Source, Failure> {
+    match &session.invocation.source {
+        None => Ok(Source::InPlace),
+        Some(SourceWord::Folder(folder)) => of_folder(session, folder),
+        Some(SourceWord::Archive(file)) => Ok(Source::Archive(stage(session, file)?)),
+        Some(SourceWord::Rpm(package)) => Ok(Source::Rpm(absolute(package))),
+    }
+}
+
+fn of_folder(session: &Session<'_>, folder: &Path) -> Result<Source, Failure> {
+    let folder = fs::canonical(folder)?;
+    let id = identify(session, &folder.join("dkms.conf"), ExitCode::MAKE_FAILED)?;
+    Ok(Source::Folder { id, folder })
+}
+
+/// Reads name and version of a source that is not in place yet; a conf that has none fails with `code`.
+fn identify(session: &Session<'_>, conf: &Path, code: ExitCode) -> Result<ModuleId, Failure> {
+    let conf = session.args().conf.as_deref().map_or_else(|| conf.to_owned(), absolute);
+    session.survey().identify(&conf)?.map_err(|fault| match fault {
+        ConfFault::Missing { path } => {
+            Failure::new(ExitCode::NO_CONF, format!("there is no `{}`", path.display()))
+        }
+        ConfFault::Invalid { path, problems } => Failure::new(
+            code,
+            format!("`{}` is not a valid dkms.conf: {}", path.display(), problems.join("; ")),
+        ),
+    })
+}
+
+/// Unpacks an archive into a private folder.
+pub(super) fn stage(session: &Session<'_>, file: &Path) -> Result<StagedArchive, Failure> {
+    if !fs::exists(file) {
+        return Err(Failure::new(ExitCode::BAD_OPTION, format!("`{}` does not exist", file.display())));
+    }
+    let folder = tempfile::Builder::new()
+        .prefix("dkms.")
+        .tempdir_in(&session.settings.tmp_location)
+        .map_err(|error| {
+            let place = session.settings.tmp_location.display();
+            Failure::new(
+                ExitCode::USAGE_OR_RIGHTS,
+                format!("cannot make a temporary folder in `{place}`: {error}"),
+            )
+        })?;
+    let staged = archive::stage(file, folder.path(), &Limits::default())?;
+    let id = match &staged.id {
+        Some(id) => id.clone(),
+        None => identify(session, &staged.conf, ExitCode::NOT_BUILT)?,
+    };
+    Ok(StagedArchive { id, staged, _folder: folder })
+}
+
+/// Hands a package to rpm, then brings its modules up on the running kernel.
+pub(super) fn install_rpm(session: &Session<'_>, package: &Path) -> Result<(), Failure> {
+    let refused = |why: String| {
+        Failure::new(ExitCode::NO_CONF, format!("rpm did not install `{}`: {why}", package.display()))
+    };
+    let arguments = ["-Uvh".into(), package.as_os_str().to_owned()];
+    let ended = Process::new("rpm", arguments, session.environment)
+        .capture()
+        .map_err(|error| refused(error.to_string()))?;
+    if !ended.status.success() {
+        return Err(refused(ended.text().trim().to_owned()));
+    }
+    session.carry_out(Work::Autoinstall { targets: session.targets()? })
+}

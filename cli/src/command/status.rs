@@ -1,0 +1,97 @@
+//! `dkms status`: reads, waits for nobody, changes nothing.
+
+use dkms_core::id::{ModuleId, Target};
+use dkms_core::install::{self, InstalledState};
+use dkms_core::plan::Refusal;
+use dkms_core::report::{Event, Reporter};
+use dkms_core::status::{self, Filter, Remark, State, Status};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::render::JSON_VERSION;
+use crate::session::Session;
+
+/// Prints the states.
+pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
+    let invocation = session.invocation;
+    let filter = Filter {
+        name: invocation.name.clone(),
+        version: invocation.version.clone(),
+        kernels: invocation.kernels.clone(),
+        arches: invocation.arches.clone(),
+    };
+    let snapshot = session.snapshot()?;
+    let survey = session.survey();
+    let layout = &session.settings.layout;
+    let module_folder = session.module_folder.as_deref();
+    let weak = survey.weak(&snapshot)?;
+    let remarks = |id: &ModuleId, target: &Target, installed: bool| {
+        let mut remarks = Vec::new();
+        if install::originals_exist(layout, &id.name, target) {
+            remarks.push(Remark::OriginalsExist);
+        }
+        // A kernel or a conf that can't be looked at has nothing to compare with; the line still comes.
+        let Ok(conf) = survey.lenient_conf(id, target) else { return remarks };
+        let built_dir = layout.built_dir(id, target);
+        let state = if installed {
+            let kernel_dir = layout.kernel_dir(&target.kernel);
+            install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder)
+        } else if install::built_missing(&built_dir, &conf) {
+            InstalledState::Missing
+        } else {
+            InstalledState::Same
+        };
+        remarks.extend(match state {
+            InstalledState::Same => None,
+            InstalledState::Missing => Some(Remark::BuiltMissing),
+            InstalledState::Different => Some(Remark::Differ),
+        });
+        remarks
+    };
+    let lines = status::states(&snapshot, &filter, &weak, remarks);
+    if session.args().json {
+        session.terminal.print(&document(&lines));
+        return Ok(());
+    }
+    if !lines.is_empty() {
+        let text: Vec<_> = lines.iter().map(ToString::to_string).collect();
+        session.terminal.print(&text.join("\n"));
+    }
+    let broken_ones = lines.iter().filter(|line| line.state == State::Broken);
+    broken_ones.for_each(|line| session.terminal.report(broken(&line.id)));
+    Ok(())
+}
+
+fn broken(id: &ModuleId) -> Event {
+    let refusal = Refusal::Broken { id: id.clone() };
+    Event::Failed {
+        module: Some(id.clone()),
+        target: None,
+        text: refusal.to_string(),
+        hints: refusal.hints(),
+    }
+}
+
+fn document(lines: &[Status]) -> String {
+    let modules: Vec<_> = lines
+        .iter()
+        .map(|Status { id, state }| {
+            let target = state.target();
+            json!({
+                "module": id.name,
+                "version": id.version,
+                "state": state.word(),
+                "kernel": target.map(|target| &target.kernel),
+                "arch": target.map(|target| &target.arch),
+                "built_for": match state {
+                    State::InstalledWeak { from, .. } => Some(from),
+                    _ => target.map(|target| &target.kernel),
+                },
+                "original_modules_exist": state.remarks().contains(&Remark::OriginalsExist),
+                "built_modules_missing": state.remarks().contains(&Remark::BuiltMissing),
+                "built_and_installed_differ": state.remarks().contains(&Remark::Differ),
+            })
+        })
+        .collect();
+    json!({"version": JSON_VERSION, "modules": modules}).to_string()
+}

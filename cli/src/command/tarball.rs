@@ -1,0 +1,110 @@
+//! `mktarball` and `ldtarball`.
+
+use dkms_core::archive::{self, Contents, Existing, TarballSpec};
+use dkms_core::exit::ExitCode;
+use dkms_core::host::fs;
+use dkms_core::id::Target;
+use dkms_core::plan::{NewSource, Refusal, Work};
+
+use super::source::{self, Source, StagedArchive};
+use crate::failure::Failure;
+use crate::invocation::SourceWord;
+use crate::render::say;
+use crate::session::Session;
+
+/// `dkms mktarball`
+pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
+    let args = session.args();
+    let contents = match (args.binaries_only, args.source_only) {
+        (true, true) => {
+            return Err(Failure::new(
+                ExitCode::INVALID_CONF,
+                "`--binaries-only` and `--source-only` leave nothing to put into a tarball",
+            ));
+        }
+        (true, false) => Contents::BinariesOnly,
+        (false, true) => Contents::SourceOnly,
+        (false, false) => Contents::SourceAndBinaries,
+    };
+    let id = session.invocation.module()?;
+    let snapshot = session.snapshot()?;
+    match snapshot.get(&id) {
+        None => return Err(Refusal::NotInTree { id }.into()),
+        Some(found) if found.is_broken() => return Err(Refusal::Broken { id }.into()),
+        Some(_) => {}
+    }
+    let targets: Vec<Target> = match contents {
+        Contents::SourceOnly => Vec::new(),
+        _ if args.all => snapshot.targets(&id),
+        _ => session.targets()?,
+    };
+    let source_date = session.environment.get("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
+    let file = args.archive.as_deref();
+    let spec = TarballSpec {
+        layout: &session.settings.layout,
+        id: &id,
+        contents,
+        targets: &targets,
+        file,
+        source_date,
+    };
+    if args.dry_run {
+        session.terminal.print(&format!("write `{}`", spec.path().display()));
+        return Ok(());
+    }
+    let path = archive::write(&spec)?;
+    say(session.terminal, format!("Wrote `{}`", path.display()));
+    Ok(())
+}
+
+/// `dkms ldtarball`
+pub(super) fn load(session: &Session<'_>) -> Result<(), Failure> {
+    match &session.invocation.source {
+        Some(SourceWord::Archive(file)) => {
+            publish(session, &source::stage(session, file)?, ExitCode::INVALID_CONF)
+        }
+        Some(SourceWord::Rpm(_)) => match source::of(session)? {
+            Source::Rpm(package) => source::install_rpm(session, &package),
+            _ => Ok(()),
+        },
+        Some(SourceWord::Folder(folder)) => {
+            Err(Failure::new(ExitCode::BAD_OPTION, format!("`{}` is no archive", folder.display())))
+        }
+        None => {
+            Err(Failure::new(ExitCode::BAD_OPTION, "the archive to load does not exist, or is not named")
+                .hint("dkms ldtarball --archive FILE"))
+        }
+    }
+}
+
+/// Registers what an archive holds: its source, then what was built from it. A source that is added already fails with
+/// `code`.
+pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: ExitCode) -> Result<(), Failure> {
+    let layout = &session.settings.layout;
+    let id = &archive.id;
+    let existing = if session.args().force { Existing::Replaced } else { Existing::Kept };
+    let is_added = session.snapshot()?.get(id).is_some_and(|found| !found.is_broken());
+    if is_added && existing == Existing::Kept && archive.staged.source.is_some() {
+        return Err(Failure { code, ..Refusal::AlreadyAdded { id: id.clone() }.into() });
+    }
+    if session.args().dry_run {
+        session.terminal.print(&format!("load {id} from `{}`", archive.staged.archive.display()));
+        return Ok(());
+    }
+    match archive.folder() {
+        Some(_) if is_added => archive::publish_source(&archive.staged, layout, id, Existing::Replaced)?,
+        Some(folder) => {
+            session.carry_out(Work::Add { id: id.clone(), source: Some(NewSource { folder }) })?;
+        }
+        None if is_added => {}
+        None if fs::is_dir(&layout.source_dir(id)) => {
+            session.carry_out(Work::Add { id: id.clone(), source: None })?;
+        }
+        None => {
+            archive::publish_source(&archive.staged, layout, id, existing)?;
+            session.carry_out(Work::Add { id: id.clone(), source: None })?;
+        }
+    }
+    archive::publish_builds(&archive.staged, layout, id, existing, session.terminal)?;
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! What every command starts with: settings, distribution, environment, and the way from a request to its end.
+
+use dkms_core::conf::{ConfError, Settings, framework};
+use dkms_core::engine::{self, Context, Outcome, Survey};
+use dkms_core::exit::ExitCode;
+use dkms_core::host::{Environment, fs, signals};
+use dkms_core::id::{Arch, KernelRelease, Target};
+use dkms_core::kernel::{self, Distribution, Overrides};
+use dkms_core::layout::Layout;
+use dkms_core::plan::{self, Options, Request, Work};
+use dkms_core::tree::{Snapshot, registration};
+
+use crate::action::Action;
+use crate::args::Args;
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::render::{Terminal, warn};
+
+/// A command about to run.
+#[derive(Debug)]
+pub struct Session<'a> {
+    /// What is meant.
+    pub invocation: &'a Invocation,
+    /// framework.conf, with the options of the line over it.
+    pub settings: Settings,
+    /// The distribution.
+    pub distribution: &'a Distribution,
+    /// The environment.
+    pub environment: &'a Environment,
+    /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
+    pub module_folder: Option<String>,
+    /// Where output goes.
+    pub terminal: &'a Terminal,
+}
+
+impl<'a> Session<'a> {
+    /// Reads framework.conf.
+    ///
+    /// # Errors
+    /// [`Failure`] where it can't be read.
+    pub fn begin(
+        invocation: &'a Invocation,
+        distribution: &'a Distribution,
+        environment: &'a Environment,
+        terminal: &'a Terminal,
+    ) -> Result<Self, Failure> {
+        let mut settings =
+            framework::read(&Layout::under("/"), environment).map_err(|error: ConfError| {
+                let failure = Failure::new(ExitCode::INVALID_CONF, error.to_string());
+                match error.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            })?;
+        let Args { dkmstree, sourcetree, installtree, symlink_modules, modprobe_on_install, jobs, .. } =
+            &invocation.args;
+        let layout = &mut settings.layout;
+        for (option, place) in [
+            (dkmstree, &mut layout.dkms_tree),
+            (sourcetree, &mut layout.source_tree),
+            (installtree, &mut layout.install_tree),
+        ] {
+            if let Some(dir) = option {
+                *place = absolute(dir);
+            }
+        }
+        settings.symlink_modules |= symlink_modules;
+        settings.modprobe_on_install |= modprobe_on_install;
+        settings.parallel_jobs = jobs.or(settings.parallel_jobs);
+        if let Some(config) = invocation.args.config.as_deref().filter(|path| !fs::exists(path)) {
+            warn(
+                terminal,
+                format!("`{}` does not exist: no option of the kernel is known", config.display()),
+            );
+        }
+        let module_folder = kernel::module_folder(&settings.layout, environment, distribution)?;
+        Ok(Self { invocation, settings, distribution, environment, module_folder, terminal })
+    }
+
+    /// The options of the line.
+    #[must_use]
+    pub fn args(&self) -> &Args {
+        &self.invocation.args
+    }
+
+    /// Parallel jobs; 0: no limit.
+    #[must_use]
+    pub fn jobs(&self) -> u32 {
+        let cpus = || {
+            std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+        };
+        self.settings.parallel_jobs.unwrap_or_else(cpus)
+    }
+
+    /// What looks at confs and kernels, with the options of the line.
+    #[must_use]
+    pub fn survey(&self) -> Survey<'_> {
+        let mut survey = Survey::new(&self.settings, self.distribution, self.environment);
+        survey.conf_file = self.args().conf.as_deref().map(absolute);
+        survey.directives.clone_from(&self.args().directives);
+        survey.overrides = Overrides {
+            source_dir: self.args().kernelsourcedir.as_deref().map(absolute),
+            config: self.args().config.as_deref().map(absolute),
+        };
+        survey.jobs = self.jobs();
+        survey.module_folder.clone_from(&self.module_folder);
+        survey
+    }
+
+    /// What is on disk.
+    ///
+    /// # Errors
+    /// [`Failure`] where the tree can't be read.
+    pub fn snapshot(&self) -> Result<Snapshot, Failure> {
+        Ok(Snapshot::take(&self.settings.layout)?)
+    }
+
+    /// The kernels that `-k` and `-a` name, each with its architecture; without `-k` the one that runs.
+    ///
+    /// # Errors
+    /// [`Failure`] with code 12 where no architecture is known.
+    pub fn targets(&self) -> Result<Vec<Target>, Failure> {
+        let Invocation { kernels, arches, .. } = self.invocation;
+        let running = [(kernel::running_kernel()?, None)];
+        let kernels = if kernels.is_empty() { &running[..] } else { kernels };
+        let with_arch = kernels.iter().enumerate().map(|(place, (release, arch))| {
+            let given = if arches.len() == 1 { arches.first() } else { arches.get(place) };
+            let arch = match arch.as_ref().or(given) {
+                Some(arch) => arch.clone(),
+                None => self.default_arch(release)?,
+            };
+            Ok(Target::new(release.clone(), arch))
+        });
+        with_arch.collect()
+    }
+
+    fn default_arch(&self, kernel: &KernelRelease) -> Result<Arch, Failure> {
+        let arch = kernel::default_arch(self.distribution, kernel, &self.settings.layout, self.environment);
+        arch.map_err(|error| Failure::new(ExitCode::INTERRUPTED, error.to_string()))?.ok_or_else(|| {
+            Failure::new(ExitCode::NO_ARCH, format!("the architecture of kernel {kernel} is not known"))
+                .hint("name it with `-a`")
+        })
+    }
+
+    /// Plans and does what is asked; with `--dry-run` only prints the plan.
+    ///
+    /// # Errors
+    /// [`Failure`] where something can't be looked at, or where what was done failed.
+    pub fn carry_out(&self, work: Work) -> Result<(), Failure> {
+        let args = self.args();
+        let request = Request {
+            work,
+            options: Options {
+                force: args.force,
+                no_depmod: args.no_depmod,
+                modprobe: self.settings.modprobe_on_install,
+                post_transaction: self.settings.post_transaction.is_some(),
+                continue_on_error: self.settings.continue_on_error,
+            },
+        };
+        if !args.dry_run {
+            signals::listen().map_err(|error| {
+                Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))
+            })?;
+            registration::sweep(&self.settings.layout)?;
+        }
+        let world = self.survey().world(&request, self.snapshot()?)?;
+        let plan = plan::plan(&request, &world);
+        if args.dry_run {
+            self.terminal.plan(&plan);
+            let refused = plan.steps.iter().find_map(|step| match &step.action {
+                plan::Action::Refuse(refusal) => Some(refusal.clone()),
+                _ => None,
+            });
+            return refused.map_or(Ok(()), |refusal| Err(refusal.into()));
+        }
+        self.terminal.remarks(&plan);
+        let context = Context {
+            settings: &self.settings,
+            environment: self.environment,
+            distribution: self.distribution,
+            module_folder: self.module_folder.clone(),
+            force: args.force,
+            force_version_override: args.force_version_override,
+            jobs: self.jobs(),
+        };
+        self.verdict(engine::run(&plan, &world, &context, self.terminal))
+    }
+
+    /// What the failures of a run mean for the command.
+    fn verdict(&self, outcome: Outcome) -> Result<(), Failure> {
+        let left_out = outcome.left_out();
+        let is_batch = self.is_batch();
+        let mut failures = outcome.failures.into_iter();
+        let Some(first) = failures.next() else { return Ok(()) };
+        if !is_batch {
+            for failed in failures {
+                self.terminal.failure(&failed.error.into());
+            }
+            return Err(first.error.into());
+        }
+        let mut all_lack_headers = true;
+        let mut names = Vec::new();
+        for failed in std::iter::once(first).chain(failures) {
+            names.extend(failed.action.module().map(ToString::to_string));
+            let failure = Failure::from(failed.error);
+            if failure.code == ExitCode::INTERRUPTED {
+                return Err(failure);
+            }
+            all_lack_headers &= failure.code == ExitCode::NO_HEADERS;
+            self.terminal.failure(&failure);
+        }
+        let code = match self.invocation.action {
+            Action::KernelPreinst | Action::KernelPrerm => ExitCode::KERNEL_HOOK_FAILED,
+            _ if all_lack_headers => ExitCode::NO_HEADERS,
+            _ => ExitCode::AUTOINSTALL_FAILED,
+        };
+        names.sort_unstable();
+        names.dedup();
+        let mut failure =
+            Failure::new(code, format!("{} failed for {}", self.invocation.action.name(), names.join(", ")));
+        let others: Vec<_> = left_out.into_iter().filter(|name| !names.contains(name)).collect();
+        if !others.is_empty() {
+            failure = failure.hint(format!("not tried, since they need one of these: {}", others.join(", ")));
+        }
+        Err(failure)
+    }
+
+    fn is_batch(&self) -> bool {
+        matches!(
+            self.invocation.action,
+            Action::Autoinstall | Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm
+        )
+    }
+}
+
+/// A path as the processes that we start must see it: they run in other folders.
+#[must_use]
+pub fn absolute(path: &std::path::Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,82 @@
+//! One file of a conf: its text, checked to be one, and what the static reader makes of it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::bash::Bash;
+use super::error::ConfError;
+use super::found::Found;
+use super::syntax::{self, NeedsBash, Script};
+use crate::host::fs::{self, FsError};
+
+/// The longest conf that we read. The longest real one known has 30 KB.
+const LIMIT: u64 = 1 << 20;
+
+const BOM: &str = "\u{feff}";
+
+/// A file that was read.
+#[derive(Debug)]
+pub(super) struct ConfFile {
+    /// Where it lies.
+    pub(super) path: PathBuf,
+    /// Parsed, or why only bash can read it.
+    pub(super) script: Result<Script, NeedsBash>,
+    /// Its text without the byte order mark, where it has one: bash would take the mark for part of the first word.
+    without_mark: Option<String>,
+}
+
+impl ConfFile {
+    /// Reads and parses a file.
+    ///
+    /// # Errors
+    /// [`ConfError`] where it isn't a text of reasonable size.
+    pub(super) fn read(path: &Path) -> Result<Self, ConfError> {
+        let bytes = fs::read_limited(path, LIMIT).map_err(|error| refused(path, error))?;
+        if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+            let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+            return Err(ConfError::Binary { path: path.to_owned(), line });
+        }
+        // Bytes that are no UTF-8 stand in comments; the static reader leaves those elsewhere to bash.
+        let text = String::from_utf8_lossy(&bytes);
+        let (text, marked) = text.strip_prefix(BOM).map_or((&*text, false), |rest| (rest, true));
+        let script = syntax::parse(text);
+        Ok(Self { path: path.to_owned(), script, without_mark: marked.then(|| text.to_owned()) })
+    }
+}
+
+fn refused(path: &Path, error: FsError) -> ConfError {
+    if error.is_not_found() {
+        ConfError::Missing { path: path.to_owned() }
+    } else if error.source.kind() == std::io::ErrorKind::FileTooLarge {
+        ConfError::TooLarge { path: path.to_owned(), limit: LIMIT }
+    } else {
+        ConfError::Unreadable(error)
+    }
+}
+
+/// Sources files in bash. One with a byte order mark is read from a copy without it.
+///
+/// # Errors
+/// [`ConfError`].
+pub(super) fn through_bash(files: &[Arc<ConfFile>], bash: &Bash<'_>) -> Result<Found, ConfError> {
+    let mut copies = Vec::new();
+    let mut paths = Vec::new();
+    for file in files {
+        let Some(text) = &file.without_mark else {
+            paths.push(file.path.clone());
+            continue;
+        };
+        let unwritable = |source| {
+            ConfError::Unreadable(FsError { verb: "make a copy of", path: file.path.clone(), source })
+        };
+        let mut copy = tempfile::NamedTempFile::new().map_err(unwritable)?;
+        copy.write_all(text.as_bytes()).map_err(unwritable)?;
+        paths.push(copy.path().to_owned());
+        copies.push(copy);
+    }
+    let renamed = |error: ConfError| {
+        files.iter().zip(&paths).fold(error, |error, (file, path)| error.renamed(path, &file.path))
+    };
+    bash.source(&paths).map_err(renamed)
+}

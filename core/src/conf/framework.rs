@@ -1,0 +1,222 @@
+//! Reading framework.conf and framework.conf.d into [`Settings`].
+//!
+//! Only our own names are taken; whatever else a file sets is left alone, so that settings of other versions do no harm.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::bash::Bash;
+use super::error::ConfError;
+use super::file::{self, ConfFile};
+use super::found::Given;
+use super::settings::{Settings, TrySign};
+use super::{special, syntax};
+use crate::host::processors::nproc;
+use crate::host::{Environment, fs};
+use crate::layout::Layout;
+
+const NAMES: &[&str] = &[
+    "source_tree",
+    "dkms_tree",
+    "install_tree",
+    "tmp_location",
+    "verbose",
+    "symlink_modules",
+    "autoinstall_all_kernels",
+    "modprobe_on_install",
+    "parallel_jobs",
+    "compress_gzip_opts",
+    "compress_xz_opts",
+    "compress_zstd_opts",
+    "build_environment",
+    "post_transaction",
+    "continue_on_error",
+    "sign_file",
+    "mok_signing_key",
+    "mok_certificate",
+    "try_sign_modules",
+];
+
+/// Reads the settings that hold below the root of `layout`.
+///
+/// # Errors
+/// [`ConfError`]; a file that isn't there is none.
+pub fn read(layout: &Layout, environment: &Environment) -> Result<Settings, ConfError> {
+    let etc = layout.etc_dkms();
+    let mut files = Vec::new();
+    for path in paths(layout)? {
+        files.push(Arc::new(ConfFile::read(&path)?));
+    }
+    // Which kernel is meant is known only when the value is used: until then the variable stands for itself.
+    let variables = [("kernelver".to_owned(), "$kernelver".to_owned())];
+    let hidden = NAMES.iter().filter(|name| **name != "parallel_jobs").copied().chain(["kernelver"]);
+    let environment = special::for_confs(environment, hidden);
+    let processors = nproc(&environment);
+    let given = Given { variables: &variables, environment: &environment, processors };
+    let bash = Bash { dir: &etc, given: &given, dest_override: None, wanted: NAMES };
+    let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
+    let found = match scripts.map(|scripts| syntax::run(&scripts, &given, NAMES)) {
+        Some(Ok(found)) => found,
+        _ => file::through_bash(&files, &bash)?,
+    };
+    let first = |(name, values): (String, BTreeMap<usize, String>)| Some((name, values.get(&0)?.clone()));
+    Ok(settings(layout, &environment, &found.values.into_iter().filter_map(first).collect()))
+}
+
+/// framework.conf, then framework.conf.d/*.conf by name; those that are there.
+fn paths(layout: &Layout) -> Result<Vec<PathBuf>, ConfError> {
+    let main = layout.etc_dkms().join("framework.conf");
+    let folder = layout.etc_dkms().join("framework.conf.d");
+    let mut paths = Vec::new();
+    if fs::stat(&main).map_err(ConfError::Unreadable)?.is_some() {
+        paths.push(main);
+    }
+    for entry in fs::list(&folder).map_err(ConfError::Unreadable)? {
+        let path = folder.join(&entry.name);
+        let name = entry.name.to_string_lossy();
+        if name.ends_with(".conf")
+            && !name.starts_with('.')
+            && fs::stat(&path).is_ok_and(|meta| meta.is_some())
+        {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+/// The settings that `values` give, over the defaults. Pure.
+fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String, String>) -> Settings {
+    let text = |name: &str| values.get(name).map(|value| value.trim_end_matches('\r'));
+    let filled = |name: &str| text(name).filter(|value| !value.is_empty()).map(str::to_owned);
+    let mut settings = Settings::defaults(layout.clone());
+    let places = [
+        ("source_tree", &mut settings.layout.source_tree),
+        ("dkms_tree", &mut settings.layout.dkms_tree),
+        ("install_tree", &mut settings.layout.install_tree),
+    ];
+    for (name, place) in places {
+        if let Some(path) = filled(name) {
+            *place = layout.at(&path);
+        }
+    }
+    if let Some(path) = filled("tmp_location").as_deref().or_else(|| environment.get_filled("TMPDIR")) {
+        settings.tmp_location = layout.at(path);
+    }
+    let flags = [
+        ("verbose", &mut settings.verbose),
+        ("symlink_modules", &mut settings.symlink_modules),
+        ("autoinstall_all_kernels", &mut settings.autoinstall_all_kernels),
+        ("modprobe_on_install", &mut settings.modprobe_on_install),
+        ("continue_on_error", &mut settings.continue_on_error),
+    ];
+    for (name, flag) in flags {
+        if let Some(value) = text(name) {
+            *flag = is_yes(value);
+        }
+    }
+    let jobs = filled("parallel_jobs").or_else(|| environment.get_filled("parallel_jobs").map(str::to_owned));
+    settings.parallel_jobs = jobs.and_then(|jobs| jobs.trim().parse().ok());
+    let options = [
+        ("compress_gzip_opts", &mut settings.compress_gzip_opts),
+        ("compress_xz_opts", &mut settings.compress_xz_opts),
+        ("compress_zstd_opts", &mut settings.compress_zstd_opts),
+    ];
+    for (name, option) in options {
+        if let Some(value) = text(name) {
+            value.clone_into(option);
+        }
+    }
+    settings.build_environment = filled("build_environment");
+    settings.post_transaction = filled("post_transaction");
+    settings.sign_file = filled("sign_file");
+    settings.mok_signing_key = filled("mok_signing_key");
+    settings.mok_certificate = filled("mok_certificate");
+    settings.try_sign_modules = match filled("try_sign_modules").as_deref() {
+        None | Some("not_in_chroot") => TrySign::NotInChroot,
+        Some(value) if is_yes(value) => TrySign::Always,
+        Some(_) => TrySign::Never,
+    };
+    settings
+}
+
+/// People write `1`, `true`, `yes`, and leave empty what isn't to be.
+fn is_yes(value: &str) -> bool {
+    !["", "0", "no", "n", "false", "off"].iter().any(|no| value.eq_ignore_ascii_case(no))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::KernelRelease;
+    use crate::layout::Layout;
+
+    struct Root(tempfile::TempDir);
+
+    impl Root {
+        fn with(files: &[(&str, &str)]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                let path = dir.path().join("etc/dkms").join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write_whole(&path, text.as_bytes(), 0o644).unwrap();
+            }
+            Self(dir)
+        }
+
+        fn read(&self, environment: &[(&str, &str)]) -> Result<Settings, ConfError> {
+            read(&Layout::under(self.0.path()), &environment.iter().copied().collect())
+        }
+    }
+
+    #[test]
+    fn without_files_the_defaults_hold() {
+        let root = Root::with(&[]);
+        let settings = root.read(&[("TMPDIR", "/var/tmp"), ("sign_file", "/evil")]).unwrap();
+        assert_eq!(settings.tmp_location, root.0.path().join("var/tmp"));
+        assert_eq!(settings.layout.dkms_tree, root.0.path().join("var/lib/dkms"));
+        assert_eq!((settings.sign_file, settings.parallel_jobs), (None, None));
+        assert!(settings.continue_on_error && !settings.verbose);
+    }
+
+    #[test]
+    fn files_come_over_one_another_by_name() {
+        let root = Root::with(&[
+            ("framework.conf", "dkms_tree=/a\nsandbox=strict\nverbose=1\nsymlink_modules=no\n"),
+            ("framework.conf.d/20-b.conf", "dkms_tree=\"/b\"\r\n"),
+            ("framework.conf.d/10-c.conf", "dkms_tree=/c\ncontinue_on_error=\n"),
+            ("framework.conf.d/30-d.conf.dpkg-old", "dkms_tree=/d\n"),
+        ]);
+        let settings = root.read(&[]).unwrap();
+        assert_eq!(settings.layout.dkms_tree, root.0.path().join("b"));
+        assert!(settings.verbose && !settings.symlink_modules && !settings.continue_on_error);
+    }
+
+    #[test]
+    fn the_kernel_is_put_in_later() {
+        let text = "sign_file=\"/usr/$kernelver/sign\"\nmok_certificate='/k/${kernelver}.pub'\n";
+        let kernel = KernelRelease::new("6.1.0-47-amd64").unwrap();
+        for more in ["", "true\n"] {
+            let settings = Root::with(&[("framework.conf", &format!("{more}{text}"))]).read(&[]).unwrap();
+            let value = |text: Option<String>| Settings::for_kernel(&text.unwrap(), &kernel);
+            assert_eq!(value(settings.sign_file), "/usr/6.1.0-47-amd64/sign");
+            assert_eq!(value(settings.mok_certificate), "/k/6.1.0-47-amd64.pub");
+        }
+    }
+
+    #[test]
+    fn jobs_come_from_the_environment_too() {
+        let jobs = |text: &str| {
+            Root::with(&[("framework.conf", text)]).read(&[("parallel_jobs", "3")]).unwrap().parallel_jobs
+        };
+        assert_eq!(jobs(""), Some(3));
+        assert_eq!(jobs("parallel_jobs=7"), Some(7));
+        assert_eq!(jobs("parallel_jobs=$((parallel_jobs + 1))"), Some(4));
+    }
+
+    #[test]
+    fn a_bad_file_is_named() {
+        let error = Root::with(&[("framework.conf", "a=1\nif then\n")]).read(&[]).unwrap_err();
+        assert!(matches!(&error, ConfError::Syntax { line: 2, .. }), "{error}");
+    }
+}

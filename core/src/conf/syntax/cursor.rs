@@ -1,0 +1,65 @@
+//! A place in a text.
+
+/// Walks over a text, character by character.
+#[derive(Debug, Clone)]
+pub(super) struct Cursor<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { rest: text }
+    }
+
+    /// The next character, which stays.
+    pub(super) fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
+    }
+
+    /// Takes the next character.
+    pub(super) fn next(&mut self) -> Option<char> {
+        let next = self.peek()?;
+        self.rest = &self.rest[next.len_utf8()..];
+        Some(next)
+    }
+
+    /// Whether `text` comes next.
+    pub(super) fn sees(&self, text: &str) -> bool {
+        self.rest.starts_with(text)
+    }
+
+    /// Takes `text` if it comes next.
+    pub(super) fn take(&mut self, text: &str) -> bool {
+        match self.rest.strip_prefix(text) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes everything up to the first character that `stop` accepts, or to the end.
+    pub(super) fn take_until(&mut self, stop: impl FnMut(char) -> bool) -> &'a str {
+        let end = self.rest.find(stop).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        taken
+    }
+
+    /// Takes a variable's name, if one comes next.
+    pub(super) fn take_name(&mut self) -> Option<&'a str> {
+        self.peek().filter(|c| c.is_ascii_alphabetic() || *c == '_')?;
+        Some(self.take_until(|c| !c.is_ascii_alphanumeric() && c != '_'))
+    }
+
+    /// Skips blanks and continued lines, not line ends.
+    pub(super) fn skip_blanks(&mut self) {
+        while self.take(" ") || self.take("\t") || self.take("\\\n") {}
+    }
+
+    /// Skips the rest of the line, not its end.
+    pub(super) fn skip_line(&mut self) {
+        self.take_until(|c| c == '\n');
+    }
+}

@@ -1,0 +1,328 @@
+//! From an error to what is behind it, and what helps. Text in, text out.
+
+use super::error::{LogError, missing_program};
+
+/// A cause that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The disk is full.
+    DiskFull,
+    /// A compiler was killed, as a rule because memory ran out.
+    Killed,
+    /// A program is not installed.
+    MissingTool {
+        /// Which.
+        tool: String,
+    },
+    /// A program of the kernel's own headers is not there.
+    MissingKernelTool {
+        /// Which.
+        tool: String,
+    },
+    /// A library that the kernel's build needs is not installed.
+    MissingLibrary {
+        /// Which.
+        library: &'static str,
+    },
+    /// Another compiler than the one that the kernel was built with.
+    WrongCompiler {
+        /// What this one doesn't know.
+        option: String,
+    },
+    /// The headers are not configured, or not all there.
+    HeadersIncomplete,
+    /// The kernel's interface is another than the one that the module was written for.
+    KernelInterface,
+    /// A header of another package or module is not there.
+    MissingHeader {
+        /// Which.
+        header: String,
+    },
+    /// A symbol that only GPL modules may use.
+    GplOnly {
+        /// Which.
+        symbol: String,
+    },
+    /// A symbol that neither the kernel nor a module that was named exports.
+    UndefinedSymbol {
+        /// Which.
+        symbol: String,
+    },
+    /// Nothing says the module's license.
+    NoLicense,
+    /// The type information of the kernel could not be made or read.
+    Btf,
+    /// A warning that the module treats as an error.
+    WarningAsError,
+    /// A patch was made for another version of the source.
+    PatchMismatch,
+    /// A key or certificate could not be read.
+    Certificate,
+    /// A file is not executable, or may not be read.
+    Permission,
+    /// There is no Makefile where make was sent.
+    NoMakefile,
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::DiskFull => f.write_str("the disk is full"),
+            Self::Killed => {
+                f.write_str("a process of the build was killed, as a rule because memory ran out")
+            }
+            Self::MissingTool { tool } => write!(f, "the program `{tool}` is not installed, or not in PATH"),
+            Self::MissingKernelTool { tool } => {
+                write!(f, "the kernel's headers lack their own program `{tool}`")
+            }
+            Self::MissingLibrary { library } => {
+                write!(f, "the development files of {library} are not installed")
+            }
+            Self::WrongCompiler { option } => {
+                write!(f, "the kernel was built by another compiler: this one cannot do with {option}")
+            }
+            Self::HeadersIncomplete => f.write_str("the kernel's headers are incomplete or not configured"),
+            Self::KernelInterface => f.write_str(
+                "most likely this kernel's interface differs from the one that the module was written for",
+            ),
+            Self::MissingHeader { header } => {
+                write!(f, "the header `{header}` of another package or module is missing")
+            }
+            Self::GplOnly { symbol } => {
+                write!(f, "the kernel offers `{symbol}` to modules under the GPL only")
+            }
+            Self::UndefinedSymbol { symbol } => {
+                write!(
+                    f,
+                    "nothing exports `{symbol}`: this kernel does not, nor does a module that was named"
+                )
+            }
+            Self::NoLicense => f.write_str("the module has no MODULE_LICENSE"),
+            Self::Btf => f.write_str("the kernel's type information (BTF) could not be made or read"),
+            Self::WarningAsError => f.write_str("the compiler's warnings count as errors in this module"),
+            Self::PatchMismatch => f.write_str("the patch was made for another version of the source"),
+            Self::Certificate => f.write_str("a key or certificate could not be read"),
+            Self::Permission => f.write_str("a file is not executable, or may not be read"),
+            Self::NoMakefile => f.write_str("make found no Makefile, or no such target in it"),
+        }
+    }
+}
+
+impl Cause {
+    /// What helps.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        const NEWER: &str = "install a version of the module that knows this kernel";
+        match self {
+            Self::DiskFull => "make room, then build again".to_owned(),
+            Self::Killed => "add memory or swap, or build with fewer jobs: `-j1`".to_owned(),
+            Self::MissingTool { tool } => format!("install the package {}", package_of(tool)),
+            Self::MissingKernelTool { .. } | Self::HeadersIncomplete => {
+                "install this kernel's headers package anew".to_owned()
+            }
+            Self::MissingLibrary { library } => match *library {
+                "libelf" => "install the package `libelf-dev` (`elfutils-libelf-devel`, `libelf`)".to_owned(),
+                _ => "install the package `libssl-dev` (`openssl-devel`, `openssl`)".to_owned(),
+            },
+            Self::WrongCompiler { .. } => {
+                "install the compiler that /proc/version or CONFIG_CC_VERSION_TEXT names".to_owned()
+            }
+            Self::KernelInterface | Self::NoLicense => NEWER.to_owned(),
+            Self::MissingHeader { .. } => {
+                "install what provides it; BUILD_DEPENDS names other modules".to_owned()
+            }
+            Self::GplOnly { .. } => "ask whoever made the module; no setting changes this".to_owned(),
+            Self::UndefinedSymbol { .. } => {
+                format!("if another module exports it, build that one first; otherwise {NEWER}")
+            }
+            Self::Btf => {
+                "install `pahole` (package `dwarves`) in the version of the kernel's makers".to_owned()
+            }
+            Self::WarningAsError => format!("{NEWER}, or take `-Werror` out of its Makefile"),
+            Self::PatchMismatch => "correct the patch, or PATCH and PATCH_MATCH in dkms.conf".to_owned(),
+            Self::Certificate => {
+                "compare `mok_signing_key` and `mok_certificate` in framework.conf".to_owned()
+            }
+            Self::Permission => "make it executable for who builds".to_owned(),
+            Self::NoMakefile => "compare MAKE in dkms.conf with the module's source".to_owned(),
+        }
+    }
+}
+
+/// Packages that are not called as their program is: on Debian, Fedora and Arch.
+fn package_of(tool: &str) -> String {
+    let name = tool.rsplit('/').next().unwrap_or(tool);
+    match name {
+        "pahole" => "`dwarves` (on Arch `pahole`)".to_owned(),
+        "ld" | "objcopy" | "strip" | "nm" | "as" => "`binutils`".to_owned(),
+        "cc" | "cc1" => "`gcc`".to_owned(),
+        "ld.lld" => "`lld`".to_owned(),
+        "llvm-strip" | "llvm-ar" | "llvm-nm" | "llvm-objcopy" => "`llvm`".to_owned(),
+        "depmod" | "modinfo" => "`kmod`".to_owned(),
+        _ => format!("`{name}`"),
+    }
+}
+
+/// What is behind the first error, or behind what the lines say besides.
+pub(super) fn of(first: Option<&LogError>, lines: &[&str]) -> Option<Cause> {
+    let any = |part: &str| lines.iter().any(|line| line.contains(part));
+    // These have all kinds of first errors.
+    if any("No space left on device") || any("Disk quota exceeded") {
+        return Some(Cause::DiskFull);
+    }
+    if lines.iter().any(|line| {
+        line.contains("Killed signal terminated program") || *line == "Killed" || line.ends_with("] Killed")
+    }) {
+        return Some(Cause::Killed);
+    }
+    if any("libelf-dev") || any("gelf.h: No such file") || any("libelf.h: No such file") {
+        return Some(Cause::MissingLibrary { library: "libelf" });
+    }
+    if any("openssl/opensslv.h: No such file") || any("openssl/bio.h: No such file") {
+        return Some(Cause::MissingLibrary { library: "OpenSSL" });
+    }
+    if any("Kernel configuration is invalid") {
+        return Some(Cause::HeadersIncomplete);
+    }
+    let error = first?;
+    tool(&error.text).or_else(|| source(error)).or_else(|| link(&error.text)).or_else(|| rest(&error.text))
+}
+
+fn tool(text: &str) -> Option<Cause> {
+    if let Some(option) = unknown_option(text) {
+        return Some(Cause::WrongCompiler { option });
+    }
+    let tool = missing_program(text)?.to_owned();
+    let of_the_kernel =
+        ["objtool", "modpost", "fixdep", "genksyms", "resolve_btfids", "recordmcount", "sign-file"];
+    let name = tool.rsplit('/').next().unwrap_or(&tool);
+    Some(if of_the_kernel.contains(&name) || tool.contains("/scripts/") {
+        Cause::MissingKernelTool { tool }
+    } else {
+        Cause::MissingTool { tool }
+    })
+}
+
+/// An option or plugin that only the kernel's own compiler takes.
+fn unknown_option(text: &str) -> Option<String> {
+    let compiler_does_not = [
+        "unrecognized command-line option",
+        "unrecognized command line option",
+        "unrecognized argument in option",
+        "unknown argument",
+        "unsupported option",
+        "unsupported argument",
+    ];
+    if compiler_does_not.iter().any(|part| text.contains(part)) {
+        return Some(quoted(text).map_or_else(|| "an option".to_owned(), |option| format!("`{option}`")));
+    }
+    let plugin = text.contains("cannot load plugin") || text.contains("incompatible gcc/plugin versions");
+    plugin.then(|| "its plugins".to_owned())
+}
+
+/// The first word that a compiler has put in quotes.
+fn quoted(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once(['‘', '\'', '"', '`'])?;
+    rest.split(['’', '\'', '"']).next().filter(|word| !word.is_empty())
+}
+
+/// What the compiler says of the source.
+fn source(error: &LogError) -> Option<Cause> {
+    let text = error.text.as_str();
+    if let Some(header) =
+        text.strip_suffix(": No such file or directory").or_else(|| text.strip_suffix(" file not found"))
+    {
+        let header = quoted(header).unwrap_or(header);
+        let kernels = [
+            "linux/",
+            "asm/",
+            "asm-generic/",
+            "drm/",
+            "net/",
+            "media/",
+            "sound/",
+            "scsi/",
+            "uapi/",
+            "crypto/",
+        ];
+        return error.line.is_some().then(|| {
+            if kernels.iter().any(|folder| header.starts_with(folder)) {
+                Cause::KernelInterface
+            } else {
+                Cause::MissingHeader { header: header.to_owned() }
+            }
+        });
+    }
+    let interface = [
+        "implicit declaration of function",
+        "call to undeclared function",
+        "has no member named",
+        "no member named",
+        "too few arguments",
+        "too many arguments",
+        "incompatible pointer type",
+        "incompatible function pointer type",
+        "incompatible type",
+        "unknown type name",
+        "undeclared (first use",
+        "use of undeclared identifier",
+        "undeclared here",
+        "invalid use of undefined type",
+        "incomplete type",
+        "storage size of",
+        "conflicting types for",
+        "passing argument",
+        "void value not ignored",
+        "declared ‘static’ but never defined",
+        "static declaration of",
+        "redefinition of",
+        "redeclared as",
+    ];
+    let macro_arguments = text.starts_with("macro ") && text.contains(" arguments, but takes ");
+    if macro_arguments || interface.iter().any(|part| text.contains(part)) {
+        return Some(Cause::KernelInterface);
+    }
+    text.contains("[-Werror").then_some(Cause::WarningAsError)
+}
+
+/// What modpost and the linker say.
+fn link(text: &str) -> Option<Cause> {
+    let symbol = || quoted(text).unwrap_or("a symbol").to_owned();
+    if text.contains("GPL-only symbol") {
+        // The symbol is the last word in quotes.
+        let symbol = text.trim_end_matches('\'').rsplit('\'').next().unwrap_or("a symbol").to_owned();
+        return Some(Cause::GplOnly { symbol });
+    }
+    if text.ends_with(" undefined!") || text.contains("undefined reference to") {
+        return Some(Cause::UndefinedSymbol { symbol: symbol() });
+    }
+    if text.contains("missing MODULE_LICENSE()") {
+        return Some(Cause::NoLicense);
+    }
+    text.contains("but does not import it").then_some(Cause::KernelInterface)
+}
+
+fn rest(text: &str) -> Option<Cause> {
+    if text.contains("BTF") || text.contains("pahole") {
+        return Some(Cause::Btf);
+    }
+    if text.starts_with("Hunk #")
+        || text.contains("can't find file to patch")
+        || text.starts_with("patch: ****")
+    {
+        return Some(Cause::PatchMismatch);
+    }
+    if text.contains("SSL error:") {
+        return Some(Cause::Certificate);
+    }
+    if text.ends_with(": Permission denied") {
+        return Some(Cause::Permission);
+    }
+    if text.contains("include/config/auto.conf") {
+        return Some(Cause::HeadersIncomplete);
+    }
+    if text.starts_with("No rule to make target") || text.starts_with("No targets specified") {
+        return Some(Cause::NoMakefile);
+    }
+    None
+}

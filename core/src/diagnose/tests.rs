@@ -1,0 +1,177 @@
+//! Excerpts of logs that real tools have written: gcc 12, GNU make 4.3, dash, bash, modpost of 6.1, binutils 2.40; clang's
+//! line alone is given by its manual.
+
+use super::*;
+
+/// `error | cause` in one line, to be compared.
+fn said(log: &str) -> String {
+    let diagnosis = diagnose(log);
+    let error = diagnosis.first_error.map_or("-".to_owned(), |error| error.to_string());
+    let cause = diagnosis.cause.map_or("-".to_owned(), |cause| format!("{cause:?}"));
+    format!("{error} | {cause}")
+}
+
+const TAIL: &str = "make[1]: *** [/usr/src/h/scripts/Makefile.build:255: /b/foo.o] Error 1\n\
+                    make: *** [/usr/src/h/Makefile:2065: /b] Error 2\n";
+
+fn compiled(message: &str) -> String {
+    said(&format!(
+        "make: Entering directory '/usr/src/h'\n  CC [M]  /b/foo.o\n/b/foo.c: In function ‘f’:\n{message}\n    4 | code\n      |   ^~~~\ncc1: some warnings being treated as errors\n{TAIL}"
+    ))
+}
+
+#[test]
+fn a_changed_kernel_interface() {
+    let messages = [
+        "/b/foo.c:4:56: error: implicit declaration of function ‘setup_timer’; did you mean ‘del_timer’? [-Werror=implicit-function-declaration]",
+        "/b/foo.c:4:46: error: ‘struct task_struct’ has no member named ‘state’; did you mean ‘stats’?",
+        "/b/foo.c:4:84: error: macro \"access_ok\" passed 3 arguments, but takes just 2",
+        "/b/foo.c:4:91: error: passing argument 4 of ‘proc_create’ from incompatible pointer type [-Werror=incompatible-pointer-types]",
+        "/b/foo.c:4:113: error: initialization of ‘int (*)(struct inode *, struct file *)’ from incompatible pointer type ‘int (*)(int)’ [-Werror=incompatible-pointer-types]",
+        "/b/foo.c:4:10: fatal error: drm/drmP.h: No such file or directory",
+        "/b/foo.c:4:35: error: ‘VERIFY_READ’ undeclared (first use in this function)",
+        "/b/foo.c:4:1: error: unknown type name ‘mm_segment_t’",
+        "/b/foo.c:4:66: error: invalid use of undefined type ‘struct nix’",
+        "/b/foo.c:4:9: error: call to undeclared function 'setup_timer'; ISO C99 and later do not support implicit function declarations [-Wimplicit-function-declaration]",
+    ];
+    for message in messages {
+        let text = message.split_once("error: ").unwrap().1;
+        assert_eq!(compiled(message), format!("/b/foo.c:4: {text} | KernelInterface"));
+    }
+}
+
+#[test]
+fn what_is_the_modules_own_fault_gets_no_such_cause() {
+    assert_eq!(
+        compiled("/b/foo.c:4:23: error: expected ‘;’ before ‘}’ token"),
+        "/b/foo.c:4: expected ‘;’ before ‘}’ token | -"
+    );
+    assert_eq!(
+        compiled("/b/foo.c:4:2: error: #error \"this kernel is too new\""),
+        "/b/foo.c:4: #error \"this kernel is too new\" | -"
+    );
+    insta::assert_snapshot!(
+        compiled("/b/foo.c:4:12: error: ‘x’ defined but not used [-Werror=unused-variable]"),
+        @"/b/foo.c:4: ‘x’ defined but not used [-Werror=unused-variable] | WarningAsError"
+    );
+    insta::assert_snapshot!(
+        compiled("/b/foo.c:4:10: fatal error: sys/zfs_context.h: No such file or directory"),
+        @r#"/b/foo.c:4: sys/zfs_context.h: No such file or directory | MissingHeader { header: "sys/zfs_context.h" }"#
+    );
+}
+
+#[test]
+fn the_wrong_compiler() {
+    insta::assert_snapshot!(
+        compiled("gcc-12: error: unrecognized command-line option ‘-fmin-function-alignment=16’; did you mean ‘-flimit-function-alignment’?"),
+        @r#"gcc-12: error: unrecognized command-line option ‘-fmin-function-alignment=16’; did you mean ‘-flimit-function-alignment’? | WrongCompiler { option: "`-fmin-function-alignment=16`" }"#
+    );
+    insta::assert_snapshot!(
+        compiled("cc1: error: cannot load plugin /nix/x.so: /nix/x.so: cannot open shared object file: No such file or directory"),
+        @r#"cc1: error: cannot load plugin /nix/x.so: /nix/x.so: cannot open shared object file: No such file or directory | WrongCompiler { option: "its plugins" }"#
+    );
+}
+
+#[test]
+fn missing_programs() {
+    let table = [
+        ("/bin/sh: 1: gcc-99: not found", "MissingTool { tool: \"gcc-99\" }"),
+        ("/bin/bash: line 1: flex: command not found", "MissingTool { tool: \"flex\" }"),
+        ("make: flex: No such file or directory", "MissingTool { tool: \"flex\" }"),
+        (
+            "/bin/sh: 1: ./tools/objtool/objtool: not found",
+            "MissingKernelTool { tool: \"./tools/objtool/objtool\" }",
+        ),
+        ("make[1]: pahole: Command not found", "MissingTool { tool: \"pahole\" }"),
+    ];
+    for (line, cause) in table {
+        let log = format!("  CC [M]  /b/foo.o\n{line}\nmake[1]: *** [Makefile:255: /b/foo.o] Error 127\n");
+        assert_eq!(said(&log), format!("{line} | {cause}"));
+    }
+    assert!(diagnose("make[1]: pahole: Command not found").lines()[2].contains("dwarves"));
+}
+
+#[test]
+fn a_full_disk_and_no_memory_whatever_the_first_error_is() {
+    insta::assert_snapshot!(
+        said("  CC [M]  /df/foo.o\n/df/foo.c:2:1: fatal error: closing dependency file /df/.foo.o.d: No space left on device\n    2 | MODULE_LICENSE(\"GPL\");\ncompilation terminated.\n"),
+        @"/df/foo.c:2: closing dependency file /df/.foo.o.d: No space left on device | DiskFull"
+    );
+    insta::assert_snapshot!(
+        said("/tmp/ccVX2RND.s: Assembler messages:\n/tmp/ccVX2RND.s: Fatal error: can't write 1553 bytes to section .debug_line_str of /df/foo.mod.o: 'No space left on device'\n"),
+        @"/tmp/ccVX2RND.s: can't write 1553 bytes to section .debug_line_str of /df/foo.mod.o: 'No space left on device' | DiskFull"
+    );
+    insta::assert_snapshot!(
+        said("gcc-12: fatal error: Killed signal terminated program cc1\ncompilation terminated.\n"),
+        @"gcc-12: fatal error: Killed signal terminated program cc1 | Killed"
+    );
+    insta::assert_snapshot!(
+        said("  CC [M]  /b/foo.o\nKilled\nmake[1]: *** [/usr/src/h/scripts/Makefile.build:255: /b/foo.o] Error 137\n"),
+        @"Killed | Killed"
+    );
+}
+
+#[test]
+fn what_modpost_and_the_linker_say() {
+    insta::assert_snapshot!(
+        said("  MODPOST /b/Module.symvers\nERROR: modpost: \"nix_such\" [/b/foo.ko] undefined!\n"),
+        @r#"ERROR: modpost: "nix_such" [/b/foo.ko] undefined! | UndefinedSymbol { symbol: "nix_such" }"#
+    );
+    insta::assert_snapshot!(
+        said("ERROR: modpost: GPL-incompatible module foo.ko uses GPL-only symbol 'class_find_device'\n"),
+        @r#"ERROR: modpost: GPL-incompatible module foo.ko uses GPL-only symbol 'class_find_device' | GplOnly { symbol: "class_find_device" }"#
+    );
+    insta::assert_snapshot!(
+        said("ERROR: modpost: missing MODULE_LICENSE() in /b/foo.o\n"),
+        @"ERROR: modpost: missing MODULE_LICENSE() in /b/foo.o | NoLicense"
+    );
+    insta::assert_snapshot!(
+        said("ERROR: modpost: module foo uses symbol dma_buf_put from namespace DMA_BUF, but does not import it.\n"),
+        @"ERROR: modpost: module foo uses symbol dma_buf_put from namespace DMA_BUF, but does not import it. | KernelInterface"
+    );
+    insta::assert_snapshot!(
+        said("/usr/bin/ld: /tmp/ccVhb3P0.o: in function `main':\n<stdin>:(.text+0x5): undefined reference to `nix'\ncollect2: error: ld returned 1 exit status\n"),
+        @r#"<stdin>:(.text+0x5): undefined reference to `nix' | UndefinedSymbol { symbol: "nix" }"#
+    );
+}
+
+#[test]
+fn headers_makefiles_patches_and_keys() {
+    insta::assert_snapshot!(
+        said("\n  ERROR: Kernel configuration is invalid.\n         include/generated/autoconf.h or include/config/auto.conf are missing.\n"),
+        @"ERROR: Kernel configuration is invalid. | HeadersIncomplete"
+    );
+    insta::assert_snapshot!(
+        said("/usr/src/h/scripts/Makefile.build:44: /b/Makefile: No such file or directory\nmake[1]: *** No rule to make target '/b/Makefile'.  Stop.\n"),
+        @"No rule to make target '/b/Makefile' | NoMakefile"
+    );
+    insta::assert_snapshot!(said("Mk:6: *** the kernel is too old.  Stop.\n"), @"Mk:6: the kernel is too old | -");
+    insta::assert_snapshot!(
+        said("patching file foo.c\nHunk #1 FAILED at 1.\n1 out of 1 hunk FAILED -- saving rejects to file foo.c.rej\n"),
+        @"foo.c: Hunk #1 FAILED at 1. | PatchMismatch"
+    );
+    insta::assert_snapshot!(
+        said("At main.c:302:\n- SSL error:FFFFFFFF80000002:system library::No such file or directory: ../crypto/bio/bss_file.c:67\n"),
+        @"- SSL error:FFFFFFFF80000002:system library::No such file or directory: ../crypto/bio/bss_file.c:67 | Certificate"
+    );
+    insta::assert_snapshot!(said("./configure\nmake: ./configure: Permission denied\n"), @"make: ./configure: Permission denied | Permission");
+    insta::assert_snapshot!(said("configure: error: nix not found\nmake: *** [Mk:14: g] Error 1\n"), @"configure: error: nix not found | -");
+}
+
+#[test]
+fn only_the_command_that_ran_last_counts_and_silence_is_told_as_such() {
+    let log = "dkms-4.0.0: build of foo/1.0 for kernel 6.1 (x86_64)\n\n# Running the PRE_BUILD script\n\
+               # command: ./configure\ncheck.c:1:2: error: harmless\n# exit code: 0\n\n# Building the modules\n\
+               # command: make error: x\nmake: [Makefile:2: clean] Error 1 (ignored)\nmake: *** [Mk:16: all] Error 1\n\
+               # exit code: 2\n# elapsed time: 1.0 s\n";
+    insta::assert_snapshot!(said(log), @"Mk:16: making `all` ended with `Error 1` | -");
+    assert_eq!(said("false\n"), "- | -");
+    assert_eq!(said(""), "- | -");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_harms(text in "(error: |: |\\n|[a-z:*'‘ \\[\\].]){0,80}") {
+        drop(diagnose(&text).lines());
+    }
+}

@@ -1,0 +1,85 @@
+//! Which modules and kernels a request may have to know about. Pure: looks at the request and the snapshot.
+
+use std::path::PathBuf;
+
+use crate::id::{ModuleId, Target};
+use crate::plan::{NewSource, Work};
+use crate::tree::Snapshot;
+
+/// What has to be looked at for a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// The module that is asked for by name.
+    pub(super) asked: Option<ModuleId>,
+    /// It, where it may have to be registered.
+    pub(super) to_add: Option<ModuleId>,
+    /// Where its source comes from, if not from `/usr/src`.
+    pub(super) new_source: Option<PathBuf>,
+    /// Modules whose confs matter.
+    pub(super) modules: Vec<ModuleId>,
+    /// For these kernels.
+    pub(super) targets: Vec<Target>,
+    /// Also what these depend on, and what was built against them.
+    pub(super) related: bool,
+    /// Confs are read as far as they are sound.
+    pub(super) lenient: bool,
+    /// Weak-updates links count.
+    pub(super) weak: bool,
+}
+
+impl Needs {
+    pub(super) fn of(work: &Work, snapshot: &Snapshot) -> Self {
+        match work {
+            Work::Add { id, source } => Self::to_put_in(id, source.as_ref(), &[], snapshot),
+            Work::Build { id, targets, source } | Work::Install { id, targets, source } => {
+                Self::to_put_in(id, source.as_ref(), targets, snapshot)
+            }
+            Work::Uninstall { id, targets }
+            | Work::Unbuild { id, targets }
+            | Work::Remove { id, targets } => Self {
+                asked: Some(id.clone()),
+                modules: vec![id.clone()],
+                targets: targets.clone(),
+                lenient: true,
+                ..Self::default()
+            },
+            Work::Autoinstall { targets } => Self {
+                modules: snapshot.newest().into_iter().cloned().collect(),
+                targets: targets.clone(),
+                related: true,
+                weak: true,
+                ..Self::default()
+            },
+            Work::Match { template, target, only } => {
+                let installed = snapshot
+                    .installed_on(template)
+                    .filter(|id| only.as_ref().is_none_or(|name| *name == id.name));
+                Self {
+                    modules: installed.collect(),
+                    targets: vec![target.clone()],
+                    related: true,
+                    ..Self::default()
+                }
+            }
+            Work::KernelPreinst { target } | Work::KernelPrerm { target } => Self {
+                modules: snapshot.built_on(target).cloned().collect(),
+                targets: vec![target.clone()],
+                lenient: true,
+                ..Self::default()
+            },
+        }
+    }
+
+    fn to_put_in(id: &ModuleId, source: Option<&NewSource>, targets: &[Target], snapshot: &Snapshot) -> Self {
+        let is_sound = snapshot.get(id).is_some_and(|found| !found.is_broken());
+        Self {
+            asked: Some(id.clone()),
+            to_add: (!is_sound).then(|| id.clone()),
+            new_source: source.filter(|_| !is_sound).map(|new| new.folder.clone()),
+            modules: if targets.is_empty() { Vec::new() } else { vec![id.clone()] },
+            targets: targets.to_vec(),
+            related: true,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Gathering: looks at what a request may need to know, once, and makes the [`World`] of it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::needs::Needs;
+use crate::conf::{
+    self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
+};
+use crate::host::Environment;
+use crate::host::fs::{self, FsError};
+use crate::id::{KernelRelease, ModuleId, Target};
+use crate::kernel::{Distribution, FactsError, HeadersPackage, KernelFacts, Overrides};
+use crate::layout::Layout;
+use crate::plan::{ConfFault, Request, World};
+use crate::report::Event;
+use crate::tree::{Snapshot, weak};
+
+/// A tree, or a kernel, that can't be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// The tree.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A kernel.
+    #[error(transparent)]
+    Kernel(#[from] FactsError),
+}
+
+/// Everything that looking needs.
+#[derive(Debug)]
+pub struct Survey<'a> {
+    settings: &'a Settings,
+    distribution: &'a Distribution,
+    environment: &'a Environment,
+    reader: Reader,
+    /// `-c`: in place of the conf of the module that is asked for.
+    pub conf_file: Option<PathBuf>,
+    /// `--directive`.
+    pub directives: Vec<String>,
+    /// `--kernelsourcedir` and `--config`.
+    pub overrides: Overrides,
+    /// What `parallel_jobs` is for confs.
+    pub jobs: u32,
+    /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
+    pub module_folder: Option<String>,
+    kernels: RefCell<BTreeMap<Target, Rc<KernelFacts>>>,
+}
+
+impl<'a> Survey<'a> {
+    /// Nothing overridden.
+    #[must_use]
+    pub fn new(settings: &'a Settings, distribution: &'a Distribution, environment: &'a Environment) -> Self {
+        Self {
+            settings,
+            distribution,
+            environment,
+            reader: Reader::new(&settings.layout, environment),
+            conf_file: None,
+            directives: Vec::new(),
+            overrides: Overrides::default(),
+            jobs: 1,
+            module_folder: None,
+            kernels: RefCell::default(),
+        }
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.settings.layout
+    }
+
+    /// The world for a request.
+    ///
+    /// # Errors
+    /// [`SurveyError`] where the tree or a kernel can't be looked at. A conf that can't is a fault in the world.
+    pub fn world(&self, request: &Request, snapshot: Snapshot) -> Result<World, SurveyError> {
+        let needs = Needs::of(&request.work, &snapshot);
+        let mut world = World {
+            sources: BTreeMap::new(),
+            kernels: BTreeMap::new(),
+            confs: BTreeMap::new(),
+            plain_confs: BTreeMap::new(),
+            weak: BTreeSet::new(),
+            no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
+            headers_remedy: BTreeMap::new(),
+            notices: BTreeMap::new(),
+            snapshot,
+        };
+        for target in &needs.targets {
+            let facts = self.kernel(target)?;
+            if !facts.headers_usable {
+                let remedy = HeadersPackage::of(&target.kernel, self.distribution, self.layout()).to_string();
+                world.headers_remedy.insert(target.clone(), remedy);
+            }
+            world.kernels.insert(target.clone(), Rc::unwrap_or_clone(facts));
+        }
+        if let Some(id) = &needs.to_add {
+            self.take_source(&mut world, id, &needs)?;
+        }
+        self.take_confs(&mut world, &needs)?;
+        if needs.weak {
+            world.weak =
+                self.weak(&world.snapshot)?.into_iter().map(|(id, target, _)| (id, target)).collect();
+        }
+        Ok(world)
+    }
+
+    /// The source of a module that is to be added, and its conf.
+    fn take_source(&self, world: &mut World, id: &ModuleId, needs: &Needs) -> Result<(), SurveyError> {
+        let dir = self.layout().source_dir(id);
+        if fs::is_dir(&dir) {
+            world.sources.insert(id.clone(), dir);
+        } else if needs.new_source.is_none() {
+            return Ok(());
+        }
+        let Some(target) = needs.targets.first().cloned().or_else(running_target) else { return Ok(()) };
+        let file = self.conf_of(id, needs);
+        let raw = self.read(Some(id), &file, &target)?;
+        if let Ok(raw) = &raw {
+            self.notice(world, id, &file, notices::on_add(raw));
+        }
+        let conf = self.resolve(raw, &file, &target)?;
+        world.plain_confs.insert(id.clone(), conf);
+        Ok(())
+    }
+
+    /// Confs of the modules that are asked for, of what they depend on, and of what was built against them.
+    fn take_confs(&self, world: &mut World, needs: &Needs) -> Result<(), SurveyError> {
+        let mut pending = needs.modules.clone();
+        let mut seen = BTreeSet::new();
+        while let Some(id) = pending.pop() {
+            if !seen.insert(id.clone()) {
+                continue;
+            }
+            let file = self.conf_of(&id, needs);
+            for target in &needs.targets {
+                let raw = self.read(Some(&id), &file, target)?;
+                if let (Ok(raw), false) = (&raw, needs.lenient || world.notices.contains_key(&id)) {
+                    self.notice(world, &id, &file, notices::on_use(raw));
+                }
+                let conf = if needs.lenient {
+                    Ok(conf::leniently(&raw.unwrap_or_default(), &id, target, &self.kernel(target)?.config))
+                } else {
+                    self.resolve(raw, &file, target)?
+                };
+                if let (Ok(conf), true) = (&conf, needs.related) {
+                    let newest = world.snapshot.newest();
+                    let depends = newest.iter().filter(|other| conf.build_depends.contains(&other.name));
+                    pending.extend(depends.map(|other| (*other).clone()));
+                    pending.extend(world.snapshot.built_against(&id.name, target));
+                }
+                world.confs.insert((id.clone(), target.clone()), conf);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what is to be warned of once the module is worked on.
+    fn notice(&self, world: &mut World, id: &ModuleId, file: &Path, mut events: Vec<Event>) {
+        let folder = file.parent().unwrap_or(Path::new("/"));
+        let overrides = self.layout().etc_dkms().join(&id.name);
+        events.extend(trust::warnings([folder, file, &overrides]));
+        world.notices.insert(id.clone(), events);
+    }
+
+    /// Where the conf of a module is.
+    fn conf_of(&self, id: &ModuleId, needs: &Needs) -> PathBuf {
+        let is_asked_for = needs.asked.as_ref() == Some(id);
+        let folder = match &needs.new_source {
+            _ if is_asked_for && self.conf_file.is_some() => {
+                return self.conf_file.clone().unwrap_or_default();
+            }
+            Some(folder) if is_asked_for => folder.clone(),
+            _ if needs.to_add.as_ref() == Some(id) => self.layout().source_dir(id),
+            _ => self.layout().source_link(id),
+        };
+        folder.join("dkms.conf")
+    }
+
+    /// The facts of a kernel, looked at once.
+    ///
+    /// # Errors
+    /// [`FactsError`].
+    pub fn kernel(&self, target: &Target) -> Result<Rc<KernelFacts>, FactsError> {
+        if let Some(facts) = self.kernels.borrow().get(target) {
+            return Ok(Rc::clone(facts));
+        }
+        let facts = Rc::new(KernelFacts::look(target, self.layout(), &self.overrides, self.environment)?);
+        self.kernels.borrow_mut().insert(target.clone(), Rc::clone(&facts));
+        Ok(facts)
+    }
+
+    /// What a conf says for a kernel.
+    ///
+    /// # Errors
+    /// [`FactsError`] where the kernel can't be looked at; why the conf can't be read is inside.
+    pub fn read(
+        &self,
+        id: Option<&ModuleId>,
+        file: &Path,
+        target: &Target,
+    ) -> Result<Result<RawConf, ConfError>, FactsError> {
+        let kernel = self.kernel(target)?;
+        let variables = Variables {
+            target: target.clone(),
+            kernel_source_dir: kernel.headers.clone(),
+            kernel_config: kernel.config.path.clone(),
+            parallel_jobs: self.jobs,
+            dest_override: self.module_folder.clone(),
+        };
+        let source = ConfSource { id, file: file.to_owned() };
+        Ok(self.reader.read(&source, &variables, &self.directives))
+    }
+
+    fn resolve(
+        &self,
+        raw: Result<RawConf, ConfError>,
+        file: &Path,
+        target: &Target,
+    ) -> Result<Result<ModuleConf, ConfFault>, FactsError> {
+        let raw = match raw {
+            Ok(raw) => raw,
+            Err(error) => return Ok(Err(ConfFault::of(&error, file))),
+        };
+        let resolved = conf::resolve(&raw, target, &self.kernel(target)?.config, Check::Whole);
+        Ok(resolved.map_err(|invalid| ConfFault::Invalid {
+            path: invalid.file,
+            problems: invalid.problems.iter().map(ToString::to_string).collect(),
+        }))
+    }
+
+    /// As much of a module's conf as can be taken, for looking at what it has installed.
+    ///
+    /// # Errors
+    /// [`FactsError`] where the kernel can't be looked at.
+    pub fn lenient_conf(&self, id: &ModuleId, target: &Target) -> Result<ModuleConf, FactsError> {
+        let file = self.layout().source_link(id).join("dkms.conf");
+        let raw = self.read(Some(id), &file, target)?.unwrap_or_default();
+        Ok(conf::leniently(&raw, id, target, &self.kernel(target)?.config))
+    }
+
+    /// The module that a dkms.conf describes.
+    ///
+    /// # Errors
+    /// [`SurveyError`] where the running kernel can't be looked at; what is wrong with the conf is inside.
+    pub fn identify(&self, file: &Path) -> Result<Result<ModuleId, ConfFault>, SurveyError> {
+        let Some(target) = running_target() else {
+            return Ok(Err(ConfFault::Missing { path: file.to_owned() }));
+        };
+        let raw = self.read(None, file, &target)?;
+        Ok(self.resolve(raw, file, &target)?.map(|conf| conf.id))
+    }
+
+    /// What weak-updates links serve: module, the kernel served, the kernel built for.
+    ///
+    /// # Errors
+    /// [`SurveyError`].
+    pub fn weak(&self, snapshot: &Snapshot) -> Result<Vec<(ModuleId, Target, KernelRelease)>, SurveyError> {
+        let mut served = Vec::new();
+        for link in weak::links(self.layout())? {
+            for ((name, target), version) in &snapshot.installed {
+                let id = ModuleId::new(name.clone(), version.clone());
+                let on = Target::new(link.on.clone(), target.arch.clone());
+                let file = self.layout().built_dir(&id, target).join(&link.file);
+                let is_ours = target.kernel == link.from && fs::is_file(&file);
+                if is_ours && !served.iter().any(|(known, known_on, _)| *known == id && *known_on == on) {
+                    served.push((id, on, link.from.clone()));
+                }
+            }
+        }
+        Ok(served)
+    }
+}
+
+/// The running kernel on its own architecture, for confs that are read where no kernel matters.
+fn running_target() -> Option<Target> {
+    let kernel = crate::kernel::running_kernel().ok()?;
+    Target::parse(kernel.as_str(), &rustix::system::uname().machine().to_string_lossy()).ok()
+}

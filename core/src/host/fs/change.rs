@@ -1,0 +1,207 @@
+//! Making, moving and removing: each visible change is one rename, after what it shows was synced.
+#![expect(clippy::disallowed_methods, reason = "this is a part of the file system's home")]
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Naming, Result, lstat, optional};
+use crate::layout::TEMPORARY_PREFIX;
+
+/// Makes a folder and those above it (0755).
+///
+/// # Errors
+/// [`FsError`].
+pub fn create_dir_all(path: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(path).naming("create the folder", path)
+}
+
+/// Removes a file or link; nothing there is fine.
+///
+/// # Errors
+/// [`FsError`].
+pub fn remove_file(path: &Path) -> Result<()> {
+    optional(fs::remove_file(path).naming("remove", path)).map(|_| ())
+}
+
+/// Removes a folder and all below it, following no link; nothing there is fine.
+///
+/// # Errors
+/// [`FsError`].
+pub fn remove_tree(path: &Path) -> Result<()> {
+    optional(fs::remove_dir_all(path).naming("remove the folder", path)).map(|_| ())
+}
+
+/// Removes whatever is at a path: file, link or whole folder; nothing there is fine.
+///
+/// # Errors
+/// [`FsError`].
+pub fn remove_any(path: &Path) -> Result<()> {
+    match lstat(path)? {
+        Some(meta) if meta.is_dir() => remove_tree(path),
+        Some(_) => remove_file(path),
+        None => Ok(()),
+    }
+}
+
+/// Removes a folder if it is empty; says whether it is gone.
+///
+/// # Errors
+/// [`FsError`] for everything but "not empty".
+pub fn remove_dir_if_empty(path: &Path) -> Result<bool> {
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error).naming("remove the folder", path),
+    }
+}
+
+/// Renames and syncs the folder of the new name, so that a power cut can't undo it alone.
+///
+/// # Errors
+/// [`FsError`] naming the new path.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).naming("move into place", to)?;
+    sync_folder_of(to)
+}
+
+/// Exchanges what is at two paths in one step (`renameat2` with `RENAME_EXCHANGE`).
+///
+/// # Errors
+/// [`FsError`]; some file systems can't.
+pub fn exchange(a: &Path, b: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).naming("exchange", b)?;
+    sync_folder_of(b)
+}
+
+/// Syncs the folder that holds `path`.
+///
+/// # Errors
+/// [`FsError`].
+pub fn sync_folder_of(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let result = File::open(folder).and_then(|handle| handle.sync_all());
+    match result {
+        // Some file systems (FUSE, 9p) can't sync a folder; then there is nothing that we could do better.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        result => result.naming("sync the folder", folder),
+    }
+}
+
+/// A temporary neighbour of `path`, on the same file system, named so that it is swept after a crash.
+#[must_use]
+pub fn temporary_beside(path: &Path) -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let name = path.file_name().unwrap_or(OsStr::new("x")).to_string_lossy();
+    let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+    path.with_file_name(format!("{TEMPORARY_PREFIX}{}_{unique}_{name}", std::process::id()))
+}
+
+/// Puts a file in place whole: written beside it, synced, renamed. The folder must exist.
+///
+/// # Errors
+/// [`FsError`]; then whatever was at `path` is untouched and nothing is left beside it.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let temporary = temporary_beside(path);
+    let write = || -> Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&temporary)
+            .naming("create", path)?;
+        file.write_all(bytes).naming("write", path)?;
+        file.set_permissions(fs::Permissions::from_mode(mode)).naming("set the mode of", path)?;
+        file.sync_all().naming("write", path)
+    };
+    write().and_then(|()| rename(&temporary, path)).inspect_err(|_| drop(remove_file(&temporary)))
+}
+
+/// Puts a symbolic link in place, replacing the one that is there in one step.
+///
+/// # Errors
+/// [`FsError`].
+pub fn symlink(target: &Path, path: &Path) -> Result<()> {
+    let temporary = temporary_beside(path);
+    std::os::unix::fs::symlink(target, &temporary).naming("make the link", path)?;
+    rename(&temporary, path).inspect_err(|_| drop(remove_file(&temporary)))
+}
+
+/// Makes a symbolic link where nothing is yet.
+///
+/// # Errors
+/// [`FsError`].
+pub fn create_link(target: &Path, path: &Path) -> Result<()> {
+    std::os::unix::fs::symlink(target, path).naming("make the link", path)
+}
+
+/// Makes a new file and opens it for writing; it must not be there yet.
+///
+/// # Errors
+/// [`FsError`].
+pub fn create_new(path: &Path, mode: u32) -> Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path).naming("create", path)
+}
+
+/// Opens a file for writing at its end, making it where needed.
+///
+/// # Errors
+/// [`FsError`].
+pub fn append_to(path: &Path) -> Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o644).open(path).naming("open", path)
+}
+
+/// Sets permission bits.
+///
+/// # Errors
+/// [`FsError`].
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).naming("set the mode of", path)
+}
+
+/// Sets access and modification time to `mtime` (seconds, nanoseconds).
+///
+/// # Errors
+/// [`FsError`].
+pub fn set_mtime(path: &Path, mtime: (i64, i64)) -> Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+    let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).naming("set the time of", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::fs::{link_target, list, read};
+
+    #[test]
+    fn a_failed_write_leaves_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        write_whole(&path, b"old", 0o644).unwrap();
+        let missing = dir.path().join("no/such/folder/file");
+        assert!(write_whole(&missing, b"x", 0o644).unwrap_err().is_not_found());
+        write_whole(&path, b"new", 0o600).unwrap();
+        assert_eq!(read(&path).unwrap(), b"new");
+        assert_eq!(list(dir.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn links_are_replaced_in_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        symlink(Path::new("a"), &link).unwrap();
+        symlink(Path::new("b"), &link).unwrap();
+        assert_eq!(link_target(&link).unwrap().unwrap(), Path::new("b"));
+        assert_eq!(link_target(dir.path()).unwrap(), None);
+    }
+}

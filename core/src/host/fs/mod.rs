@@ -1,0 +1,270 @@
+//! Files: every call names what it did and to which path when it fails, every write is synced before it becomes visible,
+//! and what becomes visible does so by one rename.
+//!
+//! Looking is here; `change` makes, moves and removes; `copy` copies files and trees.
+#![expect(clippy::disallowed_methods, reason = "this is the file system's home")]
+
+mod change;
+mod copy;
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+pub use change::{
+    append_to, create_dir_all, create_link, create_new, exchange, remove_any, remove_dir_if_empty,
+    remove_file, remove_tree, rename, set_mode, set_mtime, symlink, sync_folder_of, temporary_beside,
+    write_whole,
+};
+pub use copy::{Ownership, copy_file, copy_tree};
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} `{}`: {}", path.display(), plain(source))]
+pub struct FsError {
+    /// What was tried, as an infinitive: `read`, `rename`.
+    pub verb: &'static str,
+    /// To which path.
+    pub path: PathBuf,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// An error's text without Rust's ` (os error N)`.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+impl FsError {
+    /// Whether the path was not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    }
+
+    /// Whether the disk, or a quota, is full.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// Whether we lack the right.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    }
+}
+
+/// What these functions return.
+pub type Result<T> = std::result::Result<T, FsError>;
+
+trait Naming<T> {
+    fn naming(self, verb: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T> Naming<T> for io::Result<T> {
+    fn naming(self, verb: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|source| FsError { verb, path: path.to_owned(), source })
+    }
+}
+
+impl<T> Naming<T> for rustix::io::Result<T> {
+    fn naming(self, verb: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|errno| FsError { verb, path: path.to_owned(), source: errno.into() })
+    }
+}
+
+/// `None` instead of an error where the path is not there.
+///
+/// # Errors
+/// Every other error stays one.
+pub fn optional<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A whole file.
+///
+/// # Errors
+/// [`FsError`], also where it isn't a regular file (a FIFO would block for ever).
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes).naming("read", path)?;
+    Ok(bytes)
+}
+
+/// A whole file that should be text; bytes that are no UTF-8 become U+FFFD.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_lossy(path: &Path) -> Result<String> {
+    let bytes = read(path)?;
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// At most `limit` bytes of a file; what is longer is an error of kind [`io::ErrorKind::FileTooLarge`].
+///
+/// # Errors
+/// As [`read`].
+pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let (file, meta) = opened(path)?;
+    // One read for the content, one that finds the end.
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(limit)).unwrap_or(0) + 1);
+    file.take(limit + 1).read_to_end(&mut bytes).naming("read", path)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge)).naming("read", path);
+    }
+    Ok(bytes)
+}
+
+/// Opens a regular file for reading, never waiting for the other end of a FIFO.
+///
+/// # Errors
+/// [`FsError`]; a folder is [`io::ErrorKind::IsADirectory`], anything else that isn't a file [`io::ErrorKind::InvalidInput`].
+pub fn open(path: &Path) -> Result<File> {
+    opened(path).map(|(file, _)| file)
+}
+
+fn opened(path: &Path) -> Result<(File, Metadata)> {
+    let file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).naming("open", path)?;
+    let meta = file.metadata().naming("look at", path)?;
+    let kind = meta.file_type();
+    if kind.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory)).naming("read", path);
+    }
+    if !kind.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+            .naming("read", path);
+    }
+    Ok((file, meta))
+}
+
+/// What is at a path, links followed; `None` where nothing is.
+///
+/// # Errors
+/// [`FsError`] where we may not look, or a link leads to itself.
+pub fn stat(path: &Path) -> Result<Option<Metadata>> {
+    optional(fs::metadata(path).naming("look at", path))
+}
+
+/// What is at a path itself; `None` where nothing is.
+///
+/// # Errors
+/// [`FsError`] where we may not look.
+pub fn lstat(path: &Path) -> Result<Option<Metadata>> {
+    optional(fs::symlink_metadata(path).naming("look at", path))
+}
+
+/// Whether a path leads to a folder; an unreadable one is none.
+#[must_use]
+pub fn is_dir(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_dir())
+}
+
+/// Whether a path leads to a regular file; an unreadable one is none.
+#[must_use]
+pub fn is_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file())
+}
+
+/// Whether anything is at a path, be it a dangling link.
+#[must_use]
+pub fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether a path leads to a regular file with an execute bit.
+#[must_use]
+pub fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// Whether we may write below `path`, or below the nearest folder above it that exists.
+#[must_use]
+pub fn may_write(path: &Path) -> bool {
+    let nearest = path.ancestors().find(|above| is_dir(above)).unwrap_or(Path::new("/"));
+    rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Where a link points; `None` where nothing is or it is no link.
+///
+/// # Errors
+/// [`FsError`] where we may not look.
+pub fn link_target(path: &Path) -> Result<Option<PathBuf>> {
+    match fs::read_link(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        result => optional(result.naming("read the link", path)),
+    }
+}
+
+/// The path with every link resolved.
+///
+/// # Errors
+/// [`FsError`] where it leads nowhere.
+pub fn canonical(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).naming("resolve", path)
+}
+
+/// One entry of a folder.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its name.
+    pub name: OsString,
+    /// Its own kind (a link is a link).
+    pub kind: fs::FileType,
+}
+
+/// The entries of a folder in byte order; none where it doesn't exist.
+///
+/// # Errors
+/// [`FsError`] where it can't be read.
+pub fn list(dir: &Path) -> Result<Vec<Entry>> {
+    let Some(reader) = optional(fs::read_dir(dir).naming("list", dir))? else { return Ok(Vec::new()) };
+    let mut entries = Vec::new();
+    for entry in reader {
+        let entry = entry.naming("list", dir)?;
+        let kind = entry.file_type().naming("look at", &entry.path())?;
+        entries.push(Entry { name: entry.file_name(), kind });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// Whether two paths lead to one file, or to two with the same bytes; `false` where either can't be read.
+#[must_use]
+pub fn same_bytes(a: &Path, b: &Path) -> bool {
+    let (Ok((mut a, meta_a)), Ok((mut b, meta_b))) = (opened(a), opened(b)) else { return false };
+    if (meta_a.dev(), meta_a.ino()) == (meta_b.dev(), meta_b.ino()) {
+        return true;
+    }
+    if meta_a.len() != meta_b.len() {
+        return false;
+    }
+    let Ok(size) = usize::try_from(meta_a.len()) else { return false };
+    let (mut bytes_a, mut bytes_b) = (vec![0; size], vec![0; size]);
+    a.read_exact(&mut bytes_a).is_ok() && b.read_exact(&mut bytes_b).is_ok() && bytes_a == bytes_b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifo_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+        assert!(read(&fifo).is_err());
+    }
+}

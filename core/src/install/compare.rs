@@ -1,0 +1,55 @@
+//! What `status` wants to know of the modules on disk: are the built ones all there, are the installed ones the built ones.
+//! Sizes first, bytes only where they are equal; no process, no ELF.
+
+use std::path::Path;
+
+use super::{destination_folder, find};
+use crate::conf::ModuleConf;
+use crate::host::fs;
+use crate::id::{ModuleName, Target};
+use crate::kernel::Compression;
+use crate::layout::Layout;
+
+/// How the installed modules of a package compare with the built ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstalledState {
+    /// Each is there, byte for byte.
+    Same,
+    /// A module that the conf names is not among the *built* ones (`Built modules are missing in the kernel modules folder`,
+    /// says the interface; it has always meant this).
+    Missing,
+    /// An installed one has other bytes, or isn't there.
+    Different,
+}
+
+/// Compares what is installed with what was built, module by module; the first that isn't the same decides.
+#[must_use]
+pub fn compare_installed(
+    built_dir: &Path,
+    kernel_dir: &Path,
+    conf: &ModuleConf,
+    module_folder: Option<&str>,
+) -> InstalledState {
+    for record in conf.included() {
+        let Some(built) = find::in_folder(built_dir, &record.dest_name, Compression::None) else {
+            return InstalledState::Missing;
+        };
+        let folder = destination_folder(kernel_dir, record, module_folder);
+        if !fs::same_bytes(&built, &folder.join(find::file_name(&built))) {
+            return InstalledState::Different;
+        }
+    }
+    InstalledState::Same
+}
+
+/// Whether a module that the conf names is not among the built ones.
+#[must_use]
+pub fn built_missing(built_dir: &Path, conf: &ModuleConf) -> bool {
+    conf.included().any(|record| find::in_folder(built_dir, &record.dest_name, Compression::None).is_none())
+}
+
+/// Whether modules of the kernel were archived when this one was installed: their folder exists.
+#[must_use]
+pub fn originals_exist(layout: &Layout, name: &ModuleName, target: &Target) -> bool {
+    fs::is_dir(&layout.originals_dir(name, target))
+}

@@ -1,0 +1,87 @@
+//! The architecture and the release that are meant where none is named.
+
+use crate::host::Environment;
+use crate::host::process::{Process, ProcessError};
+use crate::id::{Arch, IdError, KernelRelease};
+use crate::layout::Layout;
+
+use super::distribution::Distribution;
+
+/// The kernel that runs, as `uname -r` prints it.
+///
+/// # Errors
+/// [`IdError`] where it is no release that a folder can be named after.
+pub fn running_kernel() -> Result<KernelRelease, IdError> {
+    KernelRelease::new(rustix::system::uname().release().to_string_lossy())
+}
+
+/// The architecture of a kernel where none is named: on families with rpm that of the package which owns the kernel's
+/// module folder, otherwise, and where none owns it, what `uname -m` prints. `None` where even that is unusable.
+///
+/// # Errors
+/// [`ProcessError`] only where we were interrupted; rpm not being there is fine.
+pub fn default_arch(
+    distribution: &Distribution,
+    kernel: &KernelRelease,
+    layout: &Layout,
+    environment: &Environment,
+) -> Result<Option<Arch>, ProcessError> {
+    if distribution.family.uses_rpm()
+        && let Some(arch) = arch_of_owner(kernel, layout, environment)?
+    {
+        return Ok(Some(arch));
+    }
+    Ok(Arch::new(rustix::system::uname().machine().to_string_lossy()).ok())
+}
+
+/// What rpm says of the package that owns `/lib/modules/K`.
+fn arch_of_owner(
+    kernel: &KernelRelease,
+    layout: &Layout,
+    environment: &Environment,
+) -> Result<Option<Arch>, ProcessError> {
+    let folder = layout.kernel_dir(kernel);
+    let args = ["-qf".into(), "--qf".into(), r"%{ARCH}\n".into(), folder.into_os_string()];
+    match Process::new("rpm", args, environment).env("LC_ALL", "C.UTF-8").capture_stdout() {
+        Ok(ended) if ended.status.success() => {
+            Ok(ended.text().lines().next().and_then(|arch| Arch::new(arch.trim()).ok()))
+        }
+        Ok(_) | Err(ProcessError::Start { .. }) => Ok(None),
+        Err(interrupted) => Err(interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::fs;
+
+    /// A folder with an `rpm` that runs `script`, as the PATH.
+    fn with_rpm(script: &str) -> (tempfile::TempDir, Environment) {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("#!/bin/sh\n{script}\n");
+        fs::write_whole(&dir.path().join("rpm"), script.as_bytes(), 0o755).unwrap();
+        let environment = [("PATH", dir.path().to_str().unwrap())].into_iter().collect();
+        (dir, environment)
+    }
+
+    fn arch(id: &str, environment: &Environment) -> String {
+        let kernel = KernelRelease::new("6.5.0").unwrap();
+        let distribution = Distribution::parse(&format!("ID={id}"));
+        let arch = default_arch(&distribution, &kernel, &Layout::under("/r"), environment);
+        arch.unwrap().unwrap().to_string()
+    }
+
+    #[test]
+    fn rpm_is_asked_on_its_families_only() {
+        let machine = rustix::system::uname().machine().to_str().unwrap().to_owned();
+        let (_dir, environment) = with_rpm(r#"[ "$4" = /r/lib/modules/6.5.0 ] && echo i686 && echo x86_64"#);
+        assert_eq!(arch("fedora", &environment), "i686");
+        assert_eq!(arch("sles", &environment), "i686");
+        assert_eq!(arch("debian", &environment), machine);
+        let (_dir, environment) = with_rpm("echo 'file is not owned by any package'; exit 1");
+        assert_eq!(arch("fedora", &environment), machine);
+        let nowhere = [("PATH", "/nonexistent")].into_iter().collect();
+        assert_eq!(arch("fedora", &nowhere), machine);
+    }
+}

@@ -1,0 +1,196 @@
+//! One look at a kernel: its folder, headers, configuration, toolchain, compression.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::Environment;
+use crate::host::fs::{self, FsError};
+use crate::id::{KernelRelease, Target};
+use crate::layout::Layout;
+
+use super::architecture::running_kernel;
+use super::toolchain::{self, ToolchainError};
+use super::{KernelConfig, KernelFacts, module_tree};
+
+/// What the command line says instead of the usual places.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--kernelsourcedir`.
+    pub source_dir: Option<PathBuf>,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+}
+
+/// No real configuration comes near it.
+const CONFIG_LIMIT: u64 = 64 << 20;
+
+/// Why a kernel can't be looked at. That something isn't there is a fact, no error.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// A file or folder is there but can't be read.
+    #[error("kernel {kernel}: {source}")]
+    Fs {
+        /// Which kernel.
+        kernel: KernelRelease,
+        /// What failed.
+        source: FsError,
+    },
+    /// The toolchain can't be told.
+    #[error("kernel {kernel}: {source}")]
+    Toolchain {
+        /// Which kernel.
+        kernel: KernelRelease,
+        /// What failed.
+        source: ToolchainError,
+    },
+}
+
+impl KernelFacts {
+    /// Looks at a kernel. No process is started, unless `.kernelvariables` is more than a plain make fragment.
+    ///
+    /// # Errors
+    /// [`FactsError`].
+    pub fn look(
+        target: &Target,
+        layout: &Layout,
+        overrides: &Overrides,
+        environment: &Environment,
+    ) -> Result<Self, FactsError> {
+        let kernel = &target.kernel;
+        let fs_error = |source| FactsError::Fs { kernel: kernel.clone(), source };
+        let module_dir = layout.kernel_dir(kernel);
+        let headers = overrides.source_dir.clone().unwrap_or_else(|| layout.headers_dir(kernel));
+        let config = match &overrides.config {
+            Some(path) => read_config(path).map_err(fs_error)?.unwrap_or_default(),
+            None => find_config(&headers).map_err(fs_error)?,
+        };
+        let toolchain = toolchain::look(&headers, &config, environment)
+            .map_err(|source| FactsError::Toolchain { kernel: kernel.clone(), source })?;
+        Ok(Self {
+            target: target.clone(),
+            module_dir_exists: fs::is_dir(&module_dir),
+            headers_usable: fs::is_dir(&headers.join("include")),
+            compression: module_tree::compression(&module_dir).map_err(fs_error)?,
+            running: running_kernel().is_ok_and(|running| running == *kernel),
+            module_dir,
+            headers,
+            config,
+            toolchain,
+        })
+    }
+}
+
+/// The configuration of headers; without any, an empty one.
+fn find_config(headers: &Path) -> Result<KernelConfig, FsError> {
+    for name in ["include/config/auto.conf", ".config"] {
+        if let Some(config) = read_config(&headers.join(name))? {
+            return Ok(config);
+        }
+    }
+    Ok(KernelConfig::default())
+}
+
+fn read_config(path: &Path) -> Result<Option<KernelConfig>, FsError> {
+    let bytes = fs::optional(fs::read_limited(path, CONFIG_LIMIT))?;
+    Ok(bytes.map(|bytes| KernelConfig {
+        path: Some(path.to_owned()),
+        options: KernelConfig::parse_options(&String::from_utf8_lossy(&bytes)),
+    }))
+}
+
+/// The kernels that have a module folder, in byte order. Folders that no kernel can have are left out.
+///
+/// # Errors
+/// [`FsError`] where the folder above them can't be read.
+pub fn installed_kernels(layout: &Layout) -> Result<Vec<KernelRelease>, FsError> {
+    let folder = |entry: &fs::Entry| match entry.kind.is_symlink() {
+        true => fs::is_dir(&layout.install_tree.join(&entry.name)),
+        false => entry.kind.is_dir(),
+    };
+    let release = |entry: fs::Entry| {
+        let name = entry.name.to_str().filter(|name| KernelRelease::looks_like_kernel(name))?;
+        KernelRelease::new(name).ok()
+    };
+    Ok(fs::list(&layout.install_tree)?.into_iter().filter(folder).filter_map(release).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Compression;
+
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write_whole(path, text.as_bytes(), 0o644).unwrap();
+    }
+
+    struct World {
+        dir: tempfile::TempDir,
+        layout: Layout,
+        target: Target,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::under(dir.path());
+            Self { layout, dir, target: Target::parse("6.1.0-1-test", "x86_64").unwrap() }
+        }
+
+        fn look(&self, overrides: &Overrides) -> Result<KernelFacts, FactsError> {
+            KernelFacts::look(&self.target, &self.layout, overrides, &Environment::default())
+        }
+    }
+
+    #[test]
+    fn an_absent_kernel_is_a_fact() {
+        let facts = World::new().look(&Overrides::default()).unwrap();
+        assert!(!facts.module_dir_exists && !facts.headers_usable && !facts.running);
+        assert_eq!((facts.compression, facts.config), (Compression::None, KernelConfig::default()));
+    }
+
+    #[test]
+    fn auto_conf_comes_before_dot_config_and_the_command_line_before_both() {
+        let world = World::new();
+        let headers = world.layout.headers_dir(&world.target.kernel);
+        write(&headers.join(".config"), "CONFIG_X=\"dot\"\n");
+        let value = |overrides: &Overrides| {
+            world.look(overrides).unwrap().config.get("CONFIG_X").map(str::to_owned).unwrap()
+        };
+        assert_eq!(value(&Overrides::default()), "dot");
+        write(&headers.join("include/config/auto.conf"), "CONFIG_X=auto\n");
+        assert_eq!(value(&Overrides::default()), "auto");
+        let mine = world.dir.path().join("mine");
+        write(&mine, "CONFIG_X=mine\n");
+        let overrides = Overrides { config: Some(mine.clone()), source_dir: None };
+        assert_eq!(value(&overrides), "mine");
+        fs::remove_file(&mine).unwrap();
+        assert_eq!(world.look(&overrides).unwrap().config, KernelConfig::default());
+    }
+
+    #[test]
+    fn headers_are_usable_with_an_include_folder() {
+        let world = World::new();
+        let other = world.dir.path().join("headers");
+        let overrides = Overrides { source_dir: Some(other.clone()), config: None };
+        fs::create_dir_all(&other).unwrap();
+        assert!(!world.look(&overrides).unwrap().headers_usable);
+        fs::create_dir_all(&other.join("include")).unwrap();
+        let facts = world.look(&overrides).unwrap();
+        assert!(facts.headers_usable);
+        assert_eq!(facts.headers, other);
+    }
+
+    #[test]
+    fn kernels_are_the_folders_named_like_one() {
+        let world = World::new();
+        for name in ["6.1.0-47-amd64", "5.10.0", "build", "extramodules-6.1"] {
+            fs::create_dir_all(&world.layout.install_tree.join(name)).unwrap();
+        }
+        write(&world.layout.install_tree.join("6.2.0"), "a file");
+        let kernels = installed_kernels(&world.layout).unwrap();
+        assert_eq!(
+            kernels.iter().map(KernelRelease::as_str).collect::<Vec<_>>(),
+            ["5.10.0", "6.1.0-47-amd64"]
+        );
+    }
+}

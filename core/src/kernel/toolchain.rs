@@ -1,0 +1,186 @@
+//! Which compiler and linker built a kernel, so that its modules are built with them too.
+
+use std::path::Path;
+
+use elf::ElfStream;
+use elf::endian::AnyEndian;
+
+use crate::host::fs::{self, FsError};
+use crate::host::process::{Process, ProcessError};
+use crate::host::{Environment, programs};
+
+use super::make_fragment::{self, Reading};
+use super::{KernelConfig, Toolchain};
+
+/// No real `.kernelvariables` comes near it.
+const FRAGMENT_LIMIT: u64 = 1 << 20;
+
+/// Why the toolchain can't be told.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolchainError {
+    /// A file is there but can't be read.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// We were interrupted while make was asked.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+/// What the headers say of the toolchain.
+#[derive(Debug, Default, Clone, Copy)]
+struct Hints<'a> {
+    /// `CC` of `.kernelvariables`.
+    variables_cc: Option<&'a str>,
+    /// The kernel image of the headers was made by clang.
+    image_is_clangs: bool,
+}
+
+/// Looks at headers: `.kernelvariables` first, then the configuration, then the compiler's mark in `vmlinux`.
+///
+/// # Errors
+/// [`ToolchainError`].
+pub fn look(
+    headers: &Path,
+    config: &KernelConfig,
+    environment: &Environment,
+) -> Result<Toolchain, ToolchainError> {
+    let variables_cc = variables_cc(headers, environment)?;
+    let hints = Hints {
+        variables_cc: variables_cc.as_deref(),
+        image_is_clangs: image_is_clangs(&headers.join("vmlinux")),
+    };
+    Ok(decide(config, hints, &|program| programs::find(program, environment).is_some()))
+}
+
+/// A program counts only where it exists; without any, make's own choice stands.
+fn decide(config: &KernelConfig, hints: Hints<'_>, exists: &dyn Fn(&str) -> bool) -> Toolchain {
+    let clang = config.get("CONFIG_CC_IS_CLANG") == Some("y") || hints.image_is_clangs;
+    let first_word = |text: &str| text.split_whitespace().next().unwrap_or_default().to_owned();
+    let from_variables = hints.variables_cc.map(str::to_owned);
+    let from_config = config.get("CONFIG_CC_VERSION_TEXT").map(first_word);
+    let candidates = [from_variables, from_config, clang.then(|| "clang".to_owned())];
+    let cc = candidates
+        .into_iter()
+        .flatten()
+        .filter(|cc| cc.contains("clang") == clang)
+        .find(|cc| exists(&first_word(cc)));
+    let lld = config.get("CONFIG_LD_IS_LLD") == Some("y") && exists("ld.lld");
+    Toolchain { cc, clang, lld }
+}
+
+/// `CC` of the headers' `.kernelvariables`; only where its text is too much for our reader, make is asked.
+fn variables_cc(headers: &Path, environment: &Environment) -> Result<Option<String>, ToolchainError> {
+    let path = headers.join(".kernelvariables");
+    let Some(bytes) = fs::optional(fs::read_limited(&path, FRAGMENT_LIMIT))? else { return Ok(None) };
+    // The caller's own choice doesn't count.
+    let mut environment = environment.clone();
+    ["CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES"].iter().for_each(|name| environment.unset(name));
+    let value = match make_fragment::read(&String::from_utf8_lossy(&bytes), "CC", &environment) {
+        Reading::Value(value) => value,
+        Reading::Unset => return Ok(None),
+        Reading::Unclear => asked_of_make(&path, headers, &environment)?,
+    };
+    Ok(Some(value).filter(|value| !value.is_empty()))
+}
+
+fn asked_of_make(path: &Path, dir: &Path, environment: &Environment) -> Result<String, ProcessError> {
+    const SHOW: &str =
+        "dkms-show-cc:;@:$(info $(if $(filter-out default undefined,$(origin CC)),$(strip $(CC))))";
+    let path = path.to_string_lossy();
+    let args = ["-s", "--no-print-directory", "-f", &path, "--eval", SHOW, "dkms-show-cc"];
+    match Process::new("make", args, environment).dir(dir).capture_stdout() {
+        Ok(ended) if ended.status.success() => Ok(ended.text().trim().to_owned()),
+        // Without make, or with a broken fragment, the build itself will say so.
+        Ok(_) | Err(ProcessError::Start { .. }) => Ok(String::new()),
+        Err(interrupted) => Err(interrupted),
+    }
+}
+
+/// Whether the compilers' marks in a kernel image name clang. An image that can't be read says nothing.
+fn image_is_clangs(vmlinux: &Path) -> bool {
+    let Ok(file) = fs::open(vmlinux) else { return false };
+    let Ok(mut image) = ElfStream::<AnyEndian, _>::open_stream(file) else { return false };
+    let Ok(Some(section)) = image.section_header_by_name(".comment").map(Option::<&_>::copied) else {
+        return false;
+    };
+    let comment = image.section_data(&section);
+    comment.is_ok_and(|(bytes, _)| bytes.windows(5).any(|window| window == b"clang"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> KernelConfig {
+        KernelConfig { path: None, options: KernelConfig::parse_options(text) }
+    }
+
+    fn decided(
+        config_text: &str,
+        variables_cc: Option<&str>,
+        programs: &[&str],
+    ) -> (Option<String>, bool, bool) {
+        let hints = Hints { variables_cc, image_is_clangs: false };
+        let toolchain = decide(&config(config_text), hints, &|program| programs.contains(&program));
+        (toolchain.cc, toolchain.clang, toolchain.lld)
+    }
+
+    #[test]
+    fn the_compiler_is_the_kernels_where_it_exists() {
+        let gcc12 = "CONFIG_CC_VERSION_TEXT=\"gcc-12 (Debian 12.2.0) 12.2.0\"\n";
+        let all = ["gcc-12", "gcc-14", "ccache", "clang", "ld.lld"];
+        let plain = |cc: &str| (Some(cc.to_owned()), false, false);
+        assert_eq!(decided("", None, &all), (None, false, false));
+        assert_eq!(decided(gcc12, None, &all), plain("gcc-12"));
+        assert_eq!(decided(gcc12, None, &["gcc"]), (None, false, false));
+        assert_eq!(decided(gcc12, Some("gcc-14"), &all), plain("gcc-14"));
+        assert_eq!(decided(gcc12, Some("ccache gcc-14"), &all), plain("ccache gcc-14"));
+        assert_eq!(decided(gcc12, Some("nosuch"), &all), plain("gcc-12"));
+    }
+
+    #[test]
+    fn clang_and_lld_are_told_by_the_configuration() {
+        let clang =
+            "CONFIG_CC_VERSION_TEXT=\"Debian clang version 14\"\nCONFIG_CC_IS_CLANG=y\nCONFIG_LD_IS_LLD=y\n";
+        assert_eq!(decided(clang, None, &["clang", "ld.lld"]), (Some("clang".into()), true, true));
+        assert_eq!(decided(clang, Some("gcc-12"), &["gcc-12", "clang"]), (Some("clang".into()), true, false));
+        assert_eq!(
+            decided(clang, Some("clang-14"), &["clang-14", "clang"]),
+            (Some("clang-14".into()), true, false)
+        );
+        assert_eq!(decided(clang, None, &[]), (None, true, false));
+    }
+
+    #[test]
+    fn make_is_asked_where_the_fragment_needs_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let fragment = dir.path().join(".kernelvariables");
+        let environment: Environment = [("PATH", "/usr/bin:/bin"), ("CC", "callers")].into_iter().collect();
+        let cc = |text: &str| {
+            fs::write_whole(&fragment, text.as_bytes(), 0o644).unwrap();
+            variables_cc(dir.path(), &environment).unwrap()
+        };
+        assert_eq!(cc("CC = $(shell echo gcc)-$(words a b)\n").as_deref(), Some("gcc-2"));
+        assert_eq!(cc("LD = $(shell echo ld)\n"), None);
+        assert_eq!(cc("CC ?= gcc\nendif\n"), None);
+        assert_eq!(cc("CC = gcc-12 # ours\n").as_deref(), Some("gcc-12"));
+    }
+
+    #[test]
+    fn a_mark_of_clang_in_the_image_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment: Environment = [("PATH", "/usr/bin:/bin")].into_iter().collect();
+        let script = "echo 'int x;' > x.c && gcc -c x.c -o vmlinux && printf 'Debian clang version 14\\0' > mark && \
+                      objcopy --remove-section .comment";
+        let run = |line: &str| {
+            let ended = Process::shell(line, &environment).dir(dir.path()).capture().unwrap();
+            assert!(ended.status.success(), "{}", ended.text());
+        };
+        run(&format!("{script} vmlinux"));
+        assert!(!look(dir.path(), &KernelConfig::default(), &environment).unwrap().clang);
+        run(&format!("{script} --add-section .comment=mark vmlinux"));
+        assert!(look(dir.path(), &KernelConfig::default(), &environment).unwrap().clang);
+        fs::write_whole(&dir.path().join("vmlinux"), b"\x7fELF\x02\x01\x01broken", 0o644).unwrap();
+        assert!(!image_is_clangs(&dir.path().join("vmlinux")));
+    }
+}

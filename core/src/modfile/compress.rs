@@ -1,0 +1,256 @@
+//! Compressing a module as the others of its kernel are, to the very bytes that the tool gives with the default options.
+//!
+//! xz is done in this process (one block, as `xz` up to 5.4 and `xz -T1` write it), unless the admin chose options of his own. gzip's deflate is in no
+//! library, and zstd's bytes change from version to version: there the tool runs, and only on a system without it our own compressor stands in,
+//! whose result every kernel can read too.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
+
+use crate::conf::Settings;
+use crate::conf::settings::{DEFAULT_XZ_OPTS, DEFAULT_ZSTD_OPTS};
+use crate::host::fs::{self, FsError};
+use crate::host::process::{Process, ProcessError};
+use crate::host::{Environment, programs};
+use crate::kernel::Compression;
+
+use super::gzip;
+
+/// The tools' options from framework.conf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompressOptions {
+    /// `compress_gzip_opts`
+    pub gzip: String,
+    /// `compress_xz_opts`
+    pub xz: String,
+    /// `compress_zstd_opts`
+    pub zstd: String,
+}
+
+impl CompressOptions {
+    /// Those of the settings.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            gzip: settings.compress_gzip_opts.clone(),
+            xz: settings.compress_xz_opts.clone(),
+            zstd: settings.compress_zstd_opts.clone(),
+        }
+    }
+}
+
+/// A module that could not be compressed; it is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CompressError {
+    /// A file operation failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The compressor itself failed.
+    #[error("cannot compress `{}`: {source}", path.display())]
+    Compressor {
+        /// The module.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The tool could not be run.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The tool failed.
+    #[error("cannot compress `{}`: `{line}` failed with exit code {code}: {output}", path.display())]
+    Failed {
+        /// The module.
+        path: PathBuf,
+        /// The command line.
+        line: String,
+        /// Its exit code.
+        code: i32,
+        /// What it wrote.
+        output: String,
+    },
+}
+
+/// Compresses `path` (a `.ko`) to its neighbour with the suffix, which is returned; the file itself is then gone. Mode and time are kept.
+///
+/// # Errors
+/// [`CompressError`]; then `path` is as it was and nothing is left beside it.
+pub fn compress(
+    path: &Path,
+    compression: Compression,
+    options: &CompressOptions,
+    environment: &Environment,
+) -> Result<PathBuf, CompressError> {
+    let target = suffixed(path, compression.suffix());
+    let (tool, chosen, default, packer): (_, _, _, Packer) = match compression {
+        Compression::None => return Ok(target),
+        Compression::Gzip => ("gzip", &options.gzip, "", gzip::packed),
+        Compression::Xz => ("xz", &options.xz, DEFAULT_XZ_OPTS, |bytes, _, _| xz(bytes)),
+        Compression::Zstd => ("zstd", &options.zstd, DEFAULT_ZSTD_OPTS, |bytes, _, _| zstd(bytes)),
+    };
+    let as_the_tool = compression == Compression::Xz;
+    let ours = chosen.split_whitespace().eq(default.split_whitespace())
+        && (as_the_tool || programs::find(tool, environment).is_none());
+    if ours {
+        ourselves(path, &target, packer)?;
+    } else {
+        with_tool(tool, chosen, path, &target, environment)?;
+    }
+    Ok(target)
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// A compressor: gets the bytes, the file's name and its time in seconds.
+type Packer = fn(&[u8], &str, u32) -> io::Result<Vec<u8>>;
+
+fn ourselves(path: &Path, target: &Path, packer: Packer) -> Result<(), CompressError> {
+    let bytes = fs::read(path)?;
+    let meta = fs::stat(path)?;
+    let (mode, mtime) =
+        meta.map_or((0o644, (0, 0)), |meta| (meta.mode() & 0o7777, (meta.mtime(), meta.mtime_nsec())));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let packed = packer(&bytes, &name, u32::try_from(mtime.0).unwrap_or(0))
+        .map_err(|source| CompressError::Compressor { path: path.to_owned(), source })?;
+    fs::write_whole(target, &packed, mode)?;
+    let finish = || fs::set_mtime(target, mtime).and_then(|()| fs::remove_file(path));
+    finish().inspect_err(|_| drop(fs::remove_file(target)))?;
+    Ok(())
+}
+
+/// As `xz --check=crc32 --lzma2=dict=1MiB`: what the kernel's own decompressor can read.
+fn xz(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut lzma = LzmaOptions::new_preset(6)?;
+    lzma.dict_size(1 << 20);
+    let stream = Stream::new_stream_encoder(Filters::new().lzma2(&lzma), Check::Crc32)?;
+    let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+/// As `zstd` does by default: level 3, with the size of the content and a checksum.
+fn zstd(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3)?;
+    encoder.include_checksum(true)?;
+    encoder.set_pledged_src_size(Some(bytes.len() as u64))?;
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+fn with_tool(
+    tool: &str,
+    options: &str,
+    path: &Path,
+    target: &Path,
+    environment: &Environment,
+) -> Result<(), CompressError> {
+    let words = options.split_whitespace().map(OsString::from);
+    let process = Process::new(tool, words.chain(["-f".into(), path.into()]), environment);
+    let failed =
+        |code, output| CompressError::Failed { path: path.to_owned(), line: process.line(), code, output };
+    let ended = process.capture().inspect_err(|_| drop(fs::remove_file(target)))?;
+    if !ended.status.success() {
+        fs::remove_file(target)?;
+        return Err(failed(ended.code(), ended.text().trim_end().to_owned()));
+    }
+    if !fs::is_file(target) {
+        return Err(failed(0, format!("it left no `{}`", target.display())));
+    }
+    // Options such as `--keep` leave it.
+    fs::remove_file(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment() -> Environment {
+        [("PATH", "/usr/bin:/bin")].into_iter().collect()
+    }
+
+    fn defaults() -> CompressOptions {
+        CompressOptions::of(&Settings::defaults(crate::layout::Layout::under("/")))
+    }
+
+    /// Something like a module: repetitive, but not only.
+    fn sample(length: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut byte = |i: usize| {
+            state = state.wrapping_mul(1_103_515_245).wrapping_add(12345);
+            let noise = (state >> 16).to_le_bytes()[0];
+            if i % 7 < 3 { noise & 0x1f } else { (i / 64).to_le_bytes()[0] }
+        };
+        (0..length).map(&mut byte).collect()
+    }
+
+    fn with(
+        bytes: &[u8],
+        compression: Compression,
+        options: &CompressOptions,
+        environment: &Environment,
+    ) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hi.ko");
+        fs::write_whole(&path, bytes, 0o640).unwrap();
+        fs::set_mtime(&path, (1_700_000_000, 0)).unwrap();
+        let target = compress(&path, compression, options, environment).unwrap();
+        let meta = fs::lstat(&target).unwrap().unwrap();
+        assert_eq!((meta.mode() & 0o777, meta.mtime()), (0o640, 1_700_000_000));
+        assert_eq!(fs::list(dir.path()).unwrap().len(), 1);
+        fs::read(&target).unwrap()
+    }
+
+    #[test]
+    fn our_bytes_are_the_tools() {
+        // An option that changes nothing sends us to the tool.
+        let tools = CompressOptions {
+            gzip: "-6".into(),
+            xz: format!("{DEFAULT_XZ_OPTS} -T1"),
+            zstd: format!("{DEFAULT_ZSTD_OPTS} -3"),
+        };
+        for length in [0, 1, 5_000, 300_000, 700_000, 5_000_000] {
+            for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
+                let bytes = sample(length);
+                let own = with(&bytes, compression, &defaults(), &environment());
+                let tool = with(&bytes, compression, &tools, &environment());
+                assert!(own == tool, "{compression:?} of {length} bytes: {} and {}", own.len(), tool.len());
+            }
+        }
+    }
+
+    #[test]
+    fn no_program_is_needed() {
+        let bytes = sample(100_000);
+        let nowhere = [("PATH", "/nonexistent")].into_iter().collect();
+        for compression in [Compression::Xz, Compression::Zstd] {
+            let packed = with(&bytes, compression, &defaults(), &nowhere);
+            assert!(super::super::content::unpack(packed, 1 << 20).unwrap() == bytes);
+        }
+        let packed = with(&bytes, Compression::Gzip, &defaults(), &nowhere);
+        let tools = with(&bytes, Compression::Gzip, &defaults(), &environment());
+        // Magic, flags, time, operating system, name.
+        assert_eq!(packed[..17], tools[..17]);
+        assert!(super::super::content::unpack(packed, 1 << 20).unwrap() == bytes);
+    }
+
+    #[test]
+    fn a_tool_that_fails_leaves_the_module() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hi.ko");
+        fs::write_whole(&path, b"module", 0o644).unwrap();
+        let options = CompressOptions { xz: "--no-such-option".into(), ..defaults() };
+        let error = compress(&path, Compression::Xz, &options, &environment()).unwrap_err().to_string();
+        assert!(error.contains("xz --no-such-option -f") && error.contains("hi.ko"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"module");
+        assert_eq!(fs::list(dir.path()).unwrap().len(), 1);
+        assert_eq!(compress(&path, Compression::None, &options, &environment()).unwrap(), path);
+    }
+}

@@ -1,0 +1,212 @@
+//! What a module says of itself: the section `.modinfo` of its ELF file.
+
+use std::io::{Cursor, Read, Seek};
+use std::path::Path;
+
+use elf::ElfStream;
+use elf::endian::AnyEndian;
+
+use crate::host::fs;
+use crate::kernel::Compression;
+
+use super::ModfileError;
+use super::content::{self, packing};
+
+/// The fields of `.modinfo` that we use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModuleInfo {
+    /// `name`: the module's name as the kernel knows it.
+    pub name: Option<String>,
+    /// `version`
+    pub version: Option<String>,
+    /// `srcversion`: a sum over its source.
+    pub srcversion: Option<String>,
+    /// `vermagic`: the kernel that it was built for, and how.
+    pub vermagic: Option<String>,
+    /// `license`
+    pub license: Option<String>,
+    /// `description`
+    pub description: Option<String>,
+    /// `depends`: modules that it needs.
+    pub depends: Vec<String>,
+    /// `alias`: devices and names that it serves.
+    pub aliases: Vec<String>,
+}
+
+impl ModuleInfo {
+    /// Reads the section's bytes: `key=value`, each ended by NUL. Of a single-valued field the first counts, as with modinfo(8).
+    #[must_use]
+    pub fn parse(section: &[u8]) -> Self {
+        let mut info = Self::default();
+        for field in section.split(|byte| *byte == 0) {
+            let field = String::from_utf8_lossy(field);
+            let Some((key, value)) = field.split_once('=') else { continue };
+            let single = match key {
+                "name" => &mut info.name,
+                "version" => &mut info.version,
+                "srcversion" => &mut info.srcversion,
+                "vermagic" => &mut info.vermagic,
+                "license" => &mut info.license,
+                "description" => &mut info.description,
+                "depends" => {
+                    info.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
+                    continue;
+                }
+                "alias" => {
+                    info.aliases.push(value.to_owned());
+                    continue;
+                }
+                _ => continue,
+            };
+            single.get_or_insert_with(|| value.to_owned());
+        }
+        info
+    }
+
+    /// The kernel release that it was built for: the first word of `vermagic`.
+    #[must_use]
+    pub fn kernel_release(&self) -> Option<&str> {
+        self.vermagic.as_deref()?.split(' ').next()
+    }
+}
+
+/// Reads a module file's `.modinfo`; of one that isn't compressed only what is needed.
+///
+/// # Errors
+/// [`ModfileError`] where it can't be read or is no module.
+pub fn read_info(path: &Path) -> Result<ModuleInfo, ModfileError> {
+    let mut file = fs::open(path)?;
+    let mut head = [0; 6];
+    let plain = file.read_exact(&mut head).is_err() || packing(&head) == Compression::None;
+    let section = if plain { modinfo(file) } else { modinfo(Cursor::new(content::content(path)?)) };
+    match section {
+        Ok(section) => Ok(ModuleInfo::parse(&section)),
+        Err(why) => Err(ModfileError::NoModule { path: path.to_owned(), why }),
+    }
+}
+
+/// Finds `.modinfo` in an ELF file.
+fn modinfo(reader: impl Read + Seek) -> Result<Vec<u8>, String> {
+    let text = |error: elf::ParseError| match error {
+        elf::ParseError::BadMagic(_) => "it is no ELF file".to_owned(),
+        elf::ParseError::IOError(_) | elf::ParseError::SliceReadError(_) | elf::ParseError::BadOffset(_) => {
+            "it is cut short".to_owned()
+        }
+        other => other.to_string(),
+    };
+    let mut file = ElfStream::<AnyEndian, _>::open_stream(reader).map_err(text)?;
+    let section = file.section_header_by_name(".modinfo").map_err(text)?.copied();
+    let section = section.ok_or_else(|| "it has no section `.modinfo`".to_owned())?;
+    let (bytes, _) = file.section_data(&section).map_err(text)?;
+    Ok(bytes.to_vec())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::content::tests::packed;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The smallest ELF file with a section `.modinfo`: header, section data, names, three section headers.
+    pub(in crate::modfile) fn module(modinfo: &[u8]) -> Vec<u8> {
+        let names = b"\0.modinfo\0.shstrtab\0";
+        let (data_at, names_at) = (64, 64 + modinfo.len());
+        let headers_at = (names_at + names.len()).next_multiple_of(8);
+        let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        for half in [1_u16, 62] {
+            bytes.extend(half.to_le_bytes());
+        }
+        bytes.extend(1_u32.to_le_bytes());
+        for word in [0_u64, 0, headers_at as u64] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend(0_u32.to_le_bytes());
+        for half in [64_u16, 0, 0, 64, 3, 2] {
+            bytes.extend(half.to_le_bytes());
+        }
+        bytes.extend(modinfo);
+        bytes.extend(names);
+        bytes.resize(headers_at, 0);
+        for (name, kind, at, size) in
+            [(0_u32, 0_u32, 0, 0), (1, 1, data_at, modinfo.len()), (10, 3, names_at, names.len())]
+        {
+            bytes.extend(name.to_le_bytes());
+            bytes.extend(kind.to_le_bytes());
+            for word in [0_u64, 0, at as u64, size as u64] {
+                bytes.extend(word.to_le_bytes());
+            }
+            bytes.extend([0; 8]);
+            bytes.extend(1_u64.to_le_bytes());
+            bytes.extend(0_u64.to_le_bytes());
+        }
+        bytes
+    }
+
+    const FIELDS: &[u8] = b"version=1.2\0\0license=GPL\0alias=pci:v1*\0alias=pci:v2*\0depends=a,b-c\0srcversion=ABC\0\
+        name=hi\0vermagic=6.1.0-1-test SMP mod_unload \0version=9\0description=a=b\0parm=x:y\0junk\0depends=\0";
+
+    #[test]
+    fn fields_are_read_however_the_file_is_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        for compression in Compression::ALL {
+            let path = dir.path().join(format!("hi.ko{}", compression.suffix()));
+            fs::write_whole(&path, &packed(&module(FIELDS), compression), 0o644).unwrap();
+            let info = read_info(&path).unwrap();
+            assert_eq!(info.version.as_deref(), Some("1.2"));
+            assert_eq!(info.aliases, ["pci:v1*", "pci:v2*"]);
+            assert_eq!(info.depends, ["a", "b-c"]);
+            assert_eq!(info.description.as_deref(), Some("a=b"));
+            assert_eq!(info.kernel_release(), Some("6.1.0-1-test"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_module_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hi.ko");
+        let whole = module(FIELDS);
+        let cases: [(&[u8], &str); 5] = [
+            (b"", "cut short"),
+            (b"x", "cut short"),
+            (b"#!/bin/sh\necho this is certainly not a module at all, is it\n", "no ELF file"),
+            (&whole[..100], "cut short"),
+            (&whole[..whole.len() - 1], "cut short"),
+        ];
+        for (bytes, why) in cases {
+            fs::write_whole(&path, bytes, 0o644).unwrap();
+            let error = read_info(&path).unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("hi.ko"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_files_never_panic(
+            cut in 0_usize..600,
+            changes in proptest::collection::vec((0_usize..600, any::<u8>()), 0..6),
+            junk in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let mut bytes = module(b"version=1\0");
+            for (at, byte) in changes {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            bytes.truncate(cut);
+            let _ = modinfo(Cursor::new(bytes));
+            let _ = modinfo(Cursor::new(junk.clone()));
+            let _ = ModuleInfo::parse(&junk);
+        }
+
+        #[test]
+        fn huge_numbers_in_headers_never_panic(at in 0_usize..25, value in prop_oneof![Just(u64::MAX), Just(1 << 40), any::<u64>()]) {
+            let mut bytes = module(b"version=1\0");
+            let words = bytes.len() / 8;
+            let at = (at % words) * 8;
+            // The magic stays, or nothing is read at all.
+            if at > 0 {
+                bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            }
+            let _ = modinfo(Cursor::new(bytes));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Dependencies point one way, and deciding touches nothing: read from the sources themselves.
+
+use std::path::{Path, PathBuf};
+
+use dkms_core::host::fs;
+
+/// Where deciding and parsing live, below `core/src`: none of it may reach the outside.
+const PURE: [&str; 6] = ["plan", "conf/syntax", "conf/resolve", "id.rs", "version.rs", "status.rs"];
+
+/// What reaches the outside.
+const OUTSIDE: [&str; 5] = ["host::fs", "host::process", "std::fs", "std::process", "std::env"];
+
+fn sources(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let entries = fs::list(path).expect("the sources can be listed");
+    let found: Vec<_> = entries.iter().flat_map(|entry| sources(&path.join(&entry.name))).collect();
+    let is_code = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    found.into_iter().filter(|path| is_code(path) && !TESTS.iter().any(|name| path.ends_with(name))).collect()
+}
+
+/// Files that are nothing but tests.
+const TESTS: [&str; 2] = ["tests.rs", "against_bash.rs"];
+
+/// The code of a file before its tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_lossy(path).expect("the sources can be read");
+    text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn deciding_touches_nothing() {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    let mut looked_at = 0;
+    for place in PURE {
+        for file in sources(&core.join(place)) {
+            looked_at += 1;
+            let text = code(&file);
+            for word in OUTSIDE {
+                assert!(!text.contains(word), "{} mentions {word}", file.display());
+            }
+        }
+    }
+    assert!(looked_at > 15, "only {looked_at} files");
+}
+
+#[test]
+fn core_knows_no_one_above_it() {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core");
+    let manifest = fs::read_lossy(&core.join("Cargo.toml")).unwrap();
+    for above in ["dkms-cli", "anyhow", "clap"] {
+        assert!(!manifest.contains(above), "core depends on {above}");
+    }
+    for file in sources(&core.join("src")) {
+        let text = code(&file);
+        let unsafe_code =
+            text.lines().any(|line| line.trim_start().starts_with("unsafe") || line.contains(" unsafe {"));
+        assert!(!unsafe_code || file.ends_with("sys.rs"), "{} has unsafe code", file.display());
+    }
+}
