@@ -97,8 +97,17 @@ impl Machine {
     }
 }
 
+/// Where the original is the last to uninstall what another archived: bookworm's drops such a module (also one that
+/// trixie's archived: it knows no `.origin`), so there the kernel has none.
+fn kernels_own(oracle: Oracle) -> KernelsOwn {
+    match oracle {
+        Oracle::Trixie => KernelsOwn::Foo,
+        Oracle::Bookworm => KernelsOwn::Nothing,
+    }
+}
+
 fn from_the_original_to_ours_and_back(oracle: Oracle) {
-    let mut machine = Machine::new(oracle, KernelsOwn::Foo);
+    let mut machine = Machine::new(oracle, kernels_own(oracle));
     machine.theirs().must("install foo/1.0 -k $K");
     machine.must("build bar/1.0 -k $K2");
     machine.must("add baz/1.0");
@@ -167,9 +176,7 @@ fn from_ours_to_the_original_and_back(oracle: Oracle) {
 /// Built by the original, taken out wholly by ours; and the other way.
 fn each_undoes_the_other(oracle: Oracle) {
     for ours_first in [true, false] {
-        // bookworm's drops an original that somebody else archived, trixie's successor included: it knows no `.origin`.
-        let lost = ours_first && oracle == Oracle::Bookworm;
-        let kernels_own = if lost { KernelsOwn::Nothing } else { KernelsOwn::Foo };
+        let kernels_own = if ours_first { kernels_own(oracle) } else { KernelsOwn::Foo };
         let mut machine = Machine::new(oracle, kernels_own);
         let first = if ours_first { machine.ours() } else { machine.theirs() };
         first.must("install foo/1.0 -k $K");
