@@ -117,7 +117,7 @@ fn family(id: &str, like: &str) -> Family {
 }
 
 /// The value of the last assignment to `name` in a file of plain shell assignments, quotes and escapes taken away.
-pub(super) fn assigned(text: &str, name: &str) -> Option<String> {
+pub(crate) fn assigned(text: &str, name: &str) -> Option<String> {
     let value = |line: &str| Some(unquote(line.trim().strip_prefix(name)?.strip_prefix('=')?));
     text.lines().filter_map(value).next_back()
 }

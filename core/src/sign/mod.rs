@@ -1,6 +1,23 @@
 //! Keys and signers.
+//!
+//! - [`choose()`]: whether modules of a kernel are signed, and by what
+//! - [`places`]: where key, certificate and program are, by settings and distribution
+//! - [`keys`]: a key pair made on first use; [`certificate`]: what its certificate says
+//! - [`KernelSignFile`]: the kernel's own program as a signer
+//! - [`chroot`]: whether this is one
 
-use std::path::Path;
+pub mod certificate;
+pub mod choose;
+pub mod chroot;
+pub mod keys;
+pub mod places;
+mod program;
+
+pub use choose::{Generated, Signing, Unsigned, choose, generate_mok};
+pub use places::KeyPlaces;
+pub use program::KernelSignFile;
+
+use std::path::{Path, PathBuf};
 
 /// Signs module files in place.
 ///
@@ -36,4 +53,30 @@ pub enum SignError {
     /// It could not be run.
     #[error(transparent)]
     Process(#[from] crate::host::process::ProcessError),
+    /// The signing program ended well, but the module has no signature with that hash.
+    #[error("`{line}` left no {hash} signature in `{}`", module.display())]
+    NotSigned {
+        /// The command line.
+        line: String,
+        /// The hash.
+        hash: String,
+        /// The module.
+        module: PathBuf,
+    },
+    /// One half of a key pair is there. It may be in use, so it is not overwritten.
+    #[error("the signing key pair is incomplete: `{}` is there, but `{}` is not", there.display(), missing.display())]
+    HalfPair {
+        /// The half that is there.
+        there: PathBuf,
+        /// The other one.
+        missing: PathBuf,
+    },
+    /// A key or certificate could not be made.
+    #[error("cannot make the signing key `{}`: {why}", key.display())]
+    Making {
+        /// Where it was to be.
+        key: PathBuf,
+        /// Why.
+        why: String,
+    },
 }

@@ -1,0 +1,325 @@
+//! Whether modules of a kernel are signed, and by what. Makes the key pair where it is the first time.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::conf::Settings;
+use crate::conf::settings::TrySign;
+use crate::host::process::Process;
+use crate::host::{Environment, fs, programs};
+use crate::kernel::{Distribution, KernelFacts};
+
+use super::keys::{self, Made};
+use super::places::{self, Maker};
+use super::{KernelSignFile, KeyPlaces, SignError, Signer, chroot};
+
+/// What is done with the modules of a kernel.
+#[derive(Debug)]
+pub enum Signing {
+    /// They are signed.
+    Signer(Box<dyn Signer>),
+    /// They are not.
+    Unsigned(Unsigned),
+}
+
+/// Why modules are not signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unsigned {
+    /// The kernel was built without module signatures.
+    KernelDoesNotSign,
+    /// `try_sign_modules` says no.
+    TurnedOff,
+    /// We are in a chroot, where no key should be made or used.
+    InChroot,
+    /// No program that signs is there.
+    NoProgram {
+        /// Where it was looked for.
+        tried: Vec<PathBuf>,
+    },
+    /// Ubuntu's program that makes the key is not there.
+    NoSecureBootPolicy {
+        /// The key.
+        key: PathBuf,
+    },
+    /// The certificate of a key that we can't see (a token's) is not there.
+    NoCertificate {
+        /// Where it should be.
+        certificate: PathBuf,
+    },
+}
+
+impl Unsigned {
+    /// Whether somebody should be told: modules could have been signed, were not meant to stay unsigned, but will.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::KernelDoesNotSign | Self::TurnedOff | Self::InChroot => false,
+            Self::NoProgram { .. } | Self::NoSecureBootPolicy { .. } | Self::NoCertificate { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KernelDoesNotSign => f.write_str("the kernel has no module signatures"),
+            Self::TurnedOff => f.write_str("`try_sign_modules` is `false`"),
+            Self::InChroot => f.write_str("this is a chroot, and `try_sign_modules` is not `true`"),
+            Self::NoProgram { tried } => {
+                let tried: Vec<String> = tried.iter().map(|path| format!("`{}`", path.display())).collect();
+                write!(f, "no program that signs modules is there (looked for {})", tried.join(", "))
+            }
+            Self::NoSecureBootPolicy { key } => {
+                write!(
+                    f,
+                    "`{}` is missing, and so is `update-secureboot-policy`, which makes it",
+                    key.display()
+                )
+            }
+            Self::NoCertificate { certificate } => {
+                write!(f, "the certificate `{}` is missing", certificate.display())
+            }
+        }
+    }
+}
+
+/// Decides for a kernel. Where modules are to be signed and there is no key pair yet, it is made.
+///
+/// # Errors
+/// [`SignError`] where the pair is incomplete or can't be made: the caller warns, and goes on unsigned.
+pub fn choose(
+    settings: &Settings,
+    facts: &KernelFacts,
+    distribution: &Distribution,
+    environment: &Environment,
+) -> Result<Signing, SignError> {
+    let hash = match wanted(settings, facts, || chroot::in_chroot(environment)) {
+        Ok(hash) => hash.to_owned(),
+        Err(reason) => return Ok(Signing::Unsigned(reason)),
+    };
+    let tried = places::programs(settings, facts, distribution);
+    let Some(program) = tried.iter().find(|path| fs::is_executable(path)).cloned() else {
+        return Ok(Signing::Unsigned(Unsigned::NoProgram { tried }));
+    };
+    let places = KeyPlaces::of(settings, facts, distribution, environment)?;
+    Ok(match pair(&places, environment)? {
+        Pair::Unavailable(reason) => Signing::Unsigned(reason),
+        Pair::Ready(_) => {
+            let environment = environment.clone();
+            Signing::Signer(Box::new(KernelSignFile { program, hash, places, environment }))
+        }
+    })
+}
+
+/// The kernel's hash where modules are to be signed at all.
+fn wanted<'a>(
+    settings: &Settings,
+    facts: &'a KernelFacts,
+    in_chroot: impl FnOnce() -> bool,
+) -> Result<&'a str, Unsigned> {
+    let hash = facts.config.get("CONFIG_MODULE_SIG_HASH").filter(|hash| !hash.is_empty());
+    let hash = hash.ok_or(Unsigned::KernelDoesNotSign)?;
+    match settings.try_sign_modules {
+        TrySign::Never => Err(Unsigned::TurnedOff),
+        TrySign::NotInChroot if in_chroot() => Err(Unsigned::InChroot),
+        TrySign::NotInChroot | TrySign::Always => Ok(hash),
+    }
+}
+
+/// What `generate_mok` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generated {
+    /// The pair.
+    pub places: KeyPlaces,
+    /// Whether it was there before.
+    pub made: Made,
+}
+
+/// Makes the key pair for `generate_mok`, unless it is there.
+///
+/// # Errors
+/// [`SignError`] where the pair is incomplete or can't be made.
+pub fn generate_mok(
+    settings: &Settings,
+    facts: &KernelFacts,
+    distribution: &Distribution,
+    environment: &Environment,
+) -> Result<Generated, SignError> {
+    let places = KeyPlaces::of(settings, facts, distribution, environment)?;
+    match pair(&places, environment)? {
+        Pair::Ready(made) => Ok(Generated { places, made }),
+        Pair::Unavailable(reason) => Err(SignError::Making { key: places.key, why: reason.to_string() }),
+    }
+}
+
+enum Pair {
+    Ready(Made),
+    Unavailable(Unsigned),
+}
+
+/// Makes sure that a pair is there, made by whoever makes it.
+fn pair(places: &KeyPlaces, environment: &Environment) -> Result<Pair, SignError> {
+    let (key, certificate) = (&places.key, &places.certificate);
+    if places.is_token() {
+        if fs::is_file(certificate) {
+            return Ok(Pair::Ready(Made::Before));
+        }
+        return Ok(Pair::Unavailable(Unsigned::NoCertificate { certificate: certificate.clone() }));
+    }
+    if keys::is_complete(key, certificate)? {
+        return Ok(Pair::Ready(Made::Before));
+    }
+    match places.maker {
+        Maker::Ourselves if key == certificate => Err(SignError::Making {
+            key: key.clone(),
+            why: "key and certificate are to be one file, and only separate ones are made here".to_owned(),
+        }),
+        Maker::Ourselves => Ok(Pair::Ready(keys::ensure(key, certificate)?)),
+        Maker::SecureBootPolicy => by_secure_boot_policy(places, environment),
+        Maker::Nobody => Ok(Pair::Unavailable(Unsigned::NoCertificate { certificate: certificate.clone() })),
+    }
+}
+
+/// Ubuntu's program makes the pair. Having it enrolled asks questions, so that is left to the user.
+fn by_secure_boot_policy(places: &KeyPlaces, environment: &Environment) -> Result<Pair, SignError> {
+    const PROGRAM: &str = "update-secureboot-policy";
+    if programs::find(PROGRAM, environment).is_none() {
+        return Ok(Pair::Unavailable(Unsigned::NoSecureBootPolicy { key: places.key.clone() }));
+    }
+    // Without this it would activate its package's trigger, which asks.
+    let process = Process::new(PROGRAM, ["--new-key"], environment).env("SHIM_NOTRIGGER", "y");
+    let ended = process.capture()?;
+    if keys::is_complete(&places.key, &places.certificate)? {
+        return Ok(Pair::Ready(Made::Now));
+    }
+    let (line, output) = (process.line(), ended.text().trim().to_owned());
+    Err(SignError::Program { line, code: ended.code(), output })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Target;
+    use crate::kernel::Overrides;
+    use crate::layout::Layout;
+
+    struct World {
+        _dir: tempfile::TempDir,
+        settings: Settings,
+        environment: Environment,
+    }
+
+    const BUILD: &str = "/lib/modules/6.1.0-56-amd64/build";
+
+    impl World {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::under(dir.path());
+            let bin = layout.at("/usr/bin").to_str().unwrap().to_owned();
+            let settings = Settings { try_sign_modules: TrySign::Always, ..Settings::defaults(layout) };
+            let world =
+                Self { _dir: dir, settings, environment: [("PATH", bin + ":/bin")].into_iter().collect() };
+            world.write(&format!("{BUILD}/.config"), "CONFIG_MODULE_SIG_HASH=\"sha512\"\n", 0o644);
+            world
+        }
+
+        fn write(&self, path: &str, text: &str, mode: u32) -> PathBuf {
+            let path = self.settings.layout.at(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write_whole(&path, text.as_bytes(), mode).unwrap();
+            path
+        }
+
+        fn facts(&self) -> KernelFacts {
+            let target = Target::parse("6.1.0-56-amd64", "x86_64").unwrap();
+            let overrides = Overrides::default();
+            KernelFacts::look(&target, &self.settings.layout, &overrides, &self.environment).unwrap()
+        }
+
+        fn choose(&self, id: &str) -> Result<Signing, SignError> {
+            let distribution = Distribution::parse(&format!("ID={id}"));
+            choose(&self.settings, &self.facts(), &distribution, &self.environment)
+        }
+
+        fn unsigned(&self, id: &str) -> Unsigned {
+            match self.choose(id).unwrap() {
+                Signing::Unsigned(reason) => reason,
+                Signing::Signer(signer) => panic!("it would sign: {}", signer.describe()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_signatures_and_the_setting_say_no() {
+        let mut world = World::new();
+        world.settings.try_sign_modules = TrySign::Never;
+        assert_eq!(world.unsigned("debian"), Unsigned::TurnedOff);
+        let facts = world.facts();
+        world.settings.try_sign_modules = TrySign::NotInChroot;
+        assert_eq!(wanted(&world.settings, &facts, || true), Err(Unsigned::InChroot));
+        assert_eq!(wanted(&world.settings, &facts, || false), Ok("sha512"));
+        world.write(&format!("{BUILD}/.config"), "CONFIG_X=y\n", 0o644);
+        assert_eq!(world.unsigned("debian"), Unsigned::KernelDoesNotSign);
+    }
+
+    #[test]
+    fn without_a_program_no_key_is_made() {
+        let world = World::new();
+        let reason = world.unsigned("debian");
+        assert!(reason.is_warning() && reason.to_string().contains("linux-kbuild-6.1"), "{reason}");
+        assert!(!fs::exists(&world.settings.layout.at("/var/lib/dkms")));
+    }
+
+    #[test]
+    fn the_pair_is_made_on_first_use() {
+        let world = World::new();
+        world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
+        for _ in 0..2 {
+            let Signing::Signer(signer) = world.choose("debian").unwrap() else {
+                panic!("it would not sign")
+            };
+            assert!(signer.describe().contains("with sha512"), "{}", signer.describe());
+            assert!(fs::is_file(&world.settings.layout.at("/var/lib/dkms/mok.key")));
+        }
+        fs::remove_file(&world.settings.layout.at("/var/lib/dkms/mok.pub")).unwrap();
+        assert!(matches!(world.choose("debian"), Err(SignError::HalfPair { .. })));
+    }
+
+    #[test]
+    fn a_token_needs_only_its_certificate() {
+        let mut world = World::new();
+        world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
+        world.settings.mok_signing_key = Some("pkcs11:object=x".into());
+        world.settings.mok_certificate = Some("/etc/cert".into());
+        assert!(matches!(world.unsigned("debian"), Unsigned::NoCertificate { .. }));
+        world.write("/etc/cert", "", 0o644);
+        let Signing::Signer(signer) = world.choose("debian").unwrap() else { panic!("it would not sign") };
+        assert!(signer.describe().contains("`pkcs11:object=x`"));
+    }
+
+    #[test]
+    fn ubuntus_pair_is_made_by_its_own_program() {
+        let world = World::new();
+        world.write("/usr/bin/kmodsign", "#!/bin/sh\n", 0o755);
+        assert!(matches!(world.unsigned("ubuntu"), Unsigned::NoSecureBootPolicy { .. }));
+        let mok = world.settings.layout.at("/var/lib/shim-signed/mok");
+        let mok = mok.display();
+        let script = format!(
+            "#!/bin/sh\n[ \"$1 $SHIM_NOTRIGGER\" = '--new-key y' ] || exit 9\nmkdir -p {mok}\n: > {mok}/MOK.priv\n: > {mok}/MOK.der\n"
+        );
+        world.write("/usr/bin/update-secureboot-policy", &script, 0o755);
+        assert!(matches!(world.choose("ubuntu").unwrap(), Signing::Signer(_)));
+    }
+
+    #[test]
+    fn generating_twice_changes_nothing() {
+        let world = World::new();
+        let distribution = Distribution::parse("ID=debian");
+        let generate =
+            || generate_mok(&world.settings, &world.facts(), &distribution, &world.environment).unwrap();
+        assert_eq!(generate().made, Made::Now);
+        let key = fs::read(&generate().places.key).unwrap();
+        assert_eq!(generate().made, Made::Before);
+        assert_eq!(fs::read(&generate().places.key).unwrap(), key);
+    }
+}
