@@ -138,11 +138,12 @@ impl<'a> Effects<'a> {
         let signing = sign::choose(settings, kernel, distribution, environment)
             .map_err(|source| StepError::Sign { id: id.clone(), source })?;
         let signer = match signing {
-            Signing::By(signer) => Some(signer),
-            Signing::NotWanted => None,
-            Signing::Impossible { reason, hint } => {
-                let text = format!("modules for kernel {} are not signed: {reason}", kernel.target.kernel);
-                self.reporter.report(Event::warning(text, [hint]));
+            Signing::Signer(signer) => Some(signer),
+            Signing::Unsigned(why) => {
+                if why.is_warning() {
+                    let text = format!("modules for kernel {} are not signed: {why}", kernel.target.kernel);
+                    self.reporter.report(Event::warning(text, []));
+                }
                 None
             }
         };
