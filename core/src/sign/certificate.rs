@@ -14,10 +14,10 @@ use x509_cert::certificate::{Certificate, TbsCertificate, Version};
 use x509_cert::der::asn1::{BitString, GeneralizedTime, OctetString, UtcTime};
 use x509_cert::der::oid::db::rfc5280::ID_KP_CODE_SIGNING;
 use x509_cert::der::{Decode, Encode};
-use x509_cert::ext::AsExtension;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, SubjectKeyIdentifier,
 };
+use x509_cert::ext::{AsExtension, Extension};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfoOwned};
@@ -62,7 +62,11 @@ pub fn make(now: u64) -> Result<KeyPair, Error> {
             SubjectKeyIdentifier(id).to_extension(&subject, &[])?,
             authority.to_extension(&subject, &[])?,
             BasicConstraints { ca: true, path_len_constraint: None }.to_extension(&subject, &[])?,
-            ExtendedKeyUsage(vec![ID_KP_CODE_SIGNING]).to_extension(&subject, &[])?,
+            // Not critical, as openssl has it.
+            Extension {
+                critical: false,
+                ..ExtendedKeyUsage(vec![ID_KP_CODE_SIGNING]).to_extension(&subject, &[])?
+            },
         ]
     };
     let begin = Duration::from_secs(now);
