@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::afterwards;
 use super::context::Context;
 use super::error::StepError;
+use super::{afterwards, apport};
 use crate::build::{self, BuildSpec};
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, Target};
@@ -180,8 +180,15 @@ impl<'a> Effects<'a> {
             signer: self.signers.get(target).and_then(Option::as_deref),
             dependencies: &dependencies,
         };
-        build::build(&spec, self.reporter)?;
-        Ok(Effect::Changed)
+        match build::build(&spec, self.reporter) {
+            Ok(_) => Ok(Effect::Changed),
+            Err(error) if error.is_interruption() => Err(error.into()),
+            Err(error) => {
+                let Context { settings, environment, .. } = self.context;
+                apport::file_report(settings, environment, id, target, self.reporter)?;
+                Err(error.into())
+            }
+        }
     }
 
     fn place<'b>(&'b self, id: &'b ModuleId, kernel: &'b KernelFacts) -> Place<'b> {
