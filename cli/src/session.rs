@@ -83,6 +83,11 @@ impl<'a> Session<'a> {
         &self.invocation.args
     }
 
+    /// `--force`; under rpm's upgrade order the old version's modules are still in place, and an install replaces them.
+    fn force(&self) -> bool {
+        self.args().force || self.args().rpm_safe_upgrade && self.invocation.action == Action::Install
+    }
+
     /// Parallel jobs; 0: no limit.
     #[must_use]
     pub fn jobs(&self) -> u32 {
@@ -151,7 +156,7 @@ impl<'a> Session<'a> {
         let request = Request {
             work,
             options: Options {
-                force: args.force,
+                force: self.force(),
                 no_depmod: args.no_depmod,
                 modprobe: self.settings.modprobe_on_install,
                 post_transaction: self.settings.post_transaction.is_some(),
@@ -175,12 +180,15 @@ impl<'a> Session<'a> {
             return refused.map_or(Ok(()), |refusal| Err(refusal.into()));
         }
         self.terminal.remarks(&plan);
+        if args.debug && !args.json {
+            self.terminal.steps(&plan);
+        }
         let context = Context {
             settings: &self.settings,
             environment: self.environment,
             distribution: self.distribution,
             module_folder: self.module_folder.clone(),
-            force: args.force,
+            force: self.force(),
             force_version_override: args.force_version_override,
             jobs: self.jobs(),
         };

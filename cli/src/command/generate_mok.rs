@@ -1,31 +1,35 @@
 //! `dkms generate_mok`: makes the signing key and its certificate.
 
-use dkms_core::sign::{self, Pair};
+use dkms_core::sign::keys::Made;
+use dkms_core::sign::{self, KeyPlaces};
 
 use crate::failure::Failure;
 use crate::render::say;
 use crate::session::Session;
 
-/// Makes the pair for the kernel that runs (settings may name one for each kernel), where there is none.
+/// Makes the pair, where there is none; settings may name one for each kernel.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
+    let Session { settings, distribution, environment, terminal, .. } = session;
     for target in session.targets()? {
         let kernel = session.survey().kernel(&target)?;
-        let pair = sign::key_pair(&session.settings, &kernel, session.distribution, session.environment);
-        let (key, certificate) = (&pair.key, pair.certificate.display());
         if session.args().dry_run {
-            session.terminal.print(&format!("make `{key}` and `{certificate}` where they are missing"));
+            let KeyPlaces { key, certificate, .. } =
+                KeyPlaces::of(settings, &kernel, distribution, environment)?;
+            terminal.print(&format!(
+                "make `{}` and `{}` where they are missing",
+                key.display(),
+                certificate.display()
+            ));
             continue;
         }
-        match sign::provide(&pair, session.distribution, session.environment)? {
-            Pair::Kept => say(
-                session.terminal,
-                format!("The key `{key}` and its certificate `{certificate}` are there"),
-            ),
-            Pair::Made => say(
-                session.terminal,
-                format!(
-                    "Made the key `{key}` and its certificate `{certificate}`; to enrol it: `mokutil --import {certificate}`"
-                ),
+        let generated = sign::generate_mok(settings, &kernel, distribution, environment)?;
+        let KeyPlaces { key, certificate, .. } = &generated.places;
+        let pair = format!("the key `{}` and its certificate `{}`", key.display(), certificate.display());
+        match generated.made {
+            Made::Before => say(terminal, format!("There are {pair} already")),
+            Made::Now => say(
+                terminal,
+                format!("Made {pair}; to enrol it: `mokutil --import {}`", certificate.display()),
             ),
         }
     }

@@ -107,6 +107,10 @@ pub(super) fn stage(session: &Session<'_>, file: &Path) -> Result<StagedArchive,
 
 /// Hands a package to rpm, then brings its modules up on the running kernel.
 pub(super) fn install_rpm(session: &Session<'_>, package: &Path) -> Result<(), Failure> {
+    if session.args().dry_run {
+        session.terminal.print(&format!("rpm -Uvh {}, then autoinstall", package.display()));
+        return Ok(());
+    }
     let refused = |why: String| {
         Failure::new(ExitCode::NO_CONF, format!("rpm did not install `{}`: {why}", package.display()))
     };

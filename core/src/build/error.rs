@@ -36,6 +36,12 @@ pub struct Attempt {
 }
 
 impl BuildError {
+    /// Whether we were asked to stop.
+    #[must_use]
+    pub fn is_interruption(&self) -> bool {
+        matches!(self.failure, Failure::Process(ProcessError::Interrupted { .. }))
+    }
+
     /// What to show below the message, a line each: the first error of the log, its cause, where the log is.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {

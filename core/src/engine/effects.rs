@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::afterwards;
 use super::context::Context;
 use super::error::StepError;
+use super::{afterwards, apport};
 use crate::build::{self, BuildSpec};
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
-use crate::kernel::KernelFacts;
+use crate::kernel::{KernelFacts, toolchain};
 use crate::layout::Layout;
 use crate::plan::{Action, NewSource, Refusal, World};
 use crate::report::{Event, Reporter};
@@ -138,11 +138,12 @@ impl<'a> Effects<'a> {
         let signing = sign::choose(settings, kernel, distribution, environment)
             .map_err(|source| StepError::Sign { id: id.clone(), source })?;
         let signer = match signing {
-            Signing::By(signer) => Some(signer),
-            Signing::NotWanted => None,
-            Signing::Impossible { reason, hint } => {
-                let text = format!("modules for kernel {} are not signed: {reason}", kernel.target.kernel);
-                self.reporter.report(Event::warning(text, [hint]));
+            Signing::Signer(signer) => Some(signer),
+            Signing::Unsigned(why) => {
+                if why.is_warning() {
+                    let text = format!("modules for kernel {} are not signed: {why}", kernel.target.kernel);
+                    self.reporter.report(Event::warning(text, []));
+                }
                 None
             }
         };
@@ -165,11 +166,13 @@ impl<'a> Effects<'a> {
                 Some((name.clone(), version?.clone()))
             })
             .collect();
+        let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
         let spec = BuildSpec {
             id,
             target,
             conf,
             kernel,
+            toolchain: &toolchain,
             layout: self.layout(),
             settings: self.context.settings,
             environment: self.context.environment,
@@ -177,8 +180,15 @@ impl<'a> Effects<'a> {
             signer: self.signers.get(target).and_then(Option::as_deref),
             dependencies: &dependencies,
         };
-        build::build(&spec, self.reporter)?;
-        Ok(Effect::Changed)
+        match build::build(&spec, self.reporter) {
+            Ok(_) => Ok(Effect::Changed),
+            Err(error) if error.is_interruption() => Err(error.into()),
+            Err(error) => {
+                let Context { settings, environment, .. } = self.context;
+                apport::file_report(settings, environment, id, target, self.reporter)?;
+                Err(error.into())
+            }
+        }
     }
 
     fn place<'b>(&'b self, id: &'b ModuleId, kernel: &'b KernelFacts) -> Place<'b> {

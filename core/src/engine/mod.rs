@@ -2,9 +2,10 @@
 //!
 //! - [`survey`]: gathers what a plan needs to know; `needs` says what that is
 //! - [`mod@run`]: the loop and its states; `effects` does what a step says
-//! - [`afterwards`]: what is done once at the end
+//! - [`afterwards`]: what is done once at the end; `apport`: Ubuntu's crash reports
 
 pub mod afterwards;
+mod apport;
 mod context;
 mod effects;
 mod error;
@@ -15,4 +16,4 @@ pub mod survey;
 pub use context::Context;
 pub use error::StepError;
 pub use run::{Failed, Outcome, run};
-pub use survey::{Survey, SurveyError};
+pub use survey::Survey;

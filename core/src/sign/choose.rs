@@ -1,287 +1,325 @@
-//! Who signs for a kernel, with which key: what the kernel's configuration, framework.conf and the distribution say.
+//! Whether modules of a kernel are signed, and by what. Makes the key pair where it is the first time.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 
-use super::chroot::in_chroot;
-use super::key::{Pair, ensure_pair};
-use super::program::SignFile;
-use super::{SignError, Signer};
 use crate::conf::Settings;
 use crate::conf::settings::TrySign;
-use crate::host::process::{Process, ProcessError};
-use crate::host::{Environment, fs};
-use crate::kernel::distribution::assigned;
-use crate::kernel::{Distribution, Family, KernelFacts};
-use crate::layout::Layout;
+use crate::host::process::Process;
+use crate::host::{Environment, fs, programs};
+use crate::kernel::{Distribution, KernelFacts};
 
-/// Whether modules of a kernel are signed.
+use super::keys::{self, Made};
+use super::places::{self, Maker};
+use super::{KernelSignFile, KeyPlaces, SignError, Signer, chroot};
+
+/// What is done with the modules of a kernel.
 #[derive(Debug)]
 pub enum Signing {
-    /// By this signer.
-    By(Box<dyn Signer>),
-    /// They aren't, and nobody expects it.
-    NotWanted,
-    /// They should be and can't; why, and what would help.
-    Impossible {
-        /// Half a sentence.
-        reason: String,
-        /// What to do about it.
-        hint: String,
+    /// They are signed.
+    Signer(Box<dyn Signer>),
+    /// They are not.
+    Unsigned(Unsigned),
+}
+
+/// Why modules are not signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unsigned {
+    /// The kernel was built without module signatures.
+    KernelDoesNotSign,
+    /// `try_sign_modules` says no.
+    TurnedOff,
+    /// We are in a chroot, where no key should be made or used.
+    InChroot,
+    /// No program that signs is there.
+    NoProgram {
+        /// Where it was looked for.
+        tried: Vec<PathBuf>,
+    },
+    /// Ubuntu's program that makes the key is not there.
+    NoSecureBootPolicy {
+        /// The key.
+        key: PathBuf,
+    },
+    /// The certificate of a key that we can't see (a token's) is not there.
+    NoCertificate {
+        /// Where it should be.
+        certificate: PathBuf,
     },
 }
 
-/// Where key and certificate are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyPair {
-    /// A file, or a `pkcs11:` URI.
-    pub key: String,
-    /// The certificate.
-    pub certificate: PathBuf,
+impl Unsigned {
+    /// Whether somebody should be told: modules could have been signed, were not meant to stay unsigned, but will.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::KernelDoesNotSign | Self::TurnedOff | Self::InChroot => false,
+            Self::NoProgram { .. } | Self::NoSecureBootPolicy { .. } | Self::NoCertificate { .. } => true,
+        }
+    }
 }
 
-/// Chooses a signer; makes the key pair on first use.
+impl fmt::Display for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KernelDoesNotSign => f.write_str("the kernel has no module signatures"),
+            Self::TurnedOff => f.write_str("`try_sign_modules` is `false`"),
+            Self::InChroot => f.write_str("this is a chroot, and `try_sign_modules` is not `true`"),
+            Self::NoProgram { tried } => {
+                let tried: Vec<String> = tried.iter().map(|path| format!("`{}`", path.display())).collect();
+                write!(f, "no program that signs modules is there (looked for {})", tried.join(", "))
+            }
+            Self::NoSecureBootPolicy { key } => {
+                write!(
+                    f,
+                    "`{}` is missing, and so is `update-secureboot-policy`, which makes it",
+                    key.display()
+                )
+            }
+            Self::NoCertificate { certificate } => {
+                write!(f, "the certificate `{}` is missing", certificate.display())
+            }
+        }
+    }
+}
+
+/// Decides for a kernel. Where modules are to be signed and there is no key pair yet, it is made.
 ///
 /// # Errors
-/// [`SignError`] where the key pair is half there, or can't be made.
+/// [`SignError`] where the pair is incomplete or can't be made: the caller warns, and goes on unsigned.
 pub fn choose(
     settings: &Settings,
-    kernel: &KernelFacts,
+    facts: &KernelFacts,
     distribution: &Distribution,
     environment: &Environment,
 ) -> Result<Signing, SignError> {
-    let Some(hash) = kernel.config.get("CONFIG_MODULE_SIG_HASH").filter(|hash| !hash.is_empty()) else {
-        return Ok(Signing::NotWanted);
+    let hash = match wanted(settings, facts, || chroot::in_chroot(environment)) {
+        Ok(hash) => hash.to_owned(),
+        Err(reason) => return Ok(Signing::Unsigned(reason)),
     };
-    let wanted = match settings.try_sign_modules {
-        TrySign::Always => true,
-        TrySign::Never => false,
-        TrySign::NotInChroot => !in_chroot(environment),
+    let tried = places::programs(settings, facts, distribution);
+    let Some(program) = tried.iter().find(|path| fs::is_executable(path)).cloned() else {
+        return Ok(Signing::Unsigned(Unsigned::NoProgram { tried }));
     };
-    if !wanted {
-        return Ok(Signing::NotWanted);
-    }
-    let program = match find_program(settings, kernel, distribution) {
-        Ok(program) => program,
-        Err(tried) => {
-            return Ok(Signing::Impossible {
-                reason: format!("there is no program to sign with (looked for {tried})"),
-                hint: "install the headers of the kernel whole, or name the program in `sign_file` of \
-                       `/etc/dkms/framework.conf`"
-                    .to_owned(),
-            });
+    let places = KeyPlaces::of(settings, facts, distribution, environment)?;
+    Ok(match pair(&places, environment)? {
+        Pair::Unavailable(reason) => Signing::Unsigned(reason),
+        Pair::Ready(_) => {
+            let environment = environment.clone();
+            Signing::Signer(Box::new(KernelSignFile { program, hash, places, environment }))
         }
-    };
-    let pair = key_pair(settings, kernel, distribution, environment);
-    provide(&pair, distribution, environment)?;
-    Ok(Signing::By(Box::new(SignFile {
-        program,
-        hash: hash.to_owned(),
-        key: pair.key,
-        certificate: pair.certificate,
-        environment: environment.clone(),
-    })))
+    })
 }
 
-/// Sees to it that the pair exists.
+/// The kernel's hash where modules are to be signed at all.
+fn wanted<'a>(
+    settings: &Settings,
+    facts: &'a KernelFacts,
+    in_chroot: impl FnOnce() -> bool,
+) -> Result<&'a str, Unsigned> {
+    let hash = facts.config.get("CONFIG_MODULE_SIG_HASH").filter(|hash| !hash.is_empty());
+    let hash = hash.ok_or(Unsigned::KernelDoesNotSign)?;
+    match settings.try_sign_modules {
+        TrySign::Never => Err(Unsigned::TurnedOff),
+        TrySign::NotInChroot if in_chroot() => Err(Unsigned::InChroot),
+        TrySign::NotInChroot | TrySign::Always => Ok(hash),
+    }
+}
+
+/// What `generate_mok` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generated {
+    /// The pair.
+    pub places: KeyPlaces,
+    /// Whether it was there before.
+    pub made: Made,
+}
+
+/// Makes the key pair for `generate_mok`, unless it is there.
 ///
 /// # Errors
-/// As [`choose`].
-pub fn provide(
-    pair: &KeyPair,
+/// [`SignError`] where the pair is incomplete or can't be made.
+pub fn generate_mok(
+    settings: &Settings,
+    facts: &KernelFacts,
     distribution: &Distribution,
     environment: &Environment,
-) -> Result<Pair, SignError> {
-    if pair.key.starts_with("pkcs11:") {
-        // The key is in a token; only its certificate is ours to have.
-        return match fs::exists(&pair.certificate) {
-            true => Ok(Pair::Kept),
-            false => Err(SignError::HalfAPair {
-                there: pair.key.clone().into(),
-                missing: pair.certificate.clone(),
-            }),
-        };
-    }
-    let key = Path::new(&pair.key);
-    if distribution.family == Family::Ubuntu && !fs::exists(key) && !fs::exists(&pair.certificate) {
-        make_ubuntus(environment)?;
-    }
-    ensure_pair(key, &pair.certificate)
-}
-
-/// Ubuntu's own program makes the pair that shim's tools there know; where it isn't installed, we do.
-fn make_ubuntus(environment: &Environment) -> Result<(), SignError> {
-    let program = "update-secureboot-policy";
-    match Process::new(program, ["--new-key"], environment).capture() {
-        Ok(_) | Err(ProcessError::Start { .. }) => Ok(()),
-        Err(interrupted) => Err(interrupted.into()),
+) -> Result<Generated, SignError> {
+    let places = KeyPlaces::of(settings, facts, distribution, environment)?;
+    match pair(&places, environment)? {
+        Pair::Ready(made) => Ok(Generated { places, made }),
+        Pair::Unavailable(reason) => Err(SignError::Making { key: places.key, why: reason.to_string() }),
     }
 }
 
-/// Which key and certificate are meant.
-#[must_use]
-pub fn key_pair(
-    settings: &Settings,
-    kernel: &KernelFacts,
-    distribution: &Distribution,
-    environment: &Environment,
-) -> KeyPair {
-    let layout = &settings.layout;
-    let (key, certificate) = match distribution.family {
-        Family::Ubuntu => {
-            (layout.at("/var/lib/shim-signed/mok/MOK.priv"), layout.at("/var/lib/shim-signed/mok/MOK.der"))
+enum Pair {
+    Ready(Made),
+    Unavailable(Unsigned),
+}
+
+/// Makes sure that a pair is there, made by whoever makes it.
+fn pair(places: &KeyPlaces, environment: &Environment) -> Result<Pair, SignError> {
+    let (key, certificate) = (&places.key, &places.certificate);
+    if places.is_token() {
+        if fs::is_file(certificate) {
+            return Ok(Pair::Ready(Made::Before));
         }
-        Family::Gentoo => gentoos(layout, kernel, environment),
-        _ => (layout.at("/var/lib/dkms/mok.key"), layout.at("/var/lib/dkms/mok.pub")),
-    };
-    let set = |setting: &Option<String>| {
-        setting
-            .as_deref()
-            .filter(|text| !text.is_empty())
-            .map(|text| Settings::for_kernel(text, &kernel.target.kernel))
-    };
-    KeyPair {
-        key: set(&settings.mok_signing_key).unwrap_or_else(|| key.to_string_lossy().into_owned()),
-        certificate: set(&settings.mok_certificate).map_or(certificate, PathBuf::from),
+        return Ok(Pair::Unavailable(Unsigned::NoCertificate { certificate: certificate.clone() }));
+    }
+    if keys::is_complete(key, certificate)? {
+        return Ok(Pair::Ready(Made::Before));
+    }
+    match places.maker {
+        Maker::Ourselves if key == certificate => Err(SignError::Making {
+            key: key.clone(),
+            why: "key and certificate are to be one file, and only separate ones are made here".to_owned(),
+        }),
+        Maker::Ourselves => Ok(Pair::Ready(keys::ensure(key, certificate)?)),
+        Maker::SecureBootPolicy => by_secure_boot_policy(places, environment),
+        Maker::Nobody => Ok(Pair::Unavailable(Unsigned::NoCertificate { certificate: certificate.clone() })),
     }
 }
 
-/// Portage's `MODULES_SIGN_KEY` and `MODULES_SIGN_CERT` (make.conf(5)); else the key that the kernel was built with.
-fn gentoos(layout: &Layout, kernel: &KernelFacts, environment: &Environment) -> (PathBuf, PathBuf) {
-    let make_conf = fs::read_lossy(&layout.at("/etc/portage/make.conf")).unwrap_or_default();
-    let named = |name: &str| {
-        let given = environment.get_filled(name).map(str::to_owned);
-        given.or_else(|| assigned(&make_conf, name)).filter(|text| !text.is_empty()).map(PathBuf::from)
-    };
-    let key = named("MODULES_SIGN_KEY");
-    let certificate = named("MODULES_SIGN_CERT").or_else(|| key.clone());
-    (
-        key.unwrap_or_else(|| kernel.headers.join("certs/signing_key.pem")),
-        certificate.unwrap_or_else(|| kernel.headers.join("certs/signing_key.x509")),
-    )
-}
-
-/// The program that signs: the admin's, the distribution's, the kernel's. `Err`: what was looked for.
-fn find_program(
-    settings: &Settings,
-    kernel: &KernelFacts,
-    distribution: &Distribution,
-) -> Result<PathBuf, String> {
-    let layout = &settings.layout;
-    let release = &kernel.target.kernel;
-    let candidates = match settings.sign_file.as_deref().filter(|text| !text.is_empty()) {
-        Some(text) => vec![PathBuf::from(Settings::for_kernel(text, release))],
-        None => {
-            let mut places = match distribution.family {
-                Family::Ubuntu => vec![layout.at("/usr/bin/kmodsign")],
-                Family::Debian => vec![
-                    layout
-                        .at(&format!("/usr/lib/linux-kbuild-{}/scripts/sign-file", series(release.as_str()))),
-                ],
-                _ => Vec::new(),
-            };
-            places.push(kernel.headers.join("scripts/sign-file"));
-            places
-        }
-    };
-    match candidates.iter().find(|path| fs::is_executable(path)) {
-        Some(path) => Ok(path.clone()),
-        None => {
-            Err(candidates.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", "))
-        }
+/// Ubuntu's program makes the pair. Having it enrolled asks questions, so that is left to the user.
+fn by_secure_boot_policy(places: &KeyPlaces, environment: &Environment) -> Result<Pair, SignError> {
+    const PROGRAM: &str = "update-secureboot-policy";
+    if programs::find(PROGRAM, environment).is_none() {
+        return Ok(Pair::Unavailable(Unsigned::NoSecureBootPolicy { key: places.key.clone() }));
     }
-}
-
-/// The `X.Y` of a release.
-fn series(release: &str) -> &str {
-    let mut dots = release.char_indices().filter(|(_, c)| !c.is_ascii_digit()).map(|(place, _)| place);
-    let end = dots.nth(1).unwrap_or(release.len());
-    &release[..end]
+    // Without this it would activate its package's trigger, which asks.
+    let process = Process::new(PROGRAM, ["--new-key"], environment).env("SHIM_NOTRIGGER", "y");
+    let ended = process.capture()?;
+    if keys::is_complete(&places.key, &places.certificate)? {
+        return Ok(Pair::Ready(Made::Now));
+    }
+    let (line, output) = (process.line(), ended.text().trim().to_owned());
+    Err(SignError::Program { line, code: ended.code(), output })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::Target;
-    use crate::kernel::{Compression, KernelConfig, Toolchain};
+    use crate::kernel::Overrides;
+    use crate::layout::Layout;
 
-    fn facts(dir: &Path, hash: Option<&str>) -> KernelFacts {
-        let options = hash.map(|hash| ("CONFIG_MODULE_SIG_HASH".to_owned(), hash.to_owned()));
-        KernelFacts {
-            target: Target::parse("6.1.0-9-amd64", "x86_64").unwrap(),
-            module_dir: dir.join("lib/modules/6.1.0-9-amd64"),
-            module_dir_exists: true,
-            headers: dir.join("headers"),
-            headers_usable: true,
-            config: KernelConfig { path: None, options: options.into_iter().collect() },
-            toolchain: Toolchain::default(),
-            compression: Compression::None,
-            running: false,
+    struct World {
+        _dir: tempfile::TempDir,
+        settings: Settings,
+        environment: Environment,
+    }
+
+    const BUILD: &str = "/lib/modules/6.1.0-56-amd64/build";
+
+    impl World {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::under(dir.path());
+            let bin = layout.at("/usr/bin").to_str().unwrap().to_owned();
+            let settings = Settings { try_sign_modules: TrySign::Always, ..Settings::defaults(layout) };
+            let world =
+                Self { _dir: dir, settings, environment: [("PATH", bin + ":/bin")].into_iter().collect() };
+            world.write(&format!("{BUILD}/.config"), "CONFIG_MODULE_SIG_HASH=\"sha512\"\n", 0o644);
+            world
+        }
+
+        fn write(&self, path: &str, text: &str, mode: u32) -> PathBuf {
+            let path = self.settings.layout.at(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write_whole(&path, text.as_bytes(), mode).unwrap();
+            path
+        }
+
+        fn facts(&self) -> KernelFacts {
+            let target = Target::parse("6.1.0-56-amd64", "x86_64").unwrap();
+            let overrides = Overrides::default();
+            KernelFacts::look(&target, &self.settings.layout, &overrides).unwrap()
+        }
+
+        fn choose(&self, id: &str) -> Result<Signing, SignError> {
+            let distribution = Distribution::parse(&format!("ID={id}"));
+            choose(&self.settings, &self.facts(), &distribution, &self.environment)
+        }
+
+        fn unsigned(&self, id: &str) -> Unsigned {
+            match self.choose(id).unwrap() {
+                Signing::Unsigned(reason) => reason,
+                Signing::Signer(signer) => panic!("it would sign: {}", signer.describe()),
+            }
         }
     }
 
-    fn family(family: Family) -> Distribution {
-        Distribution { id: "x".to_owned(), family }
-    }
-
-    fn settings(dir: &Path) -> Settings {
-        let mut settings = Settings::defaults(Layout::under(dir));
-        settings.try_sign_modules = TrySign::Always;
-        settings
+    #[test]
+    fn a_kernel_without_signatures_and_the_setting_say_no() {
+        let mut world = World::new();
+        world.settings.try_sign_modules = TrySign::Never;
+        assert_eq!(world.unsigned("debian"), Unsigned::TurnedOff);
+        let facts = world.facts();
+        world.settings.try_sign_modules = TrySign::NotInChroot;
+        assert_eq!(wanted(&world.settings, &facts, || true), Err(Unsigned::InChroot));
+        assert_eq!(wanted(&world.settings, &facts, || false), Ok("sha512"));
+        world.write(&format!("{BUILD}/.config"), "CONFIG_X=y\n", 0o644);
+        assert_eq!(world.unsigned("debian"), Unsigned::KernelDoesNotSign);
     }
 
     #[test]
-    fn a_release_has_a_series() {
-        assert_eq!(series("6.1.0-9-amd64"), "6.1");
-        assert_eq!(series("6.12-rt"), "6.12");
-        assert_eq!(series("7.2"), "7.2");
+    fn without_a_program_no_key_is_made() {
+        let world = World::new();
+        let reason = world.unsigned("debian");
+        assert!(reason.is_warning() && reason.to_string().contains("linux-kbuild-6.1"), "{reason}");
+        assert!(!fs::exists(&world.settings.layout.at("/var/lib/dkms")));
     }
 
     #[test]
-    fn only_kernels_that_know_signatures_want_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let settings = settings(dir.path());
-        let choose = |hash, settings: &Settings| {
-            choose(settings, &facts(dir.path(), hash), &family(Family::Debian), &Environment::default())
-                .unwrap()
-        };
-        assert!(matches!(choose(None, &settings), Signing::NotWanted));
-        let never = Settings { try_sign_modules: TrySign::Never, ..settings.clone() };
-        assert!(matches!(choose(Some("sha256"), &never), Signing::NotWanted));
-        let Signing::Impossible { reason, .. } = choose(Some("sha256"), &settings) else {
-            panic!("a signer")
-        };
-        assert!(reason.contains("linux-kbuild-6.1/scripts/sign-file"), "{reason}");
-        assert!(!fs::exists(&dir.path().join("var/lib/dkms/mok.key")), "no key is made for nobody");
+    fn the_pair_is_made_on_first_use() {
+        let world = World::new();
+        world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
+        for _ in 0..2 {
+            let Signing::Signer(signer) = world.choose("debian").unwrap() else {
+                panic!("it would not sign")
+            };
+            assert!(signer.describe().contains("with sha512"), "{}", signer.describe());
+            assert!(fs::is_file(&world.settings.layout.at("/var/lib/dkms/mok.key")));
+        }
+        fs::remove_file(&world.settings.layout.at("/var/lib/dkms/mok.pub")).unwrap();
+        assert!(matches!(world.choose("debian"), Err(SignError::HalfPair { .. })));
     }
 
     #[test]
-    fn a_signer_comes_with_its_key_pair() {
-        let dir = tempfile::tempdir().unwrap();
-        let program = dir.path().join("headers/scripts/sign-file");
-        fs::create_dir_all(program.parent().unwrap()).unwrap();
-        fs::write_whole(&program, b"", 0o755).unwrap();
-        let kernel = facts(dir.path(), Some("sha512"));
-        let signing =
-            choose(&settings(dir.path()), &kernel, &family(Family::Debian), &Environment::default()).unwrap();
-        let Signing::By(signer) = signing else { panic!("{signing:?}") };
-        assert!(signer.describe().contains("sha512"), "{}", signer.describe());
-        assert!(fs::exists(&dir.path().join("var/lib/dkms/mok.key")));
+    fn a_token_needs_only_its_certificate() {
+        let mut world = World::new();
+        world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
+        world.settings.mok_signing_key = Some("pkcs11:object=x".into());
+        world.settings.mok_certificate = Some("/etc/cert".into());
+        assert!(matches!(world.unsigned("debian"), Unsigned::NoCertificate { .. }));
+        world.write("/etc/cert", "", 0o644);
+        let Signing::Signer(signer) = world.choose("debian").unwrap() else { panic!("it would not sign") };
+        assert!(signer.describe().contains("`pkcs11:object=x`"));
     }
 
     #[test]
-    fn key_and_certificate_are_those_of_settings_and_distribution() {
-        let dir = tempfile::tempdir().unwrap();
-        let kernel = facts(dir.path(), None);
-        let mut settings = settings(dir.path());
-        let none = Environment::default();
-        let pair = |settings: &Settings, distribution, environment: &Environment| {
-            key_pair(settings, &kernel, &family(distribution), environment)
-        };
-        assert!(pair(&settings, Family::Ubuntu, &none).key.ends_with("shim-signed/mok/MOK.priv"));
-        let gentoo: Environment = [("MODULES_SIGN_KEY", "/k.pem")].into_iter().collect();
-        assert_eq!(pair(&settings, Family::Gentoo, &gentoo).certificate, Path::new("/k.pem"));
-        assert!(pair(&settings, Family::Gentoo, &none).certificate.ends_with("certs/signing_key.x509"));
-        settings.mok_signing_key = Some("/keys/$kernelver.key".to_owned());
-        assert_eq!(pair(&settings, Family::Ubuntu, &none).key, "/keys/6.1.0-9-amd64.key");
+    fn ubuntus_pair_is_made_by_its_own_program() {
+        let world = World::new();
+        world.write("/usr/bin/kmodsign", "#!/bin/sh\n", 0o755);
+        assert!(matches!(world.unsigned("ubuntu"), Unsigned::NoSecureBootPolicy { .. }));
+        let mok = world.settings.layout.at("/var/lib/shim-signed/mok");
+        let mok = mok.display();
+        let script = format!(
+            "#!/bin/sh\n[ \"$1 $SHIM_NOTRIGGER\" = '--new-key y' ] || exit 9\nmkdir -p {mok}\n: > {mok}/MOK.priv\n: > {mok}/MOK.der\n"
+        );
+        world.write("/usr/bin/update-secureboot-policy", &script, 0o755);
+        assert!(matches!(world.choose("ubuntu").unwrap(), Signing::Signer(_)));
+    }
+
+    #[test]
+    fn generating_twice_changes_nothing() {
+        let world = World::new();
+        let distribution = Distribution::parse("ID=debian");
+        let generate =
+            || generate_mok(&world.settings, &world.facts(), &distribution, &world.environment).unwrap();
+        assert_eq!(generate().made, Made::Now);
+        let key = fs::read(&generate().places.key).unwrap();
+        assert_eq!(generate().made, Made::Before);
+        assert_eq!(fs::read(&generate().places.key).unwrap(), key);
     }
 }

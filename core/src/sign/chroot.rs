@@ -1,4 +1,4 @@
-//! Whether we are in a chroot, by the rule of ischroot(1): our root isn't that of process 1.
+//! Whether we are in a chroot, decided as Debian's ischroot(1) does.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -6,17 +6,44 @@ use std::path::Path;
 use crate::host::Environment;
 use crate::host::fs;
 
-/// Where it can't be told (no `/proc`, no right to look), the answer is no, as ischroot's callers take it.
+/// A folder's identity: device and inode.
+type Identity = (u64, u64);
+
+/// What can be learned of the root of process 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InitsRoot {
+    /// It is this.
+    Known(Identity),
+    /// We may not look: we aren't root.
+    Forbidden,
+    /// There is no `/proc`, which every booted system has.
+    NoProc,
+}
+
+/// Whether this process is in a chroot: its root isn't that of process 1. (In a container it is.)
 #[must_use]
 pub fn in_chroot(environment: &Environment) -> bool {
-    // fakechroot(1) only pretends to be one, and says so.
-    if environment.get("FAKECHROOT") == Some("true") {
-        return true;
-    }
-    let identity = |path| fs::stat(Path::new(path)).ok().flatten().map(|meta| (meta.dev(), meta.ino()));
-    match (identity("/"), identity("/proc/1/root")) {
-        (Some(ours), Some(first)) => ours != first,
-        _ => false,
+    let identity =
+        |path: &str| fs::stat(Path::new(path)).map(|meta| meta.map(|meta| (meta.dev(), meta.ino())));
+    let inits = match identity("/proc/1/root") {
+        Ok(Some(found)) => InitsRoot::Known(found),
+        Ok(None) => InitsRoot::NoProc,
+        Err(_) => InitsRoot::Forbidden,
+    };
+    is_fake(environment) || decide(identity("/").ok().flatten(), inits)
+}
+
+/// fakechroot(1) shows itself in the environment alone.
+fn is_fake(environment: &Environment) -> bool {
+    environment.get("FAKECHROOT") == Some("true")
+        && environment.get("LD_PRELOAD").is_some_and(|libraries| libraries.contains("libfakechroot.so"))
+}
+
+fn decide(own: Option<Identity>, inits: InitsRoot) -> bool {
+    match inits {
+        InitsRoot::Known(inits) => own.is_some_and(|own| own != inits),
+        InitsRoot::Forbidden => false,
+        InitsRoot::NoProc => true,
     }
 }
 
@@ -25,7 +52,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fakechroot_counts() {
-        assert!(in_chroot(&[("FAKECHROOT", "true")].into_iter().collect()));
+    fn another_root_than_inits_is_a_chroot() {
+        assert!(!decide(Some((1, 2)), InitsRoot::Known((1, 2))));
+        assert!(decide(Some((1, 2)), InitsRoot::Known((1, 3))));
+        assert!(decide(Some((1, 2)), InitsRoot::NoProc));
+        assert!(!decide(Some((1, 2)), InitsRoot::Forbidden));
+    }
+
+    #[test]
+    fn fakechroot_is_one() {
+        let mut environment: Environment = [("FAKECHROOT", "true")].into_iter().collect();
+        assert!(!is_fake(&environment));
+        environment.set("LD_PRELOAD", "libfakechroot.so libfakeroot.so");
+        assert!(is_fake(&environment) && in_chroot(&environment));
     }
 }

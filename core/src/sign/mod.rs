@@ -1,20 +1,23 @@
 //! Keys and signers.
 //!
-//! - [`mod@choose`]: who signs for a kernel, with which key
-//! - [`program`]: the kernel's own program; [`key`]: making a key pair; [`chroot`]: where nobody wants signatures
+//! - [`choose()`]: whether modules of a kernel are signed, and by what
+//! - [`places`]: where key, certificate and program are, by settings and distribution
+//! - [`keys`]: a key pair made on first use; [`certificate`]: what its certificate says
+//! - [`KernelSignFile`]: the kernel's own program as a signer
+//! - [`chroot`]: whether this is one
 
+pub mod certificate;
 pub mod choose;
 pub mod chroot;
-pub mod key;
-pub mod program;
+pub mod keys;
+pub mod places;
+mod program;
+
+pub use choose::{Generated, Signing, Unsigned, choose, generate_mok};
+pub use places::KeyPlaces;
+pub use program::KernelSignFile;
 
 use std::path::{Path, PathBuf};
-
-use crate::host::fs::FsError;
-use crate::host::process::ProcessError;
-
-pub use choose::{KeyPair, Signing, choose, key_pair, provide};
-pub use key::{Pair, ensure_pair};
 
 /// Signs module files in place.
 ///
@@ -31,12 +34,12 @@ pub trait Signer: Send + Sync + std::fmt::Debug {
     fn describe(&self) -> String;
 }
 
-/// A module that could not be signed, or a key that could not be made.
+/// A module, or a key, that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// A file operation failed.
     #[error(transparent)]
-    Fs(#[from] FsError),
+    Fs(#[from] crate::host::fs::FsError),
     /// The signing program failed.
     #[error("`{line}` failed with exit code {code}: {output}")]
     Program {
@@ -47,30 +50,32 @@ pub enum SignError {
         /// The end of its output.
         output: String,
     },
-    /// It said that all is well, and there is no signature.
-    #[error("`{line}` left `{}` unsigned", module.display())]
+    /// It could not be run.
+    #[error(transparent)]
+    Process(#[from] crate::host::process::ProcessError),
+    /// The signing program ended well, but the module has no signature with that hash.
+    #[error("`{line}` left no {hash} signature in `{}`", module.display())]
     NotSigned {
-        /// Its command line.
+        /// The command line.
         line: String,
+        /// The hash.
+        hash: String,
         /// The module.
         module: PathBuf,
     },
-    /// It could not be run.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
-    /// Key without certificate, or certificate without key.
-    #[error("there is `{}`, but its other half `{}` is missing", there.display(), missing.display())]
-    HalfAPair {
+    /// One half of a key pair is there. It may be in use, so it is not overwritten.
+    #[error("the signing key pair is incomplete: `{}` is there, but `{}` is not", there.display(), missing.display())]
+    HalfPair {
         /// The half that is there.
         there: PathBuf,
-        /// The one that isn't.
+        /// The other one.
         missing: PathBuf,
     },
-    /// A key pair could not be made.
-    #[error("cannot make the signing key `{}`: {why}", path.display())]
-    Key {
-        /// The key's file.
-        path: PathBuf,
+    /// A key or certificate could not be made.
+    #[error("cannot make the signing key `{}`: {why}", key.display())]
+    Making {
+        /// Where it was to be.
+        key: PathBuf,
         /// Why.
         why: String,
     },
@@ -81,7 +86,7 @@ impl SignError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::HalfAPair { there, .. } => Some(format!(
+            Self::HalfPair { there, .. } => Some(format!(
                 "put the missing half back; or remove `{}`, and a new pair is made (which then has to be enrolled)",
                 there.display()
             )),

@@ -1,45 +1,144 @@
-//! Signing with the kernel's own program, `scripts/sign-file`, or Ubuntu's `kmodsign`, which takes the same arguments.
+//! Signing with the kernel's own program, `sign-file`, or Ubuntu's `kmodsign`, which takes the same arguments.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{SignError, Signer};
+use crate::host::Environment;
+use crate::host::fs::{self, FsError};
 use crate::host::process::Process;
-use crate::host::{Environment, fs};
-use crate::modfile::signature;
+use crate::modfile::signature_of;
 
-/// `sign-file HASH KEY CERTIFICATE MODULE`.
+use super::{KeyPlaces, SignError, Signer};
+
+/// Runs the kernel's program for each module.
 #[derive(Debug, Clone)]
-pub struct SignFile {
+pub struct KernelSignFile {
     /// The program.
     pub program: PathBuf,
-    /// As `CONFIG_MODULE_SIG_HASH` names it: `sha256`.
+    /// `CONFIG_MODULE_SIG_HASH` of the kernel.
     pub hash: String,
-    /// A file, or a `pkcs11:` URI.
-    pub key: String,
-    /// The certificate (DER).
-    pub certificate: PathBuf,
-    /// What the program sees.
+    /// Key and certificate; both exist, or the key is a token's URI.
+    pub places: KeyPlaces,
+    /// The program's environment (`KBUILD_SIGN_PIN` reaches it there).
     pub environment: Environment,
 }
 
-impl Signer for SignFile {
-    /// The program writes a copy and renames it, so that a failure leaves the module as it was; the trailer is read back.
-    fn sign(&self, module: &Path) -> Result<(), SignError> {
-        let arguments =
-            [self.hash.clone().into(), self.key.clone().into(), self.certificate.clone(), module.to_owned()];
-        let process = Process::new(&self.program, arguments, &self.environment);
+/// More of its output than this helps nobody.
+const OUTPUT_LIMIT: usize = 2000;
+
+impl KernelSignFile {
+    fn process(&self, module: &Path) -> Process {
+        let files = [&self.places.key, &self.places.certificate, module].map(OsString::from);
+        let args = std::iter::once(OsString::from(&self.hash)).chain(files);
+        Process::new(&self.program, args, &self.environment)
+    }
+
+    /// Runs the program on a module, and reads back what it did.
+    fn run(&self, module: &Path) -> Result<(), SignError> {
+        let process = self.process(module);
         let ended = process.capture()?;
         if !ended.status.success() {
-            let output = ended.text().trim().to_owned();
-            return Err(SignError::Program { line: process.line(), code: ended.code(), output });
+            let text = ended.text();
+            let from = text.len().saturating_sub(OUTPUT_LIMIT);
+            let from = (from..).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+            let (line, output) = (process.line(), text[from..].trim().to_owned());
+            return Err(SignError::Program { line, code: ended.code(), output });
         }
-        match signature::signature_of(&fs::read(module)?) {
-            Some(_) => Ok(()),
-            None => Err(SignError::NotSigned { line: process.line(), module: module.to_owned() }),
+        let signature = signature_of(&fs::read(module)?);
+        if signature.is_some_and(|signature| signature.hash.is_none_or(|hash| hash == self.hash)) {
+            return Ok(());
         }
+        Err(SignError::NotSigned { line: process.line(), hash: self.hash.clone(), module: module.to_owned() })
+    }
+}
+
+impl Signer for KernelSignFile {
+    fn sign(&self, module: &Path) -> Result<(), SignError> {
+        // On a copy, so that a program that dies half-way leaves the module alone.
+        let copy = fs::temporary_beside(module);
+        let mut leftover = OsString::from(&copy);
+        leftover.push(".~signed~");
+        let signed = || -> Result<(), SignError> {
+            fs::copy_file(module, &copy)?;
+            self.run(&copy)?;
+            fs::rename(&copy, module)?;
+            Ok(())
+        };
+        signed().map_err(|error| {
+            let removed: Result<(), FsError> =
+                fs::remove_file(&copy).and_then(|()| fs::remove_file(Path::new(&leftover)));
+            removed.err().map_or(error, SignError::Fs)
+        })
     }
 
     fn describe(&self) -> String {
-        format!("{} {} {} {}", self.program.display(), self.hash, self.key, self.certificate.display())
+        let words = [&self.program, &self.places.key, &self.places.certificate].map(|path| path.display());
+        format!("`{}` with {}, key `{}`, certificate `{}`", words[0], self.hash, words[1], words[2])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys;
+    use super::super::places::Maker;
+    use super::*;
+
+    fn signer(dir: &Path, script: &str) -> KernelSignFile {
+        let program = dir.join("sign-file");
+        fs::write_whole(&program, format!("#!/bin/sh\n{script}\n").as_bytes(), 0o755).unwrap();
+        KernelSignFile {
+            program,
+            hash: "sha256".into(),
+            places: KeyPlaces {
+                key: dir.join("mok.key"),
+                certificate: dir.join("mok.pub"),
+                maker: Maker::Ourselves,
+            },
+            environment: [("PATH", "/usr/bin:/bin")].into_iter().collect(),
+        }
+    }
+
+    fn module(dir: &Path) -> PathBuf {
+        let path = dir.join("hi.ko");
+        fs::write_whole(&path, b"module", 0o644).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_failing_program_leaves_the_module() {
+        let dir = tempfile::tempdir().unwrap();
+        let module = module(dir.path());
+        let error = |script: &str| {
+            let error = signer(dir.path(), script).sign(&module).unwrap_err();
+            assert_eq!(fs::read(&module).unwrap(), b"module");
+            assert_eq!(fs::list(dir.path()).unwrap().len(), 2, "{script}");
+            error
+        };
+        let failed = error("echo broken > \"$4\"; echo half > \"$4.~signed~\"; echo no such key; exit 3");
+        assert!(matches!(failed, SignError::Program { code: 3, ref output, .. } if output == "no such key"));
+        assert!(matches!(error("echo more >> \"$4\""), SignError::NotSigned { .. }));
+    }
+
+    #[test]
+    fn the_kernels_program_signs_with_a_pair_of_ours() {
+        let folders = fs::list(Path::new("/usr/lib")).unwrap();
+        let program = folders
+            .iter()
+            .filter(|entry| entry.name.to_string_lossy().starts_with("linux-kbuild-"))
+            .map(|entry| Path::new("/usr/lib").join(&entry.name).join("scripts/sign-file"))
+            .find(|path| fs::is_executable(path))
+            .expect("this test needs a package linux-kbuild-* (`apt-get install linux-headers-amd64`)");
+        let dir = tempfile::tempdir().unwrap();
+        let module = module(dir.path());
+        for hash in ["sha256", "sha512"] {
+            let signer =
+                KernelSignFile { program: program.clone(), hash: hash.into(), ..signer(dir.path(), "") };
+            keys::ensure(&signer.places.key, &signer.places.certificate).unwrap();
+            fs::write_whole(&module, b"module", 0o640).unwrap();
+            signer.sign(&module).unwrap();
+            let bytes = fs::read(&module).unwrap();
+            assert_eq!(signature_of(&bytes).unwrap().hash, Some(hash));
+            assert_eq!(crate::modfile::without_signature(&bytes), b"module");
+        }
     }
 }

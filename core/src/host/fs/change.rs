@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Naming, Result, lstat, optional};
+use super::{Naming, Result, exists, lstat, optional};
 use crate::layout::TEMPORARY_PREFIX;
 
 /// Makes a folder and those above it (0755).
@@ -66,6 +66,23 @@ pub fn remove_dir_if_empty(path: &Path) -> Result<bool> {
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).naming("move into place", to)?;
     sync_folder_of(to)
+}
+
+/// Renames to a path where nothing is yet; `false`, and nothing done, where something is.
+///
+/// # Errors
+/// [`FsError`](super::FsError) naming the new path.
+pub fn rename_new(from: &Path, to: &Path) -> Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::EXIST) => return Ok(false),
+        // Some file systems (NFS, FUSE) have no such rename; what is left is to look first.
+        Err(rustix::io::Errno::INVAL) if exists(to) => return Ok(false),
+        Err(rustix::io::Errno::INVAL) => fs::rename(from, to).naming("move into place", to)?,
+        result => result.naming("move into place", to)?,
+    }
+    sync_folder_of(to)?;
+    Ok(true)
 }
 
 /// Exchanges what is at two paths in one step (`renameat2` with `RENAME_EXCHANGE`).
@@ -193,6 +210,19 @@ mod tests {
         write_whole(&path, b"new", 0o600).unwrap();
         assert_eq!(read(&path).unwrap(), b"new");
         assert_eq!(list(dir.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_new_name_is_taken_only_where_it_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        write_whole(&a, b"a", 0o644).unwrap();
+        write_whole(&b, b"b", 0o644).unwrap();
+        assert!(!rename_new(&a, &b).unwrap());
+        assert_eq!(read(&b).unwrap(), b"b");
+        remove_file(&b).unwrap();
+        assert!(rename_new(&a, &b).unwrap());
+        assert!(rename_new(&a, &b).unwrap_err().is_not_found());
     }
 
     #[test]
