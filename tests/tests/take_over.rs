@@ -114,9 +114,9 @@ fn from_the_original_to_ours_and_back(oracle: Oracle) {
     machine.must("add baz/1.0");
     let left_by_them = machine.listing();
     let archived = left_by_them.keys().any(|path| path.ends_with("/foo.ko.origin"));
-    let foo =
+    let one =
         format!("foo/1.0, $K, x86_64: installed{}", if archived { " (Original modules exist)" } else { "" });
-    assert_eq!(machine.status(), ["bar/1.0, $K2, x86_64: built", "baz/1.0: added", foo.as_str()]);
+    assert_eq!(machine.status(), ["bar/1.0, $K2, x86_64: built", "baz/1.0: added", one.as_str()]);
 
     // What is so stays so.
     machine.ours().must("install foo/1.0 -k $K");

@@ -1,0 +1,287 @@
+//! Debian's own module packages on two kernels: what ours builds and installs is byte for byte what the original does.
+//!
+//! `DKMS_TEST_FULL=1` takes all packages and runs the original anew; without it a few small ones are built, and what the
+//! original did is remembered in the cache. `DKMS_TEST_ONLY=words` picks packages by name, of all of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use dkms_core::host::environment::Environment;
+use dkms_core::host::fs;
+use dkms_tests::cache::{Cache, Oracle};
+use dkms_tests::capture::capture;
+use dkms_tests::command::must;
+use dkms_tests::kernels::Kernels;
+use dkms_tests::root::Root;
+use dkms_tests::say;
+use dkms_tests::setup::{MODULE_PACKAGES, ModulePackage};
+use dkms_tests::tool::Tool;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// How many of the packages the original has to build on both kernels, for the comparison to mean something.
+const ENOUGH: usize = 12;
+
+/// How many packages build at once: each has long stretches that use one core.
+const SIDE_BY_SIDE: usize = 2;
+
+/// Packages that need the source of another one beside theirs.
+const NEEDS: &[(&str, &str)] = &[("west-chamber-dkms", "xtables-addons-dkms")];
+
+/// Bumped when what is recorded changes its meaning.
+const FORMAT: u32 = 1;
+
+/// A package's modules for one kernel.
+struct Case {
+    package: ModulePackage,
+    /// Debian's version of it, and of what it needs.
+    debian: String,
+    /// Source trees: its own, then those that it needs, each with the folder's name.
+    sources: Vec<String>,
+    /// What `dkms` calls it.
+    module: String,
+    version: String,
+    kernel: String,
+}
+
+/// What an install left.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Outcome {
+    code: i32,
+    /// SHA-256 of each module below `/lib/modules/K`, by path.
+    modules: BTreeMap<String, String>,
+    /// The other paths of the root, as text: kind, mode, owner, and contents where they are stable.
+    rest: BTreeMap<String, String>,
+    status: String,
+    /// What was said last: for whoever looks for the reason.
+    stderr: String,
+    seconds: f64,
+}
+
+impl Case {
+    fn new(package: ModulePackage, kernel: &str, cache: &Cache) -> Result<Self> {
+        let names = std::iter::once(package.name)
+            .chain(NEEDS.iter().filter(|(of, _)| *of == package.name).map(|(_, needed)| *needed));
+        let (mut debian, mut sources) = (Vec::new(), Vec::new());
+        for name in names {
+            debian.push(cache.package_version("bookworm", name)?);
+            sources.push(source(&cache.package("bookworm", name).join("root/usr/src"))?);
+        }
+        let own = sources.first().context("a package has a source")?;
+        let conf = fs::read_lossy(Path::new(own).join("dkms.conf").as_path())?;
+        let (module, version) = (value(&conf, "PACKAGE_NAME")?, value(&conf, "PACKAGE_VERSION")?);
+        ensure!(own.ends_with(&format!("/{module}-{version}")), "`{own}` isn't {module}-{version}");
+        let debian = debian.join(" ");
+        Ok(Self { package, debian, sources, module, version, kernel: kernel.to_owned() })
+    }
+
+    /// Installs it with a tool in a fresh root.
+    fn run(&self, cache: &Cache, kernels: &Kernels, tool: &Tool) -> Result<Outcome> {
+        let root = Root::new(cache, kernels, &[tool])?;
+        for source in &self.sources {
+            let into = root.view("/usr/src");
+            must("cp", &["-a", source, &into.to_string_lossy()], Path::new("/"))?;
+        }
+        let begun = Instant::now();
+        let output = root.dkms(&format!("install {}/{} -k {}", self.module, self.version, self.kernel))?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let (mut modules, mut rest) = (BTreeMap::new(), BTreeMap::new());
+        for (path, node) in capture(&root)? {
+            if path.starts_with(&format!("/lib/modules/{}/", self.kernel)) && is_module(&path) {
+                modules.insert(path, node.detail);
+            } else {
+                rest.insert(path, node.to_string());
+            }
+        }
+        let status = root.dkms("status")?.stdout;
+        Ok(Outcome { code: output.code, modules, rest, status, stderr: tail(&output.stderr), seconds })
+    }
+
+    /// What the original did, from the cache where it is known and isn't asked for `anew`.
+    fn recorded(&self, cache: &Cache, kernels: &Kernels, tool: &Tool, anew: bool) -> Result<Outcome> {
+        let file = cache.at("observations").join(format!("{}.json", self.key(tool)?));
+        if !anew
+            && fs::is_file(&file)
+            && let Ok(known) = serde_json::from_slice(&fs::read(&file)?)
+        {
+            return Ok(known);
+        }
+        let outcome = self.run(cache, kernels, tool)?;
+        fs::create_dir_all(&cache.at("observations"))?;
+        fs::write_whole(&file, &serde_json::to_vec(&outcome)?, 0o644)?;
+        Ok(outcome)
+    }
+
+    /// Everything that a recorded outcome depends on.
+    fn key(&self, tool: &Tool) -> Result<String> {
+        let mut digest = Sha256::new();
+        digest.update(FORMAT.to_be_bytes());
+        for code in [
+            include_str!("../src/root/mod.rs"),
+            include_str!("../src/root/holder.sh"),
+            include_str!("../src/capture.rs"),
+        ] {
+            digest.update(code);
+        }
+        digest.update(must("gcc", &["-dumpfullversion"], Path::new("/"))?);
+        for part in [self.package.name, &self.debian, &self.kernel, &tool.version] {
+            digest.update([0]);
+            digest.update(part);
+        }
+        Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The one source tree in an unpacked package.
+fn source(dir: &Path) -> Result<String> {
+    let trees = fs::list(dir)?;
+    let with_conf = |entry: &&fs::Entry| fs::is_file(&dir.join(&entry.name).join("dkms.conf"));
+    let found =
+        trees.iter().find(with_conf).with_context(|| format!("no dkms.conf in `{}`", dir.display()))?;
+    Ok(dir.join(&found.name).to_string_lossy().into_owned())
+}
+
+/// A plain assignment of a dkms.conf: all that names and versions of these packages need.
+fn value(conf: &str, name: &str) -> Result<String> {
+    let assigned = conf.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    Ok(assigned.with_context(|| format!("no {name}"))?.trim().trim_matches('"').to_owned())
+}
+
+fn is_module(path: &str) -> bool {
+    [".ko", ".ko.gz", ".ko.xz", ".ko.zst"].iter().any(|end| path.ends_with(end))
+}
+
+/// The last lines of an output.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
+/// Where ours differs, a line each.
+fn differences(theirs: &Outcome, ours: &Outcome) -> Vec<String> {
+    let mut lines = Vec::new();
+    if theirs.code != ours.code {
+        lines.push(format!("exit code: original {}, ours {}", theirs.code, ours.code));
+        lines.push(format!("original said: {}", theirs.stderr.replace('\n', "\n        ")));
+        lines.push(format!("ours said: {}", ours.stderr.replace('\n', "\n        ")));
+    }
+    if theirs.status != ours.status {
+        lines.push(format!("status: original {:?}, ours {:?}", theirs.status, ours.status));
+    }
+    for (theirs, ours) in [(&theirs.modules, &ours.modules), (&theirs.rest, &ours.rest)] {
+        for (path, their) in theirs {
+            match ours.get(path) {
+                Some(our) if our == their => {}
+                Some(our) => lines.push(format!("{path}: original {their}, ours {our}")),
+                None => lines.push(format!("{path}: only the original has it")),
+            }
+        }
+        let more = ours.keys().filter(|path| !theirs.contains_key(*path));
+        lines.extend(more.map(|path| format!("{path}: only ours has it")));
+    }
+    lines
+}
+
+fn shown(outcome: &Outcome) -> String {
+    match outcome.code {
+        0 => format!("{} modules", outcome.modules.len()),
+        code => format!("exit {code}"),
+    }
+}
+
+/// A case with both tools, as a row of the table and lines of what differs.
+fn beside(
+    case: &Case,
+    cache: &Cache,
+    kernels: &Kernels,
+    (original, anew): (&Tool, bool),
+    ours: &Tool,
+) -> Result<(String, Outcome, Vec<String>)> {
+    let theirs = case.recorded(cache, kernels, original, anew)?;
+    let ours = case.run(cache, kernels, ours)?;
+    let differ = differences(&theirs, &ours);
+    let row = format!(
+        "{:24} {:32} {:22} {:>11} {:>11} {:>6.1} {:>6.1} {}",
+        case.package.name,
+        case.version,
+        case.kernel,
+        shown(&theirs),
+        shown(&ours),
+        theirs.seconds,
+        ours.seconds,
+        if differ.is_empty() { "equal" } else { "DIFFERENT" },
+    );
+    Ok((row, theirs, differ))
+}
+
+#[test]
+fn modules_of_debian_packages_are_byte_identical() {
+    let environment = Environment::of_this_process();
+    let only = environment.get_filled("DKMS_TEST_ONLY");
+    let full = environment.get_filled("DKMS_TEST_FULL").is_some();
+    let cache = Cache::open().unwrap();
+    let kernels = Kernels::find().unwrap();
+    let original = Tool::original(&cache, Oracle::Trixie).unwrap();
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    let packages = MODULE_PACKAGES.iter().filter(|package| match only {
+        Some(words) => package.name.contains(words),
+        None => full || package.sampled,
+    });
+    let on_both =
+        |package: &ModulePackage| [&kernels.first, &kernels.second].map(|kernel| (*package, kernel));
+    let cases: Vec<Case> = packages
+        .flat_map(on_both)
+        .map(|(package, kernel)| Case::new(package, kernel, &cache).unwrap())
+        .collect();
+
+    say(&format!(
+        "{:24} {:32} {:22} {:>11} {:>11} {:>6} {:>6}",
+        "package", "version", "kernel", "original", "ours", "s", "s"
+    ));
+    let next = AtomicUsize::new(0);
+    let built = Mutex::new(BTreeMap::<&str, usize>::new());
+    let wrong = Mutex::new(Vec::new());
+    let modules = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let name = case.package.name;
+                    let lines = match beside(case, &cache, &kernels, (&original, full), &ours) {
+                        Ok((row, theirs, differ)) => {
+                            say(&row);
+                            modules.fetch_add(theirs.modules.len(), Ordering::Relaxed);
+                            if theirs.code == 0 && !theirs.modules.is_empty() {
+                                *built.lock().unwrap().entry(name).or_default() += 1;
+                            }
+                            differ
+                        }
+                        Err(error) => vec![format!("{error:#}")],
+                    };
+                    let at = format!("{name} on {}", case.kernel);
+                    wrong.lock().unwrap().extend(lines.into_iter().map(|line| format!("{at}: {line}")));
+                }
+            });
+        }
+    });
+    let mut wrong = wrong.into_inner().unwrap();
+    wrong.sort();
+    wrong.iter().for_each(|line| say(line));
+    let on_both = built.into_inner().unwrap().values().filter(|kernels| **kernels == 2).count();
+    say(&format!(
+        "{} packages on 2 kernels: the original builds {on_both} on both, {} modules in all",
+        cases.len() / 2,
+        modules.into_inner(),
+    ));
+    assert!(wrong.is_empty(), "{} differences", wrong.len());
+    assert!(!cases.is_empty(), "no package is called so");
+    if full && only.is_none() {
+        assert!(on_both >= ENOUGH, "only {on_both} packages build with the original on both kernels");
+    } else if only.is_none() {
+        assert_eq!(on_both, cases.len() / 2, "the sample is of packages that build");
+    }
+}
