@@ -34,7 +34,7 @@ test: setup ## sets up and passes all tests but the long ones
 	$(CARGO) test --workspace
 
 test-full: setup ## all tests, the long ones too
-	$(CARGO) test --workspace -- --include-ignored
+	DKMS_TEST_FULL=1 $(CARGO) test --workspace
 
 bench: setup build ## ours against the original, in the same run
 	$(CARGO) run --release --package dkms-tests --bin bench

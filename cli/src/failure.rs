@@ -2,13 +2,13 @@
 
 use dkms_core::archive::ArchiveError;
 use dkms_core::build::{BuildError, Failure as BuildFailure};
-use dkms_core::engine::{StepError, SurveyError};
+use dkms_core::engine::StepError;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs::FsError;
 use dkms_core::host::process::ProcessError;
 use dkms_core::id::IdError;
 use dkms_core::install::InstallError;
-use dkms_core::kernel::{DistributionError, FactsError};
+use dkms_core::kernel::DistributionError;
 use dkms_core::plan::Refusal;
 use dkms_core::sign::SignError;
 
@@ -73,21 +73,6 @@ impl From<Refusal> for Failure {
 impl From<DistributionError> for Failure {
     fn from(error: DistributionError) -> Self {
         Self::new(ExitCode::BROKEN, error.to_string())
-    }
-}
-
-impl From<FactsError> for Failure {
-    fn from(error: FactsError) -> Self {
-        Self::new(ExitCode::USAGE_OR_RIGHTS, error.to_string())
-    }
-}
-
-impl From<SurveyError> for Failure {
-    fn from(error: SurveyError) -> Self {
-        match error {
-            SurveyError::Fs(error) => error.into(),
-            SurveyError::Kernel(error) => error.into(),
-        }
     }
 }
 

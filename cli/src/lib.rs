@@ -64,7 +64,7 @@ fn run(
         return Ok(());
     }
     if args.print_help {
-        terminal.print(Args::command().render_help().to_string().trim_end());
+        terminal.print(Args::command().render_long_help().to_string().trim_end());
         return Ok(());
     }
     warn_of_options(&args, terminal);

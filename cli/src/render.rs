@@ -84,12 +84,17 @@ impl Terminal {
             return self.print(&json_plan(plan).to_string());
         }
         self.remarks(plan);
+        self.steps(plan);
+        if plan.is_empty() {
+            self.print("nothing to do");
+        }
+    }
+
+    /// Each step of a plan, with its reason.
+    pub fn steps(&self, plan: &Plan) {
         for step in &plan.steps {
             let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
             self.print(&format!("{}{why}", step.action));
-        }
-        if plan.is_empty() {
-            self.print("nothing to do");
         }
     }
 

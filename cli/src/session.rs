@@ -175,6 +175,9 @@ impl<'a> Session<'a> {
             return refused.map_or(Ok(()), |refusal| Err(refusal.into()));
         }
         self.terminal.remarks(&plan);
+        if args.debug && !args.json {
+            self.terminal.steps(&plan);
+        }
         let context = Context {
             settings: &self.settings,
             environment: self.environment,

@@ -122,7 +122,7 @@ fn is_stable(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let depmod_index =
         path.starts_with("/lib/modules/") && name.starts_with("modules.") && name != "modules.dep";
-    !(depmod_index || path.ends_with(".log") || name.starts_with("mok.") || name.contains(".dkms.tar"))
+    !(depmod_index || path.ends_with(".log") || name.starts_with("mok.") || name.contains(".tar"))
 }
 
 /// SHA-256 of a file; of what is inside, where it is a compressed module.

@@ -76,7 +76,7 @@ fn strip_or_keep(
     environment: &Environment,
 ) -> Result<Option<StripError>, Failure> {
     let before = fs::read(module)?;
-    match strip(module, spec.kernel.toolchain.clang, environment) {
+    match strip(module, spec.toolchain.clang, environment) {
         Ok(()) => Ok(None),
         Err(StripError::Process(error @ ProcessError::Interrupted { .. })) => Err(error.into()),
         Err(error) => {

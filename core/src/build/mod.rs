@@ -9,7 +9,7 @@ use crate::conf::{ModuleConf, Settings};
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
-use crate::kernel::KernelFacts;
+use crate::kernel::{KernelFacts, Toolchain};
 use crate::layout::Layout;
 use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Shell};
@@ -42,6 +42,8 @@ pub struct BuildSpec<'a> {
     pub conf: &'a ModuleConf,
     /// What is known of the kernel.
     pub kernel: &'a KernelFacts,
+    /// What it was built with.
+    pub toolchain: &'a Toolchain,
     /// Where everything is.
     pub layout: &'a Layout,
     /// framework.conf.
@@ -97,7 +99,7 @@ struct Running<'a> {
 
 impl<'a> Running<'a> {
     fn begin(spec: &'a BuildSpec<'a>, reporter: &'a dyn Reporter) -> Result<Self, Failure> {
-        let mut environment = environment::with_toolchain(spec.environment, &spec.kernel.toolchain);
+        let mut environment = environment::with_toolchain(spec.environment, spec.toolchain);
         if let Some(setting) = spec.settings.build_environment.as_deref().filter(|file| !file.is_empty()) {
             let file = environment::file_for(setting, &spec.target.kernel);
             environment = environment::add_exports_of(&file, &shell(spec, &environment), reporter)?;
@@ -144,7 +146,7 @@ impl<'a> Running<'a> {
     }
 
     fn note_environment(&mut self) -> Result<(), Failure> {
-        let variables = environment::toolchain_variables(&self.spec.kernel.toolchain);
+        let variables = environment::toolchain_variables(self.spec.toolchain);
         let text: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if !text.is_empty() {
             self.log.note(&format!("exported: {}", text.join(" ")))?;
@@ -183,7 +185,7 @@ impl<'a> Running<'a> {
             headers: &spec.kernel.headers,
             build_dir: &self.build_dir,
             jobs: spec.jobs,
-            clang: spec.kernel.toolchain.clang,
+            clang: spec.toolchain.clang,
         }
         .line();
         let code = self.command("Building the modules", &line, &self.build_dir.clone())?;

@@ -17,6 +17,7 @@ struct World {
     target: Target,
     conf: ModuleConf,
     kernel: KernelFacts,
+    toolchain: Toolchain,
     settings: Settings,
     environment: Environment,
     dependencies: Vec<(ModuleName, ModuleVersion)>,
@@ -61,7 +62,6 @@ fn world() -> World {
         headers: layout.headers_dir(&target.kernel),
         headers_usable: true,
         config: KernelConfig::default(),
-        toolchain: Toolchain::default(),
         compression: Compression::None,
         running: false,
     };
@@ -70,6 +70,7 @@ fn world() -> World {
         target,
         conf,
         kernel,
+        toolchain: Toolchain::default(),
         settings: Settings::defaults(layout),
         environment: [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")].into_iter().collect(),
         dependencies: Vec::new(),
@@ -104,6 +105,7 @@ impl World {
             target: &self.target,
             conf: &self.conf,
             kernel: &self.kernel,
+            toolchain: &self.toolchain,
             layout: &self.settings.layout,
             settings: &self.settings,
             environment: &self.environment,
@@ -289,7 +291,7 @@ fn make_sees_the_kernels_compiler_and_what_build_environment_exports() {
     let mut world = world();
     world.write("etc/env-6.1.0-1-amd64", "export EXTRA=e HIDDEN\nCC=mine\n", 0o644);
     world.settings.build_environment = Some(format!("{}-$kernelver", world.path("etc/env").display()));
-    world.kernel.toolchain = Toolchain { cc: Some("clang".to_owned()), clang: true, lld: false };
+    world.toolchain = Toolchain { cc: Some("clang".to_owned()), clang: true, lld: false };
     world.environment.set("CFLAGS", "-O9");
     world.conf.make = Some("echo $CC $KERNEL_CC $EXTRA $CFLAGS $LLVM > foo.ko && true".to_owned());
     let built = world.build().unwrap();

@@ -9,7 +9,7 @@ use crate::build::{self, BuildSpec};
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
-use crate::kernel::KernelFacts;
+use crate::kernel::{KernelFacts, toolchain};
 use crate::layout::Layout;
 use crate::plan::{Action, NewSource, Refusal, World};
 use crate::report::{Event, Reporter};
@@ -165,11 +165,13 @@ impl<'a> Effects<'a> {
                 Some((name.clone(), version?.clone()))
             })
             .collect();
+        let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
         let spec = BuildSpec {
             id,
             target,
             conf,
             kernel,
+            toolchain: &toolchain,
             layout: self.layout(),
             settings: self.context.settings,
             environment: self.context.environment,

@@ -15,4 +15,4 @@ pub mod survey;
 pub use context::Context;
 pub use error::StepError;
 pub use run::{Failed, Outcome, run};
-pub use survey::{Survey, SurveyError};
+pub use survey::Survey;

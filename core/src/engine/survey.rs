@@ -12,29 +12,17 @@ use crate::conf::{
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::id::{KernelRelease, ModuleId, Target};
-use crate::kernel::{Distribution, FactsError, HeadersPackage, KernelFacts, Overrides};
+use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides};
 use crate::layout::Layout;
 use crate::plan::{ConfFault, Request, World};
 use crate::report::Event;
 use crate::tree::{Snapshot, weak};
-
-/// A tree, or a kernel, that can't be looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum SurveyError {
-    /// The tree.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    /// A kernel.
-    #[error(transparent)]
-    Kernel(#[from] FactsError),
-}
 
 /// Everything that looking needs.
 #[derive(Debug)]
 pub struct Survey<'a> {
     settings: &'a Settings,
     distribution: &'a Distribution,
-    environment: &'a Environment,
     reader: Reader,
     /// `-c`: in place of the conf of the module that is asked for.
     pub conf_file: Option<PathBuf>,
@@ -56,7 +44,6 @@ impl<'a> Survey<'a> {
         Self {
             settings,
             distribution,
-            environment,
             reader: Reader::new(&settings.layout, environment),
             conf_file: None,
             directives: Vec::new(),
@@ -74,8 +61,8 @@ impl<'a> Survey<'a> {
     /// The world for a request.
     ///
     /// # Errors
-    /// [`SurveyError`] where the tree or a kernel can't be looked at. A conf that can't is a fault in the world.
-    pub fn world(&self, request: &Request, snapshot: Snapshot) -> Result<World, SurveyError> {
+    /// [`FsError`] where the tree or a kernel can't be looked at. A conf that can't is a fault in the world.
+    pub fn world(&self, request: &Request, snapshot: Snapshot) -> Result<World, FsError> {
         let needs = Needs::of(&request.work, &snapshot);
         let mut world = World {
             sources: BTreeMap::new(),
@@ -108,7 +95,7 @@ impl<'a> Survey<'a> {
     }
 
     /// The source of a module that is to be added, and its conf.
-    fn take_source(&self, world: &mut World, id: &ModuleId, needs: &Needs) -> Result<(), SurveyError> {
+    fn take_source(&self, world: &mut World, id: &ModuleId, needs: &Needs) -> Result<(), FsError> {
         let dir = self.layout().source_dir(id);
         if fs::is_dir(&dir) {
             world.sources.insert(id.clone(), dir);
@@ -127,7 +114,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Confs of the modules that are asked for, of what they depend on, and of what was built against them.
-    fn take_confs(&self, world: &mut World, needs: &Needs) -> Result<(), SurveyError> {
+    fn take_confs(&self, world: &mut World, needs: &Needs) -> Result<(), FsError> {
         let mut pending = needs.modules.clone();
         let mut seen = BTreeSet::new();
         while let Some(id) = pending.pop() {
@@ -182,12 +169,12 @@ impl<'a> Survey<'a> {
     /// The facts of a kernel, looked at once.
     ///
     /// # Errors
-    /// [`FactsError`].
-    pub fn kernel(&self, target: &Target) -> Result<Rc<KernelFacts>, FactsError> {
+    /// [`FsError`].
+    pub fn kernel(&self, target: &Target) -> Result<Rc<KernelFacts>, FsError> {
         if let Some(facts) = self.kernels.borrow().get(target) {
             return Ok(Rc::clone(facts));
         }
-        let facts = Rc::new(KernelFacts::look(target, self.layout(), &self.overrides, self.environment)?);
+        let facts = Rc::new(KernelFacts::look(target, self.layout(), &self.overrides)?);
         self.kernels.borrow_mut().insert(target.clone(), Rc::clone(&facts));
         Ok(facts)
     }
@@ -195,13 +182,13 @@ impl<'a> Survey<'a> {
     /// What a conf says for a kernel.
     ///
     /// # Errors
-    /// [`FactsError`] where the kernel can't be looked at; why the conf can't be read is inside.
+    /// [`FsError`] where the kernel can't be looked at; why the conf can't be read is inside.
     pub fn read(
         &self,
         id: Option<&ModuleId>,
         file: &Path,
         target: &Target,
-    ) -> Result<Result<RawConf, ConfError>, FactsError> {
+    ) -> Result<Result<RawConf, ConfError>, FsError> {
         let kernel = self.kernel(target)?;
         let variables = Variables {
             target: target.clone(),
@@ -219,7 +206,7 @@ impl<'a> Survey<'a> {
         raw: Result<RawConf, ConfError>,
         file: &Path,
         target: &Target,
-    ) -> Result<Result<ModuleConf, ConfFault>, FactsError> {
+    ) -> Result<Result<ModuleConf, ConfFault>, FsError> {
         let raw = match raw {
             Ok(raw) => raw,
             Err(error) => return Ok(Err(ConfFault::of(&error, file))),
@@ -234,8 +221,8 @@ impl<'a> Survey<'a> {
     /// As much of a module's conf as can be taken, for looking at what it has installed.
     ///
     /// # Errors
-    /// [`FactsError`] where the kernel can't be looked at.
-    pub fn lenient_conf(&self, id: &ModuleId, target: &Target) -> Result<ModuleConf, FactsError> {
+    /// [`FsError`] where the kernel can't be looked at.
+    pub fn lenient_conf(&self, id: &ModuleId, target: &Target) -> Result<ModuleConf, FsError> {
         let file = self.layout().source_link(id).join("dkms.conf");
         let raw = self.read(Some(id), &file, target)?.unwrap_or_default();
         Ok(conf::leniently(&raw, id, target, &self.kernel(target)?.config))
@@ -244,8 +231,8 @@ impl<'a> Survey<'a> {
     /// The module that a dkms.conf describes.
     ///
     /// # Errors
-    /// [`SurveyError`] where the running kernel can't be looked at; what is wrong with the conf is inside.
-    pub fn identify(&self, file: &Path) -> Result<Result<ModuleId, ConfFault>, SurveyError> {
+    /// [`FsError`] where the running kernel can't be looked at; what is wrong with the conf is inside.
+    pub fn identify(&self, file: &Path) -> Result<Result<ModuleId, ConfFault>, FsError> {
         let Some(target) = running_target() else {
             return Ok(Err(ConfFault::Missing { path: file.to_owned() }));
         };
@@ -256,8 +243,8 @@ impl<'a> Survey<'a> {
     /// What weak-updates links serve: module, the kernel served, the kernel built for.
     ///
     /// # Errors
-    /// [`SurveyError`].
-    pub fn weak(&self, snapshot: &Snapshot) -> Result<Vec<(ModuleId, Target, KernelRelease)>, SurveyError> {
+    /// [`FsError`].
+    pub fn weak(&self, snapshot: &Snapshot) -> Result<Vec<(ModuleId, Target, KernelRelease)>, FsError> {
         let mut served = Vec::new();
         for link in weak::links(self.layout())? {
             for ((name, target), version) in &snapshot.installed {

@@ -9,7 +9,7 @@ use crate::conf::ModuleConf;
 use crate::conf::module::{ModuleRecord, Scripts};
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, Target};
-use crate::kernel::{Compression, Family, KernelConfig, KernelFacts, Toolchain};
+use crate::kernel::{Compression, Family, KernelConfig, KernelFacts};
 use crate::layout::Layout;
 use crate::report::{Event, Recorder};
 
@@ -73,7 +73,6 @@ impl World {
             module_dir_exists: true,
             headers_usable: false,
             config: KernelConfig::default(),
-            toolchain: Toolchain::default(),
             compression: Compression::None,
             running: false,
             target,

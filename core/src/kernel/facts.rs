@@ -1,14 +1,12 @@
-//! One look at a kernel: its folder, headers, configuration, toolchain, compression.
+//! One look at a kernel: its folder, headers, configuration, compression.
 
 use std::path::{Path, PathBuf};
 
-use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::id::{KernelRelease, Target};
 use crate::layout::Layout;
 
 use super::architecture::running_kernel;
-use super::toolchain::{self, ToolchainError};
 use super::{KernelConfig, KernelFacts, module_tree};
 
 /// What the command line says instead of the usual places.
@@ -23,58 +21,28 @@ pub struct Overrides {
 /// No real configuration comes near it.
 const CONFIG_LIMIT: u64 = 64 << 20;
 
-/// Why a kernel can't be looked at. That something isn't there is a fact, no error.
-#[derive(Debug, thiserror::Error)]
-pub enum FactsError {
-    /// A file or folder is there but can't be read.
-    #[error("kernel {kernel}: {source}")]
-    Fs {
-        /// Which kernel.
-        kernel: KernelRelease,
-        /// What failed.
-        source: FsError,
-    },
-    /// The toolchain can't be told.
-    #[error("kernel {kernel}: {source}")]
-    Toolchain {
-        /// Which kernel.
-        kernel: KernelRelease,
-        /// What failed.
-        source: ToolchainError,
-    },
-}
-
 impl KernelFacts {
-    /// Looks at a kernel. No process is started, unless `.kernelvariables` is more than a plain make fragment.
+    /// Looks at a kernel. No process is started.
     ///
     /// # Errors
-    /// [`FactsError`].
-    pub fn look(
-        target: &Target,
-        layout: &Layout,
-        overrides: &Overrides,
-        environment: &Environment,
-    ) -> Result<Self, FactsError> {
+    /// [`FsError`] where a file or folder is there but can't be read; that one isn't there is a fact.
+    pub fn look(target: &Target, layout: &Layout, overrides: &Overrides) -> Result<Self, FsError> {
         let kernel = &target.kernel;
-        let fs_error = |source| FactsError::Fs { kernel: kernel.clone(), source };
         let module_dir = layout.kernel_dir(kernel);
         let headers = overrides.source_dir.clone().unwrap_or_else(|| layout.headers_dir(kernel));
         let config = match &overrides.config {
-            Some(path) => read_config(path).map_err(fs_error)?.unwrap_or_default(),
-            None => find_config(&headers).map_err(fs_error)?,
+            Some(path) => read_config(path)?.unwrap_or_default(),
+            None => find_config(&headers)?,
         };
-        let toolchain = toolchain::look(&headers, &config, environment)
-            .map_err(|source| FactsError::Toolchain { kernel: kernel.clone(), source })?;
         Ok(Self {
             target: target.clone(),
             module_dir_exists: fs::is_dir(&module_dir),
             headers_usable: fs::is_dir(&headers.join("include")),
-            compression: module_tree::compression(&module_dir).map_err(fs_error)?,
+            compression: module_tree::compression(&module_dir)?,
             running: running_kernel().is_ok_and(|running| running == *kernel),
             module_dir,
             headers,
             config,
-            toolchain,
         })
     }
 }
@@ -136,8 +104,8 @@ mod tests {
             Self { layout, dir, target: Target::parse("6.1.0-1-test", "x86_64").unwrap() }
         }
 
-        fn look(&self, overrides: &Overrides) -> Result<KernelFacts, FactsError> {
-            KernelFacts::look(&self.target, &self.layout, overrides, &Environment::default())
+        fn look(&self, overrides: &Overrides) -> Result<KernelFacts, FsError> {
+            KernelFacts::look(&self.target, &self.layout, overrides)
         }
     }
 

@@ -1,6 +1,7 @@
 //! Facts of a kernel and of the distribution it runs on: looked at once, plain data afterwards.
 //!
-//! - [`facts`]: one look at a kernel ([`KernelFacts::look`]); its parts: [`config`], [`toolchain`] with [`make_fragment`], [`module_tree`]
+//! - [`facts`]: one look at a kernel ([`KernelFacts::look`]); its parts: [`config`], [`module_tree`]
+//! - [`toolchain`]: what a kernel was built with; asked for when something is to be built
 //! - [`mod@distribution`]: which system this is; what follows from it: [`destination`], [`architecture`], [`headers_package`]
 
 use std::collections::BTreeMap;
@@ -14,14 +15,13 @@ pub mod destination;
 pub mod distribution;
 pub mod facts;
 pub mod headers_package;
-pub mod make_fragment;
 pub mod module_tree;
 pub mod toolchain;
 
 pub use architecture::{default_arch, running_kernel};
 pub use destination::module_folder;
 pub use distribution::{Distribution, DistributionError, Family};
-pub use facts::{FactsError, Overrides, installed_kernels};
+pub use facts::{Overrides, installed_kernels};
 pub use headers_package::HeadersPackage;
 pub use module_tree::ModuleTree;
 
@@ -100,8 +100,6 @@ pub struct KernelFacts {
     pub headers_usable: bool,
     /// Its configuration.
     pub config: KernelConfig,
-    /// Its compiler and linker.
-    pub toolchain: Toolchain,
     /// How its modules are compressed.
     pub compression: Compression,
     /// Whether it runs now.

@@ -5,26 +5,11 @@ use std::path::Path;
 use elf::ElfStream;
 use elf::endian::AnyEndian;
 
-use crate::host::fs::{self, FsError};
+use crate::host::fs;
 use crate::host::process::{Process, ProcessError};
 use crate::host::{Environment, programs};
 
-use super::make_fragment::{self, Reading};
 use super::{KernelConfig, Toolchain};
-
-/// No real `.kernelvariables` comes near it.
-const FRAGMENT_LIMIT: u64 = 1 << 20;
-
-/// Why the toolchain can't be told.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolchainError {
-    /// A file is there but can't be read.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    /// We were interrupted while make was asked.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
-}
 
 /// What the headers say of the toolchain.
 #[derive(Debug, Default, Clone, Copy)]
@@ -38,12 +23,12 @@ struct Hints<'a> {
 /// Looks at headers: `.kernelvariables` first, then the configuration, then the compiler's mark in `vmlinux`.
 ///
 /// # Errors
-/// [`ToolchainError`].
+/// [`ProcessError`] where we were interrupted while make was asked.
 pub fn look(
     headers: &Path,
     config: &KernelConfig,
     environment: &Environment,
-) -> Result<Toolchain, ToolchainError> {
+) -> Result<Toolchain, ProcessError> {
     let variables_cc = variables_cc(headers, environment)?;
     let hints = Hints {
         variables_cc: variables_cc.as_deref(),
@@ -68,30 +53,25 @@ fn decide(config: &KernelConfig, hints: Hints<'_>, exists: &dyn Fn(&str) -> bool
     Toolchain { cc, clang, lld }
 }
 
-/// `CC` of the headers' `.kernelvariables`; only where its text is too much for our reader, make is asked.
-fn variables_cc(headers: &Path, environment: &Environment) -> Result<Option<String>, ToolchainError> {
+/// `CC` of the headers' `.kernelvariables`, a make fragment that only make can read.
+fn variables_cc(headers: &Path, environment: &Environment) -> Result<Option<String>, ProcessError> {
+    const SHOW: &str =
+        "dkms-show-cc:;@:$(info $(if $(filter-out default undefined,$(origin CC)),$(strip $(CC))))";
     let path = headers.join(".kernelvariables");
-    let Some(bytes) = fs::optional(fs::read_limited(&path, FRAGMENT_LIMIT))? else { return Ok(None) };
+    if !fs::is_file(&path) {
+        return Ok(None);
+    }
     // The caller's own choice doesn't count.
     let mut environment = environment.clone();
     ["CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES"].iter().for_each(|name| environment.unset(name));
-    let value = match make_fragment::read(&String::from_utf8_lossy(&bytes), "CC", &environment) {
-        Reading::Value(value) => value,
-        Reading::Unset => return Ok(None),
-        Reading::Unclear => asked_of_make(&path, headers, &environment)?,
-    };
-    Ok(Some(value).filter(|value| !value.is_empty()))
-}
-
-fn asked_of_make(path: &Path, dir: &Path, environment: &Environment) -> Result<String, ProcessError> {
-    const SHOW: &str =
-        "dkms-show-cc:;@:$(info $(if $(filter-out default undefined,$(origin CC)),$(strip $(CC))))";
     let path = path.to_string_lossy();
     let args = ["-s", "--no-print-directory", "-f", &path, "--eval", SHOW, "dkms-show-cc"];
-    match Process::new("make", args, environment).dir(dir).capture_stdout() {
-        Ok(ended) if ended.status.success() => Ok(ended.text().trim().to_owned()),
+    match Process::new("make", args, &environment).dir(headers).capture_stdout() {
+        Ok(ended) if ended.status.success() => {
+            Ok(Some(ended.text().trim().to_owned()).filter(|value| !value.is_empty()))
+        }
         // Without make, or with a broken fragment, the build itself will say so.
-        Ok(_) | Err(ProcessError::Start { .. }) => Ok(String::new()),
+        Ok(_) | Err(ProcessError::Start { .. }) => Ok(None),
         Err(interrupted) => Err(interrupted),
     }
 }
@@ -152,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn make_is_asked_where_the_fragment_needs_it() {
+    fn make_reads_the_fragment() {
         let dir = tempfile::tempdir().unwrap();
         let fragment = dir.path().join(".kernelvariables");
         let environment: Environment = [("PATH", "/usr/bin:/bin"), ("CC", "callers")].into_iter().collect();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::conf::module::{Exclusion, ModuleConf, ModuleRecord, Scripts};
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::kernel::{Compression, KernelConfig, KernelFacts, Toolchain};
+use crate::kernel::{Compression, KernelConfig, KernelFacts};
 use crate::tree::{Built, Registration, Snapshot, Source};
 
 fn id(text: &str) -> ModuleId {
@@ -56,7 +56,6 @@ fn world(kernels: &[&str]) -> World {
             headers: format!("/lib/modules/{kernel}/build").into(),
             headers_usable: true,
             config: KernelConfig::default(),
-            toolchain: Toolchain::default(),
             compression: Compression::None,
             running: false,
         };

@@ -202,7 +202,7 @@ fn series(release: &str) -> &str {
 mod tests {
     use super::*;
     use crate::id::Target;
-    use crate::kernel::{Compression, KernelConfig, Toolchain};
+    use crate::kernel::{Compression, KernelConfig};
 
     fn facts(dir: &Path, hash: Option<&str>) -> KernelFacts {
         let options = hash.map(|hash| ("CONFIG_MODULE_SIG_HASH".to_owned(), hash.to_owned()));
@@ -213,7 +213,6 @@ mod tests {
             headers: dir.join("headers"),
             headers_usable: true,
             config: KernelConfig { path: None, options: options.into_iter().collect() },
-            toolchain: Toolchain::default(),
             compression: Compression::None,
             running: false,
         }

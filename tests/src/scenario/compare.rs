@@ -84,7 +84,7 @@ fn output(
         if our.stdout == their.stdout {
             lines.push("stdout is declared as a difference, but the original prints the same".to_owned());
         }
-    } else if command.prints_for_programs() && !apart && our.stdout != their.stdout {
+    } else if command.prints_for_programs() && their.code == 0 && !apart && our.stdout != their.stdout {
         let original: Vec<&str> = their.stdout.lines().collect();
         lines.push(format!("stdout: original {original:?}"));
         lines.push(format!("        ours     {printed:?}"));

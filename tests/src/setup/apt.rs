@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use dkms_core::host::fs;
 
 use crate::cache::Cache;
 use crate::command::must;
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const MIRROR: &str = "http://deb.debian.org/debian";
 
 /// Apt for one suite.
 pub(super) struct Apt {
@@ -24,7 +23,7 @@ impl Apt {
         fs::create_dir_all(&dir.join("lists/partial"))?;
         fs::create_dir_all(&dir.join("archives/partial"))?;
         let sources = dir.join("sources.list");
-        let line = format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n");
+        let line = format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror()?);
         fs::write_whole(&sources, line.as_bytes(), 0o644)?;
         let option = |name: &str, value: &Path| format!("-oDir::{name}={}", value.display());
         let options = vec![
@@ -67,4 +66,15 @@ impl Apt {
         all.extend(words);
         must(program, &all, &self.dir)
     }
+}
+
+/// The mirror that this machine's own apt takes Debian from.
+fn mirror() -> Result<String> {
+    let words = ["indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"];
+    let targets = must("apt-get", &words, Path::new("/"))?;
+    let found = targets.lines().filter_map(|line| line.split_once(' ')).find(|(release, uri)| {
+        // Neither -updates nor another archive: the suites that we want lie beside this one.
+        !release.contains(['-', '/']) && uri.trim_end_matches('/').ends_with("/debian")
+    });
+    found.map(|(_, uri)| uri.to_owned()).context("apt is set up for no mirror of Debian")
 }

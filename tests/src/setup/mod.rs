@@ -4,6 +4,7 @@
 mod apt;
 mod headers;
 mod packages;
+mod tools;
 
 use anyhow::Result;
 
@@ -18,6 +19,7 @@ use crate::say;
 /// Where something can't be had.
 pub fn run() -> Result<()> {
     let cache = Cache::open()?;
+    tools::install()?;
     headers::install()?;
     for oracle in Oracle::ALL {
         packages::fetch(&cache, oracle.suite(), "dkms")?;

@@ -1,0 +1,50 @@
+//! Programs that the tests and the modules' builds run, and a fresh Debian machine may lack.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use dkms_core::host::{Environment, programs};
+
+use crate::command::must;
+use crate::say;
+
+/// A program, and the package that has it.
+const NEEDED: [(&str, &str); 12] = [
+    ("depmod", "kmod"),
+    ("patch", "patch"),
+    ("strace", "strace"),
+    ("xz", "xz-utils"),
+    ("zstd", "zstd"),
+    ("bzip2", "bzip2"),
+    ("openssl", "openssl"),
+    ("bc", "bc"),
+    ("flex", "flex"),
+    ("bison", "bison"),
+    ("ps", "procps"),
+    ("unshare", "util-linux"),
+];
+
+/// Installs the packages of those that are missing.
+pub(super) fn install() -> Result<()> {
+    let environment = Environment::of_this_process();
+    let missing = || -> Vec<&str> {
+        let lacking = NEEDED.iter().filter(|(program, _)| programs::find(program, &environment).is_none());
+        lacking.map(|(_, package)| *package).collect()
+    };
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    say(&format!("setup: installing {}", packages.join(", ")));
+    let mut words = vec!["-oDPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends"];
+    words.extend(packages);
+    let here = Path::new("/");
+    if must("apt-get", &words, here).is_err() {
+        must("apt-get", &["-oDPkg::Lock::Timeout=300", "update"], here)?;
+        must("apt-get", &words, here)?;
+    }
+    match missing().as_slice() {
+        [] => Ok(()),
+        still => bail!("installed, and yet not to be found in PATH: {}", still.join(", ")),
+    }
+}
