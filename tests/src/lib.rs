@@ -4,6 +4,7 @@
 //!   [`cache`] knows where that lies, [`kernels`] which kernels there are
 //! - [`root`] is a fresh private root in milliseconds, [`tool`] a `dkms` to run in it, [`fixture`] a module's source
 //!   as text, [`capture`] what is on disk afterwards
+//! - [`ready`] is a module that needs no compiler, [`verdict`] judges errors and what was left
 //! - [`scenario`] is the table of scenarios, run with two tools and compared
 //!
 //! Nothing here knows how `dkms` works: only what it is asked and what it leaves.
@@ -13,10 +14,12 @@ pub mod capture;
 pub mod command;
 pub mod fixture;
 pub mod kernels;
+pub mod ready;
 pub mod root;
 pub mod scenario;
 pub mod setup;
 pub mod tool;
+pub mod verdict;
 
 /// Says a line to whoever runs the tests, also while the test harness captures output.
 pub fn say(line: &str) {
