@@ -48,7 +48,8 @@ pub const MODULE_PACKAGES: &[ModulePackage] = &[
     full("openrazer-driver-dkms"),
     full("rapiddisk-dkms"),
     full("tp-smapi-dkms"),
-    often("v4l2loopback-dkms"),
+    // Its conf rules the cloud kernel out.
+    full("v4l2loopback-dkms"),
     full("vpoll-dkms"),
     full("west-chamber-dkms"),
     full("xtables-addons-dkms"),
