@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 pub use change::{
     append_to, create_dir_all, create_link, create_new, discard, exchange, remove_any, remove_dir_if_empty,
-    remove_file, remove_tree, rename, replace, set_mode, set_mtime, symlink, sync_folder_of, temporary_beside,
-    write_whole,
+    remove_file, remove_tree, rename, replace, set_mode, set_mtime, symlink, sync_folder_of,
+    temporary_beside, write_whole,
 };
 pub use copy::{Ownership, copy_file, copy_tree};
 
