@@ -19,7 +19,7 @@ pub mod session;
 
 use clap::{CommandFactory, Parser};
 use dkms_core::exit::ExitCode;
-use dkms_core::host::Environment;
+use dkms_core::host::{Environment, signals};
 use dkms_core::kernel::Distribution;
 use dkms_core::layout::Layout;
 
@@ -73,6 +73,9 @@ fn run(
         .ignored
         .iter()
         .for_each(|word| render::warn(terminal, format!("`{word}` is not understood, and ignored")));
+    signals::listen().map_err(|error| {
+        Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))
+    })?;
     let session = Session::begin(&invocation, &distribution, environment, terminal)?;
     if invocation.action.needs_module() && invocation.source.is_none() {
         invocation.module()?;

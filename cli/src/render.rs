@@ -4,10 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
 use dkms_core::host::Environment;
-use dkms_core::plan::{Plan, Remark};
+use dkms_core::plan::{Plan, Remark, Step};
 use dkms_core::report::{Event, Reporter};
 use serde_json::json;
 
+use crate::action::Action;
 use crate::args::{Args, Color};
 use crate::failure::Failure;
 
@@ -20,6 +21,8 @@ pub struct Terminal {
     quiet: bool,
     commands: bool,
     json: bool,
+    /// With `--json`: all of standard output is one document, so whatever else is said goes to standard error.
+    document: bool,
     color: bool,
     // Lines of several threads must not mix.
     lock: Mutex<()>,
@@ -38,6 +41,7 @@ impl Terminal {
             quiet: args.quiet,
             commands: args.verbose || args.debug,
             json: args.json,
+            document: args.dry_run || args.words.iter().any(|word| word == Action::Status.name()),
             color,
             lock: Mutex::new(()),
         }
@@ -64,7 +68,7 @@ impl Terminal {
 
     /// The error that ends the command.
     pub fn failure(&self, failure: &Failure) {
-        if self.json {
+        if self.json && !self.document {
             let Failure { code, message, hints } = failure;
             let line = json!({"version": JSON_VERSION, "event": "error", "code": code.0, "text": message, "hints": hints});
             return self.print(&line.to_string());
@@ -84,13 +88,24 @@ impl Terminal {
             return self.print(&json_plan(plan).to_string());
         }
         self.remarks(plan);
-        for step in &plan.steps {
-            let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
-            self.print(&format!("{}{why}", step.action));
-        }
+        plan.steps.iter().for_each(|step| self.print(&with_reason(step)));
         if plan.is_empty() {
             self.print("nothing to do");
         }
+    }
+
+    /// What would be done by a command that has no more to plan than this.
+    pub fn only_step(&self, does: &str) {
+        if self.json {
+            let step = json!({"step": 0, "does": does, "why": "it is asked for", "needs": [], "after": []});
+            return self.print(&json!({"version": JSON_VERSION, "steps": [step], "remarks": []}).to_string());
+        }
+        self.print(does);
+    }
+
+    /// What has been decided, and why, before it is done.
+    pub fn decisions(&self, plan: &Plan) {
+        plan.steps.iter().for_each(|step| self.report(Event::note(format!("plan: {}", with_reason(step)))));
     }
 
     /// What is skipped, and why.
@@ -112,6 +127,11 @@ pub fn say(terminal: &Terminal, text: impl Into<String>) {
 /// Warns of something, without hints.
 pub fn warn(terminal: &Terminal, text: impl Into<String>) {
     terminal.report(Event::warning(text, []));
+}
+
+fn with_reason(step: &Step) -> String {
+    let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
+    format!("{}{why}", step.action)
 }
 
 fn json_plan(plan: &Plan) -> serde_json::Value {
@@ -146,10 +166,12 @@ fn json_plan(plan: &Plan) -> serde_json::Value {
 
 impl Reporter for Terminal {
     fn report(&self, event: Event) {
-        if self.json {
+        let events_on_stdout = self.json && !self.document;
+        if events_on_stdout {
             return self.print(&json_event(&event).to_string());
         }
         match event {
+            Event::Note { text } if self.json => self.complain(&text),
             Event::Started { what } => self.print(&what),
             Event::Finished { .. } => {}
             Event::Note { text } => self.print(&text),

@@ -13,7 +13,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         let pair = sign::key_pair(&session.settings, &kernel, session.distribution, session.environment);
         let (key, certificate) = (&pair.key, pair.certificate.display());
         if session.args().dry_run {
-            session.terminal.print(&format!("make `{key}` and `{certificate}` where they are missing"));
+            session.terminal.only_step(&format!("make `{key}` and `{certificate}` where they are missing"));
             continue;
         }
         match sign::provide(&pair, session.distribution, session.environment)? {

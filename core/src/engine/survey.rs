@@ -78,6 +78,7 @@ impl<'a> Survey<'a> {
     pub fn world(&self, request: &Request, snapshot: Snapshot) -> Result<World, SurveyError> {
         let needs = Needs::of(&request.work, &snapshot);
         let mut world = World {
+            source_tree: self.layout().source_tree.clone(),
             sources: BTreeMap::new(),
             kernels: BTreeMap::new(),
             confs: BTreeMap::new(),
