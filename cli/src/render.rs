@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dkms_core::host::Environment;
 use dkms_core::plan::{Plan, Remark, Step};
@@ -24,6 +25,7 @@ pub struct Terminal {
     /// With `--json`: all of standard output is one document, so whatever else is said goes to standard error.
     document: bool,
     color: bool,
+    lost: AtomicBool,
     // Lines of several threads must not mix.
     lock: Mutex<()>,
 }
@@ -43,16 +45,39 @@ impl Terminal {
             json: args.json,
             document: args.dry_run || args.words.iter().any(|word| word == Action::Status.name()),
             color,
+            lost: AtomicBool::new(false),
             lock: Mutex::new(()),
         }
     }
 
-    /// A result on standard output. A reader that went away is nobody's error.
+    /// A result on standard output. A reader that went away is nobody's error; that a full disk took it is [remembered](Self::lost).
     pub fn print(&self, text: &str) {
-        if !self.quiet {
-            let _held = self.lock.lock();
-            let _ = writeln!(std::io::stdout(), "{text}");
+        match self.line(text) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                self.lost.store(true, Ordering::Relaxed);
+            }
+            _ => {}
         }
+    }
+
+    /// Whether a result could not be written.
+    #[must_use]
+    pub fn lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// How it goes: what can't be written of that changes nothing.
+    fn progress(&self, text: &str) {
+        drop(self.line(text));
+    }
+
+    fn line(&self, text: &str) -> std::io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        let _held = self.lock.lock();
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "{text}").and_then(|()| stdout.flush())
     }
 
     fn complain(&self, text: &str) {
@@ -71,7 +96,7 @@ impl Terminal {
         if self.json && !self.document {
             let Failure { code, message, hints } = failure;
             let line = json!({"version": JSON_VERSION, "event": "error", "code": code.0, "text": message, "hints": hints});
-            return self.print(&line.to_string());
+            return self.progress(&line.to_string());
         }
         self.paragraph("Error! ", "1;31", &failure.message, &failure.hints);
     }
@@ -168,18 +193,18 @@ impl Reporter for Terminal {
     fn report(&self, event: Event) {
         let events_on_stdout = self.json && !self.document;
         if events_on_stdout {
-            return self.print(&json_event(&event).to_string());
+            return self.progress(&json_event(&event).to_string());
         }
         match event {
             Event::Note { text } if self.json => self.complain(&text),
-            Event::Started { what } => self.print(&what),
+            Event::Started { what } => self.progress(&what),
             Event::Finished { .. } => {}
-            Event::Note { text } => self.print(&text),
+            Event::Note { text } => self.progress(&text),
             Event::Warning { text, hints } => self.paragraph("Warning: ", "1;33", &text, &hints),
             Event::Failed { text, hints, .. } => self.paragraph("Error! ", "1;31", &text, &hints),
             Event::Command { line } => {
                 if self.commands {
-                    self.print(&format!("+ {line}"));
+                    self.progress(&format!("+ {line}"));
                 }
             }
         }
