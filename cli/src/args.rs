@@ -4,26 +4,28 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
+/// The actions, as the help shows them.
+const ACTIONS: &str = "\
+Actions:
+  add            register a source tree (from /usr/src/M-V, a folder, its dkms.conf, or a tarball)
+  build          build for each kernel; adds first where needed
+  install        install; builds (and adds) first where needed
+  uninstall      take it out of the kernel tree, leave it built
+  unbuild        uninstall where needed, then drop what was built
+  remove         unbuild, then forget the module when no kernel is left
+  autoinstall    bring every AUTOINSTALL module up on one kernel
+  match          install on one kernel what is installed on --templatekernel
+  status         print states
+  mktarball      write a tarball of sources and built modules
+  ldtarball      load one
+  generate_mok   make the signing key and certificate
+  kernel_preinst, kernel_postinst, kernel_prerm
+                 what kernel packages call, with exactly one -k
+  completions    print completions for a shell (bash, zsh, fish)";
+
 /// Keeps out-of-tree kernel modules alive across kernel upgrades.
-///
-/// ACTION is one of
-///   add            register a source tree (from /usr/src/M-V, a folder, its dkms.conf, or a tarball)
-///   build          build for each kernel; adds first where needed
-///   install        install; builds (and adds) first where needed
-///   uninstall      take it out of the kernel tree, leave it built
-///   unbuild        uninstall where needed, then drop what was built
-///   remove         unbuild, then forget the module when no kernel is left
-///   autoinstall    bring every AUTOINSTALL module up on one kernel
-///   match          install on one kernel what is installed on --templatekernel
-///   status         print states
-///   mktarball      write a tarball of sources and built modules
-///   ldtarball      load one
-///   generate_mok   make the signing key and certificate
-///   kernel_preinst, kernel_postinst, kernel_prerm
-///                  what kernel packages call, with exactly one -k
-///   completions    print completions for a shell (bash, zsh, fish)
 #[derive(Debug, Clone, Default, Parser)]
-#[command(name = "dkms", verbatim_doc_comment, disable_version_flag = true, disable_help_flag = true)]
+#[command(name = "dkms", after_help = ACTIONS, disable_version_flag = true, disable_help_flag = true)]
 #[command(override_usage = "dkms ACTION [M/V] [OPTIONS]")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
@@ -184,6 +186,15 @@ mod tests {
         assert!(parse("status --frob").is_err());
         assert!(parse("build --v 1.0").is_err());
         assert!(parse("build -x").is_err());
+    }
+
+    #[test]
+    fn the_help_names_every_action() {
+        use clap::CommandFactory;
+        let help = Args::command().render_help().to_string();
+        for (name, _) in crate::action::Action::ALL {
+            assert!(help.contains(name), "{name} is not in the help");
+        }
     }
 
     #[test]

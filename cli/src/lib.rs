@@ -18,8 +18,9 @@ pub mod rights;
 pub mod session;
 
 use clap::{CommandFactory, Parser};
+use dkms_core::conf::Directive;
 use dkms_core::exit::ExitCode;
-use dkms_core::host::Environment;
+use dkms_core::host::{Environment, signals};
 use dkms_core::kernel::Distribution;
 use dkms_core::layout::Layout;
 
@@ -39,7 +40,9 @@ pub fn main() -> std::process::ExitCode {
     let parsed = Args::try_parse();
     let args = parsed.as_ref().ok().cloned().unwrap_or_default();
     let terminal = Terminal::new(&args, &environment);
-    let code = match run(parsed, &environment, &terminal) {
+    let lost = || Failure::new(ExitCode::USAGE_OR_RIGHTS, "cannot write to standard output");
+    let result = run(parsed, &environment, &terminal);
+    let code = match result.and_then(|()| if terminal.lost() { Err(lost()) } else { Ok(()) }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             terminal.failure(&failure);
@@ -73,6 +76,9 @@ fn run(
         .ignored
         .iter()
         .for_each(|word| render::warn(terminal, format!("`{word}` is not understood, and ignored")));
+    signals::listen().map_err(|error| {
+        Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))
+    })?;
     let session = Session::begin(&invocation, &distribution, environment, terminal)?;
     if invocation.action.needs_module() && invocation.source.is_none() {
         invocation.module()?;
@@ -83,7 +89,7 @@ fn run(
     command::run(&session)
 }
 
-/// Options that are taken and mean nothing any more.
+/// Options that are taken and mean nothing: not any more, or because of a slip.
 fn warn_of_options(args: &Args, terminal: &Terminal) {
     let Args { no_initrd, no_clean_kernel, no_prepare_kernel, .. } = args;
     for (given, name) in [
@@ -93,6 +99,33 @@ fn warn_of_options(args: &Args, terminal: &Terminal) {
     ] {
         if *given {
             render::warn(terminal, format!("`--{name}` is deprecated and has no effect"));
+        }
+    }
+    for text in args.directives.iter().filter(|text| !is_directive(text)) {
+        render::warn(
+            terminal,
+            format!("`--directive {text}` is ignored: it is no `NAME=value` of a directive"),
+        );
+    }
+}
+
+/// Whether a text is `NAME=value` or `NAME[i]=value` of a directive.
+fn is_directive(text: &str) -> bool {
+    let name = text.split_once('=').map_or("", |(name, _)| name.trim_end_matches('+'));
+    name.split('[').next().is_some_and(|name| name.parse::<Directive>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_in_a_directive_is_seen() {
+        for text in ["MAKE=make a=b", "BUILT_MODULE_NAME[1]=x", "PATCH[0]+=x", "CLEAN="] {
+            assert!(is_directive(text), "{text}");
+        }
+        for text in ["", "MAKE", "MAK=make", "=x", "nonsense"] {
+            assert!(!is_directive(text), "{text}");
         }
     }
 }

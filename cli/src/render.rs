@@ -2,12 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dkms_core::host::Environment;
-use dkms_core::plan::{Plan, Remark};
+use dkms_core::plan::{Plan, Remark, Step};
 use dkms_core::report::{Event, Reporter};
 use serde_json::json;
 
+use crate::action::Action;
 use crate::args::{Args, Color};
 use crate::failure::Failure;
 
@@ -20,7 +22,10 @@ pub struct Terminal {
     quiet: bool,
     commands: bool,
     json: bool,
+    /// With `--json`: all of standard output is one document, so whatever else is said goes to standard error.
+    document: bool,
     color: bool,
+    lost: AtomicBool,
     // Lines of several threads must not mix.
     lock: Mutex<()>,
 }
@@ -38,17 +43,41 @@ impl Terminal {
             quiet: args.quiet,
             commands: args.verbose || args.debug,
             json: args.json,
+            document: args.dry_run || args.words.iter().any(|word| word == Action::Status.name()),
             color,
+            lost: AtomicBool::new(false),
             lock: Mutex::new(()),
         }
     }
 
-    /// A result on standard output. A reader that went away is nobody's error.
+    /// A result on standard output. A reader that went away is nobody's error; that a full disk took it is [remembered](Self::lost).
     pub fn print(&self, text: &str) {
-        if !self.quiet {
-            let _held = self.lock.lock();
-            let _ = writeln!(std::io::stdout(), "{text}");
+        match self.line(text) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                self.lost.store(true, Ordering::Relaxed);
+            }
+            _ => {}
         }
+    }
+
+    /// Whether a result could not be written.
+    #[must_use]
+    pub fn lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// How it goes: what can't be written of that changes nothing.
+    fn progress(&self, text: &str) {
+        drop(self.line(text));
+    }
+
+    fn line(&self, text: &str) -> std::io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        let _held = self.lock.lock();
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "{text}").and_then(|()| stdout.flush())
     }
 
     fn complain(&self, text: &str) {
@@ -64,10 +93,10 @@ impl Terminal {
 
     /// The error that ends the command.
     pub fn failure(&self, failure: &Failure) {
-        if self.json {
+        if self.json && !self.document {
             let Failure { code, message, hints } = failure;
             let line = json!({"version": JSON_VERSION, "event": "error", "code": code.0, "text": message, "hints": hints});
-            return self.print(&line.to_string());
+            return self.progress(&line.to_string());
         }
         self.paragraph("Error! ", "1;31", &failure.message, &failure.hints);
     }
@@ -84,18 +113,24 @@ impl Terminal {
             return self.print(&json_plan(plan).to_string());
         }
         self.remarks(plan);
-        self.steps(plan);
+        plan.steps.iter().for_each(|step| self.print(&with_reason(step)));
         if plan.is_empty() {
             self.print("nothing to do");
         }
     }
 
-    /// Each step of a plan, with its reason.
-    pub fn steps(&self, plan: &Plan) {
-        for step in &plan.steps {
-            let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
-            self.print(&format!("{}{why}", step.action));
+    /// What would be done by a command that has no more to plan than this.
+    pub fn only_step(&self, does: &str) {
+        if self.json {
+            let step = json!({"step": 0, "does": does, "why": "it is asked for", "needs": [], "after": []});
+            return self.print(&json!({"version": JSON_VERSION, "steps": [step], "remarks": []}).to_string());
         }
+        self.print(does);
+    }
+
+    /// What has been decided, and why, before it is done.
+    pub fn decisions(&self, plan: &Plan) {
+        plan.steps.iter().for_each(|step| self.report(Event::note(format!("plan: {}", with_reason(step)))));
     }
 
     /// What is skipped, and why.
@@ -117,6 +152,11 @@ pub fn say(terminal: &Terminal, text: impl Into<String>) {
 /// Warns of something, without hints.
 pub fn warn(terminal: &Terminal, text: impl Into<String>) {
     terminal.report(Event::warning(text, []));
+}
+
+fn with_reason(step: &Step) -> String {
+    let why = if step.why.is_empty() { String::new() } else { format!(": {}", step.why) };
+    format!("{}{why}", step.action)
 }
 
 fn json_plan(plan: &Plan) -> serde_json::Value {
@@ -151,18 +191,20 @@ fn json_plan(plan: &Plan) -> serde_json::Value {
 
 impl Reporter for Terminal {
     fn report(&self, event: Event) {
-        if self.json {
-            return self.print(&json_event(&event).to_string());
+        let events_on_stdout = self.json && !self.document;
+        if events_on_stdout {
+            return self.progress(&json_event(&event).to_string());
         }
         match event {
-            Event::Started { what } => self.print(&what),
+            Event::Note { text } if self.json => self.complain(&text),
+            Event::Started { what } => self.progress(&what),
             Event::Finished { .. } => {}
-            Event::Note { text } => self.print(&text),
+            Event::Note { text } => self.progress(&text),
             Event::Warning { text, hints } => self.paragraph("Warning: ", "1;33", &text, &hints),
             Event::Failed { text, hints, .. } => self.paragraph("Error! ", "1;31", &text, &hints),
             Event::Command { line } => {
                 if self.commands {
-                    self.print(&format!("+ {line}"));
+                    self.progress(&format!("+ {line}"));
                 }
             }
         }

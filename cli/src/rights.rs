@@ -57,7 +57,11 @@ fn check_tree(tree: &Path) -> Result<(), Failure> {
             ExitCode::USAGE_OR_RIGHTS,
             format!("you may not write to the dkms tree `{}`", tree.display()),
         )
-        .hint("run it as root, or name a tree of your own with `--dkmstree`"));
+        .hint(if rustix::process::geteuid().is_root() {
+            "is its file system mounted read-only?"
+        } else {
+            "run it as root, or name a tree of your own with `--dkmstree`"
+        }));
     }
     Ok(())
 }

@@ -164,25 +164,19 @@ impl<'a> Session<'a> {
             },
         };
         if !args.dry_run {
-            signals::listen().map_err(|error| {
-                Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))
-            })?;
             registration::sweep(&self.settings.layout)?;
         }
         let world = self.survey().world(&request, self.snapshot()?)?;
+        unless_interrupted()?;
         let plan = plan::plan(&request, &world);
         if args.dry_run {
             self.terminal.plan(&plan);
-            let refused = plan.steps.iter().find_map(|step| match &step.action {
-                plan::Action::Refuse(refusal) => Some(refusal.clone()),
-                _ => None,
-            });
-            return refused.map_or(Ok(()), |refusal| Err(refusal.into()));
+            return self.verdict_of_plan(&plan);
+        }
+        if args.debug {
+            self.terminal.decisions(&plan);
         }
         self.terminal.remarks(&plan);
-        if args.debug && !args.json {
-            self.terminal.steps(&plan);
-        }
         let context = Context {
             settings: &self.settings,
             environment: self.environment,
@@ -195,34 +189,48 @@ impl<'a> Session<'a> {
         self.verdict(engine::run(&plan, &world, &context, self.terminal))
     }
 
+    /// How the command would end, as far as the plan knows.
+    fn verdict_of_plan(&self, plan: &plan::Plan) -> Result<(), Failure> {
+        let refusals = plan.steps.iter().filter_map(|step| match &step.action {
+            plan::Action::Refuse(refusal) => Some(Failure::from(refusal.clone())),
+            _ => None,
+        });
+        let refusals: Vec<Failure> = refusals.collect();
+        let codes: Vec<ExitCode> = refusals.iter().map(|refusal| refusal.code).collect();
+        match refusals.into_iter().next() {
+            None => Ok(()),
+            Some(first) if self.is_batch() => Err(Failure { code: self.code_of_batch(&codes), ..first }),
+            Some(first) => Err(first),
+        }
+    }
+
     /// What the failures of a run mean for the command.
     fn verdict(&self, outcome: Outcome) -> Result<(), Failure> {
         let left_out = outcome.left_out();
         let is_batch = self.is_batch();
+        let is_interrupted = outcome.is_interrupted();
         let mut failures = outcome.failures.into_iter();
-        let Some(first) = failures.next() else { return Ok(()) };
+        let Some(first) = failures.next() else {
+            return if is_interrupted { Err(interrupted()) } else { Ok(()) };
+        };
         if !is_batch {
             for failed in failures {
                 self.terminal.failure(&failed.error.into());
             }
             return Err(first.error.into());
         }
-        let mut all_lack_headers = true;
+        let mut codes = Vec::new();
         let mut names = Vec::new();
         for failed in std::iter::once(first).chain(failures) {
-            names.extend(failed.action.module().map(ToString::to_string));
+            names.push(failed.action.module().map_or_else(|| failed.action.to_string(), ToString::to_string));
             let failure = Failure::from(failed.error);
             if failure.code == ExitCode::INTERRUPTED {
                 return Err(failure);
             }
-            all_lack_headers &= failure.code == ExitCode::NO_HEADERS;
+            codes.push(failure.code);
             self.terminal.failure(&failure);
         }
-        let code = match self.invocation.action {
-            Action::KernelPreinst | Action::KernelPrerm => ExitCode::KERNEL_HOOK_FAILED,
-            _ if all_lack_headers => ExitCode::NO_HEADERS,
-            _ => ExitCode::AUTOINSTALL_FAILED,
-        };
+        let code = self.code_of_batch(&codes);
         names.sort_unstable();
         names.dedup();
         let mut failure =
@@ -234,12 +242,33 @@ impl<'a> Session<'a> {
         Err(failure)
     }
 
+    /// What several failures are together, where all modules of a kernel were asked for.
+    fn code_of_batch(&self, codes: &[ExitCode]) -> ExitCode {
+        match self.invocation.action {
+            Action::KernelPreinst | Action::KernelPrerm => ExitCode::KERNEL_HOOK_FAILED,
+            _ if codes.iter().all(|code| *code == ExitCode::NO_HEADERS) => ExitCode::NO_HEADERS,
+            _ => ExitCode::AUTOINSTALL_FAILED,
+        }
+    }
+
     fn is_batch(&self) -> bool {
         matches!(
             self.invocation.action,
             Action::Autoinstall | Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm
         )
     }
+}
+
+/// Ends the command where a signal has ended what it was reading: what was read then is not to be believed.
+///
+/// # Errors
+/// [`Failure`] with code 130.
+pub fn unless_interrupted() -> Result<(), Failure> {
+    if signals::interrupted() { Err(interrupted()) } else { Ok(()) }
+}
+
+fn interrupted() -> Failure {
+    Failure::new(ExitCode::INTERRUPTED, "interrupted")
 }
 
 /// A path as the processes that we start must see it: they run in other folders.

@@ -24,11 +24,21 @@ pub(super) fn add(session: &Session<'_>) -> Result<(), Failure> {
 }
 
 fn add_module(session: &Session<'_>, id: &ModuleId, source: Option<NewSource>) -> Result<(), Failure> {
-    session.carry_out(Work::Add { id: id.clone(), source })?;
-    if session.args().rpm_safe_upgrade && !session.args().dry_run {
-        rpm_upgrade::leave_note(&session.settings.layout, id)?;
+    put_in_noted(session, id, Work::Add { id: id.clone(), source })
+}
+
+/// Does what is asked; then, where the module is in the tree (it may have been there before, or its build may have
+/// failed), notes for `--rpm_safe_upgrade` that this rpm wants it there.
+fn put_in_noted(session: &Session<'_>, id: &ModuleId, work: Work) -> Result<(), Failure> {
+    let result = session.carry_out(work);
+    if !session.args().rpm_safe_upgrade || session.args().dry_run {
+        return result;
     }
-    Ok(())
+    let noted = session.snapshot().and_then(|snapshot| match snapshot.get(id) {
+        Some(_) => Ok(rpm_upgrade::leave_note(&session.settings.layout, id)?),
+        None => Ok(()),
+    });
+    result.and(noted)
 }
 
 /// `dkms build`
@@ -48,10 +58,11 @@ fn put_in(
     match source::of(session)? {
         Source::InPlace => {
             let id = session.invocation.module()?;
-            session.carry_out(work(id, session.targets()?, None))
+            put_in_noted(session, &id, work(id.clone(), session.targets()?, None))
         }
         Source::Folder { id, folder } => {
-            session.carry_out(work(id, session.targets()?, Some(NewSource { folder })))
+            let source = Some(NewSource { folder });
+            put_in_noted(session, &id, work(id.clone(), session.targets()?, source))
         }
         Source::Archive(staged) if staged.has_only_source() => {
             let source = staged.folder().map(|folder| NewSource { folder });
@@ -59,6 +70,10 @@ fn put_in(
         }
         Source::Archive(staged) => {
             tarball::publish(session, &staged, ExitCode::NOT_IN_TREE)?;
+            if session.args().dry_run {
+                // What would be done to a module that isn't there yet can't be planned; that it is loaded has been said.
+                return Ok(());
+            }
             session.carry_out(work(staged.id.clone(), session.targets()?, None))
         }
         Source::Rpm(package) => source::install_rpm(session, &package),

@@ -15,7 +15,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         if session.args().dry_run {
             let KeyPlaces { key, certificate, .. } =
                 KeyPlaces::of(settings, &kernel, distribution, environment)?;
-            terminal.print(&format!(
+            terminal.only_step(&format!(
                 "make `{}` and `{}` where they are missing",
                 key.display(),
                 certificate.display()

@@ -11,7 +11,7 @@ use dkms_core::plan::{ConfFault, Work};
 
 use crate::failure::Failure;
 use crate::invocation::SourceWord;
-use crate::session::{Session, absolute};
+use crate::session::{Session, absolute, unless_interrupted};
 
 /// A source, looked at.
 pub(super) enum Source {
@@ -71,7 +71,9 @@ fn of_folder(session: &Session<'_>, folder: &Path) -> Result<Source, Failure> {
 /// Reads name and version of a source that is not in place yet; a conf that has none fails with `code`.
 fn identify(session: &Session<'_>, conf: &Path, code: ExitCode) -> Result<ModuleId, Failure> {
     let conf = session.args().conf.as_deref().map_or_else(|| conf.to_owned(), absolute);
-    session.survey().identify(&conf)?.map_err(|fault| match fault {
+    let identified = session.survey().identify(&conf)?;
+    unless_interrupted()?;
+    identified.map_err(|fault| match fault {
         ConfFault::Missing { path } => {
             Failure::new(ExitCode::NO_CONF, format!("there is no `{}`", path.display()))
         }

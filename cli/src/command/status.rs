@@ -5,11 +5,12 @@ use dkms_core::install::{self, InstalledState};
 use dkms_core::plan::Refusal;
 use dkms_core::report::{Event, Reporter};
 use dkms_core::status::{self, Filter, Remark, State, Status};
+use dkms_core::tree::Registration;
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::render::JSON_VERSION;
-use crate::session::Session;
+use crate::session::{Session, unless_interrupted};
 
 /// Prints the states.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
@@ -49,6 +50,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         remarks
     };
     let lines = status::states(&snapshot, &filter, &weak, remarks);
+    unless_interrupted()?;
     if session.args().json {
         session.terminal.print(&document(&lines));
         return Ok(());
@@ -58,12 +60,13 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         session.terminal.print(&text.join("\n"));
     }
     let broken_ones = lines.iter().filter(|line| line.state == State::Broken);
-    broken_ones.for_each(|line| session.terminal.report(broken(&line.id)));
+    let found = broken_ones.filter_map(|line| Some((&line.id, snapshot.get(&line.id)?)));
+    found.for_each(|(id, found)| session.terminal.report(broken(id, found)));
     Ok(())
 }
 
-fn broken(id: &ModuleId) -> Event {
-    let refusal = Refusal::Broken { id: id.clone() };
+fn broken(id: &ModuleId, found: &Registration) -> Event {
+    let refusal = Refusal::broken(id, found);
     Event::Failed {
         module: Some(id.clone()),
         target: None,

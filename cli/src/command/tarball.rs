@@ -30,7 +30,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
     let snapshot = session.snapshot()?;
     match snapshot.get(&id) {
         None => return Err(Refusal::NotInTree { id }.into()),
-        Some(found) if found.is_broken() => return Err(Refusal::Broken { id }.into()),
+        Some(found) if found.is_broken() => return Err(Refusal::broken(&id, found).into()),
         Some(_) => {}
     }
     let targets: Vec<Target> = match contents {
@@ -49,7 +49,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
         source_date,
     };
     if args.dry_run {
-        session.terminal.print(&format!("write `{}`", spec.path().display()));
+        session.terminal.only_step(&format!("write `{}`", spec.path().display()));
         return Ok(());
     }
     let path = archive::write(&spec)?;
@@ -88,7 +88,7 @@ pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: Exit
         return Err(Failure { code, ..Refusal::AlreadyAdded { id: id.clone() }.into() });
     }
     if session.args().dry_run {
-        session.terminal.print(&format!("load {id} from `{}`", archive.staged.archive.display()));
+        session.terminal.only_step(&format!("load {id} from `{}`", archive.staged.archive.display()));
         return Ok(());
     }
     match archive.folder() {

@@ -108,28 +108,10 @@ fn copy_build(from: &Path, to: &Path) -> Result<(), ArchiveError> {
     Ok(fs::set_mode(to, 0o755)?)
 }
 
-fn cannot_exchange(error: &fs::FsError) -> bool {
-    use std::io::ErrorKind::{CrossesDevices, InvalidInput, Unsupported};
-    matches!(error.source.kind(), CrossesDevices | InvalidInput | Unsupported)
-}
-
 /// Fills a temporary folder beside `place` and renames it there; what was there goes away afterwards.
 fn put(place: &Path, fill: impl FnOnce(&Path) -> Result<(), ArchiveError>) -> Result<(), ArchiveError> {
     let temporary = fs::temporary_beside(place);
-    let publish = || {
-        if !fs::exists(place) {
-            return fs::rename(&temporary, place);
-        }
-        match fs::exchange(&temporary, place) {
-            Ok(()) => fs::remove_any(&temporary),
-            // Some file systems can't exchange, and overlays can't move a folder of a lower layer at all.
-            Err(error) if cannot_exchange(&error) => {
-                fs::remove_any(place)?;
-                fs::rename(&temporary, place)
-            }
-            Err(error) => Err(error),
-        }
-    };
+    let publish = || fs::replace(&temporary, place).and_then(|()| fs::remove_any(&temporary));
     let result = fill(&temporary).and_then(|()| Ok(publish()?));
     if result.is_err() {
         // Swept later where it fails now; the first error is the one to tell.

@@ -54,31 +54,13 @@ impl Stage {
         if kernel_dir_is_new {
             fs::sync_folder_of(kernel_dir)?;
         }
-        let put = self.put(place);
+        let put = fs::replace(&self.dir, place);
         if put.is_err() && kernel_dir_is_new {
             // The error that is told is the first one.
             drop(fs::remove_dir_if_empty(kernel_dir));
         }
         Ok(put?)
     }
-
-    fn put(&self, place: &Path) -> fs::Result<()> {
-        if !fs::exists(place) {
-            return fs::rename(&self.dir, place);
-        }
-        match fs::exchange(&self.dir, place) {
-            Err(error) if cannot_exchange(&error) => {
-                fs::remove_any(place)?;
-                fs::rename(&self.dir, place)
-            }
-            result => result,
-        }
-    }
-}
-
-/// Whether the file system can't exchange these two at all: some never can, an overlay can't with what a lower layer holds.
-fn cannot_exchange(error: &fs::FsError) -> bool {
-    matches!(error.source.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EXDEV | libc::EOPNOTSUPP))
 }
 
 impl Drop for Stage {

@@ -24,7 +24,7 @@ enum State {
     Idle,
     /// It failed.
     Failed,
-    /// Something that it needs did not succeed.
+    /// Something that it needs did not succeed, or we were asked to stop.
     Pruned,
 }
 
@@ -42,7 +42,7 @@ pub struct Failed {
 pub struct Outcome {
     /// What failed, in order.
     pub failures: Vec<Failed>,
-    /// Actions that were not tried because something before them failed.
+    /// Actions that were not tried because something before them failed, or a signal asked us to stop.
     pub pruned: Vec<Action>,
 }
 
@@ -66,7 +66,8 @@ impl Engine<'_> {
         for (place, step) in self.plan.steps.iter().enumerate() {
             let failed_before = |id: &StepId| !matches!(self.states[id.0], State::Done | State::Idle);
             let changed = |id: &StepId| self.states[id.0] == State::Done;
-            self.states[place] = if step.needs.iter().any(failed_before) {
+            let is_cut_off = signals::interrupted() && !is_finishing(&step.action);
+            self.states[place] = if is_cut_off || step.needs.iter().any(failed_before) {
                 outcome.pruned.push(step.action.clone());
                 State::Pruned
             } else if is_finishing(&step.action) && !step.after.iter().any(changed) {
@@ -128,10 +129,10 @@ fn is_finishing(action: &Action) -> bool {
 }
 
 impl Outcome {
-    /// Whether a signal ended the run.
+    /// Whether a signal ended the run before all was tried.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        signals::interrupted()
+        signals::interrupted() && !self.pruned.is_empty()
     }
 
     /// Modules that were not tried because of another's failure, each named once.

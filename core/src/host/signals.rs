@@ -12,7 +12,8 @@ use signal_hook::iterator::Signals;
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// Begins to listen. Called once, by a binary that is about to change something.
+/// Begins to listen. Called once, by a binary that is about to start processes: they are in groups of their own, which a
+/// terminal's Ctrl-C doesn't reach.
 ///
 /// # Errors
 /// What the system says where no handler can be set or no thread started.

@@ -1,6 +1,6 @@
 //! All modules of a kernel at once: autoinstall, match, and what kernel packages ask for before and after a kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::one::Planner;
 use super::order;
@@ -31,16 +31,22 @@ fn autoinstall_on(planner: &mut Planner<'_>, target: &Target) {
     }
     let depends = wanted.iter().map(|(name, (_, conf))| (name.clone(), conf.build_depends.clone())).collect();
     let order = order::sort(&depends);
+    let mut deferred = BTreeSet::new();
     for name in &order.sorted {
         let (id, conf) = &wanted[name];
-        match unknown_dependency(planner, conf, target) {
-            Some(unknown) => planner.note(format!(
-                "module `{id}` is deferred on kernel {}: it needs `{unknown}`, which dkms does not know yet",
-                target.kernel
-            )),
-            None => {
-                planner.install(id, target);
-            }
+        let kernel = &target.kernel;
+        if let Some(unknown) = unknown_dependency(planner, conf, target) {
+            planner.note(format!(
+                "module `{id}` is deferred on kernel {kernel}: it needs `{unknown}`, which dkms does not know yet"
+            ));
+            deferred.insert(name);
+        } else if let Some(waited_for) = deferred_dependency(planner, conf, target, &deferred) {
+            planner.note(format!(
+                "module `{id}` is deferred on kernel {kernel}: it needs `{waited_for}`, which is deferred"
+            ));
+            deferred.insert(name);
+        } else {
+            planner.install(id, target);
         }
     }
     for (name, path) in order.cyclic {
@@ -53,7 +59,7 @@ fn autoinstall_on(planner: &mut Planner<'_>, target: &Target) {
 fn warn_of_broken(planner: &mut Planner<'_>, concerned: impl Fn(&ModuleId) -> bool) {
     for (id, found) in &planner.world.snapshot.modules {
         if found.is_broken() && concerned(id) {
-            planner.warn(Refusal::Broken { id: id.clone() }.to_string());
+            planner.warn(Refusal::broken(id, found).to_string());
         }
     }
 }
@@ -101,6 +107,17 @@ fn unknown_dependency(planner: &Planner<'_>, conf: &ModuleConf, target: &Target)
             || snapshot.installed_version(name, target).is_some()
     };
     conf.build_depends.iter().find(|name| !is_known(name)).cloned()
+}
+
+/// A dependency that isn't there and has itself been deferred.
+fn deferred_dependency<'c>(
+    planner: &Planner<'_>,
+    conf: &'c ModuleConf,
+    target: &Target,
+    deferred: &BTreeSet<&ModuleName>,
+) -> Option<&'c ModuleName> {
+    let is_there = |name: &ModuleName| planner.world.snapshot.installed_version(name, target).is_some();
+    conf.build_depends.iter().find(|name| deferred.contains(name) && !is_there(name))
 }
 
 /// Installs on `target` what is installed on `template`.

@@ -91,7 +91,8 @@ impl<'a> Planner<'a> {
         let there = self.world.sources.get(id);
         let refusal = match (source, there, self.world.plain_confs.get(id)) {
             (None, None, _) | (_, _, None) => {
-                Refusal::NoSourceFolder { id: id.clone(), path: format!("/usr/src/{}", id.dir_name()).into() }
+                let path = self.world.source_tree.join(id.dir_name());
+                Refusal::NoSourceFolder { id: id.clone(), path }
             }
             (_, _, Some(Err(fault))) => Refusal::of_conf(id, fault),
             (_, _, Some(Ok(_))) => {
@@ -126,7 +127,7 @@ impl<'a> Planner<'a> {
         action: fn(&mut Self, &ModuleId, &Target) -> Option<StepId>,
     ) {
         match self.world.snapshot.get(id) {
-            Some(found) if found.is_broken() => return self.refuse(Refusal::Broken { id: id.clone() }),
+            Some(found) if found.is_broken() => return self.refuse(Refusal::broken(id, found)),
             Some(_) => {}
             None if source.is_none() && !self.world.sources.contains_key(id) => {
                 return self.refuse(Refusal::NotInTree { id: id.clone() });
@@ -151,7 +152,7 @@ impl<'a> Planner<'a> {
     ) {
         match self.world.snapshot.get(id) {
             None => self.refuse(Refusal::NotInTree { id: id.clone() }),
-            Some(found) if found.is_broken() => self.refuse(Refusal::Broken { id: id.clone() }),
+            Some(found) if found.is_broken() => self.refuse(Refusal::broken(id, found)),
             Some(_) => {
                 for target in targets {
                     action(self, id, target);

@@ -6,6 +6,7 @@ use super::world::ConfFault;
 use crate::conf::module::Exclusion;
 use crate::exit::ExitCode;
 use crate::id::{ModuleId, ModuleName, Target};
+use crate::tree::{Registration, Source};
 
 /// A decision not to do something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,10 +32,12 @@ pub enum Refusal {
         path: PathBuf,
     },
     /// The registration's `source` leads nowhere.
-    #[error("module `{id}` is broken: its link `source` in the dkms tree does not lead to a folder")]
+    #[error("module `{id}` is broken: {}", fault_of(source_of))]
     Broken {
         /// The module.
         id: ModuleId,
+        /// What is wrong with it.
+        source_of: Source,
     },
     /// No dkms.conf.
     #[error("module `{id}` has no `{}`", path.display())]
@@ -118,11 +121,26 @@ pub enum Refusal {
     },
 }
 
+fn fault_of(source: &Source) -> String {
+    match source {
+        Source::Unlinked(path) => format!("its link to `{}` is missing from the dkms tree", path.display()),
+        Source::Present(path) | Source::Dangling(path) => {
+            format!("its source folder `{}` is missing", path.display())
+        }
+    }
+}
+
 fn names(names: &[ModuleName]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl Refusal {
+    /// A broken registration as a refusal.
+    #[must_use]
+    pub fn broken(id: &ModuleId, found: &Registration) -> Self {
+        Self::Broken { id: id.clone(), source_of: found.source.clone() }
+    }
+
     /// A conf's fault as a refusal.
     #[must_use]
     pub fn of_conf(id: &ModuleId, fault: &ConfFault) -> Self {
@@ -140,7 +158,7 @@ impl Refusal {
             Self::AlreadyAdded { id }
             | Self::NotInTree { id }
             | Self::NoSourceFolder { id, .. }
-            | Self::Broken { id }
+            | Self::Broken { id, .. }
             | Self::ConfMissing { id, .. }
             | Self::ConfInvalid { id, .. }
             | Self::HeadersMissing { id, .. }
@@ -201,9 +219,14 @@ impl Refusal {
             Self::NoSourceFolder { path, .. } => {
                 one(format!("put the source with its dkms.conf into `{}`", path.display()))
             }
-            Self::Broken { id } => one(format!(
-                "put its source back, then `dkms add {id}`; or forget it: `dkms remove {id} --all`"
-            )),
+            Self::Broken { id, source_of: Source::Unlinked(_) } => {
+                one(format!("`dkms add {id}` puts it back"))
+            }
+            Self::Broken { id, source_of: Source::Present(path) | Source::Dangling(path) } => vec![
+                "put that folder back, and it is whole again; or, to forget the module, make an empty one:"
+                    .to_owned(),
+                format!("`mkdir -p {}`, then `dkms remove {id} --all`", path.display()),
+            ],
             Self::ConfMissing { path, .. } => {
                 one(format!("put it back, or name another with `-c`: `{}`", path.display()))
             }

@@ -63,6 +63,7 @@ fn world(kernels: &[&str]) -> World {
     };
     World {
         snapshot: Snapshot::default(),
+        source_tree: "/usr/src".into(),
         sources: BTreeMap::new(),
         kernels: kernels.iter().map(facts).collect(),
         confs: BTreeMap::new(),
@@ -298,4 +299,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_waits_for_a_deferred_module_is_deferred_too() {
+    let mut world = world(&["6.1"]);
+    add(&mut world, "a/1", &["unknown"]);
+    add(&mut world, "b/1", &["a"]);
+    add(&mut world, "c/1", &[]);
+    let options = Options { continue_on_error: true, ..Options::default() };
+    let request = Request { work: Work::Autoinstall { targets: vec![target("6.1")] }, options };
+    let plan = plan(&request, &world);
+    assert!(!plan.steps.iter().any(|step| matches!(step.action, Action::Refuse(_))), "{plan:?}");
+    let deferred = plan
+        .remarks
+        .iter()
+        .filter(|remark| matches!(remark, Remark::Note(text) if text.contains("deferred")));
+    assert_eq!(deferred.count(), 2);
+}
+
+#[test]
+fn a_broken_module_says_what_mends_it() {
+    let refusal = |source| Refusal::broken(&id("a/1"), &Registration { source, built: BTreeMap::new() });
+    let unlinked = refusal(Source::Unlinked("/src/a-1".into()));
+    assert_eq!(unlinked.hints(), ["`dkms add a/1` puts it back"]);
+    let dangling = refusal(Source::Dangling("/src/a-1".into()));
+    assert!(dangling.to_string().contains("`/src/a-1` is missing"), "{dangling}");
+    assert!(dangling.hints()[1].starts_with("`mkdir -p /src/a-1`"));
 }

@@ -41,7 +41,7 @@ pub fn add(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
 /// # Errors
 /// [`FsError`].
 pub fn forget(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
-    discard(&layout.version_dir(id))?;
+    fs::discard(&layout.version_dir(id))?;
     forget_module_if_empty(layout, &id.name)
 }
 
@@ -76,7 +76,7 @@ pub fn remove_empty_folders(dir: &Path) -> Result<(), FsError> {
 /// [`FsError`].
 pub fn drop_build(layout: &Layout, id: &ModuleId, target: &Target) -> Result<(), FsError> {
     let dir = layout.target_dir(id, target);
-    discard(&dir)?;
+    fs::discard(&dir)?;
     if let Some(kernel_dir) = dir.parent().filter(|above| fs::is_dir(above)) {
         fs::remove_dir_if_empty(kernel_dir)?;
     }
@@ -97,7 +97,7 @@ pub fn copy_source(layout: &Layout, id: &ModuleId, from: &Path) -> Result<(), Fs
     let staged = fs::temporary_beside(&place);
     let copy = || -> Result<(), FsError> {
         fs::copy_tree(from, &staged, Ownership::Callers)?;
-        if fs::exists(&place) { fs::exchange(&staged, &place) } else { fs::rename(&staged, &place) }
+        fs::replace(&staged, &place)
     };
     let result = copy();
     let swept = fs::remove_any(&staged);
@@ -111,16 +111,6 @@ pub fn copy_source(layout: &Layout, id: &ModuleId, from: &Path) -> Result<(), Fs
 pub fn is_same_folder(a: &Path, b: &Path) -> Result<bool, FsError> {
     let both = fs::stat(a)?.zip(fs::stat(b)?);
     Ok(both.is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino())))
-}
-
-/// Takes a folder out of sight by one rename, then removes it.
-fn discard(dir: &Path) -> Result<(), FsError> {
-    if !fs::exists(dir) {
-        return Ok(());
-    }
-    let hidden = fs::temporary_beside(dir);
-    fs::rename(dir, &hidden)?;
-    fs::remove_any(&hidden)
 }
 
 /// Removes what interrupted commands left: every `.tmp_*` below the tree's folders whose process (its number is in the

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Naming, Result, exists, lstat, optional};
+use super::{FsError, Naming, Result, exists, lstat, optional};
 use crate::layout::TEMPORARY_PREFIX;
 
 /// Makes a folder and those above it (0755).
@@ -93,6 +93,46 @@ pub fn exchange(a: &Path, b: &Path) -> Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).naming("exchange", b)?;
     sync_folder_of(b)
+}
+
+/// Puts what is at `staged` at `path`, over what is there: a file, a link or a whole folder. What was there is at `staged`
+/// afterwards, or gone: the caller removes it.
+///
+/// # Errors
+/// [`FsError`].
+pub fn replace(staged: &Path, path: &Path) -> Result<()> {
+    if lstat(path)?.is_none() {
+        return rename(staged, path);
+    }
+    match exchange(staged, path) {
+        Err(error) if cannot_move(&error) => {
+            remove_any(path)?;
+            rename(staged, path)
+        }
+        result => result,
+    }
+}
+
+/// Removes a folder and all below it, out of sight by one rename first; nothing there is fine.
+///
+/// # Errors
+/// [`FsError`].
+pub fn discard(dir: &Path) -> Result<()> {
+    if lstat(dir)?.is_none() {
+        return Ok(());
+    }
+    let hidden = temporary_beside(dir);
+    match rename(dir, &hidden) {
+        Ok(()) => remove_any(&hidden),
+        Err(error) if cannot_move(&error) => remove_any(dir),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the file system can't move or exchange these at all: some never exchange, and an overlay (a container's root)
+/// moves no folder of a lower layer.
+fn cannot_move(error: &FsError) -> bool {
+    matches!(error.source.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EXDEV | libc::EOPNOTSUPP))
 }
 
 /// Syncs the folder that holds `path`.
@@ -233,5 +273,35 @@ mod tests {
         symlink(Path::new("b"), &link).unwrap();
         assert_eq!(link_target(&link).unwrap().unwrap(), Path::new("b"));
         assert_eq!(link_target(dir.path()).unwrap(), None);
+    }
+
+    /// A container's root: a folder below is in another layer than what is written now.
+    #[test]
+    fn folders_of_a_lower_layer_are_replaced_and_discarded() {
+        use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for folder in ["lower/kept", "lower/gone", "upper", "work", "view"] {
+            create_dir_all(&at(folder)).unwrap();
+            write_whole(&at(folder).join("file"), b"old", 0o644).unwrap();
+        }
+        remove_file(&at("work/file")).unwrap();
+        let layers = ["lowerdir=", ",upperdir=", ",workdir="].iter().zip(["lower", "upper", "work"]);
+        let options: String = layers.map(|(key, name)| format!("{key}{}", at(name).display())).collect();
+        let options = std::ffi::CString::new(options).unwrap();
+        // A kernel may put overlays on overlays or not; where it doesn't, and without root's rights, there is nothing to see.
+        if mount("overlay", at("view"), "overlay", MountFlags::empty(), options.as_c_str()).is_err() {
+            return;
+        }
+        let verdict = std::panic::catch_unwind(|| {
+            create_dir_all(&at("view/staged")).unwrap();
+            write_whole(&at("view/staged/file"), b"new", 0o644).unwrap();
+            replace(&at("view/staged"), &at("view/kept")).unwrap();
+            assert_eq!(read(&at("view/kept/file")).unwrap(), b"new");
+            discard(&at("view/gone")).unwrap();
+            assert_eq!(list(&at("view")).unwrap().iter().filter(|entry| entry.kind.is_dir()).count(), 1);
+        });
+        unmount(at("view"), UnmountFlags::DETACH).unwrap();
+        verdict.unwrap();
     }
 }
