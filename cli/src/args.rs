@@ -102,7 +102,7 @@ pub struct Args {
     /// Parallel jobs; 0 is no limit [default: the number of CPUs]
     #[arg(short = 'j', value_name = "N", overrides_with = "jobs")]
     pub jobs: Option<u32>,
-    /// Show external commands
+    /// Show external commands and their output
     #[arg(long)]
     pub verbose: bool,
     /// Show what is decided, and why

@@ -191,6 +191,9 @@ fn json_plan(plan: &Plan) -> serde_json::Value {
 
 impl Reporter for Terminal {
     fn report(&self, event: Event) {
+        if matches!(event, Event::Output { .. }) && !self.commands {
+            return;
+        }
         let events_on_stdout = self.json && !self.document;
         if events_on_stdout {
             return self.progress(&json_event(&event).to_string());
@@ -199,7 +202,7 @@ impl Reporter for Terminal {
             Event::Note { text } if self.json => self.complain(&text),
             Event::Started { what } => self.progress(&what),
             Event::Finished { .. } => {}
-            Event::Note { text } => self.progress(&text),
+            Event::Note { text } | Event::Output { text } => self.progress(&text),
             Event::Warning { text, hints } => self.paragraph("Warning: ", "1;33", &text, &hints),
             Event::Failed { text, hints, .. } => self.paragraph("Error! ", "1;31", &text, &hints),
             Event::Command { line } => {
@@ -226,6 +229,7 @@ fn json_event(event: &Event) -> serde_json::Value {
             "hints": hints,
         }),
         Event::Command { line } => json!({"event": "command", "line": line}),
+        Event::Output { text } => json!({"event": "output", "text": text}),
     };
     value["version"] = json!(JSON_VERSION);
     value

@@ -43,20 +43,22 @@ impl Log {
         Ok(log)
     }
 
-    /// Runs a command whose output goes here. `line` is what people may read and type.
+    /// Runs a command whose output goes here, and is returned besides. `line` is what people may read and type.
     pub(super) fn run(&mut self, what: &str, line: &str, process: &Process) -> Result<Ended, LogError> {
         self.write(&format!("\n# {what}\n# command: {line}\n"))?;
+        let begin = self.size()?;
         let file = self.file.try_clone().map_err(|source| self.error("write", source))?;
         let began = Instant::now();
         let result = process.log_to(file).map_err(|error| naming_line(error, line));
         let seconds = began.elapsed().as_secs_f64();
+        let output = self.from(begin)?;
         match &result {
             Ok(ended) => {
                 self.write(&format!("# exit code: {}\n# elapsed time: {seconds:.1} s\n", ended.code()))?;
             }
             Err(error) => self.write(&format!("# {error}\n# elapsed time: {seconds:.1} s\n"))?,
         }
-        Ok(result?)
+        Ok(Ended { output, ..result? })
     }
 
     /// Adds a line of our own.
@@ -66,10 +68,19 @@ impl Log {
 
     /// All that was written so far.
     pub(super) fn text(&mut self) -> Result<String, FsError> {
+        Ok(String::from_utf8_lossy(&self.from(0)?).into_owned())
+    }
+
+    fn size(&self) -> Result<u64, FsError> {
+        self.file.metadata().map(|meta| meta.len()).map_err(|source| self.error("look at", source))
+    }
+
+    /// What stands at `begin` and behind it. That the place moves doesn't matter: writing is always at the end.
+    fn from(&mut self, begin: u64) -> Result<Vec<u8>, FsError> {
         let mut bytes = Vec::new();
-        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read_to_end(&mut bytes));
+        let read = self.file.seek(SeekFrom::Start(begin)).and_then(|_| self.file.read_to_end(&mut bytes));
         read.map_err(|source| self.error("read", source))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(bytes)
     }
 
     /// Puts a copy in its lasting place.
@@ -111,7 +122,7 @@ mod tests {
         let environment: Environment = [("PATH", "/usr/bin:/bin")].into_iter().collect();
         let line = "echo hello; rm make.log; exit 3";
         let ended = log.run("Cleaning", line, &Process::shell(line, &environment).dir(dir.path())).unwrap();
-        assert_eq!(ended.code(), 3);
+        assert_eq!((ended.code(), ended.text().as_str()), (3, "hello\n"));
         let text = log.text().unwrap();
         assert!(
             text.starts_with("dkms-4.0.0: build of foo/1.0 for kernel 6.1.0-1-amd64 (x86_64)\n"),

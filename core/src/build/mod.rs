@@ -196,7 +196,11 @@ impl<'a> Running<'a> {
     fn command(&mut self, what: &str, line: &str, dir: &std::path::Path) -> Result<i32, Failure> {
         self.reporter.report(Event::Command { line: line.to_owned() });
         let process = shell(self.spec, &self.environment).process(line, dir);
-        Ok(self.log.run(what, line, &process)?.code())
+        let ended = self.log.run(what, line, &process)?;
+        if !ended.output.is_empty() {
+            self.reporter.report(Event::Output { text: ended.text().trim_end().to_owned() });
+        }
+        Ok(ended.code())
     }
 
     /// The build folder goes. That it stays where it can't be removed is told, and no failure: the modules are there.

@@ -191,7 +191,10 @@ impl World {
     /// What was said, one line each.
     pub(super) fn lines(&self) -> String {
         let text = |event: Event| match event {
-            Event::Note { text } | Event::Warning { text, .. } | Event::Failed { text, .. } => text,
+            Event::Note { text }
+            | Event::Warning { text, .. }
+            | Event::Failed { text, .. }
+            | Event::Output { text } => text,
             Event::Started { what } | Event::Finished { what } => what,
             Event::Command { line } => line,
         };

@@ -44,6 +44,11 @@ pub enum Event {
         /// As one could type it.
         line: String,
     },
+    /// What a command of a build wrote (shown with `--verbose`; it is in the log besides).
+    Output {
+        /// All of it, without the last line's end.
+        text: String,
+    },
 }
 
 impl Event {

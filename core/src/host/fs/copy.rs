@@ -20,7 +20,7 @@ pub enum Ownership {
 /// Copies a file (by reference where the file system can), with mode and times; the copy is synced.
 ///
 /// # Errors
-/// [`FsError`]; a half-written copy is removed.
+/// [`FsError`](super::FsError); a half-written copy is removed.
 pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let mut source = open(from)?;
     let meta = source.metadata().naming("look at", from)?;
@@ -48,7 +48,7 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
 /// Anything else (devices, FIFOs, sockets) is an error, unless `ownership` is kept by root.
 ///
 /// # Errors
-/// [`FsError`]; what was copied so far is left for the caller to remove.
+/// [`FsError`](super::FsError); what was copied so far is left for the caller to remove.
 pub fn copy_tree(from: &Path, to: &Path, ownership: Ownership) -> Result<()> {
     let meta = fs::metadata(from).naming("look at", from)?;
     create_dir_all(to)?;
