@@ -65,6 +65,7 @@ impl<'a> Survey<'a> {
     pub fn world(&self, request: &Request, snapshot: Snapshot) -> Result<World, FsError> {
         let needs = Needs::of(&request.work, &snapshot);
         let mut world = World {
+            source_tree: self.layout().source_tree.clone(),
             sources: BTreeMap::new(),
             kernels: BTreeMap::new(),
             confs: BTreeMap::new(),

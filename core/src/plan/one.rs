@@ -91,7 +91,7 @@ impl<'a> Planner<'a> {
         let there = self.world.sources.get(id);
         let refusal = match (source, there, self.world.plain_confs.get(id)) {
             (None, None, _) | (_, _, None) => {
-                Refusal::NoSourceFolder { id: id.clone(), path: format!("/usr/src/{}", id.dir_name()).into() }
+                Refusal::NoSourceFolder { id: id.clone(), path: self.world.source_tree.join(id.dir_name()) }
             }
             (_, _, Some(Err(fault))) => Refusal::of_conf(id, fault),
             (_, _, Some(Ok(_))) => {

@@ -63,6 +63,7 @@ fn world(kernels: &[&str]) -> World {
     };
     World {
         snapshot: Snapshot::default(),
+        source_tree: "/usr/src".into(),
         sources: BTreeMap::new(),
         kernels: kernels.iter().map(facts).collect(),
         confs: BTreeMap::new(),

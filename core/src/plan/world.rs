@@ -14,6 +14,8 @@ use crate::tree::Snapshot;
 pub struct World {
     /// The dkms tree.
     pub snapshot: Snapshot,
+    /// Where source folders are, `/usr/src`.
+    pub source_tree: PathBuf,
     /// Modules whose source folder `/usr/src/M-V` exists, whether registered or not (those asked for).
     pub sources: BTreeMap<ModuleId, PathBuf>,
     /// Kernels asked for.
