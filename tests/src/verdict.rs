@@ -9,13 +9,15 @@ use crate::root::Output;
 const ERROR: &str = "Error! ";
 
 /// What the progress lines of the working commands begin with.
-const PROGRESS: [&str; 9] = [
+const PROGRESS: [&str; 11] = [
     "Adding ",
     "Building ",
     "Installing ",
     "installing ",
     "Uninstalling ",
     "Removing ",
+    "removing ",
+    "module `",
     "Running ",
     "Taking ",
     "Stopping",

@@ -98,10 +98,10 @@ impl<'a> Effects<'a> {
     }
 
     fn add(&mut self, id: &ModuleId, source: Option<&NewSource>) -> Result<Effect, StepError> {
-        if let Some(new) = source {
-            registration::copy_source(self.layout(), id, &new.folder)?;
+        match source {
+            Some(new) => registration::add_copy(self.layout(), id, &new.folder)?,
+            None => registration::add(self.layout(), id)?,
         }
-        registration::add(self.layout(), id)?;
         let Some(Ok(conf)) = self.world.plain_confs.get(id) else { return Ok(Effect::Changed) };
         let shell = Shell {
             layout: self.layout(),

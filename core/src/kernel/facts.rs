@@ -58,7 +58,11 @@ fn find_config(headers: &Path) -> Result<KernelConfig, FsError> {
 }
 
 fn read_config(path: &Path) -> Result<Option<KernelConfig>, FsError> {
-    let bytes = fs::optional(fs::read_limited(path, CONFIG_LIMIT))?;
+    let bytes = match fs::read_limited(path, CONFIG_LIMIT) {
+        // A link to itself, such as a `build`, leads nowhere just like one whose target is gone.
+        Err(error) if error.is_loop() => None,
+        read => fs::optional(read)?,
+    };
     Ok(bytes.map(|bytes| KernelConfig {
         path: Some(path.to_owned()),
         options: KernelConfig::parse_options(&String::from_utf8_lossy(&bytes)),
@@ -133,6 +137,17 @@ mod tests {
         assert_eq!(value(&overrides), "mine");
         fs::remove_file(&mine).unwrap();
         assert_eq!(world.look(&overrides).unwrap().config, KernelConfig::default());
+    }
+
+    #[test]
+    fn a_link_to_itself_leads_to_no_headers() {
+        let world = World::new();
+        let headers = world.layout.headers_dir(&world.target.kernel);
+        fs::create_dir_all(headers.parent().unwrap()).unwrap();
+        fs::symlink(Path::new("build"), &headers).unwrap();
+        let facts = world.look(&Overrides::default()).unwrap();
+        assert!(!facts.headers_usable);
+        assert_eq!(facts.config, KernelConfig::default());
     }
 
     #[test]

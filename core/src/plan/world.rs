@@ -14,7 +14,7 @@ use crate::tree::Snapshot;
 pub struct World {
     /// The dkms tree.
     pub snapshot: Snapshot,
-    /// `/usr/src`.
+    /// Where source folders are, `/usr/src`.
     pub source_tree: PathBuf,
     /// Modules whose source folder `/usr/src/M-V` exists, whether registered or not (those asked for).
     pub sources: BTreeMap<ModuleId, PathBuf>,

@@ -83,23 +83,28 @@ pub fn drop_build(layout: &Layout, id: &ModuleId, target: &Target) -> Result<(),
     Ok(())
 }
 
-/// Copies a source folder to `/usr/src/M-V`, modes and times kept, replacing what is there in one step.
-/// Where both are the same folder already nothing happens.
+/// Copies a source folder to `/usr/src/M-V`, modes and times kept, replacing what is there in one step, and registers it.
+/// Where both are the same folder already nothing is copied.
 ///
 /// # Errors
-/// [`FsError`]; then the source tree is as it was.
-pub fn copy_source(layout: &Layout, id: &ModuleId, from: &Path) -> Result<(), FsError> {
+/// [`FsError`]; then both trees are as they were.
+pub fn add_copy(layout: &Layout, id: &ModuleId, from: &Path) -> Result<(), FsError> {
     let place = layout.source_dir(id);
     if is_same_folder(from, &place)? {
-        return Ok(());
+        return add(layout, id);
     }
     fs::create_dir_all(&layout.source_tree)?;
     let staged = fs::temporary_beside(&place);
-    let copy = || -> Result<(), FsError> {
+    // What was there before is at the staged name then; where nothing was, the copy itself goes.
+    let take_back =
+        || if fs::exists(&staged) { fs::replace(&staged, &place) } else { fs::rename(&place, &staged) };
+    let copy_and_add = || -> Result<(), FsError> {
         fs::copy_tree(from, &staged, Ownership::Callers)?;
-        fs::replace(&staged, &place)
+        fs::replace(&staged, &place)?;
+        // The error that is told is the first one.
+        add(layout, id).inspect_err(|_| drop(take_back()))
     };
-    let result = copy();
+    let result = copy_and_add();
     let swept = fs::remove_any(&staged);
     result.and(swept)
 }
@@ -226,11 +231,27 @@ mod tests {
         fs::create_dir_all(&from).unwrap();
         fs::write_whole(&from.join("dkms.conf"), b"new", 0o644).unwrap();
         fs::write_whole(&layout.source_dir(&id).join("old"), b"old", 0o644).unwrap();
-        copy_source(&layout, &id, &from).unwrap();
+        add_copy(&layout, &id, &from).unwrap();
         assert!(fs::is_file(&layout.source_dir(&id).join("dkms.conf")));
         assert!(!fs::exists(&layout.source_dir(&id).join("old")));
         assert_eq!(fs::list(&layout.source_tree).unwrap().len(), 1);
-        copy_source(&layout, &id, &layout.source_dir(&id)).unwrap();
+        forget(&layout, &id).unwrap();
+        add_copy(&layout, &id, &layout.source_dir(&id)).unwrap();
         assert!(fs::is_file(&layout.source_dir(&id).join("dkms.conf")));
+    }
+    #[test]
+    fn a_source_that_can_not_be_registered_is_taken_back() {
+        let (dir, layout, id) = world();
+        let from = dir.path().join("mine");
+        fs::create_dir_all(&from).unwrap();
+        fs::write_whole(&layout.source_dir(&id).join("old"), b"old", 0o644).unwrap();
+        // A file where the tree should be.
+        fs::create_dir_all(layout.dkms_tree.parent().unwrap()).unwrap();
+        fs::write_whole(&layout.dkms_tree, b"", 0o644).unwrap();
+        add_copy(&layout, &id, &from).unwrap_err();
+        assert!(fs::is_file(&layout.source_dir(&id).join("old")));
+        fs::remove_any(&layout.source_dir(&id)).unwrap();
+        add_copy(&layout, &id, &from).unwrap_err();
+        assert_eq!(fs::list(&layout.source_tree).unwrap().len(), 0);
     }
 }

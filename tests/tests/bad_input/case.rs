@@ -34,6 +34,7 @@ pub(crate) struct Case {
     says: Vec<String>,
     changes: Vec<&'static str>,
     waits: bool,
+    sums_up: bool,
 }
 
 impl Case {
@@ -49,6 +50,7 @@ impl Case {
             says: Vec::new(),
             changes: Vec::new(),
             waits: false,
+            sums_up: false,
         }
     }
 
@@ -101,6 +103,12 @@ impl Case {
         self
     }
 
+    /// It goes on after a failure, and sums up at the end: in one more error.
+    pub(crate) fn sums_up(mut self) -> Self {
+        self.sums_up = true;
+        self
+    }
+
     /// Runs it; what was wrong.
     fn run(&self, cache: &Cache, kernels: &Kernels, ready: &Ready) -> anyhow::Result<Vec<String>> {
         let root = Root::new(cache, kernels, &[&Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"))])?;
@@ -111,9 +119,14 @@ impl Case {
         root.must(&self.setup)?;
         let before = state(&root)?;
         let began = Instant::now();
-        let output = root.shell(&format!("exec \"$DKMS\" {}", self.words), self.user, "/")?;
+        let mut output =
+            root.shell(&format!("ulimit -v 8000000; exec \"$DKMS\" {}", self.words), self.user, "/")?;
         let took = began.elapsed();
         let after = state(&root)?;
+        if self.sums_up {
+            let is_sum = |line: &&str| line.starts_with("Error! ") && line.contains(" failed for ");
+            output.stderr = output.stderr.lines().filter(|line| !is_sum(line)).collect::<Vec<_>>().join("\n");
+        }
 
         let named: Vec<String> = self.says.iter().map(|word| word.replace("$K", &kernels.first)).collect();
         let named: Vec<&str> = named.iter().map(String::as_str).collect();
@@ -144,11 +157,16 @@ struct State {
 }
 
 fn state(root: &Root) -> anyhow::Result<State> {
-    Ok(State {
-        listing: capture(root)?,
-        temporary: root.must("ls -A /tmp")?,
-        processes: root.must("ps -e -o comm=")?,
-    })
+    Ok(State { listing: capture(root)?, temporary: root.must("ls -A /tmp")?, processes: processes(root)? })
+}
+
+/// What runs in a root. The dead don't count: nobody there reaps orphans.
+fn processes(root: &Root) -> anyhow::Result<String> {
+    // Those that were killed may need a moment.
+    let all = root.must("sleep 0.1; ps -e -o stat=,comm=")?;
+    let living: Vec<&str> = all.lines().filter(|line| !line.starts_with('Z')).collect();
+    let names = living.iter().filter_map(|line| line.split_whitespace().nth(1));
+    Ok(names.collect::<Vec<_>>().join(" "))
 }
 
 /// Runs the rows, and tells every one that failed.

@@ -86,7 +86,7 @@ pub(crate) fn cases() -> Vec<Case> {
             .dkms("remove foo/1.0 --all")
             .fails(6, &["foo/1.0", "/lib/modules/$K"]),
         Case::new("no tree").sh("rmdir /var/lib/dkms").fails(1, &["/var/lib/dkms"]),
-        Case::new("a tree that is a file").sh("rmdir /var/lib/dkms; : >/var/lib/dkms").fails(1, &["/var/lib/dkms"]),
+        Case::new("a tree that is a file").sh(": >/srv/tree").dkms("add foo/1.0 --dkmstree /srv/tree").fails(1, &["/srv/tree"]),
         Case::new("a tree that is a dangling link")
             .sh("rmdir /var/lib/dkms; ln -s /gone /var/lib/dkms")
             .fails(1, &["/var/lib/dkms"]),

@@ -107,6 +107,9 @@ fn name_fault(name: &str) -> Option<&'static str> {
         Some("begins with `.` or `-`")
     } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
         Some("holds a blank or a control character")
+    } else if name.len() > 120 {
+        // NAME_MAX, less what the suffix and our temporary names add to it.
+        Some("is longer than 120 bytes")
     } else {
         None
     }

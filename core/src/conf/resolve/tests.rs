@@ -102,6 +102,15 @@ fn all_faults_come_at_once() {
 }
 
 #[test]
+fn a_name_that_no_file_can_have_is_a_fault() {
+    let long = "x".repeat(121);
+    let bad = with(&[("DEST_MODULE_NAME", 0, &long)]);
+    assert_eq!(problems(&bad), ["`DEST_MODULE_NAME[0]` is longer than 120 bytes"]);
+    let longest = with(&[("DEST_MODULE_NAME", 0, &long[1..])]);
+    assert!(resolve(&longest, &target(), &config(), Check::Whole).is_ok());
+}
+
+#[test]
 fn a_huge_index_is_one_fault() {
     let bad = with(&[("DEST_MODULE_NAME", 999_999_999, "x")]);
     assert_eq!(

@@ -22,7 +22,7 @@ pub(super) fn index(scope: &mut Scope<'_>, word: &Word) -> Certain<usize> {
 /// [`NeedsBash`](super::NeedsBash).
 pub(super) fn evaluate(scope: &mut Scope<'_>, word: &Word) -> Certain<i64> {
     let text = scope.text(word)?;
-    let mut parser = Parser { rest: text.trim_matches(' '), scope };
+    let mut parser = Parser { rest: text.trim_matches(' '), scope, depth: 0 };
     if parser.rest.is_empty() {
         return needs_bash("an empty expression");
     }
@@ -33,7 +33,12 @@ pub(super) fn evaluate(scope: &mut Scope<'_>, word: &Word) -> Certain<i64> {
 struct Parser<'a, 's, 'e> {
     rest: &'a str,
     scope: &'s mut Scope<'e>,
+    /// How many parentheses and signs the place is in.
+    depth: usize,
 }
+
+/// Every level takes some of our stack.
+const DEEPEST: usize = 50;
 
 impl Parser<'_, '_, '_> {
     fn take(&mut self, token: &str) -> bool {
@@ -81,6 +86,16 @@ impl Parser<'_, '_, '_> {
     }
 
     fn unary(&mut self) -> Certain<i64> {
+        if self.depth == DEEPEST {
+            return needs_bash("arithmetic nested too deep");
+        }
+        self.depth += 1;
+        let value = self.operand();
+        self.depth -= 1;
+        value
+    }
+
+    fn operand(&mut self) -> Certain<i64> {
         if self.take("++") {
             let name = self.name()?;
             return self.step(&name, 1).map(|(_, after)| after);

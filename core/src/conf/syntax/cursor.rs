@@ -1,14 +1,35 @@
 //! A place in a text.
 
+use super::{Certain, needs_bash};
+
 /// Walks over a text, character by character.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor<'a> {
     rest: &'a str,
+    /// How many expansions the place is in.
+    depth: usize,
 }
+
+/// Nothing real comes near it; every level takes some of our stack.
+const DEEPEST: usize = 50;
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { rest: text }
+        Self { rest: text, depth: 0 }
+    }
+
+    /// Reads what stands within an expansion.
+    ///
+    /// # Errors
+    /// [`NeedsBash`](super::NeedsBash), also where expansions are nested beyond reason.
+    pub(super) fn within<T>(&mut self, read: impl FnOnce(&mut Self) -> Certain<T>) -> Certain<T> {
+        if self.depth == DEEPEST {
+            return needs_bash("expansions nested too deep");
+        }
+        self.depth += 1;
+        let result = read(self);
+        self.depth -= 1;
+        result
     }
 
     /// The next character, which stays.

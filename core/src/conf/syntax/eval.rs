@@ -49,14 +49,16 @@ impl Scope<'_> {
     }
 
     fn expand(&mut self, expansion: &Expansion) -> Certain<String> {
-        match expansion {
-            Expansion::Parameter(parameter) => self.parameter(parameter),
+        let value = match expansion {
+            Expansion::Parameter(parameter) => self.parameter(parameter)?,
             Expansion::Processors => match self.processors() {
-                Some(number) => Ok(number.to_string()),
-                None => needs_bash("a command substitution"),
+                Some(number) => number.to_string(),
+                None => return needs_bash("a command substitution"),
             },
-            Expansion::Arithmetic(word) => arith::evaluate(self, word).map(|number| number.to_string()),
-        }
+            Expansion::Arithmetic(word) => arith::evaluate(self, word)?.to_string(),
+        };
+        self.spend(value.len())?;
+        Ok(value)
     }
 
     fn parameter(&mut self, parameter: &Parameter) -> Certain<String> {
@@ -107,7 +109,7 @@ impl Scope<'_> {
             Operation::Replace { pattern, with, all } => {
                 let value = plain(value.unwrap_or_default())?;
                 let pattern = self.pattern(pattern)?;
-                let with = self.text(with)?;
+                let with = plain(self.text(with)?)?;
                 // Since 5.2, `&` there means what matched, and `\` quotes it.
                 if value.is_empty() || with.contains(['&', '\\']) {
                     return needs_bash("a replacement with its own rules");
@@ -140,7 +142,13 @@ impl Scope<'_> {
     }
 }
 
+/// The longest text that is searched: it takes the square of its length, and more, and only bash has a time limit.
+const LONGEST: usize = 4096;
+
 /// Bash counts bytes or characters, as the locale says; in ASCII they are the same.
 fn plain(value: String) -> Certain<String> {
+    if value.len() > LONGEST {
+        return needs_bash("an operation on a long value");
+    }
     if value.is_ascii() { Ok(value) } else { needs_bash("an operation on other letters than ASCII's") }
 }

@@ -255,13 +255,27 @@ mod tests {
             "[ 01 -eq 1 ] && A=1",
             "[[ 1 -gt 2 ]] && A=1",
         ] {
-            let result = parse(text);
-            let ran = result.as_ref().ok().map(|script| {
-                let environment = crate::host::Environment::default();
-                let given = Given { variables: &[], environment: &environment, processors: None };
-                super::super::run(&[script], &given, &["A"])
-            });
-            assert!(result.is_err() || matches!(ran, Some(Err(_))), "{text:?} was read: {result:?}");
+            assert!(!is_read(text), "{text:?} was read: {:?}", parse(text));
         }
+    }
+
+    fn is_read(text: &str) -> bool {
+        let environment = crate::host::Environment::default();
+        let given = Given { variables: &[], environment: &environment, processors: None };
+        parse(text).and_then(|script| super::super::run(&[&script], &given, &["A"])).is_ok()
+    }
+
+    #[test]
+    fn what_would_take_our_stack_or_memory_or_time_is_left_to_bash() {
+        let nested =
+            |open: &str, close: &str, times| format!("A={}1{}", open.repeat(times), close.repeat(times));
+        let grown = |times| format!("B=aaaaaaaaaa\n{}", "B=$B$B$B$B$B$B$B$B$B$B\n".repeat(times));
+        let searched = |length| format!("B={}\nA=${{B//a*b/c}}", "a".repeat(length));
+        assert!(is_read(&nested("${B:-", "}", 20)) && !is_read(&nested("${B:-", "}", 100_000)));
+        let sum = |times| nested("(", ")", times).replacen("A=", "A=$((", 1) + "))";
+        assert!(is_read(&sum(20)) && !is_read(&sum(100_000)));
+        assert!(!is_read(&format!("A=$(({}1))", "- ".repeat(100_000))));
+        assert!(is_read(&grown(3)) && !is_read(&grown(20)));
+        assert!(is_read(&searched(100)) && !is_read(&searched(100_000)));
     }
 }

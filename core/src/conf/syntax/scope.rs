@@ -43,12 +43,26 @@ impl Variable {
 pub(in crate::conf) struct Scope<'a> {
     set: HashMap<String, Variable>,
     given: &'a Given<'a>,
+    /// How many bytes were expanded.
+    spent: usize,
 }
+
+/// More than any conf expands to: values can grow tenfold a line, and only bash has a limit of memory.
+const BUDGET: usize = 16 << 20;
 
 impl<'a> Scope<'a> {
     /// A scope in which nothing was set yet.
     pub(in crate::conf) fn new(given: &'a Given<'a>) -> Self {
-        Self { set: HashMap::new(), given }
+        Self { set: HashMap::new(), given, spent: 0 }
+    }
+
+    /// Counts what is expanded.
+    ///
+    /// # Errors
+    /// [`NeedsBash`](super::NeedsBash) where it is too much.
+    pub(super) fn spend(&mut self, bytes: usize) -> Certain<()> {
+        self.spent = self.spent.saturating_add(bytes);
+        if self.spent > BUDGET { needs_bash("values that grow too large") } else { Ok(()) }
     }
 
     /// What `nproc` would print, if we know.

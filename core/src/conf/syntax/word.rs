@@ -147,11 +147,12 @@ fn quoted(cursor: &mut Cursor<'_>, word: &mut Word, end: QuotedEnd) -> Certain<(
 /// What follows a `$`.
 fn dollar(cursor: &mut Cursor<'_>, word: &mut Word, quoted: bool) -> Certain<()> {
     if cursor.take("((") {
-        word.expand(Expansion::Arithmetic(arithmetic(cursor)?), quoted);
+        word.expand(Expansion::Arithmetic(cursor.within(arithmetic)?), quoted);
     } else if cursor.take("(nproc)") {
         word.expand(Expansion::Processors, quoted);
     } else if cursor.take("{") {
-        word.expand(Expansion::Parameter(parameter::parse(cursor, quoted)?), quoted);
+        let parameter = cursor.within(|cursor| parameter::parse(cursor, quoted))?;
+        word.expand(Expansion::Parameter(parameter), quoted);
     } else if let Some(name) = cursor.take_name() {
         if cursor.sees("\\\n") {
             return needs_bash("a name that may go on in the next line");

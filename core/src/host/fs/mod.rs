@@ -48,6 +48,12 @@ impl FsError {
         matches!(self.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
     }
 
+    /// Whether a link on the way leads to itself.
+    #[must_use]
+    pub fn is_loop(&self) -> bool {
+        self.source.raw_os_error() == Some(libc::ELOOP)
+    }
+
     /// Whether the disk, or a quota, is full.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
