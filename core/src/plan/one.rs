@@ -311,7 +311,14 @@ impl<'a> Planner<'a> {
             .collect();
         for dependent in dependents {
             let why = format!("it was built against another version of {}", id.name);
-            let Ok(mut needs) = self.build_needs(&dependent, target) else { continue };
+            let mut needs = match self.build_needs(&dependent, target) {
+                Ok(needs) => needs,
+                Err(Refusal::Excluded { .. }) => continue,
+                Err(refusal) => {
+                    self.warn(format!("{dependent} should be built again, since {why}: {refusal}"));
+                    continue;
+                }
+            };
             needs.push(after);
             let action = Action::Build { id: dependent.clone(), target: target.clone() };
             let build = self.push(action, why.clone(), needs);
