@@ -129,11 +129,11 @@ struct Ended {
 }
 
 impl World {
-    fn new() -> Self {
-        let cache = Cache::open().unwrap();
-        let kernels = Kernels::find().unwrap();
-        let ready = Ready::compile(&cache, &kernels).unwrap();
-        Self { cache, kernels, ready }
+    fn new() -> anyhow::Result<Self> {
+        let cache = Cache::open()?;
+        let kernels = Kernels::find()?;
+        let ready = Ready::compile(&cache, &kernels)?;
+        Ok(Self { cache, kernels, ready })
     }
 
     /// Runs a sweep's command with so many pages free besides what is there already.
@@ -158,7 +158,9 @@ impl World {
             }
         } else {
             let code = if sweep.codes.contains(&output.code) { output.code } else { sweep.codes[0] };
-            wrong.extend(verdict::of_failure(&output, code, &["foo"]));
+            // depmod is about the kernel, all else about the module.
+            let about = if output.stderr.contains("depmod") { self.kernels.first.as_str() } else { "foo" };
+            wrong.extend(verdict::of_failure(&output, code, &[about]));
             if status_after != status_before {
                 wrong.push(format!("it failed, and the status is {status_after:?}"));
             }
@@ -170,15 +172,16 @@ impl World {
         Ok(Ended { code: output.code, wrong })
     }
 
-    /// Puts a file system with so many free pages over a folder, and what is in it into it.
+    /// Puts a file system with so many free pages, and as many free inodes, over a folder, and what is in it into it.
     fn mount(&self, root: &Root, sweep: &Sweep, pages: u32) -> anyhow::Result<()> {
         let (place, size) = (sweep.place, pages * PAGE);
-        // `size=0` would be no limit; what is there counts the pages that a tmpfs has for it.
+        // `size=0` would be no limit, so one page and one inode are there to be filled.
         root.must(&format!(
             "place=$(readlink -f {place}); mkdir /srv/copy; mount -t tmpfs copy /srv/copy
              cp -a $place/. /srv/copy/
-             used=$(df --output=used -k /srv/copy | tail -n 1)
-             mount -t tmpfs -o mode=755,size=$((used + {size} + 4))k small $place
+             used=$(df --output=used -k /srv/copy | tail -n 1); inodes=$(df --output=iused /srv/copy | tail -n 1)
+             limits=size=$((used + {size} + 4))k,nr_inodes=$((inodes + {pages} + 1))
+             mount -t tmpfs -o mode=755,$limits small $place
              cp -a /srv/copy/. $place/; umount /srv/copy; rmdir /srv/copy
              head -c 4096 /dev/zero >$place/.one"
         ))?;
@@ -252,7 +255,7 @@ fn no_size_of_a_disk_does_harm() {
     let environment = Environment::of_this_process();
     let full = environment.get_filled("DKMS_TEST_FULL").is_some();
     let only = environment.get_filled("DKMS_TEST_ONLY").unwrap_or_default();
-    let world = World::new();
+    let world = World::new().unwrap();
     let mut wrong = 0;
     for sweep in SWEEPS.iter().filter(|sweep| sweep.name.contains(only)) {
         let seen = if full { every(&world, sweep) } else { sample(&world, sweep) }.unwrap();

@@ -1,6 +1,5 @@
 //! A row of the table, and how it is run.
 
-use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -110,7 +109,7 @@ impl Case {
     }
 
     /// Runs it; what was wrong.
-    fn run(&self, cache: &Cache, kernels: &Kernels, ready: &Ready) -> anyhow::Result<Vec<String>> {
+    fn run(&self, World { cache, kernels, ready }: &World) -> anyhow::Result<Vec<String>> {
         let root = Root::new(cache, kernels, &[&Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"))])?;
         ready.put_into(&root)?;
         if let Some(conf) = &self.conf {
@@ -169,31 +168,39 @@ fn processes(root: &Root) -> anyhow::Result<String> {
     Ok(names.collect::<Vec<_>>().join(" "))
 }
 
+/// What all rows share.
+struct World {
+    cache: Cache,
+    kernels: Kernels,
+    ready: Ready,
+}
+
+impl World {
+    fn new() -> anyhow::Result<Self> {
+        let cache = Cache::open()?;
+        let kernels = Kernels::find()?;
+        let ready = Ready::compile(&cache, &kernels)?;
+        Ok(Self { cache, kernels, ready })
+    }
+}
+
 /// Runs the rows, and tells every one that failed.
 pub(crate) fn pass(cases: &[Case]) {
-    static READY: OnceLock<(Cache, Kernels, Ready)> = OnceLock::new();
-    let (cache, kernels, ready) = READY.get_or_init(|| {
-        let cache = Cache::open().unwrap();
-        let kernels = Kernels::find().unwrap();
-        let ready = Ready::compile(&cache, &kernels).unwrap();
-        (cache, kernels, ready)
-    });
+    static WORLD: OnceLock<World> = OnceLock::new();
+    let world = WORLD.get_or_init(|| World::new().expect("what the rows need can be made"));
     let next = AtomicUsize::new(0);
-    let wrong = Mutex::new(0);
+    let wrong = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let lines =
-                        case.run(cache, kernels, ready).unwrap_or_else(|error| vec![format!("{error:#}")]);
-                    if !lines.is_empty() {
-                        *wrong.lock().unwrap() += 1;
-                        lines.iter().for_each(|line| say(&format!("{}: {line}", case.name)));
-                    }
+                    let lines = case.run(world).unwrap_or_else(|error| vec![format!("{error:#}")]);
+                    wrong.fetch_add(usize::from(!lines.is_empty()), Ordering::Relaxed);
+                    lines.iter().for_each(|line| say(&format!("{}: {line}", case.name)));
                 }
             });
         }
     });
-    let wrong = wrong.into_inner().unwrap();
+    let wrong = wrong.into_inner();
     assert!(wrong == 0, "{wrong} of {} rows fail", cases.len());
 }

@@ -57,11 +57,11 @@ pub(crate) fn cases() -> Vec<Case> {
             .changes(ADDED),
         Case::new("a kernel config without end")
             .dkms("build foo/1.0 -k $K --config /dev/zero")
-            .fails(1, &["/dev/zero", "$K"]),
+            .fails(1, &["/dev/zero"]),
         Case::new("a kernel config that nobody writes")
             .sh("mkfifo /srv/config")
             .dkms("build foo/1.0 -k $K --config /srv/config")
-            .fails(1, &["/srv/config", "$K"]),
+            .fails(1, &["/srv/config"]),
     ]);
 
     let file = "/etc/dkms/framework.conf";
