@@ -80,8 +80,15 @@ fn near_miss(name: &str) -> Option<Option<Directive>> {
     if let Some((_, meant)) = NO_SUCH_SCRIPTS.iter().find(|(script, _)| *script == name) {
         return Some(*meant);
     }
+    // Options of a kernel configuration, sourced by ten thousands: none of them is meant for us.
+    if name.starts_with("CONFIG_") {
+        return None;
+    }
     // Short names (`MAKE`, `CLEAN`) have too many innocent neighbours (`CMAKE`).
-    let close = |directive: &Directive| name.len() > 7 && distance(name, directive.as_str()) <= 2;
+    let close = |directive: &Directive| {
+        let text = directive.as_str();
+        name.len() > 7 && name.len().abs_diff(text.len()) <= 2 && distance(name, text) <= 2
+    };
     Directive::ALL
         .iter()
         .copied()
