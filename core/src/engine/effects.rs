@@ -236,6 +236,13 @@ impl<'a> Effects<'a> {
         })
     }
 
+    /// Makes the index of a kernel's modules anew after a depmod that failed; that this fails too was told then.
+    pub(super) fn index_again(&self, target: &Target) {
+        if let Some(kernel) = self.world.kernels.get(target) {
+            drop(install::index(kernel, self.layout(), self.context.environment, self.reporter));
+        }
+    }
+
     /// Undoes an install of this run.
     pub(super) fn take_back(&mut self, id: &ModuleId, target: &Target) -> Result<(), StepError> {
         let Some(installed) = self.installed.remove(&(id.clone(), target.clone())) else { return Ok(()) };

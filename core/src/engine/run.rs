@@ -114,8 +114,8 @@ impl Engine<'_> {
                 outcome.failures.push(Failed { action: step.action.clone(), error });
             }
         }
-        // On a full disk it may have written some of its files, about modules that are gone again. That it fails was told.
-        drop(self.effects.execute(&Action::Depmod { target: target.clone() }));
+        // On a full disk it may have written some of its files, about modules that are gone again.
+        self.effects.index_again(target);
     }
 }
 

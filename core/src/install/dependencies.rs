@@ -46,6 +46,32 @@ pub fn depmod(
     environment: &Environment,
     reporter: &dyn Reporter,
 ) -> Result<DepmodOutcome, InstallError> {
+    let dir = &kernel.module_dir;
+    let files = |source: FsError| InstallError::DepmodFiles { kernel: kernel.target.kernel.clone(), source };
+    if index(kernel, layout, environment, reporter)? == DepmodOutcome::Skipped {
+        return Ok(DepmodOutcome::Skipped);
+    }
+    let empty = fs::stat(&dir.join("modules.dep")).map_err(files)?.is_some_and(|meta| meta.len() == 0);
+    if !empty {
+        return Ok(DepmodOutcome::Ran);
+    }
+    for name in WRITTEN {
+        fs::remove_file(&dir.join(name)).map_err(files)?;
+    }
+    fs::remove_dir_if_empty(dir).map_err(files)?;
+    Ok(DepmodOutcome::Emptied)
+}
+
+/// Runs depmod for a kernel; an index of nothing stays.
+///
+/// # Errors
+/// As [`depmod`].
+pub fn index(
+    kernel: &KernelFacts,
+    layout: &Layout,
+    environment: &Environment,
+    reporter: &dyn Reporter,
+) -> Result<DepmodOutcome, InstallError> {
     let release = &kernel.target.kernel;
     let dir = &kernel.module_dir;
     if !fs::exists(&dir.join("modules.dep")) {
@@ -75,15 +101,7 @@ pub fn depmod(
     if !output.is_empty() {
         reporter.report(Event::note(output));
     }
-    let empty = fs::stat(&dir.join("modules.dep")).map_err(files)?.is_some_and(|meta| meta.len() == 0);
-    if !empty {
-        return Ok(DepmodOutcome::Ran);
-    }
-    for name in WRITTEN {
-        fs::remove_file(&dir.join(name)).map_err(files)?;
-    }
-    fs::remove_dir_if_empty(dir).map_err(files)?;
-    Ok(DepmodOutcome::Emptied)
+    Ok(DepmodOutcome::Ran)
 }
 
 /// depmod knows `BASE/lib/modules/K` only: the base that makes it look into our install tree.

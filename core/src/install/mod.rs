@@ -35,7 +35,7 @@ mod tests;
 mod weak;
 
 pub use compare::{InstalledState, built_missing, compare_installed, originals_exist};
-pub use dependencies::{DepmodOutcome, depmod};
+pub use dependencies::{DepmodOutcome, depmod, index};
 pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};
 pub use put::{Installed, Skipped, SkippedBecause, install};
