@@ -1,7 +1,6 @@
 //! Reading what the scripts of this folder print: NUL-separated records, each begun by the mark of this run. A conf may
 //! have printed anything in between; only whole records count.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::conf::found::Found;
@@ -61,11 +60,10 @@ fn found(fields: &[&str], mark: &str) -> Option<Found> {
     if names.get(end + 1) != Some(&"end") {
         return None;
     }
-    found.names = names[..end]
-        .iter()
-        .filter(|name| !name.is_empty())
-        .map(|name| (*name).to_owned())
-        .collect::<BTreeSet<_>>();
+    // One field, a name a line; ours begin with small letters, and so do most that nobody means for us.
+    let lines = names[..end].iter().flat_map(|field| field.lines());
+    found.names =
+        lines.filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase())).map(str::to_owned).collect();
     Some(found)
 }
 

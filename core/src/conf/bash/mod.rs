@@ -41,8 +41,7 @@ impl Bash<'_> {
     /// # Errors
     /// [`ConfError`], naming the file that went wrong.
     pub(super) fn source(&self, files: &[PathBuf]) -> Result<Found, ConfError> {
-        let letters = ('A'..='Z').map(|letter| format!("\"${{!{letter}@}}\"")).collect::<Vec<_>>().join(" ");
-        let script = READ.replace("@DUMP@", &self.dump()).replace("@NAMES@", &letters);
+        let script = READ.replace("@DUMP@", &self.dump());
         let rest = files.iter().map(|file| file.to_string_lossy().into_owned());
         let blamed = files.first().map_or(Path::new("dkms.conf"), PathBuf::as_path);
         match self.run(&script, rest, blamed)? {

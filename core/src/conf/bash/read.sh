@@ -22,7 +22,7 @@ __dkms_read() {
         fi
         source "$__dkms_file"
         POSIXLY_CORRECT=1
-        unset -f printf builtin source
+        unset -f printf builtin source compgen
         unset POSIXLY_CORRECT
     done
     POSIXLY_CORRECT=1
@@ -33,7 +33,7 @@ __dkms_read() {
         @DUMP@
         for __dkms_file in "${!DKMS_DIRECTIVE@}"; do printf '%s\0' "$__dkms_file" 0 "${!__dkms_file}"; done
         printf '%s\0%s\0' "$__dkms_mark" names
-        printf '%s\0' @NAMES@
+        printf '%s\0' "$(compgen -A variable)"
         printf '%s\0%s\0' "$__dkms_mark" end
     } >&211
     exit 0
