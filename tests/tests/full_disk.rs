@@ -3,7 +3,6 @@
 //! Whatever the size, a command succeeds, or fails with one error and leaves the state before; no module below
 //! `/lib/modules` is ever cut, and nothing temporary is left. A usual run takes the sizes around every change of outcome;
 //! with `DKMS_TEST_FULL=1` it takes each.
-#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use std::collections::BTreeMap;
 
