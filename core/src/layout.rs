@@ -149,6 +149,37 @@ impl Layout {
         self.at("/usr/share/dkms/modules_to_force_install")
     }
 
+    /// `.state`: what we remember between commands. Names that begin with a dot are no module's, for the 3.x line too.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.dkms_tree.join(".state")
+    }
+
+    /// `.state/locks`: a file for each module and kernel that somebody works on.
+    #[must_use]
+    pub fn locks_dir(&self) -> PathBuf {
+        self.state_dir().join("locks")
+    }
+
+    /// `.state/journal`: what was begun and is not yet ended.
+    #[must_use]
+    pub fn journal_dir(&self) -> PathBuf {
+        self.state_dir().join("journal")
+    }
+
+    /// `.state/owed/K`: there while the modules of K have changed and its modules.dep has not.
+    #[must_use]
+    pub fn owed_depmod(&self, kernel: &KernelRelease) -> PathBuf {
+        self.state_dir().join("owed").join(kernel)
+    }
+
+    /// `.state/attempts/M/V/K/A`: the last builds, good and bad, with the logs of those that failed.
+    #[must_use]
+    pub fn attempts_dir(&self, id: &ModuleId, target: &Target) -> PathBuf {
+        let attempts = self.state_dir().join("attempts");
+        attempts.join(&id.name).join(&id.version).join(&target.kernel).join(&target.arch)
+    }
+
     /// `post_transaction.log` in the tree.
     #[must_use]
     pub fn post_transaction_log(&self) -> PathBuf {
