@@ -19,6 +19,7 @@ mod collect;
 mod command;
 mod environment;
 mod error;
+pub mod inputs;
 mod log;
 mod prepare;
 mod publish;
@@ -99,11 +100,7 @@ struct Running<'a> {
 
 impl<'a> Running<'a> {
     fn begin(spec: &'a BuildSpec<'a>, reporter: &'a dyn Reporter) -> Result<Self, Failure> {
-        let mut environment = environment::with_toolchain(spec.environment, spec.toolchain);
-        if let Some(setting) = spec.settings.build_environment.as_deref().filter(|file| !file.is_empty()) {
-            let file = environment::file_for(setting, &spec.target.kernel);
-            environment = environment::add_exports_of(&file, &shell(spec, &environment), reporter)?;
-        }
+        let environment = environment::of_build(spec, reporter)?;
         let build_dir = prepare::build_dir(spec);
         let source = prepare::source(spec)?;
         let log = prepare::fill(spec, &source, &build_dir)

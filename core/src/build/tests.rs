@@ -11,22 +11,22 @@ use crate::report::Recorder;
 use crate::sign::SignError;
 
 /// A module in a root of its own.
-struct World {
-    root: tempfile::TempDir,
-    id: ModuleId,
-    target: Target,
-    conf: ModuleConf,
-    kernel: KernelFacts,
-    toolchain: Toolchain,
-    settings: Settings,
-    environment: Environment,
-    dependencies: Vec<(ModuleName, ModuleVersion)>,
-    recorder: Recorder,
+pub(super) struct World {
+    pub(super) root: tempfile::TempDir,
+    pub(super) id: ModuleId,
+    pub(super) target: Target,
+    pub(super) conf: ModuleConf,
+    pub(super) kernel: KernelFacts,
+    pub(super) toolchain: Toolchain,
+    pub(super) settings: Settings,
+    pub(super) environment: Environment,
+    pub(super) dependencies: Vec<(ModuleName, ModuleVersion)>,
+    pub(super) recorder: Recorder,
 }
 
 const MAKE: &str = "printf '<%s>' \"$PWD\" > foo.ko";
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let root = tempfile::tempdir().unwrap();
     let layout = Layout::under(root.path());
     let id = ModuleId::parse("foo", "1.0").unwrap();
@@ -85,11 +85,11 @@ fn world() -> World {
 }
 
 impl World {
-    fn path(&self, path: &str) -> PathBuf {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
     }
 
-    fn write(&self, path: &str, text: &str, mode: u32) {
+    pub(super) fn write(&self, path: &str, text: &str, mode: u32) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write_whole(&path, text.as_bytes(), mode).unwrap();
@@ -100,7 +100,11 @@ impl World {
     }
 
     fn build_signed(&self, signer: Option<&dyn Signer>) -> Result<Built, BuildError> {
-        let spec = BuildSpec {
+        build(&self.spec(signer), &self.recorder)
+    }
+
+    pub(super) fn spec<'a>(&'a self, signer: Option<&'a dyn Signer>) -> BuildSpec<'a> {
+        BuildSpec {
             id: &self.id,
             target: &self.target,
             conf: &self.conf,
@@ -112,8 +116,7 @@ impl World {
             jobs: Some(2),
             signer,
             dependencies: &self.dependencies,
-        };
-        build(&spec, &self.recorder)
+        }
     }
 
     fn failure(&self) -> Failure {
