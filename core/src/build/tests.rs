@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) environment: Environment,
     pub(super) dependencies: Vec<(ModuleName, ModuleVersion)>,
     pub(super) recorder: Recorder,
+    pub(super) memory: Memory,
+    pub(super) reuse: Reuse,
 }
 
 const MAKE: &str = "printf '<%s>' \"$PWD\" > foo.ko";
@@ -75,6 +77,8 @@ pub(super) fn world() -> World {
         environment: [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")].into_iter().collect(),
         dependencies: Vec::new(),
         recorder: Recorder::default(),
+        memory: Memory::default(),
+        reuse: Reuse::Allowed,
         root,
     };
     world.write("usr/src/foo-1.0/dkms.conf", "", 0o644);
@@ -95,11 +99,11 @@ impl World {
         fs::write_whole(&path, text.as_bytes(), mode).unwrap();
     }
 
-    fn build(&self) -> Result<Built, BuildError> {
+    pub(super) fn build(&self) -> Result<Built, BuildError> {
         self.build_signed(None)
     }
 
-    fn build_signed(&self, signer: Option<&dyn Signer>) -> Result<Built, BuildError> {
+    pub(super) fn build_signed(&self, signer: Option<&dyn Signer>) -> Result<Built, BuildError> {
         build(&self.spec(signer), &self.recorder)
     }
 
@@ -116,6 +120,8 @@ impl World {
             jobs: Some(2),
             signer,
             dependencies: &self.dependencies,
+            memory: &self.memory,
+            reuse: self.reuse,
         }
     }
 
@@ -137,7 +143,7 @@ impl World {
             .collect()
     }
 
-    fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let warning = |event| if let Event::Warning { text, .. } = event { Some(text) } else { None };
         self.recorder.events().into_iter().filter_map(warning).collect()
     }

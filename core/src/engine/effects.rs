@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::Context;
 use super::error::StepError;
 use super::{afterwards, apport};
-use crate::build::{self, BuildSpec};
+use crate::build::{self, BuildSpec, Memory, Reuse};
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
@@ -37,6 +37,8 @@ pub(super) struct Effects<'a> {
     signers: BTreeMap<Target, Option<Box<dyn Signer>>>,
     /// Modules whose notices were given.
     noticed: BTreeSet<ModuleId>,
+    /// What all builds share.
+    memory: Memory,
 }
 
 impl<'a> Effects<'a> {
@@ -48,6 +50,7 @@ impl<'a> Effects<'a> {
             installed: BTreeMap::new(),
             signers: BTreeMap::new(),
             noticed: BTreeSet::new(),
+            memory: Memory::default(),
         }
     }
 
@@ -179,6 +182,8 @@ impl<'a> Effects<'a> {
             jobs: Some(self.context.jobs),
             signer: self.signers.get(target).and_then(Option::as_deref),
             dependencies: &dependencies,
+            memory: &self.memory,
+            reuse: if self.context.force { Reuse::Never } else { Reuse::Allowed },
         };
         match build::build(&spec, self.reporter) {
             Ok(_) => Ok(Effect::Changed),

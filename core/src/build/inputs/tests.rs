@@ -50,15 +50,15 @@ fn whatever_a_build_depends_on_changes_the_key() {
         ("a byte of the source", |w| w.write("usr/src/foo-1.0/foo.c", "one\ntwo\nThree\n", 0o644)),
         ("a new file", |w| w.write("usr/src/foo-1.0/new.c", "", 0o644)),
         ("its name", |w| {
-            fs::rename(&w.path("usr/src/foo-1.0/new.c"), &w.path("usr/src/foo-1.0/neu.c")).unwrap()
+            fs::rename(&w.path("usr/src/foo-1.0/new.c"), &w.path("usr/src/foo-1.0/neu.c")).unwrap();
         }),
         ("its folder", |w| {
-            fs::rename(&w.path("usr/src/foo-1.0/neu.c"), &w.path("usr/src/foo-1.0/sub/neu.c")).unwrap()
+            fs::rename(&w.path("usr/src/foo-1.0/neu.c"), &w.path("usr/src/foo-1.0/sub/neu.c")).unwrap();
         }),
         ("an empty folder", |w| fs::create_dir_all(&w.path("usr/src/foo-1.0/empty")).unwrap()),
         ("an execute bit", |w| fs::set_mode(&w.path("usr/src/foo-1.0/run"), 0o644).unwrap()),
         ("where a link leads", |w| {
-            fs::symlink(Path::new("./foo.c"), &w.path("usr/src/foo-1.0/link.c")).unwrap()
+            fs::symlink(Path::new("./foo.c"), &w.path("usr/src/foo-1.0/link.c")).unwrap();
         }),
         ("a link that leads out", |w| {
             w.write("opt/shared.h", "1", 0o644);
@@ -79,7 +79,7 @@ fn whatever_a_build_depends_on_changes_the_key() {
         ("a header", |w| w.write("usr/src/common/include/a.h", "#define A 2\n", 0o644)),
         ("the kernel's symbols", |w| w.write(&format!("{HEADERS}/Module.symvers"), "0x3\n", 0o644)),
         ("a tool behind a link of the headers", |w| {
-            w.write("usr/lib/kbuild/scripts/tool", "#!/bin/bash\n", 0o755)
+            w.write("usr/lib/kbuild/scripts/tool", "#!/bin/bash\n", 0o755);
         }),
         ("what `source` leads to", |w| {
             w.write("usr/src/other/x.h", "", 0o644);
@@ -90,7 +90,7 @@ fn whatever_a_build_depends_on_changes_the_key() {
                 KernelConfig { path: None, options: [("CONFIG_X".to_owned(), "y".to_owned())].into() };
         }),
         ("the compiler", |w| {
-            w.write("bin/mycc", "#!/bin/sh\ncase $1 in -print*) echo cc1;; *) echo mycc 2;; esac\n", 0o755)
+            w.write("bin/mycc", "#!/bin/sh\ncase $1 in -print*) echo cc1;; *) echo mycc 2;; esac\n", 0o755);
         }),
         ("the compiler behind it", |w| w.write("bin/cc1", "two", 0o755)),
         ("another compiler", |w| w.toolchain.cc = Some("gcc".to_owned())),
@@ -104,7 +104,7 @@ fn whatever_a_build_depends_on_changes_the_key() {
         }),
         ("its value", |w| w.write("etc/env", "export ANY=2\n", 0o644)),
         ("a dependency's symbols", |w| {
-            w.write("var/lib/dkms/bar/2.0/6.1.0-1-amd64/x86_64/module/Module.symvers", "0x4\n", 0o644)
+            w.write("var/lib/dkms/bar/2.0/6.1.0-1-amd64/x86_64/module/Module.symvers", "0x4\n", 0o644);
         }),
         ("a dependency's source", |w| w.write("usr/src/bar-2.0/bar.c", "Bar\n", 0o644)),
         ("no dependency", |w| w.dependencies.clear()),
