@@ -92,9 +92,11 @@ fn force_builds_and_the_cache_gets_the_new_result() {
     assert_eq!(world.result(&third)[0], b"2\n");
 }
 
+type Harm = (&'static str, fn(&std::path::Path));
+
 #[test]
 fn a_damaged_entry_is_told_removed_and_stored_again() {
-    let harm: [(&str, fn(&std::path::Path)); 5] = [
+    let harm: [Harm; 5] = [
         ("another byte", |entry| fs::write_whole(&entry.join("module/foo.ko"), b"7\n", 0o644).unwrap()),
         ("a file is gone", |entry| fs::remove_file(&entry.join("make.log")).unwrap()),
         ("no manifest", |entry| fs::remove_file(&entry.join("manifest.json")).unwrap()),
