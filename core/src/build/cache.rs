@@ -127,12 +127,11 @@ impl Cache {
         None
     }
 
-    /// Begins to keep what was built in `build_dir`, with the log so far. Nothing is visible yet.
+    /// Begins to keep what was built in the build folder, with the log so far. Nothing is visible yet.
     pub(super) fn stage(
         &self,
         key: &InputsKey,
         spec: &BuildSpec<'_>,
-        build_dir: &Path,
         log: &str,
     ) -> Result<Staged<'_>, FsError> {
         let place = self.place(key);
@@ -141,10 +140,10 @@ impl Cache {
         let mut staged = Staged { cache: self, dir, place, size: 0 };
         let mut files = BTreeMap::new();
         for record in spec.conf.included() {
-            let path = built_path(build_dir, record);
+            let path = built_path(spec.folder, record);
             files.extend([staged.keep(&format!("module/{}.ko", record.dest_name), &path)?]);
         }
-        let symbols = build_dir.join(SYMBOLS);
+        let symbols = spec.folder.join(SYMBOLS);
         if fs::is_file(&symbols) {
             files.extend([staged.keep(SYMBOLS, &symbols)?]);
         }
@@ -251,14 +250,14 @@ impl Entry {
         Ok(Self { manifest, contents })
     }
 
-    /// Fills a build folder with what make and strip had left there, as far as it is kept.
-    pub(super) fn restore(&self, spec: &BuildSpec<'_>, build_dir: &Path) -> Result<(), FsError> {
-        fs::remove_any(build_dir)?;
-        fs::create_dir_all(build_dir)?;
+    /// Fills the build folder with what make and strip had left there, as far as it is kept.
+    pub(super) fn restore(&self, spec: &BuildSpec<'_>) -> Result<(), FsError> {
+        fs::remove_any(spec.folder)?;
+        fs::create_dir_all(spec.folder)?;
         for record in spec.conf.included() {
-            self.put(&format!("module/{}.ko", record.dest_name), &built_path(build_dir, record))?;
+            self.put(&format!("module/{}.ko", record.dest_name), &built_path(spec.folder, record))?;
         }
-        self.put(SYMBOLS, &build_dir.join(SYMBOLS))
+        self.put(SYMBOLS, &spec.folder.join(SYMBOLS))
     }
 
     fn put(&self, name: &str, path: &Path) -> Result<(), FsError> {

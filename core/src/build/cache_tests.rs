@@ -185,15 +185,14 @@ fn what_was_used_longest_ago_makes_room() {
 #[test]
 fn users_of_one_cache_do_not_disturb_each_other() {
     let world = cached();
-    let build_dir = world.path("built");
-    world.write("built/foo.ko", "module", 0o644);
+    world.write("var/lib/dkms/foo/1.0/build/foo.ko", "module", 0o644);
     let key = InputsKey::parse(&"ab".repeat(32)).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 let cache = Cache::open(&world.settings, &world.recorder).unwrap();
                 for _ in 0..10 {
-                    let staged = cache.stage(&key, &world.spec(None), &build_dir, "log").unwrap();
+                    let staged = cache.stage(&key, &world.spec(None), "log").unwrap();
                     staged.publish().unwrap();
                     assert!(cache.find(&key, &world.spec(None), &world.recorder).is_some());
                 }

@@ -3,7 +3,7 @@
 //! Everything it needs is given as plain data; whether the module may be built for that kernel has been decided before. A build
 //! that fails leaves the tree as it was but for `M/V/build`, which keeps what was built and `make.log`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::conf::{ModuleConf, Settings};
@@ -30,6 +30,7 @@ mod publish;
 #[cfg(test)]
 mod tests;
 
+pub use command::jobs_of_its_own;
 pub use error::{Attempt, BuildError, Failure, PatchFault};
 
 use cache::{Cache, Entry, Staged};
@@ -39,7 +40,7 @@ use log::Log;
 use publish::Stage;
 
 /// A build to be done.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct BuildSpec<'a> {
     /// The module.
     pub id: &'a ModuleId,
@@ -57,8 +58,12 @@ pub struct BuildSpec<'a> {
     pub settings: &'a Settings,
     /// The caller's environment.
     pub environment: &'a Environment,
-    /// Handed to make as `-jN`; 0: `-j`, no limit; `None`: not said.
-    pub jobs: Option<u32>,
+    /// Where the build runs: `M/V/build`, or a folder of its own that is seen by it under that path.
+    pub folder: &'a Path,
+    /// How many jobs make may run.
+    pub jobs: &'a Jobs,
+    /// Asked before the result becomes visible, and may take its time: whether it still is to.
+    pub may_land: &'a dyn Fn() -> bool,
     /// Signs the modules; `None`: they are not signed.
     pub signer: Option<&'a dyn Signer>,
     /// Written down with `BUILD_DEPENDS_REBUILD`.
@@ -90,6 +95,23 @@ pub struct Memory {
 impl Memory {
     fn cache(&self, settings: &Settings, reporter: &dyn Reporter) -> Option<&Cache> {
         self.cache.get_or_init(|| Cache::open(settings, reporter)).as_ref()
+    }
+}
+
+/// How many jobs a build's make may run at once.
+#[derive(Debug, Clone)]
+pub enum Jobs {
+    /// `-jN`; 0: `-j`, no limit.
+    Own(u32),
+    /// As many as it gets from a server that other builds take theirs from too.
+    Shared(jobserver::Client),
+    /// What the conf's command says, or one.
+    Unsaid,
+}
+
+impl std::fmt::Debug for BuildSpec<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildSpec").field("id", self.id).field("target", self.target).finish_non_exhaustive()
     }
 }
 
@@ -130,7 +152,8 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
 /// A build that has its folder and its log.
 struct Running<'a> {
     spec: &'a BuildSpec<'a>,
-    build_dir: PathBuf,
+    /// The path under which the build sees its folder.
+    seen: PathBuf,
     environment: Environment,
     log: Log,
     /// The build cache, with the key of this build.
@@ -143,25 +166,24 @@ struct Running<'a> {
 impl<'a> Running<'a> {
     fn begin(spec: &'a BuildSpec<'a>, reporter: &'a dyn Reporter) -> Result<Self, Failure> {
         let environment = environment::of_build(spec, reporter)?;
-        let build_dir = prepare::build_dir(spec);
         let source = prepare::source(spec)?;
         let cache = cached_under(spec, &environment, reporter);
         let hit = match &cache {
             Some((cache, key)) if spec.reuse == Reuse::Allowed => cache.find(key, spec, reporter),
             _ => None,
         };
-        let path = build_dir.join("make.log");
+        let path = spec.folder.join("make.log");
         let log = match &hit {
-            Some(entry) => entry
-                .restore(spec, &build_dir)
-                .and_then(|()| Log::resume(path, &entry.log()))
-                .map_err(Failure::from),
-            None => prepare::fill(spec, &source, &build_dir)
-                .and_then(|()| Ok(Log::begin(path, spec.id, spec.target)?)),
+            Some(entry) => {
+                entry.restore(spec).and_then(|()| Log::resume(path, &entry.log())).map_err(Failure::from)
+            }
+            None => prepare::fill(spec, &source).and_then(|()| Ok(Log::begin(path, spec.id, spec.target)?)),
         };
         // Half a copy without a log is of no use to anyone, and on a full disk it is in the way.
-        let log = log.inspect_err(|_| drop(fs::remove_any(&build_dir)))?;
-        Ok(Self { spec, build_dir, environment, log, cache, hit, reporter })
+        let log = log.inspect_err(|_| drop(fs::remove_any(spec.folder)))?;
+        reporter.report(Event::Logging { log: spec.folder.join("make.log") });
+        let seen = spec.layout.build_dir(spec.id);
+        Ok(Self { spec, seen, environment, log, cache, hit, reporter })
     }
 
     fn run(&mut self) -> Result<Built, Failure> {
@@ -173,24 +195,20 @@ impl<'a> Running<'a> {
             self.reporter.report(Event::note(text));
         } else {
             self.make_modules()?;
-            let stripped =
-                collect::strip_all(spec, &self.build_dir, &self.environment, &mut self.log, self.reporter)?;
+            let stripped = collect::strip_all(spec, &self.environment, &mut self.log, self.reporter)?;
             kept = if stripped { self.keep() } else { None };
         }
         let stage = Stage::new(spec)?;
-        let names = collect::collect(
-            spec,
-            &self.build_dir,
-            &stage.modules(),
-            &self.environment,
-            &mut self.log,
-            self.reporter,
-        )?;
+        let names =
+            collect::collect(spec, &stage.modules(), &self.environment, &mut self.log, self.reporter)?;
         if self.hit.is_none() {
             self.script(Hook::PostBuild)?;
         }
         self.log.keep(&stage.log())?;
         stage.write_dependencies(spec)?;
+        if !(spec.may_land)() {
+            return Err(Failure::NotWanted);
+        }
         let dir = spec.layout.target_dir(spec.id, spec.target);
         stage.publish(&dir)?;
         if let Some(kept) = kept {
@@ -215,7 +233,7 @@ impl<'a> Running<'a> {
         }
         self.script(Hook::PreBuild)?;
         self.make()?;
-        collect::check_all_built(self.spec, &self.build_dir)
+        collect::check_all_built(self.spec, &self.seen)
     }
 
     /// Begins to put the modules into the cache, if there is one. Not if anything has changed while they were built: nobody
@@ -226,7 +244,7 @@ impl<'a> Running<'a> {
         if !now.is_ok_and(|now| now == *key) {
             return None;
         }
-        let staged = self.log.text().and_then(|log| cache.stage(key, self.spec, &self.build_dir, &log));
+        let staged = self.log.text().and_then(|log| cache.stage(key, self.spec, &log));
         staged.inspect_err(|error| self.warn_not_kept(error)).ok()
     }
 
@@ -245,15 +263,16 @@ impl<'a> Running<'a> {
     }
 
     fn patch(&mut self, patch: &str) -> Result<(), Failure> {
-        let path = prepare::patch_path(&self.build_dir, patch)?;
+        let path = prepare::patch_path(self.spec.folder, patch)?;
         let line = format!("patch -p1 -i {}", crate::host::process::quote(&path));
-        let code = self.command(&format!("Applying the patch {patch}"), &line, &self.build_dir.clone())?;
+        let code = self.command(&format!("Applying the patch {patch}"), &line, &self.seen.clone())?;
         if code == 0 { Ok(()) } else { Err(Failure::PatchFailed { patch: patch.to_owned(), code }) }
     }
 
     fn script(&mut self, hook: Hook) -> Result<(), Failure> {
         let Some(value) = hook.value(self.spec.conf) else { return Ok(()) };
-        let found = script::find(self.spec.layout, &self.spec.id.name, value, &self.build_dir);
+        let found =
+            script::find_seen(self.spec.layout, &self.spec.id.name, value, self.spec.folder, &self.seen);
         if !found.runnable {
             let warning = found.warning(hook, self.spec.id);
             if let Event::Warning { text, .. } = &warning {
@@ -273,19 +292,28 @@ impl<'a> Running<'a> {
             make: spec.conf.make.as_deref(),
             kernel: &spec.target.kernel,
             headers: &spec.kernel.headers,
-            build_dir: &self.build_dir,
-            jobs: spec.jobs,
+            build_dir: &self.seen,
+            jobs: match spec.jobs {
+                Jobs::Own(jobs) => Some(*jobs),
+                Jobs::Shared(_) | Jobs::Unsaid => None,
+            },
             clang: spec.toolchain.clang,
         }
         .line();
-        let code = self.command("Building the modules", &line, &self.build_dir.clone())?;
+        let code = self.command("Building the modules", &line, &self.seen.clone())?;
         if code == 0 { Ok(()) } else { Err(Failure::MakeFailed { line, code }) }
     }
 
     /// Runs a shell line, logged; returns its exit code.
     fn command(&mut self, what: &str, line: &str, dir: &std::path::Path) -> Result<i32, Failure> {
         self.reporter.report(Event::Command { line: line.to_owned() });
-        let process = shell(self.spec, &self.environment).process(line, dir);
+        let mut process = shell(self.spec, &self.environment).process(line, dir);
+        if self.spec.folder != self.seen {
+            process = process.seeing(self.spec.folder, &self.seen);
+        }
+        if let Jobs::Shared(server) = self.spec.jobs {
+            process = process.jobs_from(server);
+        }
         let ended = self.log.run(what, line, &process)?;
         if !ended.output.is_empty() {
             self.reporter.report(Event::Output { text: ended.text().trim_end().to_owned() });
@@ -295,7 +323,7 @@ impl<'a> Running<'a> {
 
     /// The build folder goes. That it stays where it can't be removed is told, and no failure: the modules are there.
     fn clean(&self) {
-        if let Err(error) = fs::remove_any(&self.build_dir) {
+        if let Err(error) = fs::remove_any(self.spec.folder) {
             self.reporter.report(Event::warning(format!("{}: {error}", self.spec.id), []));
         }
     }

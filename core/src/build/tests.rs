@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::conf::module::{ModuleRecord, Scripts};
+use crate::conf::module::ModuleRecord;
 use crate::id::{Arch, KernelRelease};
 use crate::kernel::{Compression, KernelConfig, Toolchain};
 use crate::report::Recorder;
@@ -13,6 +13,7 @@ use crate::sign::SignError;
 /// A module in a root of its own.
 pub(super) struct World {
     pub(super) root: tempfile::TempDir,
+    pub(super) folder: PathBuf,
     pub(super) id: ModuleId,
     pub(super) target: Target,
     pub(super) conf: ModuleConf,
@@ -42,21 +43,7 @@ pub(super) fn world() -> World {
         strip: false,
         excluded: None,
     };
-    let conf = ModuleConf {
-        id: id.clone(),
-        modules: vec![record],
-        make: Some(MAKE.to_owned()),
-        clean: None,
-        patches: Vec::new(),
-        scripts: Scripts::default(),
-        autoinstall: false,
-        build_depends: Vec::new(),
-        build_depends_rebuild: false,
-        excluded: None,
-        no_weak_modules: false,
-        remake_initrd: false,
-        modules_conf: Vec::new(),
-    };
+    let conf = ModuleConf { modules: vec![record], make: Some(MAKE.to_owned()), ..ModuleConf::empty(&id) };
     let kernel = KernelFacts {
         target: target.clone(),
         module_dir: layout.kernel_dir(&target.kernel),
@@ -68,6 +55,7 @@ pub(super) fn world() -> World {
         running: false,
     };
     let world = World {
+        folder: layout.build_dir(&id),
         id,
         target,
         conf,
@@ -117,7 +105,9 @@ impl World {
             layout: &self.settings.layout,
             settings: &self.settings,
             environment: &self.environment,
-            jobs: Some(2),
+            folder: &self.folder,
+            jobs: &Jobs::Own(2),
+            may_land: &|| true,
             signer,
             dependencies: &self.dependencies,
             memory: &self.memory,

@@ -35,6 +35,7 @@ const NAMES: &[&str] = &[
     "sign_file",
     "mok_signing_key",
     "mok_certificate",
+    "remake_initrd",
     "try_sign_modules",
     "build_cache",
     "build_cache_max",
@@ -112,6 +113,8 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
         ("autoinstall_all_kernels", &mut settings.autoinstall_all_kernels),
         ("modprobe_on_install", &mut settings.modprobe_on_install),
         ("continue_on_error", &mut settings.continue_on_error),
+        // `auto`, the default, is a yes.
+        ("remake_initrd", &mut settings.remake_initrd),
     ];
     for (name, flag) in flags {
         if let Some(value) = text(name) {

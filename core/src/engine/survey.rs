@@ -11,6 +11,7 @@ use crate::conf::{
 };
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
+use crate::host::process;
 use crate::id::{KernelRelease, ModuleId, Target};
 use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides};
 use crate::layout::Layout;
@@ -23,6 +24,7 @@ use crate::tree::{Snapshot, weak};
 pub struct Survey<'a> {
     settings: &'a Settings,
     distribution: &'a Distribution,
+    environment: &'a Environment,
     reader: Reader,
     /// `-c`: in place of the conf of the module that is asked for.
     pub conf_file: Option<PathBuf>,
@@ -44,6 +46,7 @@ impl<'a> Survey<'a> {
         Self {
             settings,
             distribution,
+            environment,
             reader: Reader::new(&settings.layout, environment),
             conf_file: None,
             directives: Vec::new(),
@@ -71,6 +74,10 @@ impl<'a> Survey<'a> {
             confs: BTreeMap::new(),
             plain_confs: BTreeMap::new(),
             weak: BTreeSet::new(),
+            private_folders: needs.targets.len() < 2
+                || fs::is_dir(&self.layout().dkms_tree)
+                    && process::can_see_privately(&self.layout().dkms_tree, self.environment),
+            costs: BTreeMap::new(),
             no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),
