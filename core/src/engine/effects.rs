@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::context::Context;
 use super::error::StepError;
 use super::folders::Folders;
-use super::{afterwards, apport};
+use super::{afterwards, apport, memory};
 use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, Target};
@@ -34,6 +35,8 @@ pub(super) struct Terms<'a> {
     pub(super) jobs: &'a Jobs,
     /// Whether the result is still wanted; waits until that is known.
     pub(super) may_land: &'a dyn Fn() -> bool,
+    /// The most memory that the build had so far, in bytes.
+    pub(super) peak: &'a dyn Fn() -> Option<u64>,
 }
 
 /// Carries actions out, from any thread; remembers what a later one needs to know.
@@ -245,7 +248,9 @@ impl<'a> Effects<'a> {
             memory: &self.memory,
             reuse: if self.context.force { Reuse::Never } else { Reuse::Allowed },
         };
+        let began = Instant::now();
         let result = build::build(&spec, reporter);
+        memory::note_attempt(&spec, &result, began.elapsed().as_secs_f64(), (terms.peak)(), reporter);
         let failed = result.as_ref().is_err_and(|error| !error.is_unwanted());
         if is_crowded {
             self.folders.end(id, folder, failed)?;
