@@ -335,7 +335,7 @@ fn what_failed_before_is_tried_again_by_people_only() {
     };
     world.failed_before.insert((id("foo/1.0"), target("6.1.0")), failure.clone());
     let mut request = install("foo/1.0", &["6.1.0"]);
-    assert_eq!(refusals(&plan(&request, &world)), []);
+    assert!(refusals(&plan(&request, &world)).is_empty());
     request.options.respect_failures = true;
     let refused = plan(&request, &world);
     assert_eq!((refusals(&refused), refused.steps.len()), (vec![10], 1));
@@ -347,11 +347,11 @@ fn what_failed_before_is_tried_again_by_people_only() {
     );
     assert_eq!(refusal.hints(), ["the log is `/x/1.log`", "`dkms install foo/1.0 -k 6.1.0` tries again"]);
     request.options.force = true;
-    assert_eq!(refusals(&plan(&request, &world)), []);
+    assert!(refusals(&plan(&request, &world)).is_empty());
     // What it is built against is made anew in the same plan.
     world.failed_before = [((id("bar/1.0"), target("6.1.0")), failure)].into();
     let targets = vec![target("6.1.0")];
     let mut request = ask(Work::Autoinstall { targets });
     request.options.respect_failures = true;
-    assert_eq!(refusals(&plan(&request, &world)), []);
+    assert!(refusals(&plan(&request, &world)).is_empty());
 }

@@ -2,6 +2,7 @@
 //! `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]), and what became of earlier builds ([`attempts`]).
 
 pub mod attempts;
+pub mod logs;
 pub mod registration;
 pub mod rpm_upgrade;
 pub mod snapshot;
