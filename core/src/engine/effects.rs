@@ -240,14 +240,21 @@ impl<'a> Effects<'a> {
             signer: signer.as_deref(),
             dependencies: &dependencies,
         };
-        let result = build::build(&spec, reporter);
-        let failed = result.as_ref().is_err_and(|error| !error.is_unwanted());
+        let mut result = build::build(&spec, reporter);
+        let is_unwanted = result.as_ref().is_err_and(build::BuildError::is_unwanted);
         if is_crowded {
-            self.folders.end(id, folder, failed)?;
+            self.folders.end(id, folder, result.is_err() && !is_unwanted)?;
+            if let Err(error) = &mut result {
+                // Where its folder will be when all builds of the module have ended.
+                error.attempt.log =
+                    error.attempt.log.take().map(|_| self.layout().build_dir(id).join("make.log"));
+            }
+        } else if is_unwanted {
+            self.folders.empty(&folder)?;
         }
         match result {
             Ok(_) => Ok(Effect::Changed),
-            Err(error) if error.is_interruption() || error.is_unwanted() => Err(error.into()),
+            Err(error) if error.is_interruption() || is_unwanted => Err(error.into()),
             Err(error) => {
                 let Context { settings, environment, .. } = self.context;
                 apport::file_report(settings, environment, id, target, reporter)?;
