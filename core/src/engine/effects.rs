@@ -1,8 +1,9 @@
 //! What each action of a plan does, by the modules whose job it is.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::error::StepError;
@@ -231,6 +232,14 @@ impl<'a> Effects<'a> {
         let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
+        // What it waits for others is no work of its own.
+        let waited = Cell::new(Duration::ZERO);
+        let may_land = || {
+            let began = Instant::now();
+            let answer = (terms.may_land)();
+            waited.set(waited.get() + began.elapsed());
+            answer
+        };
         let spec = BuildSpec {
             id,
             target,
@@ -242,22 +251,30 @@ impl<'a> Effects<'a> {
             environment: self.context.environment,
             folder: &folder,
             jobs: terms.jobs,
-            may_land: terms.may_land,
+            may_land: &may_land,
             signer: signer.as_deref(),
             dependencies: &dependencies,
             memory: &self.memory,
             reuse: if self.context.force { Reuse::Never } else { Reuse::Allowed },
         };
         let began = Instant::now();
-        let result = build::build(&spec, reporter);
-        memory::note_attempt(&spec, &result, began.elapsed().as_secs_f64(), (terms.peak)(), reporter);
-        let failed = result.as_ref().is_err_and(|error| !error.is_unwanted());
+        let mut result = build::build(&spec, reporter);
+        let seconds = began.elapsed().saturating_sub(waited.get()).as_secs_f64();
+        memory::note_attempt(&spec, &result, seconds, (terms.peak)(), reporter);
+        let is_unwanted = result.as_ref().is_err_and(build::BuildError::is_unwanted);
         if is_crowded {
-            self.folders.end(id, folder, failed)?;
+            self.folders.end(id, folder, result.is_err() && !is_unwanted)?;
+            if let Err(error) = &mut result {
+                // Where its folder will be when all builds of the module have ended.
+                error.attempt.log =
+                    error.attempt.log.take().map(|_| self.layout().build_dir(id).join("make.log"));
+            }
+        } else if is_unwanted {
+            self.folders.empty(&folder)?;
         }
         match result {
             Ok(_) => Ok(Effect::Changed),
-            Err(error) if error.is_interruption() || error.is_unwanted() => Err(error.into()),
+            Err(error) if error.is_interruption() || is_unwanted => Err(error.into()),
             Err(error) => {
                 let Context { settings, environment, .. } = self.context;
                 apport::file_report(settings, environment, id, target, reporter)?;

@@ -215,10 +215,16 @@ impl<'a> Engine<'a> {
             if states[place] != State::Waiting {
                 continue;
             }
-            let state = match schedule::turn(self.plan, &states, StepId(place), signals::interrupted()) {
-                Turn::Never => State::Pruned,
-                Turn::Idle => State::Idle,
-                Turn::NotYet | Turn::Now => continue,
+            let turn = schedule::turn(self.plan, &states, StepId(place), signals::interrupted());
+            let state = match (turn, &self.plan.steps[place].action) {
+                (Turn::Never, _) => State::Pruned,
+                (Turn::Idle, _) => State::Idle,
+                // At once, before anything begins that would have to be dropped.
+                (Turn::Now, Action::Refuse(refusal)) => {
+                    self.failures.push((StepId(place), refusal.clone().into()));
+                    State::Failed
+                }
+                (Turn::NotYet | Turn::Now, _) => continue,
             };
             states[place] = state;
             drop(states);
@@ -401,9 +407,6 @@ fn execute(
     terms: &Terms<'_>,
     reporter: &OfStep<'_>,
 ) -> Result<Effect, StepError> {
-    if matches!(action, Action::Refuse(_)) {
-        return effects.execute(action, terms, reporter);
-    }
     let began = Instant::now();
     reporter.report(Event::Started { what: action.doing() });
     let result = effects.execute(action, terms, reporter);
