@@ -85,7 +85,7 @@ fn whatever_a_build_depends_on_misses() {
             "a header that kernels share",
             "h=$(ls -d /usr/src/linux-headers-${K%-amd64}-common); echo >>$h/include/linux/module.h".to_owned(),
         ),
-        ("the kernel's symbols", "echo >>/usr/src/linux-headers-$K/Module.symvers".to_owned()),
+        ("the kernel's symbols", "printf '0x12345678\\tnix\\tvmlinux\\tEXPORT_SYMBOL\\t\\n' >>/usr/src/linux-headers-$K/Module.symvers".to_owned()),
         (
             "the compiler",
             "printf '#!/bin/sh\\nexec /usr/bin/gcc-12 \"$@\"\\n' >/usr/local/sbin/gcc-12 && chmod +x /usr/local/sbin/gcc-12"
