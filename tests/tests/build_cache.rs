@@ -1,6 +1,7 @@
 //! The build cache with a real kernel's headers and compiler: what comes from it is what a build gives, byte for byte, and
 //! whatever a build depends on makes it miss. And what is remembered of builds that failed.
 
+use anyhow::{Result, ensure};
 use dkms_tests::cache::Cache;
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
@@ -17,55 +18,56 @@ const CONF: &str = "try_sign_modules=\"false\"\nsign_file=\"/nonexistent\"\n";
 
 const SOURCE: &str = "/usr/src/foo-1.0";
 
-fn root() -> Root {
-    let cache = Cache::open().unwrap();
+fn root() -> Result<Root> {
+    let cache = Cache::open()?;
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
-    let root = Root::new(&cache, &Kernels::find().unwrap(), &[&ours]).unwrap();
-    root.write("/usr/local/sbin/make", MAKE, 0o755).unwrap();
-    root.write("/etc/dkms/framework.conf", &format!("{CONF}build_cache=/srv/cache\n"), 0o644).unwrap();
-    Module::new("foo", "1.0").write_to(&root).unwrap();
-    root.must("dkms add foo/1.0").unwrap();
-    root
+    let root = Root::new(&cache, &Kernels::find()?, &[&ours])?;
+    root.write("/usr/local/sbin/make", MAKE, 0o755)?;
+    root.write("/etc/dkms/framework.conf", &format!("{CONF}build_cache=/srv/cache\n"), 0o644)?;
+    Module::new("foo", "1.0").write_to(&root)?;
+    root.must("dkms add foo/1.0")?;
+    Ok(root)
 }
 
 /// How often make was called for a build so far.
-fn makes(root: &Root) -> usize {
-    root.read("/srv/makes").unwrap().lines().count()
+fn makes(root: &Root) -> Result<usize> {
+    Ok(root.read("/srv/makes")?.lines().count())
 }
 
 /// Builds, which has to work; says whether that was without make, and the module's bytes as a checksum.
-fn built(root: &Root, options: &str) -> (bool, String) {
-    let before = makes(root);
-    root.must("dkms unbuild foo/1.0 -k $K >/dev/null").unwrap();
-    let output = root.dkms(&format!("build foo/1.0 -k $K {options}")).unwrap();
-    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-    let without_make = makes(root) == before;
-    assert_eq!(output.stdout.contains("is taken from the build cache"), without_make, "{}", output.stdout);
-    (without_make, root.must("cat /var/lib/dkms/foo/1.0/$K/$A/module/foo.ko* | sha256sum").unwrap())
+fn built(root: &Root, options: &str) -> Result<(bool, String)> {
+    let before = makes(root)?;
+    root.must("dkms unbuild foo/1.0 -k $K >/dev/null")?;
+    let output = root.dkms(&format!("build foo/1.0 -k $K {options}"))?;
+    ensure!(output.code == 0, "{}{}", output.stdout, output.stderr);
+    let without_make = makes(root)? == before;
+    let is_told = output.stdout.contains("is taken from the build cache");
+    ensure!(is_told == without_make, "{}", output.stdout);
+    Ok((without_make, root.must("cat /var/lib/dkms/foo/1.0/$K/$A/module/foo.ko* | sha256sum")?))
 }
 
 #[test]
 fn what_comes_from_the_cache_is_what_was_built() {
-    let root = root();
-    let (cached, bytes) = built(&root, "");
+    let root = root().unwrap();
+    let (cached, bytes) = built(&root, "").unwrap();
     assert!(!cached);
-    assert_eq!(built(&root, ""), (true, bytes.clone()));
+    assert_eq!(built(&root, "").unwrap(), (true, bytes.clone()));
     let log = root.must("cat /var/lib/dkms/foo/1.0/$K/$A/log/make.log").unwrap();
     assert!(log.starts_with("# taken from the build cache, where it is since "), "{log}");
     assert!(log.contains("CC [M]"), "{log}");
     // A module that has been gone in between, and one that is installed.
     root.must("dkms remove foo/1.0 --all && dkms install foo/1.0 -k $K").unwrap();
-    assert_eq!(makes(&root), 1);
+    assert_eq!(makes(&root).unwrap(), 1);
     assert!(root.must("dkms status foo/1.0 -k $K").unwrap().contains(": installed"));
-    assert_eq!(built(&root, "--force"), (false, bytes.clone()));
+    assert_eq!(built(&root, "--force").unwrap(), (false, bytes.clone()));
     root.write("/etc/dkms/framework.conf", CONF, 0o644).unwrap();
-    assert_eq!(built(&root, ""), (false, bytes));
+    assert_eq!(built(&root, "").unwrap(), (false, bytes));
 }
 
 #[test]
 fn whatever_a_build_depends_on_misses() {
-    let root = root();
-    built(&root, "");
+    let root = root().unwrap();
+    built(&root, "").unwrap();
     let changes = [
         ("a byte of the source", format!("echo >>{SOURCE}/foo.c")),
         ("the source's Makefile", format!("echo 'ccflags-y += -DX' >>{SOURCE}/Makefile")),
@@ -94,28 +96,28 @@ fn whatever_a_build_depends_on_misses() {
     ];
     for (what, change) in changes {
         root.must(&change).unwrap();
-        assert!(!built(&root, "").0, "{what} has changed, and the cache was used");
-        assert!(built(&root, "").0, "nothing has changed after {what}, and it was built again");
+        assert!(!built(&root, "").unwrap().0, "{what} has changed, and the cache was used");
+        assert!(built(&root, "").unwrap().0, "nothing has changed after {what}, and it was built again");
     }
     // Another kernel is another build, and so is what somebody asks for on the command line.
     root.must("dkms build foo/1.0 -k $K2").unwrap();
-    assert!(!built(&root, "--directive STRIP=no").0);
+    assert!(!built(&root, "--directive STRIP=no").unwrap().0);
 }
 
 #[test]
 fn a_damaged_entry_is_no_result() {
-    let root = root();
-    let (_, bytes) = built(&root, "");
+    let root = root().unwrap();
+    let (_, bytes) = built(&root, "").unwrap();
     root.must("for f in /srv/cache/*/*/module/foo.ko; do printf x >>$f; done").unwrap();
-    assert_eq!(built(&root, ""), (false, bytes.clone()));
-    assert_eq!(built(&root, ""), (true, bytes.clone()));
+    assert_eq!(built(&root, "").unwrap(), (false, bytes.clone()));
+    assert_eq!(built(&root, "").unwrap(), (true, bytes.clone()));
     root.must("chmod go+w /srv/cache").unwrap();
-    assert_eq!(built(&root, ""), (false, bytes));
+    assert_eq!(built(&root, "").unwrap(), (false, bytes));
 }
 
 #[test]
 fn a_failure_is_remembered_with_its_inputs_and_log_shows_it() {
-    let root = root();
+    let root = root().unwrap();
     let last = || -> serde_json::Value {
         let text =
             root.must("cd /var/lib/dkms/.state/attempts/foo/1.0/$K/$A; cat $(ls *.json | sort -n | tail -1)");

@@ -1,4 +1,4 @@
-//! One module for one kernel: prepare, patch, make, collect, publish; or taken from the [`cache`], where it was built before.
+//! One module for one kernel: prepare, patch, make, collect, publish; or taken from the cache, where it was built before.
 //!
 //! Everything it needs is given as plain data; whether the module may be built for that kernel has been decided before. A build
 //! that fails leaves the tree as it was but for `M/V/build`, which keeps what was built and `make.log`.
