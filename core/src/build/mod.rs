@@ -28,7 +28,7 @@ mod log;
 mod prepare;
 mod publish;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use command::jobs_of_its_own;
 pub use error::{Attempt, BuildError, Failure, PatchFault};
