@@ -25,6 +25,8 @@ pub enum Action {
     Ldtarball,
     /// `status`
     Status,
+    /// `log`
+    Log,
     /// `generate_mok`
     GenerateMok,
     /// `kernel_preinst`
@@ -50,7 +52,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 17] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -62,6 +64,7 @@ impl Action {
         ("mktarball", Self::Mktarball),
         ("ldtarball", Self::Ldtarball),
         ("status", Self::Status),
+        ("log", Self::Log),
         ("generate_mok", Self::GenerateMok),
         ("kernel_preinst", Self::KernelPreinst),
         ("kernel_postinst", Self::KernelPostinst),
@@ -84,7 +87,10 @@ impl Action {
     /// Whether `--all` makes sense with it.
     #[must_use]
     pub fn takes_all(self) -> bool {
-        matches!(self, Self::Uninstall | Self::Unbuild | Self::Remove | Self::Mktarball | Self::Status)
+        matches!(
+            self,
+            Self::Uninstall | Self::Unbuild | Self::Remove | Self::Mktarball | Self::Status | Self::Log
+        )
     }
 
     /// Whether it works on exactly one module version.
@@ -118,7 +124,7 @@ impl Action {
     #[must_use]
     pub fn rights(self) -> Rights {
         match self {
-            Self::Status | Self::Completions => Rights::None,
+            Self::Status | Self::Log | Self::Completions => Rights::None,
             // These two look for themselves: what they need depends on the files they are given.
             Self::Mktarball | Self::Ldtarball => Rights::None,
             Self::Add | Self::Build | Self::Unbuild | Self::Remove => Rights::Tree,

@@ -50,7 +50,10 @@ impl Terminal {
             quiet: args.quiet,
             commands: args.verbose || args.debug,
             json: args.json,
-            document: args.dry_run || args.words.iter().any(|word| word == Action::Status.name()),
+            document: args.dry_run
+                || [Action::Status, Action::Log]
+                    .iter()
+                    .any(|action| args.words.iter().any(|word| word == action.name())),
             color,
             live: !args.quiet
                 && !args.json

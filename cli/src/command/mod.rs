@@ -3,6 +3,7 @@
 mod change;
 mod completions;
 mod generate_mok;
+mod log;
 mod remove;
 mod source;
 mod status;
@@ -31,6 +32,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Mktarball => tarball::write(session),
         Action::Ldtarball => tarball::load(session),
         Action::Status => status::run(session),
+        Action::Log => log::run(session),
         Action::GenerateMok => generate_mok::run(session),
         Action::Completions => completions::run(session),
     }
