@@ -15,6 +15,7 @@ pub mod build;
 pub mod conf;
 pub mod diagnose;
 pub mod engine;
+pub mod event;
 pub mod exit;
 pub mod host;
 pub mod id;

@@ -76,7 +76,8 @@ impl<'a> Survey<'a> {
             notices: BTreeMap::new(),
             snapshot,
         };
-        for target in &needs.targets {
+        let taken_out_of = needs.taken_out.iter().map(|(_, target)| target);
+        for target in needs.targets.iter().chain(taken_out_of).collect::<BTreeSet<_>>() {
             let facts = self.kernel(target)?;
             if !facts.headers_usable {
                 let remedy = HeadersPackage::of(&target.kernel, self.distribution, self.layout()).to_string();
@@ -84,10 +85,15 @@ impl<'a> Survey<'a> {
             }
             world.kernels.insert(target.clone(), Rc::unwrap_or_clone(facts));
         }
-        if let Some(id) = &needs.to_add {
+        for id in &needs.to_add {
             self.take_source(&mut world, id, &needs)?;
         }
         self.take_confs(&mut world, &needs)?;
+        for key @ (id, target) in &needs.taken_out {
+            if !world.confs.contains_key(key) {
+                world.confs.insert(key.clone(), Ok(self.lenient_conf(id, target)?));
+            }
+        }
         if needs.weak {
             world.weak =
                 self.weak(&world.snapshot)?.into_iter().map(|(id, target, _)| (id, target)).collect();
@@ -161,7 +167,7 @@ impl<'a> Survey<'a> {
                 return self.conf_file.clone().unwrap_or_default();
             }
             Some(folder) if is_asked_for => folder.clone(),
-            _ if needs.to_add.as_ref() == Some(id) => self.layout().source_dir(id),
+            _ if needs.to_add.contains(id) => self.layout().source_dir(id),
             _ => self.layout().source_link(id),
         };
         folder.join("dkms.conf")
