@@ -5,7 +5,7 @@
 //!
 //! - Names and rules: [`id`], [`version`], [`layout`], [`exit`]
 //! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`]
-//! - Deciding, without input or output: [`plan`]
+//! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`], [`script`], [`sign`], [`archive`]
 //! - Telling: [`report`], [`status`], [`diagnose`]
 //! - The world: [`host`], [`sys`]

@@ -9,6 +9,7 @@ use super::needs::Needs;
 use crate::conf::{
     self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
 };
+use crate::event::{self, Kernels};
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::id::{KernelRelease, ModuleId, Target};
@@ -171,6 +172,19 @@ impl<'a> Survey<'a> {
             _ => self.layout().source_link(id),
         };
         folder.join("dkms.conf")
+    }
+
+    /// The kernels that are installed, as [`crate::event`] wants to know them.
+    ///
+    /// # Errors
+    /// [`FsError`].
+    pub fn kernels(&self, installed: &[Target]) -> Result<Kernels, FsError> {
+        let look = |target: &Target| {
+            let facts = self.kernel(target)?;
+            Ok((target.clone(), event::Kernel { headers: facts.headers_usable, running: facts.running }))
+        };
+        let installed = installed.iter().map(look).collect::<Result<_, _>>()?;
+        Ok(Kernels { installed, all: self.settings.autoinstall_all_kernels })
     }
 
     /// The facts of a kernel, looked at once.

@@ -157,7 +157,7 @@ fn wants_autoinstall<'a>(
 fn unknown_dependency(planner: &Planner<'_>, conf: &ModuleConf, target: &Target) -> Option<ModuleName> {
     let snapshot = &planner.world.snapshot;
     let is_known = |name: &&ModuleName| {
-        snapshot.modules.keys().any(|id| id.name == **name)
+        snapshot.modules.keys().chain(planner.added.keys()).any(|id| id.name == **name)
             || snapshot.installed_version(name, target).is_some()
     };
     conf.build_depends.iter().find(|name| !is_known(name)).cloned()

@@ -19,7 +19,9 @@ pub(super) struct Planner<'a> {
     steps: Vec<Step>,
     remarks: Vec<Remark>,
     /// Modules that a step registers.
-    added: BTreeMap<ModuleId, StepId>,
+    pub(super) added: BTreeMap<ModuleId, StepId>,
+    /// The version of each module that a batch brings up.
+    pub(super) newest: BTreeMap<ModuleName, ModuleId>,
     /// What a step installs: the dependency edges of later builds.
     pub(super) installed: BTreeMap<(ModuleName, Target), StepId>,
     /// Builds that the steps drop, with those steps.
@@ -48,6 +50,7 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
             remarks: Vec::new(),
             added: BTreeMap::new(),
+            newest: world.snapshot.newest().into_iter().map(|id| (id.name.clone(), id.clone())).collect(),
             installed: BTreeMap::new(),
             dropped: BTreeMap::new(),
             stale: BTreeSet::new(),
@@ -274,9 +277,7 @@ impl<'a> Planner<'a> {
 
     /// Whether a dependency is in the tree but not for this kernel: a batch can't wait for it.
     fn is_left_out(&self, name: &ModuleName, target: &Target) -> bool {
-        let Some(newest) = self.world.snapshot.newest().into_iter().find(|id| id.name == *name) else {
-            return false;
-        };
+        let Some(newest) = self.newest.get(name) else { return false };
         self.conf(newest, target).is_ok_and(|conf| conf.excluded.is_some())
     }
 

@@ -182,6 +182,7 @@ fn bring_up(planner: &mut Planner<'_>, batch: &Batch, arrived: &BTreeSet<ModuleI
     });
     let rules = Rules { going, headers_may_come: true };
     let candidates = batch.candidates(&planner.world.snapshot);
+    planner.newest = candidates.iter().map(|id| (id.name.clone(), id.clone())).collect();
     for target in batch.targets() {
         let all = batch.kernels.contains(&target);
         let ids: Vec<ModuleId> = candidates
