@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::action::Action;
 use crate::args::{Args, Color};
 use crate::failure::Failure;
+use crate::table;
 
 /// Version of the JSON that we print; grows with every incompatible change.
 pub const JSON_VERSION: u32 = 1;
@@ -43,7 +44,8 @@ impl Terminal {
             quiet: args.quiet,
             commands: args.verbose || args.debug,
             json: args.json,
-            document: args.dry_run || args.words.iter().any(|word| word == Action::Status.name()),
+            document: args.dry_run
+                || args.words.iter().filter_map(|word| Action::from_word(word)).any(Action::only_tells),
             color,
             lost: AtomicBool::new(false),
             lock: Mutex::new(()),
@@ -113,7 +115,7 @@ impl Terminal {
             return self.print(&json_plan(plan).to_string());
         }
         self.remarks(plan);
-        plan.steps.iter().for_each(|step| self.print(&with_reason(step)));
+        table::of_plan(plan).iter().for_each(|line| self.print(line));
         if plan.is_empty() {
             self.print("nothing to do");
         }

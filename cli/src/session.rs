@@ -254,7 +254,11 @@ impl<'a> Session<'a> {
     fn is_batch(&self) -> bool {
         matches!(
             self.invocation.action,
-            Action::Autoinstall | Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm
+            Action::Autoinstall
+                | Action::KernelPreinst
+                | Action::KernelPostinst
+                | Action::KernelPrerm
+                | Action::Plan
         )
     }
 }

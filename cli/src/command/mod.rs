@@ -3,6 +3,7 @@
 mod change;
 mod completions;
 mod generate_mok;
+mod plan;
 mod remove;
 mod source;
 mod status;
@@ -32,6 +33,8 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Ldtarball => tarball::load(session),
         Action::Status => status::run(session),
         Action::GenerateMok => generate_mok::run(session),
+        Action::Plan => plan::run(session),
+        Action::Preflight | Action::Doctor => Ok(()),
         Action::Completions => completions::run(session),
     }
 }
