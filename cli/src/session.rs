@@ -1,6 +1,7 @@
 //! What every command starts with: settings, distribution, environment, and the way from a request to its end.
 
-use dkms_core::conf::{ConfError, Settings, framework};
+use dkms_core::conf::framework::{self, Framework};
+use dkms_core::conf::{ConfError, Settings};
 use dkms_core::engine::{self, Context, Outcome, Survey};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs, signals};
@@ -44,7 +45,7 @@ impl<'a> Session<'a> {
         environment: &'a Environment,
         terminal: &'a Terminal,
     ) -> Result<Self, Failure> {
-        let mut settings =
+        let Framework { mut settings, wrong } =
             framework::read(&Layout::under("/"), environment).map_err(|error: ConfError| {
                 let failure = Failure::new(ExitCode::INVALID_CONF, error.to_string());
                 match error.hint() {
@@ -52,6 +53,7 @@ impl<'a> Session<'a> {
                     None => failure,
                 }
             })?;
+        wrong.iter().for_each(|value| warn(terminal, value.to_string()));
         let Args { dkmstree, sourcetree, installtree, symlink_modules, modprobe_on_install, jobs, .. } =
             &invocation.args;
         let layout = &mut settings.layout;

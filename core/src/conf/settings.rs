@@ -16,6 +16,17 @@ pub enum TrySign {
     NotInChroot,
 }
 
+/// `preflight`: what adapters do where a module in use will not be there on a kernel that comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PreflightPolicy {
+    /// It is said.
+    Warn,
+    /// The transaction ends before anything has changed, where the package manager allows that.
+    Block,
+    /// Nobody is asked.
+    Off,
+}
+
 /// Every setting that framework.conf knows, resolved.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -53,6 +64,8 @@ pub struct Settings {
     pub mok_certificate: Option<String>,
     /// `try_sign_modules`.
     pub try_sign_modules: TrySign,
+    /// `preflight`.
+    pub preflight: PreflightPolicy,
 }
 
 /// The default of `compress_xz_opts`.
@@ -82,6 +95,7 @@ impl Settings {
             mok_signing_key: None,
             mok_certificate: None,
             try_sign_modules: TrySign::NotInChroot,
+            preflight: PreflightPolicy::Warn,
         }
     }
     /// A setting with `$kernelver` and `${kernelver}` put in.

@@ -7,11 +7,13 @@
 //! - [`one`]: the steps for one module on one kernel
 //! - [`batch`]: all modules of a kernel: autoinstall, match, what kernel packages ask for
 //! - [`transaction`]: what a package transaction brings and takes, kernels and modules together
+//! - [`preflight`]: which modules in use will not be there on a kernel that comes
 //! - [`order`]: dependencies first, and cycles by their path
 
 pub mod batch;
 pub mod one;
 pub mod order;
+pub mod preflight;
 pub mod refusal;
 pub mod request;
 pub mod step;

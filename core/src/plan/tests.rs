@@ -10,6 +10,7 @@ use crate::id::{ModuleId, ModuleName, Target};
 use crate::kernel::{Compression, KernelConfig, KernelFacts};
 use crate::tree::{Built, Registration, Snapshot, Source};
 
+mod preflight;
 mod transaction;
 
 fn id(text: &str) -> ModuleId {
