@@ -141,6 +141,31 @@ impl<'a> Session<'a> {
         with_arch.collect()
     }
 
+    /// Every kernel that is installed.
+    ///
+    /// # Errors
+    /// [`Failure`] with code 12 where the architecture of one is not known.
+    pub fn installed_targets(&self) -> Result<Vec<Target>, Failure> {
+        let kernels = kernel::installed_kernels(&self.settings.layout)?;
+        let with_arch = |release: KernelRelease| {
+            let arch = self.default_arch(&release)?;
+            Ok(Target::new(release, arch))
+        };
+        kernels.into_iter().map(with_arch).collect()
+    }
+
+    /// How requests are meant, by options and settings.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        Options {
+            force: self.force(),
+            no_depmod: self.args().no_depmod,
+            modprobe: self.settings.modprobe_on_install,
+            post_transaction: self.settings.post_transaction.is_some(),
+            continue_on_error: self.settings.continue_on_error,
+        }
+    }
+
     fn default_arch(&self, kernel: &KernelRelease) -> Result<Arch, Failure> {
         let arch = kernel::default_arch(self.distribution, kernel, &self.settings.layout, self.environment);
         arch.map_err(|error| Failure::new(ExitCode::INTERRUPTED, error.to_string()))?.ok_or_else(|| {
@@ -155,16 +180,7 @@ impl<'a> Session<'a> {
     /// [`Failure`] where something can't be looked at, or where what was done failed.
     pub fn carry_out(&self, work: Work) -> Result<(), Failure> {
         let args = self.args();
-        let request = Request {
-            work,
-            options: Options {
-                force: self.force(),
-                no_depmod: args.no_depmod,
-                modprobe: self.settings.modprobe_on_install,
-                post_transaction: self.settings.post_transaction.is_some(),
-                continue_on_error: self.settings.continue_on_error,
-            },
-        };
+        let request = Request { work, options: self.options() };
         if !args.dry_run {
             registration::sweep(&self.settings.layout)?;
         }

@@ -4,6 +4,7 @@ mod change;
 mod completions;
 mod generate_mok;
 mod plan;
+mod preflight;
 mod remove;
 mod source;
 mod status;
@@ -34,7 +35,8 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Status => status::run(session),
         Action::GenerateMok => generate_mok::run(session),
         Action::Plan => plan::run(session),
-        Action::Preflight | Action::Doctor => Ok(()),
+        Action::Preflight => preflight::run(session),
+        Action::Doctor => Ok(()),
         Action::Completions => completions::run(session),
     }
 }

@@ -13,7 +13,7 @@ use crate::event::{self, Kernels};
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::id::{KernelRelease, ModuleId, Target};
-use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides};
+use crate::kernel::{self, Distribution, HeadersPackage, KernelFacts, Overrides};
 use crate::layout::Layout;
 use crate::plan::{ConfFault, Request, World};
 use crate::report::Event;
@@ -31,6 +31,8 @@ pub struct Survey<'a> {
     pub directives: Vec<String>,
     /// `--kernelsourcedir` and `--config`.
     pub overrides: Overrides,
+    /// Where a kernel has no headers, its configuration in `/boot` counts: to judge rules, not to build.
+    pub boot_configs: bool,
     /// What `parallel_jobs` is for confs.
     pub jobs: u32,
     /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
@@ -49,6 +51,7 @@ impl<'a> Survey<'a> {
             conf_file: None,
             directives: Vec::new(),
             overrides: Overrides::default(),
+            boot_configs: false,
             jobs: 1,
             module_folder: None,
             kernels: RefCell::default(),
@@ -195,7 +198,11 @@ impl<'a> Survey<'a> {
         if let Some(facts) = self.kernels.borrow().get(target) {
             return Ok(Rc::clone(facts));
         }
-        let facts = Rc::new(KernelFacts::look(target, self.layout(), &self.overrides)?);
+        let mut facts = KernelFacts::look(target, self.layout(), &self.overrides)?;
+        if self.boot_configs && facts.config.path.is_none() {
+            facts.config = kernel::boot_config(&target.kernel, self.layout())?.unwrap_or_default();
+        }
+        let facts = Rc::new(facts);
         self.kernels.borrow_mut().insert(target.clone(), Rc::clone(&facts));
         Ok(facts)
     }

@@ -54,16 +54,12 @@ impl Question {
         }
     }
 
-    /// The question about kernels that nobody brings.
+    /// The same about further kernels, whether or not anybody brings them.
     #[must_use]
-    pub fn about(targets: &[Target], kernels: &Kernels) -> Self {
-        let kernels_asked: BTreeSet<Target> = targets.iter().cloned().collect();
-        Self {
-            batch: Batch { kernels: kernels_asked.clone(), ..Batch::default() },
-            kernels: kernels_asked,
-            installed: kernels.installed.keys().cloned().collect(),
-            ..Self::default()
-        }
+    pub fn also_about(mut self, targets: &[Target]) -> Self {
+        self.batch.kernels.extend(targets.iter().cloned());
+        self.kernels.extend(targets.iter().cloned());
+        self
     }
 
     /// The names of the modules in use: installed on a kernel that is there, and not about to go for good.

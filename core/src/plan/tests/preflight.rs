@@ -48,7 +48,7 @@ fn without_its_headers_it_is_not() {
     let question = Question::of(&coming()[..1], &world.snapshot, &kernels);
     assert_eq!(told(&question, &world), ["foo/1.0 6.2.0: no-headers", "user/1.0 6.2.0: no-headers"]);
     assert_eq!(preflight(&question, &world)[0].remedy().as_deref(), Some("install them"));
-    let nobody = Question::about(&[target("6.2.0"), target("6.1.0")], &kernels);
+    let nobody = Question::of(&[], &world.snapshot, &kernels).also_about(&[target("6.2.0"), target("6.1.0")]);
     let lines = told(&nobody, &world);
     assert_eq!(lines[..2], ["foo/1.0 6.1.0: there", "user/1.0 6.1.0: there"]);
     let mut world = world;
