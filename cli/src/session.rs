@@ -16,6 +16,7 @@ use crate::args::Args;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::render::{Terminal, warn};
+use crate::summary;
 
 /// A command about to run.
 #[derive(Debug)]
@@ -161,6 +162,7 @@ impl<'a> Session<'a> {
             force: self.force(),
             no_depmod: self.args().no_depmod,
             modprobe: self.settings.modprobe_on_install,
+            initramfs: self.settings.remake_initrd && !self.args().no_initrd,
             post_transaction: self.settings.post_transaction.is_some(),
             continue_on_error: self.settings.continue_on_error,
         }
@@ -226,6 +228,9 @@ impl<'a> Session<'a> {
     fn verdict(&self, outcome: Outcome) -> Result<(), Failure> {
         let left_out = outcome.left_out();
         let is_batch = self.is_batch();
+        if is_batch {
+            summary::print(&outcome, self.terminal);
+        }
         let is_interrupted = outcome.is_interrupted();
         let mut failures = outcome.failures.into_iter();
         let Some(first) = failures.next() else {

@@ -32,7 +32,7 @@ fn lines<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
 }
 
 fn row(place: usize, step: &Step) -> [String; 6] {
-    let mut waits: Vec<usize> = step.needs.iter().chain(&step.after).map(|id| id.0 + 1).collect();
+    let mut waits: Vec<usize> = step.waits_for().map(|id| id.0 + 1).collect();
     waits.sort_unstable();
     waits.dedup();
     let why = match &step.action {
@@ -84,7 +84,7 @@ mod tests {
 
     fn step(action: Action, why: &str, needs: &[usize], after: &[usize]) -> Step {
         let ids = |list: &[usize]| list.iter().copied().map(StepId).collect();
-        Step { action, why: why.to_owned(), needs: ids(needs), after: ids(after) }
+        Step { action, why: why.to_owned(), needs: ids(needs), after: ids(after), lands: Vec::new() }
     }
 
     #[test]

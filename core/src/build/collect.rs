@@ -16,10 +16,10 @@ fn built_path(build_dir: &Path, record: &ModuleRecord) -> PathBuf {
     build_dir.join(format!("{}{}.ko", record.built_location, record.built_name))
 }
 
-/// Every module that the conf names for this kernel must be there.
-pub(super) fn check_all_built(spec: &BuildSpec<'_>, build_dir: &Path) -> Result<(), Failure> {
-    let paths = spec.conf.included().map(|record| built_path(build_dir, record));
-    let missing: Vec<PathBuf> = paths.filter(|path| !fs::is_file(path)).collect();
+/// Every module that the conf names for this kernel must be there; what isn't is named as the build saw it.
+pub(super) fn check_all_built(spec: &BuildSpec<'_>, seen: &Path) -> Result<(), Failure> {
+    let missing = spec.conf.included().filter(|record| !fs::is_file(&built_path(spec.folder, record)));
+    let missing: Vec<PathBuf> = missing.map(|record| built_path(seen, record)).collect();
     if missing.is_empty() { Ok(()) } else { Err(Failure::ModuleNotBuilt(missing)) }
 }
 
@@ -28,7 +28,6 @@ pub(super) fn check_all_built(spec: &BuildSpec<'_>, build_dir: &Path) -> Result<
 /// Returns the file names in `stage`.
 pub(super) fn collect(
     spec: &BuildSpec<'_>,
-    build_dir: &Path,
     stage: &Path,
     environment: &Environment,
     log: &mut Log,
@@ -37,7 +36,7 @@ pub(super) fn collect(
     let options = CompressOptions::of(spec.settings);
     let mut names = Vec::new();
     for record in spec.conf.included() {
-        let module = built_path(build_dir, record);
+        let module = built_path(spec.folder, record);
         let mut warn = |text: String| -> Result<(), Failure> {
             log.note(&text)?;
             reporter.report(Event::warning(text, []));
@@ -50,7 +49,7 @@ pub(super) fn collect(
         }
         if let Some(signer) = spec.signer {
             match signer.sign(&module) {
-                Ok(()) => log.note(&format!("signed {}: {}", module.display(), signer.describe()))?,
+                Ok(()) => log.note(&format!("signed {}: {}", record.built_name, signer.describe()))?,
                 Err(SignError::Process(error @ ProcessError::Interrupted { .. })) => return Err(error.into()),
                 Err(error) => warn(format!("`{}` of {} is not signed: {error}", record.built_name, spec.id))?,
             }
@@ -61,7 +60,7 @@ pub(super) fn collect(
         names.push(name);
     }
     // Other modules are built against it.
-    let symbols = build_dir.join("Module.symvers");
+    let symbols = spec.folder.join("Module.symvers");
     if fs::is_file(&symbols) {
         fs::write_whole(&stage.join("Module.symvers"), &fs::read(&symbols)?, 0o644)?;
     }

@@ -3,7 +3,7 @@
 //! Everything it needs is given as plain data; whether the module may be built for that kernel has been decided before. A build
 //! that fails leaves the tree as it was but for `M/V/build`, which keeps what was built and `make.log`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::conf::{ModuleConf, Settings};
 use crate::diagnose::{Diagnosis, diagnose};
@@ -25,6 +25,7 @@ mod publish;
 #[cfg(test)]
 mod tests;
 
+pub use command::jobs_of_its_own;
 pub use error::{Attempt, BuildError, Failure, PatchFault};
 
 use command::MakeCommand;
@@ -32,7 +33,7 @@ use log::Log;
 use publish::Stage;
 
 /// A build to be done.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct BuildSpec<'a> {
     /// The module.
     pub id: &'a ModuleId,
@@ -50,12 +51,33 @@ pub struct BuildSpec<'a> {
     pub settings: &'a Settings,
     /// The caller's environment.
     pub environment: &'a Environment,
-    /// Handed to make as `-jN`; 0: `-j`, no limit; `None`: not said.
-    pub jobs: Option<u32>,
+    /// Where the build runs: `M/V/build`, or a folder of its own that is seen by it under that path.
+    pub folder: &'a Path,
+    /// How many jobs make may run.
+    pub jobs: &'a Jobs,
+    /// Asked before the result becomes visible, and may take its time: whether it still is to.
+    pub may_land: &'a dyn Fn() -> bool,
     /// Signs the modules; `None`: they are not signed.
     pub signer: Option<&'a dyn Signer>,
     /// Written down with `BUILD_DEPENDS_REBUILD`.
     pub dependencies: &'a [(ModuleName, ModuleVersion)],
+}
+
+/// How many jobs a build's make may run at once.
+#[derive(Debug, Clone)]
+pub enum Jobs {
+    /// `-jN`; 0: `-j`, no limit.
+    Own(u32),
+    /// As many as it gets from a server that other builds take theirs from too.
+    Shared(jobserver::Client),
+    /// What the conf's command says, or one.
+    Unsaid,
+}
+
+impl std::fmt::Debug for BuildSpec<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildSpec").field("id", self.id).field("target", self.target).finish_non_exhaustive()
+    }
 }
 
 /// What a build leaves.
@@ -91,7 +113,8 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
 /// A build that has its folder and its log.
 struct Running<'a> {
     spec: &'a BuildSpec<'a>,
-    build_dir: PathBuf,
+    /// The path under which the build sees its folder.
+    seen: PathBuf,
     environment: Environment,
     log: Log,
     reporter: &'a dyn Reporter,
@@ -104,13 +127,13 @@ impl<'a> Running<'a> {
             let file = environment::file_for(setting, &spec.target.kernel);
             environment = environment::add_exports_of(&file, &shell(spec, &environment), reporter)?;
         }
-        let build_dir = prepare::build_dir(spec);
         let source = prepare::source(spec)?;
-        let log = prepare::fill(spec, &source, &build_dir)
-            .and_then(|()| Ok(Log::begin(build_dir.join("make.log"), spec.id, spec.target)?))
+        let log = prepare::fill(spec, &source)
+            .and_then(|()| Ok(Log::begin(spec.folder.join("make.log"), spec.id, spec.target)?))
             // Half a copy without a log is of no use to anyone, and on a full disk it is in the way.
-            .inspect_err(|_| drop(fs::remove_any(&build_dir)))?;
-        Ok(Self { spec, build_dir, environment, log, reporter })
+            .inspect_err(|_| drop(fs::remove_any(spec.folder)))?;
+        reporter.report(Event::Logging { log: spec.folder.join("make.log") });
+        Ok(Self { spec, seen: spec.layout.build_dir(spec.id), environment, log, reporter })
     }
 
     fn run(&mut self) -> Result<Built, Failure> {
@@ -121,19 +144,16 @@ impl<'a> Running<'a> {
         }
         self.script(Hook::PreBuild)?;
         self.make()?;
-        collect::check_all_built(spec, &self.build_dir)?;
+        collect::check_all_built(spec, &self.seen)?;
         let stage = Stage::new(spec)?;
-        let names = collect::collect(
-            spec,
-            &self.build_dir,
-            &stage.modules(),
-            &self.environment,
-            &mut self.log,
-            self.reporter,
-        )?;
+        let names =
+            collect::collect(spec, &stage.modules(), &self.environment, &mut self.log, self.reporter)?;
         self.script(Hook::PostBuild)?;
         self.log.keep(&stage.log())?;
         stage.write_dependencies(spec)?;
+        if !(spec.may_land)() {
+            return Err(Failure::NotWanted);
+        }
         let dir = spec.layout.target_dir(spec.id, spec.target);
         stage.publish(&dir)?;
         self.clean();
@@ -155,15 +175,16 @@ impl<'a> Running<'a> {
     }
 
     fn patch(&mut self, patch: &str) -> Result<(), Failure> {
-        let path = prepare::patch_path(&self.build_dir, patch)?;
+        let path = prepare::patch_path(self.spec.folder, patch)?;
         let line = format!("patch -p1 -i {}", crate::host::process::quote(&path));
-        let code = self.command(&format!("Applying the patch {patch}"), &line, &self.build_dir.clone())?;
+        let code = self.command(&format!("Applying the patch {patch}"), &line, &self.seen.clone())?;
         if code == 0 { Ok(()) } else { Err(Failure::PatchFailed { patch: patch.to_owned(), code }) }
     }
 
     fn script(&mut self, hook: Hook) -> Result<(), Failure> {
         let Some(value) = hook.value(self.spec.conf) else { return Ok(()) };
-        let found = script::find(self.spec.layout, &self.spec.id.name, value, &self.build_dir);
+        let found =
+            script::find_seen(self.spec.layout, &self.spec.id.name, value, self.spec.folder, &self.seen);
         if !found.runnable {
             let warning = found.warning(hook, self.spec.id);
             if let Event::Warning { text, .. } = &warning {
@@ -183,19 +204,28 @@ impl<'a> Running<'a> {
             make: spec.conf.make.as_deref(),
             kernel: &spec.target.kernel,
             headers: &spec.kernel.headers,
-            build_dir: &self.build_dir,
-            jobs: spec.jobs,
+            build_dir: &self.seen,
+            jobs: match spec.jobs {
+                Jobs::Own(jobs) => Some(*jobs),
+                Jobs::Shared(_) | Jobs::Unsaid => None,
+            },
             clang: spec.toolchain.clang,
         }
         .line();
-        let code = self.command("Building the modules", &line, &self.build_dir.clone())?;
+        let code = self.command("Building the modules", &line, &self.seen.clone())?;
         if code == 0 { Ok(()) } else { Err(Failure::MakeFailed { line, code }) }
     }
 
     /// Runs a shell line, logged; returns its exit code.
     fn command(&mut self, what: &str, line: &str, dir: &std::path::Path) -> Result<i32, Failure> {
         self.reporter.report(Event::Command { line: line.to_owned() });
-        let process = shell(self.spec, &self.environment).process(line, dir);
+        let mut process = shell(self.spec, &self.environment).process(line, dir);
+        if self.spec.folder != self.seen {
+            process = process.seeing(self.spec.folder, &self.seen);
+        }
+        if let Jobs::Shared(server) = self.spec.jobs {
+            process = process.jobs_from(server);
+        }
         let ended = self.log.run(what, line, &process)?;
         if !ended.output.is_empty() {
             self.reporter.report(Event::Output { text: ended.text().trim_end().to_owned() });
@@ -205,7 +235,7 @@ impl<'a> Running<'a> {
 
     /// The build folder goes. That it stays where it can't be removed is told, and no failure: the modules are there.
     fn clean(&self) {
-        if let Err(error) = fs::remove_any(&self.build_dir) {
+        if let Err(error) = fs::remove_any(self.spec.folder) {
             self.reporter.report(Event::warning(format!("{}: {error}", self.spec.id), []));
         }
     }

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::conf::module::{ModuleRecord, Scripts};
+use crate::conf::module::ModuleRecord;
 use crate::id::{Arch, KernelRelease};
 use crate::kernel::{Compression, KernelConfig, Toolchain};
 use crate::report::Recorder;
@@ -40,21 +40,7 @@ fn world() -> World {
         strip: false,
         excluded: None,
     };
-    let conf = ModuleConf {
-        id: id.clone(),
-        modules: vec![record],
-        make: Some(MAKE.to_owned()),
-        clean: None,
-        patches: Vec::new(),
-        scripts: Scripts::default(),
-        autoinstall: false,
-        build_depends: Vec::new(),
-        build_depends_rebuild: false,
-        excluded: None,
-        no_weak_modules: false,
-        remake_initrd: false,
-        modules_conf: Vec::new(),
-    };
+    let conf = ModuleConf { modules: vec![record], make: Some(MAKE.to_owned()), ..ModuleConf::empty(&id) };
     let kernel = KernelFacts {
         target: target.clone(),
         module_dir: layout.kernel_dir(&target.kernel),
@@ -109,7 +95,9 @@ impl World {
             layout: &self.settings.layout,
             settings: &self.settings,
             environment: &self.environment,
-            jobs: Some(2),
+            folder: &self.settings.layout.build_dir(&self.id),
+            jobs: &Jobs::Own(2),
+            may_land: &|| true,
             signer,
             dependencies: &self.dependencies,
         };

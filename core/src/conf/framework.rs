@@ -35,10 +35,10 @@ const NAMES: &[&str] = &[
     "sign_file",
     "mok_signing_key",
     "mok_certificate",
+    "remake_initrd",
     "try_sign_modules",
     "preflight",
     "sandbox",
-    "remake_initrd",
     "on_build_failure",
 ];
 
@@ -155,6 +155,8 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
         ("autoinstall_all_kernels", &mut settings.autoinstall_all_kernels),
         ("modprobe_on_install", &mut settings.modprobe_on_install),
         ("continue_on_error", &mut settings.continue_on_error),
+        // `auto`, the default, is a yes.
+        ("remake_initrd", &mut settings.remake_initrd),
     ];
     for (name, flag) in flags {
         if let Some(value) = text(name) {
@@ -206,7 +208,8 @@ fn wrong(values: &BTreeMap<String, String>) -> Vec<WrongValue> {
         add("parallel_jobs", "a number".to_owned(), "the number of CPUs".to_owned());
     }
     for (name, words) in WORDS {
-        if filled(name).is_some_and(|value| !words.contains(&value)) {
+        let is_flag = |value: &str| *name == "remake_initrd" && (is_plain_yes(value) || !is_yes(value));
+        if filled(name).is_some_and(|value| !words.contains(&value) && !is_flag(value)) {
             add(name, format!("one of {}", quoted(words)), quoted(&words[..1]));
         }
     }

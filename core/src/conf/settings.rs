@@ -62,6 +62,8 @@ pub struct Settings {
     pub mok_signing_key: Option<String>,
     /// `mok_certificate`, before `$kernelver` is put in; `None`: not set.
     pub mok_certificate: Option<String>,
+    /// `remake_initrd`: a kernel's initramfs is made anew where an installed module asks for it.
+    pub remake_initrd: bool,
     /// `try_sign_modules`.
     pub try_sign_modules: TrySign,
     /// `preflight`.
@@ -94,6 +96,7 @@ impl Settings {
             sign_file: None,
             mok_signing_key: None,
             mok_certificate: None,
+            remake_initrd: true,
             try_sign_modules: TrySign::NotInChroot,
             preflight: PreflightPolicy::Warn,
         }

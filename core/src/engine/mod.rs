@@ -1,7 +1,8 @@
 //! Doing: looks at the world, and runs a [`crate::plan::Plan`] step by step.
 //!
 //! - [`survey`]: gathers what a plan needs to know; `needs` says what that is
-//! - [`mod@run`]: the loop and its states; `effects` does what a step says
+//! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds share;
+//!   `effects` does what a step says
 //! - [`afterwards`]: what is done once at the end; `apport`: Ubuntu's crash reports
 
 pub mod afterwards;
@@ -9,8 +10,11 @@ mod apport;
 mod context;
 mod effects;
 mod error;
+mod folders;
 mod needs;
 pub mod run;
+mod schedule;
+mod slots;
 pub mod survey;
 
 pub use context::Context;

@@ -12,6 +12,7 @@ use crate::conf::{
 use crate::event::{self, Kernels};
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
+use crate::host::process;
 use crate::id::{KernelRelease, ModuleId, Target};
 use crate::kernel::{self, Distribution, HeadersPackage, KernelFacts, Overrides};
 use crate::layout::Layout;
@@ -24,6 +25,7 @@ use crate::tree::{Snapshot, weak};
 pub struct Survey<'a> {
     settings: &'a Settings,
     distribution: &'a Distribution,
+    environment: &'a Environment,
     reader: Reader,
     /// `-c`: in place of the conf of the module that is asked for.
     pub conf_file: Option<PathBuf>,
@@ -47,6 +49,7 @@ impl<'a> Survey<'a> {
         Self {
             settings,
             distribution,
+            environment,
             reader: Reader::new(&settings.layout, environment),
             conf_file: None,
             directives: Vec::new(),
@@ -75,6 +78,10 @@ impl<'a> Survey<'a> {
             confs: BTreeMap::new(),
             plain_confs: BTreeMap::new(),
             weak: BTreeSet::new(),
+            private_folders: needs.targets.len() < 2
+                || fs::is_dir(&self.layout().dkms_tree)
+                    && process::can_see_privately(&self.layout().dkms_tree, self.environment),
+            costs: BTreeMap::new(),
             no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),

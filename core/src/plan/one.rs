@@ -24,6 +24,8 @@ pub(super) struct Planner<'a> {
     pub(super) newest: BTreeMap<ModuleName, ModuleId>,
     /// What a step installs: the dependency edges of later builds.
     pub(super) installed: BTreeMap<(ModuleName, Target), StepId>,
+    /// The last step that builds a module: where builds share a folder, the next comes after it.
+    built: BTreeMap<ModuleId, StepId>,
     /// Builds that the steps drop, with those steps.
     dropped: BTreeMap<(ModuleId, Target), StepId>,
     /// Builds that are no longer what their source says: they are made anew, and stay in use until then.
@@ -52,6 +54,7 @@ impl<'a> Planner<'a> {
             added: BTreeMap::new(),
             newest: world.snapshot.newest().into_iter().map(|id| (id.name.clone(), id.clone())).collect(),
             installed: BTreeMap::new(),
+            built: BTreeMap::new(),
             dropped: BTreeMap::new(),
             stale: BTreeSet::new(),
             decided: BTreeSet::new(),
@@ -76,14 +79,19 @@ impl<'a> Planner<'a> {
 
     pub(super) fn push(&mut self, action: Action, why: impl Into<String>, mut needs: Vec<StepId>) -> StepId {
         let id = StepId(self.steps.len());
-        if self.in_order
-            && let Some(last) = id.0.checked_sub(1)
-        {
-            needs.push(StepId(last));
+        let (mut after, mut lands) = (Vec::new(), Vec::new());
+        let last = id.0.checked_sub(1).map(StepId).filter(|_| self.in_order);
+        if let Action::Build { id: module, .. } = &action {
+            // What is built early stays out of sight until its turn has come.
+            lands.extend(last.filter(|last| !needs.contains(last)));
+            let earlier = self.built.insert(module.clone(), id);
+            after.extend(earlier.filter(|_| !self.world.private_folders));
+        } else {
+            needs.extend(last);
         }
         needs.sort_unstable();
         needs.dedup();
-        self.steps.push(Step { action, why: why.into(), needs, after: Vec::new() });
+        self.steps.push(Step { action, why: why.into(), needs, after, lands });
         id
     }
 
@@ -426,6 +434,12 @@ impl<'a> Planner<'a> {
                 ends.push(depmod);
                 depmods.insert(target.clone(), depmod);
             }
+            if self.options.initramfs && steps.iter().any(|step| self.asks_for_initramfs(*step)) {
+                let action = Action::Initramfs { target: target.clone() };
+                let step = self.push(action, "a module that it holds is installed", Vec::new());
+                self.steps[step.0].after.clone_from(&ends);
+                ends.push(step);
+            }
             let running = self.world.kernels.get(target).is_some_and(|kernel| kernel.running);
             if self.options.modprobe && running {
                 self.load(target, steps, &ends);
@@ -447,6 +461,14 @@ impl<'a> Planner<'a> {
             self.steps[step.0].after = all;
         }
         Plan { steps: self.steps, remarks: self.remarks }
+    }
+
+    /// Whether a step installs a module whose conf has `REMAKE_INITRD`.
+    fn asks_for_initramfs(&self, step: StepId) -> bool {
+        match &self.steps[step.0].action {
+            Action::Install { id, target } => self.conf(id, target).is_ok_and(|conf| conf.remake_initrd),
+            _ => false,
+        }
     }
 
     fn load(&mut self, target: &Target, steps: &[StepId], after: &[StepId]) {

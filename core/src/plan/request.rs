@@ -107,6 +107,8 @@ pub struct Options {
     pub no_depmod: bool,
     /// Load the modules after installing them on the running kernel.
     pub modprobe: bool,
+    /// Where an installed module asks for it, make the kernel's initramfs anew: nobody else will.
+    pub initramfs: bool,
     /// A command to run at the end, where something changed, is set in framework.conf.
     pub post_transaction: bool,
     /// One that fails doesn't stop the others.

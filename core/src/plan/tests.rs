@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::conf::module::{Exclusion, ModuleConf, ModuleRecord, Scripts};
+use crate::conf::module::{Exclusion, ModuleConf, ModuleRecord};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::kernel::{Compression, KernelConfig, KernelFacts};
 use crate::tree::{Built, Registration, Snapshot, Source};
@@ -33,19 +33,10 @@ fn conf(id: &ModuleId, depends: &[&str]) -> ModuleConf {
         excluded: None,
     };
     ModuleConf {
-        id: id.clone(),
         modules: vec![record],
-        make: None,
-        clean: None,
-        patches: Vec::new(),
-        scripts: Scripts::default(),
         autoinstall: true,
         build_depends: depends.iter().map(|name| ModuleName::new(*name).unwrap()).collect(),
-        build_depends_rebuild: false,
-        excluded: None,
-        no_weak_modules: false,
-        remake_initrd: false,
-        modules_conf: Vec::new(),
+        ..ModuleConf::empty(id)
     }
 }
 
@@ -72,6 +63,8 @@ fn world(kernels: &[&str]) -> World {
         confs: BTreeMap::new(),
         plain_confs: BTreeMap::new(),
         weak: std::collections::BTreeSet::new(),
+        private_folders: true,
+        costs: BTreeMap::new(),
         no_autoinstall: false,
         headers_remedy: BTreeMap::new(),
         notices: BTreeMap::new(),
@@ -117,6 +110,7 @@ fn apply(world: &mut World, plan: &Plan) {
                 assert!(snapshot.modules.remove(id).unwrap().built.is_empty());
             }
             Action::Depmod { .. }
+            | Action::Initramfs { .. }
             | Action::Load { .. }
             | Action::SweepKernel { .. }
             | Action::PostTransaction { .. }
@@ -291,7 +285,7 @@ proptest! {
             let request = ask(work);
             let first = plan(&request, &world);
             for (place, step) in first.steps.iter().enumerate() {
-                prop_assert!(step.needs.iter().chain(&step.after).all(|before| before.0 < place));
+                prop_assert!(step.waits_for().all(|before| before.0 < place));
             }
             if refusals(&first).is_empty() {
                 apply(&mut world, &first);

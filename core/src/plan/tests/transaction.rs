@@ -64,7 +64,13 @@ fn execute(snapshot: &mut Snapshot, action: &Action, before: &mut Before) {
         assert!(snapshot.modules[id].built.is_empty(), "{id} is forgotten while it is built");
     }
     let plan = Plan {
-        steps: vec![Step { action: action.clone(), why: String::new(), needs: vec![], after: vec![] }],
+        steps: vec![Step {
+            action: action.clone(),
+            why: String::new(),
+            needs: vec![],
+            after: vec![],
+            lands: vec![],
+        }],
         remarks: vec![],
     };
     let mut world = world(&[]);
@@ -214,7 +220,7 @@ proptest! {
         let plan = plan(&request, &case.world);
         let mut seen = BTreeSet::new();
         for (place, step) in plan.steps.iter().enumerate() {
-            prop_assert!(step.needs.iter().chain(&step.after).all(|before| before.0 < place));
+            prop_assert!(step.waits_for().all(|before| before.0 < place));
             if !matches!(step.action, Action::Refuse(_)) {
                 prop_assert!(seen.insert(step.action.to_string()), "twice: {}", step.action);
             }
