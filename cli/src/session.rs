@@ -1,6 +1,7 @@
 //! What every command starts with: settings, distribution, environment, and the way from a request to its end.
 
-use dkms_core::conf::{ConfError, Settings, framework};
+use dkms_core::conf::framework::{self, Framework};
+use dkms_core::conf::{ConfError, Settings};
 use dkms_core::engine::{self, Context, Outcome, Survey};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs, signals};
@@ -45,7 +46,7 @@ impl<'a> Session<'a> {
         environment: &'a Environment,
         terminal: &'a Terminal,
     ) -> Result<Self, Failure> {
-        let mut settings =
+        let Framework { mut settings, wrong } =
             framework::read(&Layout::under("/"), environment).map_err(|error: ConfError| {
                 let failure = Failure::new(ExitCode::INVALID_CONF, error.to_string());
                 match error.hint() {
@@ -53,6 +54,7 @@ impl<'a> Session<'a> {
                     None => failure,
                 }
             })?;
+        wrong.iter().for_each(|value| warn(terminal, value.to_string()));
         let Args { dkmstree, sourcetree, installtree, symlink_modules, modprobe_on_install, jobs, .. } =
             &invocation.args;
         let layout = &mut settings.layout;
@@ -140,6 +142,33 @@ impl<'a> Session<'a> {
         with_arch.collect()
     }
 
+    /// Every kernel that is installed.
+    ///
+    /// # Errors
+    /// [`Failure`] with code 12 where the architecture of one is not known.
+    pub fn installed_targets(&self) -> Result<Vec<Target>, Failure> {
+        let kernels = kernel::installed_kernels(&self.settings.layout)?;
+        let with_arch = |release: KernelRelease| {
+            let arch = self.default_arch(&release)?;
+            Ok(Target::new(release, arch))
+        };
+        kernels.into_iter().map(with_arch).collect()
+    }
+
+    /// How requests are meant, by options and settings.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        Options {
+            force: self.force(),
+            no_depmod: self.args().no_depmod,
+            modprobe: self.settings.modprobe_on_install,
+            initramfs: self.settings.remake_initrd && !self.args().no_initrd,
+            post_transaction: self.settings.post_transaction.is_some(),
+            continue_on_error: self.settings.continue_on_error,
+            respect_failures: false,
+        }
+    }
+
     fn default_arch(&self, kernel: &KernelRelease) -> Result<Arch, Failure> {
         let arch = kernel::default_arch(self.distribution, kernel, &self.settings.layout, self.environment);
         arch.map_err(|error| Failure::new(ExitCode::INTERRUPTED, error.to_string()))?.ok_or_else(|| {
@@ -154,18 +183,7 @@ impl<'a> Session<'a> {
     /// [`Failure`] where something can't be looked at, or where what was done failed.
     pub fn carry_out(&self, work: Work) -> Result<(), Failure> {
         let args = self.args();
-        let request = Request {
-            work,
-            options: Options {
-                force: self.force(),
-                no_depmod: args.no_depmod,
-                modprobe: self.settings.modprobe_on_install,
-                initramfs: self.settings.remake_initrd && !args.no_initrd,
-                post_transaction: self.settings.post_transaction.is_some(),
-                continue_on_error: self.settings.continue_on_error,
-                respect_failures: false,
-            },
-        };
+        let request = Request { work, options: self.options() };
         if !args.dry_run {
             registration::sweep(&self.settings.layout)?;
         }
@@ -260,7 +278,11 @@ impl<'a> Session<'a> {
     fn is_batch(&self) -> bool {
         matches!(
             self.invocation.action,
-            Action::Autoinstall | Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm
+            Action::Autoinstall
+                | Action::KernelPreinst
+                | Action::KernelPostinst
+                | Action::KernelPrerm
+                | Action::Plan
         )
     }
 }

@@ -25,6 +25,17 @@ pub enum OnBuildFailure {
     Fail,
 }
 
+/// `preflight`: what adapters do where a module in use will not be there on a kernel that comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PreflightPolicy {
+    /// It is said.
+    Warn,
+    /// The transaction ends before anything has changed, where the package manager allows that.
+    Block,
+    /// Nobody is asked.
+    Off,
+}
+
 /// Every setting that framework.conf knows, resolved.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -70,6 +81,8 @@ pub struct Settings {
     pub build_cache_max: u64,
     /// `on_build_failure`.
     pub on_build_failure: OnBuildFailure,
+    /// `preflight`.
+    pub preflight: PreflightPolicy,
 }
 
 /// The default of `compress_xz_opts`.
@@ -106,6 +119,7 @@ impl Settings {
             build_cache: None,
             build_cache_max: DEFAULT_BUILD_CACHE_MAX,
             on_build_failure: OnBuildFailure::Report,
+            preflight: PreflightPolicy::Warn,
         }
     }
     /// A setting with `$kernelver` and `${kernelver}` put in.

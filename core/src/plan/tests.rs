@@ -10,6 +10,9 @@ use crate::id::{ModuleId, ModuleName, Target};
 use crate::kernel::{Compression, KernelConfig, KernelFacts};
 use crate::tree::{Built, Registration, Snapshot, Source};
 
+mod preflight;
+mod transaction;
+
 fn id(text: &str) -> ModuleId {
     let (name, version) = text.split_once('/').unwrap();
     ModuleId::parse(name, version).unwrap()
