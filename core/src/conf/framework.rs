@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bash::Bash;
 use super::error::ConfError;
@@ -36,6 +37,7 @@ const NAMES: &[&str] = &[
     "mok_signing_key",
     "mok_certificate",
     "try_sign_modules",
+    "lock_timeout",
 ];
 
 /// Reads the settings that hold below the root of `layout`.
@@ -137,6 +139,9 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
         Some(value) if is_yes(value) => TrySign::Always,
         Some(_) => TrySign::Never,
     };
+    if let Some(seconds) = filled("lock_timeout").and_then(|text| text.trim().parse().ok()) {
+        settings.lock_timeout = Duration::from_secs(seconds);
+    }
     settings
 }
 
@@ -212,6 +217,16 @@ mod tests {
         assert_eq!(jobs(""), Some(3));
         assert_eq!(jobs("parallel_jobs=7"), Some(7));
         assert_eq!(jobs("parallel_jobs=$((parallel_jobs + 1))"), Some(4));
+    }
+
+    #[test]
+    fn a_time_limit_is_a_number_of_seconds() {
+        let limit =
+            |text: &str| Root::with(&[("framework.conf", text)]).read(&[]).unwrap().lock_timeout.as_secs();
+        assert_eq!(
+            (limit("lock_timeout=7"), limit("lock_timeout=0"), limit("lock_timeout=long")),
+            (7, 0, 1800)
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The settings of framework.conf, with their defaults.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::id::KernelRelease;
 use crate::layout::Layout;
@@ -53,12 +54,17 @@ pub struct Settings {
     pub mok_certificate: Option<String>,
     /// `try_sign_modules`.
     pub try_sign_modules: TrySign,
+    /// `lock_timeout`: how long to wait for another command.
+    pub lock_timeout: Duration,
 }
 
 /// The default of `compress_xz_opts`.
 pub const DEFAULT_XZ_OPTS: &str = "--check=crc32 --lzma2=dict=1MiB";
 /// The default of `compress_zstd_opts`.
 pub const DEFAULT_ZSTD_OPTS: &str = "-q --rm -T0";
+
+/// The default of `lock_timeout`.
+pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 
 impl Settings {
     /// What holds below `root` where no framework.conf says otherwise.
@@ -82,6 +88,7 @@ impl Settings {
             mok_signing_key: None,
             mok_certificate: None,
             try_sign_modules: TrySign::NotInChroot,
+            lock_timeout: DEFAULT_LOCK_TIMEOUT,
         }
     }
     /// A setting with `$kernelver` and `${kernelver}` put in.

@@ -70,7 +70,8 @@ impl Engine<'_> {
             self.states[place] = if is_cut_off || step.needs.iter().any(failed_before) {
                 outcome.pruned.push(step.action.clone());
                 State::Pruned
-            } else if is_finishing(&step.action) && !step.after.iter().any(changed) {
+            } else if is_finishing(&step.action) && !step.after.is_empty() && !step.after.iter().any(changed)
+            {
                 State::Idle
             } else {
                 self.execute(&step.action, &mut outcome)

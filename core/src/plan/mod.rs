@@ -7,8 +7,10 @@
 //! - [`one`]: the steps for one module on one kernel
 //! - [`batch`]: all modules of a kernel: autoinstall, match, what kernel packages ask for
 //! - [`order`]: dependencies first, and cycles by their path
+//! - [`locks`]: what a plan has to have for itself
 
 pub mod batch;
+pub mod locks;
 pub mod one;
 pub mod order;
 pub mod refusal;

@@ -372,6 +372,7 @@ impl<'a> Planner<'a> {
     pub(super) fn finish(mut self) -> Plan {
         let changed = std::mem::take(&mut self.changed);
         self.in_order = false;
+        self.pay(&changed);
         for (target, steps) in &changed {
             let mut ends = steps.clone();
             if !self.options.no_depmod {
@@ -397,6 +398,15 @@ impl<'a> Planner<'a> {
             self.steps[step.0].after = all;
         }
         Plan { steps: self.steps, remarks: self.remarks }
+    }
+
+    /// depmod for the kernels that others have changed without one.
+    fn pay(&mut self, changed: &BTreeMap<Target, Vec<StepId>>) {
+        let is_due = |target: &&Target| !changed.keys().any(|other| other.kernel == target.kernel);
+        for target in self.world.owed.iter().filter(|_| !self.options.no_depmod).filter(is_due) {
+            let action = Action::Depmod { target: target.clone() };
+            self.push(action, "an interrupted command owes it", Vec::new());
+        }
     }
 
     fn load(&mut self, target: &Target, steps: &[StepId], after: &[StepId]) {

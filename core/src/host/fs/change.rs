@@ -208,6 +208,16 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path).naming("create", path)
 }
 
+/// Opens a file that is only there to be locked, making it where needed; a link is not followed.
+///
+/// # Errors
+/// [`FsError`].
+pub fn open_lock(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).naming("open", path)
+}
+
 /// Opens a file for writing at its end, making it where needed.
 ///
 /// # Errors
