@@ -9,6 +9,7 @@ use super::run::{self, Outcome};
 use super::survey::Survey;
 use crate::host::fs::FsError;
 use crate::host::signals;
+use crate::install::{self, Recovery};
 use crate::layout::Layout;
 use crate::plan::{self, Options, Plan, Request, Work, World, locks};
 use crate::report::Reporter;
@@ -91,6 +92,11 @@ pub fn carry_out(
     Ok(run::run(&plan, &world, context, reporter))
 }
 
+fn recovery<'a>(context: &'a Context<'_>, held: Option<&'a Held>) -> Recovery<'a> {
+    let Context { settings, environment, distribution, .. } = context;
+    Recovery { layout: &settings.layout, family: distribution.family, environment, held }
+}
+
 /// A plan that holds, with all that it needs.
 fn ready(
     task: &Task<'_>,
@@ -101,6 +107,7 @@ fn ready(
     let nothing = Keys::default();
     let given = task.held.map_or(&nothing, Held::keys);
     loop {
+        install::recover(&recovery(context, task.held), reporter)?;
         sweep::sweep(layout, task.held)?;
         let looked = look_at(task, Snapshot::take(layout)?, task.held)?;
         let needed = locks::needed(&looked.plan, &looked.world).without(given);
@@ -108,8 +115,10 @@ fn ready(
             return Ok((looked, None));
         }
         let held = lock::acquire(layout, &needed, context.settings.lock_timeout, reporter)?;
+        // Whoever had the locks before may not have ended well.
+        let recovered = install::recover(&recovery(context, Some(&held)), reporter)?;
         let snapshot = Snapshot::take(layout)?;
-        if !held.waited() && snapshot == looked.world.snapshot {
+        if !held.waited() && !recovered && snapshot == looked.world.snapshot {
             return Ok((looked, Some(held)));
         }
         let anew = look_at(task, snapshot, Some(&held))?;

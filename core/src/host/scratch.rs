@@ -71,6 +71,7 @@ pub fn write_note(path: &Path, text: &str) -> Result<()> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
         file.write_all(text.as_bytes())?;
+        super::fs::death::point();
         fs::rename(&temporary, path)
     };
     write().map_err(naming("write", path)).inspect_err(|_| drop(remove_file(&temporary)))

@@ -9,6 +9,7 @@ use crate::host::process::Process;
 use crate::kernel::KernelFacts;
 use crate::layout::Layout;
 use crate::report::{Event, Reporter};
+use crate::tree::owed;
 
 /// What became of a depmod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub fn depmod(
     Ok(DepmodOutcome::Emptied)
 }
 
-/// Runs depmod for a kernel; an index of nothing stays.
+/// Runs depmod for a kernel, which owes none any more then; an index of nothing stays.
 ///
 /// # Errors
 /// As [`depmod`].
@@ -79,6 +80,7 @@ pub fn index(
             "no depmod for {release}: `{}` does not exist",
             dir.join("modules.dep").display()
         )));
+        owed::paid(layout, release);
         return Ok(DepmodOutcome::Skipped);
     }
     let files = |source: FsError| InstallError::DepmodFiles { kernel: release.clone(), source };
@@ -98,6 +100,7 @@ pub fn index(
     if code != 0 {
         return Err(InstallError::Depmod { kernel: release.clone(), line: process.line(), code, output });
     }
+    owed::paid(layout, release);
     if !output.is_empty() {
         reporter.report(Event::note(output));
     }

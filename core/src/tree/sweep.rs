@@ -23,11 +23,15 @@ pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
         sweep_folder(&dir, 0)?;
     }
     owed::sweep(layout);
+    // Their temporaries may be needed to undo what the journal says.
+    let journals = fs::list(&layout.journal_dir())?;
+    let journaled: Vec<&str> =
+        journals.iter().filter_map(|file| file.name.to_str()?.splitn(3, '.').nth(2)).collect();
     for entry in fs::list(&layout.dkms_tree)? {
         let Some(Ok(name)) = entry.name.to_str().filter(|_| entry.kind.is_dir()).map(ModuleName::new) else {
             continue;
         };
-        if has_leftovers(layout, &name)? {
+        if !journaled.contains(&name.as_str()) && has_leftovers(layout, &name)? {
             sweep_module(layout, name, held)?;
         }
     }
