@@ -37,7 +37,7 @@ const WRITTEN: [&str; 11] = [
     "modules.weakdep",
 ];
 
-/// Runs depmod for a kernel.
+/// Runs depmod for a kernel, which owes none any more then.
 ///
 /// # Errors
 /// [`InstallError::Depmod`] where it fails; the old index is then as depmod left it (it replaces each file by a rename).
@@ -49,25 +49,40 @@ pub fn depmod(
 ) -> Result<DepmodOutcome, InstallError> {
     let dir = &kernel.module_dir;
     let files = |source: FsError| InstallError::DepmodFiles { kernel: kernel.target.kernel.clone(), source };
-    if index(kernel, layout, environment, reporter)? == DepmodOutcome::Skipped {
+    let done = || owed::paid(layout, &kernel.target.kernel);
+    if run(kernel, layout, environment, reporter)? == DepmodOutcome::Skipped {
+        done();
         return Ok(DepmodOutcome::Skipped);
     }
     let empty = fs::stat(&dir.join("modules.dep")).map_err(files)?.is_some_and(|meta| meta.len() == 0);
     if !empty {
+        done();
         return Ok(DepmodOutcome::Ran);
     }
     for name in WRITTEN {
         fs::remove_file(&dir.join(name)).map_err(files)?;
     }
     fs::remove_dir_if_empty(dir).map_err(files)?;
+    done();
     Ok(DepmodOutcome::Emptied)
 }
 
-/// Runs depmod for a kernel, which owes none any more then; an index of nothing stays.
+/// Runs depmod for a kernel; an index of nothing stays.
 ///
 /// # Errors
 /// As [`depmod`].
 pub fn index(
+    kernel: &KernelFacts,
+    layout: &Layout,
+    environment: &Environment,
+    reporter: &dyn Reporter,
+) -> Result<DepmodOutcome, InstallError> {
+    let outcome = run(kernel, layout, environment, reporter)?;
+    owed::paid(layout, &kernel.target.kernel);
+    Ok(outcome)
+}
+
+fn run(
     kernel: &KernelFacts,
     layout: &Layout,
     environment: &Environment,
@@ -80,7 +95,6 @@ pub fn index(
             "no depmod for {release}: `{}` does not exist",
             dir.join("modules.dep").display()
         )));
-        owed::paid(layout, release);
         return Ok(DepmodOutcome::Skipped);
     }
     let files = |source: FsError| InstallError::DepmodFiles { kernel: release.clone(), source };
@@ -100,7 +114,6 @@ pub fn index(
     if code != 0 {
         return Err(InstallError::Depmod { kernel: release.clone(), line: process.line(), code, output });
     }
-    owed::paid(layout, release);
     if !output.is_empty() {
         reporter.report(Event::note(output));
     }

@@ -15,6 +15,7 @@ use crate::host::ancestry::{self, ProcessIdentity};
 use crate::host::fs::{self, FsError};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::Layout;
+use crate::tree::state;
 
 /// The format of these files.
 const VERSION: u32 = 1;
@@ -39,6 +40,7 @@ struct Head {
 /// A journal that is being written; the file is made with the first line.
 #[derive(Debug)]
 pub(super) struct Journal {
+    layout: Layout,
     path: PathBuf,
     head: Head,
     file: Option<File>,
@@ -65,7 +67,8 @@ impl Journal {
         };
         // The start time, so that a reused number doesn't meet an old file. The module comes last: it may hold dots.
         let name = format!("{pid}-{started}.{unique}.{}", place.id.name);
-        Self { path: place.layout.journal_dir().join(name), head, file: None, named: false }
+        let path = place.layout.journal_dir().join(name);
+        Self { layout: place.layout.clone(), path, head, file: None, named: false }
     }
 
     fn failed(&self, source: impl Into<std::io::Error>) -> FsError {
@@ -76,9 +79,7 @@ impl Journal {
     pub(super) fn append(&mut self, entries: &[Entry]) -> Result<(), FsError> {
         let mut text = String::new();
         if self.file.is_none() {
-            if let Some(dir) = self.path.parent() {
-                fs::create_dir_all(dir)?;
-            }
+            state::create_folder(&self.layout, &self.layout.journal_dir())?;
             self.file = Some(fs::create_new(&self.path, 0o644)?);
             text = serde_json::to_string(&self.head).map_err(|error| self.failed(error))? + "\n";
         }

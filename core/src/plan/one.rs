@@ -386,7 +386,11 @@ impl<'a> Planner<'a> {
                 self.load(target, steps, &ends);
             }
         }
-        if let Some(target) = self.going.take().filter(|target| changed.contains_key(target)) {
+        if let Some(target) = self
+            .going
+            .take()
+            .filter(|target| changed.contains_key(target) || self.world.owed.contains(target))
+        {
             let all = (0..self.steps.len()).map(StepId).collect();
             let step = self.push(Action::SweepKernel { target }, "the kernel goes", Vec::new());
             self.steps[step.0].after = all;

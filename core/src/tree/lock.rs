@@ -16,6 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::key::{Key, Keys, Mode};
 use super::running::{self, Holder, Running};
+use super::state;
 use crate::host::fs::{self, FsError};
 use crate::host::{ancestry, clock, signals};
 use crate::layout::Layout;
@@ -151,7 +152,7 @@ pub fn acquire(
         _running: None,
     };
     let files = |source| LockError::Files { keys: keys.clone(), source };
-    fs::create_dir_all(&layout.locks_dir()).map_err(files)?;
+    state::create_folder(layout, &layout.locks_dir()).map_err(files)?;
     for (key, mode) in keys.iter() {
         let mut told = false;
         loop {
@@ -172,7 +173,7 @@ pub fn acquire(
                 return Err(LockError::TimedOut { key: key.clone(), holder: named(&holders), seconds });
             }
             if !told {
-                running.write(&held.keys, since);
+                running.write(layout, &held.keys, since);
                 reporter.report(Event::note(format!("Waiting for {key}: {}", named(&holders))));
                 told = true;
             }
@@ -181,7 +182,7 @@ pub fn acquire(
         }
         held.keys.add(key.clone(), mode);
     }
-    running.write(&held.keys, since);
+    running.write(layout, &held.keys, since);
     held._running = Some(running);
     running::sweep(layout);
     Ok(held)
@@ -193,7 +194,7 @@ pub fn acquire(
 /// [`LockError::Files`].
 pub fn try_acquire(layout: &Layout, keys: &Keys) -> Result<Option<Held>, LockError> {
     let files = |source| LockError::Files { keys: keys.clone(), source };
-    fs::create_dir_all(&layout.locks_dir()).map_err(files)?;
+    state::create_folder(layout, &layout.locks_dir()).map_err(files)?;
     let mut locks = Vec::new();
     for (key, mode) in keys.iter() {
         match take(layout, key, mode).map_err(files)? {

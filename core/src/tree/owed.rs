@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::key::Key;
 use super::lock::{self, Held};
+use super::state;
 use crate::host::fs::{self, FsError};
 use crate::host::scratch;
 use crate::id::{Arch, KernelRelease, Target};
@@ -21,7 +22,7 @@ pub fn note(layout: &Layout, target: &Target) -> Result<(), FsError> {
     if fs::exists(&mark) {
         return Ok(());
     }
-    fs::create_dir_all(&layout.owed_dir())?;
+    state::create_folder(layout, &layout.owed_dir())?;
     scratch::write_note(&mark, target.arch.as_str())
 }
 

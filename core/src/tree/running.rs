@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::key::{Key, Keys};
+use super::state;
 use crate::host::ancestry::{self, ProcessIdentity};
 use crate::host::{clock, fs, scratch};
 use crate::layout::Layout;
@@ -65,7 +66,7 @@ impl Running {
     }
 
     /// Writes down what we hold. Without a record others wait as well, and only know less: a failure is none.
-    pub(super) fn write(&self, keys: &Keys, since: u64) {
+    pub(super) fn write(&self, layout: &Layout, keys: &Keys, since: u64) {
         let ProcessIdentity { pid, started } = ancestry::own();
         let record = Record {
             version: VERSION,
@@ -76,9 +77,8 @@ impl Running {
             keys: keys.iter().map(|(key, _)| key.file_name()).collect(),
         };
         let text = serde_json::to_string(&record).unwrap_or_default();
-        if let Some(dir) = self.0.parent() {
-            drop(fs::create_dir_all(dir).and_then(|()| scratch::write_note(&self.0, &text)));
-        }
+        let made = state::create_folder(layout, &layout.running_dir());
+        drop(made.and_then(|()| scratch::write_note(&self.0, &text)));
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
         let key = Key::Module(ModuleName::new("foo").unwrap());
         let other = Key::Module(ModuleName::new("bar").unwrap());
         let running = Running::new(&layout);
-        running.write(&Keys::default().with(key.clone(), Mode::Exclusive), clock::unix_seconds());
+        running.write(&layout, &Keys::default().with(key.clone(), Mode::Exclusive), clock::unix_seconds());
         assert_eq!(holders(&layout, &key).len(), 1);
         assert_eq!(holders(&layout, &key)[0].process, ancestry::own());
         assert!(holders(&layout, &other).is_empty());

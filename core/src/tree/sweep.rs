@@ -127,7 +127,7 @@ fn is_abandoned(rest: &str) -> bool {
 
 /// Folders of a version that hold no temporaries of ours, and may be large.
 fn is_foreign(name: &std::ffi::OsStr) -> bool {
-    ["build", "module", "log", "tarball"].iter().any(|known| name == *known)
+    ["build", "module", "log"].iter().any(|known| name == *known)
 }
 
 #[cfg(test)]
@@ -174,5 +174,81 @@ mod tests {
         sweep(&layout, None).unwrap();
         assert!(!fs::exists(&kernel) && !fs::exists(&bare) && !fs::exists(&forgotten));
         assert!(fs::is_dir(&layout.build_dir(&id)));
+    }
+
+    /// Lets an action die before each change that it makes, then sweeps: it is done, or not begun, and can be done again.
+    fn dies_anywhere(prepare: impl Fn(&Layout, &ModuleId), act: impl Fn(&Layout, &ModuleId)) {
+        let paths = |layout: &Layout| {
+            let walk = walkdir::WalkDir::new(layout.root()).sort_by_file_name();
+            let paths = walk.into_iter().map(|entry| entry.unwrap().path().to_owned());
+            let paths = paths.filter(|path| !path.starts_with(layout.state_dir()));
+            paths.map(|path| path.strip_prefix(layout.root()).unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let fresh = || {
+            let (dir, layout, id) = world();
+            fs::create_dir_all(&layout.dkms_tree).unwrap();
+            prepare(&layout, &id);
+            (dir, layout, id)
+        };
+        let (_dir, layout, id) = fresh();
+        let before = paths(&layout);
+        act(&layout, &id);
+        let after = paths(&layout);
+        assert_ne!(before, after);
+        for changes in 0.. {
+            let (_dir, layout, id) = fresh();
+            let ended = fs::death::after(changes, || act(&layout, &id));
+            sweep(&layout, None).unwrap();
+            let now = paths(&layout);
+            assert!(now == before || now == after, "died after {changes} changes: {now:#?}");
+            if now == before {
+                act(&layout, &id);
+                assert_eq!(paths(&layout), after);
+            }
+            if ended.is_some() {
+                assert!(changes > 3, "{changes}");
+                break;
+            }
+        }
+    }
+
+    fn target() -> crate::id::Target {
+        crate::id::Target::parse("6.1.0", "x86_64").unwrap()
+    }
+
+    fn built(layout: &Layout, id: &ModuleId) {
+        registration::add(layout, id).unwrap();
+        let dir = layout.built_dir(id, &target());
+        fs::create_dir_all(&dir).unwrap();
+        fs::write_whole(&dir.join("foo.ko"), b"x", 0o644).unwrap();
+    }
+
+    #[test]
+    fn registering_may_die_anywhere() {
+        dies_anywhere(|_, _| (), |layout, id| registration::add(layout, id).unwrap());
+    }
+
+    #[test]
+    fn copying_and_registering_may_die_anywhere() {
+        let from = tempfile::tempdir().unwrap();
+        fs::write_whole(&from.path().join("dkms.conf"), b"new", 0o644).unwrap();
+        // The source may be in place before it is registered; that is none of the tree's states.
+        let act = |layout: &Layout, id: &ModuleId| {
+            registration::add_copy(layout, id, from.path()).unwrap();
+        };
+        let prepare = |layout: &Layout, id: &ModuleId| {
+            fs::write_whole(&layout.source_dir(id).join("dkms.conf"), b"old", 0o644).unwrap();
+        };
+        dies_anywhere(prepare, act);
+    }
+
+    #[test]
+    fn forgetting_may_die_anywhere() {
+        dies_anywhere(built, |layout, id| registration::forget(layout, id).unwrap());
+    }
+
+    #[test]
+    fn dropping_a_build_may_die_anywhere() {
+        dies_anywhere(built, |layout, id| registration::drop_build(layout, id, &target()).unwrap());
     }
 }

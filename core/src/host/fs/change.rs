@@ -17,6 +17,12 @@ pub(crate) mod death {
 
     thread_local!(static LEFT: Cell<Option<u32>> = const { Cell::new(None) });
 
+    /// The process that is told to be at work: one that is dead for those who come later.
+    pub(crate) fn process_id() -> u32 {
+        // Process numbers end at 4194304 (PID_MAX_LIMIT).
+        if LEFT.get().is_some() { 4_999_999 } else { std::process::id() }
+    }
+
     /// Runs `work` until it has made so many changes; `None` where it has died then.
     pub(crate) fn after<T>(changes: u32, work: impl FnOnce() -> T) -> Option<T> {
         LEFT.set(Some(changes));
@@ -38,6 +44,7 @@ pub(crate) mod death {
 
 #[cfg(not(test))]
 pub(crate) mod death {
+    pub(crate) use std::process::id as process_id;
     pub(crate) const fn point() {}
 }
 
@@ -222,7 +229,7 @@ pub fn temporary_beside(path: &Path) -> PathBuf {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().unwrap_or(OsStr::new("x")).to_string_lossy();
     let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!("{TEMPORARY_PREFIX}{}_{unique}_{name}", std::process::id()))
+    path.with_file_name(format!("{TEMPORARY_PREFIX}{}_{unique}_{name}", death::process_id()))
 }
 
 /// Puts a file in place whole: written beside it, synced, renamed. The folder must exist.
@@ -288,9 +295,13 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File> {
 /// [`FsError`].
 pub fn open_lock(path: &Path) -> Result<File> {
     death::point();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o644);
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).naming("open", path)
+    let flags = libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    OpenOptions::new().read(true).mode(0o644).custom_flags(flags).open(path).naming("open", path)
+}
+
+/// Makes somebody the owner of what is at a path itself. Only root may, and nobody else has to.
+pub fn give_to(path: &Path, user: u32, group: u32) {
+    drop(std::os::unix::fs::lchown(path, Some(user), Some(group)));
 }
 
 /// Opens a file for writing at its end, making it where needed.
