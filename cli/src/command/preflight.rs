@@ -29,7 +29,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let kernels = survey.kernels(&session.installed_targets()?)?;
     let question = Question::of(&told, &snapshot, &kernels).also_about(&targets);
     let request = Request { work: Work::Batch(question.batch.clone()), options: session.options() };
-    let world = survey.world(&request, snapshot)?;
+    let world = survey.world(&request, snapshot, None)?;
     unless_interrupted()?;
     let prospects = preflight::preflight(&question, &world);
     if args.json {
