@@ -35,6 +35,12 @@ pub enum Action {
     KernelPostinst,
     /// `kernel_prerm`
     KernelPrerm,
+    /// `plan`
+    Plan,
+    /// `preflight`
+    Preflight,
+    /// `doctor`
+    Doctor,
     /// `completions`
     Completions,
 }
@@ -52,7 +58,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 17] = [
+    pub const ALL: [(&'static str, Self); 20] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -69,6 +75,9 @@ impl Action {
         ("kernel_preinst", Self::KernelPreinst),
         ("kernel_postinst", Self::KernelPostinst),
         ("kernel_prerm", Self::KernelPrerm),
+        ("plan", Self::Plan),
+        ("preflight", Self::Preflight),
+        ("doctor", Self::Doctor),
         ("completions", Self::Completions),
     ];
 
@@ -114,6 +123,12 @@ impl Action {
         matches!(self, Self::KernelPreinst | Self::KernelPostinst | Self::KernelPrerm)
     }
 
+    /// Whether all that it prints is one result, a single JSON document with `--json`.
+    #[must_use]
+    pub fn only_tells(self) -> bool {
+        matches!(self, Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor)
+    }
+
     /// Whether it works on at most one kernel.
     #[must_use]
     pub fn is_for_one_kernel(self) -> bool {
@@ -124,7 +139,9 @@ impl Action {
     #[must_use]
     pub fn rights(self) -> Rights {
         match self {
-            Self::Status | Self::Log | Self::Completions => Rights::None,
+            Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Completions => Rights::None,
+            // It reads; what it mends it says it may not, where it may not.
+            Self::Doctor => Rights::None,
             // These two look for themselves: what they need depends on the files they are given.
             Self::Mktarball | Self::Ldtarball => Rights::None,
             Self::Add | Self::Build | Self::Unbuild | Self::Remove => Rights::Tree,

@@ -4,6 +4,8 @@ mod change;
 mod completions;
 mod generate_mok;
 mod log;
+mod plan;
+mod preflight;
 mod remove;
 mod source;
 mod status;
@@ -34,6 +36,9 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Status => status::run(session),
         Action::Log => log::run(session),
         Action::GenerateMok => generate_mok::run(session),
+        Action::Plan => plan::run(session),
+        Action::Preflight => preflight::run(session),
+        Action::Doctor => Ok(()),
         Action::Completions => completions::run(session),
     }
 }

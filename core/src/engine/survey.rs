@@ -11,16 +11,17 @@ use crate::build::Memory;
 use crate::conf::{
     self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
 };
+use crate::event::{self, Kernels};
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process;
 use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
-use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides};
+use crate::kernel::{self, Distribution, HeadersPackage, KernelFacts, Overrides};
 use crate::layout::Layout;
 use crate::plan::{ConfFault, Cost, Request, World};
 use crate::report::Event;
 use crate::tree::attempts::{self, Expected};
-use crate::tree::{Snapshot, weak};
+use crate::tree::{Held, Snapshot, owed, weak};
 
 /// Everything that looking needs.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Survey<'a> {
     pub directives: Vec<String>,
     /// `--kernelsourcedir` and `--config`.
     pub overrides: Overrides,
+    /// Where a kernel has no headers, its configuration in `/boot` counts: to judge rules, not to build.
+    pub boot_configs: bool,
     /// What `parallel_jobs` is for confs.
     pub jobs: u32,
     /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
@@ -54,6 +57,7 @@ impl<'a> Survey<'a> {
             conf_file: None,
             directives: Vec::new(),
             overrides: Overrides::default(),
+            boot_configs: false,
             jobs: 1,
             module_folder: None,
             kernels: RefCell::default(),
@@ -64,11 +68,16 @@ impl<'a> Survey<'a> {
         &self.settings.layout
     }
 
-    /// The world for a request.
+    /// The world for a request; `held`: what we have locked.
     ///
     /// # Errors
     /// [`FsError`] where the tree or a kernel can't be looked at. A conf that can't is a fault in the world.
-    pub fn world(&self, request: &Request, snapshot: Snapshot) -> Result<World, FsError> {
+    pub fn world(
+        &self,
+        request: &Request,
+        snapshot: Snapshot,
+        held: Option<&Held>,
+    ) -> Result<World, FsError> {
         let needs = Needs::of(&request.work, &snapshot);
         let mut world = World {
             source_tree: self.layout().source_tree.clone(),
@@ -85,9 +94,14 @@ impl<'a> Survey<'a> {
             no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),
+            owed: owed::unattended(self.layout(), held),
             snapshot,
         };
-        for target in &needs.targets {
+        for target in &world.owed {
+            world.kernels.insert(target.clone(), Rc::unwrap_or_clone(self.kernel(target)?));
+        }
+        let taken_out_of = needs.taken_out.iter().map(|(_, target)| target);
+        for target in needs.targets.iter().chain(taken_out_of).collect::<BTreeSet<_>>() {
             let facts = self.kernel(target)?;
             if !facts.headers_usable {
                 let remedy = HeadersPackage::of(&target.kernel, self.distribution, self.layout()).to_string();
@@ -95,10 +109,15 @@ impl<'a> Survey<'a> {
             }
             world.kernels.insert(target.clone(), Rc::unwrap_or_clone(facts));
         }
-        if let Some(id) = &needs.to_add {
+        for id in &needs.to_add {
             self.take_source(&mut world, id, &needs)?;
         }
         self.take_confs(&mut world, &needs)?;
+        for key @ (id, target) in &needs.taken_out {
+            if !world.confs.contains_key(key) {
+                world.confs.insert(key.clone(), Ok(self.lenient_conf(id, target)?));
+            }
+        }
         self.take_past(&mut world, request.options.respect_failures);
         if needs.weak {
             world.weak =
@@ -200,10 +219,23 @@ impl<'a> Survey<'a> {
                 return self.conf_file.clone().unwrap_or_default();
             }
             Some(folder) if is_asked_for => folder.clone(),
-            _ if needs.to_add.as_ref() == Some(id) => self.layout().source_dir(id),
+            _ if needs.to_add.contains(id) => self.layout().source_dir(id),
             _ => self.layout().source_link(id),
         };
         folder.join("dkms.conf")
+    }
+
+    /// The kernels that are installed, as [`crate::event`] wants to know them.
+    ///
+    /// # Errors
+    /// [`FsError`].
+    pub fn kernels(&self, installed: &[Target]) -> Result<Kernels, FsError> {
+        let look = |target: &Target| {
+            let facts = self.kernel(target)?;
+            Ok((target.clone(), event::Kernel { headers: facts.headers_usable, running: facts.running }))
+        };
+        let installed = installed.iter().map(look).collect::<Result<_, _>>()?;
+        Ok(Kernels { installed, all: self.settings.autoinstall_all_kernels })
     }
 
     /// The facts of a kernel, looked at once.
@@ -214,7 +246,11 @@ impl<'a> Survey<'a> {
         if let Some(facts) = self.kernels.borrow().get(target) {
             return Ok(Rc::clone(facts));
         }
-        let facts = Rc::new(KernelFacts::look(target, self.layout(), &self.overrides)?);
+        let mut facts = KernelFacts::look(target, self.layout(), &self.overrides)?;
+        if self.boot_configs && facts.config.path.is_none() {
+            facts.config = kernel::boot_config(&target.kernel, self.layout())?.unwrap_or_default();
+        }
+        let facts = Rc::new(facts);
         self.kernels.borrow_mut().insert(target.clone(), Rc::clone(&facts));
         Ok(facts)
     }
