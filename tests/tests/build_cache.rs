@@ -65,6 +65,30 @@ fn what_comes_from_the_cache_is_what_was_built() {
 }
 
 #[test]
+fn a_second_batch_runs_no_make() {
+    let root = root().unwrap();
+    for (name, with) in [("bar", "BUILD_DEPENDS=\"foo\""), ("baz", "STRIP=no")] {
+        Module::new(name, "1.0").with(with).write_to(&root).unwrap();
+        root.must(&format!("dkms add {name}/1.0")).unwrap();
+    }
+    let modules = "find /lib/modules -name '*.ko*' -path '*updates*' | sort | xargs sha256sum";
+    let batch = "for m in foo bar baz; do dkms install $m/1.0 -k $K -k $K2; done";
+    let first = root.must(batch).unwrap();
+    assert_eq!((makes(&root).unwrap(), first.contains("build cache")), (6, false), "{first}");
+    let installed = root.must(modules).unwrap();
+    assert_eq!(installed.lines().count(), 6, "{installed}");
+    root.must("for m in foo bar baz; do dkms unbuild $m/1.0 --all; done").unwrap();
+    let second = root.must(batch).unwrap();
+    assert_eq!((makes(&root).unwrap(), second.matches("from the build cache").count()), (6, 6), "{second}");
+    assert_eq!(root.must(modules).unwrap(), installed);
+    // What bar is built against is another one now.
+    root.must("dkms unbuild bar/1.0 --all && dkms unbuild foo/1.0 --all && echo >>/usr/src/foo-1.0/foo.c")
+        .unwrap();
+    root.must("dkms install foo/1.0 -k $K && dkms install bar/1.0 -k $K").unwrap();
+    assert_eq!(makes(&root).unwrap(), 8);
+}
+
+#[test]
 fn whatever_a_build_depends_on_misses() {
     let root = root().unwrap();
     built(&root, "").unwrap();
