@@ -183,6 +183,10 @@ fn a_failure_is_remembered_with_its_inputs_and_log_shows_it() {
     assert_eq!(root.dkms("log nix").unwrap().code, 3);
     assert_eq!(root.dkms("log foo/2.0").unwrap().code, 3);
 
+    root.must(&format!("sed -i /nix/d {SOURCE}/foo.c && dkms install foo/1.0 -k $K2")).unwrap();
+    let foreseen = root.dkms("preflight -k $K").unwrap();
+    assert!(foreseen.stdout.contains("its last build for this kernel failed: first error: "), "{foreseen:?}");
+
     root.must("dkms remove foo/1.0 --all").unwrap();
     assert_eq!(root.must("find /var/lib/dkms/.state/attempts -name foo").unwrap(), "");
 }

@@ -105,8 +105,7 @@ pub(super) fn failed_before(look: &Look<'_>, memory: &Memory) -> Option<Remember
     };
     let key = inputs::key(&spec, &memory.digests, &Quiet).ok()?;
     let Attempt { record, log, .. } = attempts::remembered_failure(layout, look.id, target, key.as_str())?;
-    let failure = record.failure?;
-    let what = failure.diagnosis.into_iter().next().unwrap_or(failure.error);
+    let what = record.failure?.first().to_owned();
     Some(RememberedFailure { when: clock::rfc2822(record.when), what, log })
 }
 
