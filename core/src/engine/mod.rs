@@ -15,7 +15,7 @@ mod needs;
 pub mod run;
 pub mod survey;
 
-pub use carry_out::{CarryOutError, Looked, Task, carry_out, look};
+pub use carry_out::{CarryOutError, Looked, Task, carry_out, hold, look};
 pub use context::Context;
 pub use error::StepError;
 pub use run::{Failed, Outcome, run};

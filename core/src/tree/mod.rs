@@ -3,6 +3,7 @@
 //! need a depmod ([`owed`]); what interrupted commands left behind ([`sweep`]).
 
 pub mod key;
+pub mod loading;
 pub mod lock;
 pub mod owed;
 pub mod registration;
