@@ -103,7 +103,9 @@ impl From<BuildError> for Failure {
             BuildFailure::MakeFailed { .. } => ExitCode::MAKE_FAILED,
             BuildFailure::ScriptFailed { code, .. } => of_script(*code),
             BuildFailure::Process(ProcessError::Interrupted { .. }) => ExitCode::INTERRUPTED,
-            BuildFailure::Process(_) | BuildFailure::Fs(_) => ExitCode::USAGE_OR_RIGHTS,
+            BuildFailure::Process(_) | BuildFailure::Fs(_) | BuildFailure::NotWanted => {
+                ExitCode::USAGE_OR_RIGHTS
+            }
         };
         Self { code, message: error.to_string(), hints: error.hints() }
     }
@@ -167,6 +169,8 @@ impl From<StepError> for Failure {
                 Self { code: ExitCode::USAGE_OR_RIGHTS, message: error.to_string(), hints }
             }
             StepError::Script { code, .. } => Self::new(of_script(code), error.to_string()),
+            StepError::Bug { .. } => Self::new(ExitCode::USAGE_OR_RIGHTS, error.to_string())
+                .hint("please report it, with the lines above"),
         }
     }
 }

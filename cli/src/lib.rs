@@ -6,16 +6,20 @@
 //! - [`session`]: from a request through survey and plan to the engine, and what its failures mean
 //! - [`command`]: the commands, one file each
 //! - [`failure`]: errors become exit code and hints in one place
-//! - [`render`]: text and JSON
+//! - [`render`]: text and JSON; [`progress`]: what moves on a terminal; [`summary`]: what a batch has done; [`table`]: a plan as a
+//!   table
 
 pub mod action;
 pub mod args;
 pub mod command;
 pub mod failure;
 pub mod invocation;
+pub mod progress;
 pub mod render;
 pub mod rights;
 pub mod session;
+pub mod summary;
+pub mod table;
 
 use clap::{CommandFactory, Parser};
 use dkms_core::conf::Directive;
@@ -24,7 +28,6 @@ use dkms_core::host::{Environment, signals};
 use dkms_core::kernel::Distribution;
 use dkms_core::layout::Layout;
 
-use action::Action;
 use args::Args;
 use failure::Failure;
 use invocation::Invocation;
@@ -83,7 +86,7 @@ fn run(
     if invocation.action.needs_module() && invocation.source.is_none() {
         invocation.module()?;
     }
-    if invocation.action != Action::Status && !invocation.args.dry_run {
+    if !invocation.args.dry_run {
         rights::check(invocation.action, &session.settings)?;
     }
     command::run(&session)
@@ -92,11 +95,13 @@ fn run(
 /// Options that are taken and mean nothing: not any more, or because of a slip.
 fn warn_of_options(args: &Args, terminal: &Terminal) {
     let Args { no_initrd, no_clean_kernel, no_prepare_kernel, .. } = args;
-    for (given, name) in [
-        (no_initrd, "no-initrd"),
-        (no_clean_kernel, "no-clean-kernel"),
-        (no_prepare_kernel, "no-prepare-kernel"),
-    ] {
+    if *no_initrd {
+        render::warn(
+            terminal,
+            "`--no-initrd` is deprecated: set `remake_initrd=no` in framework.conf instead",
+        );
+    }
+    for (given, name) in [(no_clean_kernel, "no-clean-kernel"), (no_prepare_kernel, "no-prepare-kernel")] {
         if *given {
             render::warn(terminal, format!("`--{name}` is deprecated and has no effect"));
         }

@@ -1,8 +1,8 @@
 //! What the user sees: events and results as lines of text, or as one JSON object a line.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dkms_core::host::Environment;
 use dkms_core::plan::{Plan, Remark, Step};
@@ -12,6 +12,11 @@ use serde_json::json;
 use crate::action::Action;
 use crate::args::{Args, Color};
 use crate::failure::Failure;
+use crate::progress::Bars;
+use crate::table;
+
+/// A step that took so many seconds gets a line of its own when it has ended.
+const WORTH_A_LINE: f64 = 1.0;
 
 /// Version of the JSON that we print; grows with every incompatible change.
 pub const JSON_VERSION: u32 = 1;
@@ -26,6 +31,9 @@ pub struct Terminal {
     document: bool,
     color: bool,
     lost: AtomicBool,
+    /// Somebody watches: what runs is shown while it does.
+    live: bool,
+    bars: Mutex<Option<Bars>>,
     // Lines of several threads must not mix.
     lock: Mutex<()>,
 }
@@ -43,8 +51,16 @@ impl Terminal {
             quiet: args.quiet,
             commands: args.verbose || args.debug,
             json: args.json,
-            document: args.dry_run || args.words.iter().any(|word| word == Action::Status.name()),
+            document: args.dry_run
+                || args.words.iter().filter_map(|word| Action::from_word(word)).any(Action::only_tells),
             color,
+            live: !args.quiet
+                && !args.json
+                && !args.verbose
+                && !args.debug
+                && std::io::stdout().is_terminal()
+                && std::io::stderr().is_terminal(),
+            bars: Mutex::default(),
             lost: AtomicBool::new(false),
             lock: Mutex::new(()),
         }
@@ -76,14 +92,24 @@ impl Terminal {
             return Ok(());
         }
         let _held = self.lock.lock();
-        let mut stdout = std::io::stdout();
-        writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+        let write = || {
+            let mut stdout = std::io::stdout();
+            writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+        };
+        match self.bars().as_ref() {
+            Some(bars) => bars.aside(write),
+            None => write(),
+        }
     }
 
     fn complain(&self, text: &str) {
         if !self.quiet {
             let _held = self.lock.lock();
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let write = || drop(writeln!(std::io::stderr(), "{text}"));
+            match self.bars().as_ref() {
+                Some(bars) => bars.aside(write),
+                None => write(),
+            }
         }
     }
 
@@ -113,7 +139,7 @@ impl Terminal {
             return self.print(&json_plan(plan).to_string());
         }
         self.remarks(plan);
-        plan.steps.iter().for_each(|step| self.print(&with_reason(step)));
+        table::of_plan(plan).iter().for_each(|line| self.print(line));
         if plan.is_empty() {
             self.print("nothing to do");
         }
@@ -175,6 +201,7 @@ fn json_plan(plan: &Plan) -> serde_json::Value {
                 "arch": step.action.target().map(|target| target.arch.as_str()),
                 "needs": ids(&step.needs),
                 "after": ids(&step.after),
+                "lands_after": ids(&step.lands),
             })
         })
         .collect();
@@ -190,18 +217,56 @@ fn json_plan(plan: &Plan) -> serde_json::Value {
 }
 
 impl Reporter for Terminal {
+    fn begin(&self, steps: usize) {
+        if self.live && steps > 1 {
+            *self.bars() = Some(Bars::new(steps));
+        }
+    }
+
+    fn end(&self) {
+        self.bars().take();
+    }
+
+    fn report_of(&self, step: usize, event: Event) {
+        if let Some(bars) = self.bars().as_mut() {
+            bars.tell(step, &event);
+        }
+        self.say(Some(step), event);
+    }
+
     fn report(&self, event: Event) {
+        self.say(None, event);
+    }
+}
+
+impl Terminal {
+    fn bars(&self) -> MutexGuard<'_, Option<Bars>> {
+        // Each change of them is whole.
+        self.bars.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, step: Option<usize>, event: Event) {
         if matches!(event, Event::Output { .. }) && !self.commands {
             return;
         }
         let events_on_stdout = self.json && !self.document;
         if events_on_stdout {
-            return self.progress(&json_event(&event).to_string());
+            let mut line = json_event(&event);
+            if let Some(step) = step {
+                line["step"] = json!(step);
+            }
+            return self.progress(&line.to_string());
         }
         match event {
             Event::Note { text } if self.json => self.complain(&text),
+            // A bar says it.
+            Event::Started { .. } if step.is_some() && self.bars().is_some() => {}
             Event::Started { what } => self.progress(&what),
-            Event::Finished { .. } => {}
+            Event::Finished { what, seconds, well } if seconds >= WORTH_A_LINE => {
+                let how = if well { "Done in" } else { "Failed after" };
+                self.progress(&format!("{how} {seconds:.1} s: {what}"));
+            }
+            Event::Finished { .. } | Event::Logging { .. } => {}
             Event::Note { text } | Event::Output { text } => self.progress(&text),
             Event::Warning { text, hints } => self.paragraph("Warning: ", "1;33", &text, &hints),
             Event::Failed { text, hints, .. } => self.paragraph("Error! ", "1;31", &text, &hints),
@@ -217,7 +282,10 @@ impl Reporter for Terminal {
 fn json_event(event: &Event) -> serde_json::Value {
     let mut value = match event {
         Event::Started { what } => json!({"event": "started", "what": what}),
-        Event::Finished { what } => json!({"event": "finished", "what": what}),
+        Event::Finished { what, seconds, well } => {
+            json!({"event": "finished", "what": what, "seconds": seconds, "well": well})
+        }
+        Event::Logging { log } => json!({"event": "logging", "log": log}),
         Event::Note { text } => json!({"event": "note", "text": text}),
         Event::Warning { text, hints } => json!({"event": "warning", "text": text, "hints": hints}),
         Event::Failed { module, target, text, hints } => json!({

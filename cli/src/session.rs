@@ -1,6 +1,7 @@
 //! What every command starts with: settings, distribution, environment, and the way from a request to its end.
 
-use dkms_core::conf::{ConfError, Settings, framework};
+use dkms_core::conf::framework::{self, Framework};
+use dkms_core::conf::{ConfError, Settings};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs, signals};
@@ -16,6 +17,7 @@ use crate::args::Args;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::render::{Terminal, warn};
+use crate::summary;
 
 /// A command about to run.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ impl<'a> Session<'a> {
         environment: &'a Environment,
         terminal: &'a Terminal,
     ) -> Result<Self, Failure> {
-        let mut settings =
+        let Framework { mut settings, wrong } =
             framework::read(&Layout::under("/"), environment).map_err(|error: ConfError| {
                 let failure = Failure::new(ExitCode::INVALID_CONF, error.to_string());
                 match error.hint() {
@@ -53,6 +55,7 @@ impl<'a> Session<'a> {
                     None => failure,
                 }
             })?;
+        wrong.iter().for_each(|value| warn(terminal, value.to_string()));
         let Args { dkmstree, sourcetree, installtree, symlink_modules, modprobe_on_install, jobs, .. } =
             &invocation.args;
         let layout = &mut settings.layout;
@@ -140,6 +143,33 @@ impl<'a> Session<'a> {
         with_arch.collect()
     }
 
+    /// Every kernel that is installed.
+    ///
+    /// # Errors
+    /// [`Failure`] with code 12 where the architecture of one is not known.
+    pub fn installed_targets(&self) -> Result<Vec<Target>, Failure> {
+        let kernels = kernel::installed_kernels(&self.settings.layout)?;
+        let with_arch = |release: KernelRelease| {
+            let arch = self.default_arch(&release)?;
+            Ok(Target::new(release, arch))
+        };
+        kernels.into_iter().map(with_arch).collect()
+    }
+
+    /// How requests are meant, by options and settings.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        Options {
+            force: self.force(),
+            no_depmod: self.args().no_depmod,
+            modprobe: self.settings.modprobe_on_install,
+            initramfs: self.settings.remake_initrd && !self.args().no_initrd,
+            post_transaction: self.settings.post_transaction.is_some(),
+            continue_on_error: self.settings.continue_on_error,
+            respect_failures: false,
+        }
+    }
+
     fn default_arch(&self, kernel: &KernelRelease) -> Result<Arch, Failure> {
         let arch = kernel::default_arch(self.distribution, kernel, &self.settings.layout, self.environment);
         arch.map_err(|error| Failure::new(ExitCode::INTERRUPTED, error.to_string()))?.ok_or_else(|| {
@@ -166,13 +196,7 @@ impl<'a> Session<'a> {
         held: Option<&Held>,
     ) -> Result<(), Failure> {
         let args = self.args();
-        let options = Options {
-            force: self.force(),
-            no_depmod: args.no_depmod,
-            modprobe: self.settings.modprobe_on_install,
-            post_transaction: self.settings.post_transaction.is_some(),
-            continue_on_error: self.settings.continue_on_error,
-        };
+        let options = self.options();
         let task = Task { work, options: &options, survey: &|| self.survey(), held };
         if args.dry_run {
             let looked = engine::look(&task, &self.settings.layout)?;
@@ -232,6 +256,9 @@ impl<'a> Session<'a> {
     fn verdict(&self, outcome: Outcome) -> Result<(), Failure> {
         let left_out = outcome.left_out();
         let is_batch = self.is_batch();
+        if is_batch {
+            summary::print(&outcome, self.terminal);
+        }
         let is_interrupted = outcome.is_interrupted();
         let mut failures = outcome.failures.into_iter();
         let Some(first) = failures.next() else {
@@ -278,7 +305,11 @@ impl<'a> Session<'a> {
     fn is_batch(&self) -> bool {
         matches!(
             self.invocation.action,
-            Action::Autoinstall | Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm
+            Action::Autoinstall
+                | Action::KernelPreinst
+                | Action::KernelPostinst
+                | Action::KernelPrerm
+                | Action::Plan
         )
     }
 }

@@ -143,6 +143,12 @@ impl Layout {
         self.at("/boot").join(format!("System.map-{kernel}"))
     }
 
+    /// `/boot/config-K`.
+    #[must_use]
+    pub fn boot_config(&self, kernel: &KernelRelease) -> PathBuf {
+        self.at("/boot").join(format!("config-{kernel}"))
+    }
+
     /// `/usr/share/dkms/modules_to_force_install`.
     #[must_use]
     pub fn force_install_dir(&self) -> PathBuf {

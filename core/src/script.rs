@@ -138,14 +138,21 @@ pub struct Found {
 /// The first word is always a path relative to that folder; what follows is the shell's.
 #[must_use]
 pub fn find(layout: &Layout, name: &ModuleName, value: &str, dir: &Path) -> Found {
+    find_seen(layout, name, value, dir, dir)
+}
+
+/// As [`find`], for a script that sees the folder `dir` under the path `seen`.
+#[must_use]
+pub fn find_seen(layout: &Layout, name: &ModuleName, value: &str, dir: &Path, seen: &Path) -> Found {
     let value = value.trim();
     let (script, arguments) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
     let overrides = layout.etc_dkms().join(name);
     let relative = script.trim_start_matches('/');
-    let dir = if fs::is_file(&overrides.join(relative)) { &overrides } else { dir };
+    let is_override = fs::is_file(&overrides.join(relative));
+    let (dir, seen) = if is_override { (&*overrides, &*overrides) } else { (dir, seen) };
+    let line = format!("{} {arguments}", quote(&seen.join(relative).to_string_lossy())).trim_end().to_owned();
     let path = dir.join(relative);
-    let line = format!("{} {arguments}", quote(&path.to_string_lossy())).trim_end().to_owned();
-    Found { runnable: fs::is_executable(&path), dir: dir.to_owned(), path, line }
+    Found { runnable: fs::is_executable(&path), dir: seen.to_owned(), path, line }
 }
 
 impl Found {
@@ -311,7 +318,7 @@ mod tests {
         };
         let recorder = crate::report::Recorder::default();
         let run = |value: Option<&str>| {
-            let conf = ModuleConf { scripts: scripts(value), ..conf(&world.id) };
+            let conf = ModuleConf { scripts: scripts(value), ..ModuleConf::empty(&world.id) };
             // Another test's thread may be between fork and exec and still hold our script open for writing (ETXTBSY).
             loop {
                 let outcome =
@@ -331,24 +338,6 @@ mod tests {
 
     fn scripts(post_add: Option<&str>) -> crate::conf::module::Scripts {
         crate::conf::module::Scripts { post_add: post_add.map(str::to_owned), ..Default::default() }
-    }
-
-    fn conf(id: &ModuleId) -> ModuleConf {
-        ModuleConf {
-            id: id.clone(),
-            modules: Vec::new(),
-            make: None,
-            clean: None,
-            patches: Vec::new(),
-            scripts: scripts(None),
-            autoinstall: false,
-            build_depends: Vec::new(),
-            build_depends_rebuild: false,
-            excluded: None,
-            no_weak_modules: false,
-            remake_initrd: false,
-            modules_conf: Vec::new(),
-        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! From what make built to what is kept: strip, sign, compress, each module copied to the stage.
+//! From what make built to what is kept: strip, then sign and compress, each module copied to the stage.
 
 use std::path::{Path, PathBuf};
 
@@ -12,23 +12,41 @@ use crate::report::{Event, Reporter};
 use crate::sign::SignError;
 
 /// Where make leaves a module.
-fn built_path(build_dir: &Path, record: &ModuleRecord) -> PathBuf {
+pub(super) fn built_path(build_dir: &Path, record: &ModuleRecord) -> PathBuf {
     build_dir.join(format!("{}{}.ko", record.built_location, record.built_name))
 }
 
-/// Every module that the conf names for this kernel must be there.
-pub(super) fn check_all_built(spec: &BuildSpec<'_>, build_dir: &Path) -> Result<(), Failure> {
-    let paths = spec.conf.included().map(|record| built_path(build_dir, record));
-    let missing: Vec<PathBuf> = paths.filter(|path| !fs::is_file(path)).collect();
+/// Every module that the conf names for this kernel must be there; what isn't is named as the build saw it.
+pub(super) fn check_all_built(spec: &BuildSpec<'_>, seen: &Path) -> Result<(), Failure> {
+    let missing = spec.conf.included().filter(|record| !fs::is_file(&built_path(spec.folder, record)));
+    let missing: Vec<PathBuf> = missing.map(|record| built_path(seen, record)).collect();
     if missing.is_empty() { Ok(()) } else { Err(Failure::ModuleNotBuilt(missing)) }
 }
 
-/// Finishes each module in the build folder, where POST_BUILD will see it, and copies it into `stage`.
+/// Strips the modules that the conf wants stripped. Says whether that worked for all.
+pub(super) fn strip_all(
+    spec: &BuildSpec<'_>,
+    environment: &Environment,
+    log: &mut Log,
+    reporter: &dyn Reporter,
+) -> Result<bool, Failure> {
+    let mut all = true;
+    for record in spec.conf.included().filter(|record| record.strip) {
+        if let Some(fault) = strip_or_keep(&built_path(spec.folder, record), spec, environment)? {
+            all = false;
+            let text = format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id);
+            log.note(&text)?;
+            reporter.report(Event::warning(text, []));
+        }
+    }
+    Ok(all)
+}
+
+/// Signs and compresses each module in the build folder, where POST_BUILD will see it, and copies it into `stage`.
 ///
 /// Returns the file names in `stage`.
 pub(super) fn collect(
     spec: &BuildSpec<'_>,
-    build_dir: &Path,
     stage: &Path,
     environment: &Environment,
     log: &mut Log,
@@ -37,22 +55,16 @@ pub(super) fn collect(
     let options = CompressOptions::of(spec.settings);
     let mut names = Vec::new();
     for record in spec.conf.included() {
-        let module = built_path(build_dir, record);
-        let mut warn = |text: String| -> Result<(), Failure> {
-            log.note(&text)?;
-            reporter.report(Event::warning(text, []));
-            Ok(())
-        };
-        if record.strip
-            && let Some(fault) = strip_or_keep(&module, spec, environment)?
-        {
-            warn(format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id))?;
-        }
+        let module = built_path(spec.folder, record);
         if let Some(signer) = spec.signer {
             match signer.sign(&module) {
-                Ok(()) => log.note(&format!("signed {}: {}", module.display(), signer.describe()))?,
+                Ok(()) => log.note(&format!("signed {}: {}", record.built_name, signer.describe()))?,
                 Err(SignError::Process(error @ ProcessError::Interrupted { .. })) => return Err(error.into()),
-                Err(error) => warn(format!("`{}` of {} is not signed: {error}", record.built_name, spec.id))?,
+                Err(error) => {
+                    let text = format!("`{}` of {} is not signed: {error}", record.built_name, spec.id);
+                    log.note(&text)?;
+                    reporter.report(Event::warning(text, []));
+                }
             }
         }
         let finished = compress(&module, spec.kernel.compression, &options, environment)?;
@@ -61,7 +73,7 @@ pub(super) fn collect(
         names.push(name);
     }
     // Other modules are built against it.
-    let symbols = build_dir.join("Module.symvers");
+    let symbols = spec.folder.join("Module.symvers");
     if fs::is_file(&symbols) {
         fs::write_whole(&stage.join("Module.symvers"), &fs::read(&symbols)?, 0o644)?;
     }

@@ -52,6 +52,24 @@ impl MakeCommand<'_> {
     }
 }
 
+/// How many jobs a conf's make command asks for itself (`-jN`); 0 where it sets no limit, or one that only its shell
+/// knows; `None` where it leaves that to us.
+#[must_use]
+pub fn jobs_of_its_own(make: &str) -> Option<u32> {
+    let mut words = make.split_whitespace().peekable();
+    let mut jobs = None;
+    while let Some(word) = words.next() {
+        let of_word = word.strip_prefix("-j").or_else(|| word.strip_prefix("--jobs"));
+        let Some(number) = of_word.map(|rest| rest.trim_start_matches('=')) else { continue };
+        let number = match number {
+            "" => words.next_if(|next| next.parse::<u32>().is_ok()).unwrap_or_default(),
+            number => number,
+        };
+        jobs = Some(number.parse().unwrap_or(0));
+    }
+    jobs
+}
+
 /// Whether a shell line is a single simple command, so that words appended to it are that command's arguments.
 fn is_one_command(line: &str) -> bool {
     let mut quoted_by = None;
@@ -91,6 +109,21 @@ mod tests {
         assert_eq!(line(Some("makefoo bar"), Some(1), false), format!("make -j1 {release}foo bar"));
         assert_eq!(line(Some("'make' all"), Some(2), false), "'make' all");
         assert_eq!(line(Some(" make all"), Some(2), false), " make all");
+    }
+
+    #[test]
+    fn jobs_of_a_conf_are_seen() {
+        for (make, jobs) in [
+            ("make all", None),
+            ("make -j8 all", Some(8)),
+            ("'make' -j 4 KERNELRELEASE=6.1", Some(4)),
+            ("make --jobs=3", Some(3)),
+            ("make -j all", Some(0)),
+            ("make -j$(nproc) all", Some(0)),
+            ("make -j1 && make -j2", Some(2)),
+        ] {
+            assert_eq!(jobs_of_its_own(make), jobs, "{make}");
+        }
     }
 
     #[test]

@@ -42,6 +42,12 @@ impl BuildError {
         matches!(self.failure, Failure::Process(ProcessError::Interrupted { .. }))
     }
 
+    /// Whether nothing failed: what it was to come after has.
+    #[must_use]
+    pub fn is_unwanted(&self) -> bool {
+        matches!(self.failure, Failure::NotWanted)
+    }
+
     /// What to show below the message, a line each: the first error of the log, its cause, where the log is.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
@@ -103,6 +109,9 @@ pub enum Failure {
         /// Bash's exit code; 0 where the file ended it.
         code: i32,
     },
+    /// It was built, but something that it was to come after has failed meanwhile: it is dropped, and no failure.
+    #[error("what it was to come after has failed")]
+    NotWanted,
     /// A module could not be compressed.
     #[error(transparent)]
     Compress(CompressError),
@@ -146,6 +155,7 @@ impl Failure {
             Self::NoSource(_)
             | Self::PatchMissing { .. }
             | Self::BuildEnvironment { .. }
+            | Self::NotWanted
             | Self::Compress(_)
             | Self::Fs(_)
             | Self::Process(_) => false,

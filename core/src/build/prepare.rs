@@ -5,12 +5,6 @@ use std::path::{Component, Path, PathBuf};
 use super::{BuildSpec, Failure, PatchFault};
 use crate::host::{fs, scratch};
 
-/// Where a build runs. Builds of one module run one after another in the very folder that its conf and Makefile may name;
-/// a folder for each kernel, seen under this path, would begin here.
-pub(super) fn build_dir(spec: &BuildSpec<'_>) -> PathBuf {
-    spec.layout.build_dir(spec.id)
-}
-
 /// The source folder, which must have more in it than a conf.
 pub(super) fn source(spec: &BuildSpec<'_>) -> Result<PathBuf, Failure> {
     let link = spec.layout.source_link(spec.id);
@@ -27,7 +21,8 @@ pub(super) fn source(spec: &BuildSpec<'_>) -> Result<PathBuf, Failure> {
 }
 
 /// Fills the build folder, in place of what an earlier build has left there.
-pub(super) fn fill(spec: &BuildSpec<'_>, source: &Path, build_dir: &Path) -> Result<(), Failure> {
+pub(super) fn fill(spec: &BuildSpec<'_>, source: &Path) -> Result<(), Failure> {
+    let build_dir = spec.folder;
     fs::remove_any(build_dir)?;
     scratch::copy_over(source, build_dir)?;
     let overlay = spec.layout.etc_dkms().join(&spec.id.name).join("patches");

@@ -38,6 +38,26 @@ impl ModuleConf {
     pub fn included(&self) -> impl Iterator<Item = &ModuleRecord> {
         self.modules.iter().filter(|record| record.excluded.is_none())
     }
+
+    /// One that says nothing, for tests to fill.
+    #[cfg(test)]
+    pub(crate) fn empty(id: &ModuleId) -> Self {
+        Self {
+            id: id.clone(),
+            modules: Vec::new(),
+            make: None,
+            clean: None,
+            patches: Vec::new(),
+            scripts: Scripts::default(),
+            autoinstall: false,
+            build_depends: Vec::new(),
+            build_depends_rebuild: false,
+            excluded: None,
+            no_weak_modules: false,
+            remake_initrd: false,
+            modules_conf: Vec::new(),
+        }
+    }
 }
 
 /// One module of a package.

@@ -1,17 +1,22 @@
 //! What each action of a plan does, by the modules whose job it is.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::error::StepError;
-use super::{afterwards, apport};
-use crate::build::{self, BuildSpec};
+use super::folders::Folders;
+use super::{afterwards, apport, memory};
+use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
+use crate::host::process;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
 use crate::kernel::{KernelFacts, toolchain};
 use crate::layout::Layout;
-use crate::plan::{Action, NewSource, Refusal, World};
+use crate::plan::{Action, NewSource, Plan, Refusal, World};
 use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Outcome, Shell};
 use crate::sign::{self, Signer, Signing};
@@ -26,28 +31,68 @@ pub(super) enum Effect {
     Nothing,
 }
 
-/// Carries actions out; remembers what a later one needs to know.
+/// What the engine has to say to a build.
+pub(super) struct Terms<'a> {
+    /// How make gets its jobs.
+    pub(super) jobs: &'a Jobs,
+    /// Whether the result is still wanted; waits until that is known.
+    pub(super) may_land: &'a dyn Fn() -> bool,
+    /// The most memory that the build had so far, in bytes.
+    pub(super) peak: &'a dyn Fn() -> Option<u64>,
+}
+
+/// Carries actions out, from any thread; remembers what a later one needs to know.
 pub(super) struct Effects<'a> {
     world: &'a World,
     context: &'a Context<'a>,
-    reporter: &'a dyn Reporter,
+    folders: Folders<'a>,
+    /// Modules with several builds that may run at once.
+    crowded: BTreeSet<ModuleId>,
+    /// Held by each build of such a module where the plan hoped for folders of their own, and the system refuses them.
+    one_by_one: Option<Mutex<()>>,
     /// Installs that can still be taken back.
-    installed: BTreeMap<(ModuleId, Target), Installed>,
+    installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
     /// Who signs, by kernel; `None`: nobody.
-    signers: BTreeMap<Target, Option<Box<dyn Signer>>>,
+    signers: Mutex<BTreeMap<Target, Option<Arc<dyn Signer>>>>,
     /// Modules whose notices were given.
-    noticed: BTreeSet<ModuleId>,
+    noticed: Mutex<BTreeSet<ModuleId>>,
+    /// What all builds share.
+    memory: Memory,
+}
+
+/// Each change of what is shared is whole, whatever became of the thread that made it.
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The modules that several steps build.
+fn crowded(plan: &Plan) -> BTreeSet<ModuleId> {
+    let mut seen = BTreeSet::new();
+    let builds = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Build { id, .. } => Some(id),
+        _ => None,
+    });
+    builds.filter(|id| !seen.insert(*id)).cloned().collect()
 }
 
 impl<'a> Effects<'a> {
-    pub(super) fn new(world: &'a World, context: &'a Context<'a>, reporter: &'a dyn Reporter) -> Self {
+    pub(super) fn new(plan: &Plan, world: &'a World, context: &'a Context<'a>) -> Self {
+        let mut crowded = if world.private_folders { crowded(plan) } else { BTreeSet::new() };
+        let tree = &context.settings.layout.dkms_tree;
+        let refused = !crowded.is_empty() && !process::can_see_privately(tree, context.environment);
+        if refused {
+            crowded.clear();
+        }
         Self {
             world,
             context,
-            reporter,
-            installed: BTreeMap::new(),
-            signers: BTreeMap::new(),
-            noticed: BTreeSet::new(),
+            one_by_one: refused.then(Mutex::default),
+            folders: Folders::new(&context.settings.layout),
+            crowded,
+            installed: Mutex::default(),
+            signers: Mutex::default(),
+            noticed: Mutex::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -55,15 +100,20 @@ impl<'a> Effects<'a> {
         &self.context.settings.layout
     }
 
-    pub(super) fn execute(&mut self, action: &Action) -> Result<Effect, StepError> {
+    pub(super) fn execute(
+        &self,
+        action: &Action,
+        terms: &Terms<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Effect, StepError> {
         if let Action::Add { id, .. } | Action::Build { id, .. } | Action::Install { id, .. } = action {
-            self.give_notices(id);
+            self.give_notices(id, reporter);
         }
         match action {
-            Action::Add { id, source } => self.add(id, source.as_ref()),
-            Action::Build { id, target } => self.build(id, target),
-            Action::Install { id, target } => self.install(id, target),
-            Action::Uninstall { id, target } => self.uninstall(id, target),
+            Action::Add { id, source } => self.add(id, source.as_ref(), reporter),
+            Action::Build { id, target } => self.build(id, target, terms, reporter),
+            Action::Install { id, target } => self.install(id, target, reporter),
+            Action::Uninstall { id, target } => self.uninstall(id, target, reporter),
             Action::Unbuild { id, target } => {
                 registration::drop_build(self.layout(), id, target)?;
                 Ok(Effect::Changed)
@@ -72,9 +122,14 @@ impl<'a> Effects<'a> {
                 registration::forget(self.layout(), id)?;
                 Ok(Effect::Changed)
             }
-            Action::Depmod { target } => self.depmod(target),
+            Action::Depmod { target } => self.depmod(target, reporter),
+            Action::Initramfs { target } => {
+                let environment = self.context.environment;
+                let made = install::remake_initramfs(&target.kernel, self.layout(), environment, reporter)?;
+                Ok(if made { Effect::Changed } else { Effect::Nothing })
+            }
             Action::Load { .. } => {
-                afterwards::load_for_devices(self.context.settings, self.context.environment, self.reporter)?;
+                afterwards::load_for_devices(self.context.settings, self.context.environment, reporter)?;
                 Ok(Effect::Changed)
             }
             Action::SweepKernel { target } => {
@@ -83,21 +138,26 @@ impl<'a> Effects<'a> {
             }
             Action::PostTransaction { targets } => {
                 let Context { settings, environment, .. } = self.context;
-                afterwards::post_transaction(settings, environment, targets, self.reporter)?;
+                afterwards::post_transaction(settings, environment, targets, reporter)?;
                 Ok(Effect::Changed)
             }
             Action::Refuse(refusal) => Err(refusal.clone().into()),
         }
     }
 
-    fn give_notices(&mut self, id: &ModuleId) {
-        if self.noticed.insert(id.clone()) {
+    fn give_notices(&self, id: &ModuleId, reporter: &dyn Reporter) {
+        if locked(&self.noticed).insert(id.clone()) {
             let notices = self.world.notices.get(id).into_iter().flatten();
-            notices.for_each(|event| self.reporter.report(event.clone()));
+            notices.for_each(|event| reporter.report(event.clone()));
         }
     }
 
-    fn add(&mut self, id: &ModuleId, source: Option<&NewSource>) -> Result<Effect, StepError> {
+    fn add(
+        &self,
+        id: &ModuleId,
+        source: Option<&NewSource>,
+        reporter: &dyn Reporter,
+    ) -> Result<Effect, StepError> {
         match source {
             Some(new) => registration::add_copy(self.layout(), id, &new.folder)?,
             None => registration::add(self.layout(), id)?,
@@ -110,7 +170,7 @@ impl<'a> Effects<'a> {
             headers: None,
             environment: self.context.environment,
         };
-        match script::run(Hook::PostAdd, conf, &self.layout().source_link(id), &shell, self.reporter)? {
+        match script::run(Hook::PostAdd, conf, &self.layout().source_link(id), &shell, reporter)? {
             Outcome::Ran { line, code, .. } if code != 0 => {
                 Err(StepError::Script { hook: Hook::PostAdd.directive(), id: id.clone(), line, code })
             }
@@ -129,36 +189,49 @@ impl<'a> Effects<'a> {
         Ok((conf, kernel))
     }
 
-    /// Chooses who signs for a kernel, once.
-    fn choose_signer(&mut self, id: &ModuleId, kernel: &KernelFacts) -> Result<(), StepError> {
-        if self.signers.contains_key(&kernel.target) {
-            return Ok(());
+    /// Who signs for a kernel; chosen once, which may make a key.
+    fn signer(
+        &self,
+        id: &ModuleId,
+        kernel: &KernelFacts,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<Arc<dyn Signer>>, StepError> {
+        let mut signers = locked(&self.signers);
+        if let Some(chosen) = signers.get(&kernel.target) {
+            return Ok(chosen.clone());
         }
         let Context { settings, environment, distribution, .. } = self.context;
         let signing = sign::choose(settings, kernel, distribution, environment)
             .map_err(|source| StepError::Sign { id: id.clone(), source })?;
         let signer = match signing {
-            Signing::Signer(signer) => Some(signer),
+            Signing::Signer(signer) => Some(Arc::from(signer)),
             Signing::Unsigned(why) => {
                 if why.is_warning() {
                     let text = format!("modules for kernel {} are not signed: {why}", kernel.target.kernel);
-                    self.reporter.report(Event::warning(text, []));
+                    reporter.report(Event::warning(text, []));
                 }
                 None
             }
         };
-        self.signers.insert(kernel.target.clone(), signer);
-        Ok(())
+        signers.insert(kernel.target.clone(), signer.clone());
+        Ok(signer)
     }
 
-    fn build(&mut self, id: &ModuleId, target: &Target) -> Result<Effect, StepError> {
+    fn build(
+        &self,
+        id: &ModuleId,
+        target: &Target,
+        terms: &Terms<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Effect, StepError> {
         let (conf, kernel) = self.facts(id, target)?;
-        self.choose_signer(id, kernel)?;
+        let signer = self.signer(id, kernel, reporter)?;
+        let installed: Vec<_> = locked(&self.installed).keys().cloned().collect();
         let dependencies: Vec<_> = conf
             .build_depends
             .iter()
             .filter_map(|name| {
-                let here = self.installed.keys().find(|(id, on)| id.name == *name && on == target);
+                let here = installed.iter().find(|(id, on)| id.name == *name && on == target);
                 let version = match here {
                     Some((id, _)) => Some(&id.version),
                     None => self.world.snapshot.installed_version(name, target),
@@ -167,6 +240,17 @@ impl<'a> Effects<'a> {
             })
             .collect();
         let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
+        let _alone = self.one_by_one.as_ref().map(locked);
+        let is_crowded = self.crowded.contains(id);
+        let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
+        // What it waits for others is no work of its own.
+        let waited = Cell::new(Duration::ZERO);
+        let may_land = || {
+            let began = Instant::now();
+            let answer = (terms.may_land)();
+            waited.set(waited.get() + began.elapsed());
+            answer
+        };
         let spec = BuildSpec {
             id,
             target,
@@ -176,16 +260,35 @@ impl<'a> Effects<'a> {
             layout: self.layout(),
             settings: self.context.settings,
             environment: self.context.environment,
-            jobs: Some(self.context.jobs),
-            signer: self.signers.get(target).and_then(Option::as_deref),
+            folder: &folder,
+            jobs: terms.jobs,
+            may_land: &may_land,
+            signer: signer.as_deref(),
             dependencies: &dependencies,
+            memory: &self.memory,
+            reuse: if self.context.force { Reuse::Never } else { Reuse::Allowed },
         };
-        match build::build(&spec, self.reporter) {
+        let began = Instant::now();
+        let mut result = build::build(&spec, reporter);
+        let seconds = began.elapsed().saturating_sub(waited.get()).as_secs_f64();
+        memory::note_attempt(&spec, &result, seconds, (terms.peak)(), reporter);
+        let is_unwanted = result.as_ref().is_err_and(build::BuildError::is_unwanted);
+        if is_crowded {
+            self.folders.end(id, folder, result.is_err() && !is_unwanted)?;
+            if let Err(error) = &mut result {
+                // Where its folder will be when all builds of the module have ended.
+                error.attempt.log =
+                    error.attempt.log.take().map(|_| self.layout().build_dir(id).join("make.log"));
+            }
+        } else if is_unwanted {
+            self.folders.empty(&folder)?;
+        }
+        match result {
             Ok(_) => Ok(Effect::Changed),
-            Err(error) if error.is_interruption() => Err(error.into()),
+            Err(error) if error.is_interruption() || is_unwanted => Err(error.into()),
             Err(error) => {
                 let Context { settings, environment, .. } = self.context;
-                apport::file_report(settings, environment, id, target, self.reporter)?;
+                apport::file_report(settings, environment, id, target, reporter)?;
                 Err(error.into())
             }
         }
@@ -203,7 +306,7 @@ impl<'a> Effects<'a> {
         }
     }
 
-    fn install(&mut self, id: &ModuleId, target: &Target) -> Result<Effect, StepError> {
+    fn install(&self, id: &ModuleId, target: &Target, reporter: &dyn Reporter) -> Result<Effect, StepError> {
         let (conf, kernel) = self.facts(id, target)?;
         let context = self.context;
         let options = Options {
@@ -215,22 +318,27 @@ impl<'a> Effects<'a> {
             },
             put: if context.settings.symlink_modules { Put::Linked } else { Put::Copied },
         };
-        let installed = install::install(&self.place(id, kernel), conf, options, self.reporter)?;
-        self.installed.insert((id.clone(), target.clone()), installed);
+        let installed = install::install(&self.place(id, kernel), conf, options, reporter)?;
+        locked(&self.installed).insert((id.clone(), target.clone()), installed);
         Ok(Effect::Changed)
     }
 
-    fn uninstall(&self, id: &ModuleId, target: &Target) -> Result<Effect, StepError> {
+    fn uninstall(
+        &self,
+        id: &ModuleId,
+        target: &Target,
+        reporter: &dyn Reporter,
+    ) -> Result<Effect, StepError> {
         let (conf, kernel) = self.facts(id, target)?;
-        match install::uninstall(&self.place(id, kernel), Some(conf), self.reporter)? {
+        match install::uninstall(&self.place(id, kernel), Some(conf), reporter)? {
             Uninstalled::NotInstalled => Ok(Effect::Nothing),
             Uninstalled::Done { .. } => Ok(Effect::Changed),
         }
     }
 
-    fn depmod(&mut self, target: &Target) -> Result<Effect, StepError> {
+    fn depmod(&self, target: &Target, reporter: &dyn Reporter) -> Result<Effect, StepError> {
         let Some(kernel) = self.world.kernels.get(target) else { return Ok(Effect::Nothing) };
-        let outcome = install::depmod(kernel, self.layout(), self.context.environment, self.reporter)?;
+        let outcome = install::depmod(kernel, self.layout(), self.context.environment, reporter)?;
         Ok(match outcome {
             DepmodOutcome::Ran | DepmodOutcome::Emptied => Effect::Changed,
             DepmodOutcome::Skipped => Effect::Nothing,
@@ -238,21 +346,29 @@ impl<'a> Effects<'a> {
     }
 
     /// Makes the index of a kernel's modules anew after a depmod that failed; that this fails too was told then.
-    pub(super) fn index_again(&self, target: &Target) {
+    pub(super) fn index_again(&self, target: &Target, reporter: &dyn Reporter) {
         if let Some(kernel) = self.world.kernels.get(target) {
-            drop(install::index(kernel, self.layout(), self.context.environment, self.reporter));
+            drop(install::index(kernel, self.layout(), self.context.environment, reporter));
         }
     }
 
     /// Undoes an install of this run.
-    pub(super) fn take_back(&mut self, id: &ModuleId, target: &Target) -> Result<(), StepError> {
-        let Some(installed) = self.installed.remove(&(id.clone(), target.clone())) else { return Ok(()) };
+    pub(super) fn take_back(
+        &self,
+        id: &ModuleId,
+        target: &Target,
+        reporter: &dyn Reporter,
+    ) -> Result<(), StepError> {
+        let Some(installed) = locked(&self.installed).remove(&(id.clone(), target.clone())) else {
+            return Ok(());
+        };
         let (conf, kernel) = self.facts(id, target)?;
-        Ok(installed.undo(&self.place(id, kernel), conf, self.reporter)?)
+        Ok(installed.undo(&self.place(id, kernel), conf, reporter)?)
     }
 
     /// Everything that was installed stays.
     pub(super) fn keep(self) {
-        self.installed.into_values().for_each(Installed::keep);
+        let installed = self.installed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        installed.into_values().for_each(Installed::keep);
     }
 }

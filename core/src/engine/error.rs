@@ -40,6 +40,12 @@ pub enum StepError {
         /// Its exit code.
         code: i32,
     },
+    /// We have a bug.
+    #[error("an internal error of dkms: it could not {what}")]
+    Bug {
+        /// What was tried.
+        what: String,
+    },
     /// A change of the tree failed.
     #[error(transparent)]
     Fs(#[from] FsError),

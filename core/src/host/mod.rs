@@ -6,6 +6,7 @@ pub mod ancestry;
 pub mod clock;
 pub mod environment;
 pub mod fs;
+pub mod memory;
 pub mod process;
 pub mod processors;
 pub mod programs;

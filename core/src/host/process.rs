@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::environment::Environment;
 use super::signals;
+use crate::sys::Overmount;
 
 /// A process that could not be started, or was cut short.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,8 @@ pub struct Process {
     stdin: Option<Vec<u8>>,
     environment: Environment,
     time_limit: Option<Duration>,
+    overmount: Option<Overmount>,
+    jobserver: Option<jobserver::Client>,
 }
 
 impl Process {
@@ -102,6 +105,8 @@ impl Process {
             stdin: None,
             environment: environment.clone(),
             time_limit: None,
+            overmount: None,
+            jobserver: None,
         }
     }
 
@@ -132,6 +137,22 @@ impl Process {
         self
     }
 
+    /// With `folder` in the place of `over`, seen so by this process and its children only.
+    #[must_use]
+    pub fn seeing(mut self, folder: &Path, over: &Path) -> Self {
+        let dir = self.dir.clone().unwrap_or_else(|| over.to_owned());
+        // A path with a NUL byte can't be a process's folder either: then it doesn't start, and says so.
+        self.overmount = Overmount::new(folder, over, &dir).ok();
+        self
+    }
+
+    /// Every make below it takes its jobs from this server.
+    #[must_use]
+    pub fn jobs_from(mut self, server: &jobserver::Client) -> Self {
+        self.jobserver = Some(server.clone());
+        self
+    }
+
     /// With these bytes on standard input.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
@@ -152,8 +173,24 @@ impl Process {
             Some(bytes) => command.stdin_bytes(bytes.clone()),
             None => command.stdin_null(),
         };
-        let mut expression = command.unchecked().before_spawn(|command| {
+        let (overmount, jobserver) = (self.overmount.clone(), self.jobserver.clone());
+        let callers_flags =
+            self.environment.get_filled("MAKEFLAGS").filter(|flags| !flags.contains("--jobserver"));
+        let callers_flags = callers_flags.map(str::to_owned);
+        let mut expression = command.unchecked().before_spawn(move |command| {
             command.process_group(0);
+            if let Some(overmount) = overmount.clone() {
+                overmount.apply_to(command);
+            }
+            if let Some(jobserver) = &jobserver {
+                jobserver.configure_make(command);
+                let ours =
+                    command.get_envs().find(|(name, _)| *name == "MAKEFLAGS").and_then(|(_, flags)| flags);
+                if let (Some(callers), Some(ours)) = (&callers_flags, ours) {
+                    let both = format!("{callers} {}", ours.to_string_lossy());
+                    command.env("MAKEFLAGS", both);
+                }
+            }
             Ok(())
         });
         if let Some(dir) = &self.dir {
@@ -230,6 +267,24 @@ impl Process {
     }
 }
 
+/// Whether we have the right to mount (`CAP_SYS_ADMIN`, capabilities(7)), without which no folder can be shown in another's
+/// place; whether it works is only known when it is [tried](can_see_privately).
+#[must_use]
+pub fn may_mount() -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let status = super::fs::read_lossy(Path::new("/proc/self/status")).unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = effective.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    bits.is_some_and(|bits| bits >> CAP_SYS_ADMIN & 1 == 1)
+}
+
+/// Whether this system lets us show a process a folder in another's place (a mount namespace, see mount_namespaces(7)).
+#[must_use]
+pub fn can_see_privately(folder: &Path, environment: &Environment) -> bool {
+    let process = Process::new("true", [] as [&str; 0], environment).dir(folder).seeing(folder, folder);
+    process.capture().is_ok_and(|ended| ended.code() == 0)
+}
+
 /// A word as a POSIX shell reads it back.
 #[must_use]
 pub fn quote(word: &str) -> String {
@@ -268,6 +323,29 @@ mod tests {
     fn a_missing_program_is_told_apart() {
         let error = Process::new("no-such-program", ["x"], &environment()).capture().unwrap_err();
         assert!(error.is_not_found(), "{error}");
+    }
+
+    #[test]
+    fn a_folder_is_seen_in_anothers_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mine, place) = (dir.path().join("mine"), dir.path().join("place"));
+        for folder in [&mine, &place] {
+            crate::host::fs::create_dir_all(folder).unwrap();
+        }
+        assert!(can_see_privately(&place, &environment()), "this machine has no mount namespaces");
+        let process =
+            Process::shell("echo x >here; pwd -P", &environment()).dir(&place).seeing(&mine, &place);
+        assert_eq!(process.capture().unwrap().text().trim(), place.to_str().unwrap());
+        assert!(mine.join("here").exists() && !place.join("here").exists());
+    }
+
+    #[test]
+    fn makes_share_the_jobs_of_a_server() {
+        let server = jobserver::Client::new(3).unwrap();
+        let environment = [("PATH", "/usr/bin:/bin"), ("MAKEFLAGS", "k")].into_iter().collect();
+        let process = Process::shell("echo \"$MAKEFLAGS\"", &environment).jobs_from(&server);
+        let flags = process.capture().unwrap().text();
+        assert!(flags.starts_with("k -j --jobserver"), "{flags}");
     }
 
     #[test]

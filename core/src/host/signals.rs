@@ -1,16 +1,18 @@
 //! SIGINT, SIGTERM and SIGHUP: noted, and passed on to the process groups that we started. Nothing dies in the middle of
 //! a file operation: the running process ends, its step fails as interrupted, and the command returns in order.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ThreadId};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// The groups that run, each with the thread that waits for it.
+static GROUPS: Mutex<BTreeMap<u32, ThreadId>> = Mutex::new(BTreeMap::new());
 
 /// Begins to listen. Called once, by a binary that is about to start processes: they are in groups of their own, which a
 /// terminal's Ctrl-C doesn't reach.
@@ -22,14 +24,20 @@ pub fn listen() -> std::io::Result<()> {
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {
             INTERRUPTED.store(true, Ordering::SeqCst);
-            groups().iter().for_each(|group| kill_group(*group));
+            groups().keys().for_each(|group| kill_group(*group));
         }
     })?;
     Ok(())
 }
 
-fn groups() -> std::sync::MutexGuard<'static, BTreeSet<u32>> {
-    // A set of numbers is sound whatever happened to its last user.
+/// The process groups that a thread has started and waits for.
+#[must_use]
+pub fn groups_of(thread: ThreadId) -> Vec<u32> {
+    groups().iter().filter(|(_, waits)| **waits == thread).map(|(group, _)| *group).collect()
+}
+
+fn groups() -> std::sync::MutexGuard<'static, BTreeMap<u32, ThreadId>> {
+    // A map of numbers is sound whatever happened to its last user.
     GROUPS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -51,7 +59,8 @@ pub(super) fn kill_group(group: u32) {
 pub(super) struct Watched(Vec<u32>);
 
 pub(super) fn end_on_signal(pids: &[u32]) -> Watched {
-    groups().extend(pids);
+    let thread = thread::current().id();
+    groups().extend(pids.iter().map(|pid| (*pid, thread)));
     if interrupted() {
         pids.iter().for_each(|group| kill_group(*group));
     }

@@ -27,6 +27,7 @@ mod find;
 mod forced;
 mod hooks;
 mod identity;
+mod initramfs;
 mod journal;
 mod modprobe_conf;
 mod originals;
@@ -43,6 +44,7 @@ pub use compare::{InstalledState, built_missing, compare_installed, originals_ex
 pub use dependencies::{DepmodOutcome, depmod, index};
 pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};
+pub use initramfs::remake as remake_initramfs;
 pub use put::{Installed, Skipped, SkippedBecause, install};
 pub use recover::{Recovery, recover};
 pub use take::{Uninstalled, uninstall};

@@ -197,8 +197,9 @@ impl World {
             | Event::Warning { text, .. }
             | Event::Failed { text, .. }
             | Event::Output { text } => text,
-            Event::Started { what } | Event::Finished { what } => what,
+            Event::Started { what } | Event::Finished { what, .. } => what,
             Event::Command { line } => line,
+            Event::Logging { log } => log.display().to_string(),
         };
         self.said.events().into_iter().map(|event| text(event) + "\n").collect()
     }

@@ -29,7 +29,9 @@ pub fn needed(plan: &Plan, world: &World) -> Keys {
                 module(&mut keys, id);
                 kernel(&mut keys, &target.kernel);
             }
-            Action::Depmod { target } | Action::SweepKernel { target } => kernel(&mut keys, &target.kernel),
+            Action::Depmod { target } | Action::Initramfs { target } | Action::SweepKernel { target } => {
+                kernel(&mut keys, &target.kernel)
+            }
             Action::Load { .. } | Action::PostTransaction { .. } | Action::Refuse(_) => {}
         }
     }

@@ -58,6 +58,11 @@ pub enum Action {
         /// For which kernel.
         target: Target,
     },
+    /// Make a kernel's initramfs anew.
+    Initramfs {
+        /// For which kernel.
+        target: Target,
+    },
     /// Load what was installed into the running kernel.
     Load {
         /// Which module.
@@ -91,6 +96,7 @@ impl fmt::Display for Action {
             Self::Unbuild { id, target } => write!(f, "unbuild {id} for {}", on(target)),
             Self::Forget { id } => write!(f, "remove {id} from the tree"),
             Self::Depmod { target } => write!(f, "depmod for {}", on(target)),
+            Self::Initramfs { target } => write!(f, "make the initramfs of {} anew", on(target)),
             Self::Load { id, target } => write!(f, "load {id} into {}", on(target)),
             Self::SweepKernel { target } => write!(f, "remove empty folders of {}", on(target)),
             Self::PostTransaction { .. } => f.write_str("run post_transaction"),
@@ -112,6 +118,7 @@ impl Action {
             Self::Unbuild { id, target } => format!("Removing the build of {id} for {}", on(target)),
             Self::Forget { id } => format!("Removing {id} from the dkms tree"),
             Self::Depmod { target } => format!("Running depmod for {}", on(target)),
+            Self::Initramfs { target } => format!("Making the initramfs of {} anew", on(target)),
             Self::Load { target, .. } => format!("Loading modules for the devices of {}", on(target)),
             Self::SweepKernel { target } => format!("Removing empty folders of {}", on(target)),
             Self::PostTransaction { .. } => "Running post_transaction".to_owned(),
@@ -131,7 +138,10 @@ impl Action {
             | Self::Forget { id }
             | Self::Load { id, .. } => Some(id),
             Self::Refuse(refusal) => refusal.module(),
-            Self::Depmod { .. } | Self::SweepKernel { .. } | Self::PostTransaction { .. } => None,
+            Self::Depmod { .. }
+            | Self::Initramfs { .. }
+            | Self::SweepKernel { .. }
+            | Self::PostTransaction { .. } => None,
         }
     }
 
@@ -144,6 +154,7 @@ impl Action {
             | Self::Uninstall { target, .. }
             | Self::Unbuild { target, .. }
             | Self::Depmod { target }
+            | Self::Initramfs { target }
             | Self::Load { target, .. }
             | Self::SweepKernel { target } => Some(target),
             Self::Refuse(refusal) => refusal.target(),
@@ -163,6 +174,15 @@ pub struct Step {
     pub needs: Vec<StepId>,
     /// Steps that must have ended before, one way or the other.
     pub after: Vec<StepId>,
+    /// Steps that must have succeeded before what a build made becomes visible; it may begin without them.
+    pub lands: Vec<StepId>,
+}
+
+impl Step {
+    /// Every step that this one waits for, in whatever way.
+    pub fn waits_for(&self) -> impl Iterator<Item = StepId> {
+        self.needs.iter().chain(&self.after).chain(&self.lands).copied()
+    }
 }
 
 /// Something that will not be done and that is no failure, or that is good to know.

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::conf::module::{Exclusion, ModuleConf, ModuleRecord, Scripts};
+use crate::conf::module::{Exclusion, ModuleConf, ModuleRecord};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::kernel::{Compression, KernelConfig, KernelFacts};
 use crate::tree::{Built, Mode, Registration, Snapshot, Source};
+
+mod preflight;
+mod transaction;
 
 fn id(text: &str) -> ModuleId {
     let (name, version) = text.split_once('/').unwrap();
@@ -30,19 +33,10 @@ fn conf(id: &ModuleId, depends: &[&str]) -> ModuleConf {
         excluded: None,
     };
     ModuleConf {
-        id: id.clone(),
         modules: vec![record],
-        make: None,
-        clean: None,
-        patches: Vec::new(),
-        scripts: Scripts::default(),
         autoinstall: true,
         build_depends: depends.iter().map(|name| ModuleName::new(*name).unwrap()).collect(),
-        build_depends_rebuild: false,
-        excluded: None,
-        no_weak_modules: false,
-        remake_initrd: false,
-        modules_conf: Vec::new(),
+        ..ModuleConf::empty(id)
     }
 }
 
@@ -69,6 +63,9 @@ fn world(kernels: &[&str]) -> World {
         confs: BTreeMap::new(),
         plain_confs: BTreeMap::new(),
         weak: std::collections::BTreeSet::new(),
+        private_folders: true,
+        costs: BTreeMap::new(),
+        failed_before: BTreeMap::new(),
         no_autoinstall: false,
         headers_remedy: BTreeMap::new(),
         notices: BTreeMap::new(),
@@ -115,6 +112,7 @@ fn apply(world: &mut World, plan: &Plan) {
                 assert!(snapshot.modules.remove(id).unwrap().built.is_empty());
             }
             Action::Depmod { .. }
+            | Action::Initramfs { .. }
             | Action::Load { .. }
             | Action::SweepKernel { .. }
             | Action::PostTransaction { .. }
@@ -289,7 +287,7 @@ proptest! {
             let request = ask(work);
             let first = plan(&request, &world);
             for (place, step) in first.steps.iter().enumerate() {
-                prop_assert!(step.needs.iter().chain(&step.after).all(|before| before.0 < place));
+                prop_assert!(step.waits_for().all(|before| before.0 < place));
             }
             if refusals(&first).is_empty() {
                 apply(&mut world, &first);
@@ -327,6 +325,39 @@ fn a_broken_module_says_what_mends_it() {
     let dangling = refusal(Source::Dangling("/src/a-1".into()));
     assert!(dangling.to_string().contains("`/src/a-1` is missing"), "{dangling}");
     assert!(dangling.hints()[1].starts_with("`mkdir -p /src/a-1`"));
+}
+
+#[test]
+fn what_failed_before_is_tried_again_by_people_only() {
+    let mut world = world(&["6.1.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    add(&mut world, "bar/1.0", &["foo"]);
+    let failure = RememberedFailure {
+        when: "Fri, 20 Nov 2026 19:56:20 +0000".to_owned(),
+        what: "first error: foo.c:3: no".to_owned(),
+        log: Some("/x/1.log".into()),
+    };
+    world.failed_before.insert((id("foo/1.0"), target("6.1.0")), failure.clone());
+    let mut request = install("foo/1.0", &["6.1.0"]);
+    assert!(refusals(&plan(&request, &world)).is_empty());
+    request.options.respect_failures = true;
+    let refused = plan(&request, &world);
+    assert_eq!((refusals(&refused), refused.steps.len()), (vec![10], 1));
+    let Action::Refuse(refusal) = &refused.steps[0].action else { panic!() };
+    let text = refusal.to_string();
+    assert!(
+        text.contains("foo/1.0") && text.contains("20 Nov 2026") && text.contains("foo.c:3: no"),
+        "{text}"
+    );
+    assert_eq!(refusal.hints(), ["the log is `/x/1.log`", "`dkms install foo/1.0 -k 6.1.0` tries again"]);
+    request.options.force = true;
+    assert!(refusals(&plan(&request, &world)).is_empty());
+    // What it is built against is made anew in the same plan.
+    world.failed_before = [((id("bar/1.0"), target("6.1.0")), failure)].into();
+    let targets = vec![target("6.1.0")];
+    let mut request = ask(Work::Autoinstall { targets });
+    request.options.respect_failures = true;
+    assert!(refusals(&plan(&request, &world)).is_empty());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::conf::{ConfError, ModuleConf};
-use crate::id::{ModuleId, Target};
+use crate::id::{ModuleId, ModuleName, Target};
 use crate::kernel::KernelFacts;
 use crate::report::Event;
 use crate::tree::Snapshot;
@@ -26,6 +26,13 @@ pub struct World {
     pub plain_confs: BTreeMap<ModuleId, Result<ModuleConf, ConfFault>>,
     /// Modules that another kernel's build serves on a target through a weak-updates link.
     pub weak: BTreeSet<(ModuleId, Target)>,
+    /// Each build can have the folder `M/V/build` for itself (a mount namespace), so that a module can be built for several
+    /// kernels at once.
+    pub private_folders: bool,
+    /// What past builds of a module took.
+    pub costs: BTreeMap<ModuleName, Cost>,
+    /// Builds that failed before, where the request asks not to try these again.
+    pub failed_before: BTreeMap<(ModuleId, Target), RememberedFailure>,
     /// `/etc/dkms/no-autoinstall` exists.
     pub no_autoinstall: bool,
     /// What to do when the headers of a kernel are missing: a sentence with the package to install.
@@ -34,6 +41,26 @@ pub struct World {
     pub owed: BTreeSet<Target>,
     /// What is worth a warning once a module is worked on.
     pub notices: BTreeMap<ModuleId, Vec<Event>>,
+}
+
+/// A build that failed and would fail again: nothing that it depends on has changed since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedFailure {
+    /// When, as a date for people.
+    pub when: String,
+    /// The first error.
+    pub what: String,
+    /// Its log.
+    pub log: Option<PathBuf>,
+}
+
+/// What a build takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// From begin to end.
+    pub seconds: f64,
+    /// At its peak, in bytes; `None`: not known.
+    pub memory: Option<u64>,
 }
 
 /// What is wrong with a conf, as far as a decision needs to know.

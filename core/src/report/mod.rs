@@ -4,17 +4,21 @@
 use crate::id::{ModuleId, Target};
 
 /// One thing that happened, or is worth knowing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// Work on a step begins, said as `Building v4l2loopback/0.12.7 for 6.1.0-47-amd64 (x86_64)`.
     Started {
         /// What is done.
         what: String,
     },
-    /// It ended well.
+    /// It ended.
     Finished {
-        /// What was done.
+        /// What was done, as `build foo/1.0 for 6.1.0-47-amd64 (x86_64)`.
         what: String,
+        /// How long it took.
+        seconds: f64,
+        /// Whether well. If not, the reason is told when all has ended.
+        well: bool,
     },
     /// Said to the user, nothing more: something skipped, something already so.
     Note {
@@ -44,6 +48,11 @@ pub enum Event {
         /// As one could type it.
         line: String,
     },
+    /// A build has begun to write its log, while it runs.
+    Logging {
+        /// Where that is.
+        log: std::path::PathBuf,
+    },
     /// What a command of a build wrote (shown with `--verbose`; it is in the log besides).
     Output {
         /// All of it, without the last line's end.
@@ -69,6 +78,20 @@ impl Event {
 pub trait Reporter: Send + Sync {
     /// Called for each event, from any thread, in the order in which things happen.
     fn report(&self, event: Event);
+
+    /// As [`report`](Self::report), for what happens within a step of a plan: the steps have their numbers there.
+    fn report_of(&self, step: usize, event: Event) {
+        let _ = step;
+        self.report(event);
+    }
+
+    /// A plan is about to be run, with so many steps.
+    fn begin(&self, steps: usize) {
+        let _ = steps;
+    }
+
+    /// It has been run.
+    fn end(&self) {}
 }
 
 /// Tells nobody.

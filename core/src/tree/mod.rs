@@ -1,10 +1,12 @@
 //! The dkms tree: what is in it ([`snapshot`]), and changes to it ([`registration`]), each visible at once or not at all;
 //! what `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]); who works on what ([`lock`], [`running`]); which kernels still
-//! need a depmod ([`owed`]); what interrupted commands left behind ([`sweep`]).
+//! need a depmod ([`owed`]); what interrupted commands left behind ([`sweep`]); what became of earlier builds ([`attempts`]).
 
+pub mod attempts;
 pub mod key;
 pub mod loading;
 pub mod lock;
+pub mod logs;
 pub mod owed;
 pub mod registration;
 pub mod rpm_upgrade;

@@ -1,0 +1,112 @@
+//! Where builds run. Every build sees `M/V/build`, which its conf and Makefile may name. Where several builds of a module run
+//! at once each has a folder of its own, shown to it under that path; the folder in the tree is then empty until the last of
+//! them has ended. What a failed build leaves stays at `M/V/build`, for people and bug tools.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::host::fs::{self, FsError};
+use crate::id::ModuleId;
+use crate::layout::Layout;
+
+/// The folders of a run's builds.
+pub(super) struct Folders<'a> {
+    layout: &'a Layout,
+    modules: Mutex<BTreeMap<ModuleId, InUse>>,
+}
+
+/// Builds of one module that run now.
+#[derive(Default)]
+struct InUse {
+    count: usize,
+    /// What the last one that failed left.
+    failed: Option<PathBuf>,
+}
+
+impl<'a> Folders<'a> {
+    pub(super) fn new(layout: &'a Layout) -> Self {
+        Self { layout, modules: Mutex::default() }
+    }
+
+    /// `M/V/build` itself, for a build that runs alone.
+    pub(super) fn alone(&self, id: &ModuleId) -> PathBuf {
+        self.layout.build_dir(id)
+    }
+
+    /// The build that was alone has ended, and nobody wants to see it.
+    pub(super) fn empty(&self, folder: &Path) -> Result<(), FsError> {
+        fs::remove_any(folder)?;
+        fs::create_dir_all(folder)
+    }
+
+    /// A folder for one of several builds, not yet made.
+    pub(super) fn begin(&self, id: &ModuleId) -> Result<PathBuf, FsError> {
+        let place = self.layout.build_dir(id);
+        let mut modules = self.modules();
+        let in_use = modules.entry(id.clone()).or_default();
+        if in_use.count == 0 {
+            fs::remove_any(&place)?;
+            fs::create_dir_all(&place)?;
+        }
+        in_use.count += 1;
+        Ok(fs::temporary_beside(&place))
+    }
+
+    /// The build that had this folder has ended. Nobody may touch `M/V/build` before the last one has: where a folder is shown
+    /// to a process in its place, removing it takes it away from there too.
+    pub(super) fn end(&self, id: &ModuleId, folder: PathBuf, failed: bool) -> Result<(), FsError> {
+        let mut modules = self.modules();
+        let Some(in_use) = modules.get_mut(id) else { return Ok(()) };
+        let superseded = if failed { in_use.failed.replace(folder) } else { Some(folder) };
+        in_use.count -= 1;
+        let last = if in_use.count == 0 { modules.remove(id) } else { None };
+        if let Some(superseded) = superseded {
+            fs::remove_any(&superseded)?;
+        }
+        let Some(last) = last else { return Ok(()) };
+        let place = self.layout.build_dir(id);
+        fs::remove_any(&place)?;
+        match last.failed {
+            Some(folder) if fs::exists(&folder) => fs::rename(&folder, &place),
+            _ => Ok(()),
+        }
+    }
+
+    fn modules(&self) -> MutexGuard<'_, BTreeMap<ModuleId, InUse>> {
+        // Each change of it is whole.
+        self.modules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_the_last_failure_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let id = ModuleId::parse("foo", "1.0").unwrap();
+        let place = layout.build_dir(&id);
+        fs::create_dir_all(&place.join("old")).unwrap();
+        let folders = Folders::new(&layout);
+        let begun = ["a", "b", "c"].map(|name| {
+            let folder = folders.begin(&id).unwrap();
+            fs::create_dir_all(&folder.join(name)).unwrap();
+            folder
+        });
+        let names =
+            |path: &PathBuf| fs::list(path).unwrap().into_iter().map(|entry| entry.name).collect::<Vec<_>>();
+        let [a, b, c] = begun;
+        folders.end(&id, a, true).unwrap();
+        assert!(names(&place).is_empty());
+        folders.end(&id, b, true).unwrap();
+        folders.end(&id, c, false).unwrap();
+        assert_eq!(names(&place), ["b"]);
+        assert_eq!(names(&layout.version_dir(&id)), ["build"]);
+        let folder = folders.begin(&id).unwrap();
+        folders.end(&id, folder, false).unwrap();
+        assert!(names(&layout.version_dir(&id)).is_empty());
+    }
+}
