@@ -20,7 +20,7 @@ mod schedule;
 mod slots;
 pub mod survey;
 
-pub use carry_out::{CarryOutError, Looked, Task, carry_out, look};
+pub use carry_out::{CarryOutError, Looked, Task, carry_out, hold, look};
 pub use context::Context;
 pub use error::StepError;
 pub use run::{Failed, Outcome, run};
