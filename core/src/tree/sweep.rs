@@ -19,7 +19,8 @@ use crate::layout::{Layout, TEMPORARY_PREFIX};
 pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
     sweep_folder(&layout.source_tree, 0)?;
     sweep_folder(&layout.dkms_tree, 0)?;
-    sweep_folder(&layout.state_dir(), 1)?;
+    // attempts/M/V/K/A is the deepest.
+    sweep_folder(&layout.state_dir(), 5)?;
     let dead = running::dead(layout);
     lock::sweep(layout);
     owed::sweep(layout);
