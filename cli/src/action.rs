@@ -25,6 +25,8 @@ pub enum Action {
     Ldtarball,
     /// `status`
     Status,
+    /// `log`
+    Log,
     /// `generate_mok`
     GenerateMok,
     /// `kernel_preinst`
@@ -56,7 +58,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 19] = [
+    pub const ALL: [(&'static str, Self); 20] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -68,6 +70,7 @@ impl Action {
         ("mktarball", Self::Mktarball),
         ("ldtarball", Self::Ldtarball),
         ("status", Self::Status),
+        ("log", Self::Log),
         ("generate_mok", Self::GenerateMok),
         ("kernel_preinst", Self::KernelPreinst),
         ("kernel_postinst", Self::KernelPostinst),
@@ -93,7 +96,10 @@ impl Action {
     /// Whether `--all` makes sense with it.
     #[must_use]
     pub fn takes_all(self) -> bool {
-        matches!(self, Self::Uninstall | Self::Unbuild | Self::Remove | Self::Mktarball | Self::Status)
+        matches!(
+            self,
+            Self::Uninstall | Self::Unbuild | Self::Remove | Self::Mktarball | Self::Status | Self::Log
+        )
     }
 
     /// Whether it works on exactly one module version.
@@ -120,7 +126,7 @@ impl Action {
     /// Whether all that it prints is one result, a single JSON document with `--json`.
     #[must_use]
     pub fn only_tells(self) -> bool {
-        matches!(self, Self::Status | Self::Plan | Self::Preflight | Self::Doctor)
+        matches!(self, Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor)
     }
 
     /// Whether it works on at most one kernel.
@@ -133,7 +139,7 @@ impl Action {
     #[must_use]
     pub fn rights(self) -> Rights {
         match self {
-            Self::Status | Self::Plan | Self::Preflight | Self::Completions => Rights::None,
+            Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Completions => Rights::None,
             // It reads; what it mends it says it may not, where it may not.
             Self::Doctor => Rights::None,
             // These two look for themselves: what they need depends on the files they are given.

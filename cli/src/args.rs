@@ -16,6 +16,7 @@ Actions:
   autoinstall    bring every AUTOINSTALL module up on one kernel
   match          install on one kernel what is installed on --templatekernel
   status         print states
+  log            show how builds went: errors first, then the log of the newest (--all: of each)
   mktarball      write a tarball of sources and built modules
   ldtarball      load one
   plan           what autoinstall would do; `plan ACTION …`: what that action would do

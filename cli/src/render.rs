@@ -262,11 +262,9 @@ impl Terminal {
             // A bar says it.
             Event::Started { .. } if step.is_some() && self.bars().is_some() => {}
             Event::Started { what } => self.progress(&what),
-            Event::Finished { what, seconds, well: false } => {
-                self.progress(&format!("failed after {seconds:.1} s: {what}"));
-            }
-            Event::Finished { what, seconds, .. } if seconds >= WORTH_A_LINE => {
-                self.progress(&format!("done in {seconds:.1} s: {what}"));
+            Event::Finished { what, seconds, well } if seconds >= WORTH_A_LINE => {
+                let how = if well { "Done in" } else { "Failed after" };
+                self.progress(&format!("{how} {seconds:.1} s: {what}"));
             }
             Event::Finished { .. } | Event::Logging { .. } => {}
             Event::Note { text } | Event::Output { text } => self.progress(&text),

@@ -178,6 +178,7 @@ impl<'a> Session<'a> {
             initramfs: self.settings.remake_initrd && !self.args().no_initrd,
             post_transaction: self.settings.post_transaction.is_some(),
             continue_on_error: self.settings.continue_on_error,
+            respect_failures: false,
         }
     }
 

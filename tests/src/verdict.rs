@@ -9,7 +9,11 @@ use crate::root::Output;
 const ERROR: &str = "Error! ";
 
 /// What the progress lines of the working commands begin with.
-const PROGRESS: [&str; 11] = [
+const PROGRESS: [&str; 15] = [
+    "Done in ",
+    "Failed after ",
+    "kernel ",
+    "waiting for ",
     "Adding ",
     "Building ",
     "Installing ",

@@ -4,6 +4,7 @@ mod change;
 mod completions;
 mod doctor;
 mod generate_mok;
+mod log;
 mod plan;
 mod preflight;
 mod remove;
@@ -34,6 +35,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Mktarball => tarball::write(session),
         Action::Ldtarball => tarball::load(session),
         Action::Status => status::run(session),
+        Action::Log => log::run(session),
         Action::GenerateMok => generate_mok::run(session),
         Action::Plan => plan::run(session),
         Action::Preflight => preflight::run(session),

@@ -10,7 +10,7 @@ use super::bash::Bash;
 use super::error::ConfError;
 use super::file::{self, ConfFile};
 use super::found::Given;
-use super::settings::{PreflightPolicy, Settings, TrySign};
+use super::settings::{OnBuildFailure, PreflightPolicy, Settings, TrySign};
 use super::{special, syntax};
 use crate::host::processors::nproc;
 use crate::host::{Environment, fs};
@@ -37,6 +37,8 @@ const NAMES: &[&str] = &[
     "mok_certificate",
     "remake_initrd",
     "try_sign_modules",
+    "build_cache",
+    "build_cache_max",
     "preflight",
     "sandbox",
     "on_build_failure",
@@ -185,12 +187,34 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
         Some(value) if is_yes(value) => TrySign::Always,
         Some(_) => TrySign::Never,
     };
+    settings.build_cache = filled("build_cache").map(|path| layout.at(&path));
+    if let Some(max) = filled("build_cache_max").as_deref().and_then(size) {
+        settings.build_cache_max = max;
+    }
+    if text("on_build_failure").is_some_and(|value| value.eq_ignore_ascii_case("fail")) {
+        settings.on_build_failure = OnBuildFailure::Fail;
+    }
     settings.preflight = match filled("preflight").as_deref() {
         Some("block") => PreflightPolicy::Block,
         Some("off") => PreflightPolicy::Off,
         _ => PreflightPolicy::Warn,
     };
     settings
+}
+
+/// A size in bytes: `4096`, `500M`, `2G`, in powers of 1024.
+fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        "T" | "TB" | "TIB" => 1 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// Values that say nothing we know. Pure.
@@ -306,6 +330,19 @@ mod tests {
         assert_eq!(jobs(""), Some(3));
         assert_eq!(jobs("parallel_jobs=7"), Some(7));
         assert_eq!(jobs("parallel_jobs=$((parallel_jobs + 1))"), Some(4));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let max = |text: &str| {
+            let text = format!("build_cache=/c\nbuild_cache_max={text}\non_build_failure=fail\n");
+            let settings = Root::with(&[("framework.conf", &text)]).read(&[]).unwrap();
+            assert!(settings.build_cache.unwrap().ends_with("c"));
+            assert_eq!(settings.on_build_failure, OnBuildFailure::Fail);
+            settings.build_cache_max
+        };
+        assert_eq!((max("4096"), max("500M"), max("3g"), max("1KiB")), (4096, 500 << 20, 3 << 30, 1024));
+        assert_eq!((max("much"), max(""), max("99999999999T")), (2 << 30, 2 << 30, 2 << 30));
     }
 
     #[test]

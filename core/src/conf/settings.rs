@@ -16,6 +16,15 @@ pub enum TrySign {
     NotInChroot,
 }
 
+/// `on_build_failure`: what a module that fails to build means to a package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBuildFailure {
+    /// It is told, and remembered.
+    Report,
+    /// The transaction fails.
+    Fail,
+}
+
 /// `preflight`: what adapters do where a module in use will not be there on a kernel that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreflightPolicy {
@@ -66,6 +75,12 @@ pub struct Settings {
     pub remake_initrd: bool,
     /// `try_sign_modules`.
     pub try_sign_modules: TrySign,
+    /// `build_cache`; `None`: no cache.
+    pub build_cache: Option<PathBuf>,
+    /// `build_cache_max`, in bytes.
+    pub build_cache_max: u64,
+    /// `on_build_failure`.
+    pub on_build_failure: OnBuildFailure,
     /// `preflight`.
     pub preflight: PreflightPolicy,
 }
@@ -74,6 +89,9 @@ pub struct Settings {
 pub const DEFAULT_XZ_OPTS: &str = "--check=crc32 --lzma2=dict=1MiB";
 /// The default of `compress_zstd_opts`.
 pub const DEFAULT_ZSTD_OPTS: &str = "-q --rm -T0";
+
+/// The default of `build_cache_max`: 2 GiB.
+pub const DEFAULT_BUILD_CACHE_MAX: u64 = 2 << 30;
 
 impl Settings {
     /// What holds below `root` where no framework.conf says otherwise.
@@ -98,6 +116,9 @@ impl Settings {
             mok_certificate: None,
             remake_initrd: true,
             try_sign_modules: TrySign::NotInChroot,
+            build_cache: None,
+            build_cache_max: DEFAULT_BUILD_CACHE_MAX,
+            on_build_failure: OnBuildFailure::Report,
             preflight: PreflightPolicy::Warn,
         }
     }

@@ -1,13 +1,15 @@
 //! What each action of a plan does, by the modules whose job it is.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::error::StepError;
 use super::folders::Folders;
-use super::{afterwards, apport};
-use crate::build::{self, BuildSpec, Jobs};
+use super::{afterwards, apport, memory};
+use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
@@ -34,6 +36,8 @@ pub(super) struct Terms<'a> {
     pub(super) jobs: &'a Jobs,
     /// Whether the result is still wanted; waits until that is known.
     pub(super) may_land: &'a dyn Fn() -> bool,
+    /// The most memory that the build had so far, in bytes.
+    pub(super) peak: &'a dyn Fn() -> Option<u64>,
 }
 
 /// Carries actions out, from any thread; remembers what a later one needs to know.
@@ -49,6 +53,8 @@ pub(super) struct Effects<'a> {
     signers: Mutex<BTreeMap<Target, Option<Arc<dyn Signer>>>>,
     /// Modules whose notices were given.
     noticed: Mutex<BTreeSet<ModuleId>>,
+    /// What all builds share.
+    memory: Memory,
 }
 
 /// Each change of what is shared is whole, whatever became of the thread that made it.
@@ -76,6 +82,7 @@ impl<'a> Effects<'a> {
             installed: Mutex::default(),
             signers: Mutex::default(),
             noticed: Mutex::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -225,6 +232,14 @@ impl<'a> Effects<'a> {
         let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
+        // What it waits for others is no work of its own.
+        let waited = Cell::new(Duration::ZERO);
+        let may_land = || {
+            let began = Instant::now();
+            let answer = (terms.may_land)();
+            waited.set(waited.get() + began.elapsed());
+            answer
+        };
         let spec = BuildSpec {
             id,
             target,
@@ -236,18 +251,30 @@ impl<'a> Effects<'a> {
             environment: self.context.environment,
             folder: &folder,
             jobs: terms.jobs,
-            may_land: terms.may_land,
+            may_land: &may_land,
             signer: signer.as_deref(),
             dependencies: &dependencies,
+            memory: &self.memory,
+            reuse: if self.context.force { Reuse::Never } else { Reuse::Allowed },
         };
-        let result = build::build(&spec, reporter);
-        let failed = result.as_ref().is_err_and(|error| !error.is_unwanted());
+        let began = Instant::now();
+        let mut result = build::build(&spec, reporter);
+        let seconds = began.elapsed().saturating_sub(waited.get()).as_secs_f64();
+        memory::note_attempt(&spec, &result, seconds, (terms.peak)(), reporter);
+        let is_unwanted = result.as_ref().is_err_and(build::BuildError::is_unwanted);
         if is_crowded {
-            self.folders.end(id, folder, failed)?;
+            self.folders.end(id, folder, result.is_err() && !is_unwanted)?;
+            if let Err(error) = &mut result {
+                // Where its folder will be when all builds of the module have ended.
+                error.attempt.log =
+                    error.attempt.log.take().map(|_| self.layout().build_dir(id).join("make.log"));
+            }
+        } else if is_unwanted {
+            self.folders.empty(&folder)?;
         }
         match result {
             Ok(_) => Ok(Effect::Changed),
-            Err(error) if error.is_interruption() || error.is_unwanted() => Err(error.into()),
+            Err(error) if error.is_interruption() || is_unwanted => Err(error.into()),
             Err(error) => {
                 let Context { settings, environment, .. } = self.context;
                 apport::file_report(settings, environment, id, target, reporter)?;

@@ -3,7 +3,7 @@
 //! them has ended. What a failed build leaves stays at `M/V/build`, for people and bug tools.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::host::fs::{self, FsError};
@@ -32,6 +32,12 @@ impl<'a> Folders<'a> {
     /// `M/V/build` itself, for a build that runs alone.
     pub(super) fn alone(&self, id: &ModuleId) -> PathBuf {
         self.layout.build_dir(id)
+    }
+
+    /// The build that was alone has ended, and nobody wants to see it.
+    pub(super) fn empty(&self, folder: &Path) -> Result<(), FsError> {
+        fs::remove_any(folder)?;
+        fs::create_dir_all(folder)
     }
 
     /// A folder for one of several builds, not yet made.

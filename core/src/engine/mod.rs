@@ -2,7 +2,7 @@
 //!
 //! - [`survey`]: gathers what a plan needs to know; `needs` says what that is
 //! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds share;
-//!   `effects` does what a step says
+//!   `effects` does what a step says, `memory` notes what became of builds
 //! - [`afterwards`]: what is done once at the end; `apport`: Ubuntu's crash reports
 
 pub mod afterwards;
@@ -11,6 +11,7 @@ mod context;
 mod effects;
 mod error;
 mod folders;
+mod memory;
 mod needs;
 pub mod run;
 mod schedule;

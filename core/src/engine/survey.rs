@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::memory;
 use super::needs::Needs;
+use crate::build::Memory;
 use crate::conf::{
     self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
 };
@@ -13,11 +15,12 @@ use crate::event::{self, Kernels};
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process;
-use crate::id::{KernelRelease, ModuleId, Target};
+use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
 use crate::kernel::{self, Distribution, HeadersPackage, KernelFacts, Overrides};
 use crate::layout::Layout;
-use crate::plan::{ConfFault, Request, World};
+use crate::plan::{ConfFault, Cost, Request, World};
 use crate::report::Event;
+use crate::tree::attempts::{self, Expected};
 use crate::tree::{Snapshot, weak};
 
 /// Everything that looking needs.
@@ -82,6 +85,7 @@ impl<'a> Survey<'a> {
                 || fs::is_dir(&self.layout().dkms_tree)
                     && process::can_see_privately(&self.layout().dkms_tree, self.environment),
             costs: BTreeMap::new(),
+            failed_before: BTreeMap::new(),
             no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),
@@ -105,11 +109,39 @@ impl<'a> Survey<'a> {
                 world.confs.insert(key.clone(), Ok(self.lenient_conf(id, target)?));
             }
         }
+        self.take_past(&mut world, request.options.respect_failures);
         if needs.weak {
             world.weak =
                 self.weak(&world.snapshot)?.into_iter().map(|(id, target, _)| (id, target)).collect();
         }
         Ok(world)
+    }
+
+    /// What is remembered of earlier builds of the modules whose confs are known.
+    fn take_past(&self, world: &mut World, failures: bool) {
+        let names: BTreeSet<&ModuleName> = world.confs.keys().map(|(id, _)| &id.name).collect();
+        let cost = |name: &ModuleName| {
+            let Expected { seconds, memory } = attempts::expected(self.layout(), name)?;
+            Some((name.clone(), Cost { seconds, memory }))
+        };
+        world.costs = names.into_iter().filter_map(cost).collect();
+        let memory = Memory::default();
+        let failed = |((id, target), conf): (&(ModuleId, Target), &Result<ModuleConf, ConfFault>)| {
+            let (Ok(conf), Some(kernel)) = (conf, world.kernels.get(target)) else { return None };
+            let installed = |name: &ModuleName| world.snapshot.installed_version(name, target).cloned();
+            let look = memory::Look {
+                settings: self.settings,
+                environment: self.environment,
+                id,
+                conf,
+                kernel,
+                dependencies: &memory::dependencies(conf, installed),
+            };
+            Some(((id.clone(), target.clone()), memory::failed_before(&look, &memory)?))
+        };
+        if failures {
+            world.failed_before = world.confs.iter().filter_map(failed).collect();
+        }
     }
 
     /// The source of a module that is to be added, and its conf.

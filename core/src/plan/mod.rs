@@ -24,7 +24,7 @@ pub use refusal::Refusal;
 pub use request::{NewSource, Options, Request, Work};
 pub use step::{Action, Plan, Remark, Step, StepId};
 pub use transaction::Batch;
-pub use world::{ConfFault, Cost, World};
+pub use world::{ConfFault, Cost, RememberedFailure, World};
 
 use one::Planner;
 

@@ -261,10 +261,13 @@ impl<'a> Planner<'a> {
         let mut needs: Vec<StepId> = self.added.get(id).copied().into_iter().collect();
         needs.extend(self.dropped.get(&(id.clone(), target.clone())));
         let mut missing = Vec::new();
+        // What this is built against changes in this very plan: who knows.
+        let mut is_against_new = false;
         for name in &conf.build_depends {
             let key = (name.clone(), target.clone());
             if let Some(step) = self.installed.get(&key) {
                 needs.push(*step);
+                is_against_new = true;
                 continue;
             }
             let is_met = self.world.snapshot.installed.contains_key(&key)
@@ -279,6 +282,15 @@ impl<'a> Planner<'a> {
                 return Err(refusal);
             }
             self.warn(refusal.to_string());
+        }
+        let matters = self.options.respect_failures && !self.options.force && !is_against_new;
+        let remembered = self.world.failed_before.get(&(id.clone(), target.clone()));
+        if let Some(failure) = remembered.filter(|_| matters) {
+            return Err(Refusal::FailedBefore {
+                id: id.clone(),
+                target: target.clone(),
+                failure: failure.clone(),
+            });
         }
         Ok(needs)
     }

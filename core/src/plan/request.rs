@@ -113,4 +113,6 @@ pub struct Options {
     pub post_transaction: bool,
     /// One that fails doesn't stop the others.
     pub continue_on_error: bool,
+    /// What has failed isn't tried again as long as nothing has changed: package managers ask so, people don't.
+    pub respect_failures: bool,
 }

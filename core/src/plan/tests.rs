@@ -65,6 +65,7 @@ fn world(kernels: &[&str]) -> World {
         weak: std::collections::BTreeSet::new(),
         private_folders: true,
         costs: BTreeMap::new(),
+        failed_before: BTreeMap::new(),
         no_autoinstall: false,
         headers_remedy: BTreeMap::new(),
         notices: BTreeMap::new(),
@@ -323,4 +324,37 @@ fn a_broken_module_says_what_mends_it() {
     let dangling = refusal(Source::Dangling("/src/a-1".into()));
     assert!(dangling.to_string().contains("`/src/a-1` is missing"), "{dangling}");
     assert!(dangling.hints()[1].starts_with("`mkdir -p /src/a-1`"));
+}
+
+#[test]
+fn what_failed_before_is_tried_again_by_people_only() {
+    let mut world = world(&["6.1.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    add(&mut world, "bar/1.0", &["foo"]);
+    let failure = RememberedFailure {
+        when: "Fri, 20 Nov 2026 19:56:20 +0000".to_owned(),
+        what: "first error: foo.c:3: no".to_owned(),
+        log: Some("/x/1.log".into()),
+    };
+    world.failed_before.insert((id("foo/1.0"), target("6.1.0")), failure.clone());
+    let mut request = install("foo/1.0", &["6.1.0"]);
+    assert!(refusals(&plan(&request, &world)).is_empty());
+    request.options.respect_failures = true;
+    let refused = plan(&request, &world);
+    assert_eq!((refusals(&refused), refused.steps.len()), (vec![10], 1));
+    let Action::Refuse(refusal) = &refused.steps[0].action else { panic!() };
+    let text = refusal.to_string();
+    assert!(
+        text.contains("foo/1.0") && text.contains("20 Nov 2026") && text.contains("foo.c:3: no"),
+        "{text}"
+    );
+    assert_eq!(refusal.hints(), ["the log is `/x/1.log`", "`dkms install foo/1.0 -k 6.1.0` tries again"]);
+    request.options.force = true;
+    assert!(refusals(&plan(&request, &world)).is_empty());
+    // What it is built against is made anew in the same plan.
+    world.failed_before = [((id("bar/1.0"), target("6.1.0")), failure)].into();
+    let targets = vec![target("6.1.0")];
+    let mut request = ask(Work::Autoinstall { targets });
+    request.options.respect_failures = true;
+    assert!(refusals(&plan(&request, &world)).is_empty());
 }

@@ -31,6 +31,8 @@ pub struct World {
     pub private_folders: bool,
     /// What past builds of a module took.
     pub costs: BTreeMap<ModuleName, Cost>,
+    /// Builds that failed before, where the request asks not to try these again.
+    pub failed_before: BTreeMap<(ModuleId, Target), RememberedFailure>,
     /// `/etc/dkms/no-autoinstall` exists.
     pub no_autoinstall: bool,
     /// What to do when the headers of a kernel are missing: a sentence with the package to install.
@@ -39,13 +41,24 @@ pub struct World {
     pub notices: BTreeMap<ModuleId, Vec<Event>>,
 }
 
+/// A build that failed and would fail again: nothing that it depends on has changed since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedFailure {
+    /// When, as a date for people.
+    pub when: String,
+    /// The first error.
+    pub what: String,
+    /// Its log.
+    pub log: Option<PathBuf>,
+}
+
 /// What a build takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
     /// From begin to end.
     pub seconds: f64,
-    /// At its peak, in bytes.
-    pub memory: u64,
+    /// At its peak, in bytes; `None`: not known.
+    pub memory: Option<u64>,
 }
 
 /// What is wrong with a conf, as far as a decision needs to know.

@@ -1,6 +1,8 @@
-//! The dkms tree: what is in it ([`snapshot`]), and changes to it ([`registration`]), each visible at once or not at all; and
-//! what `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]).
+//! The dkms tree: what is in it ([`snapshot`]), and changes to it ([`registration`]), each visible at once or not at all; what
+//! `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]), and what became of earlier builds ([`attempts`]).
 
+pub mod attempts;
+pub mod logs;
 pub mod registration;
 pub mod rpm_upgrade;
 pub mod snapshot;

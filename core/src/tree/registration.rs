@@ -4,6 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::attempts;
 use crate::host::fs::{self, FsError, Ownership};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::{Layout, TEMPORARY_PREFIX};
@@ -36,12 +37,13 @@ pub fn add(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
     })
 }
 
-/// Forgets a module version, and the module's folder with the last one.
+/// Forgets a module version with its earlier builds, and the module's folder with the last one.
 ///
 /// # Errors
 /// [`FsError`].
 pub fn forget(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
     fs::discard(&layout.version_dir(id))?;
+    attempts::forget(layout, id)?;
     forget_module_if_empty(layout, &id.name)
 }
 

@@ -1,0 +1,174 @@
+//! One command, many builds: side by side, within the jobs that were asked for, each failure its own.
+
+use dkms_tests::cache::Cache;
+use dkms_tests::fixture::Module;
+use dkms_tests::kernels::Kernels;
+use dkms_tests::root::Root;
+use dkms_tests::tool::Tool;
+
+/// Stands for the kernel's compiler: notes when it begins and when it ends.
+const COMPILER: &str = "#!/bin/sh
+echo + >>/tmp/compilers
+/opt/real-cc \"$@\"; code=$?
+echo - >>/tmp/compilers
+exit $code
+";
+
+fn root() -> Root {
+    let cache = Cache::open().expect("setup has made the cache");
+    let kernels = Kernels::find().expect("setup has installed the kernels");
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    Root::new(&cache, &kernels, &[&ours]).expect("tests run as root")
+}
+
+/// A module of several files, so that its make has use for several jobs.
+fn wide(root: &Root, name: &str, lines: &[&str]) {
+    let mut module = Module::new(name, "1.0");
+    for line in lines {
+        module = module.with(line);
+    }
+    module.also = (0..5).map(|n| (format!("{name}_{n}"), "1.0".to_owned())).collect();
+    module.write_to(root).expect("the root can be written to");
+    must(root, &format!("dkms add {name}/1.0"));
+}
+
+fn must(root: &Root, line: &str) -> String {
+    root.must(line).expect("the command succeeds")
+}
+
+/// The most compilers that ran at once.
+fn most_compilers(root: &Root) -> usize {
+    let (mut now, mut most) = (0_usize, 0);
+    for line in must(root, "cat /tmp/compilers; rm /tmp/compilers").lines() {
+        now = if line == "+" { now + 1 } else { now - 1 };
+        most = most.max(now);
+    }
+    most
+}
+
+fn watch_compilers(root: &Root) {
+    let place = must(root, "place=$(readlink -f $(command -v gcc-12)); mv $place /opt/real-cc; echo $place");
+    root.write(place.trim(), COMPILER, 0o755).expect("the root can be written to");
+}
+
+#[test]
+fn builds_share_the_jobs() {
+    let root = root();
+    watch_compilers(&root);
+    for (name, lines) in [
+        ("aa", &[][..]),
+        ("bb", &["MAKE=\"make -j8 -C $kernel_source_dir M=$dkms_tree/bb/1.0/build\""]),
+        ("cc", &["MAKE=\"make -j$(nproc) -C $kernel_source_dir M=$dkms_tree/cc/1.0/build\""]),
+        ("dd", &["MAKE=\"'make' -C $kernel_source_dir M=$dkms_tree/dd/1.0/build\""]),
+        ("ee", &["MAKE=\"make -C $kernel_source_dir M=$dkms_tree/ee/1.0/build modules\""]),
+    ] {
+        wide(&root, name, lines);
+    }
+    // Their own `-jN` is theirs to say; what we give all of them together is 3.
+    must(&root, "dkms remove bb/1.0 && dkms remove cc/1.0 && dkms autoinstall -k $K -j 3");
+    let most = most_compilers(&root);
+    assert!((2..=3).contains(&most), "{most} compilers at once, of 3");
+    must(&root, "dkms unbuild aa/1.0 -k $K && dkms install aa/1.0 -k $K -k $K2 -k $K3 -j 2");
+    let most = most_compilers(&root);
+    assert_eq!(most, 2, "compilers at once, of 2");
+    must(&root, "dkms add bb/1.0 && dkms add cc/1.0 && dkms autoinstall -k $K2 -j 2");
+    let states = must(&root, "dkms status -k $K2");
+    assert_eq!(states.matches(": installed").count(), 5, "{states}");
+}
+
+#[test]
+fn one_module_for_several_kernels_at_once_sees_the_path_it_knows() {
+    let root = root();
+    // Each waits until the other has begun: one after the other would never end.
+    let meet = "#!/bin/sh
+touch /tmp/$kernelver; n=0
+until [ -e /tmp/$1 -a -e /tmp/$2 ]; do sleep 0.05; n=$((n + 1)); [ $n -lt 400 ] || exit 9; done
+make -C $3 M=/var/lib/dkms/foo/1.0/build
+";
+    let kernels = must(&root, "printf '%s %s' $K $K2");
+    let make = format!("MAKE=\"sh meet.sh {kernels} $kernel_source_dir\"");
+    Module::new("foo", "1.0").with(&make).with("PRE_BUILD=\"see.sh\"").write_to(&root).expect("writable");
+    root.write("/usr/src/foo-1.0/meet.sh", meet, 0o755).expect("writable");
+    let see = "#!/bin/sh\npwd -P >/tmp/seen-$kernelver; ls >>/tmp/seen-$kernelver\n";
+    root.write("/usr/src/foo-1.0/see.sh", see, 0o755).expect("writable");
+    must(&root, "dkms install foo/1.0 -k $K -k $K2 -j 2");
+    for kernel in ["$K", "$K2"] {
+        let seen = must(&root, &format!("cat /tmp/seen-{kernel}"));
+        assert!(seen.starts_with("/var/lib/dkms/foo/1.0/build\nMakefile\ndkms.conf\n"), "{seen}");
+    }
+    assert_eq!(must(&root, "dkms status").matches(": installed").count(), 2);
+    assert_eq!(must(&root, "ls -A /var/lib/dkms/foo/1.0 | grep -e build -e tmp || true"), "");
+    // The same bytes as when it is built alone.
+    must(&root, "cp -r /var/lib/dkms/foo/1.0 /tmp/first; dkms build foo/1.0 -k $K --force");
+    must(&root, "cmp /tmp/first/$K/$A/module/foo.ko /var/lib/dkms/foo/1.0/$K/$A/module/foo.ko");
+}
+
+#[test]
+fn a_failure_is_its_modules_own() {
+    let root = root();
+    for (name, lines) in [
+        ("good", &[][..]),
+        ("bad", &["MAKE=\"false\""]),
+        ("needs-bad", &["BUILD_DEPENDS=bad"]),
+        ("needs-good", &["BUILD_DEPENDS=good"]),
+    ] {
+        wide(&root, name, lines);
+    }
+    let output = root.dkms("autoinstall -k $K -j 2").expect("it runs");
+    assert_eq!(output.code, 11, "{output:?}");
+    let last = output.stderr.lines().rev().take(8).collect::<Vec<_>>().join("\n");
+    for said in ["autoinstall failed for bad/1.0", "not tried, since they need one of these: needs-bad/1.0"] {
+        assert!(last.contains(said), "{said} is not at the end of {}", output.stderr);
+    }
+    let kernel = must(&root, "printf '%s (%s)' $K $A");
+    let summary = format!("kernel {kernel}: installed: good/1.0, needs-good/1.0");
+    assert!(output.stdout.lines().any(|line| line == summary), "{summary}: {}", output.stdout);
+    let states = must(&root, "dkms status");
+    for state in ["bad/1.0: added", "needs-bad/1.0: added"] {
+        assert!(states.lines().any(|line| line == state), "{state}: {states}");
+    }
+    assert!(must(&root, "cat /var/lib/dkms/bad/1.0/build/make.log").contains("# command: false"));
+    assert_eq!(must(&root, "grep -c 'updates/dkms/.*good' /lib/modules/$K/modules.dep").trim(), "2");
+}
+
+#[test]
+fn the_first_failure_ends_a_command_for_several_kernels() {
+    let root = root();
+    let slow_and_bad = "MAKE=\"[ $kernelver != BAD ] || { sleep 1; exit 3; }; make -C $kernel_source_dir M=$dkms_tree/foo/1.0/build\"";
+    let conf = slow_and_bad.replace("BAD", &must(&root, "printf $K"));
+    Module::new("foo", "1.0").with(&conf).write_to(&root).expect("writable");
+    let output = root.dkms("install foo/1.0 -k $K -k $K2 -j 2").expect("it runs");
+    assert_eq!(output.code, 10, "{output:?}");
+    // The second build was ready long before the first had failed, and is dropped.
+    assert_eq!(must(&root, "dkms status"), "foo/1.0: added\n");
+    assert_eq!(must(&root, "ls -A /var/lib/dkms/foo/1.0"), "build\nsource\n");
+    let log = must(&root, "cat /var/lib/dkms/foo/1.0/build/make.log");
+    assert!(log.contains(&format!("for kernel {} ", must(&root, "printf $K"))), "{log}");
+    let output = root.dkms("install foo/1.0 -k $K2 -k $K -j 2").expect("it runs");
+    assert_eq!(output.code, 10, "{output:?}");
+    assert_eq!(must(&root, "dkms status").matches(": installed").count(), 1);
+}
+
+#[test]
+fn an_initramfs_is_made_once_after_depmod_where_it_is_asked_for() {
+    let root = root();
+    root.write(
+        "/usr/sbin/update-initramfs",
+        "#!/bin/sh\necho \"$@\" >>/tmp/made\ngrep -q one.ko /lib/modules/$3/modules.dep\n",
+        0o755,
+    )
+    .expect("writable");
+    must(&root, "touch /boot/initrd.img-$K");
+    for (name, lines) in
+        [("one", &["REMAKE_INITRD=yes"][..]), ("two", &["REMAKE_INITRD=yes"]), ("three", &[])]
+    {
+        wide(&root, name, lines);
+    }
+    let output = root.dkms("install three/1.0 -k $K").expect("it runs");
+    assert_eq!((output.code, must(&root, "cat /tmp/made 2>/dev/null || true").as_str()), (0, ""));
+    let output = root.dkms("autoinstall -k $K").expect("it runs");
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    assert_eq!(must(&root, "cat /tmp/made; rm /tmp/made"), must(&root, "echo -u -k $K"));
+    must(&root, "echo remake_initrd=no >>/etc/dkms/framework.conf; dkms install one/1.0 --force -k $K");
+    assert_eq!(must(&root, "cat /tmp/made 2>/dev/null || true"), "");
+}
