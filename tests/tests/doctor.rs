@@ -15,47 +15,53 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mended {
     /// `--fix` mends it.
-    ByFix,
+    Fixed,
     /// Its command does.
-    ByCommand,
+    Commanded,
     /// A person must; this is told only.
-    ByHand,
+    Told,
 }
 
-use Mended::{ByCommand, ByFix, ByHand};
+use Mended::{Commanded, Fixed, Told};
 
 /// How a fault is made, what it is called, who mends it.
-const FAULTS: [(&str, &str, Mended); 21] = [
-    ("rm /var/lib/dkms/foo/1.0/source", "broken", ByFix),
-    ("rm /var/lib/dkms/foo/1.0/source", "broken", ByCommand),
-    ("rm -r /usr/src/foo-1.0", "broken", ByCommand),
-    ("mkdir -p /var/lib/dkms/foo/1.0/.tmp_4999999_0_x/y", "leftover", ByFix),
-    ("touch /lib/modules/$K/updates/dkms/.tmp_4999999_0_foo.ko.new", "leftover", ByFix),
-    ("touch /usr/src/.tmp_4999999_0_foo-1.0", "leftover", ByCommand),
+const FAULTS: [(&str, &str, Mended); 22] = [
+    ("rm /var/lib/dkms/foo/1.0/source", "broken", Fixed),
+    ("rm /var/lib/dkms/foo/1.0/source", "broken", Commanded),
+    ("rm -r /usr/src/foo-1.0", "broken", Commanded),
+    ("mkdir -p /var/lib/dkms/foo/1.0/.tmp_4999999_0_x/y", "leftover", Fixed),
+    ("touch /lib/modules/$K/updates/dkms/.tmp_4999999_0_foo.ko.new", "leftover", Fixed),
+    ("touch /usr/src/.tmp_4999999_0_foo-1.0", "leftover", Commanded),
     (
         "mkdir -p /var/lib/dkms/.state/journal; echo '{\"pid\":4999999}' >/var/lib/dkms/.state/journal/4999999.0",
         "interrupted",
-        ByHand,
+        Told,
     ),
-    ("mkdir -p /var/lib/dkms/.state/owed; printf x86_64 >/var/lib/dkms/.state/owed/$K", "owed-depmod", ByFix),
-    ("dkms install foo/1.0 -k $K3; rm -r /lib/modules/$K3", "orphan", ByFix),
-    ("dkms install foo/1.0 -k $K3; rm -r /lib/modules/$K3", "orphan", ByCommand),
-    ("ln -s 9/6.0.1/x86_64 /var/lib/dkms/foo/kernel-6.0.1-x86_64", "dangling-link", ByFix),
-    ("rm -r /var/lib/dkms/foo/1.0/$K", "installed-without-build", ByCommand),
-    ("echo >>/lib/modules/$K/updates/dkms/foo.ko", "drift", ByCommand),
-    ("rm /var/lib/dkms/foo/1.0/$K/x86_64/module/foo.ko", "build-incomplete", ByCommand),
-    ("dkms unbuild foo/1.0 -k $K2; rm /lib/modules/$K2/build", "no-headers", ByHand),
-    ("dkms uninstall foo/1.0 -k $K2", "not-installed", ByCommand),
-    ("echo CONFIG_MODULE_SIG_FORCE=y >>/lib/modules/$K/build/include/config/auto.conf", "unsigned", ByHand),
+    ("mkdir -p /var/lib/dkms/.state/owed; printf x86_64 >/var/lib/dkms/.state/owed/$K", "owed-depmod", Fixed),
+    ("dkms install foo/1.0 -k $K3; rm -r /lib/modules/$K3", "orphan", Fixed),
+    ("dkms install foo/1.0 -k $K3; rm -r /lib/modules/$K3", "orphan", Commanded),
+    ("ln -s 9/6.0.1/x86_64 /var/lib/dkms/foo/kernel-6.0.1-x86_64", "dangling-link", Fixed),
+    ("rm -r /var/lib/dkms/foo/1.0/$K", "installed-without-build", Commanded),
+    ("echo >>/lib/modules/$K/updates/dkms/foo.ko", "drift", Commanded),
+    ("rm /var/lib/dkms/foo/1.0/$K/x86_64/module/foo.ko", "build-incomplete", Commanded),
+    ("dkms unbuild foo/1.0 -k $K2; rm /lib/modules/$K2/build", "no-headers", Told),
+    ("dkms uninstall foo/1.0 -k $K2", "not-installed", Commanded),
+    (
+        "dkms unbuild foo/1.0 -k $K2; cp /srv/ready/foo.ko /srv/kept; rm /srv/ready/foo.ko
+         dkms install foo/1.0 -k $K2 || cp /srv/kept /srv/ready/foo.ko",
+        "not-installed",
+        Commanded,
+    ),
+    ("echo CONFIG_MODULE_SIG_FORCE=y >>/lib/modules/$K/build/include/config/auto.conf", "unsigned", Told),
     (
         "mkdir -p /etc/depmod.d; echo search built-in updates >/etc/depmod.d/x.conf
          mkdir -p /lib/modules/$K/extra; cp /lib/modules/$K/updates/dkms/foo.ko /lib/modules/$K/extra",
         "shadowed",
-        ByCommand,
+        Commanded,
     ),
-    ("sed -i /foo/d /lib/modules/$K/modules.dep", "stale-index", ByFix),
-    ("echo parallel_jobs=many >>/etc/dkms/framework.conf", "wrong-setting", ByHand),
-    ("echo '(' >>/usr/src/foo-1.0/dkms.conf", "invalid-conf", ByHand),
+    ("sed -i /foo/d /lib/modules/$K/modules.dep", "stale-index", Fixed),
+    ("echo parallel_jobs=many >>/etc/dkms/framework.conf", "wrong-setting", Told),
+    ("echo '(' >>/usr/src/foo-1.0/dkms.conf", "invalid-conf", Told),
 ];
 
 struct Clinic {
@@ -122,12 +128,12 @@ fn each_fault_is_found_and_mended() {
         }
         let fixable = found[0]["fixable"] == true;
         let line = match mended {
-            ByFix => "dkms doctor --fix".to_owned(),
-            ByCommand => found[0]["command"].as_str().unwrap().to_owned(),
-            ByHand => continue,
+            Fixed => "dkms doctor --fix".to_owned(),
+            Commanded => found[0]["command"].as_str().unwrap().to_owned(),
+            Told => continue,
         };
         let output = root.shell(&line, User::Root, "/").unwrap();
-        if mended == ByFix && !fixable || output.code != 0 || examined(&root) != (Vec::new(), 0) {
+        if mended == Fixed && !fixable || output.code != 0 || examined(&root) != (Vec::new(), 0) {
             wrong.push(format!("{fault}: `{line}` gave {output:?}, then {:?}", examined(&root)));
         }
     }
@@ -149,6 +155,17 @@ fn what_is_not_safe_is_left() {
     assert_eq!(code, 1);
     assert!(kinds(&left).iter().all(|kind| ["drift", "not-installed"].contains(kind)), "{left:?}");
     assert_eq!(root.must("find /usr/src /var/lib/dkms -name '.tmp_*'").unwrap(), "");
+}
+
+#[test]
+fn a_module_that_does_not_build_says_why() {
+    let root = Clinic::open().healthy();
+    root.must("dkms unbuild foo/1.0 -k $K2; rm /srv/ready/foo.ko; ! dkms install foo/1.0 -k $K2").unwrap();
+    let (found, _) = examined(&root);
+    let why = found[0]["why"].as_str().unwrap_or_default();
+    assert!(why.starts_with("its last build failed: "), "{found:?}");
+    let asked = root.dkms("preflight -k $K2").unwrap();
+    assert!(asked.code == 1 && asked.stdout.contains("its last build for this kernel failed"), "{asked:?}");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use dkms_core::doctor::{self, Finding, Fix, Severity, mend};
+use dkms_core::event::Batch;
 use dkms_core::exit::ExitCode;
-use dkms_core::plan::{Batch, Work};
+use dkms_core::plan::Work;
 use dkms_core::report::{Event, Reporter};
 use serde_json::json;
 

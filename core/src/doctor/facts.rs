@@ -81,6 +81,6 @@ pub struct Disk {
     pub path: PathBuf,
     /// Free bytes.
     pub free: u64,
-    /// What builds have needed there, if that is known.
-    pub needed: Option<u64>,
+    /// What a build copies there.
+    pub needed: u64,
 }

@@ -16,7 +16,7 @@ use crate::kernel::{KernelFacts, ModuleTree};
 use crate::layout::{Layout, TEMPORARY_PREFIX};
 use crate::modfile;
 use crate::plan::{Options, Request, Work};
-use crate::tree::Snapshot;
+use crate::tree::{Snapshot, Source, attempts};
 use crate::version;
 
 /// Looks. `installed`: every kernel that is; `wrong`: what framework.conf says and can't mean.
@@ -42,8 +42,8 @@ pub fn look(
         interrupted: interrupted(layout)?,
         owed: owed(layout, installed)?,
         demands_signature,
-        failed: BTreeMap::new(),
-        disks: disks(settings)?,
+        failed: attempts::last_failures(layout),
+        disks: disks(settings, &world.snapshot)?,
         wrong_settings: wrong,
         framework_conf: layout.etc_dkms().join("framework.conf"),
         world,
@@ -161,17 +161,31 @@ fn owed(layout: &Layout, installed: &[Target]) -> Result<BTreeSet<Target>, FsErr
 }
 
 /// Free room on each file system that we write to.
-fn disks(settings: &Settings) -> Result<Vec<Disk>, FsError> {
+fn disks(settings: &Settings, snapshot: &Snapshot) -> Result<Vec<Disk>, FsError> {
     let layout = &settings.layout;
     let mut seen = BTreeSet::new();
     let mut disks = Vec::new();
     for path in [&layout.dkms_tree, &layout.install_tree, &settings.tmp_location] {
         let Some(meta) = fs::stat(path)? else { continue };
         if seen.insert(meta.dev()) {
-            disks.push(Disk { path: path.clone(), free: fs::free_bytes(path)?, needed: None });
+            // Builds run in the tree, on a copy of the source.
+            let needed = if path == &layout.dkms_tree { largest_source(snapshot) } else { 0 };
+            disks.push(Disk { path: path.clone(), free: fs::free_bytes(path)?, needed });
         }
     }
     Ok(disks)
+}
+
+/// The bytes of the largest source folder.
+fn largest_source(snapshot: &Snapshot) -> u64 {
+    let size = |found: &crate::tree::Registration| match &found.source {
+        Source::Present(folder) => {
+            let files = walkdir::WalkDir::new(folder).into_iter().flatten();
+            files.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
+        }
+        Source::Dangling(_) | Source::Unlinked(_) => 0,
+    };
+    snapshot.modules.values().map(size).max().unwrap_or(0)
 }
 
 /// Links that lead to nothing built.

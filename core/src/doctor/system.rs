@@ -4,7 +4,7 @@ use super::facts::Disk;
 use super::{Facts, Finding};
 use crate::host::process::quote;
 
-/// Less than this is too little for any build.
+/// Less than this, besides what it copies, is too little for any build.
 const LEAST: u64 = 100 << 20;
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
@@ -18,13 +18,10 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
 fn room(disk: &Disk) -> Option<Finding> {
     let mib = |bytes: u64| bytes >> 20;
     let Disk { path, free, needed } = disk;
-    let least = needed.unwrap_or(0).max(LEAST);
+    let least = needed.saturating_add(LEAST);
     (*free < least).then(|| {
         Finding::problem("no-room", format!("there are {} MiB free below `{}`", mib(*free), path.display()))
-            .why(match needed {
-                Some(needed) if *needed > LEAST => format!("builds have needed {} MiB", mib(*needed)),
-                _ => "a build needs more".to_owned(),
-            })
+            .why(format!("a build may need {} MiB", mib(least)))
             .command(format!("du -xsh {}/*", quote(&path.display().to_string())))
     })
 }

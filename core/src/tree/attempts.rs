@@ -3,6 +3,7 @@
 //!
 //! `.state/attempts/M/V/K/A/N.json` with `N.log` beside it, the highest number the newest. What can't be read as such isn't there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -188,6 +189,17 @@ pub fn all(layout: &Layout, name: Option<&ModuleName>) -> Vec<Attempt> {
     }
     attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.record.when));
     attempts
+}
+
+/// Builds whose newest attempt failed, each with the first thing that is known of why.
+#[must_use]
+pub fn last_failures(layout: &Layout) -> BTreeMap<(ModuleId, Target), String> {
+    let mut newest = BTreeMap::new();
+    for Attempt { id, target, record, .. } in all(layout, None) {
+        newest.entry((id, target)).or_insert(record.failure);
+    }
+    let why = |failure: Failure| failure.diagnosis.into_iter().next().unwrap_or(failure.error);
+    newest.into_iter().filter_map(|(key, failure)| Some((key, why(failure?)))).collect()
 }
 
 /// What a build of a module will take: as its newest real one, of any version for any kernel, that went well; failing that, as
