@@ -2,14 +2,14 @@
 
 use dkms_core::conf::framework::{self, Framework, WrongValue};
 use dkms_core::conf::{ConfError, Settings};
-use dkms_core::engine::{self, Context, Outcome, Survey};
+use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs, signals};
-use dkms_core::id::{Arch, KernelRelease, Target};
+use dkms_core::id::{Arch, KernelRelease, ModuleName, Target};
 use dkms_core::kernel::{self, Distribution, Overrides};
 use dkms_core::layout::Layout;
-use dkms_core::plan::{self, Options, Request, Work};
-use dkms_core::tree::{Snapshot, registration};
+use dkms_core::plan::{self, Options, Work};
+use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot, lock};
 
 use crate::action::Action;
 use crate::args::Args;
@@ -193,24 +193,28 @@ impl<'a> Session<'a> {
     /// Plans and does what is asked; with `--dry-run` only prints the plan.
     ///
     /// # Errors
-    /// [`Failure`] where something can't be looked at, or where what was done failed.
-    pub fn carry_out(&self, work: Work) -> Result<(), Failure> {
+    /// [`Failure`] where something can't be looked at or locked, or where what was done failed.
+    pub fn carry_out(&self, work: &Work) -> Result<(), Failure> {
+        self.carry_out_holding(&|_| work.clone(), None)
+    }
+
+    /// As [`carry_out`](Self::carry_out), for work that depends on what is in the tree, and with locks that we have already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn carry_out_holding(
+        &self,
+        work: &dyn Fn(&Snapshot) -> Work,
+        held: Option<&Held>,
+    ) -> Result<(), Failure> {
         let args = self.args();
-        let request = Request { work, options: self.options() };
-        if !args.dry_run {
-            registration::sweep(&self.settings.layout)?;
-        }
-        let world = self.survey().world(&request, self.snapshot()?)?;
-        unless_interrupted()?;
-        let plan = plan::plan(&request, &world);
+        let options = self.options();
+        let task = Task { work, options: &options, survey: &|| self.survey(), held };
         if args.dry_run {
-            self.terminal.plan(&plan);
-            return self.verdict_of_plan(&plan);
+            let looked = engine::look(&task, &self.settings.layout)?;
+            self.terminal.plan(&looked.plan);
+            return self.verdict_of_plan(&looked.plan);
         }
-        if args.debug {
-            self.terminal.decisions(&plan);
-        }
-        self.terminal.remarks(&plan);
         let context = Context {
             settings: &self.settings,
             environment: self.environment,
@@ -218,9 +222,25 @@ impl<'a> Session<'a> {
             module_folder: self.module_folder.clone(),
             force: self.force(),
             force_version_override: args.force_version_override,
+            no_depmod: args.no_depmod,
             jobs: self.jobs(),
         };
-        self.verdict(engine::run(&plan, &world, &context, self.terminal))
+        let outcome = engine::carry_out(&task, &context, self.terminal, |plan, _| {
+            if args.debug {
+                self.terminal.decisions(plan);
+            }
+            self.terminal.remarks(plan);
+        })?;
+        self.verdict(outcome)
+    }
+
+    /// Locks a module for a command that changes it without a plan.
+    ///
+    /// # Errors
+    /// [`Failure`] where it can't be had.
+    pub fn lock(&self, name: &ModuleName) -> Result<Held, Failure> {
+        let keys = Keys::default().with(Key::Module(name.clone()), Mode::Exclusive);
+        Ok(lock::acquire(&self.settings.layout, &keys, self.settings.lock_timeout, self.terminal)?)
     }
 
     /// How the command would end, as far as the plan knows.

@@ -167,16 +167,28 @@ impl Layout {
         self.state_dir().join("locks")
     }
 
+    /// `.state/running`: who holds which of them, for those who wait.
+    #[must_use]
+    pub fn running_dir(&self) -> PathBuf {
+        self.state_dir().join("running")
+    }
+
     /// `.state/journal`: what was begun and is not yet ended.
     #[must_use]
     pub fn journal_dir(&self) -> PathBuf {
         self.state_dir().join("journal")
     }
 
+    /// `.state/owed`: the kernels whose modules.dep is behind.
+    #[must_use]
+    pub fn owed_dir(&self) -> PathBuf {
+        self.state_dir().join("owed")
+    }
+
     /// `.state/owed/K`: there while the modules of K have changed and its modules.dep has not.
     #[must_use]
     pub fn owed_depmod(&self, kernel: &KernelRelease) -> PathBuf {
-        self.state_dir().join("owed").join(kernel)
+        self.owed_dir().join(kernel)
     }
 
     /// `.state/attempts/M/V/K/A`: the last builds, good and bad, with the logs of those that failed.

@@ -16,5 +16,5 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         )
         .hint(format!("dkms plan install {name}/VERSION")));
     }
-    session.carry_out(Work::Autoinstall { targets: session.targets()? })
+    session.carry_out(&Work::Autoinstall { targets: session.targets()? })
 }

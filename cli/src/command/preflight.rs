@@ -31,7 +31,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let mut question = Question::of(&told, &snapshot, &kernels).also_about(&targets);
     question.failed = attempts::last_failures(&session.settings.layout);
     let request = Request { work: Work::Batch(question.batch.clone()), options: session.options() };
-    let world = survey.world(&request, snapshot)?;
+    let world = survey.world(&request, snapshot, None)?;
     unless_interrupted()?;
     let prospects = preflight::preflight(&question, &world);
     if args.json {

@@ -83,6 +83,7 @@ pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: Exit
     let layout = &session.settings.layout;
     let id = &archive.id;
     let existing = if session.args().force { Existing::Replaced } else { Existing::Kept };
+    let held = if session.args().dry_run { None } else { Some(session.lock(&id.name)?) };
     let is_added = session.snapshot()?.get(id).is_some_and(|found| !found.is_broken());
     if is_added && existing == Existing::Kept && archive.staged.source.is_some() {
         return Err(Failure { code, ..Refusal::AlreadyAdded { id: id.clone() }.into() });
@@ -91,18 +92,18 @@ pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: Exit
         session.terminal.only_step(&format!("load {id} from `{}`", archive.staged.archive.display()));
         return Ok(());
     }
+    let add = |source: Option<NewSource>| {
+        let work = Work::Add { id: id.clone(), source };
+        session.carry_out_holding(&|_| work.clone(), held.as_ref())
+    };
     match archive.folder() {
         Some(_) if is_added => archive::publish_source(&archive.staged, layout, id, Existing::Replaced)?,
-        Some(folder) => {
-            session.carry_out(Work::Add { id: id.clone(), source: Some(NewSource { folder }) })?;
-        }
+        Some(folder) => add(Some(NewSource { folder }))?,
         None if is_added => {}
-        None if fs::is_dir(&layout.source_dir(id)) => {
-            session.carry_out(Work::Add { id: id.clone(), source: None })?;
-        }
+        None if fs::is_dir(&layout.source_dir(id)) => add(None)?,
         None => {
             archive::publish_source(&archive.staged, layout, id, existing)?;
-            session.carry_out(Work::Add { id: id.clone(), source: None })?;
+            add(None)?;
         }
     }
     archive::publish_builds(&archive.staged, layout, id, existing, session.terminal)?;

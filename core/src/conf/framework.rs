@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bash::Bash;
 use super::error::ConfError;
@@ -42,6 +43,7 @@ const NAMES: &[&str] = &[
     "preflight",
     "sandbox",
     "on_build_failure",
+    "lock_timeout",
 ];
 
 /// Settings that are one of a few words; the first is the default.
@@ -199,6 +201,9 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
         Some("off") => PreflightPolicy::Off,
         _ => PreflightPolicy::Warn,
     };
+    if let Some(seconds) = filled("lock_timeout").and_then(|text| text.trim().parse().ok()) {
+        settings.lock_timeout = Duration::from_secs(seconds);
+    }
     settings
 }
 
@@ -367,6 +372,16 @@ mod tests {
         }
         let settings = Root::with(&[("framework.conf", "preflight=block\n")]).read(&[]).unwrap();
         assert_eq!(settings.preflight, PreflightPolicy::Block);
+    }
+
+    #[test]
+    fn a_time_limit_is_a_number_of_seconds() {
+        let limit =
+            |text: &str| Root::with(&[("framework.conf", text)]).read(&[]).unwrap().lock_timeout.as_secs();
+        assert_eq!(
+            (limit("lock_timeout=7"), limit("lock_timeout=0"), limit("lock_timeout=long")),
+            (7, 0, 1800)
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The settings of framework.conf, with their defaults.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::id::KernelRelease;
 use crate::layout::Layout;
@@ -83,6 +84,8 @@ pub struct Settings {
     pub on_build_failure: OnBuildFailure,
     /// `preflight`.
     pub preflight: PreflightPolicy,
+    /// `lock_timeout`: how long to wait for another command.
+    pub lock_timeout: Duration,
 }
 
 /// The default of `compress_xz_opts`.
@@ -92,6 +95,8 @@ pub const DEFAULT_ZSTD_OPTS: &str = "-q --rm -T0";
 
 /// The default of `build_cache_max`: 2 GiB.
 pub const DEFAULT_BUILD_CACHE_MAX: u64 = 2 << 30;
+/// The default of `lock_timeout`.
+pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 
 impl Settings {
     /// What holds below `root` where no framework.conf says otherwise.
@@ -120,6 +125,7 @@ impl Settings {
             build_cache_max: DEFAULT_BUILD_CACHE_MAX,
             on_build_failure: OnBuildFailure::Report,
             preflight: PreflightPolicy::Warn,
+            lock_timeout: DEFAULT_LOCK_TIMEOUT,
         }
     }
     /// A setting with `$kernelver` and `${kernelver}` put in.

@@ -291,6 +291,7 @@ impl<'a> Effects<'a> {
             environment: self.context.environment,
             family: self.context.distribution.family,
             module_folder: self.context.module_folder.as_deref(),
+            owes_depmod: !self.context.no_depmod,
         }
     }
 

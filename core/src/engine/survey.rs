@@ -21,7 +21,7 @@ use crate::layout::Layout;
 use crate::plan::{ConfFault, Cost, Request, World};
 use crate::report::Event;
 use crate::tree::attempts::{self, Expected};
-use crate::tree::{Snapshot, weak};
+use crate::tree::{Held, Snapshot, owed, weak};
 
 /// Everything that looking needs.
 #[derive(Debug)]
@@ -68,11 +68,16 @@ impl<'a> Survey<'a> {
         &self.settings.layout
     }
 
-    /// The world for a request.
+    /// The world for a request; `held`: what we have locked.
     ///
     /// # Errors
     /// [`FsError`] where the tree or a kernel can't be looked at. A conf that can't is a fault in the world.
-    pub fn world(&self, request: &Request, snapshot: Snapshot) -> Result<World, FsError> {
+    pub fn world(
+        &self,
+        request: &Request,
+        snapshot: Snapshot,
+        held: Option<&Held>,
+    ) -> Result<World, FsError> {
         let needs = Needs::of(&request.work, &snapshot);
         let mut world = World {
             source_tree: self.layout().source_tree.clone(),
@@ -89,8 +94,12 @@ impl<'a> Survey<'a> {
             no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),
+            owed: owed::unattended(self.layout(), held),
             snapshot,
         };
+        for target in &world.owed {
+            world.kernels.insert(target.clone(), Rc::unwrap_or_clone(self.kernel(target)?));
+        }
         let taken_out_of = needs.taken_out.iter().map(|(_, target)| target);
         for target in needs.targets.iter().chain(taken_out_of).collect::<BTreeSet<_>>() {
             let facts = self.kernel(target)?;

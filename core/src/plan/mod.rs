@@ -9,8 +9,10 @@
 //! - [`transaction`]: what a package transaction brings and takes, kernels and modules together
 //! - [`preflight`]: which modules in use will not be there on a kernel that comes
 //! - [`order`]: dependencies first, and cycles by their path
+//! - [`locks`]: what a plan has to have for itself
 
 pub mod batch;
+pub mod locks;
 pub mod one;
 pub mod order;
 pub mod preflight;

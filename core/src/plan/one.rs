@@ -436,6 +436,7 @@ impl<'a> Planner<'a> {
         let changed = std::mem::take(&mut self.changed);
         self.in_order = false;
         let mut depmods = BTreeMap::new();
+        self.pay(&changed);
         for (target, steps) in &changed {
             let mut ends = steps.clone();
             let is_gone = self.going.contains(target) && !self.has_folder(target);
@@ -459,7 +460,8 @@ impl<'a> Planner<'a> {
         }
         self.retire(&depmods);
         for target in std::mem::take(&mut self.going) {
-            if !changed.contains_key(&target) || !self.has_folder(&target) {
+            let is_due = changed.contains_key(&target) || self.world.owed.contains(&target);
+            if !is_due || !self.has_folder(&target) {
                 continue;
             }
             let all = (0..self.steps.len()).map(StepId).collect();
@@ -480,6 +482,15 @@ impl<'a> Planner<'a> {
         match &self.steps[step.0].action {
             Action::Install { id, target } => self.conf(id, target).is_ok_and(|conf| conf.remake_initrd),
             _ => false,
+        }
+    }
+
+    /// depmod for the kernels that others have changed without one.
+    fn pay(&mut self, changed: &BTreeMap<Target, Vec<StepId>>) {
+        let is_due = |target: &&Target| !changed.keys().any(|other| other.kernel == target.kernel);
+        for target in self.world.owed.iter().filter(|_| !self.options.no_depmod).filter(is_due) {
+            let action = Action::Depmod { target: target.clone() };
+            self.push(action, "an interrupted command owes it", Vec::new());
         }
     }
 

@@ -37,6 +37,8 @@ pub struct World {
     pub no_autoinstall: bool,
     /// What to do when the headers of a kernel are missing: a sentence with the package to install.
     pub headers_remedy: BTreeMap<Target, String>,
+    /// Kernels whose modules an interrupted command changed without a depmod, and that nobody else works on.
+    pub owed: BTreeSet<Target>,
     /// What is worth a warning once a module is worked on.
     pub notices: BTreeMap<ModuleId, Vec<Event>>,
 }

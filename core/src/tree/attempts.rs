@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::registration;
+use super::sweep;
 use crate::host::fs::{self, FsError};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::Layout;
@@ -94,7 +94,7 @@ pub fn record(
     let dir = layout.attempts_dir(id, target);
     fs::create_dir_all(&dir)?;
     // Nobody else looks after this folder.
-    registration::sweep_folder(&dir, 0)?;
+    sweep::sweep_folder(&dir, 0)?;
     let mut numbers = numbers(&dir);
     let number = numbers.last().map_or(1, |last| last + 1);
     if let Some(log) = log {
@@ -327,7 +327,7 @@ mod tests {
     fn a_module_that_goes_takes_them_along() {
         let world = world();
         world.record(&failed(1, "k"));
-        registration::forget(&world.layout, &world.id).unwrap();
+        crate::tree::registration::forget(&world.layout, &world.id).unwrap();
         assert_eq!(all(&world.layout, None), []);
         assert!(!fs::exists(&world.layout.state_dir().join("attempts/foo")));
     }
