@@ -33,9 +33,11 @@ const FAULTS: [(&str, &str, Mended); 22] = [
     ("touch /lib/modules/$K/updates/dkms/.tmp_4999999_0_foo.ko.new", "leftover", Fixed),
     ("touch /usr/src/.tmp_4999999_0_foo-1.0", "leftover", Commanded),
     (
-        "mkdir -p /var/lib/dkms/.state/journal; echo '{\"pid\":4999999}' >/var/lib/dkms/.state/journal/4999999.0",
+        "mkdir -p /var/lib/dkms/.state/journal; cd /var/lib/dkms/.state/journal
+         printf '{\"version\":1,\"pid\":4999999,\"started\":1,\"module\":\"foo\",\"module_version\":\"1.0\",' >4999999-1.0.foo
+         printf '\"kernel\":\"%s\",\"arch\":\"x86_64\",\"depmod\":false}\\n' $K >>4999999-1.0.foo",
         "interrupted",
-        Told,
+        Fixed,
     ),
     ("mkdir -p /var/lib/dkms/.state/owed; printf x86_64 >/var/lib/dkms/.state/owed/$K", "owed-depmod", Fixed),
     ("dkms install foo/1.0 -k $K3; rm -r /lib/modules/$K3", "orphan", Fixed),

@@ -7,6 +7,7 @@ use dkms_core::event::Batch;
 use dkms_core::exit::ExitCode;
 use dkms_core::plan::Work;
 use dkms_core::report::{Event, Reporter};
+use dkms_core::tree::owed;
 use serde_json::json;
 
 use crate::action::Rights;
@@ -76,19 +77,19 @@ fn do_one(
 
 fn apply(session: &Session<'_>, fix: &Fix) -> Result<(), Failure> {
     match fix {
-        Fix::Register(id) => session.carry_out(Work::Add { id: id.clone(), source: None }),
+        Fix::Register(id) => session.carry_out(&Work::Add { id: id.clone(), source: None }),
         Fix::DropKernel(target) => {
             let leaving_kernels = [target.clone()].into();
-            session.carry_out(Work::Batch(Batch { leaving_kernels, ..Batch::default() }))
+            session.carry_out(&Work::Batch(Batch { leaving_kernels, ..Batch::default() }))
         }
         Fix::Remove(path) => Ok(mend::remove(path)?),
         Fix::Unlink(link) => Ok(mend::unlink(link)?),
+        // Whoever changes something next pays what is owed, and puts in order what was interrupted: so does who changes nothing.
         Fix::Depmod(target) => {
-            let survey = session.survey();
-            let layout = &session.settings.layout;
-            Ok(mend::depmod(target, &survey, layout, session.environment, session.terminal)?)
+            owed::note(&session.settings.layout, target)?;
+            session.carry_out(&Work::Batch(Batch::default()))
         }
-        Fix::Recover => session.carry_out(Work::Batch(Batch::default())),
+        Fix::Recover => session.carry_out(&Work::Batch(Batch::default())),
     }
 }
 

@@ -9,6 +9,7 @@ use super::search::SearchOrder;
 use crate::conf::Settings;
 use crate::conf::framework::WrongValue;
 use crate::engine::Survey;
+use crate::host::ancestry::{self, ProcessIdentity};
 use crate::host::fs::{self, FsError};
 use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
 use crate::install;
@@ -16,7 +17,7 @@ use crate::kernel::{KernelFacts, ModuleTree};
 use crate::layout::{Layout, TEMPORARY_PREFIX};
 use crate::modfile;
 use crate::plan::{Options, Request, Work};
-use crate::tree::{Snapshot, Source, attempts};
+use crate::tree::{Key, Snapshot, Source, attempts, lock};
 use crate::version;
 
 /// Looks. `installed`: every kernel that is; `wrong`: what framework.conf says and can't mean.
@@ -31,7 +32,8 @@ pub fn look(
 ) -> Result<Facts, FsError> {
     let layout = &settings.layout;
     let work = Work::Autoinstall { targets: installed.to_vec() };
-    let world = survey.world(&Request { work, options: Options::default() }, Snapshot::take(layout)?)?;
+    let world =
+        survey.world(&Request { work, options: Options::default() }, Snapshot::take(layout)?, None)?;
     let demands_signature = demands(layout, world.kernels.values())?;
     let mut facts = Facts {
         installed_kernels: installed.iter().cloned().collect(),
@@ -40,7 +42,7 @@ pub fn look(
         installs: BTreeMap::new(),
         leftovers: leftovers(layout, installed)?,
         interrupted: interrupted(layout)?,
-        owed: owed(layout, installed)?,
+        owed: owed(layout, installed),
         demands_signature,
         failed: attempts::last_failures(layout),
         disks: disks(settings, &world.snapshot)?,
@@ -136,28 +138,35 @@ fn is_dead(pid: i32) -> bool {
     Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
-/// The writer of a record, whatever else it says.
+/// Who wrote a journal; the rest of its first line is for who recovers.
 #[derive(serde::Deserialize)]
 struct Writer {
-    pid: i32,
+    pid: u32,
+    started: u64,
 }
 
-/// Records in the journal whose writer is gone, and those that nobody can read.
+/// Journals whose writer is gone, and those that nobody can read.
 fn interrupted(layout: &Layout) -> Result<Vec<PathBuf>, FsError> {
     let dir = layout.journal_dir();
-    let paths =
-        fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_file()).map(|entry| dir.join(entry.name));
+    let files = fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_file());
     let is_at_work = |path: &PathBuf| {
-        let writer = fs::read_limited(path, 1 << 20).ok();
-        let writer = writer.and_then(|bytes| serde_json::from_slice::<Writer>(&bytes).ok());
-        writer.is_some_and(|writer| !is_dead(writer.pid)) || !fs::exists(path)
+        let Ok(bytes) = fs::read_limited(path, 64 << 20) else { return !fs::exists(path) };
+        let first = serde_json::Deserializer::from_slice(&bytes).into_iter::<Writer>().next();
+        first.and_then(Result::ok).is_some_and(|Writer { pid, started }| {
+            ancestry::identity(pid) == Some(ProcessIdentity { pid, started })
+        })
     };
+    let paths = files.map(|entry| dir.join(entry.name));
     Ok(paths.filter(|path| !is_abandoned(path) && !is_at_work(path)).collect())
 }
 
-fn owed(layout: &Layout, installed: &[Target]) -> Result<BTreeSet<Target>, FsError> {
-    let marked = |target: &&Target| fs::exists(&layout.owed_depmod(&target.kernel));
-    Ok(installed.iter().filter(marked).cloned().collect())
+/// Kernels that need a depmod, and that nobody works on.
+fn owed(layout: &Layout, installed: &[Target]) -> BTreeSet<Target> {
+    let is_due = |target: &&Target| {
+        fs::exists(&layout.owed_depmod(&target.kernel))
+            && lock::is_free(layout, &Key::Kernel(target.kernel.clone()))
+    };
+    installed.iter().filter(is_due).cloned().collect()
 }
 
 /// Free room on each file system that we write to.
