@@ -35,7 +35,7 @@ mod put;
 mod recover;
 mod take;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod weak;
