@@ -331,3 +331,72 @@ fn search_order(layout: &Layout) -> Result<SearchOrder, FsError> {
     let texts: Vec<String> = files.values().filter_map(|path| fs::read_lossy(path).ok()).collect();
     Ok(SearchOrder::of(texts.iter().map(String::as_str)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::KernelConfig;
+
+    fn kernel(release: &str, running: bool, config: &str) -> KernelFacts {
+        KernelFacts {
+            target: Target::parse(release, "x86_64").unwrap(),
+            module_dir: PathBuf::new(),
+            module_dir_exists: true,
+            headers: PathBuf::new(),
+            headers_usable: true,
+            config: KernelConfig { path: None, options: KernelConfig::parse_options(config) },
+            compression: crate::kernel::Compression::None,
+            running,
+        }
+    }
+
+    #[test]
+    fn signatures_are_demanded_by_the_kernel_or_by_secure_boot() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let kernels = [
+            kernel("6.1", false, "CONFIG_MODULE_SIG_FORCE=y\n"),
+            kernel("6.2", false, "CONFIG_MODULE_SIG=y\n"),
+        ];
+        let demanding = || -> Vec<String> {
+            let demands = demands(&layout, kernels.iter()).unwrap();
+            demands.iter().map(|(target, why)| format!("{} {why}", target.kernel)).collect()
+        };
+        let forced = "6.1 its configuration has CONFIG_MODULE_SIG_FORCE";
+        assert_eq!(demanding(), [forced]);
+        let variables = layout.at("/sys/firmware/efi/efivars");
+        fs::create_dir_all(&variables).unwrap();
+        for (bytes, on) in [(&[6, 0, 0, 0, 0][..], false), (&[6, 0, 0, 0, 1], true), (&[1], false)] {
+            fs::write_whole(&variables.join("SecureBoot-8be4df61"), bytes, 0o644).unwrap();
+            let expected = if on { vec![forced, "6.2 Secure Boot is on"] } else { vec![forced] };
+            assert_eq!(demanding(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_running_and_the_newest_kernel_are_booted() {
+        let kernels = [kernel("6.9", false, ""), kernel("6.1", true, ""), kernel("6.10", false, "")];
+        let booted: Vec<_> = booted(kernels.iter()).iter().map(|target| target.kernel.to_string()).collect();
+        assert_eq!(booted, ["6.1", "6.10"]);
+    }
+
+    #[test]
+    fn who_writes_a_journal_now_was_not_interrupted() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        fs::create_dir_all(&layout.journal_dir()).unwrap();
+        let ProcessIdentity { pid, started } = ancestry::identity(std::process::id()).unwrap();
+        for (name, text) in [
+            ("living", format!("{{\"version\":1,\"pid\":{pid},\"started\":{started},\"x\":[]}}\n{{\"torn")),
+            ("reused", format!("{{\"pid\":{pid},\"started\":{}}}\n", started + 1)),
+            ("dead", "{\"pid\":4999999,\"started\":1}\n".to_owned()),
+            ("garbage", "\0\0".to_owned()),
+            (".tmp_4999999_0_x", String::new()),
+        ] {
+            fs::write_whole(&layout.journal_dir().join(name), text.as_bytes(), 0o644).unwrap();
+        }
+        let found = interrupted(&layout).unwrap();
+        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+        assert_eq!(names, ["dead", "garbage", "reused"]);
+    }
+}
