@@ -11,6 +11,7 @@ use super::folders::Folders;
 use super::{afterwards, apport, memory};
 use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
+use crate::host::process;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
 use crate::kernel::{KernelFacts, toolchain};
@@ -47,6 +48,8 @@ pub(super) struct Effects<'a> {
     folders: Folders<'a>,
     /// Modules with several builds that may run at once.
     crowded: BTreeSet<ModuleId>,
+    /// Held by each build of such a module where the plan hoped for folders of their own, and the system refuses them.
+    one_by_one: Option<Mutex<()>>,
     /// Installs that can still be taken back.
     installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
     /// Who signs, by kernel; `None`: nobody.
@@ -74,11 +77,18 @@ fn crowded(plan: &Plan) -> BTreeSet<ModuleId> {
 
 impl<'a> Effects<'a> {
     pub(super) fn new(plan: &Plan, world: &'a World, context: &'a Context<'a>) -> Self {
+        let mut crowded = if world.private_folders { crowded(plan) } else { BTreeSet::new() };
+        let tree = &context.settings.layout.dkms_tree;
+        let refused = !crowded.is_empty() && !process::can_see_privately(tree, context.environment);
+        if refused {
+            crowded.clear();
+        }
         Self {
             world,
             context,
+            one_by_one: refused.then(Mutex::default),
             folders: Folders::new(&context.settings.layout),
-            crowded: if world.private_folders { crowded(plan) } else { BTreeSet::new() },
+            crowded,
             installed: Mutex::default(),
             signers: Mutex::default(),
             noticed: Mutex::default(),
@@ -230,6 +240,7 @@ impl<'a> Effects<'a> {
             })
             .collect();
         let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
+        let _alone = self.one_by_one.as_ref().map(locked);
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
         // What it waits for others is no work of its own.

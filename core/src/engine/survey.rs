@@ -86,9 +86,7 @@ impl<'a> Survey<'a> {
             confs: BTreeMap::new(),
             plain_confs: BTreeMap::new(),
             weak: BTreeSet::new(),
-            private_folders: needs.targets.len() < 2
-                || fs::is_dir(&self.layout().dkms_tree)
-                    && process::can_see_privately(&self.layout().dkms_tree, self.environment),
+            private_folders: process::may_mount(),
             costs: BTreeMap::new(),
             failed_before: BTreeMap::new(),
             no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),

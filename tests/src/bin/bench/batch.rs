@@ -35,12 +35,17 @@ const RATIO: f64 = 3.0;
 const OVER_THE_BOUND: f64 = 1.10;
 
 /// Measures; whether both limits were kept.
-pub(crate) fn measure(cache: &Cache, kernels: &Kernels, ours: &Tool, original: &Tool, batch: &Path) -> Result<bool> {
-    let mine = run(cache, kernels, ours, &|root| {
-        root.write_program("/opt/batch", batch)?;
-        timed(root, "/opt/batch $K $K2 $K3")
+pub(crate) fn measure(
+    cache: &Cache,
+    kernels: &Kernels,
+    ours: &Tool,
+    batch: &Tool,
+    original: &Tool,
+) -> Result<bool> {
+    let mine = run(cache, kernels, &[ours, batch], &|root| {
+        timed(root, &format!("{} $K $K2 $K3", batch.path_in_root()))
     })?;
-    let its = run(cache, kernels, original, &|root| {
+    let its = run(cache, kernels, &[original], &|root| {
         timed(root, "for k in $K $K2 $K3; do $DKMS autoinstall -k $k || exit 1; done")
     })?;
     ensure!(mine.states == its.states, "the two end in different states:\n{}\n{}", mine.states, its.states);
@@ -69,10 +74,10 @@ struct Measured {
 fn run(
     cache: &Cache,
     kernels: &Kernels,
-    tool: &Tool,
+    tools: &[&Tool],
     work: &dyn Fn(&Root) -> Result<Duration>,
 ) -> Result<Measured> {
-    let root = Root::new(cache, kernels, &[tool])?;
+    let root = Root::new(cache, kernels, tools)?;
     trees(cache, kernels, &root)?;
     modules(cache, &root)?;
     watch_makes(&root)?;
@@ -90,9 +95,11 @@ fn run(
 
 /// Gives each kernel the module tree of its package; the third borrows the first one's.
 fn trees(cache: &Cache, kernels: &Kernels, root: &Root) -> Result<()> {
-    for (kernel, of) in
-        [(&kernels.first, &kernels.first), (&kernels.second, &kernels.second), (&THIRD.to_owned(), &kernels.first)]
-    {
+    for (kernel, of) in [
+        (&kernels.first, &kernels.first),
+        (&kernels.second, &kernels.second),
+        (&THIRD.to_owned(), &kernels.first),
+    ] {
         let tree = image(cache, of)?;
         let tree = tree.to_str().context("the cache's path is text")?;
         root.must(&format!(
@@ -107,7 +114,11 @@ fn modules(cache: &Cache, root: &Root) -> Result<()> {
     for package in REAL {
         let sources = cache.package("bookworm", package).join("root/usr/src");
         let into = root.view("/usr/src");
-        must("sh", &["-c", "cp -a \"$1\"/*-* \"$2\"", "copy", &sources.to_string_lossy(), &into.to_string_lossy()], Path::new("/"))?;
+        must(
+            "sh",
+            &["-c", "cp -a \"$1\"/*-* \"$2\"", "copy", &sources.to_string_lossy(), &into.to_string_lossy()],
+            Path::new("/"),
+        )?;
     }
     for (name, needs) in MADE {
         let mut module = Module::new(name, "1.0");
