@@ -159,6 +159,16 @@ fn swap(planner: &mut Planner<'_>, old: &ModuleId, new: &ModuleId, batch: &Batch
 }
 
 impl Planner<'_> {
+    /// The step that drops a build, where one does.
+    pub(super) fn drop_step(&self, id: &ModuleId, target: &Target) -> Option<StepId> {
+        self.dropped.get(&(id.clone(), target.clone())).copied()
+    }
+
+    /// Whether a kernel's module folder is there.
+    pub(super) fn has_folder(&self, target: &Target) -> bool {
+        self.world.kernels.get(target).is_some_and(|kernel| kernel.module_dir_exists)
+    }
+
     /// Drops the builds of old versions, each after depmod has seen that the new one is in place.
     pub(super) fn retire(&mut self, depmods: &BTreeMap<Target, StepId>) {
         for Retiring { id, builds, mut dropped, whole } in std::mem::take(&mut self.retiring) {
