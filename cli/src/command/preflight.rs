@@ -29,10 +29,14 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     survey.boot_configs = true;
     let kernels = survey.kernels(&session.installed_targets()?)?;
     let mut question = Question::of(&told, &snapshot, &kernels).also_about(&targets);
-    question.failed = attempts::last_failures(&session.settings.layout);
     let request = Request { work: Work::Batch(question.batch.clone()), options: session.options() };
     let world = survey.world(&request, snapshot, None)?;
     unless_interrupted()?;
+    for (id, target) in world.confs.keys().filter(|(_, target)| !question.headers_coming.contains(target)) {
+        if let Some(why) = attempts::last_failure(&session.settings.layout, id, target) {
+            question.failed.insert((id.clone(), target.clone()), why);
+        }
+    }
     let prospects = preflight::preflight(&question, &world);
     if args.json {
         session.terminal.print(&document(&prospects));

@@ -34,6 +34,9 @@ pub fn look(
     let work = Work::Autoinstall { targets: installed.to_vec() };
     let world =
         survey.world(&Request { work, options: Options::default() }, Snapshot::take(layout)?, None)?;
+    let failure =
+        |key: &(ModuleId, Target)| Some((key.clone(), attempts::last_failure(layout, &key.0, &key.1)?));
+    let failed = world.confs.keys().filter_map(failure).collect();
     let demands_signature = demands(layout, world.kernels.values())?;
     let mut facts = Facts {
         installed_kernels: installed.iter().cloned().collect(),
@@ -44,7 +47,7 @@ pub fn look(
         interrupted: interrupted(layout)?,
         owed: owed(layout, installed),
         demands_signature,
-        failed: attempts::last_failures(layout),
+        failed,
         disks: disks(settings, &world.snapshot)?,
         wrong_settings: wrong,
         framework_conf: layout.etc_dkms().join("framework.conf"),
