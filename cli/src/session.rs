@@ -6,10 +6,11 @@ use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs, signals};
 use dkms_core::id::{Arch, KernelRelease, ModuleName, Target};
+use dkms_core::install::Recovery;
 use dkms_core::kernel::{self, Distribution, Overrides};
 use dkms_core::layout::Layout;
 use dkms_core::plan::{self, Options, Work};
-use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot, lock};
+use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot};
 
 use crate::action::Action;
 use crate::args::Args;
@@ -240,7 +241,13 @@ impl<'a> Session<'a> {
     /// [`Failure`] where it can't be had.
     pub fn lock(&self, name: &ModuleName) -> Result<Held, Failure> {
         let keys = Keys::default().with(Key::Module(name.clone()), Mode::Exclusive);
-        Ok(lock::acquire(&self.settings.layout, &keys, self.settings.lock_timeout, self.terminal)?)
+        let recovery = Recovery {
+            layout: &self.settings.layout,
+            family: self.distribution.family,
+            environment: self.environment,
+            held: None,
+        };
+        Ok(engine::hold(&keys, &recovery, self.settings.lock_timeout, self.terminal)?)
     }
 
     /// How the command would end, as far as the plan knows.

@@ -191,6 +191,12 @@ impl Layout {
         self.owed_dir().join(kernel)
     }
 
+    /// `.state/loading/M-V`: there while a tarball is loaded.
+    #[must_use]
+    pub fn loading(&self, id: &ModuleId) -> PathBuf {
+        self.state_dir().join("loading").join(id.dir_name())
+    }
+
     /// `.state/attempts/M/V/K/A`: the last builds, good and bad, with the logs of those that failed.
     #[must_use]
     pub fn attempts_dir(&self, id: &ModuleId, target: &Target) -> PathBuf {

@@ -4,6 +4,8 @@
 //! Who had to wait, or finds that the tree has changed since the look, looks and plans anew under the locks. Knows neither
 //! what a step does nor how it is told; the caller sees the plan before it runs.
 
+use std::time::Duration;
+
 use super::context::Context;
 use super::run::{self, Outcome};
 use super::survey::Survey;
@@ -90,6 +92,22 @@ pub fn carry_out(
     let (Looked { world, plan }, _held) = ready(task, context, layout, reporter)?;
     see(&plan, &world);
     Ok(run::run(&plan, &world, context, reporter))
+}
+
+/// Locks what a command changes without a plan, and puts in order what an interrupted one has left there.
+///
+/// # Errors
+/// [`CarryOutError`]; then nothing is held.
+pub fn hold(
+    keys: &Keys,
+    recovery: &Recovery<'_>,
+    limit: Duration,
+    reporter: &dyn Reporter,
+) -> Result<Held, CarryOutError> {
+    let held = lock::acquire(recovery.layout, keys, limit, reporter)?;
+    install::recover(&Recovery { held: Some(&held), ..*recovery }, reporter)?;
+    sweep::sweep(recovery.layout, Some(&held))?;
+    Ok(held)
 }
 
 fn recovery<'a>(context: &'a Context<'_>, held: Option<&'a Held>) -> Recovery<'a> {

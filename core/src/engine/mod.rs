@@ -22,7 +22,7 @@ pub mod survey;
 #[cfg(test)]
 mod transaction_tests;
 
-pub use carry_out::{CarryOutError, Looked, Task, carry_out, look};
+pub use carry_out::{CarryOutError, Looked, Task, carry_out, hold, look};
 pub use context::Context;
 pub use error::StepError;
 pub use run::{Failed, Outcome, run};

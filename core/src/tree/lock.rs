@@ -184,7 +184,6 @@ pub fn acquire(
     }
     running.write(layout, &held.keys, since);
     held._running = Some(running);
-    running::sweep(layout);
     Ok(held)
 }
 
@@ -211,6 +210,17 @@ pub fn is_free(layout: &Layout, key: &Key) -> bool {
     match fs::open(&layout.locks_dir().join(key.file_name())) {
         Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_ok(),
         Err(error) => error.is_not_found(),
+    }
+}
+
+/// Removes the files of locks that nobody holds: their owners were killed.
+pub(super) fn sweep(layout: &Layout) {
+    for entry in fs::list(&layout.locks_dir()).unwrap_or_default() {
+        let path = layout.locks_dir().join(entry.name);
+        let Ok(file) = fs::open(&path) else { continue };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            drop(Lock { path, file, mode: Mode::Exclusive });
+        }
     }
 }
 

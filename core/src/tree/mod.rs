@@ -4,6 +4,7 @@
 
 pub mod attempts;
 pub mod key;
+pub mod loading;
 pub mod lock;
 pub mod logs;
 pub mod owed;

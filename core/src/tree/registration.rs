@@ -5,7 +5,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::attempts;
+use super::{attempts, loading};
 use crate::host::fs::{self, FsError, Ownership};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::Layout;
@@ -43,6 +43,7 @@ pub fn add(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
 /// # Errors
 /// [`FsError`].
 pub fn forget(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
+    loading::end(layout, id)?;
     fs::discard(&layout.version_dir(id))?;
     attempts::forget(layout, id)?;
     forget_module_if_empty(layout, &id.name)

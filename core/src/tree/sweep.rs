@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::key::{Key, Keys, Mode};
 use super::lock::{self, Held};
-use super::{owed, registration};
+use super::{owed, registration, running};
 use crate::host::fs::{self, FsError};
 use crate::id::{KernelRelease, ModuleName};
 use crate::layout::{Layout, TEMPORARY_PREFIX};
@@ -19,9 +19,9 @@ use crate::layout::{Layout, TEMPORARY_PREFIX};
 pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
     sweep_folder(&layout.source_tree, 0)?;
     sweep_folder(&layout.dkms_tree, 0)?;
-    for dir in [layout.locks_dir(), layout.running_dir(), layout.owed_dir(), layout.journal_dir()] {
-        sweep_folder(&dir, 0)?;
-    }
+    sweep_folder(&layout.state_dir(), 1)?;
+    running::sweep(layout);
+    lock::sweep(layout);
     owed::sweep(layout);
     // Their temporaries may be needed to undo what the journal says.
     let journals = fs::list(&layout.journal_dir())?;
