@@ -122,10 +122,9 @@ impl Entries {
         self.0.iter().map(|(name, entry)| (name.as_path(), entry))
     }
 
-    /// Whether there is an entry of this name.
-    #[must_use]
-    pub fn has(&self, name: &Path) -> bool {
-        self.0.contains_key(name)
+    /// Takes over all of another's.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     if !args.dry_run {
         mkdsc::write(&module)?;
     }
-    for path in [&paths.tarball, &paths.dsc, &paths.changes] {
+    for path in paths.iter() {
         if !only_said(session, path) {
             wrote(session, path);
         }

@@ -28,7 +28,7 @@ pub(super) fn gzip(text: &str) -> io::Result<Vec<u8>> {
 }
 
 /// The source's own `debian/copyright`, or what its modules say of their licence.
-pub(super) fn copyright(module: &Module<'_>) -> Result<String, PackageError> {
+pub(super) fn copyright(module: &Module<'_>, date: u64) -> Result<String, PackageError> {
     let own = module.source.join("debian/copyright");
     if fs::is_file(&own) {
         return Ok(fs::read_lossy(&own)?);
@@ -42,8 +42,9 @@ pub(super) fn copyright(module: &Module<'_>) -> Result<String, PackageError> {
     let id = module.id;
     let mut text = format!(
         "This package was made by `dkms` from the source of {id}, which is in\n/usr/src/{}.\n\n\
-         Copyright (C) the authors of {}, who are named in its files.\n",
+         Copyright (C) until {} the authors of {}, who are named in its files.\n",
         id.dir_name(),
+        clock::rfc2822(date).split(' ').nth(3).unwrap_or_default(),
         id.name
     );
     if !licenses.is_empty() {

@@ -1,4 +1,7 @@
-//! `mkdsc`: a Debian source package (3.0, native) that dpkg-buildpackage makes the wrapper of, with dh and dh_dkms.
+//! `mkdsc`: a Debian source package that dpkg-buildpackage makes the wrapper of, with dh and dh_dkms.
+//!
+//! Its format is 3.0 (native), one tarball. A version with a hyphen can't be that by dpkg's rules: then it is 3.0 (quilt), with
+//! the source in one tarball and `debian/` in another.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +12,7 @@ use sha2::Sha256;
 
 use super::fields::Fields;
 use super::{Module, docs, mkdeb, name};
+use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::staged::Staged;
 use crate::tarball::{self, hex, write_error};
@@ -16,11 +20,11 @@ use crate::tarball::{self, hex, write_error};
 /// The files of a source package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourcePackage {
-    /// The source.
-    pub tarball: PathBuf,
-    /// Its description.
+    /// The source; its `debian/` by itself where the format wants that.
+    pub tarballs: Vec<PathBuf>,
+    /// Their description.
     pub dsc: PathBuf,
-    /// What an archive is told of both.
+    /// What an archive is told of all.
     pub changes: PathBuf,
 }
 
@@ -30,9 +34,13 @@ pub struct SourcePackage {
 /// [`PackageError`] where name or version can't be Debian's.
 pub fn paths(module: &Module<'_>) -> Result<SourcePackage, PackageError> {
     let version = name::in_file_name(&name::version(&module.id.version)?);
-    let stem = format!("{}_{version}", name::wrapper(&module.id.name)?);
-    let at = |suffix: &str| module.folder.join(format!("{stem}{suffix}"));
-    Ok(SourcePackage { tarball: at(".tar.xz"), dsc: at(".dsc"), changes: at("_source.changes") })
+    let package = name::wrapper(&module.id.name)?;
+    let at = |version: &str, suffix: &str| module.folder.join(format!("{package}_{version}{suffix}"));
+    let tarballs = match version.rsplit_once('-') {
+        None => vec![at(&version, ".tar.xz")],
+        Some((upstream, _)) => vec![at(upstream, ".orig.tar.xz"), at(&version, ".debian.tar.xz")],
+    };
+    Ok(SourcePackage { tarballs, dsc: at(&version, ".dsc"), changes: at(&version, "_source.changes") })
 }
 
 /// Writes the source package and says where.
@@ -45,7 +53,7 @@ pub fn write(module: &Module<'_>) -> Result<SourcePackage, PackageError> {
     let package = name::wrapper(&id.name)?;
     // In a folder of its own: it may have a Makefile or a `debian` that mean something else.
     let place = id.dir_name();
-    let (mut entries, date) = module.source_entries(Path::new(&place))?;
+    let (mut source_entries, date) = module.source_entries(Path::new(&place))?;
     let template = module.template("mkdeb", None, date)?;
     let mut control = module.fields(&package, "all", &mkdeb::description(module), &template)?;
     let version = control.get("Version").unwrap_or_default().to_owned();
@@ -61,31 +69,58 @@ pub fn write(module: &Module<'_>) -> Result<SourcePackage, PackageError> {
     add("Depends", "dkms (>= 3), ${misc:Depends}");
     add("Provides", &provides);
     let (source, binary) = paragraphs(&package, &control);
+    let format = if paths.tarballs.len() == 1 { NATIVE } else { QUILT };
+    let mut entries = Entries::default();
     entries.file("debian/control", format!("{}\n{}", source.to_text(), binary.to_text()), 0o644);
     entries.file("debian/rules", RULES, 0o755);
     entries.file("debian/changelog", changelog.as_str(), 0o644);
-    entries.file("debian/copyright", docs::copyright(module)?, 0o644);
-    entries.file("debian/source/format", "3.0 (native)\n", 0o644);
+    entries.file("debian/copyright", docs::copyright(module, date)?, 0o644);
+    entries.file("debian/source/format", format!("{format}\n"), 0o644);
     entries.file(format!("debian/{package}.dkms"), format!("{place}/dkms.conf\n"), 0o644);
     entries.file(format!("debian/{package}.install"), format!("{place} usr/src/\n"), 0o644);
     template.put_all(&mut entries)?;
 
     let mut staged = Staged::begin(&paths.dsc)?;
     let below = format!("{package}-{}", name::in_file_name(&name::version(&id.version)?));
-    let file = staged.create(&paths.tarball)?;
-    let (file, _) = tarball::write(&entries, Path::new(&below), date, file, &paths.tarball)?;
-    file.sync_all().map_err(|source| write_error(&paths.tarball, source))?;
-    let tarball = Sums::of(&paths.tarball, staged.reader(&paths.tarball)?)?;
+    let mut tarballs = Vec::new();
+    if let [orig, _] = paths.tarballs.as_slice() {
+        tarballs.push(write_tarball(&mut staged, orig, &source_entries, Path::new(&below), date)?);
+    } else {
+        source_entries.append(entries);
+        entries = source_entries;
+    }
+    if let [.., last] = paths.tarballs.as_slice() {
+        // Where `debian/` is by itself it is unpacked as it is.
+        let below = if format == NATIVE { Path::new(&below) } else { Path::new(".") };
+        tarballs.push(write_tarball(&mut staged, last, &entries, below, date)?);
+    }
 
-    let dsc = dsc(&source, &binary, &version, &tarball);
+    let dsc = dsc(format, &source, &binary, &version, &tarballs);
     dsc.check()?;
     let text = dsc.to_text();
     write_text(&mut staged, &paths.dsc, &text)?;
     let dsc_sums = Sums::of(&paths.dsc, text.as_bytes())?;
-    let changes = changes(&dsc, &changelog, date, &[dsc_sums, tarball]);
+    tarballs.insert(0, dsc_sums);
+    let changes = changes(&dsc, &changelog, date, &tarballs);
     write_text(&mut staged, &paths.changes, &changes.to_text())?;
     staged.publish()?;
     Ok(paths)
+}
+
+const NATIVE: &str = "3.0 (native)";
+const QUILT: &str = "3.0 (quilt)";
+
+fn write_tarball(
+    staged: &mut Staged,
+    path: &Path,
+    entries: &Entries,
+    below: &Path,
+    date: u64,
+) -> Result<Sums, PackageError> {
+    let file = staged.create(path)?;
+    let (file, _) = tarball::write(entries, below, date, file, path)?;
+    file.sync_all().map_err(|source| write_error(path, source))?;
+    Sums::of(path, staged.reader(path)?)
 }
 
 const RULES: &str = "#!/usr/bin/make -f\n\n%:\n\tdh $@ --with dkms\n";
@@ -122,6 +157,13 @@ struct Sums {
     sha256: String,
 }
 
+impl SourcePackage {
+    /// All of them, in the order in which they are needed.
+    pub fn iter(&self) -> impl Iterator<Item = &Path> {
+        self.tarballs.iter().chain([&self.dsc, &self.changes]).map(PathBuf::as_path)
+    }
+}
+
 impl Sums {
     fn of(path: &Path, mut contents: impl std::io::Read) -> Result<Self, PackageError> {
         let (mut md5, mut sha1, mut sha256) = (Md5::new(), Sha1::new(), Sha256::new());
@@ -152,11 +194,12 @@ impl Sums {
     }
 }
 
-fn dsc(source: &Fields, binary: &Fields, version: &str, tarball: &Sums) -> Fields {
+fn dsc(format: &str, source: &Fields, binary: &Fields, version: &str, tarballs: &[Sums]) -> Fields {
+    let each = |line: &dyn Fn(&Sums) -> String| tarballs.iter().map(line).collect::<String>();
     let field = |name| source.get(name).unwrap_or_default();
     let package = field("Source");
     let mut dsc = Fields::default();
-    dsc.set("Format", "3.0 (native)");
+    dsc.set("Format", format);
     dsc.set("Source", package);
     dsc.set("Binary", package);
     dsc.set("Architecture", binary.get("Architecture").unwrap_or("all"));
@@ -168,9 +211,9 @@ fn dsc(source: &Fields, binary: &Fields, version: &str, tarball: &Sums) -> Field
     }
     let list = format!("\n{package} deb {} {} arch=all", field("Section"), field("Priority"));
     dsc.set("Package-List", list);
-    dsc.set("Checksums-Sha1", tarball.line(&tarball.sha1));
-    dsc.set("Checksums-Sha256", tarball.line(&tarball.sha256));
-    dsc.set("Files", tarball.line(&tarball.md5));
+    dsc.set("Checksums-Sha1", each(&|file| file.line(&file.sha1)));
+    dsc.set("Checksums-Sha256", each(&|file| file.line(&file.sha256)));
+    dsc.set("Files", each(&|file| file.line(&file.md5)));
     dsc
 }
 

@@ -35,7 +35,7 @@ pub struct Module<'a> {
 }
 
 /// Whoever made it didn't say.
-const NOBODY: &str = "Maker of this package <dkms@localhost.localdomain>";
+const NOBODY: &str = "Maker of this package <nobody@dkms.invalid>";
 
 impl Module<'_> {
     /// The file for a result.
@@ -125,7 +125,7 @@ impl Module<'_> {
         };
         let copyright = match template.file(package, "copyright")? {
             Some((_, text)) => text,
-            None => docs::copyright(self)?,
+            None => docs::copyright(self, date)?,
         };
         let folder = docs::folder(package);
         let name = if docs::is_native(version) { "changelog.gz" } else { "changelog.Debian.gz" };
