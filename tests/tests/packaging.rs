@@ -150,16 +150,18 @@ fn built_modules_come_along_and_nothing_is_compiled() {
     maker.must("dkms build foo/1.0 -k $K -k $K2 && dkms mkdeb foo/1.0 -k $K -k $K2").unwrap();
     let root = root().unwrap();
     install_dkms(&root, Oracle::Trixie).unwrap();
-    root.write("/usr/local/sbin/make", "#!/bin/sh\necho no >>/srv/makes\nexit 1\n", 0o755).unwrap();
+    root.write("/usr/local/sbin/make", "#!/bin/sh\necho $* >>/srv/makes\nexit 1\n", 0o755).unwrap();
     hand_over(&maker, "/var/lib/dkms/foo/1.0/deb/foo-dkms_1.0_amd64.deb", &root, "foo.deb").unwrap();
-    let log = root.shell("dpkg -i /srv/foo.deb 2>&1", User::Root, "/").unwrap();
+    // A kernel that nothing was built for would be built for.
+    root.must("rm -r /lib/modules/$K3").unwrap();
+    let log = root.must("dpkg -i /srv/foo.deb 2>&1").unwrap();
     let status = root.must("dkms status -k $K -k $K2").unwrap();
     assert_eq!(
         status.lines().filter(|line| line.contains("built") || line.contains("installed")).count(),
         2,
-        "{log:?}{status}"
+        "{log}{status}"
     );
-    assert_eq!(root.read("/srv/makes").unwrap(), "");
+    assert_eq!(root.read("/srv/makes").unwrap(), "", "{log}");
     let sum = "cd /var/lib/dkms/foo/1.0/$K/$A/module && sha256sum *";
     assert_eq!(root.must(sum).unwrap(), maker.must(sum).unwrap());
 }
