@@ -37,6 +37,7 @@ test-full: setup ## all tests, the long ones too
 	DKMS_TEST_FULL=1 $(CARGO) test --workspace
 
 bench: setup build ## ours against the original, in the same run
+	$(CARGO) build --release --package dkms-tests --bin batch-under-test
 	$(CARGO) run --release --package dkms-tests --bin bench
 
 check-corpus: ## every value of every real dkms.conf in CORPUS=DIR against the original's

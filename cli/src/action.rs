@@ -25,6 +25,8 @@ pub enum Action {
     Ldtarball,
     /// `status`
     Status,
+    /// `log`
+    Log,
     /// `generate_mok`
     GenerateMok,
     /// `kernel_preinst`
@@ -33,6 +35,12 @@ pub enum Action {
     KernelPostinst,
     /// `kernel_prerm`
     KernelPrerm,
+    /// `plan`
+    Plan,
+    /// `preflight`
+    Preflight,
+    /// `doctor`
+    Doctor,
     /// `completions`
     Completions,
 }
@@ -50,7 +58,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 20] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -62,10 +70,14 @@ impl Action {
         ("mktarball", Self::Mktarball),
         ("ldtarball", Self::Ldtarball),
         ("status", Self::Status),
+        ("log", Self::Log),
         ("generate_mok", Self::GenerateMok),
         ("kernel_preinst", Self::KernelPreinst),
         ("kernel_postinst", Self::KernelPostinst),
         ("kernel_prerm", Self::KernelPrerm),
+        ("plan", Self::Plan),
+        ("preflight", Self::Preflight),
+        ("doctor", Self::Doctor),
         ("completions", Self::Completions),
     ];
 
@@ -84,7 +96,10 @@ impl Action {
     /// Whether `--all` makes sense with it.
     #[must_use]
     pub fn takes_all(self) -> bool {
-        matches!(self, Self::Uninstall | Self::Unbuild | Self::Remove | Self::Mktarball | Self::Status)
+        matches!(
+            self,
+            Self::Uninstall | Self::Unbuild | Self::Remove | Self::Mktarball | Self::Status | Self::Log
+        )
     }
 
     /// Whether it works on exactly one module version.
@@ -108,6 +123,12 @@ impl Action {
         matches!(self, Self::KernelPreinst | Self::KernelPostinst | Self::KernelPrerm)
     }
 
+    /// Whether all that it prints is one result, a single JSON document with `--json`.
+    #[must_use]
+    pub fn only_tells(self) -> bool {
+        matches!(self, Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor)
+    }
+
     /// Whether it works on at most one kernel.
     #[must_use]
     pub fn is_for_one_kernel(self) -> bool {
@@ -118,7 +139,9 @@ impl Action {
     #[must_use]
     pub fn rights(self) -> Rights {
         match self {
-            Self::Status | Self::Completions => Rights::None,
+            Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Completions => Rights::None,
+            // It reads; what it mends it says it may not, where it may not.
+            Self::Doctor => Rights::None,
             // These two look for themselves: what they need depends on the files they are given.
             Self::Mktarball | Self::Ldtarball => Rights::None,
             Self::Add | Self::Build | Self::Unbuild | Self::Remove => Rights::Tree,

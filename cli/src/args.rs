@@ -16,8 +16,12 @@ Actions:
   autoinstall    bring every AUTOINSTALL module up on one kernel
   match          install on one kernel what is installed on --templatekernel
   status         print states
+  log            show how builds went: errors first, then the log of the newest (--all: of each)
   mktarball      write a tarball of sources and built modules
   ldtarball      load one
+  plan           what autoinstall would do; `plan ACTION …`: what that action would do
+  preflight      which modules in use will not be there on a kernel, and why
+  doctor         find what is wrong, and the one command that mends it; --fix does what is safe
   generate_mok   make the signing key and certificate
   kernel_preinst, kernel_postinst, kernel_prerm
                  what kernel packages call, with exactly one -k
@@ -120,6 +124,15 @@ pub struct Args {
     /// Print what would be done, change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// For preflight: the headers of these kernels come with them
+    #[arg(long)]
+    pub headers_coming: bool,
+    /// For preflight: these kernels are about to be installed
+    #[arg(long)]
+    pub kernel_coming: bool,
+    /// For doctor: mend what can be mended safely
+    #[arg(long)]
+    pub fix: bool,
     /// Colours
     #[arg(long, value_name = "WHEN", default_value = "auto", overrides_with = "color")]
     pub color: Color,

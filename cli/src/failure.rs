@@ -2,7 +2,7 @@
 
 use dkms_core::archive::ArchiveError;
 use dkms_core::build::{BuildError, Failure as BuildFailure};
-use dkms_core::engine::StepError;
+use dkms_core::engine::{CarryOutError, StepError};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs::FsError;
 use dkms_core::host::process::ProcessError;
@@ -11,6 +11,7 @@ use dkms_core::install::InstallError;
 use dkms_core::kernel::DistributionError;
 use dkms_core::plan::Refusal;
 use dkms_core::sign::SignError;
+use dkms_core::tree::LockError;
 
 /// An error as the user is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +131,28 @@ impl From<InstallError> for Failure {
             | InstallError::NotUndone { .. } => ExitCode::CANNOT_INSTALL,
         };
         Self { code, message: error.to_string(), hints: error.hints() }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        let code = match &error {
+            // Where modules are put in place or taken out, what can't be written is told as there.
+            LockError::Files { keys, .. } if keys.has_kernel() => ExitCode::CANNOT_INSTALL,
+            LockError::Files { .. } | LockError::TimedOut { .. } => ExitCode::USAGE_OR_RIGHTS,
+            LockError::Interrupted { .. } => ExitCode::INTERRUPTED,
+        };
+        Self { code, message: error.to_string(), hints: error.hints() }
+    }
+}
+
+impl From<CarryOutError> for Failure {
+    fn from(error: CarryOutError) -> Self {
+        match error {
+            CarryOutError::Fs(error) => error.into(),
+            CarryOutError::Lock(error) => error.into(),
+            CarryOutError::Interrupted => Self::new(ExitCode::INTERRUPTED, error.to_string()),
+        }
     }
 }
 

@@ -48,11 +48,12 @@ impl Invocation {
     ///
     /// # Errors
     /// [`Failure`] for unknown or contradicting words and options.
-    pub fn understand(args: Args) -> Result<Self, Failure> {
+    pub fn understand(mut args: Args) -> Result<Self, Failure> {
         let mut words = Words::default();
         for word in &args.words {
             words.take(word, args.module.is_some())?;
         }
+        args.dry_run |= words.only_planned;
         let Some(action) = words.action else {
             let unknown = words.ignored.first().map_or_else(
                 || Failure::new(ExitCode::BAD_OPTION, "no action is given"),
@@ -100,6 +101,8 @@ impl Invocation {
 #[derive(Default)]
 struct Words {
     action: Option<Action>,
+    /// `plan` came first.
+    only_planned: bool,
     source: Option<SourceWord>,
     module: Option<String>,
     ignored: Vec<String>,
@@ -108,11 +111,13 @@ struct Words {
 impl Words {
     fn take(&mut self, word: &str, module_is_known: bool) -> Result<(), Failure> {
         if let Some(action) = Action::from_word(word) {
-            if self.action.is_some() {
+            let is_planned = self.action == Some(Action::Plan) && action != Action::Plan;
+            if self.action.is_some() && !is_planned {
                 return Err(Failure::new(ExitCode::BROKEN, format!("`{word}` is a second action"))
                     .hint("one action at a time"));
             }
             self.action = Some(action);
+            self.only_planned |= action == Action::Plan;
         } else if let (Some(source), None) = (source_word(Path::new(word)), &self.source) {
             self.source = Some(source);
         } else if word.starts_with("./") || word.starts_with("../") {
@@ -151,7 +156,8 @@ fn source_word(path: &Path) -> Option<SourceWord> {
 }
 
 fn check_all(action: Action, args: &Args) -> Result<(), Failure> {
-    if !args.all {
+    // To `log` it means all builds, not all kernels.
+    if !args.all || action == Action::Log {
         return Ok(());
     }
     let conflict = |code, text: String| Err(Failure::new(code, text));
@@ -245,6 +251,10 @@ mod tests {
             ("", 2),
             ("frobnicate", 2),
             ("add install", 4),
+            ("install plan", 4),
+            ("plan plan", 4),
+            ("plan install remove", 4),
+            ("plan build foo/1 --all", 5),
             ("remove foo/1 -k 6.1 --all", 2),
             ("remove foo/1 -a x86_64 --all", 3),
             ("build foo/1 --all", 5),
@@ -278,6 +288,15 @@ mod tests {
         }
         assert_eq!(understand("build foo").unwrap().module().unwrap_err().code, ExitCode::USAGE_OR_RIGHTS);
         assert_eq!(understand("add foo/1.0 bar/2.0").unwrap().ignored, ["bar/2.0"]);
+    }
+
+    #[test]
+    fn plan_makes_the_second_word_the_action_that_is_planned() {
+        let planned = understand("plan install foo/1.0 -k 6.1").unwrap();
+        assert_eq!((planned.action, planned.args.dry_run), (Action::Install, true));
+        let alone = understand("plan -k 6.1 -k 6.2").unwrap();
+        assert_eq!((alone.action, alone.args.dry_run), (Action::Plan, true));
+        assert!(!understand("install foo/1.0").unwrap().args.dry_run);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! - [`session`]: from a request through survey and plan to the engine, and what its failures mean
 //! - [`command`]: the commands, one file each
 //! - [`failure`]: errors become exit code and hints in one place
-//! - [`render`]: text and JSON; [`progress`]: what moves on a terminal; [`summary`]: what a batch has done
+//! - [`render`]: text and JSON; [`progress`]: what moves on a terminal; [`summary`]: what a batch has done; [`table`]: a plan as a
+//!   table
 
 pub mod action;
 pub mod args;
@@ -18,6 +19,7 @@ pub mod render;
 pub mod rights;
 pub mod session;
 pub mod summary;
+pub mod table;
 
 use clap::{CommandFactory, Parser};
 use dkms_core::conf::Directive;
@@ -26,7 +28,6 @@ use dkms_core::host::{Environment, signals};
 use dkms_core::kernel::Distribution;
 use dkms_core::layout::Layout;
 
-use action::Action;
 use args::Args;
 use failure::Failure;
 use invocation::Invocation;
@@ -85,7 +86,7 @@ fn run(
     if invocation.action.needs_module() && invocation.source.is_none() {
         invocation.module()?;
     }
-    if invocation.action != Action::Status && !invocation.args.dry_run {
+    if !invocation.args.dry_run {
         rights::check(invocation.action, &session.settings)?;
     }
     command::run(&session)

@@ -144,12 +144,11 @@ mod tests {
 
     #[test]
     fn the_last_line_is_shown_as_plain_text() {
-        let dir = std::env::temp_dir().join(format!("dkms-progress-{}", std::process::id()));
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("make.log");
         let long = "x".repeat(5000);
-        let text = format!("{long}\n  CC \x1b[31m[M]  foo.o\n\n");
-        fs::write_whole(&dir, text.as_bytes(), 0o600).unwrap();
-        let last = last_line(&dir);
-        fs::remove_file(&dir).unwrap();
+        fs::write_whole(&log, format!("{long}\n  CC \x1b[31m[M]  foo.o\n\n").as_bytes(), 0o600).unwrap();
+        let last = last_line(&log);
         assert_eq!(last.as_deref(), Some("CC [31m[M]  foo.o"));
     }
 }

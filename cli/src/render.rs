@@ -13,6 +13,7 @@ use crate::action::Action;
 use crate::args::{Args, Color};
 use crate::failure::Failure;
 use crate::progress::Bars;
+use crate::table;
 
 /// A step that took so many seconds gets a line of its own when it has ended.
 const WORTH_A_LINE: f64 = 1.0;
@@ -50,7 +51,8 @@ impl Terminal {
             quiet: args.quiet,
             commands: args.verbose || args.debug,
             json: args.json,
-            document: args.dry_run || args.words.iter().any(|word| word == Action::Status.name()),
+            document: args.dry_run
+                || args.words.iter().filter_map(|word| Action::from_word(word)).any(Action::only_tells),
             color,
             live: !args.quiet
                 && !args.json
@@ -137,7 +139,7 @@ impl Terminal {
             return self.print(&json_plan(plan).to_string());
         }
         self.remarks(plan);
-        plan.steps.iter().for_each(|step| self.print(&with_reason(step)));
+        table::of_plan(plan).iter().for_each(|line| self.print(line));
         if plan.is_empty() {
             self.print("nothing to do");
         }

@@ -1,14 +1,16 @@
 //! What every command starts with: settings, distribution, environment, and the way from a request to its end.
 
-use dkms_core::conf::{ConfError, Settings, framework};
-use dkms_core::engine::{self, Context, Outcome, Survey};
+use dkms_core::conf::framework::{self, Framework};
+use dkms_core::conf::{ConfError, Settings};
+use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs, signals};
-use dkms_core::id::{Arch, KernelRelease, Target};
+use dkms_core::id::{Arch, KernelRelease, ModuleName, Target};
+use dkms_core::install::Recovery;
 use dkms_core::kernel::{self, Distribution, Overrides};
 use dkms_core::layout::Layout;
-use dkms_core::plan::{self, Options, Request, Work};
-use dkms_core::tree::{Snapshot, registration};
+use dkms_core::plan::{self, Options, Work};
+use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot};
 
 use crate::action::Action;
 use crate::args::Args;
@@ -45,7 +47,7 @@ impl<'a> Session<'a> {
         environment: &'a Environment,
         terminal: &'a Terminal,
     ) -> Result<Self, Failure> {
-        let mut settings =
+        let Framework { mut settings, wrong } =
             framework::read(&Layout::under("/"), environment).map_err(|error: ConfError| {
                 let failure = Failure::new(ExitCode::INVALID_CONF, error.to_string());
                 match error.hint() {
@@ -53,6 +55,7 @@ impl<'a> Session<'a> {
                     None => failure,
                 }
             })?;
+        wrong.iter().for_each(|value| warn(terminal, value.to_string()));
         let Args { dkmstree, sourcetree, installtree, symlink_modules, modprobe_on_install, jobs, .. } =
             &invocation.args;
         let layout = &mut settings.layout;
@@ -140,6 +143,33 @@ impl<'a> Session<'a> {
         with_arch.collect()
     }
 
+    /// Every kernel that is installed.
+    ///
+    /// # Errors
+    /// [`Failure`] with code 12 where the architecture of one is not known.
+    pub fn installed_targets(&self) -> Result<Vec<Target>, Failure> {
+        let kernels = kernel::installed_kernels(&self.settings.layout)?;
+        let with_arch = |release: KernelRelease| {
+            let arch = self.default_arch(&release)?;
+            Ok(Target::new(release, arch))
+        };
+        kernels.into_iter().map(with_arch).collect()
+    }
+
+    /// How requests are meant, by options and settings.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        Options {
+            force: self.force(),
+            no_depmod: self.args().no_depmod,
+            modprobe: self.settings.modprobe_on_install,
+            initramfs: self.settings.remake_initrd && !self.args().no_initrd,
+            post_transaction: self.settings.post_transaction.is_some(),
+            continue_on_error: self.settings.continue_on_error,
+            respect_failures: false,
+        }
+    }
+
     fn default_arch(&self, kernel: &KernelRelease) -> Result<Arch, Failure> {
         let arch = kernel::default_arch(self.distribution, kernel, &self.settings.layout, self.environment);
         arch.map_err(|error| Failure::new(ExitCode::INTERRUPTED, error.to_string()))?.ok_or_else(|| {
@@ -151,34 +181,28 @@ impl<'a> Session<'a> {
     /// Plans and does what is asked; with `--dry-run` only prints the plan.
     ///
     /// # Errors
-    /// [`Failure`] where something can't be looked at, or where what was done failed.
-    pub fn carry_out(&self, work: Work) -> Result<(), Failure> {
+    /// [`Failure`] where something can't be looked at or locked, or where what was done failed.
+    pub fn carry_out(&self, work: &Work) -> Result<(), Failure> {
+        self.carry_out_holding(&|_| work.clone(), None)
+    }
+
+    /// As [`carry_out`](Self::carry_out), for work that depends on what is in the tree, and with locks that we have already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn carry_out_holding(
+        &self,
+        work: &dyn Fn(&Snapshot) -> Work,
+        held: Option<&Held>,
+    ) -> Result<(), Failure> {
         let args = self.args();
-        let request = Request {
-            work,
-            options: Options {
-                force: self.force(),
-                no_depmod: args.no_depmod,
-                modprobe: self.settings.modprobe_on_install,
-                initramfs: self.settings.remake_initrd && !args.no_initrd,
-                post_transaction: self.settings.post_transaction.is_some(),
-                continue_on_error: self.settings.continue_on_error,
-            },
-        };
-        if !args.dry_run {
-            registration::sweep(&self.settings.layout)?;
-        }
-        let world = self.survey().world(&request, self.snapshot()?)?;
-        unless_interrupted()?;
-        let plan = plan::plan(&request, &world);
+        let options = self.options();
+        let task = Task { work, options: &options, survey: &|| self.survey(), held };
         if args.dry_run {
-            self.terminal.plan(&plan);
-            return self.verdict_of_plan(&plan);
+            let looked = engine::look(&task, &self.settings.layout)?;
+            self.terminal.plan(&looked.plan);
+            return self.verdict_of_plan(&looked.plan);
         }
-        if args.debug {
-            self.terminal.decisions(&plan);
-        }
-        self.terminal.remarks(&plan);
         let context = Context {
             settings: &self.settings,
             environment: self.environment,
@@ -186,9 +210,31 @@ impl<'a> Session<'a> {
             module_folder: self.module_folder.clone(),
             force: self.force(),
             force_version_override: args.force_version_override,
+            no_depmod: args.no_depmod,
             jobs: self.jobs(),
         };
-        self.verdict(engine::run(&plan, &world, &context, self.terminal))
+        let outcome = engine::carry_out(&task, &context, self.terminal, |plan, _| {
+            if args.debug {
+                self.terminal.decisions(plan);
+            }
+            self.terminal.remarks(plan);
+        })?;
+        self.verdict(outcome)
+    }
+
+    /// Locks a module for a command that changes it without a plan.
+    ///
+    /// # Errors
+    /// [`Failure`] where it can't be had.
+    pub fn lock(&self, name: &ModuleName) -> Result<Held, Failure> {
+        let keys = Keys::default().with(Key::Module(name.clone()), Mode::Exclusive);
+        let recovery = Recovery {
+            layout: &self.settings.layout,
+            family: self.distribution.family,
+            environment: self.environment,
+            held: None,
+        };
+        Ok(engine::hold(&keys, &recovery, self.settings.lock_timeout, self.terminal)?)
     }
 
     /// How the command would end, as far as the plan knows.
@@ -259,7 +305,11 @@ impl<'a> Session<'a> {
     fn is_batch(&self) -> bool {
         matches!(
             self.invocation.action,
-            Action::Autoinstall | Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm
+            Action::Autoinstall
+                | Action::KernelPreinst
+                | Action::KernelPostinst
+                | Action::KernelPrerm
+                | Action::Plan
         )
     }
 }

@@ -143,6 +143,12 @@ impl Layout {
         self.at("/boot").join(format!("System.map-{kernel}"))
     }
 
+    /// `/boot/config-K`.
+    #[must_use]
+    pub fn boot_config(&self, kernel: &KernelRelease) -> PathBuf {
+        self.at("/boot").join(format!("config-{kernel}"))
+    }
+
     /// `/usr/share/dkms/modules_to_force_install`.
     #[must_use]
     pub fn force_install_dir(&self) -> PathBuf {
@@ -161,16 +167,34 @@ impl Layout {
         self.state_dir().join("locks")
     }
 
+    /// `.state/running`: who holds which of them, for those who wait.
+    #[must_use]
+    pub fn running_dir(&self) -> PathBuf {
+        self.state_dir().join("running")
+    }
+
     /// `.state/journal`: what was begun and is not yet ended.
     #[must_use]
     pub fn journal_dir(&self) -> PathBuf {
         self.state_dir().join("journal")
     }
 
+    /// `.state/owed`: the kernels whose modules.dep is behind.
+    #[must_use]
+    pub fn owed_dir(&self) -> PathBuf {
+        self.state_dir().join("owed")
+    }
+
     /// `.state/owed/K`: there while the modules of K have changed and its modules.dep has not.
     #[must_use]
     pub fn owed_depmod(&self, kernel: &KernelRelease) -> PathBuf {
-        self.state_dir().join("owed").join(kernel)
+        self.owed_dir().join(kernel)
+    }
+
+    /// `.state/loading/M-V`: there while a tarball is loaded.
+    #[must_use]
+    pub fn loading(&self, id: &ModuleId) -> PathBuf {
+        self.state_dir().join("loading").join(id.dir_name())
     }
 
     /// `.state/attempts/M/V/K/A`: the last builds, good and bad, with the logs of those that failed.

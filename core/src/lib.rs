@@ -5,7 +5,7 @@
 //!
 //! - Names and rules: [`id`], [`version`], [`layout`], [`exit`]
 //! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`]
-//! - Deciding, without input or output: [`plan`]
+//! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`], [`script`], [`sign`], [`archive`]
 //! - Telling: [`report`], [`status`], [`diagnose`]
 //! - The world: [`host`], [`sys`]
@@ -15,6 +15,7 @@ pub mod build;
 pub mod conf;
 pub mod diagnose;
 pub mod engine;
+pub mod event;
 pub mod exit;
 pub mod host;
 pub mod id;

@@ -1,7 +1,7 @@
 //! What is on disk in a root: every path with kind, mode, owner, link target and, for what is stable, the contents.
 //!
 //! Left out on purpose: what is inside a build folder (ours runs elsewhere; only that `build/make.log` can be read is
-//! recorded), the text of logs, keys, and the indexes that depmod makes besides modules.dep.
+//! recorded), what we remember in `.state`, the text of logs, keys, and the indexes that depmod makes besides modules.dep.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -62,7 +62,7 @@ pub fn capture(root: &Root) -> Result<Listing> {
             };
             let name = entry.path().strip_prefix(&below)?.to_string_lossy().into_owned();
             let path = format!("{place}/{name}");
-            if of_the_machine(place, &name) {
+            if of_the_machine(place, &name) || is_remembered(place, &name) {
                 if entry.file_type().is_dir() {
                     walk.skip_current_dir();
                 }
@@ -109,6 +109,11 @@ fn of_the_machine(place: &str, name: &str) -> bool {
         "/usr/src" => name.starts_with("linux-headers-") || name.starts_with("linux-kbuild-"),
         _ => false,
     }
+}
+
+/// What we remember between commands: the 3.x line has nothing like it, and never looks at names that begin with a dot.
+fn is_remembered(place: &str, name: &str) -> bool {
+    place == "/var/lib/dkms" && (name == ".state" || name.starts_with(".state/"))
 }
 
 /// `M/V/build`, relative to the tree.

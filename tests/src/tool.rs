@@ -24,6 +24,12 @@ impl Tool {
         Self { name: "ours", program: Path::new(program).to_owned(), version: "ours".to_owned() }
     }
 
+    /// What runs one batch for kernels that have arrived, as an adapter does (`batch-under-test`).
+    #[must_use]
+    pub fn batch(program: &str) -> Self {
+        Self { name: "batch", ..Self::ours(program) }
+    }
+
     /// The original of a Debian release.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use dkms_tests::kernels::Kernels;
 use dkms_tests::root::{Output, Root};
 use dkms_tests::say;
 use dkms_tests::tool::Tool;
+use dkms_tests::verdict::is_remembered;
 
 /// A root with both tools and four sources.
 struct Machine {
@@ -89,7 +90,9 @@ impl Machine {
         let mut now = self.listing();
         let mut before = self.before.clone();
         for listing in [&mut now, &mut before] {
-            listing.retain(|path, _| !path.rsplit('/').next().unwrap_or_default().starts_with("modules."));
+            listing.retain(|path, _| {
+                !path.rsplit('/').next().unwrap_or_default().starts_with("modules.") && !is_remembered(path)
+            });
         }
         // The last line of a differing listing is what one wants to read first.
         let paths = |listing: &Listing| listing.keys().cloned().collect::<Vec<_>>();

@@ -30,7 +30,7 @@ fn add_module(session: &Session<'_>, id: &ModuleId, source: Option<NewSource>) -
 /// Does what is asked; then, where the module is in the tree (it may have been there before, or its build may have
 /// failed), notes for `--rpm_safe_upgrade` that this rpm wants it there.
 fn put_in_noted(session: &Session<'_>, id: &ModuleId, work: Work) -> Result<(), Failure> {
-    let result = session.carry_out(work);
+    let result = session.carry_out(&work);
     if !session.args().rpm_safe_upgrade || session.args().dry_run {
         return result;
     }
@@ -66,7 +66,7 @@ fn put_in(
         }
         Source::Archive(staged) if staged.has_only_source() => {
             let source = staged.folder().map(|folder| NewSource { folder });
-            session.carry_out(work(staged.id.clone(), session.targets()?, source))
+            session.carry_out(&work(staged.id.clone(), session.targets()?, source))
         }
         Source::Archive(staged) => {
             tarball::publish(session, &staged, ExitCode::NOT_IN_TREE)?;
@@ -74,7 +74,7 @@ fn put_in(
                 // What would be done to a module that isn't there yet can't be planned; that it is loaded has been said.
                 return Ok(());
             }
-            session.carry_out(work(staged.id.clone(), session.targets()?, None))
+            session.carry_out(&work(staged.id.clone(), session.targets()?, None))
         }
         Source::Rpm(package) => source::install_rpm(session, &package),
     }
@@ -82,7 +82,7 @@ fn put_in(
 
 /// `dkms autoinstall` and `dkms kernel_postinst`
 pub(super) fn autoinstall(session: &Session<'_>) -> Result<(), Failure> {
-    session.carry_out(Work::Autoinstall { targets: session.targets()? })
+    session.carry_out(&Work::Autoinstall { targets: session.targets()? })
 }
 
 /// `dkms match`
@@ -94,7 +94,7 @@ pub(super) fn match_kernel(session: &Session<'_>) -> Result<(), Failure> {
     let release = KernelRelease::new(template.split_once('/').map_or(template, |(release, _)| release))?;
     for target in session.targets()? {
         let template = Target::new(release.clone(), target.arch.clone());
-        session.carry_out(Work::Match { template, target, only: session.invocation.name.clone() })?;
+        session.carry_out(&Work::Match { template, target, only: session.invocation.name.clone() })?;
     }
     Ok(())
 }

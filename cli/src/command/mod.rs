@@ -3,6 +3,9 @@
 mod change;
 mod completions;
 mod generate_mok;
+mod log;
+mod plan;
+mod preflight;
 mod remove;
 mod source;
 mod status;
@@ -31,7 +34,11 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Mktarball => tarball::write(session),
         Action::Ldtarball => tarball::load(session),
         Action::Status => status::run(session),
+        Action::Log => log::run(session),
         Action::GenerateMok => generate_mok::run(session),
+        Action::Plan => plan::run(session),
+        Action::Preflight => preflight::run(session),
+        Action::Doctor => Ok(()),
         Action::Completions => completions::run(session),
     }
 }

@@ -32,16 +32,19 @@ pub(super) fn remove(session: &Session<'_>) -> Result<(), Failure> {
 
 /// `dkms kernel_preinst`
 pub(super) fn kernel_preinst(session: &Session<'_>) -> Result<(), Failure> {
-    session.targets()?.into_iter().try_for_each(|target| session.carry_out(Work::KernelPreinst { target }))
+    session.targets()?.into_iter().try_for_each(|target| session.carry_out(&Work::KernelPreinst { target }))
 }
 
 /// `dkms kernel_prerm`
 pub(super) fn kernel_prerm(session: &Session<'_>) -> Result<(), Failure> {
-    session.targets()?.into_iter().try_for_each(|target| session.carry_out(Work::KernelPrerm { target }))
+    session.targets()?.into_iter().try_for_each(|target| session.carry_out(&Work::KernelPrerm { target }))
 }
 
-fn take_out(session: &Session<'_>, work: impl FnOnce(ModuleId, Vec<Target>) -> Work) -> Result<(), Failure> {
+fn take_out(session: &Session<'_>, work: impl Fn(ModuleId, Vec<Target>) -> Work) -> Result<(), Failure> {
     let id = session.invocation.module()?;
-    let targets = if session.args().all { session.snapshot()?.targets(&id) } else { session.targets()? };
-    session.carry_out(work(id, targets))
+    if session.args().all {
+        // Whoever had to wait for a build takes out what it has made, too.
+        return session.carry_out_holding(&|snapshot| work(id.clone(), snapshot.targets(&id)), None);
+    }
+    session.carry_out(&work(id, session.targets()?))
 }

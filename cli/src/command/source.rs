@@ -123,5 +123,5 @@ pub(super) fn install_rpm(session: &Session<'_>, package: &Path) -> Result<(), F
     if !ended.status.success() {
         return Err(refused(ended.text().trim().to_owned()));
     }
-    session.carry_out(Work::Autoinstall { targets: session.targets()? })
+    session.carry_out(&Work::Autoinstall { targets: session.targets()? })
 }

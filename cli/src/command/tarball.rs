@@ -5,6 +5,7 @@ use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
 use dkms_core::id::Target;
 use dkms_core::plan::{NewSource, Refusal, Work};
+use dkms_core::tree::loading;
 
 use super::source::{self, Source, StagedArchive};
 use crate::failure::Failure;
@@ -83,28 +84,41 @@ pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: Exit
     let layout = &session.settings.layout;
     let id = &archive.id;
     let existing = if session.args().force { Existing::Replaced } else { Existing::Kept };
+    let held = if session.args().dry_run { None } else { Some(session.lock(&id.name)?) };
     let is_added = session.snapshot()?.get(id).is_some_and(|found| !found.is_broken());
-    if is_added && existing == Existing::Kept && archive.staged.source.is_some() {
+    // The same command was killed when it had registered the module: it goes on.
+    let goes_on = is_added && existing == Existing::Kept && loading::is_unfinished(layout, id);
+    if is_added && existing == Existing::Kept && archive.staged.source.is_some() && !goes_on {
         return Err(Failure { code, ..Refusal::AlreadyAdded { id: id.clone() }.into() });
     }
     if session.args().dry_run {
         session.terminal.only_step(&format!("load {id} from `{}`", archive.staged.archive.display()));
         return Ok(());
     }
-    match archive.folder() {
-        Some(_) if is_added => archive::publish_source(&archive.staged, layout, id, Existing::Replaced)?,
-        Some(folder) => {
-            session.carry_out(Work::Add { id: id.clone(), source: Some(NewSource { folder }) })?;
-        }
-        None if is_added => {}
-        None if fs::is_dir(&layout.source_dir(id)) => {
-            session.carry_out(Work::Add { id: id.clone(), source: None })?;
-        }
-        None => {
-            archive::publish_source(&archive.staged, layout, id, existing)?;
-            session.carry_out(Work::Add { id: id.clone(), source: None })?;
-        }
+    let add = |source: Option<NewSource>| {
+        let work = Work::Add { id: id.clone(), source };
+        session.carry_out_holding(&|_| work.clone(), held.as_ref())
+    };
+    if !archive.staged.builds.is_empty() {
+        loading::begin(layout, id)?;
     }
-    archive::publish_builds(&archive.staged, layout, id, existing, session.terminal)?;
-    Ok(())
+    let registered = match archive.folder() {
+        _ if goes_on => Ok(()),
+        Some(_) if is_added => {
+            archive::publish_source(&archive.staged, layout, id, Existing::Replaced).map_err(Failure::from)
+        }
+        Some(folder) => add(Some(NewSource { folder })),
+        None if is_added => Ok(()),
+        None if fs::is_dir(&layout.source_dir(id)) => add(None),
+        None => archive::publish_source(&archive.staged, layout, id, existing)
+            .map_err(Failure::from)
+            .and_then(|()| add(None)),
+    };
+    let loaded = registered.and_then(|()| {
+        archive::publish_builds(&archive.staged, layout, id, existing, session.terminal)?;
+        Ok(())
+    });
+    // Whatever went wrong has been told; only who is killed leaves the note.
+    loading::end(layout, id)?;
+    loaded
 }

@@ -1,4 +1,4 @@
-//! From what make built to what is kept: strip, sign, compress, each module copied to the stage.
+//! From what make built to what is kept: strip, then sign and compress, each module copied to the stage.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::report::{Event, Reporter};
 use crate::sign::SignError;
 
 /// Where make leaves a module.
-fn built_path(build_dir: &Path, record: &ModuleRecord) -> PathBuf {
+pub(super) fn built_path(build_dir: &Path, record: &ModuleRecord) -> PathBuf {
     build_dir.join(format!("{}{}.ko", record.built_location, record.built_name))
 }
 
@@ -23,7 +23,26 @@ pub(super) fn check_all_built(spec: &BuildSpec<'_>, seen: &Path) -> Result<(), F
     if missing.is_empty() { Ok(()) } else { Err(Failure::ModuleNotBuilt(missing)) }
 }
 
-/// Finishes each module in the build folder, where POST_BUILD will see it, and copies it into `stage`.
+/// Strips the modules that the conf wants stripped. Says whether that worked for all.
+pub(super) fn strip_all(
+    spec: &BuildSpec<'_>,
+    environment: &Environment,
+    log: &mut Log,
+    reporter: &dyn Reporter,
+) -> Result<bool, Failure> {
+    let mut all = true;
+    for record in spec.conf.included().filter(|record| record.strip) {
+        if let Some(fault) = strip_or_keep(&built_path(spec.folder, record), spec, environment)? {
+            all = false;
+            let text = format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id);
+            log.note(&text)?;
+            reporter.report(Event::warning(text, []));
+        }
+    }
+    Ok(all)
+}
+
+/// Signs and compresses each module in the build folder, where POST_BUILD will see it, and copies it into `stage`.
 ///
 /// Returns the file names in `stage`.
 pub(super) fn collect(
@@ -37,21 +56,15 @@ pub(super) fn collect(
     let mut names = Vec::new();
     for record in spec.conf.included() {
         let module = built_path(spec.folder, record);
-        let mut warn = |text: String| -> Result<(), Failure> {
-            log.note(&text)?;
-            reporter.report(Event::warning(text, []));
-            Ok(())
-        };
-        if record.strip
-            && let Some(fault) = strip_or_keep(&module, spec, environment)?
-        {
-            warn(format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id))?;
-        }
         if let Some(signer) = spec.signer {
             match signer.sign(&module) {
                 Ok(()) => log.note(&format!("signed {}: {}", record.built_name, signer.describe()))?,
                 Err(SignError::Process(error @ ProcessError::Interrupted { .. })) => return Err(error.into()),
-                Err(error) => warn(format!("`{}` of {} is not signed: {error}", record.built_name, spec.id))?,
+                Err(error) => {
+                    let text = format!("`{}` of {} is not signed: {error}", record.built_name, spec.id);
+                    log.note(&text)?;
+                    reporter.report(Event::warning(text, []));
+                }
             }
         }
         let finished = compress(&module, spec.kernel.compression, &options, environment)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::{BuildSpec, Failure};
 use crate::host::process::{Process, quote};
 use crate::host::{Environment, fs};
 use crate::id::KernelRelease;
@@ -16,6 +16,15 @@ const DROPPED: [&str; 5] = ["CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS"];
 /// What a shell sets for itself.
 const OF_THE_SHELL: [&str; 8] =
     ["_", "SHLVL", "PWD", "OLDPWD", "kernelver", "arch", "module", "module_version"];
+
+/// The environment of a build.
+pub(super) fn of_build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Environment, Failure> {
+    let environment = with_toolchain(spec.environment, spec.toolchain);
+    let Some(setting) = spec.settings.build_environment.as_deref().filter(|file| !file.is_empty()) else {
+        return Ok(environment);
+    };
+    add_exports_of(&file_for(setting, &spec.target.kernel), &super::shell(spec, &environment), reporter)
+}
 
 /// The caller's environment with the kernel's tools in it, in a locale whose messages we can read.
 pub(super) fn with_toolchain(callers: &Environment, toolchain: &Toolchain) -> Environment {

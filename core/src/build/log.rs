@@ -30,16 +30,22 @@ pub(super) enum LogError {
 impl Log {
     /// Begins the log of a build, in place of what may be there.
     pub(super) fn begin(path: PathBuf, id: &ModuleId, target: &Target) -> Result<Self, FsError> {
-        fs::remove_any(&path)?;
-        let file = scratch::create_log(&path)?;
-        let mut log = Self { path, file };
         let date = clock::rfc2822(clock::unix_seconds());
-        log.write(&format!(
+        let head = format!(
             "dkms-{}: build of {id} for kernel {} ({})\n{date}\n",
             env!("CARGO_PKG_VERSION"),
             target.kernel,
             target.arch
-        ))?;
+        );
+        Self::resume(path, &head)
+    }
+
+    /// Begins a log with the text of another one, in place of what may be there.
+    pub(super) fn resume(path: PathBuf, text: &str) -> Result<Self, FsError> {
+        fs::remove_any(&path)?;
+        let file = scratch::create_log(&path)?;
+        let mut log = Self { path, file };
+        log.write(text)?;
         Ok(log)
     }
 

@@ -1,9 +1,10 @@
-//! One module for one kernel: prepare, patch, make, collect, publish.
+//! One module for one kernel: prepare, patch, make, collect, publish; or taken from the [`cache`], where it was built before.
 //!
 //! Everything it needs is given as plain data; whether the module may be built for that kernel has been decided before. A build
 //! that fails leaves the tree as it was but for `M/V/build`, which keeps what was built and `make.log`.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::conf::{ModuleConf, Settings};
 use crate::diagnose::{Diagnosis, diagnose};
@@ -15,10 +16,14 @@ use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Shell};
 use crate::sign::Signer;
 
+mod cache;
+#[cfg(test)]
+mod cache_tests;
 mod collect;
 mod command;
 mod environment;
 mod error;
+pub mod inputs;
 mod log;
 mod prepare;
 mod publish;
@@ -28,7 +33,9 @@ mod tests;
 pub use command::jobs_of_its_own;
 pub use error::{Attempt, BuildError, Failure, PatchFault};
 
+use cache::{Cache, Entry, Staged};
 use command::MakeCommand;
+use inputs::{Digests, InputsKey};
 use log::Log;
 use publish::Stage;
 
@@ -61,6 +68,34 @@ pub struct BuildSpec<'a> {
     pub signer: Option<&'a dyn Signer>,
     /// Written down with `BUILD_DEPENDS_REBUILD`.
     pub dependencies: &'a [(ModuleName, ModuleVersion)],
+    /// What the builds of a run share.
+    pub memory: &'a Memory,
+    /// Whether a result of the build cache will do.
+    pub reuse: Reuse,
+}
+
+/// Whether a result of the build cache may stand for a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// It may.
+    Allowed,
+    /// It is built in any case (`--force`), and the cache gets the new result.
+    Never,
+}
+
+/// What the builds of a run share: headers and programs that were looked at, the build cache.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// What was looked at for inputs keys.
+    pub digests: Digests,
+    /// `None` inside: there is none, or it can't be used, which has been told.
+    cache: OnceLock<Option<Cache>>,
+}
+
+impl Memory {
+    fn cache(&self, settings: &Settings, reporter: &dyn Reporter) -> Option<&Cache> {
+        self.cache.get_or_init(|| Cache::open(settings, reporter)).as_ref()
+    }
 }
 
 /// How many jobs a build's make may run at once.
@@ -89,6 +124,10 @@ pub struct Built {
     pub modules: Vec<PathBuf>,
     /// The log.
     pub log: PathBuf,
+    /// The inputs key, where there is a build cache.
+    pub key: Option<InputsKey>,
+    /// It was taken from the build cache.
+    pub cached: bool,
 }
 
 /// Builds a module for a kernel, in place of an earlier result if there is one.
@@ -117,38 +156,54 @@ struct Running<'a> {
     seen: PathBuf,
     environment: Environment,
     log: Log,
+    /// The build cache, with the key of this build.
+    cache: Option<(&'a Cache, InputsKey)>,
+    /// What the cache had.
+    hit: Option<Entry>,
     reporter: &'a dyn Reporter,
 }
 
 impl<'a> Running<'a> {
     fn begin(spec: &'a BuildSpec<'a>, reporter: &'a dyn Reporter) -> Result<Self, Failure> {
-        let mut environment = environment::with_toolchain(spec.environment, spec.toolchain);
-        if let Some(setting) = spec.settings.build_environment.as_deref().filter(|file| !file.is_empty()) {
-            let file = environment::file_for(setting, &spec.target.kernel);
-            environment = environment::add_exports_of(&file, &shell(spec, &environment), reporter)?;
-        }
+        let environment = environment::of_build(spec, reporter)?;
         let source = prepare::source(spec)?;
-        let log = prepare::fill(spec, &source)
-            .and_then(|()| Ok(Log::begin(spec.folder.join("make.log"), spec.id, spec.target)?))
-            // Half a copy without a log is of no use to anyone, and on a full disk it is in the way.
-            .inspect_err(|_| drop(fs::remove_any(spec.folder)))?;
+        let cache = cached_under(spec, &environment, reporter);
+        let hit = match &cache {
+            Some((cache, key)) if spec.reuse == Reuse::Allowed => cache.find(key, spec, reporter),
+            _ => None,
+        };
+        let path = spec.folder.join("make.log");
+        let log = match &hit {
+            Some(entry) => {
+                entry.restore(spec).and_then(|()| Log::resume(path, &entry.log())).map_err(Failure::from)
+            }
+            None => prepare::fill(spec, &source).and_then(|()| Ok(Log::begin(path, spec.id, spec.target)?)),
+        };
+        // Half a copy without a log is of no use to anyone, and on a full disk it is in the way.
+        let log = log.inspect_err(|_| drop(fs::remove_any(spec.folder)))?;
         reporter.report(Event::Logging { log: spec.folder.join("make.log") });
-        Ok(Self { spec, seen: spec.layout.build_dir(spec.id), environment, log, reporter })
+        let seen = spec.layout.build_dir(spec.id);
+        Ok(Self { spec, seen, environment, log, cache, hit, reporter })
     }
 
     fn run(&mut self) -> Result<Built, Failure> {
         let spec = self.spec;
-        self.note_environment()?;
-        for patch in &spec.conf.patches {
-            self.patch(patch)?;
+        let mut kept = None;
+        if self.hit.is_some() {
+            let Target { kernel, arch } = spec.target;
+            let text = format!("{} for kernel {kernel} ({arch}) is taken from the build cache", spec.id);
+            self.reporter.report(Event::note(text));
+        } else {
+            self.make_modules()?;
+            let stripped = collect::strip_all(spec, &self.environment, &mut self.log, self.reporter)?;
+            kept = if stripped { self.keep() } else { None };
         }
-        self.script(Hook::PreBuild)?;
-        self.make()?;
-        collect::check_all_built(spec, &self.seen)?;
         let stage = Stage::new(spec)?;
         let names =
             collect::collect(spec, &stage.modules(), &self.environment, &mut self.log, self.reporter)?;
-        self.script(Hook::PostBuild)?;
+        if self.hit.is_none() {
+            self.script(Hook::PostBuild)?;
+        }
         self.log.keep(&stage.log())?;
         stage.write_dependencies(spec)?;
         if !(spec.may_land)() {
@@ -156,13 +211,46 @@ impl<'a> Running<'a> {
         }
         let dir = spec.layout.target_dir(spec.id, spec.target);
         stage.publish(&dir)?;
+        if let Some(kept) = kept {
+            kept.publish().unwrap_or_else(|error| self.warn_not_kept(&error));
+        }
         self.clean();
         let modules = spec.layout.built_dir(spec.id, spec.target);
         Ok(Built {
             modules: names.iter().map(|name| modules.join(name)).collect(),
             log: spec.layout.make_log(spec.id, spec.target),
             dir,
+            key: self.cache.as_ref().map(|(_, key)| key.clone()),
+            cached: self.hit.is_some(),
         })
+    }
+
+    /// From source to modules in the build folder.
+    fn make_modules(&mut self) -> Result<(), Failure> {
+        self.note_environment()?;
+        for patch in &self.spec.conf.patches {
+            self.patch(patch)?;
+        }
+        self.script(Hook::PreBuild)?;
+        self.make()?;
+        collect::check_all_built(self.spec, &self.seen)
+    }
+
+    /// Begins to put the modules into the cache, if there is one. Not if anything has changed while they were built: nobody
+    /// knows which of it they were made of.
+    fn keep(&mut self) -> Option<Staged<'a>> {
+        let (cache, key) = self.cache.as_ref()?;
+        let now = inputs::key_in(self.spec, &self.environment, &self.spec.memory.digests);
+        if !now.is_ok_and(|now| now == *key) {
+            return None;
+        }
+        let staged = self.log.text().and_then(|log| cache.stage(key, self.spec, &log));
+        staged.inspect_err(|error| self.warn_not_kept(error)).ok()
+    }
+
+    fn warn_not_kept(&self, error: &fs::FsError) {
+        let text = format!("{} is not kept in the build cache: {error}", self.spec.id);
+        self.reporter.report(Event::warning(text, []));
     }
 
     fn note_environment(&mut self) -> Result<(), Failure> {
@@ -242,6 +330,23 @@ impl<'a> Running<'a> {
 }
 
 /// The shell that a build's commands run in.
+/// The build cache and the key of a build in it. That there is no key is worth knowing for whoever looks closely only.
+fn cached_under<'a>(
+    spec: &BuildSpec<'a>,
+    environment: &Environment,
+    reporter: &dyn Reporter,
+) -> Option<(&'a Cache, InputsKey)> {
+    let cache = spec.memory.cache(spec.settings, reporter)?;
+    match inputs::key_in(spec, environment, &spec.memory.digests) {
+        Ok(key) => Some((cache, key)),
+        Err(error) => {
+            let text = format!("{} is built without the build cache: {error}", spec.id);
+            reporter.report(Event::Output { text });
+            None
+        }
+    }
+}
+
 fn shell<'a>(spec: &BuildSpec<'a>, environment: &'a Environment) -> Shell<'a> {
     Shell {
         layout: spec.layout,

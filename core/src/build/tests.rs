@@ -11,22 +11,25 @@ use crate::report::Recorder;
 use crate::sign::SignError;
 
 /// A module in a root of its own.
-struct World {
-    root: tempfile::TempDir,
-    id: ModuleId,
-    target: Target,
-    conf: ModuleConf,
-    kernel: KernelFacts,
-    toolchain: Toolchain,
-    settings: Settings,
-    environment: Environment,
-    dependencies: Vec<(ModuleName, ModuleVersion)>,
-    recorder: Recorder,
+pub(super) struct World {
+    pub(super) root: tempfile::TempDir,
+    pub(super) folder: PathBuf,
+    pub(super) id: ModuleId,
+    pub(super) target: Target,
+    pub(super) conf: ModuleConf,
+    pub(super) kernel: KernelFacts,
+    pub(super) toolchain: Toolchain,
+    pub(super) settings: Settings,
+    pub(super) environment: Environment,
+    pub(super) dependencies: Vec<(ModuleName, ModuleVersion)>,
+    pub(super) recorder: Recorder,
+    pub(super) memory: Memory,
+    pub(super) reuse: Reuse,
 }
 
 const MAKE: &str = "printf '<%s>' \"$PWD\" > foo.ko";
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let root = tempfile::tempdir().unwrap();
     let layout = Layout::under(root.path());
     let id = ModuleId::parse("foo", "1.0").unwrap();
@@ -52,6 +55,7 @@ fn world() -> World {
         running: false,
     };
     let world = World {
+        folder: layout.build_dir(&id),
         id,
         target,
         conf,
@@ -61,6 +65,8 @@ fn world() -> World {
         environment: [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")].into_iter().collect(),
         dependencies: Vec::new(),
         recorder: Recorder::default(),
+        memory: Memory::default(),
+        reuse: Reuse::Allowed,
         root,
     };
     world.write("usr/src/foo-1.0/dkms.conf", "", 0o644);
@@ -71,22 +77,26 @@ fn world() -> World {
 }
 
 impl World {
-    fn path(&self, path: &str) -> PathBuf {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
     }
 
-    fn write(&self, path: &str, text: &str, mode: u32) {
+    pub(super) fn write(&self, path: &str, text: &str, mode: u32) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write_whole(&path, text.as_bytes(), mode).unwrap();
     }
 
-    fn build(&self) -> Result<Built, BuildError> {
+    pub(super) fn build(&self) -> Result<Built, BuildError> {
         self.build_signed(None)
     }
 
-    fn build_signed(&self, signer: Option<&dyn Signer>) -> Result<Built, BuildError> {
-        let spec = BuildSpec {
+    pub(super) fn build_signed(&self, signer: Option<&dyn Signer>) -> Result<Built, BuildError> {
+        build(&self.spec(signer), &self.recorder)
+    }
+
+    pub(super) fn spec<'a>(&'a self, signer: Option<&'a dyn Signer>) -> BuildSpec<'a> {
+        BuildSpec {
             id: &self.id,
             target: &self.target,
             conf: &self.conf,
@@ -95,13 +105,14 @@ impl World {
             layout: &self.settings.layout,
             settings: &self.settings,
             environment: &self.environment,
-            folder: &self.settings.layout.build_dir(&self.id),
+            folder: &self.folder,
             jobs: &Jobs::Own(2),
             may_land: &|| true,
             signer,
             dependencies: &self.dependencies,
-        };
-        build(&spec, &self.recorder)
+            memory: &self.memory,
+            reuse: self.reuse,
+        }
     }
 
     fn failure(&self) -> Failure {
@@ -122,7 +133,7 @@ impl World {
             .collect()
     }
 
-    fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let warning = |event| if let Event::Warning { text, .. } = event { Some(text) } else { None };
         self.recorder.events().into_iter().filter_map(warning).collect()
     }

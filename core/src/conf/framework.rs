@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bash::Bash;
 use super::error::ConfError;
 use super::file::{self, ConfFile};
 use super::found::Given;
-use super::settings::{Settings, TrySign};
+use super::settings::{OnBuildFailure, PreflightPolicy, Settings, TrySign};
 use super::{special, syntax};
 use crate::host::processors::nproc;
 use crate::host::{Environment, fs};
@@ -37,13 +38,60 @@ const NAMES: &[&str] = &[
     "mok_certificate",
     "remake_initrd",
     "try_sign_modules",
+    "build_cache",
+    "build_cache_max",
+    "preflight",
+    "sandbox",
+    "on_build_failure",
+    "lock_timeout",
 ];
+
+/// Settings that are one of a few words; the first is the default.
+const WORDS: &[(&str, &[&str])] = &[
+    ("preflight", &["warn", "block", "off"]),
+    ("sandbox", &["auto", "strict", "off"]),
+    ("remake_initrd", &["auto", "no"]),
+    ("on_build_failure", &["report", "fail"]),
+];
+
+/// Settings that are yes or no.
+const FLAGS: &[&str] =
+    &["verbose", "symlink_modules", "autoinstall_all_kernels", "modprobe_on_install", "continue_on_error"];
+
+/// framework.conf, read.
+#[derive(Debug, Clone)]
+pub struct Framework {
+    /// What holds.
+    pub settings: Settings,
+    /// What is written there and can't be meant.
+    pub wrong: Vec<WrongValue>,
+}
+
+/// A value that a setting can't have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongValue {
+    /// The setting.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What it could be.
+    pub expected: String,
+    /// What holds in its place.
+    pub taken_as: String,
+}
+
+impl std::fmt::Display for WrongValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, value, expected, taken_as } = self;
+        write!(f, "`{name}={}` in framework.conf is not {expected}; {taken_as} holds", value.escape_debug())
+    }
+}
 
 /// Reads the settings that hold below the root of `layout`.
 ///
 /// # Errors
 /// [`ConfError`]; a file that isn't there is none.
-pub fn read(layout: &Layout, environment: &Environment) -> Result<Settings, ConfError> {
+pub fn read(layout: &Layout, environment: &Environment) -> Result<Framework, ConfError> {
     let etc = layout.etc_dkms();
     let mut files = Vec::new();
     for path in paths(layout)? {
@@ -62,7 +110,8 @@ pub fn read(layout: &Layout, environment: &Environment) -> Result<Settings, Conf
         _ => file::through_bash(&files, &bash)?,
     };
     let first = |(name, values): (String, BTreeMap<usize, String>)| Some((name, values.get(&0)?.clone()));
-    Ok(settings(layout, &environment, &found.values.into_iter().filter_map(first).collect()))
+    let values = found.values.into_iter().filter_map(first).collect();
+    Ok(Framework { settings: settings(layout, &environment, &values), wrong: wrong(&values) })
 }
 
 /// framework.conf, then framework.conf.d/*.conf by name; those that are there.
@@ -140,7 +189,74 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
         Some(value) if is_yes(value) => TrySign::Always,
         Some(_) => TrySign::Never,
     };
+    settings.build_cache = filled("build_cache").map(|path| layout.at(&path));
+    if let Some(max) = filled("build_cache_max").as_deref().and_then(size) {
+        settings.build_cache_max = max;
+    }
+    if text("on_build_failure").is_some_and(|value| value.eq_ignore_ascii_case("fail")) {
+        settings.on_build_failure = OnBuildFailure::Fail;
+    }
+    settings.preflight = match filled("preflight").as_deref() {
+        Some("block") => PreflightPolicy::Block,
+        Some("off") => PreflightPolicy::Off,
+        _ => PreflightPolicy::Warn,
+    };
+    if let Some(seconds) = filled("lock_timeout").and_then(|text| text.trim().parse().ok()) {
+        settings.lock_timeout = Duration::from_secs(seconds);
+    }
     settings
+}
+
+/// A size in bytes: `4096`, `500M`, `2G`, in powers of 1024.
+fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        "T" | "TB" | "TIB" => 1 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// Values that say nothing we know. Pure.
+fn wrong(values: &BTreeMap<String, String>) -> Vec<WrongValue> {
+    let filled = |name: &str| {
+        values.get(name).map(|value| value.trim_end_matches('\r')).filter(|value| !value.is_empty())
+    };
+    let quoted = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let mut wrong = Vec::new();
+    let mut add = |name: &'static str, expected: String, taken_as: String| {
+        let value = filled(name).unwrap_or_default().to_owned();
+        wrong.push(WrongValue { name, value, expected, taken_as });
+    };
+    if filled("parallel_jobs").is_some_and(|value| value.trim().parse::<u32>().is_err()) {
+        add("parallel_jobs", "a number".to_owned(), "the number of CPUs".to_owned());
+    }
+    for (name, words) in WORDS {
+        let is_flag = |value: &str| *name == "remake_initrd" && (is_plain_yes(value) || !is_yes(value));
+        if filled(name).is_some_and(|value| !words.contains(&value) && !is_flag(value)) {
+            add(name, format!("one of {}", quoted(words)), quoted(&words[..1]));
+        }
+    }
+    for name in FLAGS {
+        if filled(name).is_some_and(|value| is_yes(value) && !is_plain_yes(value)) {
+            add(name, "`yes` or `no`".to_owned(), "`yes`".to_owned());
+        }
+    }
+    let is_sign_word = |value: &str| value == "not_in_chroot" || is_plain_yes(value) || !is_yes(value);
+    if filled("try_sign_modules").is_some_and(|value| !is_sign_word(value)) {
+        let words = ["true", "false", "not_in_chroot"];
+        add("try_sign_modules", format!("one of {}", quoted(&words)), "`true`".to_owned());
+    }
+    wrong
+}
+
+fn is_plain_yes(value: &str) -> bool {
+    ["1", "yes", "y", "true", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
 /// People write `1`, `true`, `yes`, and leave empty what isn't to be.
@@ -168,6 +284,10 @@ mod tests {
         }
 
         fn read(&self, environment: &[(&str, &str)]) -> Result<Settings, ConfError> {
+            self.framework(environment).map(|read| read.settings)
+        }
+
+        fn framework(&self, environment: &[(&str, &str)]) -> Result<Framework, ConfError> {
             read(&Layout::under(self.0.path()), &environment.iter().copied().collect())
         }
     }
@@ -215,6 +335,53 @@ mod tests {
         assert_eq!(jobs(""), Some(3));
         assert_eq!(jobs("parallel_jobs=7"), Some(7));
         assert_eq!(jobs("parallel_jobs=$((parallel_jobs + 1))"), Some(4));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let max = |text: &str| {
+            let text = format!("build_cache=/c\nbuild_cache_max={text}\non_build_failure=fail\n");
+            let settings = Root::with(&[("framework.conf", &text)]).read(&[]).unwrap();
+            assert!(settings.build_cache.unwrap().ends_with("c"));
+            assert_eq!(settings.on_build_failure, OnBuildFailure::Fail);
+            settings.build_cache_max
+        };
+        assert_eq!((max("4096"), max("500M"), max("3g"), max("1KiB")), (4096, 500 << 20, 3 << 30, 1024));
+        assert_eq!((max("much"), max(""), max("99999999999T")), (2 << 30, 2 << 30, 2 << 30));
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_told() {
+        let wrong = |text: &str| {
+            let read = Root::with(&[("framework.conf", text)]).framework(&[]).unwrap();
+            read.wrong.into_iter().map(|wrong| (wrong.name, wrong.value)).collect::<Vec<_>>()
+        };
+        let sound = "parallel_jobs=4\nsandbox=strict\npreflight=block\nverbose=1\ncontinue_on_error=\n\
+                     symlink_modules=False\ntry_sign_modules=not_in_chroot\non_build_failure=fail\r\nother=x\n";
+        assert_eq!(wrong(sound), []);
+        for (line, value) in [
+            ("parallel_jobs=many", "many"),
+            ("parallel_jobs=-1", "-1"),
+            ("sandbox=yes", "yes"),
+            ("preflight=Block", "Block"),
+            ("verbose=maybe", "maybe"),
+            ("try_sign_modules=auto", "auto"),
+        ] {
+            let name = line.split('=').next().unwrap();
+            assert_eq!(wrong(line), [(name, value.to_owned())], "{line}");
+        }
+        let settings = Root::with(&[("framework.conf", "preflight=block\n")]).read(&[]).unwrap();
+        assert_eq!(settings.preflight, PreflightPolicy::Block);
+    }
+
+    #[test]
+    fn a_time_limit_is_a_number_of_seconds() {
+        let limit =
+            |text: &str| Root::with(&[("framework.conf", text)]).read(&[]).unwrap().lock_timeout.as_secs();
+        assert_eq!(
+            (limit("lock_timeout=7"), limit("lock_timeout=0"), limit("lock_timeout=long")),
+            (7, 0, 1800)
+        );
     }
 
     #[test]

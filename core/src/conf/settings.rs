@@ -1,6 +1,7 @@
 //! The settings of framework.conf, with their defaults.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::id::KernelRelease;
 use crate::layout::Layout;
@@ -14,6 +15,26 @@ pub enum TrySign {
     Never,
     /// Everywhere but in a chroot.
     NotInChroot,
+}
+
+/// `on_build_failure`: what a module that fails to build means to a package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBuildFailure {
+    /// It is told, and remembered.
+    Report,
+    /// The transaction fails.
+    Fail,
+}
+
+/// `preflight`: what adapters do where a module in use will not be there on a kernel that comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PreflightPolicy {
+    /// It is said.
+    Warn,
+    /// The transaction ends before anything has changed, where the package manager allows that.
+    Block,
+    /// Nobody is asked.
+    Off,
 }
 
 /// Every setting that framework.conf knows, resolved.
@@ -55,12 +76,27 @@ pub struct Settings {
     pub remake_initrd: bool,
     /// `try_sign_modules`.
     pub try_sign_modules: TrySign,
+    /// `build_cache`; `None`: no cache.
+    pub build_cache: Option<PathBuf>,
+    /// `build_cache_max`, in bytes.
+    pub build_cache_max: u64,
+    /// `on_build_failure`.
+    pub on_build_failure: OnBuildFailure,
+    /// `preflight`.
+    pub preflight: PreflightPolicy,
+    /// `lock_timeout`: how long to wait for another command.
+    pub lock_timeout: Duration,
 }
 
 /// The default of `compress_xz_opts`.
 pub const DEFAULT_XZ_OPTS: &str = "--check=crc32 --lzma2=dict=1MiB";
 /// The default of `compress_zstd_opts`.
 pub const DEFAULT_ZSTD_OPTS: &str = "-q --rm -T0";
+
+/// The default of `build_cache_max`: 2 GiB.
+pub const DEFAULT_BUILD_CACHE_MAX: u64 = 2 << 30;
+/// The default of `lock_timeout`.
+pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 
 impl Settings {
     /// What holds below `root` where no framework.conf says otherwise.
@@ -85,6 +121,11 @@ impl Settings {
             mok_certificate: None,
             remake_initrd: true,
             try_sign_modules: TrySign::NotInChroot,
+            build_cache: None,
+            build_cache_max: DEFAULT_BUILD_CACHE_MAX,
+            on_build_failure: OnBuildFailure::Report,
+            preflight: PreflightPolicy::Warn,
+            lock_timeout: DEFAULT_LOCK_TIMEOUT,
         }
     }
     /// A setting with `$kernelver` and `${kernelver}` put in.

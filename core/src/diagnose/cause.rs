@@ -64,6 +64,33 @@ pub enum Cause {
     NoMakefile,
 }
 
+impl Cause {
+    /// Whether it lies in the system around the build, where it may change without a trace in what is built.
+    #[must_use]
+    pub fn is_of_the_system(&self) -> bool {
+        match self {
+            Self::DiskFull
+            | Self::Killed
+            | Self::MissingTool { .. }
+            | Self::MissingLibrary { .. }
+            | Self::MissingHeader { .. }
+            | Self::Permission => true,
+            Self::MissingKernelTool { .. }
+            | Self::WrongCompiler { .. }
+            | Self::HeadersIncomplete
+            | Self::KernelInterface
+            | Self::GplOnly { .. }
+            | Self::UndefinedSymbol { .. }
+            | Self::NoLicense
+            | Self::Btf
+            | Self::WarningAsError
+            | Self::PatchMismatch
+            | Self::Certificate
+            | Self::NoMakefile => false,
+        }
+    }
+}
+
 impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -1,14 +1,17 @@
 //! What each action of a plan does, by the modules whose job it is.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::error::StepError;
 use super::folders::Folders;
-use super::{afterwards, apport};
-use crate::build::{self, BuildSpec, Jobs};
+use super::{afterwards, apport, memory};
+use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
+use crate::host::process;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
 use crate::kernel::{KernelFacts, toolchain};
@@ -34,6 +37,8 @@ pub(super) struct Terms<'a> {
     pub(super) jobs: &'a Jobs,
     /// Whether the result is still wanted; waits until that is known.
     pub(super) may_land: &'a dyn Fn() -> bool,
+    /// The most memory that the build had so far, in bytes.
+    pub(super) peak: &'a dyn Fn() -> Option<u64>,
 }
 
 /// Carries actions out, from any thread; remembers what a later one needs to know.
@@ -43,12 +48,16 @@ pub(super) struct Effects<'a> {
     folders: Folders<'a>,
     /// Modules with several builds that may run at once.
     crowded: BTreeSet<ModuleId>,
+    /// Held by each build of such a module where the plan hoped for folders of their own, and the system refuses them.
+    one_by_one: Option<Mutex<()>>,
     /// Installs that can still be taken back.
     installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
     /// Who signs, by kernel; `None`: nobody.
     signers: Mutex<BTreeMap<Target, Option<Arc<dyn Signer>>>>,
     /// Modules whose notices were given.
     noticed: Mutex<BTreeSet<ModuleId>>,
+    /// What all builds share.
+    memory: Memory,
 }
 
 /// Each change of what is shared is whole, whatever became of the thread that made it.
@@ -68,14 +77,22 @@ fn crowded(plan: &Plan) -> BTreeSet<ModuleId> {
 
 impl<'a> Effects<'a> {
     pub(super) fn new(plan: &Plan, world: &'a World, context: &'a Context<'a>) -> Self {
+        let mut crowded = if world.private_folders { crowded(plan) } else { BTreeSet::new() };
+        let tree = &context.settings.layout.dkms_tree;
+        let refused = !crowded.is_empty() && !process::can_see_privately(tree, context.environment);
+        if refused {
+            crowded.clear();
+        }
         Self {
             world,
             context,
+            one_by_one: refused.then(Mutex::default),
             folders: Folders::new(&context.settings.layout),
-            crowded: if world.private_folders { crowded(plan) } else { BTreeSet::new() },
+            crowded,
             installed: Mutex::default(),
             signers: Mutex::default(),
             noticed: Mutex::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -223,8 +240,17 @@ impl<'a> Effects<'a> {
             })
             .collect();
         let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
+        let _alone = self.one_by_one.as_ref().map(locked);
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
+        // What it waits for others is no work of its own.
+        let waited = Cell::new(Duration::ZERO);
+        let may_land = || {
+            let began = Instant::now();
+            let answer = (terms.may_land)();
+            waited.set(waited.get() + began.elapsed());
+            answer
+        };
         let spec = BuildSpec {
             id,
             target,
@@ -236,11 +262,16 @@ impl<'a> Effects<'a> {
             environment: self.context.environment,
             folder: &folder,
             jobs: terms.jobs,
-            may_land: terms.may_land,
+            may_land: &may_land,
             signer: signer.as_deref(),
             dependencies: &dependencies,
+            memory: &self.memory,
+            reuse: if self.context.force { Reuse::Never } else { Reuse::Allowed },
         };
+        let began = Instant::now();
         let mut result = build::build(&spec, reporter);
+        let seconds = began.elapsed().saturating_sub(waited.get()).as_secs_f64();
+        memory::note_attempt(&spec, &result, seconds, (terms.peak)(), reporter);
         let is_unwanted = result.as_ref().is_err_and(build::BuildError::is_unwanted);
         if is_crowded {
             self.folders.end(id, folder, result.is_err() && !is_unwanted)?;
@@ -271,6 +302,7 @@ impl<'a> Effects<'a> {
             environment: self.context.environment,
             family: self.context.distribution.family,
             module_folder: self.context.module_folder.as_deref(),
+            owes_depmod: !self.context.no_depmod,
         }
     }
 

@@ -1,22 +1,26 @@
 //! Doing: looks at the world, and runs a [`crate::plan::Plan`] step by step.
 //!
+//! - [`mod@carry_out`]: the whole way from a request to its end, under locks
 //! - [`survey`]: gathers what a plan needs to know; `needs` says what that is
 //! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds share;
-//!   `effects` does what a step says
+//!   `effects` does what a step says, `memory` notes what became of builds
 //! - [`afterwards`]: what is done once at the end; `apport`: Ubuntu's crash reports
 
 pub mod afterwards;
 mod apport;
+pub mod carry_out;
 mod context;
 mod effects;
 mod error;
 mod folders;
+mod memory;
 mod needs;
 pub mod run;
 mod schedule;
 mod slots;
 pub mod survey;
 
+pub use carry_out::{CarryOutError, Looked, Task, carry_out, hold, look};
 pub use context::Context;
 pub use error::StepError;
 pub use run::{Failed, Outcome, run};

@@ -1,5 +1,6 @@
 //! Which modules and kernels a request may have to know about. Pure: looks at the request and the snapshot.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::id::{ModuleId, Target};
@@ -11,8 +12,8 @@ use crate::tree::Snapshot;
 pub(super) struct Needs {
     /// The module that is asked for by name.
     pub(super) asked: Option<ModuleId>,
-    /// It, where it may have to be registered.
-    pub(super) to_add: Option<ModuleId>,
+    /// Those that may have to be registered.
+    pub(super) to_add: Vec<ModuleId>,
     /// Where its source comes from, if not from `/usr/src`.
     pub(super) new_source: Option<PathBuf>,
     /// Modules whose confs matter.
@@ -23,6 +24,8 @@ pub(super) struct Needs {
     pub(super) related: bool,
     /// Confs are read as far as they are sound.
     pub(super) lenient: bool,
+    /// What may be taken out of these kernels, so that its conf is read as far as it is sound.
+    pub(super) taken_out: BTreeSet<(ModuleId, Target)>,
     /// Weak-updates links count.
     pub(super) weak: bool,
 }
@@ -50,6 +53,18 @@ impl Needs {
                 weak: true,
                 ..Self::default()
             },
+            Work::Batch(batch) => {
+                let is_sound = |id: &ModuleId| snapshot.get(id).is_some_and(|found| !found.is_broken());
+                Self {
+                    to_add: batch.arriving.keys().filter(|id| !is_sound(id)).cloned().collect(),
+                    modules: batch.candidates(snapshot),
+                    targets: batch.targets().into_iter().collect(),
+                    related: true,
+                    taken_out: batch.taken_out(snapshot),
+                    weak: true,
+                    ..Self::default()
+                }
+            }
             Work::Match { template, target, only } => {
                 let installed = snapshot
                     .installed_on(template)
@@ -74,7 +89,7 @@ impl Needs {
         let is_sound = snapshot.get(id).is_some_and(|found| !found.is_broken());
         Self {
             asked: Some(id.clone()),
-            to_add: (!is_sound).then(|| id.clone()),
+            to_add: (!is_sound).then(|| id.clone()).into_iter().collect(),
             new_source: source.filter(|_| !is_sound).map(|new| new.folder.clone()),
             modules: if targets.is_empty() { Vec::new() } else { vec![id.clone()] },
             targets: targets.to_vec(),

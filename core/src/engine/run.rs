@@ -6,8 +6,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -128,7 +129,8 @@ struct RunningBuild {
     thread: ThreadId,
     expected: Option<u64>,
     now: u64,
-    peak: u64,
+    /// The build's own thread looks at it when it has ended; 0: not measured.
+    peak: Arc<AtomicU64>,
 }
 
 /// A build that waits for its job slots.
@@ -287,7 +289,7 @@ impl<'a> Engine<'a> {
 
     fn expected(&self, step: StepId) -> Option<u64> {
         let module = self.plan.steps[step.0].action.module()?;
-        self.world.costs.get(&module.name).map(|cost| cost.memory)
+        self.world.costs.get(&module.name).and_then(|cost| cost.memory)
     }
 
     fn take_token<'s>(&mut self, scope: &'s Scope<'s, 'a>, token: Option<Acquired>)
@@ -326,11 +328,14 @@ impl<'a> Engine<'a> {
         let messages = self.messages.clone();
         let jobs = demand.map_or(Jobs::Unsaid, |demand| self.slots.jobs(demand));
         let reporter = OfStep { step, inner: self.reporter };
+        let peak = Arc::new(AtomicU64::new(0));
+        let measured = Arc::clone(&peak);
         let handle = scope.spawn(move || {
             let held = RefCell::new(held);
             let may_land =
                 || progress.all_succeeded(&plan.steps[step.0].lands, || held.borrow_mut().give_back());
-            let terms = Terms { jobs: &jobs, may_land: &may_land };
+            let peak = || Some(measured.load(Ordering::Relaxed)).filter(|peak| *peak > 0);
+            let terms = Terms { jobs: &jobs, may_land: &may_land, peak: &peak };
             let action = &plan.steps[step.0].action;
             let work = || execute(effects, action, &terms, &reporter);
             // A thread that dies without a word would be waited for for ever.
@@ -341,7 +346,7 @@ impl<'a> Engine<'a> {
         });
         if schedule::lane(&self.plan.steps[step.0].action) == Lane::Builds {
             let (thread, expected) = (handle.thread().id(), self.expected(step));
-            self.builds.push(RunningBuild { step, thread, expected, now: 0, peak: 0 });
+            self.builds.push(RunningBuild { step, thread, expected, now: 0, peak });
         }
         true
     }
@@ -355,7 +360,7 @@ impl<'a> Engine<'a> {
         let taken = memory::of_groups(&groups.concat());
         for (build, groups) in self.builds.iter_mut().zip(groups) {
             build.now = groups.iter().filter_map(|group| taken.get(group)).sum();
-            build.peak = build.peak.max(build.now);
+            build.peak.fetch_max(build.now, Ordering::Relaxed);
         }
     }
 

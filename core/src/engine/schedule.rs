@@ -54,7 +54,9 @@ pub(super) fn turn(plan: &Plan, states: &[State], step: StepId, interrupted: boo
     if !all_ended {
         return Turn::NotYet;
     }
-    if is_finishing(&step.action) && !step.after.iter().any(|id| state(id) == State::Done) {
+    // What an interrupted command owes comes after nothing.
+    let follows = is_finishing(&step.action) && !step.after.is_empty();
+    if follows && !step.after.iter().any(|id| state(id) == State::Done) {
         return Turn::Idle;
     }
     Turn::Now

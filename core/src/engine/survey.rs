@@ -5,19 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::memory;
 use super::needs::Needs;
+use crate::build::Memory;
 use crate::conf::{
     self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
 };
+use crate::event::{self, Kernels};
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process;
-use crate::id::{KernelRelease, ModuleId, Target};
-use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides};
+use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
+use crate::kernel::{self, Distribution, HeadersPackage, KernelFacts, Overrides};
 use crate::layout::Layout;
-use crate::plan::{ConfFault, Request, World};
+use crate::plan::{ConfFault, Cost, Request, World};
 use crate::report::Event;
-use crate::tree::{Snapshot, weak};
+use crate::tree::attempts::{self, Expected};
+use crate::tree::{Held, Snapshot, owed, weak};
 
 /// Everything that looking needs.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub struct Survey<'a> {
     pub directives: Vec<String>,
     /// `--kernelsourcedir` and `--config`.
     pub overrides: Overrides,
+    /// Where a kernel has no headers, its configuration in `/boot` counts: to judge rules, not to build.
+    pub boot_configs: bool,
     /// What `parallel_jobs` is for confs.
     pub jobs: u32,
     /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
@@ -51,6 +57,7 @@ impl<'a> Survey<'a> {
             conf_file: None,
             directives: Vec::new(),
             overrides: Overrides::default(),
+            boot_configs: false,
             jobs: 1,
             module_folder: None,
             kernels: RefCell::default(),
@@ -61,11 +68,16 @@ impl<'a> Survey<'a> {
         &self.settings.layout
     }
 
-    /// The world for a request.
+    /// The world for a request; `held`: what we have locked.
     ///
     /// # Errors
     /// [`FsError`] where the tree or a kernel can't be looked at. A conf that can't is a fault in the world.
-    pub fn world(&self, request: &Request, snapshot: Snapshot) -> Result<World, FsError> {
+    pub fn world(
+        &self,
+        request: &Request,
+        snapshot: Snapshot,
+        held: Option<&Held>,
+    ) -> Result<World, FsError> {
         let needs = Needs::of(&request.work, &snapshot);
         let mut world = World {
             source_tree: self.layout().source_tree.clone(),
@@ -74,16 +86,20 @@ impl<'a> Survey<'a> {
             confs: BTreeMap::new(),
             plain_confs: BTreeMap::new(),
             weak: BTreeSet::new(),
-            private_folders: needs.targets.len() < 2
-                || fs::is_dir(&self.layout().dkms_tree)
-                    && process::can_see_privately(&self.layout().dkms_tree, self.environment),
+            private_folders: process::may_mount(),
             costs: BTreeMap::new(),
+            failed_before: BTreeMap::new(),
             no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),
+            owed: owed::unattended(self.layout(), held),
             snapshot,
         };
-        for target in &needs.targets {
+        for target in &world.owed {
+            world.kernels.insert(target.clone(), Rc::unwrap_or_clone(self.kernel(target)?));
+        }
+        let taken_out_of = needs.taken_out.iter().map(|(_, target)| target);
+        for target in needs.targets.iter().chain(taken_out_of).collect::<BTreeSet<_>>() {
             let facts = self.kernel(target)?;
             if !facts.headers_usable {
                 let remedy = HeadersPackage::of(&target.kernel, self.distribution, self.layout()).to_string();
@@ -91,15 +107,48 @@ impl<'a> Survey<'a> {
             }
             world.kernels.insert(target.clone(), Rc::unwrap_or_clone(facts));
         }
-        if let Some(id) = &needs.to_add {
+        for id in &needs.to_add {
             self.take_source(&mut world, id, &needs)?;
         }
         self.take_confs(&mut world, &needs)?;
+        for key @ (id, target) in &needs.taken_out {
+            if !world.confs.contains_key(key) {
+                world.confs.insert(key.clone(), Ok(self.lenient_conf(id, target)?));
+            }
+        }
+        self.take_past(&mut world, request.options.respect_failures);
         if needs.weak {
             world.weak =
                 self.weak(&world.snapshot)?.into_iter().map(|(id, target, _)| (id, target)).collect();
         }
         Ok(world)
+    }
+
+    /// What is remembered of earlier builds of the modules whose confs are known.
+    fn take_past(&self, world: &mut World, failures: bool) {
+        let names: BTreeSet<&ModuleName> = world.confs.keys().map(|(id, _)| &id.name).collect();
+        let cost = |name: &ModuleName| {
+            let Expected { seconds, memory } = attempts::expected(self.layout(), name)?;
+            Some((name.clone(), Cost { seconds, memory }))
+        };
+        world.costs = names.into_iter().filter_map(cost).collect();
+        let memory = Memory::default();
+        let failed = |((id, target), conf): (&(ModuleId, Target), &Result<ModuleConf, ConfFault>)| {
+            let (Ok(conf), Some(kernel)) = (conf, world.kernels.get(target)) else { return None };
+            let installed = |name: &ModuleName| world.snapshot.installed_version(name, target).cloned();
+            let look = memory::Look {
+                settings: self.settings,
+                environment: self.environment,
+                id,
+                conf,
+                kernel,
+                dependencies: &memory::dependencies(conf, installed),
+            };
+            Some(((id.clone(), target.clone()), memory::failed_before(&look, &memory)?))
+        };
+        if failures {
+            world.failed_before = world.confs.iter().filter_map(failed).collect();
+        }
     }
 
     /// The source of a module that is to be added, and its conf.
@@ -168,10 +217,23 @@ impl<'a> Survey<'a> {
                 return self.conf_file.clone().unwrap_or_default();
             }
             Some(folder) if is_asked_for => folder.clone(),
-            _ if needs.to_add.as_ref() == Some(id) => self.layout().source_dir(id),
+            _ if needs.to_add.contains(id) => self.layout().source_dir(id),
             _ => self.layout().source_link(id),
         };
         folder.join("dkms.conf")
+    }
+
+    /// The kernels that are installed, as [`crate::event`] wants to know them.
+    ///
+    /// # Errors
+    /// [`FsError`].
+    pub fn kernels(&self, installed: &[Target]) -> Result<Kernels, FsError> {
+        let look = |target: &Target| {
+            let facts = self.kernel(target)?;
+            Ok((target.clone(), event::Kernel { headers: facts.headers_usable, running: facts.running }))
+        };
+        let installed = installed.iter().map(look).collect::<Result<_, _>>()?;
+        Ok(Kernels { installed, all: self.settings.autoinstall_all_kernels })
     }
 
     /// The facts of a kernel, looked at once.
@@ -182,7 +244,11 @@ impl<'a> Survey<'a> {
         if let Some(facts) = self.kernels.borrow().get(target) {
             return Ok(Rc::clone(facts));
         }
-        let facts = Rc::new(KernelFacts::look(target, self.layout(), &self.overrides)?);
+        let mut facts = KernelFacts::look(target, self.layout(), &self.overrides)?;
+        if self.boot_configs && facts.config.path.is_none() {
+            facts.config = kernel::boot_config(&target.kernel, self.layout())?.unwrap_or_default();
+        }
+        let facts = Rc::new(facts);
         self.kernels.borrow_mut().insert(target.clone(), Rc::clone(&facts));
         Ok(facts)
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::fs;
+use super::process::quote;
 
 /// A process, told apart from a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,35 @@ pub fn grandparent() -> Option<ProcessIdentity> {
     let (parent, _) = parent_and_start(std::os::unix::process::parent_id())?;
     let (_, started) = parent_and_start(parent)?;
     Some(ProcessIdentity { pid: parent, started })
+}
+
+/// A process by its number; `None` where there is none, or no `/proc`.
+#[must_use]
+pub fn identity(pid: u32) -> Option<ProcessIdentity> {
+    parent_and_start(pid).map(|(_, started)| ProcessIdentity { pid, started })
+}
+
+/// This process.
+#[must_use]
+pub fn own() -> ProcessIdentity {
+    let pid = std::process::id();
+    identity(pid).unwrap_or(ProcessIdentity { pid, started: 0 })
+}
+
+/// All that stand above us: our parent, its parent, and so on.
+#[must_use]
+pub fn ancestors() -> Vec<ProcessIdentity> {
+    let above = |pid: &u32| parent_and_start(*pid).map(|(parent, _)| parent).filter(|parent| *parent != 0);
+    let first = std::os::unix::process::parent_id();
+    std::iter::successors(Some(first).filter(|pid| *pid != 0), above).filter_map(identity).collect()
+}
+
+/// The command line of a process, as one could type it.
+#[must_use]
+pub fn command_line(pid: u32) -> Option<String> {
+    let text = fs::read_lossy(Path::new(&format!("/proc/{pid}/cmdline"))).ok()?;
+    let words: Vec<String> = text.trim_end_matches('\0').split('\0').map(quote).collect();
+    Some(words.join(" ")).filter(|line| line != "''")
 }
 
 fn parent_and_start(pid: u32) -> Option<(u32, u64)> {
@@ -46,5 +76,8 @@ mod tests {
     #[test]
     fn somebody_started_our_parent() {
         assert!(grandparent().is_some());
+        assert_eq!(grandparent(), ancestors().get(1).copied());
+        assert_eq!(ancestors().last().map(|first| first.pid), Some(1));
+        assert!(command_line(own().pid).is_some_and(|line| !line.contains('\0')));
     }
 }

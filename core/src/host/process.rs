@@ -267,6 +267,17 @@ impl Process {
     }
 }
 
+/// Whether we have the right to mount (`CAP_SYS_ADMIN`, capabilities(7)), without which no folder can be shown in another's
+/// place; whether it works is only known when it is [tried](can_see_privately).
+#[must_use]
+pub fn may_mount() -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let status = super::fs::read_lossy(Path::new("/proc/self/status")).unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = effective.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    bits.is_some_and(|bits| bits >> CAP_SYS_ADMIN & 1 == 1)
+}
+
 /// Whether this system lets us show a process a folder in another's place (a mount namespace, see mount_namespaces(7)).
 #[must_use]
 pub fn can_see_privately(folder: &Path, environment: &Environment) -> bool {

@@ -1,12 +1,13 @@
-//! Build folders: copies that nobody misses after a crash, so nothing here is synced, and the log that is written into them.
+//! What nobody misses after a power cut, so that nothing here is synced: build folders, the log that is written into them,
+//! small notes.
 #![expect(clippy::disallowed_methods, reason = "this is a part of the file system's home")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 
-use super::fs::{FsError, Result, create_dir_all, list, set_mtime};
+use super::fs::{FsError, Result, create_dir_all, list, remove_file, set_mtime, temporary_beside};
 
 fn naming(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError {
     move |source| FsError { verb, path: path.to_owned(), source }
@@ -59,6 +60,21 @@ fn finish(path: &Path, meta: &fs::Metadata, mode: Option<u32>) -> Result<()> {
             .map_err(naming("set the mode of", path))?;
     }
     set_mtime(path, (meta.mtime(), meta.mtime_nsec()))
+}
+
+/// Puts a small file in place whole. The folder must exist.
+///
+/// # Errors
+/// [`FsError`]; then whatever was at `path` is untouched.
+pub fn write_note(path: &Path, text: &str) -> Result<()> {
+    let temporary = temporary_beside(path);
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        super::fs::death::point();
+        fs::rename(&temporary, path)
+    };
+    write().map_err(naming("write", path)).inspect_err(|_| drop(remove_file(&temporary)))
 }
 
 /// Makes a log: written at its end by whoever has the handle, readable through it even when its name has been deleted.

@@ -9,6 +9,7 @@ use crate::host::process::Process;
 use crate::kernel::KernelFacts;
 use crate::layout::Layout;
 use crate::report::{Event, Reporter};
+use crate::tree::owed;
 
 /// What became of a depmod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ const WRITTEN: [&str; 11] = [
     "modules.weakdep",
 ];
 
-/// Runs depmod for a kernel.
+/// Runs depmod for a kernel, which owes none any more then.
 ///
 /// # Errors
 /// [`InstallError::Depmod`] where it fails; the old index is then as depmod left it (it replaces each file by a rename).
@@ -48,17 +49,21 @@ pub fn depmod(
 ) -> Result<DepmodOutcome, InstallError> {
     let dir = &kernel.module_dir;
     let files = |source: FsError| InstallError::DepmodFiles { kernel: kernel.target.kernel.clone(), source };
-    if index(kernel, layout, environment, reporter)? == DepmodOutcome::Skipped {
+    let done = || owed::paid(layout, &kernel.target.kernel);
+    if run(kernel, layout, environment, reporter)? == DepmodOutcome::Skipped {
+        done();
         return Ok(DepmodOutcome::Skipped);
     }
     let empty = fs::stat(&dir.join("modules.dep")).map_err(files)?.is_some_and(|meta| meta.len() == 0);
     if !empty {
+        done();
         return Ok(DepmodOutcome::Ran);
     }
     for name in WRITTEN {
         fs::remove_file(&dir.join(name)).map_err(files)?;
     }
     fs::remove_dir_if_empty(dir).map_err(files)?;
+    done();
     Ok(DepmodOutcome::Emptied)
 }
 
@@ -67,6 +72,17 @@ pub fn depmod(
 /// # Errors
 /// As [`depmod`].
 pub fn index(
+    kernel: &KernelFacts,
+    layout: &Layout,
+    environment: &Environment,
+    reporter: &dyn Reporter,
+) -> Result<DepmodOutcome, InstallError> {
+    let outcome = run(kernel, layout, environment, reporter)?;
+    owed::paid(layout, &kernel.target.kernel);
+    Ok(outcome)
+}
+
+fn run(
     kernel: &KernelFacts,
     layout: &Layout,
     environment: &Environment,

@@ -2,6 +2,7 @@
 //!
 //! - [`install`], [`uninstall`], [`depmod`]: the three effects; each leaves the state before where it fails
 //! - [`Installed::keep`], [`Installed::undo`]: an install can be taken back as long as nobody said that it stays
+//! - [`recover`]: what an interrupted install or uninstall began is undone or finished
 //! - [`compare_installed`], [`built_missing`], [`originals_exist`]: what `status` asks, cheap
 //!
 //! Knows nothing of other modules, of the order of things, or of why something is to be installed.
@@ -14,9 +15,12 @@ use crate::host::fs::{self, FsError};
 use crate::id::{ModuleId, Target};
 use crate::kernel::{Family, KernelFacts};
 use crate::layout::Layout;
+use crate::tree::owed;
 
 mod changes;
 mod compare;
+#[cfg(test)]
+mod crash_tests;
 mod dependencies;
 mod error;
 mod find;
@@ -24,10 +28,11 @@ mod forced;
 mod hooks;
 mod identity;
 mod initramfs;
+mod journal;
 mod modprobe_conf;
 mod originals;
 mod put;
-mod sweep;
+mod recover;
 mod take;
 #[cfg(test)]
 mod testing;
@@ -41,6 +46,7 @@ pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};
 pub use initramfs::remake as remake_initramfs;
 pub use put::{Installed, Skipped, SkippedBecause, install};
+pub use recover::{Recovery, recover};
 pub use take::{Uninstalled, uninstall};
 
 /// Which module goes where.
@@ -59,6 +65,8 @@ pub struct Place<'a> {
     /// The folder that the distribution or the admin puts every module in (`/updates/dkms`, say); `None`: each module's
     /// own `DEST_MODULE_LOCATION`.
     pub module_folder: Option<&'a str>,
+    /// Whether a depmod follows; until it went well, the kernel is marked as owing one.
+    pub owes_depmod: bool,
 }
 
 /// Whether `--force` was given, or the module is listed as one to force.
@@ -132,6 +140,11 @@ impl Place<'_> {
     /// Whether the link leads to this version.
     fn is_linked(&self) -> Result<bool, FsError> {
         Ok(self.linked_dir()?.is_some_and(|dir| dir == self.layout.target_dir(self.id, self.target())))
+    }
+
+    /// The kernel's index is about to be behind.
+    fn note_owed(&self) -> Result<(), FsError> {
+        if self.owes_depmod { owed::note(self.layout, self.target()) } else { Ok(()) }
     }
 
     fn folder(&self, record: &ModuleRecord) -> PathBuf {

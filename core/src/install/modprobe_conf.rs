@@ -1,5 +1,6 @@
 //! `/etc/modprobe.d/dkms-M.conf`: the lines of `MODULES_CONF`, there as long as the module is installed on some kernel.
 
+use super::Place;
 use super::changes::Changes;
 use crate::host::fs::{self, FsError};
 use crate::id::ModuleName;
@@ -27,15 +28,18 @@ pub(super) fn put(
     changes.publish(&staged, &path)
 }
 
-/// Takes it away, where no `kernel-K-A` link of the module is left.
-pub(super) fn take(changes: &mut Changes, layout: &Layout, name: &ModuleName) -> Result<(), FsError> {
-    let path = layout.modprobe_conf(name);
+/// Takes it away, where no `kernel-K-A` link of the module but this one is left.
+pub(super) fn take(changes: &mut Changes, place: &Place<'_>) -> Result<(), FsError> {
+    let name = &place.id.name;
+    let path = place.layout.modprobe_conf(name);
     if !fs::is_file(&path) {
         return Ok(());
     }
-    let entries = fs::list(&layout.module_dir(name))?;
-    let installed = |entry: &fs::Entry| {
-        entry.kind.is_symlink() && entry.name.to_str().is_some_and(|name| name.starts_with("kernel-"))
+    let own = place.link();
+    let installed_elsewhere = |entry: &fs::Entry| {
+        let is_link = entry.name.to_str().is_some_and(|name| name.starts_with("kernel-"));
+        entry.kind.is_symlink() && is_link && own.file_name() != Some(&entry.name)
     };
-    if entries.iter().any(installed) { Ok(()) } else { changes.take(&path) }
+    let entries = fs::list(&place.layout.module_dir(name))?;
+    if entries.iter().any(installed_elsewhere) { Ok(()) } else { changes.take(&path) }
 }

@@ -104,7 +104,7 @@ fn copy_into(dir: &Path, from: &Path, changes: &mut Changes) -> Result<(), FsErr
     let name = file_name(from);
     // The second of one name is `foo.ko.1`.
     let numbered = (1..).map(|n| dir.join(format!("{name}.{n}")));
-    let free = |path: &PathBuf| !dir.ends_with("collisions") || !fs::exists(path);
+    let free = |path: &PathBuf| !dir.ends_with("collisions") || !(fs::exists(path) || changes.is_taken(path));
     let to = std::iter::once(dir.join(name)).chain(numbered).find(free).unwrap_or_else(|| dir.join(name));
     let staged = changes.stage_copy(from, &to)?;
     changes.publish(&staged, &to)
@@ -206,8 +206,7 @@ pub(super) fn restore(
     Ok(restored)
 }
 
-/// Takes modules that are back in their place out of the archive. This comes after the link that says "installed" is gone: who is
-/// killed before that finds the archive whole, and who is killed later has only this to [`finish`].
+/// Takes modules that are back in their place out of the archive.
 pub(super) fn forget<'a>(
     place: &Place<'_>,
     files: impl IntoIterator<Item = &'a str>,
@@ -224,25 +223,6 @@ pub(super) fn forget<'a>(
     if fs::is_dir(&dir) {
         changes.prune_when_kept(&dir.join("collisions"), &place.layout.module_dir(&place.id.name));
     }
-    Ok(())
-}
-
-/// Where nothing is installed, forgets the archived modules that are back in their place: an uninstall was killed then.
-pub(super) fn finish(place: &Place<'_>) -> Result<(), FsError> {
-    let dir = place.layout.originals_dir(&place.id.name, place.target());
-    let mut back = Vec::new();
-    for Archived { file, origin } in archived(place)? {
-        if origin.is_some_and(|origin| fs::same_bytes(&dir.join(&file), &origin)) {
-            back.push(file);
-        }
-    }
-    for entry in fs::list(&dir)? {
-        let of = entry.name.to_str().and_then(|name| name.strip_suffix(".origin"));
-        back.extend(of.filter(|file| !fs::exists(&dir.join(file))).map(str::to_owned));
-    }
-    let mut changes = Changes::default();
-    forget(place, back.iter().map(String::as_str), &mut changes)?;
-    changes.keep(|_| true);
     Ok(())
 }
 

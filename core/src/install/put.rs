@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::changes::Changes;
 use super::hooks::{pre_install, run_hook};
 use super::identity::{Verdict, is_same_module, judge, version_text};
-use super::sweep::sweep;
+use super::journal::Journal;
 use super::{
     Force, InstallError, Options, Place, Put, VersionCheck, find, forced, modprobe_conf, originals, weak,
 };
@@ -112,7 +112,8 @@ pub fn install(
         if work.done.files.is_empty() && !candidates.is_empty() {
             return Err(InstallError::NothingInstalled { on: place.subject() });
         }
-        after(place, conf, &work.done, reporter)
+        after(place, conf, &work.done, reporter)?;
+        work.done.changes.settle().map_err(files)
     });
     match result {
         Ok(()) => Ok(work.done),
@@ -186,13 +187,13 @@ struct Staged {
 impl<'a> Work<'a> {
     fn new(place: &'a Place<'a>, options: Options, reporter: &'a dyn Reporter) -> Self {
         let first = !fs::exists(&place.link());
-        let done = Installed { files: Vec::new(), skipped: Vec::new(), first, changes: Changes::default() };
+        let changes = Changes::new(Journal::new(place));
+        let done = Installed { files: Vec::new(), skipped: Vec::new(), first, changes };
         Self { place, options, reporter, done }
     }
 
     fn put_all(&mut self, candidates: &[Candidate<'_>], conf: &ModuleConf) -> Result<(), FsError> {
         let place = self.place;
-        sweep(place, candidates.iter().map(|one| (one.folder.as_path(), one.record.dest_name.as_str())));
         let tree = ModuleTree::walk(place.kernel_dir())?;
         let linked = place.linked_dir()?.map(|dir| dir.join("module"));
         let link = place.link();
@@ -219,7 +220,8 @@ impl<'a> Work<'a> {
         }
         let staged = self.done.changes.stage_link(&place.link_value(), &link)?;
         self.done.changes.publish(&staged, &link)?;
-        modprobe_conf::put(&mut self.done.changes, place.layout, &place.id.name, &conf.modules_conf)
+        modprobe_conf::put(&mut self.done.changes, place.layout, &place.id.name, &conf.modules_conf)?;
+        self.done.changes.commit(|| place.note_owed())
     }
 
     /// The version check, against the one module of that name in the kernel's folder.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::changes::Changes;
 use super::hooks::run_hook;
 use super::identity::is_same_module;
-use super::sweep::sweep;
+use super::journal::Journal;
 use super::{InstallError, Place, find, modprobe_conf, originals, weak};
 use crate::conf::ModuleConf;
 use crate::host::Environment;
@@ -49,13 +49,6 @@ pub fn uninstall(
             // It leads nowhere, and says what isn't so.
             fs::remove_file(&place.link()).map_err(failed)?;
         }
-        if !fs::exists(&place.link()) {
-            let records = conf.into_iter().flat_map(ModuleConf::included);
-            let destinations: Vec<_> =
-                records.map(|one| (place.folder(one), one.dest_name.as_str())).collect();
-            sweep(place, destinations.iter().map(|(folder, name)| (folder.as_path(), *name)));
-            originals::finish(place).map_err(failed)?;
-        }
         reporter.report(Event::note(format!(
             "{} is not installed for {}, skipped",
             place.id,
@@ -67,7 +60,7 @@ pub fn uninstall(
     if conf.is_none_or(|conf| !conf.no_weak_modules) {
         weak::update(place, weak::Links::Remove, &files, reporter)?;
     }
-    let mut changes = Changes::default();
+    let mut changes = Changes::new(Journal::new(place));
     match take_out(place, conf, &files, &mut changes, reporter) {
         Ok(restored) => {
             changes.keep(|dir| !is_owned_by_package(place.family, dir, place.environment));
@@ -105,7 +98,9 @@ fn take_out(
     let restored = originals::restore(place, own_folder, changes, reporter)?;
     changes.take(&place.link())?;
     originals::forget(place, restored.iter().map(|one| one.file.as_str()), changes)?;
-    modprobe_conf::take(changes, place.layout, &place.id.name)?;
+    modprobe_conf::take(changes, place)?;
+    changes.commit(|| place.note_owed())?;
+    changes.settle()?;
     Ok(restored.into_iter().map(|one| one.to).collect())
 }
 
@@ -122,9 +117,6 @@ fn installed_files(
     // A name that the conf doesn't know may be anywhere.
     let homeless = folders.contains(&None);
     let tree = if homeless { ModuleTree::walk(place.kernel_dir())? } else { ModuleTree::default() };
-    let destinations =
-        folders.iter().zip(&names).filter_map(|(folder, name)| Some((folder.as_deref()?, name.as_str())));
-    sweep(place, destinations);
     let mut files = Vec::new();
     for (name, folder) in names.iter().zip(&folders) {
         let built = find::in_folder(&built_dir, name, place.kernel.compression);
@@ -162,7 +154,7 @@ fn is_ours(place: &Place<'_>, built: Option<&Path>, file: &Path) -> bool {
 }
 
 /// Whether rpm says that a package owns a folder.
-fn is_owned_by_package(family: Family, dir: &Path, environment: &Environment) -> bool {
+pub(super) fn is_owned_by_package(family: Family, dir: &Path, environment: &Environment) -> bool {
     matches!(family, Family::Fedora | Family::Rhel | Family::Suse)
         && Process::new("rpm", ["-qf".as_ref(), dir.as_os_str()], environment)
             .capture()

@@ -61,7 +61,8 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // In memory, where there is such a place: the disk is synced often.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let layout = Layout::under(dir.path());
         let target = Target::parse(KERNEL, "x86_64").unwrap();
         let module_dir = layout.kernel_dir(&target.kernel);
@@ -148,6 +149,7 @@ impl World {
             environment: &self.environment,
             family: self.family,
             module_folder: self.module_folder,
+            owes_depmod: true,
         }
     }
 
@@ -164,7 +166,7 @@ impl World {
         uninstall(&self.place(&conf.id), Some(conf), &self.said).unwrap()
     }
 
-    /// Everything on disk: path, and where a link leads or what a file's first `version=` says.
+    /// Everything on disk but what we remember: path, and where a link leads or what a file's first `version=` says.
     pub(super) fn state(&self) -> Vec<String> {
         let mut lines = Vec::new();
         self.describe(self.root(), &mut lines);
@@ -172,7 +174,7 @@ impl World {
     }
 
     fn describe(&self, dir: &Path, lines: &mut Vec<String>) {
-        for entry in fs::list(dir).unwrap() {
+        for entry in fs::list(dir).unwrap().into_iter().filter(|entry| entry.name != ".state") {
             let path = dir.join(&entry.name);
             let shown = path.strip_prefix(self.root()).unwrap().display().to_string();
             if entry.kind.is_dir() {

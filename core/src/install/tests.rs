@@ -171,27 +171,6 @@ fn an_install_that_was_killed_before_its_link_is_completed() {
 }
 
 #[test]
-fn what_a_crash_left_is_swept() {
-    let world = World::new();
-    let conf = world.build("2.0", &["foo"]);
-    world.write(&world.in_kernel("kernel/a/foo.ko"), &module("1.0", KERNEL));
-    let before = world.state();
-    world.install(&conf);
-    let archive = world.in_tree("original_module/6.1.0-t/x86_64");
-    for dir in [
-        world.in_kernel("updates/dkms"),
-        world.in_kernel("kernel/a"),
-        archive.clone(),
-        archive.join("collisions"),
-    ] {
-        world.write(&dir.join(".tmp_1_0_foo.ko.new"), b"cut");
-    }
-    world.write(&world.in_tree(".tmp_1_0_kernel-6.1.0-t-x86_64.new"), b"");
-    world.uninstall(&conf);
-    assert_eq!(world.state(), before);
-}
-
-#[test]
 fn what_is_missing_is_an_error_of_its_own() {
     let world = World::new();
     let conf = world.build("1.0", &["foo", "bar"]);
@@ -337,25 +316,6 @@ fn weak_modules_are_told_the_files() {
     conf.no_weak_modules = true;
     world.install(&conf);
     assert_eq!(fs::read_lossy(&log).unwrap(), expected);
-}
-
-#[test]
-fn an_uninstall_that_was_killed_at_its_end_is_finished() {
-    let world = World::new();
-    let conf = world.build("2.0", &["foo", "bar"]);
-    for name in ["foo", "bar"] {
-        world.write(&world.in_kernel(&format!("kernel/a/{name}.ko")), &module("1.0", KERNEL));
-    }
-    let before = world.state();
-    world.install(&conf);
-    let archive = world.in_tree("original_module/6.1.0-t/x86_64");
-    // Killed behind the link: all is back, the archive is not yet gone, one of it half.
-    fs::remove_tree(&world.in_kernel("updates")).unwrap();
-    fs::remove_file(&world.in_tree("kernel-6.1.0-t-x86_64")).unwrap();
-    fs::copy_file(&archive.join("foo.ko"), &world.in_kernel("kernel/a/foo.ko")).unwrap();
-    fs::rename(&archive.join("bar.ko"), &world.in_kernel("kernel/a/bar.ko")).unwrap();
-    assert_eq!(world.uninstall(&conf), Uninstalled::NotInstalled);
-    assert_eq!(world.state(), before);
 }
 
 #[test]

@@ -48,6 +48,14 @@ impl KernelFacts {
 }
 
 /// The configuration of headers; without any, an empty one.
+/// The configuration that a kernel package leaves in `/boot`, for who wants to know it though headers are not there.
+///
+/// # Errors
+/// [`FsError`] where it is there and can't be read.
+pub fn boot_config(kernel: &KernelRelease, layout: &Layout) -> Result<Option<KernelConfig>, FsError> {
+    read_config(&layout.boot_config(kernel))
+}
+
 fn find_config(headers: &Path) -> Result<KernelConfig, FsError> {
     for name in ["include/config/auto.conf", ".config"] {
         if let Some(config) = read_config(&headers.join(name))? {

@@ -21,7 +21,7 @@ pub mod toolchain;
 pub use architecture::{default_arch, running_kernel};
 pub use destination::module_folder;
 pub use distribution::{Distribution, DistributionError, Family};
-pub use facts::{Overrides, installed_kernels};
+pub use facts::{Overrides, boot_config, installed_kernels};
 pub use headers_package::HeadersPackage;
 pub use module_tree::ModuleTree;
 

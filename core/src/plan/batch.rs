@@ -11,42 +11,68 @@ use crate::tree::Registration;
 
 /// Every `AUTOINSTALL` module in its newest version, dependencies first.
 pub(super) fn autoinstall(planner: &mut Planner<'_>, targets: &[Target]) {
-    if planner.world.no_autoinstall {
-        planner.note("autoinstall is switched off by `/etc/dkms/no-autoinstall`");
+    if is_switched_off(planner) {
         return;
     }
     planner.side_by_side();
-    for target in targets {
-        autoinstall_on(planner, target);
+    warn_of_broken(planner, |_| true);
+    let newest: Vec<ModuleId> = planner.world.snapshot.newest().into_iter().cloned().collect();
+    for target in targets.iter().collect::<BTreeSet<_>>() {
+        bring_up(planner, &newest, target, &Rules::default());
     }
 }
 
-fn autoinstall_on(planner: &mut Planner<'_>, target: &Target) {
+/// Whether the admin wants nothing to be done by itself; says so.
+pub(super) fn is_switched_off(planner: &mut Planner<'_>) -> bool {
+    if planner.world.no_autoinstall {
+        planner.note("autoinstall is switched off by `/etc/dkms/no-autoinstall`");
+    }
+    planner.world.no_autoinstall
+}
+
+/// What differs between a person who asks for autoinstall, and a package transaction.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    /// Modules that go: nothing is built against them.
+    pub(super) going: BTreeSet<ModuleName>,
+    /// A kernel without headers gets its modules when its headers arrive: no failure.
+    pub(super) headers_may_come: bool,
+}
+
+/// Installs the `AUTOINSTALL` ones of these modules on a kernel, dependencies first.
+pub(super) fn bring_up(planner: &mut Planner<'_>, ids: &[ModuleId], target: &Target, rules: &Rules) {
     let mut wanted = BTreeMap::new();
-    warn_of_broken(planner, |_| true);
-    for id in planner.world.snapshot.newest() {
+    for id in ids {
         if let Some(conf) = wants_autoinstall(planner, id, target) {
             wanted.insert(id.name.clone(), (id.clone(), conf));
         }
     }
+    if rules.headers_may_come {
+        wait_for_headers(planner, &mut wanted, target);
+    }
+    planner.decided.extend(wanted.keys().map(|name| (name.clone(), target.clone())));
     let depends = wanted.iter().map(|(name, (_, conf))| (name.clone(), conf.build_depends.clone())).collect();
     let order = order::sort(&depends);
     let mut deferred = BTreeSet::new();
     for name in &order.sorted {
         let (id, conf) = &wanted[name];
         let kernel = &target.kernel;
-        if let Some(unknown) = unknown_dependency(planner, conf, target) {
-            planner.note(format!(
-                "module `{id}` is deferred on kernel {kernel}: it needs `{unknown}`, which dkms does not know yet"
-            ));
-            deferred.insert(name);
-        } else if let Some(waited_for) = deferred_dependency(planner, conf, target, &deferred) {
-            planner.note(format!(
-                "module `{id}` is deferred on kernel {kernel}: it needs `{waited_for}`, which is deferred"
-            ));
-            deferred.insert(name);
+        let because = if let Some(going) = conf.build_depends.iter().find(|name| rules.going.contains(name)) {
+            Some(format!("it needs `{going}`, which goes"))
+        } else if let Some(unknown) = unknown_dependency(planner, conf, target) {
+            Some(format!("it needs `{unknown}`, which dkms does not know yet"))
         } else {
-            planner.install(id, target);
+            let waited_for = deferred_dependency(planner, conf, target, &deferred);
+            waited_for.map(|waited_for| format!("it needs `{waited_for}`, which is deferred"))
+        };
+        match because {
+            Some(because) => {
+                planner.note(format!("module `{id}` is deferred on kernel {kernel}: {because}"));
+                deferred.insert(name);
+            }
+            None => {
+                planner.install(id, target);
+            }
         }
     }
     for (name, path) in order.cyclic {
@@ -55,8 +81,36 @@ fn autoinstall_on(planner: &mut Planner<'_>, target: &Target) {
     }
 }
 
+/// Takes out what can't be built without headers; says what waits, and for what.
+fn wait_for_headers(
+    planner: &mut Planner<'_>,
+    wanted: &mut BTreeMap<ModuleName, (ModuleId, &ModuleConf)>,
+    target: &Target,
+) {
+    if planner.world.kernels.get(target).is_some_and(|kernel| kernel.headers_usable) {
+        return;
+    }
+    let mut waiting = Vec::new();
+    wanted.retain(|_, (id, _)| {
+        let is_built = planner.is_built(id, target);
+        if !is_built {
+            waiting.push(format!("`{id}`"));
+        }
+        is_built
+    });
+    if !waiting.is_empty() {
+        let remedy = planner.world.headers_remedy.get(target).map(|text| format!("; {text}"));
+        planner.note(format!(
+            "kernel {} has no headers yet, and {} must wait for them{}",
+            target.kernel,
+            waiting.join(", "),
+            remedy.unwrap_or_default()
+        ));
+    }
+}
+
 /// Broken modules are passed over, and said.
-fn warn_of_broken(planner: &mut Planner<'_>, concerned: impl Fn(&ModuleId) -> bool) {
+pub(super) fn warn_of_broken(planner: &mut Planner<'_>, concerned: impl Fn(&ModuleId) -> bool) {
     for (id, found) in &planner.world.snapshot.modules {
         if found.is_broken() && concerned(id) {
             planner.warn(Refusal::broken(id, found).to_string());
@@ -78,7 +132,7 @@ fn wants_autoinstall<'a>(
             None
         }
         Ok(conf) if !conf.autoinstall => None,
-        Ok(_) if world.snapshot.is_installed(id, target) => {
+        Ok(_) if planner.is_installed(id, target) => {
             planner.note(format!(
                 "module `{id}` is already installed on kernel {} ({})",
                 target.kernel, target.arch
@@ -103,7 +157,7 @@ fn wants_autoinstall<'a>(
 fn unknown_dependency(planner: &Planner<'_>, conf: &ModuleConf, target: &Target) -> Option<ModuleName> {
     let snapshot = &planner.world.snapshot;
     let is_known = |name: &&ModuleName| {
-        snapshot.modules.keys().any(|id| id.name == **name)
+        snapshot.modules.keys().chain(planner.added.keys()).any(|id| id.name == **name)
             || snapshot.installed_version(name, target).is_some()
     };
     conf.build_depends.iter().find(|name| !is_known(name)).cloned()

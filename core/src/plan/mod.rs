@@ -6,20 +6,27 @@
 //! - [`refusal`]: why something will not be done
 //! - [`one`]: the steps for one module on one kernel
 //! - [`batch`]: all modules of a kernel: autoinstall, match, what kernel packages ask for
+//! - [`transaction`]: what a package transaction brings and takes, kernels and modules together
+//! - [`preflight`]: which modules in use will not be there on a kernel that comes
 //! - [`order`]: dependencies first, and cycles by their path
+//! - [`locks`]: what a plan has to have for itself
 
 pub mod batch;
+pub mod locks;
 pub mod one;
 pub mod order;
+pub mod preflight;
 pub mod refusal;
 pub mod request;
 pub mod step;
+pub mod transaction;
 pub mod world;
 
 pub use refusal::Refusal;
 pub use request::{NewSource, Options, Request, Work};
 pub use step::{Action, Plan, Remark, Step, StepId};
-pub use world::{ConfFault, Cost, World};
+pub use transaction::Batch;
+pub use world::{ConfFault, Cost, RememberedFailure, World};
 
 use one::Planner;
 
@@ -37,6 +44,7 @@ pub fn plan(request: &Request, world: &World) -> Plan {
         Work::Unbuild { id, targets } => planner.each_known(id, targets, Planner::unbuild),
         Work::Remove { id, targets } => planner.remove(id, targets),
         Work::Autoinstall { targets } => batch::autoinstall(&mut planner, targets),
+        Work::Batch(batch) => transaction::carry(&mut planner, batch),
         Work::Match { template, target, only } => {
             batch::match_kernel(&mut planner, template, target, only.as_ref());
         }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::refusal::Refusal;
 use super::request::{NewSource, Options};
 use super::step::{Action, Plan, Remark, Step, StepId};
+use super::transaction::Retiring;
 use super::world::World;
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, ModuleName, Target};
@@ -18,17 +19,25 @@ pub(super) struct Planner<'a> {
     steps: Vec<Step>,
     remarks: Vec<Remark>,
     /// Modules that a step registers.
-    added: BTreeMap<ModuleId, StepId>,
+    pub(super) added: BTreeMap<ModuleId, StepId>,
+    /// The version of each module that a batch brings up.
+    pub(super) newest: BTreeMap<ModuleName, ModuleId>,
     /// What a step installs: the dependency edges of later builds.
-    installed: BTreeMap<(ModuleName, Target), StepId>,
+    pub(super) installed: BTreeMap<(ModuleName, Target), StepId>,
     /// The last step that builds a module: where builds share a folder, the next comes after it.
     built: BTreeMap<ModuleId, StepId>,
-    /// Builds that the steps drop.
-    dropped: BTreeSet<(ModuleId, Target)>,
+    /// Builds that the steps drop, with those steps.
+    dropped: BTreeMap<(ModuleId, Target), StepId>,
+    /// Builds that are no longer what their source says: they are made anew, and stay in use until then.
+    pub(super) stale: BTreeSet<(ModuleId, Target)>,
+    /// What a batch decides about by itself: not to be built again because of a dependency.
+    pub(super) decided: BTreeSet<(ModuleName, Target)>,
+    /// Old versions that go once their successors are in place.
+    pub(super) retiring: Vec<Retiring>,
     /// Kernels whose module folder the steps change, with those steps.
     changed: BTreeMap<Target, Vec<StepId>>,
-    /// A kernel that goes once all this is done.
-    going: Option<Target>,
+    /// Kernels that go once all this is done.
+    going: BTreeSet<Target>,
     /// All modules of a kernel are asked for, not one by its name.
     batch: bool,
     /// While set, every new step waits for the one before it.
@@ -43,11 +52,15 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
             remarks: Vec::new(),
             added: BTreeMap::new(),
+            newest: world.snapshot.newest().into_iter().map(|id| (id.name.clone(), id.clone())).collect(),
             installed: BTreeMap::new(),
             built: BTreeMap::new(),
-            dropped: BTreeSet::new(),
+            dropped: BTreeMap::new(),
+            stale: BTreeSet::new(),
+            decided: BTreeSet::new(),
+            retiring: Vec::new(),
             changed: BTreeMap::new(),
-            going: None,
+            going: BTreeSet::new(),
             batch: false,
             in_order: true,
         }
@@ -55,7 +68,7 @@ impl<'a> Planner<'a> {
 
     /// Once its modules are gone, empty folders of this kernel go too.
     pub(super) fn kernel_goes(&mut self, target: &Target) {
-        self.going = Some(target.clone());
+        self.going.insert(target.clone());
     }
 
     /// For batches: steps wait only for what they need, so that one failure doesn't end the rest.
@@ -95,7 +108,12 @@ impl<'a> Planner<'a> {
     }
 
     /// Registers a module; `None` where a refusal was planned instead.
-    fn register(&mut self, id: &ModuleId, source: Option<&NewSource>, why: &str) -> Option<StepId> {
+    pub(super) fn register(
+        &mut self,
+        id: &ModuleId,
+        source: Option<&NewSource>,
+        why: &str,
+    ) -> Option<StepId> {
         let there = self.world.sources.get(id);
         let refusal = match (source, there, self.world.plain_confs.get(id)) {
             (None, None, _) | (_, _, None) => {
@@ -177,8 +195,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn is_built(&self, id: &ModuleId, target: &Target) -> bool {
-        self.world.snapshot.is_built(id, target) && !self.dropped.contains(&(id.clone(), target.clone()))
+    /// Whether a module is built for a kernel, as its source says now, and no step so far changes that.
+    pub(super) fn is_built(&self, id: &ModuleId, target: &Target) -> bool {
+        self.world.snapshot.is_built(id, target) && self.is_kept(id, target)
+    }
+
+    /// As [`Self::is_built`], for installed.
+    pub(super) fn is_installed(&self, id: &ModuleId, target: &Target) -> bool {
+        self.world.snapshot.is_installed(id, target) && self.is_kept(id, target)
+    }
+
+    fn is_kept(&self, id: &ModuleId, target: &Target) -> bool {
+        let key = (id.clone(), target.clone());
+        !self.dropped.contains_key(&key) && !self.stale.contains(&key)
     }
 
     /// The step that builds, `None` where it is built already or a refusal was planned.
@@ -190,7 +219,11 @@ impl<'a> Planner<'a> {
             ));
             return None;
         }
-        let why = if self.is_built(id, target) { "it is to be built again" } else { "it is not built yet" };
+        let why = match self.is_built(id, target) {
+            true => "it is to be built again",
+            false if self.stale.contains(&(id.clone(), target.clone())) => "its source was put in place anew",
+            false => "it is not built yet",
+        };
         self.build_step(id, target, why)
     }
 
@@ -226,11 +259,15 @@ impl<'a> Planner<'a> {
             });
         }
         let mut needs: Vec<StepId> = self.added.get(id).copied().into_iter().collect();
+        needs.extend(self.dropped.get(&(id.clone(), target.clone())));
         let mut missing = Vec::new();
+        // What this is built against changes in this very plan: who knows.
+        let mut is_against_new = false;
         for name in &conf.build_depends {
             let key = (name.clone(), target.clone());
             if let Some(step) = self.installed.get(&key) {
                 needs.push(*step);
+                is_against_new = true;
                 continue;
             }
             let is_met = self.world.snapshot.installed.contains_key(&key)
@@ -246,20 +283,27 @@ impl<'a> Planner<'a> {
             }
             self.warn(refusal.to_string());
         }
+        let matters = self.options.respect_failures && !self.options.force && !is_against_new;
+        let remembered = self.world.failed_before.get(&(id.clone(), target.clone()));
+        if let Some(failure) = remembered.filter(|_| matters) {
+            return Err(Refusal::FailedBefore {
+                id: id.clone(),
+                target: target.clone(),
+                failure: failure.clone(),
+            });
+        }
         Ok(needs)
     }
 
     /// Whether a dependency is in the tree but not for this kernel: a batch can't wait for it.
     fn is_left_out(&self, name: &ModuleName, target: &Target) -> bool {
-        let Some(newest) = self.world.snapshot.newest().into_iter().find(|id| id.name == *name) else {
-            return false;
-        };
+        let Some(newest) = self.newest.get(name) else { return false };
         self.conf(newest, target).is_ok_and(|conf| conf.excluded.is_some())
     }
 
     /// The step that installs, `None` where it is installed already or a refusal was planned.
     pub(super) fn install(&mut self, id: &ModuleId, target: &Target) -> Option<StepId> {
-        if self.world.snapshot.is_installed(id, target) && !self.options.force {
+        if self.is_installed(id, target) && !self.options.force {
             self.note(format!(
                 "module `{id}` is already installed on kernel {} ({})",
                 target.kernel, target.arch
@@ -291,6 +335,11 @@ impl<'a> Planner<'a> {
         step
     }
 
+    /// Whether a kernel's module folder is there.
+    pub(super) fn has_folder(&self, target: &Target) -> bool {
+        self.world.kernels.get(target).is_some_and(|kernel| kernel.module_dir_exists)
+    }
+
     fn has_kernel_folder(&self, id: &ModuleId, target: &Target) -> Result<(), Refusal> {
         match self.world.kernels.get(target) {
             Some(kernel) if kernel.module_dir_exists => Ok(()),
@@ -309,7 +358,9 @@ impl<'a> Planner<'a> {
             .snapshot
             .built_against(&id.name, target)
             .filter(|dependent| {
-                !self.installed.contains_key(&(dependent.name.clone(), target.clone()))
+                let key = (dependent.name.clone(), target.clone());
+                !self.installed.contains_key(&key)
+                    && !self.decided.contains(&key)
                     && self.conf(dependent, target).is_ok_and(|conf| conf.build_depends_rebuild)
             })
             .filter(|dependent| {
@@ -358,18 +409,22 @@ impl<'a> Planner<'a> {
         if self.world.snapshot.is_installed(id, target) {
             needs.extend(self.uninstall(id, target));
         }
-        self.dropped.insert((id.clone(), target.clone()));
-        Some(self.push(
-            Action::Unbuild { id: id.clone(), target: target.clone() },
-            "it is built for it",
-            needs,
-        ))
+        let action = Action::Unbuild { id: id.clone(), target: target.clone() };
+        let step = self.push(action, "it is built for it", needs);
+        self.dropped.insert((id.clone(), target.clone()), step);
+        Some(step)
+    }
+
+    /// The step that drops a build, where one does.
+    pub(super) fn drop_step(&self, id: &ModuleId, target: &Target) -> Option<StepId> {
+        self.dropped.get(&(id.clone(), target.clone())).copied()
     }
 
     pub(super) fn remove(&mut self, id: &ModuleId, targets: &[Target]) {
         self.each_known(id, targets, Self::unbuild);
         let left = self.world.snapshot.targets(id).into_iter();
-        let is_left = left.filter(|target| !self.dropped.contains(&(id.clone(), target.clone()))).count() > 0;
+        let is_left =
+            left.filter(|target| !self.dropped.contains_key(&(id.clone(), target.clone()))).count() > 0;
         if self.world.snapshot.get(id).is_some_and(|found| !found.is_broken()) && !is_left {
             let needs = (0..self.steps.len()).map(StepId).collect();
             self.push(Action::Forget { id: id.clone() }, "it is left for no kernel", needs);
@@ -380,13 +435,17 @@ impl<'a> Planner<'a> {
     pub(super) fn finish(mut self) -> Plan {
         let changed = std::mem::take(&mut self.changed);
         self.in_order = false;
+        let mut depmods = BTreeMap::new();
+        self.pay(&changed);
         for (target, steps) in &changed {
             let mut ends = steps.clone();
-            if !self.options.no_depmod {
+            let is_gone = self.going.contains(target) && !self.has_folder(target);
+            if !self.options.no_depmod && !is_gone {
                 let depmod =
                     self.push(Action::Depmod { target: target.clone() }, "its modules change", Vec::new());
                 self.steps[depmod.0].after.clone_from(steps);
                 ends.push(depmod);
+                depmods.insert(target.clone(), depmod);
             }
             if self.options.initramfs && steps.iter().any(|step| self.asks_for_initramfs(*step)) {
                 let action = Action::Initramfs { target: target.clone() };
@@ -399,7 +458,12 @@ impl<'a> Planner<'a> {
                 self.load(target, steps, &ends);
             }
         }
-        if let Some(target) = self.going.take().filter(|target| changed.contains_key(target)) {
+        self.retire(&depmods);
+        for target in std::mem::take(&mut self.going) {
+            let is_due = changed.contains_key(&target) || self.world.owed.contains(&target);
+            if !is_due || !self.has_folder(&target) {
+                continue;
+            }
             let all = (0..self.steps.len()).map(StepId).collect();
             let step = self.push(Action::SweepKernel { target }, "the kernel goes", Vec::new());
             self.steps[step.0].after = all;
@@ -418,6 +482,15 @@ impl<'a> Planner<'a> {
         match &self.steps[step.0].action {
             Action::Install { id, target } => self.conf(id, target).is_ok_and(|conf| conf.remake_initrd),
             _ => false,
+        }
+    }
+
+    /// depmod for the kernels that others have changed without one.
+    fn pay(&mut self, changed: &BTreeMap<Target, Vec<StepId>>) {
+        let is_due = |target: &&Target| !changed.keys().any(|other| other.kernel == target.kernel);
+        for target in self.world.owed.iter().filter(|_| !self.options.no_depmod).filter(is_due) {
+            let action = Action::Depmod { target: target.clone() };
+            self.push(action, "an interrupted command owes it", Vec::new());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::world::ConfFault;
+use super::world::{ConfFault, RememberedFailure};
 use crate::conf::module::Exclusion;
 use crate::exit::ExitCode;
 use crate::id::{ModuleId, ModuleName, Target};
@@ -78,6 +78,16 @@ pub enum Refusal {
         target: Target,
         /// The rule.
         exclusion: Exclusion,
+    },
+    /// It was built from the same inputs, and failed.
+    #[error("module `{id}` is not built for kernel {} ({}) again: it failed on {}, and nothing has changed since: {}", target.kernel, target.arch, failure.when, failure.what)]
+    FailedBefore {
+        /// The module.
+        id: ModuleId,
+        /// The kernel.
+        target: Target,
+        /// That build.
+        failure: RememberedFailure,
     },
     /// `BUILD_DEPENDS` not installed.
     #[error("module `{id}` needs {} installed for kernel {} ({}) first", names(missing), target.kernel, target.arch)]
@@ -163,6 +173,7 @@ impl Refusal {
             | Self::ConfInvalid { id, .. }
             | Self::HeadersMissing { id, .. }
             | Self::Excluded { id, .. }
+            | Self::FailedBefore { id, .. }
             | Self::DependenciesMissing { id, .. }
             | Self::DependencyCycle { id, .. }
             | Self::NoKernelFolder { id, .. } => Some(id),
@@ -176,6 +187,7 @@ impl Refusal {
         match self {
             Self::HeadersMissing { target, .. }
             | Self::Excluded { target, .. }
+            | Self::FailedBefore { target, .. }
             | Self::DependenciesMissing { target, .. }
             | Self::NoKernelFolder { target, .. }
             | Self::MatchesItself { target } => Some(target),
@@ -204,6 +216,7 @@ impl Refusal {
             Self::DependenciesMissing { .. } | Self::DependencyCycle { .. } => ExitCode::DEPENDS_MISSING,
             Self::HeadersMissing { .. } => ExitCode::NO_HEADERS,
             Self::Excluded { .. } => ExitCode::EXCLUDED,
+            Self::FailedBefore { .. } => ExitCode::MAKE_FAILED,
         }
     }
 
@@ -236,6 +249,11 @@ impl Refusal {
             }
             Self::Excluded { .. } => {
                 one("its dkms.conf rules this kernel out; a newer version may not".to_owned())
+            }
+            Self::FailedBefore { id, target, failure } => {
+                let log = failure.log.iter().map(|log| format!("the log is `{}`", log.display()));
+                let again = format!("`dkms install {id} -k {}` tries again", target.kernel);
+                log.chain([again]).collect()
             }
             Self::DependenciesMissing { missing, target, .. } => missing
                 .iter()

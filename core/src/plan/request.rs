@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::transaction::Batch;
 use crate::id::{ModuleId, ModuleName, Target};
 
 /// A request.
@@ -67,6 +68,8 @@ pub enum Work {
         /// On which kernels.
         targets: Vec<Target>,
     },
+    /// What a package transaction asks for, all of it at once.
+    Batch(Batch),
     /// Install on one kernel what is installed on another.
     Match {
         /// The other.
@@ -110,4 +113,6 @@ pub struct Options {
     pub post_transaction: bool,
     /// One that fails doesn't stop the others.
     pub continue_on_error: bool,
+    /// What has failed isn't tried again as long as nothing has changed: package managers ask so, people don't.
+    pub respect_failures: bool,
 }

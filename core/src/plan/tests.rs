@@ -8,7 +8,10 @@ use super::*;
 use crate::conf::module::{Exclusion, ModuleConf, ModuleRecord};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::kernel::{Compression, KernelConfig, KernelFacts};
-use crate::tree::{Built, Registration, Snapshot, Source};
+use crate::tree::{Built, Mode, Registration, Snapshot, Source};
+
+mod preflight;
+mod transaction;
 
 fn id(text: &str) -> ModuleId {
     let (name, version) = text.split_once('/').unwrap();
@@ -62,9 +65,11 @@ fn world(kernels: &[&str]) -> World {
         weak: std::collections::BTreeSet::new(),
         private_folders: true,
         costs: BTreeMap::new(),
+        failed_before: BTreeMap::new(),
         no_autoinstall: false,
         headers_remedy: BTreeMap::new(),
         notices: BTreeMap::new(),
+        owed: std::collections::BTreeSet::new(),
     }
 }
 
@@ -320,4 +325,82 @@ fn a_broken_module_says_what_mends_it() {
     let dangling = refusal(Source::Dangling("/src/a-1".into()));
     assert!(dangling.to_string().contains("`/src/a-1` is missing"), "{dangling}");
     assert!(dangling.hints()[1].starts_with("`mkdir -p /src/a-1`"));
+}
+
+#[test]
+fn what_failed_before_is_tried_again_by_people_only() {
+    let mut world = world(&["6.1.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    add(&mut world, "bar/1.0", &["foo"]);
+    let failure = RememberedFailure {
+        when: "Fri, 20 Nov 2026 19:56:20 +0000".to_owned(),
+        what: "first error: foo.c:3: no".to_owned(),
+        log: Some("/x/1.log".into()),
+    };
+    world.failed_before.insert((id("foo/1.0"), target("6.1.0")), failure.clone());
+    let mut request = install("foo/1.0", &["6.1.0"]);
+    assert!(refusals(&plan(&request, &world)).is_empty());
+    request.options.respect_failures = true;
+    let refused = plan(&request, &world);
+    assert_eq!((refusals(&refused), refused.steps.len()), (vec![10], 1));
+    let Action::Refuse(refusal) = &refused.steps[0].action else { panic!() };
+    let text = refusal.to_string();
+    assert!(
+        text.contains("foo/1.0") && text.contains("20 Nov 2026") && text.contains("foo.c:3: no"),
+        "{text}"
+    );
+    assert_eq!(refusal.hints(), ["the log is `/x/1.log`", "`dkms install foo/1.0 -k 6.1.0` tries again"]);
+    request.options.force = true;
+    assert!(refusals(&plan(&request, &world)).is_empty());
+    // What it is built against is made anew in the same plan.
+    world.failed_before = [((id("bar/1.0"), target("6.1.0")), failure)].into();
+    let targets = vec![target("6.1.0")];
+    let mut request = ask(Work::Autoinstall { targets });
+    request.options.respect_failures = true;
+    assert!(refusals(&plan(&request, &world)).is_empty());
+}
+
+#[test]
+fn a_plan_locks_what_it_changes_and_shares_what_it_needs() {
+    let mut world = world(&["6.1", "6.2"]);
+    add(&mut world, "base/1", &[]);
+    add(&mut world, "top/1", &["base"]);
+    let first = target("6.1");
+    world.snapshot.modules.get_mut(&id("base/1")).unwrap().built.insert(first.clone(), Built::default());
+    let base = ModuleName::new("base").unwrap();
+    world.snapshot.installed.insert((base, first.clone()), id("base/1").version);
+    let needed = |work: Work| locks::needed(&plan(&ask(work), &world), &world).to_string();
+    let targets = vec![first];
+    let top = || id("top/1");
+    assert_eq!(needed(Work::Add { id: top(), source: None }), "", "nothing is done");
+    let build = Work::Build { id: top(), targets: targets.clone(), source: None };
+    let keys = locks::needed(&plan(&ask(build), &world), &world);
+    let modes: Vec<_> = keys.iter().map(|(key, mode)| (key.to_string(), mode)).collect();
+    let expected = [("module `base`", Mode::Shared), ("module `top`", Mode::Exclusive)];
+    assert_eq!(modes, expected.map(|(key, mode)| (key.to_owned(), mode)));
+    let install = Work::Install { id: top(), targets: targets.clone(), source: None };
+    assert_eq!(needed(install), "module `base`, module `top`, kernel 6.1");
+    assert_eq!(needed(Work::Unbuild { id: id("base/1"), targets }), "module `base`, kernel 6.1");
+    let both = Work::Autoinstall { targets: vec![target("6.1"), target("6.2")] };
+    assert_eq!(needed(both), "module `base`, module `top`, kernel 6.1, kernel 6.2");
+}
+
+#[test]
+fn what_an_interrupted_command_owes_is_paid_by_the_next() {
+    let mut world = world(&["6.1", "6.2"]);
+    add(&mut world, "a/1", &[]);
+    world.owed.insert(target("6.2"));
+    let nothing = Work::Add { id: id("a/1"), source: None };
+    let steps = plan(&ask(nothing), &world).steps;
+    let owed = steps.last().unwrap();
+    assert_eq!(owed.action, Action::Depmod { target: target("6.2") });
+    assert!(owed.needs.is_empty() && owed.after.is_empty(), "whatever else happens");
+    // Where the modules change anyhow, once is enough.
+    let install = Work::Install { id: id("a/1"), targets: vec![target("6.2")], source: None };
+    let depmods =
+        |plan: Plan| plan.steps.iter().filter(|step| matches!(step.action, Action::Depmod { .. })).count();
+    assert_eq!(depmods(plan(&ask(install.clone()), &world)), 1);
+    let mut request = ask(install);
+    request.options.no_depmod = true;
+    assert_eq!(depmods(plan(&request, &world)), 0);
 }

@@ -31,12 +31,27 @@ pub struct World {
     pub private_folders: bool,
     /// What past builds of a module took.
     pub costs: BTreeMap<ModuleName, Cost>,
+    /// Builds that failed before, where the request asks not to try these again.
+    pub failed_before: BTreeMap<(ModuleId, Target), RememberedFailure>,
     /// `/etc/dkms/no-autoinstall` exists.
     pub no_autoinstall: bool,
     /// What to do when the headers of a kernel are missing: a sentence with the package to install.
     pub headers_remedy: BTreeMap<Target, String>,
+    /// Kernels whose modules an interrupted command changed without a depmod, and that nobody else works on.
+    pub owed: BTreeSet<Target>,
     /// What is worth a warning once a module is worked on.
     pub notices: BTreeMap<ModuleId, Vec<Event>>,
+}
+
+/// A build that failed and would fail again: nothing that it depends on has changed since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedFailure {
+    /// When, as a date for people.
+    pub when: String,
+    /// The first error.
+    pub what: String,
+    /// Its log.
+    pub log: Option<PathBuf>,
 }
 
 /// What a build takes.
@@ -44,8 +59,8 @@ pub struct World {
 pub struct Cost {
     /// From begin to end.
     pub seconds: f64,
-    /// At its peak, in bytes.
-    pub memory: u64,
+    /// At its peak, in bytes; `None`: not known.
+    pub memory: Option<u64>,
 }
 
 /// What is wrong with a conf, as far as a decision needs to know.

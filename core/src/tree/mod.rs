@@ -1,9 +1,21 @@
-//! The dkms tree: what is in it ([`snapshot`]), and changes to it ([`registration`]), each visible at once or not at all; and
-//! what `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]).
+//! The dkms tree: what is in it ([`snapshot`]), and changes to it ([`registration`]), each visible at once or not at all;
+//! what `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]); who works on what ([`lock`], [`running`]); which kernels still
+//! need a depmod ([`owed`]); what interrupted commands left behind ([`sweep`]); what became of earlier builds ([`attempts`]).
 
+pub mod attempts;
+pub mod key;
+pub mod loading;
+pub mod lock;
+pub mod logs;
+pub mod owed;
 pub mod registration;
 pub mod rpm_upgrade;
+pub mod running;
 pub mod snapshot;
+pub(crate) mod state;
+pub mod sweep;
 pub mod weak;
 
+pub use key::{Key, Keys, Mode};
+pub use lock::{Held, LockError};
 pub use snapshot::{Built, Registration, Snapshot, Source};

@@ -1,12 +1,14 @@
 //! Changes to the tree itself: registering a source, forgetting it, dropping what was built, copying a source into place.
-//! Each becomes visible by one rename; what is on its way in or out has a name that the next changing command sweeps.
+//! Each becomes visible by one rename; what is on its way in or out has a name that the next changing command
+//! sweeps ([`super::sweep`]).
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::{attempts, loading};
 use crate::host::fs::{self, FsError, Ownership};
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::layout::{Layout, TEMPORARY_PREFIX};
+use crate::layout::Layout;
 
 /// Registers a module: `M/V/source` leads to its source folder. Also mends a registration whose link is missing.
 /// An empty `build/` comes with it, as programs of the 3.x line expect.
@@ -36,17 +38,22 @@ pub fn add(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
     })
 }
 
-/// Forgets a module version, and the module's folder with the last one.
+/// Forgets a module version with its earlier builds, and the module's folder with the last one.
 ///
 /// # Errors
 /// [`FsError`].
 pub fn forget(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
+    loading::end(layout, id)?;
     fs::discard(&layout.version_dir(id))?;
+    attempts::forget(layout, id)?;
     forget_module_if_empty(layout, &id.name)
 }
 
 /// Removes a module's folder where neither a version nor an original nor an installed link is left in it.
-fn forget_module_if_empty(layout: &Layout, name: &ModuleName) -> Result<(), FsError> {
+///
+/// # Errors
+/// [`FsError`].
+pub(super) fn forget_module_if_empty(layout: &Layout, name: &ModuleName) -> Result<(), FsError> {
     let originals = layout.originals_root(name);
     if fs::is_dir(&originals) {
         remove_empty_folders(&originals)?;
@@ -118,54 +125,6 @@ pub fn is_same_folder(a: &Path, b: &Path) -> Result<bool, FsError> {
     Ok(both.is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino())))
 }
 
-/// Removes what interrupted commands left: every `.tmp_*` below the tree's folders whose process (its number is in the
-/// name) is gone. Returns how many there were.
-///
-/// # Errors
-/// [`FsError`].
-pub fn sweep(layout: &Layout) -> Result<usize, FsError> {
-    let mut count = sweep_folder(&layout.source_tree, 0)?;
-    // M, V, K, A: no deeper do our own temporaries stand.
-    count += sweep_folder(&layout.dkms_tree, 4)?;
-    Ok(count)
-}
-
-/// As [`sweep`], for one folder and what is at most `depth` folders below it.
-///
-/// # Errors
-/// [`FsError`].
-pub fn sweep_folder(dir: &Path, depth: usize) -> Result<usize, FsError> {
-    let mut count = 0;
-    for entry in fs::list(dir)? {
-        let path = dir.join(&entry.name);
-        match entry.name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)) {
-            Some(rest) if is_abandoned(rest) => {
-                fs::remove_any(&path)?;
-                count += 1;
-            }
-            // Somebody else's, who still runs, or a name that isn't ours.
-            Some(_) => {}
-            None if entry.kind.is_dir() && depth > 0 && !is_foreign(&entry.name) => {
-                count += sweep_folder(&path, depth - 1)?;
-            }
-            None => {}
-        }
-    }
-    Ok(count)
-}
-
-/// Whether what follows the prefix is the number of a process that is gone.
-fn is_abandoned(rest: &str) -> bool {
-    use rustix::process::{Pid, test_kill_process};
-    let number = rest.split('_').next().and_then(|number| number.parse().ok());
-    number.and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
-}
-
-/// Folders of a version that hold no temporaries of ours, and may be large.
-fn is_foreign(name: &std::ffi::OsStr) -> bool {
-    ["build", "module", "log", "tarball"].iter().any(|known| name == *known)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,19 +168,6 @@ mod tests {
         add(&layout, &id).unwrap();
         forget(&layout, &id).unwrap();
         assert!(!fs::exists(&layout.module_dir(&id.name)));
-    }
-
-    #[test]
-    fn only_leftovers_of_dead_processes_are_swept() {
-        let (_dir, layout, id) = world();
-        add(&layout, &id).unwrap();
-        // Process numbers end at 4194304 (PID_MAX_LIMIT).
-        let dead = layout.version_dir(&id).join(".tmp_4999999_0_x");
-        let living = layout.version_dir(&id).join(".tmp_1_0_x");
-        fs::create_dir_all(&dead.join("sub")).unwrap();
-        fs::create_dir_all(&living).unwrap();
-        assert_eq!(sweep(&layout).unwrap(), 1);
-        assert!(!fs::exists(&dead) && fs::exists(&living));
     }
 
     #[test]

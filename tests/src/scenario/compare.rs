@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Command, Difference, Observation, Scenario, Side};
 use crate::capture::Listing;
+use crate::verdict::is_remembered;
 
 /// Something that isn't as the table says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +109,7 @@ fn trees(
 ) {
     let mut shown: BTreeSet<usize> = BTreeSet::new();
     let paths: BTreeSet<&String> = their.keys().chain(our.keys()).collect();
-    for path in paths {
+    for path in paths.into_iter().filter(|path| !is_remembered(path)) {
         let (side, text) = match (their.get(path), our.get(path)) {
             (Some(t), None) => (Side::Theirs, format!("{path}: only the original has it ({t})")),
             (None, Some(o)) => (Side::Ours, format!("{path}: only ours has it ({o})")),

@@ -3,11 +3,13 @@
 
 mod apt;
 mod headers;
+mod images;
 mod packages;
 mod tools;
 
 use anyhow::Result;
 
+pub use images::image;
 pub use packages::{MODULE_PACKAGES, ModulePackage};
 
 use crate::cache::{Cache, Oracle};

@@ -10,11 +10,50 @@ use std::path::{Path, PathBuf};
 use super::{FsError, Naming, Result, exists, lstat, optional};
 use crate::layout::TEMPORARY_PREFIX;
 
+/// Where a test lets us die: before each change, as `kill -9` would.
+#[cfg(test)]
+pub(crate) mod death {
+    use std::cell::Cell;
+
+    thread_local!(static LEFT: Cell<Option<u32>> = const { Cell::new(None) });
+
+    /// The process that is told to be at work: one that is dead for those who come later.
+    pub(crate) fn process_id() -> u32 {
+        // Process numbers end at 4194304 (PID_MAX_LIMIT).
+        if LEFT.get().is_some() { 4_999_999 } else { std::process::id() }
+    }
+
+    /// Runs `work` until it has made so many changes; `None` where it has died then.
+    pub(crate) fn after<T>(changes: u32, work: impl FnOnce() -> T) -> Option<T> {
+        LEFT.set(Some(changes));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        LEFT.set(None);
+        result.ok()
+    }
+
+    pub(crate) fn point() {
+        // What destructors do then, the dead don't; but they can't be kept from it.
+        if let Some(left) = LEFT.get().filter(|_| !std::thread::panicking()) {
+            match left.checked_sub(1) {
+                Some(less) => LEFT.set(Some(less)),
+                None => std::panic::resume_unwind(Box::new(())),
+            }
+        }
+    }
+}
+
+#[cfg(not(test))]
+pub(crate) mod death {
+    pub(crate) use std::process::id as process_id;
+    pub(crate) const fn point() {}
+}
+
 /// Makes a folder and those above it (0755).
 ///
 /// # Errors
 /// [`FsError`].
 pub fn create_dir_all(path: &Path) -> Result<()> {
+    death::point();
     fs::DirBuilder::new().recursive(true).mode(0o755).create(path).naming("create the folder", path)
 }
 
@@ -23,6 +62,7 @@ pub fn create_dir_all(path: &Path) -> Result<()> {
 /// # Errors
 /// [`FsError`].
 pub fn remove_file(path: &Path) -> Result<()> {
+    death::point();
     optional(fs::remove_file(path).naming("remove", path)).map(|_| ())
 }
 
@@ -31,6 +71,7 @@ pub fn remove_file(path: &Path) -> Result<()> {
 /// # Errors
 /// [`FsError`].
 pub fn remove_tree(path: &Path) -> Result<()> {
+    death::point();
     optional(fs::remove_dir_all(path).naming("remove the folder", path)).map(|_| ())
 }
 
@@ -51,6 +92,7 @@ pub fn remove_any(path: &Path) -> Result<()> {
 /// # Errors
 /// [`FsError`] for everything but "not empty".
 pub fn remove_dir_if_empty(path: &Path) -> Result<bool> {
+    death::point();
     match fs::remove_dir(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
@@ -64,8 +106,18 @@ pub fn remove_dir_if_empty(path: &Path) -> Result<bool> {
 /// # Errors
 /// [`FsError`] naming the new path.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    death::point();
     fs::rename(from, to).naming("move into place", to)?;
     sync_folder_of(to)
+}
+
+/// Renames, for a caller who syncs the folder once for several.
+///
+/// # Errors
+/// [`FsError`] naming the new path.
+pub fn rename_unsynced(from: &Path, to: &Path) -> Result<()> {
+    death::point();
+    fs::rename(from, to).naming("move into place", to)
 }
 
 /// Renames to a path where nothing is yet; `false`, and nothing done, where something is.
@@ -73,6 +125,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// [`FsError`](super::FsError) naming the new path.
 pub fn rename_new(from: &Path, to: &Path) -> Result<bool> {
+    death::point();
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::EXIST) => return Ok(false),
@@ -90,9 +143,18 @@ pub fn rename_new(from: &Path, to: &Path) -> Result<bool> {
 /// # Errors
 /// [`FsError`]; some file systems can't.
 pub fn exchange(a: &Path, b: &Path) -> Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).naming("exchange", b)?;
+    exchange_unsynced(a, b)?;
     sync_folder_of(b)
+}
+
+/// As [`exchange`], for a caller who syncs the folder once for several.
+///
+/// # Errors
+/// As there.
+pub fn exchange_unsynced(a: &Path, b: &Path) -> Result<()> {
+    death::point();
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).naming("exchange", b)
 }
 
 /// Puts what is at `staged` at `path`, over what is there: a file, a link or a whole folder. What was there is at `staged`
@@ -140,10 +202,18 @@ fn cannot_move(error: &FsError) -> bool {
 /// # Errors
 /// [`FsError`].
 pub fn sync_folder_of(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => sync_folder(folder),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+/// Syncs a folder: the names in it.
+///
+/// # Errors
+/// [`FsError`].
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    death::point();
     let result = File::open(folder).and_then(|handle| handle.sync_all());
     match result {
         // Some file systems (FUSE, 9p) can't sync a folder; then there is nothing that we could do better.
@@ -159,7 +229,7 @@ pub fn temporary_beside(path: &Path) -> PathBuf {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().unwrap_or(OsStr::new("x")).to_string_lossy();
     let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!("{TEMPORARY_PREFIX}{}_{unique}_{name}", std::process::id()))
+    path.with_file_name(format!("{TEMPORARY_PREFIX}{}_{unique}_{name}", death::process_id()))
 }
 
 /// Puts a file in place whole: written beside it, synced, renamed. The folder must exist.
@@ -168,18 +238,26 @@ pub fn temporary_beside(path: &Path) -> PathBuf {
 /// [`FsError`]; then whatever was at `path` is untouched and nothing is left beside it.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let temporary = temporary_beside(path);
-    let write = || -> Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&temporary)
-            .naming("create", path)?;
+    // The path that is told is the one that was meant.
+    let named = |error| FsError { path: path.to_owned(), ..error };
+    write_new(&temporary, bytes, mode).map_err(named)?;
+    rename(&temporary, path).inspect_err(|_| drop(remove_file(&temporary)))
+}
+
+/// Writes and syncs a file that isn't there yet; its name is not synced.
+///
+/// # Errors
+/// [`FsError`]; a half-written file is removed.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    death::point();
+    let mut file = create_new(path, mode)?;
+    let mut write = || -> Result<()> {
+        death::point();
         file.write_all(bytes).naming("write", path)?;
         file.set_permissions(fs::Permissions::from_mode(mode)).naming("set the mode of", path)?;
         file.sync_all().naming("write", path)
     };
-    write().and_then(|()| rename(&temporary, path)).inspect_err(|_| drop(remove_file(&temporary)))
+    write().inspect_err(|_| drop(remove_file(path)))
 }
 
 /// Puts a symbolic link in place, replacing the one that is there in one step.
@@ -187,6 +265,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// # Errors
 /// [`FsError`].
 pub fn symlink(target: &Path, path: &Path) -> Result<()> {
+    death::point();
     let temporary = temporary_beside(path);
     std::os::unix::fs::symlink(target, &temporary).naming("make the link", path)?;
     rename(&temporary, path).inspect_err(|_| drop(remove_file(&temporary)))
@@ -197,6 +276,7 @@ pub fn symlink(target: &Path, path: &Path) -> Result<()> {
 /// # Errors
 /// [`FsError`].
 pub fn create_link(target: &Path, path: &Path) -> Result<()> {
+    death::point();
     std::os::unix::fs::symlink(target, path).naming("make the link", path)
 }
 
@@ -205,7 +285,23 @@ pub fn create_link(target: &Path, path: &Path) -> Result<()> {
 /// # Errors
 /// [`FsError`].
 pub fn create_new(path: &Path, mode: u32) -> Result<File> {
+    death::point();
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path).naming("create", path)
+}
+
+/// Opens a file that is only there to be locked, making it where needed; a link is not followed.
+///
+/// # Errors
+/// [`FsError`].
+pub fn open_lock(path: &Path) -> Result<File> {
+    death::point();
+    let flags = libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    OpenOptions::new().read(true).mode(0o644).custom_flags(flags).open(path).naming("open", path)
+}
+
+/// Makes somebody the owner of what is at a path itself. Only root may, and nobody else has to.
+pub fn give_to(path: &Path, user: u32, group: u32) {
+    drop(std::os::unix::fs::lchown(path, Some(user), Some(group)));
 }
 
 /// Opens a file for writing at its end, making it where needed.
@@ -213,6 +309,7 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File> {
 /// # Errors
 /// [`FsError`].
 pub fn append_to(path: &Path) -> Result<File> {
+    death::point();
     OpenOptions::new().append(true).create(true).mode(0o644).open(path).naming("open", path)
 }
 
@@ -221,6 +318,7 @@ pub fn append_to(path: &Path) -> Result<File> {
 /// # Errors
 /// [`FsError`].
 pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    death::point();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).naming("set the mode of", path)
 }
 

@@ -27,12 +27,14 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let mut copy = || -> Result<()> {
         let mut target =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).naming("create", to)?;
+        super::death::point();
         if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
             io::copy(&mut source, &mut target).naming("write", to)?;
         }
         target
             .set_permissions(fs::Permissions::from_mode(meta.mode() & 0o7777))
             .naming("set the mode of", to)?;
+        super::death::point();
         target.sync_all().naming("write", to)?;
         drop(target);
         set_mtime(to, (meta.mtime(), meta.mtime_nsec()))

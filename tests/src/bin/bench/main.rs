@@ -1,6 +1,8 @@
 //! `make bench`: ours against the original, in the same run and the same root; prints ratios, and fails where one is worse
 //! than what the project promises.
 
+mod batch;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -29,12 +31,18 @@ echo $((end - start)) >>/tmp/spent; exit $code
 fn main() -> Result<()> {
     let cache = Cache::open()?;
     let kernels = Kernels::find()?;
-    let program = std::env::current_exe()?.with_file_name("dkms");
-    let ours = Tool::ours(&program.to_string_lossy());
+    let program = |name: &str| -> Result<String> {
+        Ok(std::env::current_exe()?.with_file_name(name).to_string_lossy().into_owned())
+    };
+    let ours = Tool::ours(&program("dkms")?);
     let original = Tool::original(&cache, Oracle::Trixie)?;
     let mut root = Root::new(&cache, &kernels, &[&ours, &original])?;
-    let kept = [status(&mut root, &ours, &original)?, one_module(&mut root, &ours, &original)?];
-    ensure!(kept == [true, true], "a limit was missed: see above");
+    let kept = [
+        status(&mut root, &ours, &original)?,
+        one_module(&mut root, &ours, &original)?,
+        batch::measure(&cache, &kernels, &ours, &Tool::batch(&program("batch-under-test")?), &original)?,
+    ];
+    ensure!(kept == [true; 3], "a limit was missed: see above");
     Ok(())
 }
 

@@ -1,0 +1,20 @@
+//! `dkms plan`: what autoinstall would do, on as many kernels as are named. (`dkms plan ACTION …` is that action with
+//! `--dry-run`, and never comes here.)
+
+use dkms_core::exit::ExitCode;
+use dkms_core::plan::Work;
+
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Prints the plan.
+pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
+    if let Some(name) = &session.invocation.name {
+        return Err(Failure::new(
+            ExitCode::BAD_OPTION,
+            format!("what is to be done with `{name}` is not said"),
+        )
+        .hint(format!("dkms plan install {name}/VERSION")));
+    }
+    session.carry_out(&Work::Autoinstall { targets: session.targets()? })
+}

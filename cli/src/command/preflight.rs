@@ -1,0 +1,82 @@
+//! `dkms preflight`: which modules in use will not be there on a kernel, why, and what would help. Reads only.
+
+use dkms_core::event::Happening;
+use dkms_core::exit::ExitCode;
+use dkms_core::plan::preflight::{self, Prospect, Question};
+use dkms_core::plan::{Request, Work};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::render::JSON_VERSION;
+use crate::session::{Session, unless_interrupted};
+
+/// Prints what becomes of the modules in use.
+pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
+    let args = session.args();
+    let targets = session.targets()?;
+    let mut told = Vec::new();
+    for target in &targets {
+        if args.kernel_coming {
+            told.push(Happening::KernelArrived(target.clone()));
+        }
+        if args.headers_coming {
+            told.push(Happening::HeadersArrived(target.clone()));
+        }
+    }
+    let snapshot = session.snapshot()?;
+    let mut survey = session.survey();
+    survey.boot_configs = true;
+    let kernels = survey.kernels(&session.installed_targets()?)?;
+    let question = Question::of(&told, &snapshot, &kernels).also_about(&targets);
+    let request = Request { work: Work::Batch(question.batch.clone()), options: session.options() };
+    let world = survey.world(&request, snapshot, None)?;
+    unless_interrupted()?;
+    let prospects = preflight::preflight(&question, &world);
+    if args.json {
+        session.terminal.print(&document(&prospects));
+    } else {
+        prospects.iter().for_each(|prospect| session.terminal.print(&line(prospect)));
+    }
+    let absent = prospects.iter().filter(|prospect| prospect.absent.is_some()).count();
+    if absent == 0 {
+        return Ok(());
+    }
+    let kernels: Vec<_> = question.kernels.iter().map(|target| target.kernel.as_str()).collect();
+    let modules = if absent == 1 { "1 module".to_owned() } else { format!("{absent} modules") };
+    Err(Failure::new(
+        ExitCode::USAGE_OR_RIGHTS,
+        format!("{modules} in use will not be there on kernel {}", kernels.join(", ")),
+    ))
+}
+
+fn line(prospect: &Prospect) -> String {
+    let Prospect { id, target, absent } = prospect;
+    let on = format!("{id}, {}, {}", target.kernel, target.arch);
+    match absent {
+        None => format!("{on}: will be there"),
+        Some(because) => {
+            let remedy = prospect.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            format!("{on}: will not be there: {because}{remedy}")
+        }
+    }
+}
+
+fn document(prospects: &[Prospect]) -> String {
+    let modules: Vec<_> = prospects
+        .iter()
+        .map(|prospect| {
+            let Prospect { id, target, absent } = prospect;
+            json!({
+                "module": id.name,
+                "version": id.version,
+                "kernel": target.kernel,
+                "arch": target.arch,
+                "there": absent.is_none(),
+                "reason": absent.as_ref().map(preflight::Absent::word),
+                "text": absent.as_ref().map(ToString::to_string),
+                "remedy": prospect.remedy(),
+            })
+        })
+        .collect();
+    json!({"version": JSON_VERSION, "modules": modules}).to_string()
+}

@@ -1,0 +1,148 @@
+//! From a request to its end: what an interrupted command left is put in order, the world is looked at, a plan is made, what it
+//! needs is locked, and it is run.
+//!
+//! Who had to wait, or finds that the tree has changed since the look, looks and plans anew under the locks. Knows neither
+//! what a step does nor how it is told; the caller sees the plan before it runs.
+
+use std::time::Duration;
+
+use super::context::Context;
+use super::run::{self, Outcome};
+use super::survey::Survey;
+use crate::host::fs::FsError;
+use crate::host::signals;
+use crate::install::{self, Recovery};
+use crate::layout::Layout;
+use crate::plan::{self, Options, Plan, Request, Work, World, locks};
+use crate::report::Reporter;
+use crate::tree::{Held, Keys, LockError, Snapshot, lock, sweep};
+
+/// What is asked, and with what to look. All of it may be used more than once.
+pub struct Task<'a> {
+    /// What is wanted, of a tree as it is then.
+    pub work: &'a dyn Fn(&Snapshot) -> Work,
+    /// How.
+    pub options: &'a Options,
+    /// Makes what looks at confs and kernels: one that has looked before remembers.
+    pub survey: &'a dyn Fn() -> Survey<'a>,
+    /// What is locked already, by the caller.
+    pub held: Option<&'a Held>,
+}
+
+impl std::fmt::Debug for Task<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task")
+            .field("options", self.options)
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why nothing was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum CarryOutError {
+    /// Something can't be looked at.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// What the plan needs can't be locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A signal asked us to stop; what was read then is not to be believed.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// A world, and the plan in it.
+#[derive(Debug)]
+pub struct Looked {
+    /// The world.
+    pub world: World,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// Looks and plans, and changes nothing: all of `--dry-run`.
+///
+/// # Errors
+/// [`CarryOutError::Fs`] and [`CarryOutError::Interrupted`].
+pub fn look(task: &Task<'_>, layout: &Layout) -> Result<Looked, CarryOutError> {
+    look_at(task, Snapshot::take(layout)?, None)
+}
+
+fn look_at(task: &Task<'_>, snapshot: Snapshot, held: Option<&Held>) -> Result<Looked, CarryOutError> {
+    let request = Request { work: (task.work)(&snapshot), options: task.options.clone() };
+    let world = (task.survey)().world(&request, snapshot, held)?;
+    if signals::interrupted() {
+        return Err(CarryOutError::Interrupted);
+    }
+    Ok(Looked { plan: plan::plan(&request, &world), world })
+}
+
+/// Does what is asked; `see` is shown plan and world when both are certain, before anything is done.
+///
+/// # Errors
+/// [`CarryOutError`], where nothing was begun. What failed then is in the outcome.
+pub fn carry_out(
+    task: &Task<'_>,
+    context: &Context<'_>,
+    reporter: &dyn Reporter,
+    see: impl FnOnce(&Plan, &World),
+) -> Result<Outcome, CarryOutError> {
+    let layout = &context.settings.layout;
+    let (Looked { world, plan }, _held) = ready(task, context, layout, reporter)?;
+    see(&plan, &world);
+    Ok(run::run(&plan, &world, context, reporter))
+}
+
+/// Locks what a command changes without a plan, and puts in order what an interrupted one has left there.
+///
+/// # Errors
+/// [`CarryOutError`]; then nothing is held.
+pub fn hold(
+    keys: &Keys,
+    recovery: &Recovery<'_>,
+    limit: Duration,
+    reporter: &dyn Reporter,
+) -> Result<Held, CarryOutError> {
+    let held = lock::acquire(recovery.layout, keys, limit, reporter)?;
+    install::recover(&Recovery { held: Some(&held), ..*recovery }, reporter)?;
+    sweep::sweep(recovery.layout, Some(&held))?;
+    Ok(held)
+}
+
+fn recovery<'a>(context: &'a Context<'_>, held: Option<&'a Held>) -> Recovery<'a> {
+    let Context { settings, environment, distribution, .. } = context;
+    Recovery { layout: &settings.layout, family: distribution.family, environment, held }
+}
+
+/// A plan that holds, with all that it needs.
+fn ready(
+    task: &Task<'_>,
+    context: &Context<'_>,
+    layout: &Layout,
+    reporter: &dyn Reporter,
+) -> Result<(Looked, Option<Held>), CarryOutError> {
+    let nothing = Keys::default();
+    let given = task.held.map_or(&nothing, Held::keys);
+    loop {
+        install::recover(&recovery(context, task.held), reporter)?;
+        sweep::sweep(layout, task.held)?;
+        let looked = look_at(task, Snapshot::take(layout)?, task.held)?;
+        let needed = locks::needed(&looked.plan, &looked.world).without(given);
+        if needed.is_empty() {
+            return Ok((looked, None));
+        }
+        let held = lock::acquire(layout, &needed, context.settings.lock_timeout, reporter)?;
+        // Whoever had the locks before may not have ended well.
+        let recovered = install::recover(&recovery(context, Some(&held)), reporter)?;
+        let snapshot = Snapshot::take(layout)?;
+        if !held.waited() && !recovered && snapshot == looked.world.snapshot {
+            return Ok((looked, Some(held)));
+        }
+        let anew = look_at(task, snapshot, Some(&held))?;
+        if held.keys().covers(&locks::needed(&anew.plan, &anew.world).without(given)) {
+            return Ok((anew, Some(held)));
+        }
+        // It needs more than before: all is given back and begun again, since locks are taken in one order.
+    }
+}

@@ -1,0 +1,119 @@
+//! Between a run and what is remembered of builds: notes each that was tried, and looks for what failed before with the same
+//! inputs. That something can't be remembered is no failure: it is said to whoever looks closely.
+
+use crate::build::{BuildError, BuildSpec, Built, Failure, Jobs, Memory, Reuse, inputs};
+use crate::conf::{ModuleConf, Settings};
+use crate::diagnose::Cause;
+use crate::host::{Environment, clock};
+use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
+use crate::kernel::{KernelFacts, toolchain};
+use crate::plan::RememberedFailure;
+use crate::report::{Event, Reporter};
+use crate::tree::attempts::{self, Attempt, Record};
+
+/// Notes a build that has ended, with how long it took and its memory at the peak, in bytes.
+pub(super) fn note_attempt(
+    spec: &BuildSpec<'_>,
+    result: &Result<Built, BuildError>,
+    seconds: f64,
+    memory: Option<u64>,
+    reporter: &dyn Reporter,
+) {
+    let mut record = Record::new(clock::unix_seconds(), seconds, memory);
+    let mut log = None;
+    match result {
+        Ok(built) => {
+            record.key = built.key.as_ref().map(ToString::to_string);
+            record.cached = built.cached;
+        }
+        Err(error) if error.is_interruption() || error.is_unwanted() => return,
+        Err(error) => {
+            if follows_from_inputs(error) {
+                match inputs::key(spec, &spec.memory.digests, &Quiet) {
+                    Ok(key) => record.key = Some(key.to_string()),
+                    Err(fault) => say(spec.id, &fault.to_string(), reporter),
+                }
+            }
+            let (error_text, diagnosis) = (error.failure.to_string(), error.attempt.diagnosis.lines());
+            record.failure = Some(attempts::Failure { error: error_text, diagnosis });
+            log = error.attempt.log.as_deref();
+        }
+    }
+    if let Err(fault) = attempts::record(spec.layout, spec.id, spec.target, &record, log) {
+        say(spec.id, &fault.to_string(), reporter);
+    }
+}
+
+fn say(id: &ModuleId, fault: &str, reporter: &dyn Reporter) {
+    reporter.report(Event::Output { text: format!("the build of {id} can't be remembered: {fault}") });
+}
+
+/// Whether the same inputs would fail again. Not where the system was at fault: memory, disk, a program that isn't installed.
+fn follows_from_inputs(error: &BuildError) -> bool {
+    let is_of_the_build = match &error.failure {
+        Failure::NoSource(_)
+        | Failure::PatchMissing { .. }
+        | Failure::PatchFailed { .. }
+        | Failure::ScriptFailed { .. }
+        | Failure::MakeFailed { .. }
+        | Failure::ModuleNotBuilt(_)
+        | Failure::BuildEnvironment { .. } => true,
+        Failure::Compress(_) | Failure::Fs(_) | Failure::Process(_) | Failure::NotWanted => false,
+    };
+    is_of_the_build && !error.attempt.diagnosis.cause.as_ref().is_some_and(Cause::is_of_the_system)
+}
+
+/// What was to be said of the environment has been, when it was built.
+struct Quiet;
+
+impl Reporter for Quiet {
+    fn report(&self, _: Event) {}
+}
+
+/// Everything that a look at one module's past needs.
+pub(super) struct Look<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) environment: &'a Environment,
+    pub(super) id: &'a ModuleId,
+    pub(super) conf: &'a ModuleConf,
+    pub(super) kernel: &'a KernelFacts,
+    pub(super) dependencies: &'a [(ModuleName, ModuleVersion)],
+}
+
+/// The newest build of a module for a kernel, where it failed and nothing has changed since.
+pub(super) fn failed_before(look: &Look<'_>, memory: &Memory) -> Option<RememberedFailure> {
+    let (layout, target): (_, &Target) = (&look.settings.layout, &look.kernel.target);
+    // Most have nothing to be compared with.
+    attempts::last(layout, look.id, target)?.record.failure?;
+    let toolchain = toolchain::look(&look.kernel.headers, &look.kernel.config, look.environment).ok()?;
+    let spec = BuildSpec {
+        id: look.id,
+        target,
+        conf: look.conf,
+        kernel: look.kernel,
+        toolchain: &toolchain,
+        layout,
+        settings: look.settings,
+        environment: look.environment,
+        folder: &layout.build_dir(look.id),
+        jobs: &Jobs::Unsaid,
+        may_land: &|| false,
+        signer: None,
+        dependencies: look.dependencies,
+        memory,
+        reuse: Reuse::Never,
+    };
+    let key = inputs::key(&spec, &memory.digests, &Quiet).ok()?;
+    let Attempt { record, log, .. } = attempts::remembered_failure(layout, look.id, target, key.as_str())?;
+    let failure = record.failure?;
+    let what = failure.diagnosis.into_iter().next().unwrap_or(failure.error);
+    Some(RememberedFailure { when: clock::rfc2822(record.when), what, log })
+}
+
+/// The versions of what a module is built against, as far as they are installed.
+pub(super) fn dependencies<'a>(
+    conf: &'a ModuleConf,
+    version: impl Fn(&'a ModuleName) -> Option<ModuleVersion>,
+) -> Vec<(ModuleName, ModuleVersion)> {
+    conf.build_depends.iter().filter_map(|name| Some((name.clone(), version(name)?))).collect()
+}

@@ -1,0 +1,203 @@
+//! What package managers tell, and what follows from it: for which modules and kernels something is to be done.
+//!
+//! Pure: looks at what was told, at the snapshot of the tree and at the kernels of the system. Knows nothing of confs
+//! (whether a module is an `AUTOINSTALL` one, whether it is for a kernel at all): the planner does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{ModuleId, Target};
+use crate::plan::Batch;
+use crate::tree::Snapshot;
+use crate::version;
+
+/// One thing that a package manager tells. A transaction is any number of them, in any order, more than once too.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Happening {
+    /// A kernel was installed; one that leaves as well is replaced by another build of the same release.
+    KernelArrived(Target),
+    /// The headers of a kernel were installed.
+    HeadersArrived(Target),
+    /// A kernel is about to go, or has just gone.
+    KernelLeaving(Target),
+    /// A module's source is in place; one that leaves as well is put in place anew.
+    ModuleArrived(ModuleId, Arrival),
+    /// A module's source is about to go, or has just gone.
+    ModuleLeaving(ModuleId),
+}
+
+/// Whether a module was there before in another version, as far as the package manager knows. The tree may know better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Arrival {
+    /// It was not.
+    First,
+    /// It was.
+    Upgrade,
+}
+
+/// The kernels of a system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kernels {
+    /// Those whose module folder is there.
+    pub installed: BTreeMap<Target, Kernel>,
+    /// `autoinstall_all_kernels`.
+    pub all: bool,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its headers can be built against.
+    pub headers: bool,
+    /// It runs.
+    pub running: bool,
+}
+
+impl Kernels {
+    /// The newest one with headers.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Target> {
+        self.with_headers()
+            .max_by(|a, b| version::compare(a.kernel.as_str(), b.kernel.as_str()).then_with(|| a.cmp(b)))
+    }
+
+    fn with_headers(&self) -> impl Iterator<Item = &Target> {
+        self.installed.iter().filter(|(_, kernel)| kernel.headers).map(|(target, _)| target)
+    }
+
+    /// The kernels that a module which arrives is for.
+    #[must_use]
+    pub fn for_module(&self, arrival: Arrival) -> BTreeSet<Target> {
+        let running = self.installed.iter().find(|(_, kernel)| kernel.running).map(|(target, _)| target);
+        match (running, arrival) {
+            _ if self.all => self.with_headers().cloned().collect(),
+            // An image, or a chroot: whatever will run there is not what runs now.
+            (None, Arrival::First) => self.with_headers().cloned().collect(),
+            (running, _) => running.into_iter().chain(self.newest()).cloned().collect(),
+        }
+    }
+}
+
+/// What has to be done for what was told.
+#[must_use]
+pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batch {
+    let told: BTreeSet<&Happening> = told.iter().collect();
+    let mut batch = Batch::default();
+    let (mut leaving, mut arriving) = (BTreeSet::new(), BTreeMap::new());
+    for happening in told {
+        match happening {
+            Happening::KernelArrived(target) | Happening::HeadersArrived(target) => {
+                batch.kernels.insert(target.clone());
+                if matches!(happening, Happening::KernelArrived(_)) {
+                    batch.rebuilt_kernels.insert(target.clone());
+                }
+            }
+            Happening::KernelLeaving(target) => {
+                batch.leaving_kernels.insert(target.clone());
+            }
+            // Upgrades come after firsts: who knows of another version is right.
+            Happening::ModuleArrived(id, arrival) => {
+                arriving.insert(id.clone(), *arrival);
+            }
+            Happening::ModuleLeaving(id) => {
+                leaving.insert(id.clone());
+            }
+        }
+    }
+    batch.rebuilt_kernels.retain(|target| batch.leaving_kernels.contains(target));
+    batch.leaving_kernels.retain(|target| !batch.rebuilt_kernels.contains(target));
+    batch.kernels.retain(|target| !batch.leaving_kernels.contains(target));
+    let staying = Kernels {
+        installed: kernels
+            .installed
+            .iter()
+            .filter(|(target, _)| !batch.leaving_kernels.contains(target))
+            .map(|(target, kernel)| (target.clone(), *kernel))
+            .collect(),
+        all: kernels.all,
+    };
+    batch.anew = arriving.keys().filter(|id| leaving.remove(*id)).cloned().collect();
+    batch.arriving = arriving.keys().map(|id| (id.clone(), BTreeSet::new())).collect();
+    // Only one version of a module can be in use on a kernel; others are added.
+    let newest = batch.newest_arriving();
+    let successor = |old: &ModuleId| newest.iter().find(|id| id.name == old.name).cloned();
+    batch.leaving = leaving.into_iter().map(|old| (old.clone(), successor(&old))).collect();
+    for id in newest {
+        let arrival = arriving[&id];
+        let is_known = snapshot.modules.keys().any(|other| other.name == id.name)
+            || batch.leaving.keys().any(|other| other.name == id.name);
+        let mut targets = staying.for_module(if is_known { Arrival::Upgrade } else { arrival });
+        // Where it is in use now it stays in use.
+        let replaced = snapshot.modules.keys().filter(|other| {
+            **other == id && batch.anew.contains(&id) || batch.leaving.get(other) == Some(&Some(id.clone()))
+        });
+        for other in replaced {
+            let in_use =
+                snapshot.targets(other).into_iter().filter(|target| snapshot.is_installed(other, target));
+            targets.extend(in_use.filter(|target| staying.installed.contains_key(target)));
+        }
+        batch.arriving.insert(id, targets);
+    }
+    batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(kernel: &str) -> Target {
+        Target::parse(kernel, "x86_64").unwrap()
+    }
+
+    fn kernels(running: &str) -> Kernels {
+        let all = [("6.1.0-9", true), ("6.1.0-10", true), ("6.2.0", false), ("5.10.0", true)];
+        let kernel =
+            |(name, headers): (&str, bool)| (target(name), Kernel { headers, running: name == running });
+        Kernels { installed: all.map(kernel).into(), all: false }
+    }
+
+    fn names(targets: &BTreeSet<Target>) -> String {
+        targets.iter().map(|target| target.kernel.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_module_is_for_the_running_and_the_newest_kernel() {
+        let cases = [
+            ("5.10.0", Arrival::First, false, "5.10.0 6.1.0-10"),
+            ("5.10.0", Arrival::Upgrade, false, "5.10.0 6.1.0-10"),
+            ("6.2.0", Arrival::First, false, "6.1.0-10 6.2.0"),
+            ("5.10.0", Arrival::First, true, "5.10.0 6.1.0-10 6.1.0-9"),
+            ("elsewhere", Arrival::First, false, "5.10.0 6.1.0-10 6.1.0-9"),
+            ("elsewhere", Arrival::Upgrade, false, "6.1.0-10"),
+            ("elsewhere", Arrival::Upgrade, true, "5.10.0 6.1.0-10 6.1.0-9"),
+        ];
+        for (running, arrival, all, expected) in cases {
+            let kernels = Kernels { all, ..kernels(running) };
+            assert_eq!(names(&kernels.for_module(arrival)), expected, "{running} {arrival:?} {all}");
+        }
+        assert_eq!(names(&Kernels::default().for_module(Arrival::First)), "");
+    }
+
+    #[test]
+    fn what_leaves_and_arrives_is_told_apart() {
+        let id = |version| ModuleId::parse("foo", version).unwrap();
+        let told = [
+            Happening::ModuleArrived(id("9.0"), Arrival::First),
+            Happening::ModuleArrived(id("10.0"), Arrival::First),
+            Happening::ModuleLeaving(id("9.0")),
+            Happening::ModuleLeaving(id("8.0")),
+            Happening::KernelLeaving(target("6.1.0-10")),
+            Happening::KernelLeaving(target("5.10.0")),
+            Happening::KernelArrived(target("5.10.0")),
+            Happening::HeadersArrived(target("6.2.0")),
+            Happening::HeadersArrived(target("6.1.0-10")),
+        ];
+        let batch = batch(&told, &Snapshot::default(), &kernels("elsewhere"));
+        assert_eq!(names(&batch.kernels), "5.10.0 6.2.0");
+        assert_eq!(names(&batch.rebuilt_kernels), "5.10.0");
+        assert_eq!(names(&batch.leaving_kernels), "6.1.0-10");
+        assert_eq!(batch.anew, [id("9.0")].into());
+        assert_eq!(batch.leaving, [(id("8.0"), Some(id("10.0")))].into());
+        assert_eq!(batch.arriving[&id("9.0")].len(), 0, "it is only added");
+        assert_eq!(names(&batch.arriving[&id("10.0")]), "6.1.0-9", "an upgrade, in an image");
+    }
+}

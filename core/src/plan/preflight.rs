@@ -1,0 +1,265 @@
+//! Asked before a transaction: will each module that is in use now be there on the kernels that come? Pure.
+//!
+//! Judges by the world and by what the transaction brings, with the planner's own rules; knows nothing of what a compiler will
+//! say. A rule about the configuration of a kernel is judged only where that configuration is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::refusal::Refusal;
+use super::transaction::Batch;
+use super::world::{ConfFault, World};
+use crate::conf::ModuleConf;
+use crate::conf::module::Exclusion;
+use crate::event::{self, Happening, Kernels};
+use crate::id::{ModuleId, ModuleName, Target};
+use crate::tree::{Snapshot, Source};
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    /// What the transaction is going to do.
+    pub batch: Batch,
+    /// The kernels in question.
+    pub kernels: BTreeSet<Target>,
+    /// Kernels that come with the transaction.
+    pub kernels_coming: BTreeSet<Target>,
+    /// Kernels whose headers do.
+    pub headers_coming: BTreeSet<Target>,
+    /// Kernels that are there now; what is installed on one of them is in use.
+    pub installed: BTreeSet<Target>,
+    /// Builds that failed the last time, and would fail again: what is known of why.
+    pub failed: BTreeMap<(ModuleId, Target), String>,
+}
+
+impl Question {
+    /// The question that a transaction poses: about each kernel that comes.
+    #[must_use]
+    pub fn of(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Self {
+        let coming = |happening: &Happening| match happening {
+            Happening::KernelArrived(target) => Some(target.clone()),
+            _ => None,
+        };
+        let kernels_coming: BTreeSet<Target> = told.iter().filter_map(coming).collect();
+        let headers = |happening: &Happening| match happening {
+            Happening::HeadersArrived(target) => Some(target.clone()),
+            _ => None,
+        };
+        Self {
+            batch: event::batch(told, snapshot, kernels),
+            kernels: kernels_coming.clone(),
+            kernels_coming,
+            headers_coming: told.iter().filter_map(headers).collect(),
+            installed: kernels.installed.keys().cloned().collect(),
+            failed: BTreeMap::new(),
+        }
+    }
+
+    /// The same about further kernels, whether or not anybody brings them.
+    #[must_use]
+    pub fn also_about(mut self, targets: &[Target]) -> Self {
+        self.batch.kernels.extend(targets.iter().cloned());
+        self.kernels.extend(targets.iter().cloned());
+        self
+    }
+
+    /// The names of the modules in use: installed on a kernel that is there, and not about to go for good.
+    fn in_use(&self, snapshot: &Snapshot) -> BTreeSet<ModuleName> {
+        let goes = |name: &ModuleName, version: &crate::id::ModuleVersion| {
+            let id = ModuleId::new(name.clone(), version.clone());
+            self.batch.leaving.get(&id).is_some_and(Option::is_none)
+        };
+        let used = snapshot
+            .installed
+            .iter()
+            .filter(|((name, target), version)| self.installed.contains(target) && !goes(name, version));
+        used.map(|((name, _), _)| name.clone()).collect()
+    }
+}
+
+/// What becomes of a module on a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prospect {
+    /// The module, in the version that would be there.
+    pub id: ModuleId,
+    /// The kernel.
+    pub target: Target,
+    /// Why it will not be there; `None`: it will.
+    pub absent: Option<Absent>,
+}
+
+/// Why a module will not be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Absent {
+    /// Its registration or its conf can't be used.
+    Unusable(Refusal),
+    /// `BUILD_EXCLUSIVE_*` rules the kernel out.
+    Excluded(Exclusion),
+    /// Its last build for that kernel failed, and nothing has changed since.
+    FailedBefore(String),
+    /// Headers are neither in the system nor in the transaction; what to install.
+    NoHeaders(Option<String>),
+    /// It needs a module that will not be there.
+    Dependency(ModuleName),
+    /// The kernel is neither in the system nor in the transaction.
+    NoKernel,
+}
+
+impl std::fmt::Display for Absent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unusable(refusal) => refusal.fmt(f),
+            Self::Excluded(exclusion) => exclusion.fmt(f),
+            Self::FailedBefore(why) => write!(f, "its last build for this kernel failed: {why}"),
+            Self::NoHeaders(_) => f.write_str("the headers of this kernel are not there"),
+            Self::Dependency(name) => write!(f, "it needs `{name}`, which will not be there"),
+            Self::NoKernel => f.write_str("the kernel is not there"),
+        }
+    }
+}
+
+impl Absent {
+    /// The kind, as a word for programs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Unusable(Refusal::Broken { .. }) => "broken",
+            Self::Unusable(_) => "invalid-conf",
+            Self::Excluded(_) => "excluded",
+            Self::FailedBefore(_) => "failed-before",
+            Self::NoHeaders(_) => "no-headers",
+            Self::Dependency(_) => "dependency",
+            Self::NoKernel => "no-kernel",
+        }
+    }
+}
+
+impl Prospect {
+    /// What would help.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        let Self { id, target, absent } = self;
+        match absent.as_ref()? {
+            Absent::Unusable(refusal) => refusal.hints().into_iter().next(),
+            Absent::Excluded(_) => Some("a newer version of the module may not rule it out".to_owned()),
+            Absent::FailedBefore(_) => Some(format!(
+                "`dkms log {id} -k {}` shows its log, `dkms install {id} -k {} --force` tries again",
+                target.kernel, target.kernel
+            )),
+            Absent::NoHeaders(remedy) => remedy.clone(),
+            Absent::Dependency(name) => Some(format!("`dkms status {name}` shows what is there of it")),
+            Absent::NoKernel => Some(format!("install kernel {}", target.kernel)),
+        }
+    }
+}
+
+/// What becomes of every module in use on every kernel in question; ordered by kernel and module.
+#[must_use]
+pub fn preflight(question: &Question, world: &World) -> Vec<Prospect> {
+    let candidates = question.batch.candidates(&world.snapshot);
+    let by_name = candidates.into_iter().map(|id| (id.name.clone(), id)).collect();
+    let mut judge = Judge { question, world, by_name, judged: BTreeMap::new() };
+    let mut prospects = Vec::new();
+    for target in &question.kernels {
+        for name in question.in_use(&world.snapshot) {
+            let Some(id) = judge.version(&name) else { continue };
+            let is_there = judge.is_there(&id, target);
+            if is_there || judge.is_wanted(&id, target) {
+                let absent = if is_there { None } else { judge.absent(&id, target) };
+                prospects.push(Prospect { id, target: target.clone(), absent });
+            }
+        }
+    }
+    prospects
+}
+
+struct Judge<'a> {
+    question: &'a Question,
+    world: &'a World,
+    by_name: BTreeMap<ModuleName, ModuleId>,
+    /// While one is being judged it counts as absent: a circle never gets there.
+    judged: BTreeMap<(ModuleName, Target), bool>,
+}
+
+impl Judge<'_> {
+    /// The version that would be there: the newest that is sound, or a broken one where there is no other.
+    fn version(&self, name: &ModuleName) -> Option<ModuleId> {
+        let any = || self.world.snapshot.versions(name).last().map(|id| (*id).clone());
+        self.by_name.get(name).cloned().or_else(any)
+    }
+
+    fn conf(&self, id: &ModuleId, target: &Target) -> Option<&Result<ModuleConf, ConfFault>> {
+        self.world.confs.get(&(id.clone(), target.clone()))
+    }
+
+    /// Whether it is there now, in this version, and stays.
+    fn is_there(&self, id: &ModuleId, target: &Target) -> bool {
+        let is_kept = !self.question.batch.rebuilt_kernels.contains(target);
+        is_kept && self.world.snapshot.is_installed(id, target)
+            || self.world.weak.contains(&(id.clone(), target.clone()))
+    }
+
+    /// Whether anybody will try to install it by itself. What can't be read counts: it is in use.
+    fn is_wanted(&self, id: &ModuleId, target: &Target) -> bool {
+        !matches!(self.conf(id, target), Some(Ok(conf)) if !conf.autoinstall)
+    }
+
+    fn absent(&mut self, id: &ModuleId, target: &Target) -> Option<Absent> {
+        let key = (id.clone(), target.clone());
+        if let Some(found) = self.world.snapshot.get(id)
+            && found.is_broken()
+            && !(self.question.batch.arriving.contains_key(id) && matches!(found.source, Source::Unlinked(_)))
+        {
+            return Some(Absent::Unusable(Refusal::broken(id, found)));
+        }
+        let conf = match self.world.confs.get(&key) {
+            Some(Ok(conf)) => conf,
+            Some(Err(fault)) => return Some(Absent::Unusable(Refusal::of_conf(id, fault))),
+            None => return Some(Absent::Unusable(Refusal::NotInTree { id: id.clone() })),
+        };
+        let facts = self.world.kernels.get(target);
+        if let Some(exclusion) = exclusion(conf, facts.is_some_and(|facts| facts.config.path.is_some())) {
+            return Some(Absent::Excluded(exclusion.clone()));
+        }
+        if !self.world.snapshot.is_built(id, target) || self.question.batch.rebuilt_kernels.contains(target) {
+            if let Some(why) = self.question.failed.get(&key) {
+                return Some(Absent::FailedBefore(why.clone()));
+            }
+            let has_headers = facts.is_some_and(|facts| facts.headers_usable);
+            if !has_headers && !self.question.headers_coming.contains(target) {
+                return Some(Absent::NoHeaders(self.world.headers_remedy.get(target).cloned()));
+            }
+            if let Some(name) = conf.build_depends.iter().find(|name| !self.will_be_there(name, target)) {
+                return Some(Absent::Dependency(name.clone()));
+            }
+        }
+        let has_folder = facts.is_some_and(|facts| facts.module_dir_exists);
+        (!has_folder && !self.question.kernels_coming.contains(target)).then_some(Absent::NoKernel)
+    }
+
+    /// Whether a dependency will be there, or be left out for good reasons.
+    fn will_be_there(&mut self, name: &ModuleName, target: &Target) -> bool {
+        let key = (name.clone(), target.clone());
+        if let Some(known) = self.judged.get(&key) {
+            return *known;
+        }
+        self.judged.insert(key.clone(), false);
+        let verdict = match self.by_name.get(name).cloned() {
+            None => false,
+            Some(id) if self.is_there(&id, target) => true,
+            Some(id) => match self.absent(&id, target) {
+                Some(absent) => matches!(absent, Absent::Excluded(_)),
+                None => self.is_wanted(&id, target) || self.world.snapshot.installed.contains_key(&key),
+            },
+        };
+        self.judged.insert(key, verdict);
+        verdict
+    }
+}
+
+/// The rule that keeps a module off a kernel; where its configuration isn't known, rules about that are not judged.
+fn exclusion(conf: &ModuleConf, config_known: bool) -> Option<&Exclusion> {
+    let excluded = conf.excluded.as_ref()?;
+    let by_config = |rule: &Exclusion| rule.directive.starts_with("BUILD_EXCLUSIVE_CONFIG");
+    let mut rules = conf.modules.iter().filter_map(|module| module.excluded.as_ref()).chain([excluded]);
+    (config_known || !rules.any(by_config)).then_some(excluded)
+}

@@ -1,0 +1,109 @@
+//! Preflight over made-up worlds.
+
+use super::*;
+use crate::event::{Arrival, Happening, Kernel, Kernels};
+use crate::plan::preflight::{Absent, Question, preflight};
+
+/// `foo/1.0` and `user/1.0`, which needs it, are in use on 6.1.0; 6.2.0 is not there yet.
+fn in_use() -> (World, Kernels) {
+    let mut world = world(&["6.1.0", "6.2.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    add(&mut world, "user/1.0", &["foo"]);
+    for module in ["foo/1.0", "user/1.0"] {
+        let first = plan(&install(module, &["6.1.0"]), &world);
+        apply(&mut world, &first);
+    }
+    let facts = world.kernels.get_mut(&target("6.2.0")).unwrap();
+    (facts.headers_usable, facts.module_dir_exists) = (false, false);
+    world.headers_remedy.insert(target("6.2.0"), "install them".to_owned());
+    let there = [(target("6.1.0"), Kernel { headers: true, running: true })];
+    (world, Kernels { installed: there.into(), all: false })
+}
+
+fn coming() -> [Happening; 2] {
+    [Happening::KernelArrived(target("6.2.0")), Happening::HeadersArrived(target("6.2.0"))]
+}
+
+fn told(question: &Question, world: &World) -> Vec<String> {
+    let line = |prospect: &crate::plan::preflight::Prospect| {
+        let word = prospect.absent.as_ref().map_or("there", Absent::word);
+        format!("{} {}: {word}", prospect.id, prospect.target.kernel)
+    };
+    preflight(question, world).iter().map(line).collect()
+}
+
+fn ask_about(world: &World, kernels: &Kernels, events: &[Happening]) -> Vec<String> {
+    told(&Question::of(events, &world.snapshot, kernels), world)
+}
+
+#[test]
+fn a_kernel_that_comes_with_its_headers_is_well() {
+    let (world, kernels) = in_use();
+    assert_eq!(ask_about(&world, &kernels, &coming()), ["foo/1.0 6.2.0: there", "user/1.0 6.2.0: there"]);
+}
+
+#[test]
+fn without_its_headers_it_is_not() {
+    let (world, kernels) = in_use();
+    let question = Question::of(&coming()[..1], &world.snapshot, &kernels);
+    assert_eq!(told(&question, &world), ["foo/1.0 6.2.0: no-headers", "user/1.0 6.2.0: no-headers"]);
+    assert_eq!(preflight(&question, &world)[0].remedy().as_deref(), Some("install them"));
+    let nobody = Question::of(&[], &world.snapshot, &kernels).also_about(&[target("6.2.0"), target("6.1.0")]);
+    let lines = told(&nobody, &world);
+    assert_eq!(lines[..2], ["foo/1.0 6.1.0: there", "user/1.0 6.1.0: there"]);
+    let mut world = world;
+    world.kernels.get_mut(&target("6.2.0")).unwrap().headers_usable = true;
+    assert_eq!(told(&nobody, &world)[2..], ["foo/1.0 6.2.0: no-kernel", "user/1.0 6.2.0: dependency"]);
+}
+
+#[test]
+fn rules_are_judged_as_far_as_they_can_be() {
+    let (mut world, kernels) = in_use();
+    let key = (id("foo/1.0"), target("6.2.0"));
+    let mut rule = |directive: &str, known: bool| {
+        let conf = world.confs.get_mut(&key).unwrap().as_mut().unwrap();
+        conf.excluded = Some(Exclusion { directive: directive.to_owned(), value: "x".to_owned() });
+        world.kernels.get_mut(&key.1).unwrap().config.path = known.then(|| "/boot/config".into());
+        ask_about(&world, &kernels, &coming())
+    };
+    // As for autoinstall, what is ruled out holds up nobody.
+    let excluded = ["foo/1.0 6.2.0: excluded", "user/1.0 6.2.0: there"];
+    assert_eq!(rule("BUILD_EXCLUSIVE_KERNEL_MAX[0]", false), excluded);
+    assert_eq!(rule("BUILD_EXCLUSIVE_CONFIG[0]", true), excluded);
+    assert_eq!(rule("BUILD_EXCLUSIVE_CONFIG[0]", false), ["foo/1.0 6.2.0: there", "user/1.0 6.2.0: there"]);
+}
+
+#[test]
+fn what_failed_before_takes_its_dependents_along() {
+    let (world, kernels) = in_use();
+    let mut question = Question::of(&coming(), &world.snapshot, &kernels);
+    question.failed.insert((id("foo/1.0"), target("6.2.0")), "implicit declaration".to_owned());
+    assert_eq!(told(&question, &world), ["foo/1.0 6.2.0: failed-before", "user/1.0 6.2.0: dependency"]);
+}
+
+#[test]
+fn modules_of_the_same_transaction_count() {
+    let (mut world, kernels) = in_use();
+    let mut events = coming().to_vec();
+    events.push(Happening::ModuleLeaving(id("foo/1.0")));
+    assert_eq!(ask_about(&world, &kernels, &events), ["user/1.0 6.2.0: dependency"]);
+    add(&mut world, "foo/2.0", &[]);
+    world.snapshot.modules.remove(&id("foo/2.0"));
+    events.push(Happening::ModuleArrived(id("foo/2.0"), Arrival::Upgrade));
+    assert_eq!(ask_about(&world, &kernels, &events), ["foo/2.0 6.2.0: there", "user/1.0 6.2.0: there"]);
+}
+
+#[test]
+fn broken_ones_are_told_and_unwanted_ones_are_not() {
+    let (mut world, kernels) = in_use();
+    world.snapshot.modules.get_mut(&id("foo/1.0")).unwrap().source = Source::Dangling("/x".into());
+    assert_eq!(
+        ask_about(&world, &kernels, &coming()),
+        ["foo/1.0 6.2.0: broken", "user/1.0 6.2.0: dependency"]
+    );
+    for conf in world.confs.values_mut() {
+        conf.as_mut().unwrap().autoinstall = false;
+    }
+    world.snapshot.modules.get_mut(&id("foo/1.0")).unwrap().source = Source::Present("/x".into());
+    assert_eq!(ask_about(&world, &kernels, &coming()), [] as [&str; 0]);
+}

@@ -1,0 +1,151 @@
+//! Who holds which locks, and since when: a small record for each command that changes something, for those who wait.
+//!
+//! Only told to people, and asked whether a holder stands above us; a lock is held because the kernel says so ([`super::lock`]).
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::key::{Key, Keys};
+use super::state;
+use crate::host::ancestry::{self, ProcessIdentity};
+use crate::host::{clock, fs, scratch};
+use crate::layout::Layout;
+
+/// The format of the records.
+const VERSION: u32 = 1;
+
+/// No record of ours is longer; what is, isn't one.
+const LONGEST: u64 = 1 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    pid: u32,
+    /// So that a later process with the same number isn't taken for it.
+    started: u64,
+    command: String,
+    /// Seconds since 1970.
+    since: u64,
+    /// The names of the lock files.
+    keys: Vec<String>,
+}
+
+/// Somebody who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The process.
+    pub process: ProcessIdentity,
+    /// Its command line.
+    pub command: String,
+    /// For how many seconds it has been at work; `None`: not known.
+    pub seconds: Option<u64>,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {} (`{}`)", self.process.pid, self.command)?;
+        match self.seconds {
+            Some(seconds) => write!(f, ", at work for {seconds} s"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Our own record; it goes with this value.
+#[derive(Debug)]
+pub(super) struct Running(PathBuf);
+
+impl Running {
+    /// A name for one; nothing is written yet.
+    pub(super) fn new(layout: &Layout) -> Self {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+        Self(layout.running_dir().join(format!("{}.{unique}", std::process::id())))
+    }
+
+    /// Writes down what we hold. Without a record others wait as well, and only know less: a failure is none.
+    pub(super) fn write(&self, layout: &Layout, keys: &Keys, since: u64) {
+        let ProcessIdentity { pid, started } = ancestry::own();
+        let record = Record {
+            version: VERSION,
+            pid,
+            started,
+            command: ancestry::command_line(pid).unwrap_or_default(),
+            since,
+            keys: keys.iter().map(|(key, _)| key.file_name()).collect(),
+        };
+        let text = serde_json::to_string(&record).unwrap_or_default();
+        let made = state::create_folder(layout, &layout.running_dir());
+        drop(made.and_then(|()| scratch::write_note(&self.0, &text)));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+/// A record whose process still runs.
+fn read(path: &Path) -> Option<Record> {
+    let record: Record = serde_json::from_slice(&fs::read_limited(path, LONGEST).ok()?).ok()?;
+    let is_alive = ancestry::identity(record.pid).is_some_and(|found| found.started == record.started);
+    (record.version == VERSION && is_alive).then_some(record)
+}
+
+/// Who holds a lock, as far as the records say.
+pub(super) fn holders(layout: &Layout, key: &Key) -> Vec<Holder> {
+    let name = key.file_name();
+    let records = fs::list(&layout.running_dir()).unwrap_or_default().into_iter();
+    let records = records.filter_map(|entry| read(&layout.running_dir().join(entry.name)));
+    let now = clock::unix_seconds();
+    let holder = |record: Record| Holder {
+        process: ProcessIdentity { pid: record.pid, started: record.started },
+        command: record.command.chars().filter(|c| !c.is_control()).collect(),
+        seconds: Some(now.saturating_sub(record.since)),
+    };
+    records.filter(|record| record.keys.contains(&name)).map(holder).collect()
+}
+
+/// Removes the records of processes that are gone.
+pub(super) fn sweep(layout: &Layout) {
+    for entry in fs::list(&layout.running_dir()).unwrap_or_default() {
+        let path = layout.running_dir().join(&entry.name);
+        if read(&path).is_none() {
+            drop(fs::remove_file(&path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ModuleName;
+    use crate::tree::Mode;
+
+    #[test]
+    fn a_record_is_read_as_long_as_its_process_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let key = Key::Module(ModuleName::new("foo").unwrap());
+        let other = Key::Module(ModuleName::new("bar").unwrap());
+        let running = Running::new(&layout);
+        running.write(&layout, &Keys::default().with(key.clone(), Mode::Exclusive), clock::unix_seconds());
+        assert_eq!(holders(&layout, &key).len(), 1);
+        assert_eq!(holders(&layout, &key)[0].process, ancestry::own());
+        assert!(holders(&layout, &other).is_empty());
+        // A later process with the same number.
+        let text = fs::read_lossy(&running.0).unwrap();
+        let own = ancestry::own();
+        let stale = text.replace(&own.started.to_string(), "1");
+        fs::write_whole(&layout.running_dir().join("stale"), stale.as_bytes(), 0o644).unwrap();
+        fs::write_whole(&layout.running_dir().join("garbage"), b"{\"version\":1", 0o644).unwrap();
+        assert_eq!(holders(&layout, &key).len(), 1);
+        sweep(&layout);
+        assert_eq!(fs::list(&layout.running_dir()).unwrap().len(), 1);
+        drop(running);
+        assert!(fs::list(&layout.running_dir()).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,25 @@
+//! The folders of what we remember between commands (`.state`): they belong to whoever the tree belongs to, so that a tree of
+//! somebody's own stays one after root has worked in it.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::host::fs::{self, FsError};
+use crate::layout::Layout;
+
+/// Makes a folder below `.state`, and those above it.
+///
+/// # Errors
+/// [`FsError`].
+pub(crate) fn create_folder(layout: &Layout, dir: &Path) -> Result<(), FsError> {
+    if fs::is_dir(dir) {
+        return Ok(());
+    }
+    let inside = dir.ancestors().take_while(|above| above.starts_with(layout.state_dir()));
+    let missing: Vec<&Path> = inside.filter(|above| !fs::exists(above)).collect();
+    fs::create_dir_all(dir)?;
+    if let Some(tree) = fs::stat(&layout.dkms_tree)? {
+        missing.into_iter().for_each(|folder| fs::give_to(folder, tree.uid(), tree.gid()));
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! What interrupted commands left in the tree: temporary names (`.tmp_*`), empty folders that were to become something,
+//! records of processes that are gone. Nothing that shows a state is touched.
+//!
+//! What belongs to a module goes only while nobody else works on that module.
+
+use std::path::{Path, PathBuf};
+
+use super::key::{Key, Keys, Mode};
+use super::lock::{self, Held};
+use super::{owed, registration, running};
+use crate::host::fs::{self, FsError};
+use crate::id::{KernelRelease, ModuleName};
+use crate::layout::{Layout, TEMPORARY_PREFIX};
+
+/// Sweeps the whole tree and the source tree; `held`: what we hold already.
+///
+/// # Errors
+/// [`FsError`] where a folder can't be read, or a leftover not be removed.
+pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
+    sweep_folder(&layout.source_tree, 0)?;
+    sweep_folder(&layout.dkms_tree, 0)?;
+    sweep_folder(&layout.state_dir(), 1)?;
+    running::sweep(layout);
+    lock::sweep(layout);
+    owed::sweep(layout);
+    // Their temporaries may be needed to undo what the journal says.
+    let journals = fs::list(&layout.journal_dir())?;
+    let journaled: Vec<&str> =
+        journals.iter().filter_map(|file| file.name.to_str()?.splitn(3, '.').nth(2)).collect();
+    for entry in fs::list(&layout.dkms_tree)? {
+        let Some(Ok(name)) = entry.name.to_str().filter(|_| entry.kind.is_dir()).map(ModuleName::new) else {
+            continue;
+        };
+        if !journaled.contains(&name.as_str()) && has_leftovers(layout, &name)? {
+            sweep_module(layout, name, held)?;
+        }
+    }
+    Ok(())
+}
+
+fn sweep_module(layout: &Layout, name: ModuleName, held: Option<&Held>) -> Result<(), FsError> {
+    let key = Key::Module(name.clone());
+    let locked = if held.is_some_and(|held| held.is_ours_alone(&key)) {
+        None
+    } else {
+        match lock::try_acquire(layout, &Keys::default().with(key, Mode::Exclusive)) {
+            Ok(Some(locked)) => Some(locked),
+            // Somebody works on it, and sweeps it one day; or nobody can lock, which whoever has to will tell.
+            Ok(None) | Err(_) => return Ok(()),
+        }
+    };
+    // M, V, K, A, and what is in an archive of originals: no deeper do our own temporaries stand.
+    sweep_folder(&layout.module_dir(&name), 4)?;
+    for dir in empty_kernel_folders(layout, &name)? {
+        fs::remove_dir_if_empty(&dir)?;
+    }
+    registration::forget_module_if_empty(layout, &name)?;
+    drop(locked);
+    Ok(())
+}
+
+/// Whether a command that worked on a module was cut short.
+fn has_leftovers(layout: &Layout, name: &ModuleName) -> Result<bool, FsError> {
+    let dir = layout.module_dir(name);
+    let has_a_version = fs::list(&dir)?.iter().any(|entry| entry.name != "original_module");
+    Ok(!has_a_version || has_temporaries(&dir, 4)? || !empty_kernel_folders(layout, name)?.is_empty())
+}
+
+/// `M/V/K` without any `A`: a build was about to appear there, or has gone.
+fn empty_kernel_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBuf>, FsError> {
+    let mut empty = Vec::new();
+    let dir = layout.module_dir(name);
+    for version in fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_dir()) {
+        let dir = dir.join(version.name);
+        for kernel in fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_dir()) {
+            let folder = dir.join(&kernel.name);
+            if KernelRelease::looks_like_kernel(&kernel.name.to_string_lossy())
+                && fs::list(&folder)?.is_empty()
+            {
+                empty.push(folder);
+            }
+        }
+    }
+    Ok(empty)
+}
+
+/// Removes every temporary of a dead process in a folder, and in what is at most `depth` folders below it.
+pub(super) fn sweep_folder(dir: &Path, depth: usize) -> Result<(), FsError> {
+    each_temporary(dir, depth, &mut |path| fs::remove_any(path))
+}
+
+fn has_temporaries(dir: &Path, depth: usize) -> Result<bool, FsError> {
+    let mut found = false;
+    each_temporary(dir, depth, &mut |_| {
+        found = true;
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn each_temporary(
+    dir: &Path,
+    depth: usize,
+    then: &mut dyn FnMut(&Path) -> Result<(), FsError>,
+) -> Result<(), FsError> {
+    for entry in fs::list(dir)? {
+        let path = dir.join(&entry.name);
+        match entry.name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)) {
+            Some(rest) if is_abandoned(rest) => then(&path)?,
+            // Somebody else's, who still runs, or a name that isn't ours.
+            Some(_) => {}
+            None if entry.kind.is_dir() && depth > 0 && !is_foreign(&entry.name) => {
+                each_temporary(&path, depth - 1, then)?;
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether what follows the prefix is the number of a process that is gone.
+fn is_abandoned(rest: &str) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    let number = rest.split('_').next().and_then(|number| number.parse().ok());
+    number.and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+/// Folders of a version that hold no temporaries of ours, and may be large.
+fn is_foreign(name: &std::ffi::OsStr) -> bool {
+    ["build", "module", "log"].iter().any(|known| name == *known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ModuleId;
+
+    fn world() -> (tempfile::TempDir, Layout, ModuleId) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let id = ModuleId::parse("foo", "1.0").unwrap();
+        fs::create_dir_all(&layout.source_dir(&id)).unwrap();
+        (dir, layout, id)
+    }
+
+    #[test]
+    fn only_leftovers_of_dead_processes_are_swept() {
+        let (_dir, layout, id) = world();
+        registration::add(&layout, &id).unwrap();
+        // Process numbers end at 4194304 (PID_MAX_LIMIT).
+        let dead = layout.version_dir(&id).join(".tmp_4999999_0_x");
+        let living = layout.version_dir(&id).join(".tmp_1_0_x");
+        fs::create_dir_all(&dead.join("sub")).unwrap();
+        fs::create_dir_all(&living).unwrap();
+        let key = Keys::default().with(Key::Module(id.name.clone()), Mode::Exclusive);
+        let held = lock::try_acquire(&layout, &key).unwrap().unwrap();
+        sweep(&layout, None).unwrap();
+        assert!(fs::exists(&dead), "somebody works on it");
+        sweep(&layout, Some(&held)).unwrap();
+        assert!(!fs::exists(&dead) && fs::exists(&living));
+        assert!(fs::is_dir(&layout.source_link(&id)));
+    }
+
+    #[test]
+    fn folders_that_came_to_nothing_go() {
+        let (_dir, layout, id) = world();
+        registration::add(&layout, &id).unwrap();
+        let kernel = layout.version_dir(&id).join("6.1.0");
+        let bare = layout.dkms_tree.join("bare");
+        let forgotten = layout.dkms_tree.join("forgotten");
+        for dir in [&kernel, &bare, &forgotten.join("original_module/6.1.0/x86_64")] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        sweep(&layout, None).unwrap();
+        assert!(!fs::exists(&kernel) && !fs::exists(&bare) && !fs::exists(&forgotten));
+        assert!(fs::is_dir(&layout.build_dir(&id)));
+    }
+
+    /// Lets an action die before each change that it makes, then sweeps: it is done, or not begun, and can be done again.
+    fn dies_anywhere(prepare: impl Fn(&Layout, &ModuleId), act: impl Fn(&Layout, &ModuleId)) {
+        let paths = |layout: &Layout| {
+            let walk = walkdir::WalkDir::new(layout.root()).sort_by_file_name();
+            let paths = walk.into_iter().map(|entry| entry.unwrap().path().to_owned());
+            let paths = paths.filter(|path| !path.starts_with(layout.state_dir()));
+            paths.map(|path| path.strip_prefix(layout.root()).unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let fresh = || {
+            let (dir, layout, id) = world();
+            fs::create_dir_all(&layout.dkms_tree).unwrap();
+            prepare(&layout, &id);
+            (dir, layout, id)
+        };
+        let (_dir, layout, id) = fresh();
+        let before = paths(&layout);
+        act(&layout, &id);
+        let after = paths(&layout);
+        assert_ne!(before, after);
+        for changes in 0.. {
+            let (_dir, layout, id) = fresh();
+            let ended = fs::death::after(changes, || act(&layout, &id));
+            sweep(&layout, None).unwrap();
+            let now = paths(&layout);
+            assert!(now == before || now == after, "died after {changes} changes: {now:#?}");
+            if now == before {
+                act(&layout, &id);
+                assert_eq!(paths(&layout), after);
+            }
+            if ended.is_some() {
+                assert!(changes > 3, "{changes}");
+                break;
+            }
+        }
+    }
+
+    fn target() -> crate::id::Target {
+        crate::id::Target::parse("6.1.0", "x86_64").unwrap()
+    }
+
+    fn built(layout: &Layout, id: &ModuleId) {
+        registration::add(layout, id).unwrap();
+        let dir = layout.built_dir(id, &target());
+        fs::create_dir_all(&dir).unwrap();
+        fs::write_whole(&dir.join("foo.ko"), b"x", 0o644).unwrap();
+    }
+
+    #[test]
+    fn registering_may_die_anywhere() {
+        dies_anywhere(|_, _| (), |layout, id| registration::add(layout, id).unwrap());
+    }
+
+    #[test]
+    fn copying_and_registering_may_die_anywhere() {
+        let from = tempfile::tempdir().unwrap();
+        fs::write_whole(&from.path().join("dkms.conf"), b"new", 0o644).unwrap();
+        // The source may be in place before it is registered; that is none of the tree's states.
+        let act = |layout: &Layout, id: &ModuleId| {
+            registration::add_copy(layout, id, from.path()).unwrap();
+        };
+        let prepare = |layout: &Layout, id: &ModuleId| {
+            fs::write_whole(&layout.source_dir(id).join("dkms.conf"), b"old", 0o644).unwrap();
+        };
+        dies_anywhere(prepare, act);
+    }
+
+    #[test]
+    fn forgetting_may_die_anywhere() {
+        dies_anywhere(built, |layout, id| registration::forget(layout, id).unwrap());
+    }
+
+    #[test]
+    fn dropping_a_build_may_die_anywhere() {
+        dies_anywhere(built, |layout, id| registration::drop_build(layout, id, &target()).unwrap());
+    }
+}
