@@ -49,6 +49,20 @@ impl States {
         self.0.get(&(id.to_owned(), kernel.to_owned())).copied().unwrap_or(Stage::Absent)
     }
 
+    /// How many steps it is to another: adding, building and installing are one each, and so is what takes them back.
+    #[must_use]
+    pub fn distance(&self, other: &Self) -> usize {
+        let mut keys: Vec<_> = self.0.keys().chain(other.0.keys()).collect();
+        keys.sort();
+        keys.dedup();
+        let height = |states: &Self, (id, kernel): &(String, String)| match states.stage(id, kernel) {
+            Stage::Absent => 0_usize,
+            Stage::Added | Stage::Built => 1,
+            Stage::Installed => 2,
+        };
+        keys.into_iter().map(|key| height(self, key).abs_diff(height(other, key))).sum()
+    }
+
     /// What in `self` lies not between `before` and `after`.
     #[must_use]
     pub fn astray(&self, before: &Self, after: &Self) -> Vec<String> {
@@ -81,6 +95,8 @@ mod tests {
         assert_eq!(installed.astray(&added, &built).len(), 1);
         assert_eq!(added.astray(&built, &installed).len(), 1);
         assert_eq!(built.astray(&States::default(), &States::default()).len(), 2);
+        assert_eq!([added.distance(&installed), installed.distance(&built)], [2, 1]);
+        assert_eq!([States::default().distance(&added), built.distance(&States::default())], [1, 2]);
         assert!(States::parse("foo/1.0: broken\n").is_err());
         assert!(States::parse("foo: added\n").is_err());
     }

@@ -64,9 +64,21 @@ static unsigned long long argument(const struct user_regs_struct *regs, int whic
     return all[which - 1];
 }
 
-static void log_path(FILE *log, pid_t id, const struct user_regs_struct *regs, int which)
+/* The file behind a descriptor; none for the standard three, pipes, devices and /proc. */
+static int file_of(pid_t id, unsigned long long descriptor, char *path, size_t size)
 {
-    char text[4096] = "";
+    char link[64];
+    snprintf(link, sizeof link, "/proc/%d/fd/%d", id, (int)descriptor);
+    ssize_t length = descriptor > 2 ? readlink(link, path, size - 1) : -1;
+    if (length <= 0)
+        return 0;
+    path[length] = 0;
+    return path[0] == '/' && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0;
+}
+
+static void log_path(FILE *log, pid_t id, const struct user_regs_struct *regs, int which, int at)
+{
+    char text[4096] = "", folder[4096];
     if (which == 0)
         return;
     /* Page by page: what lies behind the text may not be there to be read. */
@@ -81,19 +93,11 @@ static void log_path(FILE *log, pid_t id, const struct user_regs_struct *regs, i
         got += part;
         from += part;
     }
-    fprintf(log, " %s", text);
-}
-
-/* The file behind a descriptor; none for the standard three, pipes, devices and /proc. */
-static int file_of(pid_t id, unsigned long long descriptor, char *path, size_t size)
-{
-    char link[64];
-    snprintf(link, sizeof link, "/proc/%d/fd/%d", id, (int)descriptor);
-    ssize_t length = descriptor > 2 ? readlink(link, path, size - 1) : -1;
-    if (length <= 0)
-        return 0;
-    path[length] = 0;
-    return path[0] == '/' && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0;
+    /* `...at` calls name the open folder that a path starts from right before it. */
+    if (at && text[0] != '/' && file_of(id, argument(regs, which - 1), folder, sizeof folder))
+        fprintf(log, " %s/%s", folder, text);
+    else
+        fprintf(log, " %s", text);
 }
 
 /* Writes the call to the log and says yes, if it is one that counts. */
@@ -115,8 +119,9 @@ static int counts(FILE *log, pid_t id, const struct user_regs_struct *regs, enum
         fputs(call->name, log);
         if (call->file)
             fprintf(log, " %s", file);
-        log_path(log, id, regs, call->first);
-        log_path(log, id, regs, call->second);
+        int at = strstr(call->name, "at") != NULL && strcmp(call->name, "symlinkat") != 0;
+        log_path(log, id, regs, call->first, at);
+        log_path(log, id, regs, call->second, at);
         fputc('\n', log);
         return 1;
     }

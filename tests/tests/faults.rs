@@ -1,0 +1,173 @@
+//! Every action that changes something, with a full disk and with a broken one at every call by which it changes files.
+//!
+//! It fails with an error that names the file, and leaves the state before, or (the call didn't matter) ends as ever. No half
+//! module is below `/lib/modules`, and the same action works afterwards. A usual run takes a sample of the calls; with
+//! `DKMS_TEST_FULL=1` it takes each. `DKMS_TEST_ONLY` takes the actions whose names contain it.
+
+use std::path::Path;
+
+use dkms_core::host::environment::Environment;
+use dkms_tests::cache::Cache;
+use dkms_tests::crash::action::{Action, MODULES};
+use dkms_tests::crash::rehearsal::Rehearsal;
+use dkms_tests::crash::share;
+use dkms_tests::crash::sound;
+use dkms_tests::crash::state::States;
+use dkms_tests::crash::stock::Stock;
+use dkms_tests::crash::tripwire::{Calls, Fate, Tripped};
+use dkms_tests::crash::world::{Seen, World};
+use dkms_tests::kernels::Kernels;
+use dkms_tests::tool::Tool;
+use dkms_tests::{say, verdict};
+
+/// How many calls of each action a usual run takes.
+const SAMPLE: usize = 4;
+
+/// One action: how many calls failed, how many of them were ignored, and what is wrong.
+fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, usize, Vec<String>)> {
+    let rehearsal = Rehearsal::of(world, action, Calls::Data)?;
+    let count = rehearsal.calls.len();
+    let step = if full { 1 } else { count.div_ceil(SAMPLE).max(1) };
+    let first = if full { 1 } else { 1 + action.name.len() % step };
+    let fates = [Fate::NoSpace, Fate::Io];
+    let (mut faults, mut ignored) = (0, 0);
+    let mut wrong = Vec::new();
+    for (turn, number) in (first..).step_by(step).enumerate() {
+        let fates = if full { &fates[..] } else { &fates[turn % 2..=turn % 2] };
+        let mut reached = false;
+        for fate in fates {
+            let ran = rehearsal.run(world, Calls::Data, number, *fate, &World::putting_back("before"))?;
+            let Some(call) = ran.at(number) else { break };
+            reached = true;
+            faults += 1;
+            ignored += usize::from(ran.output.code == 0);
+            let lines = after_fault(world, &rehearsal, &ran, call)?;
+            let place = format!("{}, {fate:?} {number} of {count}, {call}", action.name);
+            wrong.extend(lines.into_iter().map(|line| format!("{place}: {line}")));
+        }
+        if !reached {
+            break;
+        }
+    }
+    say(&format!(
+        "{}: {faults} faults at {count} calls, {ignored} did not matter, {} things are wrong",
+        action.name,
+        wrong.len()
+    ));
+    Ok((faults, ignored, wrong))
+}
+
+fn after_fault(
+    world: &World,
+    rehearsal: &Rehearsal,
+    ran: &Tripped,
+    call: &str,
+) -> anyhow::Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    match world.look() {
+        Err(error) => wrong.push(format!("{error:#}")),
+        Ok(seen) => {
+            wrong.extend(rehearsal.on_the_way(&seen));
+            let is_removal = ["unlink", "rmdir"].iter().any(|name| call.starts_with(name));
+            if !is_removal {
+                wrong.extend(sound::leftovers(&seen.listing));
+            }
+            if ran.output.code == 0 {
+                wrong.extend(verdict::of_success(&ran.output));
+            } else {
+                wrong.extend(error_of(ran, call));
+            }
+            // What can't be removed stays; the next command is to see to that.
+            if !is_removal {
+                wrong.extend(elsewhere(rehearsal, &seen, ran.output.code != 0));
+            }
+        }
+    }
+    wrong.extend(rehearsal.once_more(world)?);
+    Ok(wrong)
+}
+
+/// What is wrong with an error that should be about this call.
+fn error_of(ran: &Tripped, call: &str) -> Vec<String> {
+    let stderr = &ran.output.stderr;
+    let mut wrong = Vec::new();
+    if matches!(ran.output.code, 101 | 128..) {
+        wrong.push(format!("ended with {}: {stderr}", ran.output.code));
+    }
+    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("Error! ")).collect();
+    if errors.is_empty() {
+        wrong.push(format!("failed with {} and no error: {stderr:?}", ran.output.code));
+    }
+    let paths: Vec<&str> = call.split(' ').skip(1).collect();
+    if !paths.iter().any(|path| names(path).iter().any(|name| stderr.contains(&format!("`{name}`")))) {
+        wrong.push(format!("the error names none of {paths:?}: {stderr:?}"));
+    }
+    wrong
+}
+
+/// What an error about a path may say: the path, what a temporary one is for, a folder that is changed whole.
+fn names(path: &str) -> Vec<String> {
+    // `/lib` is a link.
+    let path = path.strip_prefix("/usr").filter(|path| path.starts_with("/lib/")).unwrap_or(path);
+    let above = Path::new(path)
+        .ancestors()
+        .filter(|above| *above == Path::new(path) || above.components().count() > 3);
+    let mut names: Vec<String> = above.map(|above| above.display().to_string()).collect();
+    if let Some((folder, name)) = path.rsplit_once('/') {
+        names.push(format!("{folder}/{}", permanent(name)));
+    }
+    names
+}
+
+/// What a temporary name is for.
+fn permanent(name: &str) -> &str {
+    let mut name = name;
+    while let Some(rest) = name.strip_prefix(".tmp_") {
+        name = rest.splitn(3, '_').nth(2).unwrap_or_default();
+    }
+    name.strip_suffix(".new").unwrap_or(name)
+}
+
+/// What is neither as after the action nor, if that may be, as before it. What is done in several steps may stop between two.
+fn elsewhere(rehearsal: &Rehearsal, seen: &Seen, may_be_before: bool) -> Vec<String> {
+    let states = |seen: &Seen| States::parse(&seen.status).unwrap_or_default();
+    let several = states(&rehearsal.before).distance(&states(&rehearsal.after[0])) > 1;
+    if may_be_before && several {
+        return Vec::new();
+    }
+    let build = ["/var/lib/dkms/foo/1.0/build"];
+    let excused: &[&str] = if may_be_before { &build } else { &[] };
+    let mut ends: Vec<&Seen> = rehearsal.after.iter().collect();
+    ends.extend(Some(&rehearsal.before).filter(|_| may_be_before));
+    let from = |end: &&Seen| {
+        let mut changes = verdict::changes(&end.listing, &seen.listing, excused);
+        if end.status != seen.status {
+            changes.push(format!("status is {:?} instead of {:?}", seen.status, end.status));
+        }
+        changes
+    };
+    let nearest = ends.iter().map(from).min_by_key(Vec::len).unwrap_or_default();
+    nearest.into_iter().map(|line| format!("ends elsewhere: {line}")).collect()
+}
+
+#[test]
+fn no_fault_leaves_harm() {
+    let environment = Environment::of_this_process();
+    let full = environment.get_filled("DKMS_TEST_FULL").is_some();
+    let only = environment.get_filled("DKMS_TEST_ONLY").unwrap_or_default();
+    let cache = Cache::open().unwrap();
+    let kernels = Kernels::find().unwrap();
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    let stock = Stock::compile(&cache, &kernels).unwrap();
+    let world = || {
+        let world = World::new(&cache, &kernels, &ours, &stock, &MODULES)?;
+        world.keep("base").map(|()| world)
+    };
+    let results = share::all(Action::all(only), world, |world, action| tried(world, action, full)).unwrap();
+    let faults: usize = results.iter().map(|(faults, _, _)| faults).sum();
+    let ignored: usize = results.iter().map(|(_, ignored, _)| ignored).sum();
+    let wrong: Vec<_> = results.into_iter().flat_map(|(_, _, wrong)| wrong).collect();
+    say(&format!("{faults} faults, {ignored} of them did not matter"));
+    assert!(faults > 0, "nothing was tried");
+    assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
