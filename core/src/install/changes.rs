@@ -308,7 +308,11 @@ pub(super) fn undo(entries: &[Entry]) -> Result<(), FsError> {
         _ => None,
     });
     let mut undoing = Undoing { published: published.collect(), precious: BTreeSet::new() };
-    entries.iter().rev().fold(Ok(()), |verdict, entry| verdict.and(undoing.undo(entry)))
+    let mut verdict = Ok(());
+    for entry in entries.iter().rev() {
+        verdict = verdict.and(undoing.undo(entry));
+    }
+    verdict
 }
 
 struct Undoing {

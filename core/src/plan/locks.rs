@@ -16,7 +16,7 @@ pub fn needed(plan: &Plan, world: &World) -> Keys {
     for step in &plan.steps {
         match &step.action {
             Action::Add { id, .. } | Action::Unbuild { id, .. } | Action::Forget { id } => {
-                module(&mut keys, id)
+                module(&mut keys, id);
             }
             Action::Build { id, target } => {
                 module(&mut keys, id);
@@ -30,7 +30,7 @@ pub fn needed(plan: &Plan, world: &World) -> Keys {
                 kernel(&mut keys, &target.kernel);
             }
             Action::Depmod { target } | Action::Initramfs { target } | Action::SweepKernel { target } => {
-                kernel(&mut keys, &target.kernel)
+                kernel(&mut keys, &target.kernel);
             }
             Action::Load { .. } | Action::PostTransaction { .. } | Action::Refuse(_) => {}
         }
