@@ -21,7 +21,7 @@ use dkms_tests::tool::Tool;
 const SAMPLE: usize = 3;
 
 /// One action: how many points were tried, and what is wrong.
-fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, Vec<String>)> {
+fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, usize)> {
     let rehearsal = Rehearsal::of(world, action, Calls::Names)?;
     let count = rehearsal.calls.len();
     let step = if full { 1 } else { count.div_ceil(SAMPLE).max(1) };
@@ -51,7 +51,8 @@ fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, Ve
         }
     }
     say(&format!("{}: {points} deaths at {count} calls, {} things are wrong", action.name, wrong.len()));
-    Ok((points, wrong))
+    wrong.iter().for_each(|line| say(line));
+    Ok((points, wrong.len()))
 }
 
 fn after_death(world: &World, rehearsal: &Rehearsal, code: i32) -> anyhow::Result<Vec<String>> {
@@ -82,8 +83,8 @@ fn no_death_leaves_harm() {
     };
     let results = share::all(Action::all(only), world, |world, action| tried(world, action, full)).unwrap();
     let points: usize = results.iter().map(|(points, _)| points).sum();
-    let wrong: Vec<_> = results.into_iter().flat_map(|(_, wrong)| wrong).collect();
+    let wrong: usize = results.iter().map(|(_, wrong)| wrong).sum();
     say(&format!("{points} deaths"));
     assert!(points > 0, "nothing was tried");
-    assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong == 0, "{wrong} things are wrong, as said above");
 }

@@ -24,7 +24,7 @@ use dkms_tests::{say, verdict};
 const SAMPLE: usize = 4;
 
 /// One action: how many calls failed, how many of them were ignored, and what is wrong.
-fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, usize, Vec<String>)> {
+fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, usize, usize)> {
     let rehearsal = Rehearsal::of(world, action, Calls::Data)?;
     let count = rehearsal.calls.len();
     let step = if full { 1 } else { count.div_ceil(SAMPLE).max(1) };
@@ -54,7 +54,8 @@ fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, us
         action.name,
         wrong.len()
     ));
-    Ok((faults, ignored, wrong))
+    wrong.iter().for_each(|line| say(line));
+    Ok((faults, ignored, wrong.len()))
 }
 
 fn after_fault(
@@ -166,8 +167,8 @@ fn no_fault_leaves_harm() {
     let results = share::all(Action::all(only), world, |world, action| tried(world, action, full)).unwrap();
     let faults: usize = results.iter().map(|(faults, _, _)| faults).sum();
     let ignored: usize = results.iter().map(|(_, ignored, _)| ignored).sum();
-    let wrong: Vec<_> = results.into_iter().flat_map(|(_, _, wrong)| wrong).collect();
+    let wrong: usize = results.iter().map(|(_, _, wrong)| wrong).sum();
     say(&format!("{faults} faults, {ignored} of them did not matter"));
     assert!(faults > 0, "nothing was tried");
-    assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong == 0, "{wrong} things are wrong, as said above");
 }
