@@ -54,6 +54,9 @@ fn sweep_module(layout: &Layout, name: ModuleName, held: Option<&Held>) -> Resul
     for dir in empty_kernel_folders(layout, &name)? {
         fs::remove_dir_if_empty(&dir)?;
     }
+    for dir in useless_build_folders(layout, &name)? {
+        fs::remove_tree(&dir)?;
+    }
     registration::forget_module_if_empty(layout, &name)?;
     drop(locked);
     Ok(())
@@ -63,7 +66,45 @@ fn sweep_module(layout: &Layout, name: ModuleName, held: Option<&Held>) -> Resul
 fn has_leftovers(layout: &Layout, name: &ModuleName) -> Result<bool, FsError> {
     let dir = layout.module_dir(name);
     let has_a_version = fs::list(&dir)?.iter().any(|entry| entry.name != "original_module");
-    Ok(!has_a_version || has_temporaries(&dir, 4)? || !empty_kernel_folders(layout, name)?.is_empty())
+    Ok(!has_a_version
+        || has_temporaries(&dir, 4)?
+        || !empty_kernel_folders(layout, name)?.is_empty()
+        || !useless_build_folders(layout, name)?.is_empty())
+}
+
+/// `M/V/build` of a build that was cut short before it had a log, or after its result had appeared: what failed has a log, and
+/// that is nowhere else.
+fn useless_build_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBuf>, FsError> {
+    let mut useless = Vec::new();
+    let dir = layout.module_dir(name);
+    for version in fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_dir()) {
+        let dir = dir.join(version.name);
+        let build = dir.join("build");
+        let log = build.join("make.log");
+        if !fs::lstat(&build)?.is_some_and(|meta| meta.is_dir()) {
+            continue;
+        }
+        let is_useless = match fs::lstat(&log)? {
+            None => !fs::list(&build)?.is_empty(),
+            Some(_) => published_logs(&dir)?.iter().any(|published| fs::same_bytes(published, &log)),
+        };
+        if is_useless {
+            useless.push(build);
+        }
+    }
+    Ok(useless)
+}
+
+/// `log/make.log` of each `K/A` in a version's folder.
+fn published_logs(version: &Path) -> Result<Vec<PathBuf>, FsError> {
+    let mut logs = Vec::new();
+    for kernel in fs::list(version)?.into_iter().filter(|entry| entry.kind.is_dir()) {
+        if KernelRelease::looks_like_kernel(&kernel.name.to_string_lossy()) {
+            let dir = version.join(kernel.name);
+            logs.extend(fs::list(&dir)?.into_iter().map(|arch| dir.join(arch.name).join("log/make.log")));
+        }
+    }
+    Ok(logs)
 }
 
 /// `M/V/K` without any `A`: a build was about to appear there, or has gone.
@@ -174,6 +215,25 @@ mod tests {
         sweep(&layout, None).unwrap();
         assert!(!fs::exists(&kernel) && !fs::exists(&bare) && !fs::exists(&forgotten));
         assert!(fs::is_dir(&layout.build_dir(&id)));
+    }
+
+    #[test]
+    fn a_build_folder_goes_when_its_log_is_nowhere_missed() {
+        let (_dir, layout, id) = world();
+        built(&layout, &id);
+        let build = layout.build_dir(&id);
+        let published = layout.make_log(&id, &target());
+        fs::create_dir_all(published.parent().unwrap()).unwrap();
+        fs::write_whole(&published, b"good", 0o644).unwrap();
+        for (log, stays) in [(Some("bad"), true), (Some("good"), false), (None, false)] {
+            fs::create_dir_all(&build).unwrap();
+            fs::write_whole(&build.join("foo.c"), b"x", 0o644).unwrap();
+            if let Some(text) = log {
+                fs::write_whole(&build.join("make.log"), text.as_bytes(), 0o644).unwrap();
+            }
+            sweep(&layout, None).unwrap();
+            assert_eq!(fs::exists(&build), stays, "{log:?}");
+        }
     }
 
     /// Lets an action die before each change that it makes, then sweeps: it is done, or not begun, and can be done again.
