@@ -1,6 +1,7 @@
 //! The build cache with a real kernel's headers and compiler: what comes from it is what a build gives, byte for byte, and
 //! whatever a build depends on makes it miss. And what is remembered of builds that failed.
 
+use anyhow::{Result, ensure};
 use dkms_tests::cache::Cache;
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
@@ -17,59 +18,84 @@ const CONF: &str = "try_sign_modules=\"false\"\nsign_file=\"/nonexistent\"\n";
 
 const SOURCE: &str = "/usr/src/foo-1.0";
 
-fn root() -> Root {
-    let cache = Cache::open().unwrap();
+fn root() -> Result<Root> {
+    let cache = Cache::open()?;
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
-    let root = Root::new(&cache, &Kernels::find().unwrap(), &[&ours]).unwrap();
-    root.write("/usr/local/sbin/make", MAKE, 0o755).unwrap();
-    root.write("/etc/dkms/framework.conf", &format!("{CONF}build_cache=/srv/cache\n"), 0o644).unwrap();
-    Module::new("foo", "1.0").write_to(&root).unwrap();
-    root.must("dkms add foo/1.0").unwrap();
-    root
+    let root = Root::new(&cache, &Kernels::find()?, &[&ours])?;
+    root.write("/usr/local/sbin/make", MAKE, 0o755)?;
+    root.write("/etc/dkms/framework.conf", &format!("{CONF}build_cache=/srv/cache\n"), 0o644)?;
+    Module::new("foo", "1.0").write_to(&root)?;
+    root.must("dkms add foo/1.0")?;
+    Ok(root)
 }
 
 /// How often make was called for a build so far.
-fn makes(root: &Root) -> usize {
-    root.read("/srv/makes").unwrap().lines().count()
+fn makes(root: &Root) -> Result<usize> {
+    Ok(root.read("/srv/makes")?.lines().count())
 }
 
 /// Builds, which has to work; says whether that was without make, and the module's bytes as a checksum.
-fn built(root: &Root, options: &str) -> (bool, String) {
-    let before = makes(root);
-    root.must("dkms unbuild foo/1.0 -k $K >/dev/null").unwrap();
-    let output = root.dkms(&format!("build foo/1.0 -k $K {options}")).unwrap();
-    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-    let without_make = makes(root) == before;
-    assert_eq!(output.stdout.contains("is taken from the build cache"), without_make, "{}", output.stdout);
-    (without_make, root.must("sha256sum </var/lib/dkms/foo/1.0/$K/$A/module/foo.ko*").unwrap())
+fn built(root: &Root, options: &str) -> Result<(bool, String)> {
+    let before = makes(root)?;
+    root.must("dkms unbuild foo/1.0 -k $K >/dev/null")?;
+    let output = root.dkms(&format!("build foo/1.0 -k $K {options}"))?;
+    ensure!(output.code == 0, "{}{}", output.stdout, output.stderr);
+    let without_make = makes(root)? == before;
+    let is_told = output.stdout.contains("is taken from the build cache");
+    ensure!(is_told == without_make, "{}", output.stdout);
+    Ok((without_make, root.must("cat /var/lib/dkms/foo/1.0/$K/$A/module/foo.ko* | sha256sum")?))
 }
 
 #[test]
 fn what_comes_from_the_cache_is_what_was_built() {
-    let root = root();
-    let (cached, bytes) = built(&root, "");
+    let root = root().unwrap();
+    let (cached, bytes) = built(&root, "").unwrap();
     assert!(!cached);
-    assert_eq!(built(&root, ""), (true, bytes.clone()));
+    assert_eq!(built(&root, "").unwrap(), (true, bytes.clone()));
     let log = root.must("cat /var/lib/dkms/foo/1.0/$K/$A/log/make.log").unwrap();
     assert!(log.starts_with("# taken from the build cache, where it is since "), "{log}");
     assert!(log.contains("CC [M]"), "{log}");
     // A module that has been gone in between, and one that is installed.
     root.must("dkms remove foo/1.0 --all && dkms install foo/1.0 -k $K").unwrap();
-    assert_eq!(makes(&root), 1);
+    assert_eq!(makes(&root).unwrap(), 1);
     assert!(root.must("dkms status foo/1.0 -k $K").unwrap().contains(": installed"));
-    assert_eq!(built(&root, "--force"), (false, bytes.clone()));
+    assert_eq!(built(&root, "--force").unwrap(), (false, bytes.clone()));
     root.write("/etc/dkms/framework.conf", CONF, 0o644).unwrap();
-    assert_eq!(built(&root, ""), (false, bytes));
+    assert_eq!(built(&root, "").unwrap(), (false, bytes));
+}
+
+#[test]
+fn a_second_batch_runs_no_make() {
+    let root = root().unwrap();
+    for (name, with) in [("bar", "BUILD_DEPENDS=\"foo\""), ("baz", "STRIP=no")] {
+        Module::new(name, "1.0").with(with).write_to(&root).unwrap();
+        root.must(&format!("dkms add {name}/1.0")).unwrap();
+    }
+    let modules = "find /lib/modules -name '*.ko*' -path '*updates*' | sort | xargs sha256sum";
+    let batch = "for m in foo bar baz; do dkms install $m/1.0 -k $K -k $K2; done";
+    let first = root.must(batch).unwrap();
+    assert_eq!((makes(&root).unwrap(), first.contains("build cache")), (6, false), "{first}");
+    let installed = root.must(modules).unwrap();
+    assert_eq!(installed.lines().count(), 6, "{installed}");
+    root.must("for m in foo bar baz; do dkms unbuild $m/1.0 --all; done").unwrap();
+    let second = root.must(batch).unwrap();
+    assert_eq!((makes(&root).unwrap(), second.matches("from the build cache").count()), (6, 6), "{second}");
+    assert_eq!(root.must(modules).unwrap(), installed);
+    // What bar is built against is another one now.
+    root.must("dkms unbuild bar/1.0 --all && dkms unbuild foo/1.0 --all && echo >>/usr/src/foo-1.0/foo.c")
+        .unwrap();
+    root.must("dkms install foo/1.0 -k $K && dkms install bar/1.0 -k $K").unwrap();
+    assert_eq!(makes(&root).unwrap(), 8);
 }
 
 #[test]
 fn whatever_a_build_depends_on_misses() {
-    let root = root();
-    built(&root, "");
+    let root = root().unwrap();
+    built(&root, "").unwrap();
     let changes = [
         ("a byte of the source", format!("echo >>{SOURCE}/foo.c")),
         ("the source's Makefile", format!("echo 'ccflags-y += -DX' >>{SOURCE}/Makefile")),
-        ("dkms.conf", format!("echo 'MAKE[0]=\"make -C $kernel_source_dir M=$PWD\"' >>{SOURCE}/dkms.conf")),
+        ("dkms.conf", format!("echo 'MAKE[0]=\"make -C $kernel_source_dir M=$dkms_tree/foo/1.0/build\"' >>{SOURCE}/dkms.conf")),
         (
             "the admin's patch",
             format!(
@@ -85,7 +111,7 @@ fn whatever_a_build_depends_on_misses() {
             "a header that kernels share",
             "h=$(ls -d /usr/src/linux-headers-${K%-amd64}-common); echo >>$h/include/linux/module.h".to_owned(),
         ),
-        ("the kernel's symbols", "echo >>/usr/src/linux-headers-$K/Module.symvers".to_owned()),
+        ("the kernel's symbols", "printf '0x12345678\\tnix\\tvmlinux\\tEXPORT_SYMBOL\\t\\n' >>/usr/src/linux-headers-$K/Module.symvers".to_owned()),
         (
             "the compiler",
             "printf '#!/bin/sh\\nexec /usr/bin/gcc-12 \"$@\"\\n' >/usr/local/sbin/gcc-12 && chmod +x /usr/local/sbin/gcc-12"
@@ -94,28 +120,28 @@ fn whatever_a_build_depends_on_misses() {
     ];
     for (what, change) in changes {
         root.must(&change).unwrap();
-        assert!(!built(&root, "").0, "{what} has changed, and the cache was used");
-        assert!(built(&root, "").0, "nothing has changed after {what}, and it was built again");
+        assert!(!built(&root, "").unwrap().0, "{what} has changed, and the cache was used");
+        assert!(built(&root, "").unwrap().0, "nothing has changed after {what}, and it was built again");
     }
     // Another kernel is another build, and so is what somebody asks for on the command line.
     root.must("dkms build foo/1.0 -k $K2").unwrap();
-    assert!(!built(&root, "--directive STRIP=no").0);
+    assert!(!built(&root, "--directive STRIP=no").unwrap().0);
 }
 
 #[test]
 fn a_damaged_entry_is_no_result() {
-    let root = root();
-    let (_, bytes) = built(&root, "");
+    let root = root().unwrap();
+    let (_, bytes) = built(&root, "").unwrap();
     root.must("for f in /srv/cache/*/*/module/foo.ko; do printf x >>$f; done").unwrap();
-    assert_eq!(built(&root, ""), (false, bytes.clone()));
-    assert_eq!(built(&root, ""), (true, bytes.clone()));
+    assert_eq!(built(&root, "").unwrap(), (false, bytes.clone()));
+    assert_eq!(built(&root, "").unwrap(), (true, bytes.clone()));
     root.must("chmod go+w /srv/cache").unwrap();
-    assert_eq!(built(&root, ""), (false, bytes));
+    assert_eq!(built(&root, "").unwrap(), (false, bytes));
 }
 
 #[test]
 fn a_failure_is_remembered_with_its_inputs_and_log_shows_it() {
-    let root = root();
+    let root = root().unwrap();
     let last = || -> serde_json::Value {
         let text =
             root.must("cd /var/lib/dkms/.state/attempts/foo/1.0/$K/$A; cat $(ls *.json | sort -n | tail -1)");
@@ -156,6 +182,10 @@ fn a_failure_is_remembered_with_its_inputs_and_log_shows_it() {
     assert_eq!(root.must("dkms log foo -k 1.2.3").unwrap().trim(), "no build is remembered");
     assert_eq!(root.dkms("log nix").unwrap().code, 3);
     assert_eq!(root.dkms("log foo/2.0").unwrap().code, 3);
+
+    root.must(&format!("sed -i /nix/d {SOURCE}/foo.c && dkms install foo/1.0 -k $K2")).unwrap();
+    let foreseen = root.dkms("preflight -k $K").unwrap();
+    assert!(foreseen.stdout.contains("its last build for this kernel failed: first error: "), "{foreseen:?}");
 
     root.must("dkms remove foo/1.0 --all").unwrap();
     assert_eq!(root.must("find /var/lib/dkms/.state/attempts -name foo").unwrap(), "");

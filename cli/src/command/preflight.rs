@@ -4,6 +4,7 @@ use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::plan::preflight::{self, Prospect, Question};
 use dkms_core::plan::{Request, Work};
+use dkms_core::tree::attempts;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -27,10 +28,15 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let mut survey = session.survey();
     survey.boot_configs = true;
     let kernels = survey.kernels(&session.installed_targets()?)?;
-    let question = Question::of(&told, &snapshot, &kernels).also_about(&targets);
+    let mut question = Question::of(&told, &snapshot, &kernels).also_about(&targets);
     let request = Request { work: Work::Batch(question.batch.clone()), options: session.options() };
     let world = survey.world(&request, snapshot, None)?;
     unless_interrupted()?;
+    for (id, target) in world.confs.keys().filter(|(_, target)| !question.headers_coming.contains(target)) {
+        if let Some(why) = attempts::last_failure(&session.settings.layout, id, target) {
+            question.failed.insert((id.clone(), target.clone()), why);
+        }
+    }
     let prospects = preflight::preflight(&question, &world);
     if args.json {
         session.terminal.print(&document(&prospects));

@@ -1,4 +1,4 @@
-//! One module for one kernel: prepare, patch, make, collect, publish; or taken from the [`cache`], where it was built before.
+//! One module for one kernel: prepare, patch, make, collect, publish; or taken from the cache, where it was built before.
 //!
 //! Everything it needs is given as plain data; whether the module may be built for that kernel has been decided before. A build
 //! that fails leaves the tree as it was but for `M/V/build`, which keeps what was built and `make.log`.
@@ -28,7 +28,7 @@ mod log;
 mod prepare;
 mod publish;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use command::jobs_of_its_own;
 pub use error::{Attempt, BuildError, Failure, PatchFault};

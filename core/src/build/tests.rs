@@ -11,25 +11,25 @@ use crate::report::Recorder;
 use crate::sign::SignError;
 
 /// A module in a root of its own.
-pub(super) struct World {
-    pub(super) root: tempfile::TempDir,
-    pub(super) folder: PathBuf,
-    pub(super) id: ModuleId,
-    pub(super) target: Target,
-    pub(super) conf: ModuleConf,
-    pub(super) kernel: KernelFacts,
-    pub(super) toolchain: Toolchain,
-    pub(super) settings: Settings,
-    pub(super) environment: Environment,
-    pub(super) dependencies: Vec<(ModuleName, ModuleVersion)>,
-    pub(super) recorder: Recorder,
-    pub(super) memory: Memory,
-    pub(super) reuse: Reuse,
+pub(crate) struct World {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) folder: PathBuf,
+    pub(crate) id: ModuleId,
+    pub(crate) target: Target,
+    pub(crate) conf: ModuleConf,
+    pub(crate) kernel: KernelFacts,
+    pub(crate) toolchain: Toolchain,
+    pub(crate) settings: Settings,
+    pub(crate) environment: Environment,
+    pub(crate) dependencies: Vec<(ModuleName, ModuleVersion)>,
+    pub(crate) recorder: Recorder,
+    pub(crate) memory: Memory,
+    pub(crate) reuse: Reuse,
 }
 
 const MAKE: &str = "printf '<%s>' \"$PWD\" > foo.ko";
 
-pub(super) fn world() -> World {
+pub(crate) fn world() -> World {
     let root = tempfile::tempdir().unwrap();
     let layout = Layout::under(root.path());
     let id = ModuleId::parse("foo", "1.0").unwrap();
@@ -77,25 +77,25 @@ pub(super) fn world() -> World {
 }
 
 impl World {
-    pub(super) fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
     }
 
-    pub(super) fn write(&self, path: &str, text: &str, mode: u32) {
+    pub(crate) fn write(&self, path: &str, text: &str, mode: u32) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write_whole(&path, text.as_bytes(), mode).unwrap();
     }
 
-    pub(super) fn build(&self) -> Result<Built, BuildError> {
+    pub(crate) fn build(&self) -> Result<Built, BuildError> {
         self.build_signed(None)
     }
 
-    pub(super) fn build_signed(&self, signer: Option<&dyn Signer>) -> Result<Built, BuildError> {
+    pub(crate) fn build_signed(&self, signer: Option<&dyn Signer>) -> Result<Built, BuildError> {
         build(&self.spec(signer), &self.recorder)
     }
 
-    pub(super) fn spec<'a>(&'a self, signer: Option<&'a dyn Signer>) -> BuildSpec<'a> {
+    pub(crate) fn spec<'a>(&'a self, signer: Option<&'a dyn Signer>) -> BuildSpec<'a> {
         BuildSpec {
             id: &self.id,
             target: &self.target,
@@ -133,7 +133,7 @@ impl World {
             .collect()
     }
 
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let warning = |event| if let Event::Warning { text, .. } = event { Some(text) } else { None };
         self.recorder.events().into_iter().filter_map(warning).collect()
     }

@@ -105,8 +105,7 @@ pub(super) fn failed_before(look: &Look<'_>, memory: &Memory) -> Option<Remember
     };
     let key = inputs::key(&spec, &memory.digests, &Quiet).ok()?;
     let Attempt { record, log, .. } = attempts::remembered_failure(layout, look.id, target, key.as_str())?;
-    let failure = record.failure?;
-    let what = failure.diagnosis.into_iter().next().unwrap_or(failure.error);
+    let what = record.failure?.first().to_owned();
     Some(RememberedFailure { when: clock::rfc2822(record.when), what, log })
 }
 
@@ -116,4 +115,82 @@ pub(super) fn dependencies<'a>(
     version: impl Fn(&'a ModuleName) -> Option<ModuleVersion>,
 ) -> Vec<(ModuleName, ModuleVersion)> {
     conf.build_depends.iter().filter_map(|name| Some((name.clone(), version(name)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::build;
+    use crate::build::tests::{World, world};
+
+    fn remembered(world: &World) -> Option<RememberedFailure> {
+        let look = Look {
+            settings: &world.settings,
+            environment: &world.environment,
+            id: &world.id,
+            conf: &world.conf,
+            kernel: &world.kernel,
+            dependencies: &[],
+        };
+        failed_before(&look, &Memory::default())
+    }
+
+    /// A build whose command is `make`; whether it went well.
+    fn tried(world: &mut World, make: &str) -> bool {
+        world.conf.make = Some(make.to_owned());
+        let spec = world.spec(None);
+        let result = build(&spec, &world.recorder);
+        note_attempt(&spec, &result, 1.0, Some(7), &world.recorder);
+        result.is_ok()
+    }
+
+    fn failing() -> World {
+        let mut world = world();
+        world.write("lib/modules/6.1.0-1-amd64/build/include/a.h", "1\n", 0o644);
+        assert!(!tried(&mut world, "echo 'foo.c:3:1: error: no such thing'; exit 2"));
+        world
+    }
+
+    #[test]
+    fn a_failure_is_remembered_until_something_changes() {
+        let changes: [fn(&mut World); 4] = [
+            |world| world.write("usr/src/foo-1.0/foo.c", "other", 0o644),
+            |world| world.write("lib/modules/6.1.0-1-amd64/build/include/a.h", "2\n", 0o644),
+            |world| world.environment.set("KCFLAGS", "-O3"),
+            |world| assert!(tried(world, "touch foo.ko")),
+        ];
+        for change in changes {
+            let mut world = failing();
+            let failure = remembered(&world).unwrap();
+            assert_eq!(failure.what, "first error: foo.c:3: no such thing");
+            assert!(crate::host::fs::read_lossy(&failure.log.unwrap()).unwrap().contains("no such thing"));
+            change(&mut world);
+            assert_eq!(remembered(&world), None);
+        }
+    }
+
+    #[test]
+    fn what_the_system_is_to_blame_for_is_tried_again() {
+        for make in ["echo 'sh: 1: flex: not found'; exit 127", "echo 'No space left on device'; exit 1"] {
+            let mut world = failing();
+            assert!(!tried(&mut world, make));
+            assert_eq!(remembered(&world), None, "{make}");
+            let last = attempts::last(&world.settings.layout, &world.id, &world.target).unwrap();
+            assert!(last.record.failure.is_some() && last.record.key.is_none(), "{make}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_the_build_counts_all_the_same() {
+        let mut world = failing();
+        crate::host::fs::remove_any(&world.path("var/lib/dkms/.state")).unwrap();
+        world.write("var/lib/dkms/.state", "a file", 0o644);
+        assert!(tried(&mut world, "touch foo.ko"));
+        let said = world
+            .recorder
+            .events()
+            .into_iter()
+            .any(|event| matches!(event, Event::Output { text } if text.contains("can't be remembered")));
+        assert!(said);
+    }
 }

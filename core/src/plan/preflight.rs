@@ -94,7 +94,7 @@ pub enum Absent {
     Unusable(Refusal),
     /// `BUILD_EXCLUSIVE_*` rules the kernel out.
     Excluded(Exclusion),
-    /// Its last build for that kernel failed, and nothing has changed since.
+    /// Its last build for that kernel failed.
     FailedBefore(String),
     /// Headers are neither in the system nor in the transaction; what to install.
     NoHeaders(Option<String>),

@@ -49,6 +49,14 @@ pub struct Failure {
     pub diagnosis: Vec<String>,
 }
 
+impl Failure {
+    /// The first error of the log, or failing that the error.
+    #[must_use]
+    pub fn first(&self) -> &str {
+        self.diagnosis.first().unwrap_or(&self.error)
+    }
+}
+
 impl Record {
     /// A build that has just ended.
     #[must_use]
@@ -162,6 +170,14 @@ pub fn remembered_failure(
     last(layout, id, target).filter(|attempt| is_the_same(&attempt.record))
 }
 
+/// The first error of the newest build, where that is a failure that follows from its inputs. Whether these are still the same
+/// isn't looked at: that takes processes.
+#[must_use]
+pub fn last_failure(layout: &Layout, id: &ModuleId, target: &Target) -> Option<String> {
+    let record = last(layout, id, target)?.record;
+    record.failure.filter(|_| record.key.is_some()).map(|failure| failure.first().to_owned())
+}
+
 /// All that are remembered, of one module or of all, newest first.
 #[must_use]
 pub fn all(layout: &Layout, name: Option<&ModuleName>) -> Vec<Attempt> {
@@ -266,10 +282,12 @@ mod tests {
         let world = world();
         world.record(&failed(1, "k"));
         assert!(world.remembered("k") && !world.remembered("other"));
+        let told = || last_failure(&world.layout, &world.id, &world.target);
+        assert_eq!(told().as_deref(), Some("first error: x"));
         world.record(&Record::new(2, 1.0, None));
-        assert!(!world.remembered("k"), "it has worked since");
+        assert!(!world.remembered("k") && told().is_none(), "it has worked since");
         world.record(&Record { key: None, ..failed(3, "k") });
-        assert!(!world.remembered("k"), "a full disk, say");
+        assert!(!world.remembered("k") && told().is_none(), "a full disk, say");
     }
 
     #[test]

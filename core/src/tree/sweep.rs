@@ -19,7 +19,7 @@ use crate::layout::{Layout, TEMPORARY_PREFIX};
 pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
     sweep_folder(&layout.source_tree, 0)?;
     sweep_folder(&layout.dkms_tree, 0)?;
-    sweep_folder(&layout.state_dir(), 1)?;
+    sweep_folder(&layout.state_dir(), 2)?;
     running::sweep(layout);
     lock::sweep(layout);
     owed::sweep(layout);

@@ -4,17 +4,17 @@
 //! In it, and why:
 //! - our own format version, so that a change of what we do with a build asks for new ones
 //! - module, kernel release and architecture
-//! - every file of the source ([`tree`]) and of the admin's folder `/etc/dkms/M`, whose patches and scripts win
+//! - every file of the source (`tree`) and of the admin's folder `/etc/dkms/M`, whose patches and scripts win
 //! - the conf as resolved for that kernel: `--directive`, `-c` and framework.conf can change what the file says
 //! - the kernel's headers with configuration and `Module.symvers`: all of `/lib/modules/K/build` and `…/source`, what links in
 //!   them lead to, and the tree whose Makefile theirs includes
-//! - compiler, linker, make and what else a kernel build calls, by content; the compiler also by what it says of itself ([`programs`])
-//! - the variables that can reach a build ([`variables`])
+//! - compiler, linker, make and what else a kernel build calls, by content; the compiler also by what it says of itself (`programs`)
+//! - the variables that can reach a build (`variables`)
 //! - modules of `BUILD_DEPENDS`: version, source, symbols and modules as they were built
 //! - the paths that a build sees (the trees, headers, `M/V/build`): they end up inside modules (`__FILE__`). So the same source
 //!   in another tree has another key.
 //!
-//! Not in it: times (but see [`tree`]), owners, `-jN`, who asks, and what comes after a build: signing and compression are done anew.
+//! Not in it: times (but see `tree`), owners, `-jN`, who asks, and what comes after a build: signing and compression are done anew.
 //! What a build fetches from elsewhere (a file that its Makefile names outside of all this) is not seen.
 
 use std::collections::BTreeMap;
