@@ -31,8 +31,16 @@ pub fn enter_root(root: &Path) -> Result<(), Failure> {
 /// # Errors
 /// [`Failure`] with code 1.
 pub fn check(action: Action, settings: &Settings) -> Result<(), Failure> {
+    check_for(action.rights(), action, settings)
+}
+
+/// As [`check`], for an action that needs these rights for what it is asked.
+///
+/// # Errors
+/// [`Failure`] with code 1.
+pub fn check_for(rights: Rights, action: Action, settings: &Settings) -> Result<(), Failure> {
     let tree = &settings.layout.dkms_tree;
-    match action.rights() {
+    match rights {
         Rights::None => Ok(()),
         Rights::Root if rustix::process::geteuid().is_root() => check_tree(tree),
         Rights::Root => Err(Failure::new(

@@ -1,6 +1,6 @@
 //! What every command starts with: settings, distribution, environment, and the way from a request to its end.
 
-use dkms_core::conf::framework::{self, Framework};
+use dkms_core::conf::framework::{self, Framework, WrongValue};
 use dkms_core::conf::{ConfError, Settings};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::exit::ExitCode;
@@ -26,6 +26,8 @@ pub struct Session<'a> {
     pub invocation: &'a Invocation,
     /// framework.conf, with the options of the line over it.
     pub settings: Settings,
+    /// What framework.conf says and can't mean.
+    pub wrong_settings: Vec<WrongValue>,
     /// The distribution.
     pub distribution: &'a Distribution,
     /// The environment.
@@ -55,7 +57,10 @@ impl<'a> Session<'a> {
                     None => failure,
                 }
             })?;
-        wrong.iter().for_each(|value| warn(terminal, value.to_string()));
+        // `doctor` tells of them with the rest.
+        if invocation.action != Action::Doctor {
+            wrong.iter().for_each(|value| warn(terminal, value.to_string()));
+        }
         let Args { dkmstree, sourcetree, installtree, symlink_modules, modprobe_on_install, jobs, .. } =
             &invocation.args;
         let layout = &mut settings.layout;
@@ -78,7 +83,15 @@ impl<'a> Session<'a> {
             );
         }
         let module_folder = kernel::module_folder(&settings.layout, environment, distribution)?;
-        Ok(Self { invocation, settings, distribution, environment, module_folder, terminal })
+        Ok(Self {
+            invocation,
+            settings,
+            wrong_settings: wrong,
+            distribution,
+            environment,
+            module_folder,
+            terminal,
+        })
     }
 
     /// The options of the line.

@@ -5,8 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{ModuleId, Target};
-use crate::plan::Batch;
+use crate::id::{ModuleId, ModuleName, Target};
 use crate::tree::Snapshot;
 use crate::version;
 
@@ -74,6 +73,71 @@ impl Kernels {
             (None, Arrival::First) => self.with_headers().cloned().collect(),
             (running, _) => running.into_iter().chain(self.newest()).cloned().collect(),
         }
+    }
+}
+
+/// What is asked of a transaction: plain data, duplicates folded, contradictions resolved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Modules that arrive: registered, and installed on these kernels if they are `AUTOINSTALL` ones.
+    pub arriving: BTreeMap<ModuleId, BTreeSet<Target>>,
+    /// Those of them whose source was put in place anew: what is built of it is built again.
+    pub anew: BTreeSet<ModuleId>,
+    /// Modules that leave, each with the version that takes its place, if one does.
+    pub leaving: BTreeMap<ModuleId, Option<ModuleId>>,
+    /// Kernels that get every `AUTOINSTALL` module.
+    pub kernels: BTreeSet<Target>,
+    /// Those of them that are another build of the same release: what was built for them is dropped first.
+    pub rebuilt_kernels: BTreeSet<Target>,
+    /// Kernels that leave, with everything that was built for them.
+    pub leaving_kernels: BTreeSet<Target>,
+}
+
+impl Batch {
+    /// The version of each module that is to be brought up where nothing else is said: the one that arrives, else the newest
+    /// that stays.
+    #[must_use]
+    pub fn candidates(&self, snapshot: &Snapshot) -> Vec<ModuleId> {
+        let mut staying = snapshot.clone();
+        staying.modules.retain(|id, _| !self.leaving.contains_key(id));
+        let newest = staying.newest().into_iter().cloned();
+        let mut by_name: BTreeMap<_, _> = newest.map(|id| (id.name.clone(), id)).collect();
+        by_name.extend(self.newest_arriving().into_iter().map(|id| (id.name.clone(), id)));
+        by_name.into_values().collect()
+    }
+
+    /// The newest version of each module that arrives.
+    #[must_use]
+    pub fn newest_arriving(&self) -> Vec<ModuleId> {
+        let mut by_name: BTreeMap<&ModuleName, &ModuleId> = BTreeMap::new();
+        for id in self.arriving.keys() {
+            let best = by_name.entry(&id.name).or_insert(id);
+            if version::compare(best.version.as_str(), id.version.as_str()).is_lt() {
+                *best = id;
+            }
+        }
+        by_name.into_values().cloned().collect()
+    }
+
+    /// Every kernel that something is to be installed on.
+    #[must_use]
+    pub fn targets(&self) -> BTreeSet<Target> {
+        self.arriving.values().flatten().chain(&self.kernels).cloned().collect()
+    }
+
+    /// What is, or may be, taken out.
+    #[must_use]
+    pub fn taken_out(&self, snapshot: &Snapshot) -> BTreeSet<(ModuleId, Target)> {
+        let from_kernels = self
+            .leaving_kernels
+            .iter()
+            .chain(&self.rebuilt_kernels)
+            .flat_map(|target| snapshot.built_on(target).map(move |id| (id.clone(), target.clone())));
+        let of_modules = self
+            .leaving
+            .keys()
+            .flat_map(|id| snapshot.targets(id).into_iter().map(move |target| (id.clone(), target)));
+        from_kernels.chain(of_modules).collect()
     }
 }
 

@@ -7,13 +7,14 @@
 //! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`]
 //! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`], [`script`], [`sign`], [`archive`]
-//! - Telling: [`report`], [`status`], [`diagnose`]
+//! - Telling: [`report`], [`status`], [`diagnose`], [`doctor`]
 //! - The world: [`host`], [`sys`]
 
 pub mod archive;
 pub mod build;
 pub mod conf;
 pub mod diagnose;
+pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod exit;

@@ -2,6 +2,7 @@
 
 mod change;
 mod completions;
+mod doctor;
 mod generate_mok;
 mod log;
 mod plan;
@@ -38,7 +39,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::GenerateMok => generate_mok::run(session),
         Action::Plan => plan::run(session),
         Action::Preflight => preflight::run(session),
-        Action::Doctor => Ok(()),
+        Action::Doctor => doctor::run(session),
         Action::Completions => completions::run(session),
     }
 }

@@ -40,6 +40,8 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let prospects = preflight::preflight(&question, &world);
     if args.json {
         session.terminal.print(&document(&prospects));
+    } else if prospects.is_empty() {
+        session.terminal.print("no module is in use");
     } else {
         prospects.iter().for_each(|prospect| session.terminal.print(&line(prospect)));
     }

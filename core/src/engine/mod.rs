@@ -19,6 +19,8 @@ pub mod run;
 mod schedule;
 mod slots;
 pub mod survey;
+#[cfg(test)]
+mod transaction_tests;
 
 pub use carry_out::{CarryOutError, Looked, Task, carry_out, hold, look};
 pub use context::Context;

@@ -1,7 +1,7 @@
 //! What `status` wants to know of the modules on disk: are the built ones all there, are the installed ones the built ones.
 //! Sizes first, bytes only where they are equal; no process, no ELF.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{destination_folder, find};
 use crate::conf::ModuleConf;
@@ -40,6 +40,16 @@ pub fn compare_installed(
         }
     }
     InstalledState::Same
+}
+
+/// The files of a package in the kernel's folder, where we put them; whatever their compression.
+#[must_use]
+pub fn installed_files(kernel_dir: &Path, conf: &ModuleConf, module_folder: Option<&str>) -> Vec<PathBuf> {
+    let files = |record| {
+        let folder = destination_folder(kernel_dir, record, module_folder);
+        find::all_in_folder(&folder, &record.dest_name)
+    };
+    conf.included().flat_map(files).collect()
 }
 
 /// Whether a module that the conf names is not among the built ones.

@@ -35,12 +35,12 @@ mod put;
 mod recover;
 mod take;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod weak;
 
-pub use compare::{InstalledState, built_missing, compare_installed, originals_exist};
+pub use compare::{InstalledState, built_missing, compare_installed, installed_files, originals_exist};
 pub use dependencies::{DepmodOutcome, depmod, index};
 pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};

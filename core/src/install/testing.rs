@@ -16,7 +16,7 @@ use crate::report::{Event, Recorder};
 pub(super) const KERNEL: &str = "6.1.0-t";
 
 /// The smallest ELF file with a section `.modinfo`: header, the section, its names, three section headers.
-pub(super) fn module(version: &str, kernel: &str) -> Vec<u8> {
+pub(crate) fn module(version: &str, kernel: &str) -> Vec<u8> {
     let info =
         format!("version={version}\0srcversion=S{version}\0vermagic={kernel} SMP mod_unload \0license=GPL\0");
     let names = b"\0.modinfo\0.shstrtab\0";

@@ -25,7 +25,6 @@ pub mod world;
 pub use refusal::Refusal;
 pub use request::{NewSource, Options, Request, Work};
 pub use step::{Action, Plan, Remark, Step, StepId};
-pub use transaction::Batch;
 pub use world::{ConfFault, Cost, RememberedFailure, World};
 
 use one::Planner;

@@ -27,7 +27,7 @@ pub(super) struct Planner<'a> {
     /// The last step that builds a module: where builds share a folder, the next comes after it.
     built: BTreeMap<ModuleId, StepId>,
     /// Builds that the steps drop, with those steps.
-    dropped: BTreeMap<(ModuleId, Target), StepId>,
+    pub(super) dropped: BTreeMap<(ModuleId, Target), StepId>,
     /// Builds that are no longer what their source says: they are made anew, and stay in use until then.
     pub(super) stale: BTreeSet<(ModuleId, Target)>,
     /// What a batch decides about by itself: not to be built again because of a dependency.
@@ -335,11 +335,6 @@ impl<'a> Planner<'a> {
         step
     }
 
-    /// Whether a kernel's module folder is there.
-    pub(super) fn has_folder(&self, target: &Target) -> bool {
-        self.world.kernels.get(target).is_some_and(|kernel| kernel.module_dir_exists)
-    }
-
     fn has_kernel_folder(&self, id: &ModuleId, target: &Target) -> Result<(), Refusal> {
         match self.world.kernels.get(target) {
             Some(kernel) if kernel.module_dir_exists => Ok(()),
@@ -413,11 +408,6 @@ impl<'a> Planner<'a> {
         let step = self.push(action, "it is built for it", needs);
         self.dropped.insert((id.clone(), target.clone()), step);
         Some(step)
-    }
-
-    /// The step that drops a build, where one does.
-    pub(super) fn drop_step(&self, id: &ModuleId, target: &Target) -> Option<StepId> {
-        self.dropped.get(&(id.clone(), target.clone())).copied()
     }
 
     pub(super) fn remove(&mut self, id: &ModuleId, targets: &[Target]) {

@@ -6,11 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::refusal::Refusal;
-use super::transaction::Batch;
 use super::world::{ConfFault, World};
 use crate::conf::ModuleConf;
 use crate::conf::module::Exclusion;
-use crate::event::{self, Happening, Kernels};
+use crate::event::{self, Batch, Happening, Kernels};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::tree::{Snapshot, Source};
 
@@ -27,7 +26,7 @@ pub struct Question {
     pub headers_coming: BTreeSet<Target>,
     /// Kernels that are there now; what is installed on one of them is in use.
     pub installed: BTreeSet<Target>,
-    /// Builds that failed the last time, and would fail again: what is known of why.
+    /// Builds that failed the last time: what is known of why.
     pub failed: BTreeMap<(ModuleId, Target), String>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::transaction::Batch;
+use crate::event::Batch;
 use crate::id::{ModuleId, ModuleName, Target};
 
 /// A request.

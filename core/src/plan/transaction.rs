@@ -9,74 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::batch::{self, Rules};
 use super::one::Planner;
 use super::step::{Action, StepId};
-use crate::id::{ModuleId, ModuleName, Target};
-use crate::tree::{Snapshot, Source};
-use crate::version;
-
-/// What is asked of a transaction: plain data, duplicates folded, contradictions resolved.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Modules that arrive: registered, and installed on these kernels if they are `AUTOINSTALL` ones.
-    pub arriving: BTreeMap<ModuleId, BTreeSet<Target>>,
-    /// Those of them whose source was put in place anew: what is built of it is built again.
-    pub anew: BTreeSet<ModuleId>,
-    /// Modules that leave, each with the version that takes its place, if one does.
-    pub leaving: BTreeMap<ModuleId, Option<ModuleId>>,
-    /// Kernels that get every `AUTOINSTALL` module.
-    pub kernels: BTreeSet<Target>,
-    /// Those of them that are another build of the same release: what was built for them is dropped first.
-    pub rebuilt_kernels: BTreeSet<Target>,
-    /// Kernels that leave, with everything that was built for them.
-    pub leaving_kernels: BTreeSet<Target>,
-}
-
-impl Batch {
-    /// The version of each module that is to be brought up where nothing else is said: the one that arrives, else the newest
-    /// that stays.
-    #[must_use]
-    pub fn candidates(&self, snapshot: &Snapshot) -> Vec<ModuleId> {
-        let mut staying = snapshot.clone();
-        staying.modules.retain(|id, _| !self.leaving.contains_key(id));
-        let newest = staying.newest().into_iter().cloned();
-        let mut by_name: BTreeMap<_, _> = newest.map(|id| (id.name.clone(), id)).collect();
-        by_name.extend(self.newest_arriving().into_iter().map(|id| (id.name.clone(), id)));
-        by_name.into_values().collect()
-    }
-
-    /// The newest version of each module that arrives.
-    #[must_use]
-    pub fn newest_arriving(&self) -> Vec<ModuleId> {
-        let mut by_name: BTreeMap<&ModuleName, &ModuleId> = BTreeMap::new();
-        for id in self.arriving.keys() {
-            let best = by_name.entry(&id.name).or_insert(id);
-            if version::compare(best.version.as_str(), id.version.as_str()).is_lt() {
-                *best = id;
-            }
-        }
-        by_name.into_values().cloned().collect()
-    }
-
-    /// Every kernel that something is to be installed on.
-    #[must_use]
-    pub fn targets(&self) -> BTreeSet<Target> {
-        self.arriving.values().flatten().chain(&self.kernels).cloned().collect()
-    }
-
-    /// What is, or may be, taken out.
-    #[must_use]
-    pub fn taken_out(&self, snapshot: &Snapshot) -> BTreeSet<(ModuleId, Target)> {
-        let from_kernels = self
-            .leaving_kernels
-            .iter()
-            .chain(&self.rebuilt_kernels)
-            .flat_map(|target| snapshot.built_on(target).map(move |id| (id.clone(), target.clone())));
-        let of_modules = self
-            .leaving
-            .keys()
-            .flat_map(|id| snapshot.targets(id).into_iter().map(move |target| (id.clone(), target)));
-        from_kernels.chain(of_modules).collect()
-    }
-}
+use crate::event::Batch;
+use crate::id::{ModuleId, Target};
+use crate::tree::Source;
 
 /// An old version of a module: what was built of it for a kernel goes once the new one is in use there.
 #[derive(Debug, Clone)]
@@ -224,6 +159,16 @@ fn swap(planner: &mut Planner<'_>, old: &ModuleId, new: &ModuleId, batch: &Batch
 }
 
 impl Planner<'_> {
+    /// The step that drops a build, where one does.
+    pub(super) fn drop_step(&self, id: &ModuleId, target: &Target) -> Option<StepId> {
+        self.dropped.get(&(id.clone(), target.clone())).copied()
+    }
+
+    /// Whether a kernel's module folder is there.
+    pub(super) fn has_folder(&self, target: &Target) -> bool {
+        self.world.kernels.get(target).is_some_and(|kernel| kernel.module_dir_exists)
+    }
+
     /// Drops the builds of old versions, each after depmod has seen that the new one is in place.
     pub(super) fn retire(&mut self, depmods: &BTreeMap<Target, StepId>) {
         for Retiring { id, builds, mut dropped, whole } in std::mem::take(&mut self.retiring) {

@@ -90,9 +90,27 @@ impl Drop for Running {
 
 /// A record whose process still runs.
 fn read(path: &Path) -> Option<Record> {
+    let is_alive =
+        |record: &Record| ancestry::identity(record.pid).is_some_and(|found| found.started == record.started);
+    parse(path).filter(is_alive)
+}
+
+fn parse(path: &Path) -> Option<Record> {
     let record: Record = serde_json::from_slice(&fs::read_limited(path, LONGEST).ok()?).ok()?;
-    let is_alive = ancestry::identity(record.pid).is_some_and(|found| found.started == record.started);
-    (record.version == VERSION && is_alive).then_some(record)
+    (record.version == VERSION).then_some(record)
+}
+
+/// Leaves the record of a process that worked on something and is gone.
+#[cfg(test)]
+pub(super) fn somebody_died(layout: &Layout, key: &Key) {
+    let keys = vec![key.file_name()];
+    // Process numbers end at 4194304 (PID_MAX_LIMIT).
+    let record =
+        Record { version: VERSION, pid: 4_999_999, started: 1, command: "dkms".to_owned(), since: 0, keys };
+    fs::create_dir_all(&layout.running_dir()).unwrap();
+    let text = serde_json::to_vec(&record).unwrap();
+    fs::write_whole(&layout.running_dir().join(format!("4999999.{}", key.file_name())), &text, 0o644)
+        .unwrap();
 }
 
 /// Who holds a lock, as far as the records say.
@@ -109,12 +127,36 @@ pub(super) fn holders(layout: &Layout, key: &Key) -> Vec<Holder> {
     records.filter(|record| record.keys.contains(&name)).map(holder).collect()
 }
 
-/// Removes the records of processes that are gone.
-pub(super) fn sweep(layout: &Layout) {
-    for entry in fs::list(&layout.running_dir()).unwrap_or_default() {
-        let path = layout.running_dir().join(&entry.name);
-        if read(&path).is_none() {
-            drop(fs::remove_file(&path));
+/// The records of processes that are gone.
+#[derive(Debug, Default)]
+pub(super) struct Dead {
+    records: Vec<(PathBuf, Vec<String>)>,
+}
+
+/// Looks for them. One that can't be read names nothing: it was being written, before its process had changed anything.
+pub(super) fn dead(layout: &Layout) -> Dead {
+    let paths = fs::list(&layout.running_dir()).unwrap_or_default().into_iter();
+    let paths = paths.map(|entry| layout.running_dir().join(entry.name));
+    let gone = paths.filter(|path| read(path).is_none());
+    let records = gone.map(|path| {
+        let keys = parse(&path).map(|record| record.keys).unwrap_or_default();
+        (path, keys)
+    });
+    Dead { records: records.collect() }
+}
+
+impl Dead {
+    /// Whether one of them worked on this.
+    pub(super) fn had(&self, key: &Key) -> bool {
+        let name = key.file_name();
+        self.records.iter().any(|(_, keys)| keys.contains(&name))
+    }
+
+    /// What they left has been looked after, but for these: the records of the others go.
+    pub(super) fn forget(self, but: &[Key]) {
+        let kept: Vec<String> = but.iter().map(Key::file_name).collect();
+        for (path, _) in self.records.iter().filter(|(_, keys)| !keys.iter().any(|key| kept.contains(key))) {
+            drop(fs::remove_file(path));
         }
     }
 }
@@ -143,7 +185,10 @@ mod tests {
         fs::write_whole(&layout.running_dir().join("stale"), stale.as_bytes(), 0o644).unwrap();
         fs::write_whole(&layout.running_dir().join("garbage"), b"{\"version\":1", 0o644).unwrap();
         assert_eq!(holders(&layout, &key).len(), 1);
-        sweep(&layout);
+        assert!(dead(&layout).had(&key) && !dead(&layout).had(&other));
+        dead(&layout).forget(std::slice::from_ref(&key));
+        assert_eq!(fs::list(&layout.running_dir()).unwrap().len(), 2, "the one without keys goes");
+        dead(&layout).forget(&[other]);
         assert_eq!(fs::list(&layout.running_dir()).unwrap().len(), 1);
         drop(running);
         assert!(fs::list(&layout.running_dir()).unwrap().is_empty());

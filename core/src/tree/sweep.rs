@@ -19,26 +19,40 @@ use crate::layout::{Layout, TEMPORARY_PREFIX};
 pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
     sweep_folder(&layout.source_tree, 0)?;
     sweep_folder(&layout.dkms_tree, 0)?;
-    sweep_folder(&layout.state_dir(), 2)?;
-    running::sweep(layout);
+    // attempts/M/V/K/A is the deepest.
+    sweep_folder(&layout.state_dir(), 5)?;
+    let dead = running::dead(layout);
     lock::sweep(layout);
     owed::sweep(layout);
     // Their temporaries may be needed to undo what the journal says.
     let journals = fs::list(&layout.journal_dir())?;
     let journaled: Vec<&str> =
         journals.iter().filter_map(|file| file.name.to_str()?.splitn(3, '.').nth(2)).collect();
+    let mut left = Vec::new();
     for entry in fs::list(&layout.dkms_tree)? {
         let Some(Ok(name)) = entry.name.to_str().filter(|_| entry.kind.is_dir()).map(ModuleName::new) else {
             continue;
         };
-        if !journaled.contains(&name.as_str()) && has_leftovers(layout, &name)? {
-            sweep_module(layout, name, held)?;
+        if journaled.contains(&name.as_str()) {
+            continue;
+        }
+        // Empty folders tell nobody who made them: they count where somebody died at work there.
+        let died_here = dead.had(&Key::Module(name.clone()));
+        if has_leftovers(layout, &name, died_here)? && !sweep_module(layout, &name, died_here, held)? {
+            left.push(Key::Module(name));
         }
     }
+    dead.forget(&left);
     Ok(())
 }
 
-fn sweep_module(layout: &Layout, name: ModuleName, held: Option<&Held>) -> Result<(), FsError> {
+/// `false`: somebody works on the module, and it was left alone.
+fn sweep_module(
+    layout: &Layout,
+    name: &ModuleName,
+    died_here: bool,
+    held: Option<&Held>,
+) -> Result<bool, FsError> {
     let key = Key::Module(name.clone());
     let locked = if held.is_some_and(|held| held.is_ours_alone(&key)) {
         None
@@ -46,35 +60,40 @@ fn sweep_module(layout: &Layout, name: ModuleName, held: Option<&Held>) -> Resul
         match lock::try_acquire(layout, &Keys::default().with(key, Mode::Exclusive)) {
             Ok(Some(locked)) => Some(locked),
             // Somebody works on it, and sweeps it one day; or nobody can lock, which whoever has to will tell.
-            Ok(None) | Err(_) => return Ok(()),
+            Ok(None) | Err(_) => return Ok(false),
         }
     };
     // M, V, K, A, and what is in an archive of originals: no deeper do our own temporaries stand.
-    sweep_folder(&layout.module_dir(&name), 4)?;
-    for dir in empty_kernel_folders(layout, &name)? {
-        fs::remove_dir_if_empty(&dir)?;
-    }
-    for dir in useless_build_folders(layout, &name)? {
+    sweep_folder(&layout.module_dir(name), 4)?;
+    for dir in useless_build_folders(layout, name, died_here)? {
         fs::remove_tree(&dir)?;
     }
-    registration::forget_module_if_empty(layout, &name)?;
+    if died_here {
+        for dir in empty_kernel_folders(layout, name)? {
+            fs::remove_dir_if_empty(&dir)?;
+        }
+        registration::forget_module_if_empty(layout, name)?;
+    }
     drop(locked);
-    Ok(())
+    Ok(true)
 }
 
 /// Whether a command that worked on a module was cut short.
-fn has_leftovers(layout: &Layout, name: &ModuleName) -> Result<bool, FsError> {
+fn has_leftovers(layout: &Layout, name: &ModuleName, died_here: bool) -> Result<bool, FsError> {
     let dir = layout.module_dir(name);
     let has_a_version = fs::list(&dir)?.iter().any(|entry| entry.name != "original_module");
-    Ok(!has_a_version
-        || has_temporaries(&dir, 4)?
-        || !empty_kernel_folders(layout, name)?.is_empty()
-        || !useless_build_folders(layout, name)?.is_empty())
+    Ok(has_temporaries(&dir, 4)?
+        || died_here && (!has_a_version || !empty_kernel_folders(layout, name)?.is_empty())
+        || !useless_build_folders(layout, name, died_here)?.is_empty())
 }
 
-/// `M/V/build` of a build that was cut short before it had a log, or after its result had appeared: what failed has a log, and
-/// that is nowhere else.
-fn useless_build_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBuf>, FsError> {
+/// `M/V/build` of a build whose result appeared before it was cut short, or that was cut short before it had a log. What failed
+/// has a log, and that is nowhere else.
+fn useless_build_folders(
+    layout: &Layout,
+    name: &ModuleName,
+    died_here: bool,
+) -> Result<Vec<PathBuf>, FsError> {
     let mut useless = Vec::new();
     let dir = layout.module_dir(name);
     for version in fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_dir()) {
@@ -85,7 +104,7 @@ fn useless_build_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathB
             continue;
         }
         let is_useless = match fs::lstat(&log)? {
-            None => !fs::list(&build)?.is_empty(),
+            None => died_here && !fs::list(&build)?.is_empty(),
             Some(_) => published_logs(&dir)?.iter().any(|published| fs::same_bytes(published, &log)),
         };
         if is_useless {
@@ -203,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_that_came_to_nothing_go() {
+    fn folders_that_came_to_nothing_go_where_somebody_died() {
         let (_dir, layout, id) = world();
         registration::add(&layout, &id).unwrap();
         let kernel = layout.version_dir(&id).join("6.1.0");
@@ -213,7 +232,16 @@ mod tests {
             fs::create_dir_all(dir).unwrap();
         }
         sweep(&layout, None).unwrap();
+        assert!(
+            fs::exists(&kernel) && fs::exists(&bare) && fs::exists(&forgotten),
+            "nobody knows whose they are"
+        );
+        for name in ["foo", "bare", "forgotten"] {
+            running::somebody_died(&layout, &Key::Module(ModuleName::new(name).unwrap()));
+        }
+        sweep(&layout, None).unwrap();
         assert!(!fs::exists(&kernel) && !fs::exists(&bare) && !fs::exists(&forgotten));
+        assert!(fs::list(&layout.running_dir()).unwrap().is_empty());
         assert!(fs::is_dir(&layout.build_dir(&id)));
     }
 
@@ -225,14 +253,25 @@ mod tests {
         let published = layout.make_log(&id, &target());
         fs::create_dir_all(published.parent().unwrap()).unwrap();
         fs::write_whole(&published, b"good", 0o644).unwrap();
-        for (log, stays) in [(Some("bad"), true), (Some("good"), false), (None, false)] {
+        let cases = [
+            (Some("bad"), false, true),
+            (Some("bad"), true, true),
+            (Some("good"), false, false),
+            (None, false, true),
+            (None, true, false),
+        ];
+        for (log, died, stays) in cases {
+            fs::remove_any(&build).unwrap();
             fs::create_dir_all(&build).unwrap();
             fs::write_whole(&build.join("foo.c"), b"x", 0o644).unwrap();
             if let Some(text) = log {
                 fs::write_whole(&build.join("make.log"), text.as_bytes(), 0o644).unwrap();
             }
+            if died {
+                running::somebody_died(&layout, &Key::Module(id.name.clone()));
+            }
             sweep(&layout, None).unwrap();
-            assert_eq!(fs::exists(&build), stays, "{log:?}");
+            assert_eq!(fs::exists(&build), stays, "{log:?}, {died}");
         }
     }
 
@@ -258,6 +297,7 @@ mod tests {
         for changes in 0.. {
             let (_dir, layout, id) = fresh();
             let ended = fs::death::after(changes, || act(&layout, &id));
+            running::somebody_died(&layout, &Key::Module(id.name.clone()));
             sweep(&layout, None).unwrap();
             let now = paths(&layout);
             assert!(now == before || now == after, "died after {changes} changes: {now:#?}");

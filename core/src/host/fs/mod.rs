@@ -205,6 +205,15 @@ pub fn may_write(path: &Path) -> bool {
     rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
 }
 
+/// How many bytes we may still write to the file system of a path.
+///
+/// # Errors
+/// [`FsError`].
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let found = rustix::fs::statvfs(path).naming("look at the file system of", path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 /// Where a link points; `None` where nothing is or it is no link.
 ///
 /// # Errors

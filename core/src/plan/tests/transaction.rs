@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::event::{self, Arrival, Happening, Kernel, Kernels};
-use crate::plan::transaction::Batch;
+use crate::event::{self, Arrival, Batch, Happening, Kernel, Kernels};
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

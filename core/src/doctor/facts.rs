@@ -1,0 +1,86 @@
+//! What is known when findings are made: plain data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::conf::framework::WrongValue;
+use crate::id::{ModuleId, ModuleName, Target};
+use crate::install::InstalledState;
+use crate::plan::World;
+
+/// All of it.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Tree, kernels and confs, of the newest versions on every kernel that is installed.
+    pub world: World,
+    /// Kernels whose module folder is there.
+    pub installed_kernels: BTreeSet<Target>,
+    /// Of them, those that people boot: the running one and the newest.
+    pub booted: BTreeSet<Target>,
+    /// `kernel-K-A` links that lead to nothing built.
+    pub dangling: Vec<Dangling>,
+    /// What is installed, compared with what was built.
+    pub installs: BTreeMap<(ModuleId, Target), Install>,
+    /// Temporary files and folders of processes that are gone.
+    pub leftovers: Vec<PathBuf>,
+    /// Records of work that was begun by a process that is gone.
+    pub interrupted: Vec<PathBuf>,
+    /// Kernels whose modules have changed without depmod.
+    pub owed: BTreeSet<Target>,
+    /// Kernels that load signed modules only, and why.
+    pub demands_signature: BTreeMap<Target, &'static str>,
+    /// The last build of a module for a kernel failed: what is known of why.
+    pub failed: BTreeMap<(ModuleId, Target), String>,
+    /// File systems that we write to.
+    pub disks: Vec<Disk>,
+    /// Values of framework.conf that can't be meant.
+    pub wrong_settings: Vec<WrongValue>,
+    /// Where framework.conf is.
+    pub framework_conf: PathBuf,
+}
+
+/// A link that says that something is installed which isn't built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dangling {
+    /// The link.
+    pub link: PathBuf,
+    /// Whose it is.
+    pub name: ModuleName,
+    /// For which kernel; `None` where its name says none that can be.
+    pub target: Option<Target>,
+    /// Module files of that name in the kernel's folder, where we put ours.
+    pub files: Vec<PathBuf>,
+}
+
+/// A module that is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Install {
+    /// How what is installed compares with what was built.
+    pub state: InstalledState,
+    /// The files.
+    pub files: Vec<InstalledFile>,
+}
+
+/// A file of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether a signature stands at its end; `None`: nobody asks, or it can't be read.
+    pub signed: Option<bool>,
+    /// Another module of that name, which depmod prefers.
+    pub shadowed_by: Option<PathBuf>,
+    /// Whether modules.dep names it; `None`: there is no modules.dep.
+    pub indexed: Option<bool>,
+}
+
+/// A file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// A folder of ours in it.
+    pub path: PathBuf,
+    /// Free bytes.
+    pub free: u64,
+    /// What a build copies there.
+    pub needed: u64,
+}

@@ -1,0 +1,154 @@
+//! Faults of what is, or should be, installed on the kernels.
+
+use std::collections::BTreeMap;
+
+use super::facts::{Install, InstalledFile};
+use super::{Facts, Finding, Fix, on};
+use crate::host::process::quote;
+use crate::id::{ModuleId, Target};
+use crate::install::InstalledState;
+use crate::plan::Refusal;
+
+pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    confs(facts, &mut findings);
+    for target in &facts.installed_kernels {
+        not_installed(facts, target, &mut findings);
+    }
+    for ((id, target), install) in &facts.installs {
+        installed(facts, id, target, install, &mut findings);
+    }
+    findings
+}
+
+/// Confs that can't be used, each told once.
+fn confs(facts: &Facts, findings: &mut Vec<Finding>) {
+    let mut told = BTreeMap::new();
+    for ((id, _), conf) in &facts.world.confs {
+        if let Err(fault) = conf {
+            told.entry(id).or_insert(fault);
+        }
+    }
+    for (id, fault) in told {
+        let refusal = Refusal::of_conf(id, fault);
+        let path = match &refusal {
+            Refusal::ConfMissing { path, .. } | Refusal::ConfInvalid { path, .. } => path.clone(),
+            _ => continue,
+        };
+        findings.push(
+            Finding::problem("invalid-conf", refusal.to_string())
+                .module(id)
+                .why("it is built and installed nowhere")
+                .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&path.display().to_string()))),
+        );
+    }
+}
+
+/// `AUTOINSTALL` modules that should be on a kernel and are not: for want of headers, or for another reason.
+fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
+    let snapshot = &facts.world.snapshot;
+    let missing: Vec<&ModuleId> = snapshot
+        .newest()
+        .into_iter()
+        .filter(|id| {
+            let key = ((*id).clone(), target.clone());
+            let wanted = matches!(
+                facts.world.confs.get(&key),
+                Some(Ok(conf)) if conf.autoinstall && conf.excluded.is_none()
+            );
+            wanted && !snapshot.is_installed(id, target) && !facts.world.weak.contains(&key)
+        })
+        .collect();
+    let is_booted = facts.booted.contains(target);
+    let has_headers = facts.world.kernels.get(target).is_some_and(|facts| facts.headers_usable);
+    if !missing.is_empty() && !has_headers {
+        let names: Vec<String> = missing.iter().map(|id| format!("{id}")).collect();
+        let text = format!("the headers of kernel {} are not there", target.kernel);
+        let finding = if is_booted { Finding::problem } else { Finding::hint }("no-headers", text).on(target);
+        let finding = finding.why(format!("{} can't be built for it", names.join(", ")));
+        findings.push(match facts.world.headers_remedy.get(target) {
+            Some(remedy) => finding.command(command_in(remedy)),
+            None => finding,
+        });
+        return;
+    }
+    for id in missing.into_iter().filter(|_| is_booted) {
+        let finding = Finding::problem(
+            "not-installed",
+            format!("{id} is not installed on kernel {} ({})", target.kernel, target.arch),
+        );
+        let finding = match (
+            facts.failed.get(&(id.clone(), target.clone())),
+            snapshot.installed_version(&id.name, target),
+        ) {
+            (Some(why), _) => finding.why(format!("its last build failed: {why}")),
+            (None, Some(version)) => finding.why(format!("version {version} is")),
+            (None, None) => finding,
+        };
+        findings.push(finding.module(id).on(target).command(format!("dkms install {id} {}", on(target))));
+    }
+}
+
+/// The command in a sentence like ``install the package `x`: `apt-get install x` ``; the sentence where there is none.
+fn command_in(remedy: &str) -> String {
+    remedy
+        .strip_suffix('`')
+        .and_then(|text| text.rsplit_once('`'))
+        .map_or(remedy, |(_, command)| command)
+        .to_owned()
+}
+
+/// What is wrong with something that is installed.
+fn installed(facts: &Facts, id: &ModuleId, target: &Target, install: &Install, findings: &mut Vec<Finding>) {
+    let place = |finding: Finding| finding.module(id).on(target);
+    let reinstall = format!("dkms install {id} {} --force", on(target));
+    let rebuild = format!("dkms build {id} {} --force && {reinstall}", on(target));
+    match install.state {
+        InstalledState::Same => {}
+        InstalledState::Missing => findings.push(place(
+            Finding::problem(
+                "build-incomplete",
+                format!("a module of {id} is not among those built for kernel {}", target.kernel),
+            )
+            .command(rebuild.clone()),
+        )),
+        InstalledState::Different => findings.push(place(
+            Finding::problem(
+                "drift",
+                format!("what is installed of {id} on kernel {} is not what was built", target.kernel),
+            )
+            .command(reinstall.clone()),
+        )),
+    }
+    for InstalledFile { path, signed, shadowed_by, indexed } in &install.files {
+        let file = path.display();
+        if let (Some(false), Some(because)) = (signed, facts.demands_signature.get(target)) {
+            // Whether the key of a signature is enrolled is for `mokutil` to say: it comes with signing (issue 4).
+            findings.push(place(
+                Finding::problem("unsigned", format!("`{file}` has no signature"))
+                    .why(format!("kernel {} loads signed modules only: {because}", target.kernel))
+                    .command(rebuild.clone()),
+            ));
+        }
+        if let Some(other) = shadowed_by {
+            let this = quote(&other.display().to_string());
+            findings.push(place(
+                Finding::problem(
+                    "shadowed",
+                    format!("`{file}` is never loaded: depmod prefers `{}`", other.display()),
+                )
+                .why("of two modules of one name, the order of folders in depmod.d decides")
+                .command(format!("mv {this} {this}.shadowing && depmod {}", target.kernel)),
+            ));
+        } else if *indexed == Some(false) && !facts.owed.contains(target) {
+            findings.push(place(
+                Finding::problem(
+                    "stale-index",
+                    format!("modules.dep of kernel {} does not know `{file}`", target.kernel),
+                )
+                .command(format!("depmod {}", target.kernel))
+                .fix(Fix::Depmod(target.clone())),
+            ));
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Gathers [`Facts`]: one look at the tree, at each kernel and at the system around them. Changes nothing, starts no process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::facts::{Dangling, Disk, Facts, Install, InstalledFile};
+use super::search::SearchOrder;
+use crate::conf::Settings;
+use crate::conf::framework::WrongValue;
+use crate::engine::Survey;
+use crate::host::ancestry::{self, ProcessIdentity};
+use crate::host::fs::{self, FsError};
+use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
+use crate::install;
+use crate::kernel::{KernelFacts, ModuleTree};
+use crate::layout::{Layout, TEMPORARY_PREFIX};
+use crate::modfile;
+use crate::plan::{Options, Request, Work};
+use crate::tree::{Key, Snapshot, Source, attempts, lock};
+use crate::version;
+
+/// Looks. `installed`: every kernel that is; `wrong`: what framework.conf says and can't mean.
+///
+/// # Errors
+/// [`FsError`] where the tree or a kernel can't be looked at.
+pub fn look(
+    settings: &Settings,
+    survey: &Survey<'_>,
+    installed: &[Target],
+    wrong: Vec<WrongValue>,
+) -> Result<Facts, FsError> {
+    let layout = &settings.layout;
+    let work = Work::Autoinstall { targets: installed.to_vec() };
+    let world =
+        survey.world(&Request { work, options: Options::default() }, Snapshot::take(layout)?, None)?;
+    let failure =
+        |key: &(ModuleId, Target)| Some((key.clone(), attempts::last_failure(layout, &key.0, &key.1)?));
+    let failed = world.confs.keys().filter_map(failure).collect();
+    let demands_signature = demands(layout, world.kernels.values())?;
+    let mut facts = Facts {
+        installed_kernels: installed.iter().cloned().collect(),
+        booted: booted(world.kernels.values()),
+        dangling: Vec::new(),
+        installs: BTreeMap::new(),
+        leftovers: leftovers(layout, installed)?,
+        interrupted: interrupted(layout)?,
+        owed: owed(layout, installed),
+        demands_signature,
+        failed,
+        disks: disks(settings, &world.snapshot)?,
+        wrong_settings: wrong,
+        framework_conf: layout.etc_dkms().join("framework.conf"),
+        world,
+    };
+    let snapshot = &facts.world.snapshot;
+    for (name, link) in dangling_links(layout, snapshot)? {
+        facts.dangling.push(dangling(survey, layout, snapshot, name, link)?);
+    }
+    let order = search_order(layout)?;
+    for target in installed {
+        let ids: Vec<ModuleId> = snapshot.installed_on(target).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let kernel = InKernel::look(layout, target, &order, facts.demands_signature.contains_key(target))?;
+        for id in ids {
+            let install = kernel.install(survey, layout, &id, target)?;
+            facts.installs.insert((id, target.clone()), install);
+        }
+    }
+    Ok(facts)
+}
+
+/// The running kernel and the newest.
+fn booted<'a>(kernels: impl Iterator<Item = &'a KernelFacts>) -> BTreeSet<Target> {
+    let there: Vec<_> = kernels.filter(|kernel| kernel.module_dir_exists).collect();
+    let newest = there
+        .iter()
+        .max_by(|a, b| version::compare(a.target.kernel.as_str(), b.target.kernel.as_str()))
+        .map(|kernel| kernel.target.clone());
+    there.iter().filter(|kernel| kernel.running).map(|kernel| kernel.target.clone()).chain(newest).collect()
+}
+
+/// Kernels that load signed modules only.
+fn demands<'a>(
+    layout: &Layout,
+    kernels: impl Iterator<Item = &'a KernelFacts>,
+) -> Result<BTreeMap<Target, &'static str>, FsError> {
+    let secure_boot = is_secure_boot(layout)?;
+    let demand = |kernel: &KernelFacts| match kernel.config.get("CONFIG_MODULE_SIG_FORCE") {
+        Some("y") => Some("its configuration has CONFIG_MODULE_SIG_FORCE"),
+        _ => secure_boot.then_some("Secure Boot is on"),
+    };
+    Ok(kernels.filter_map(|kernel| Some((kernel.target.clone(), demand(kernel)?))).collect())
+}
+
+/// The EFI variable `SecureBoot`: four bytes of attributes, then 1 where it is on.
+fn is_secure_boot(layout: &Layout) -> Result<bool, FsError> {
+    let folder = layout.at("/sys/firmware/efi/efivars");
+    let is_it = |entry: &fs::Entry| entry.name.as_encoded_bytes().starts_with(b"SecureBoot-");
+    let variable = fs::list(&folder)?.into_iter().find(is_it);
+    let value = variable.and_then(|entry| fs::read_limited(&folder.join(entry.name), 64).ok());
+    Ok(value.is_some_and(|bytes| bytes.len() == 5 && bytes[4] == 1))
+}
+
+/// What interrupted commands left beside what they were about to change.
+fn leftovers(layout: &Layout, installed: &[Target]) -> Result<Vec<PathBuf>, FsError> {
+    let mut found = Vec::new();
+    temporaries(&layout.source_tree, 0, &mut found)?;
+    temporaries(&layout.dkms_tree, 4, &mut found)?;
+    temporaries(&layout.at("/etc/modprobe.d"), 0, &mut found)?;
+    let kernels: BTreeSet<&KernelRelease> = installed.iter().map(|target| &target.kernel).collect();
+    for kernel in kernels {
+        temporaries(&layout.kernel_dir(kernel), 16, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn temporaries(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), FsError> {
+    for entry in fs::list(dir)? {
+        let path = dir.join(&entry.name);
+        if is_abandoned(&path) {
+            found.push(path);
+        } else if entry.kind.is_dir() && depth > 0 {
+            temporaries(&path, depth - 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path has a temporary name of ours, and the process that gave it is gone.
+pub(super) fn is_abandoned(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let pid = name.strip_prefix(TEMPORARY_PREFIX).and_then(|rest| rest.split('_').next());
+    pid.and_then(|pid| pid.parse().ok()).is_some_and(is_dead)
+}
+
+fn is_dead(pid: i32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+/// Who wrote a journal; the rest of its first line is for who recovers.
+#[derive(serde::Deserialize)]
+struct Writer {
+    pid: u32,
+    started: u64,
+}
+
+/// Journals whose writer is gone, and those that nobody can read.
+fn interrupted(layout: &Layout) -> Result<Vec<PathBuf>, FsError> {
+    let dir = layout.journal_dir();
+    let files = fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_file());
+    let is_at_work = |path: &PathBuf| {
+        let Ok(bytes) = fs::read_limited(path, 64 << 20) else { return !fs::exists(path) };
+        let first = serde_json::Deserializer::from_slice(&bytes).into_iter::<Writer>().next();
+        first.and_then(Result::ok).is_some_and(|Writer { pid, started }| {
+            ancestry::identity(pid) == Some(ProcessIdentity { pid, started })
+        })
+    };
+    let paths = files.map(|entry| dir.join(entry.name));
+    Ok(paths.filter(|path| !is_abandoned(path) && !is_at_work(path)).collect())
+}
+
+/// Kernels that need a depmod, and that nobody works on.
+fn owed(layout: &Layout, installed: &[Target]) -> BTreeSet<Target> {
+    let is_due = |target: &&Target| {
+        fs::exists(&layout.owed_depmod(&target.kernel))
+            && lock::is_free(layout, &Key::Kernel(target.kernel.clone()))
+    };
+    installed.iter().filter(is_due).cloned().collect()
+}
+
+/// Free room on each file system that we write to.
+fn disks(settings: &Settings, snapshot: &Snapshot) -> Result<Vec<Disk>, FsError> {
+    let layout = &settings.layout;
+    let mut seen = BTreeSet::new();
+    let mut disks = Vec::new();
+    for path in [&layout.dkms_tree, &layout.install_tree, &settings.tmp_location] {
+        let Some(meta) = fs::stat(path)? else { continue };
+        if seen.insert(meta.dev()) {
+            // Builds run in the tree, on a copy of the source.
+            let needed = if path == &layout.dkms_tree { largest_source(snapshot) } else { 0 };
+            disks.push(Disk { path: path.clone(), free: fs::free_bytes(path)?, needed });
+        }
+    }
+    Ok(disks)
+}
+
+/// The bytes of the largest source folder.
+fn largest_source(snapshot: &Snapshot) -> u64 {
+    let size = |found: &crate::tree::Registration| match &found.source {
+        Source::Present(folder) => {
+            let files = walkdir::WalkDir::new(folder).into_iter().flatten();
+            files.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
+        }
+        Source::Dangling(_) | Source::Unlinked(_) => 0,
+    };
+    snapshot.modules.values().map(size).max().unwrap_or(0)
+}
+
+/// Links that lead to nothing built.
+fn dangling_links(layout: &Layout, snapshot: &Snapshot) -> Result<Vec<(ModuleName, PathBuf)>, FsError> {
+    let mut links = Vec::new();
+    for entry in fs::list(&layout.dkms_tree)?.into_iter().filter(|entry| entry.kind.is_dir()) {
+        let Some(Ok(name)) = entry.name.to_str().map(ModuleName::new) else { continue };
+        let known = snapshot.installed.keys().filter(|(other, _)| *other == name);
+        let known: BTreeSet<_> = known.map(|(name, target)| layout.installed_link(name, target)).collect();
+        for entry in fs::list(&layout.module_dir(&name))? {
+            let link = layout.module_dir(&name).join(&entry.name);
+            let is_ours = entry.kind.is_symlink() && entry.name.as_encoded_bytes().starts_with(b"kernel-");
+            if is_ours && !known.contains(&link) && leads_nowhere(&link) {
+                links.push((name.clone(), link));
+            }
+        }
+    }
+    Ok(links)
+}
+
+/// Whether an installed link leads to nothing built.
+pub(super) fn leads_nowhere(link: &Path) -> bool {
+    !fs::is_dir(&link.join("module"))
+}
+
+fn dangling(
+    survey: &Survey<'_>,
+    layout: &Layout,
+    snapshot: &Snapshot,
+    name: ModuleName,
+    link: PathBuf,
+) -> Result<Dangling, FsError> {
+    let text = link.file_name().and_then(|text| text.to_str()?.strip_prefix("kernel-"));
+    let target = text.and_then(|text| text.rsplit_once('-')).and_then(|(k, a)| Target::parse(k, a).ok());
+    let mut files = Vec::new();
+    if let Some(target) = &target {
+        let value = fs::link_target(&link)?.unwrap_or_default();
+        let version = value.iter().next().and_then(|part| ModuleVersion::new(part.to_str()?).ok());
+        let linked = version.map(|version| ModuleId::new(name.clone(), version));
+        let id = linked.filter(|id| snapshot.get(id).is_some());
+        let id = id.or_else(|| snapshot.versions(&name).last().map(|id| (*id).clone()));
+        if let Some(id) = id {
+            let conf = survey.lenient_conf(&id, target)?;
+            let folder = survey.module_folder.as_deref();
+            files = install::installed_files(&layout.kernel_dir(&target.kernel), &conf, folder);
+        }
+    }
+    Ok(Dangling { link, name, target, files })
+}
+
+/// A kernel's folder, looked at once for all modules in it.
+struct InKernel<'a> {
+    dir: PathBuf,
+    tree: ModuleTree,
+    /// Paths that modules.dep has; `None` where there is none.
+    index: Option<BTreeSet<PathBuf>>,
+    order: &'a SearchOrder,
+    signatures: bool,
+}
+
+impl<'a> InKernel<'a> {
+    fn look(
+        layout: &Layout,
+        target: &Target,
+        order: &'a SearchOrder,
+        signatures: bool,
+    ) -> Result<Self, FsError> {
+        let dir = layout.kernel_dir(&target.kernel);
+        let text = fs::optional(fs::read_lossy(&dir.join("modules.dep")))?;
+        let paths = |text: String| {
+            text.lines()
+                .filter_map(|line| line.split_once(':'))
+                .map(|(path, _)| PathBuf::from(path))
+                .collect()
+        };
+        Ok(Self { tree: ModuleTree::walk(&dir)?, index: text.map(paths), dir, order, signatures })
+    }
+
+    fn install(
+        &self,
+        survey: &Survey<'_>,
+        layout: &Layout,
+        id: &ModuleId,
+        target: &Target,
+    ) -> Result<Install, FsError> {
+        let conf = survey.lenient_conf(id, target)?;
+        let folder = survey.module_folder.as_deref();
+        let built_dir = layout.built_dir(id, target);
+        let files =
+            install::installed_files(&self.dir, &conf, folder).into_iter().map(|path| self.file(path));
+        Ok(Install {
+            state: install::compare_installed(&built_dir, &self.dir, &conf, folder),
+            files: files.collect(),
+        })
+    }
+
+    fn file(&self, path: PathBuf) -> InstalledFile {
+        let below = |path: &Path| path.strip_prefix(&self.dir).unwrap_or(path).to_owned();
+        let ours = below(&path);
+        let name = modfile::ModuleFile::from_path(&path).map(|file| file.stem).unwrap_or_default();
+        let is_foreign = |other: &Path| ["build", "source"].iter().any(|folder| other.starts_with(folder));
+        let mut others = self.tree.paths(&name).iter().filter(|other| **other != path);
+        let shadowed_by = others.find(|other| {
+            let other = below(other);
+            !is_foreign(&other) && self.order.prefers(&other, &ours)
+        });
+        InstalledFile {
+            shadowed_by: shadowed_by.cloned(),
+            indexed: self.index.as_ref().map(|index| index.contains(&ours)),
+            signed: self
+                .signatures
+                .then(|| modfile::content(&path).ok())
+                .flatten()
+                .map(|bytes| modfile::signature_of(&bytes).is_some()),
+            path,
+        }
+    }
+}
+
+/// What depmod.d says: of files with one name the one in the first folder counts.
+fn search_order(layout: &Layout) -> Result<SearchOrder, FsError> {
+    let mut files: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+    for folder in
+        ["/etc/depmod.d", "/run/depmod.d", "/usr/local/lib/depmod.d", "/usr/lib/depmod.d", "/lib/depmod.d"]
+    {
+        let folder = layout.at(folder);
+        for entry in fs::list(&folder)? {
+            if entry.name.as_encoded_bytes().ends_with(b".conf") {
+                let path = folder.join(&entry.name);
+                files.entry(entry.name).or_insert(path);
+            }
+        }
+    }
+    let texts: Vec<String> = files.values().filter_map(|path| fs::read_lossy(path).ok()).collect();
+    Ok(SearchOrder::of(texts.iter().map(String::as_str)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::KernelConfig;
+
+    fn kernel(release: &str, running: bool, config: &str) -> KernelFacts {
+        KernelFacts {
+            target: Target::parse(release, "x86_64").unwrap(),
+            module_dir: PathBuf::new(),
+            module_dir_exists: true,
+            headers: PathBuf::new(),
+            headers_usable: true,
+            config: KernelConfig { path: None, options: KernelConfig::parse_options(config) },
+            compression: crate::kernel::Compression::None,
+            running,
+        }
+    }
+
+    #[test]
+    fn signatures_are_demanded_by_the_kernel_or_by_secure_boot() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let kernels = [
+            kernel("6.1", false, "CONFIG_MODULE_SIG_FORCE=y\n"),
+            kernel("6.2", false, "CONFIG_MODULE_SIG=y\n"),
+        ];
+        let demanding = || -> Vec<String> {
+            let demands = demands(&layout, kernels.iter()).unwrap();
+            demands.iter().map(|(target, why)| format!("{} {why}", target.kernel)).collect()
+        };
+        let forced = "6.1 its configuration has CONFIG_MODULE_SIG_FORCE";
+        assert_eq!(demanding(), [forced]);
+        let variables = layout.at("/sys/firmware/efi/efivars");
+        fs::create_dir_all(&variables).unwrap();
+        for (bytes, on) in [(&[6, 0, 0, 0, 0][..], false), (&[6, 0, 0, 0, 1], true), (&[1], false)] {
+            fs::write_whole(&variables.join("SecureBoot-8be4df61"), bytes, 0o644).unwrap();
+            let expected = if on { vec![forced, "6.2 Secure Boot is on"] } else { vec![forced] };
+            assert_eq!(demanding(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_running_and_the_newest_kernel_are_booted() {
+        let kernels = [kernel("6.9", false, ""), kernel("6.1", true, ""), kernel("6.10", false, "")];
+        let booted: Vec<_> = booted(kernels.iter()).iter().map(|target| target.kernel.to_string()).collect();
+        assert_eq!(booted, ["6.1", "6.10"]);
+    }
+
+    #[test]
+    fn who_writes_a_journal_now_was_not_interrupted() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        fs::create_dir_all(&layout.journal_dir()).unwrap();
+        let ProcessIdentity { pid, started } = ancestry::identity(std::process::id()).unwrap();
+        for (name, text) in [
+            ("living", format!("{{\"version\":1,\"pid\":{pid},\"started\":{started},\"x\":[]}}\n{{\"torn")),
+            ("reused", format!("{{\"pid\":{pid},\"started\":{}}}\n", started + 1)),
+            ("dead", "{\"pid\":4999999,\"started\":1}\n".to_owned()),
+            ("garbage", "\0\0".to_owned()),
+            (".tmp_4999999_0_x", String::new()),
+        ] {
+            fs::write_whole(&layout.journal_dir().join(name), text.as_bytes(), 0o644).unwrap();
+        }
+        let found = interrupted(&layout).unwrap();
+        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+        assert_eq!(names, ["dead", "garbage", "reused"]);
+    }
+}

@@ -1,0 +1,27 @@
+//! Faults around the tree: settings, room on disks.
+
+use super::facts::Disk;
+use super::{Facts, Finding};
+use crate::host::process::quote;
+
+/// Less than this, besides what it copies, is too little for any build.
+const LEAST: u64 = 100 << 20;
+
+pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+    let settings = facts.wrong_settings.iter().map(|wrong| {
+        Finding::problem("wrong-setting", wrong.to_string())
+            .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&facts.framework_conf.display().to_string())))
+    });
+    settings.chain(facts.disks.iter().filter_map(room)).collect()
+}
+
+fn room(disk: &Disk) -> Option<Finding> {
+    let mib = |bytes: u64| bytes >> 20;
+    let Disk { path, free, needed } = disk;
+    let least = needed.saturating_add(LEAST);
+    (*free < least).then(|| {
+        Finding::problem("no-room", format!("there are {} MiB free below `{}`", mib(*free), path.display()))
+            .why(format!("a build may need {} MiB", mib(least)))
+            .command(format!("du -xsh {}/*", quote(&path.display().to_string())))
+    })
+}
