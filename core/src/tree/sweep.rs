@@ -145,7 +145,7 @@ fn empty_kernel_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBu
 }
 
 /// Removes every temporary of a dead process in a folder, and in what is at most `depth` folders below it.
-pub(super) fn sweep_folder(dir: &Path, depth: usize) -> Result<(), FsError> {
+pub(crate) fn sweep_folder(dir: &Path, depth: usize) -> Result<(), FsError> {
     each_temporary(dir, depth, &mut |path| fs::remove_any(path))
 }
 
