@@ -79,7 +79,7 @@ fn after_fault(
                 wrong.extend(error_of(ran, call));
             }
             // What can't be removed stays; the next command is to see to that.
-            if !is_removal && !is_finished_later(call) {
+            if !is_removal && !is_finished_later(&seen) {
                 wrong.extend(elsewhere(rehearsal, &seen, ran.output.code != 0));
             }
         }
@@ -134,8 +134,9 @@ fn permanent(name: &str) -> &str {
 }
 
 /// The certificate is there and counts; the next command puts its key beside it.
-fn is_finished_later(call: &str) -> bool {
-    call.starts_with("renameat2 /var/lib/dkms/mok.key.staged-")
+fn is_finished_later(seen: &Seen) -> bool {
+    let has = |start: &str| seen.listing.keys().any(|path| path.starts_with(start));
+    has("/var/lib/dkms/mok.pub") && has("/var/lib/dkms/mok.key.staged-")
 }
 
 /// What is neither as after the action nor, if that may be, as before it. What is done in several steps may stop between two.
