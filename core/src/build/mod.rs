@@ -210,11 +210,17 @@ impl<'a> Running<'a> {
             return Err(Failure::NotWanted);
         }
         let dir = spec.layout.target_dir(spec.id, spec.target);
-        stage.publish(&dir)?;
+        // Out of sight before the result is in sight: killed in between, nothing is left that looks like a failed build.
+        let hidden = fs::hide(spec.folder)?;
+        if let Err(failure) = stage.publish(&dir) {
+            // The failure that is told is the first one.
+            drop(fs::rename(&hidden, spec.folder));
+            return Err(failure);
+        }
         if let Some(kept) = kept {
             kept.publish().unwrap_or_else(|error| self.warn_not_kept(&error));
         }
-        self.clean();
+        self.clean(&hidden);
         let modules = spec.layout.built_dir(spec.id, spec.target);
         Ok(Built {
             modules: names.iter().map(|name| modules.join(name)).collect(),
@@ -322,8 +328,8 @@ impl<'a> Running<'a> {
     }
 
     /// The build folder goes. That it stays where it can't be removed is told, and no failure: the modules are there.
-    fn clean(&self) {
-        if let Err(error) = fs::remove_any(self.spec.folder) {
+    fn clean(&self, folder: &Path) {
+        if let Err(error) = fs::remove_any(folder) {
             self.reporter.report(Event::warning(format!("{}: {error}", self.spec.id), []));
         }
     }

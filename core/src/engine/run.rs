@@ -1,6 +1,6 @@
 //! Runs a plan: each step when what it waits for has ended, and not at all when something that it needs has failed.
 //!
-//! One thread decides ([`super::schedule`] says what may run) and starts a thread for each step; steps of the kind that takes
+//! One thread decides (`schedule` says what may run) and starts a thread for each step; steps of the kind that takes
 //! long run side by side. How far each step is stands in one place, and `Engine` alone changes it.
 
 use std::cell::RefCell;

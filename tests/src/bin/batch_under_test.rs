@@ -55,8 +55,6 @@ fn main() -> Result<()> {
     if outcome.failures.is_empty() {
         return Ok(());
     }
-    for failed in &outcome.failures {
-        eprintln!("{}: {}", failed.action, failed.error);
-    }
-    bail!("{} steps failed", outcome.failures.len())
+    let failures = outcome.failures.iter().map(|failed| format!("{}: {}", failed.action, failed.error));
+    bail!("{}", failures.collect::<Vec<_>>().join("\n"))
 }

@@ -180,6 +180,19 @@ pub fn replace(staged: &Path, path: &Path) -> Result<()> {
     }
 }
 
+/// Renames a folder to a temporary name beside it, which is returned; where the file system can't, it stays as it is.
+///
+/// # Errors
+/// [`FsError`].
+pub fn hide(dir: &Path) -> Result<PathBuf> {
+    let hidden = temporary_beside(dir);
+    match rename(dir, &hidden) {
+        Ok(()) => Ok(hidden),
+        Err(error) if cannot_move(&error) => Ok(dir.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Removes a folder and all below it, out of sight by one rename first; nothing there is fine.
 ///
 /// # Errors

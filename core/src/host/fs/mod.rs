@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use change::death;
 pub use change::{
-    append_to, create_dir_all, create_link, create_new, discard, exchange, exchange_unsynced, give_to,
+    append_to, create_dir_all, create_link, create_new, discard, exchange, exchange_unsynced, give_to, hide,
     open_lock, remove_any, remove_dir_if_empty, remove_file, remove_tree, rename, rename_new,
     rename_unsynced, replace, set_mode, set_mtime, symlink, sync_folder, sync_folder_of, temporary_beside,
     write_new, write_whole,
