@@ -65,9 +65,6 @@ fn sweep_module(
     };
     // M, V, K, A, and what is in an archive of originals: no deeper do our own temporaries stand.
     sweep_folder(&layout.module_dir(name), 4)?;
-    for dir in useless_build_folders(layout, name, died_here)? {
-        fs::remove_tree(&dir)?;
-    }
     if died_here {
         for dir in empty_kernel_folders(layout, name)? {
             fs::remove_dir_if_empty(&dir)?;
@@ -83,47 +80,7 @@ fn has_leftovers(layout: &Layout, name: &ModuleName, died_here: bool) -> Result<
     let dir = layout.module_dir(name);
     let has_a_version = fs::list(&dir)?.iter().any(|entry| entry.name != "original_module");
     Ok(has_temporaries(&dir, 4)?
-        || died_here && (!has_a_version || !empty_kernel_folders(layout, name)?.is_empty())
-        || !useless_build_folders(layout, name, died_here)?.is_empty())
-}
-
-/// `M/V/build` of a build whose result appeared before it was cut short, or that was cut short before it had a log. What failed
-/// has a log, and that is nowhere else.
-fn useless_build_folders(
-    layout: &Layout,
-    name: &ModuleName,
-    died_here: bool,
-) -> Result<Vec<PathBuf>, FsError> {
-    let mut useless = Vec::new();
-    let dir = layout.module_dir(name);
-    for version in fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_dir()) {
-        let dir = dir.join(version.name);
-        let build = dir.join("build");
-        let log = build.join("make.log");
-        if !fs::lstat(&build)?.is_some_and(|meta| meta.is_dir()) {
-            continue;
-        }
-        let is_useless = match fs::lstat(&log)? {
-            None => died_here && !fs::list(&build)?.is_empty(),
-            Some(_) => published_logs(&dir)?.iter().any(|published| fs::same_bytes(published, &log)),
-        };
-        if is_useless {
-            useless.push(build);
-        }
-    }
-    Ok(useless)
-}
-
-/// `log/make.log` of each `K/A` in a version's folder.
-fn published_logs(version: &Path) -> Result<Vec<PathBuf>, FsError> {
-    let mut logs = Vec::new();
-    for kernel in fs::list(version)?.into_iter().filter(|entry| entry.kind.is_dir()) {
-        if KernelRelease::looks_like_kernel(&kernel.name.to_string_lossy()) {
-            let dir = version.join(kernel.name);
-            logs.extend(fs::list(&dir)?.into_iter().map(|arch| dir.join(arch.name).join("log/make.log")));
-        }
-    }
-    Ok(logs)
+        || died_here && (!has_a_version || !empty_kernel_folders(layout, name)?.is_empty()))
 }
 
 /// `M/V/K` without any `A`: a build was about to appear there, or has gone.
@@ -243,36 +200,6 @@ mod tests {
         assert!(!fs::exists(&kernel) && !fs::exists(&bare) && !fs::exists(&forgotten));
         assert!(fs::list(&layout.running_dir()).unwrap().is_empty());
         assert!(fs::is_dir(&layout.build_dir(&id)));
-    }
-
-    #[test]
-    fn a_build_folder_goes_when_its_log_is_nowhere_missed() {
-        let (_dir, layout, id) = world();
-        built(&layout, &id);
-        let build = layout.build_dir(&id);
-        let published = layout.make_log(&id, &target());
-        fs::create_dir_all(published.parent().unwrap()).unwrap();
-        fs::write_whole(&published, b"good", 0o644).unwrap();
-        let cases = [
-            (Some("bad"), false, true),
-            (Some("bad"), true, true),
-            (Some("good"), false, false),
-            (None, false, true),
-            (None, true, false),
-        ];
-        for (log, died, stays) in cases {
-            fs::remove_any(&build).unwrap();
-            fs::create_dir_all(&build).unwrap();
-            fs::write_whole(&build.join("foo.c"), b"x", 0o644).unwrap();
-            if let Some(text) = log {
-                fs::write_whole(&build.join("make.log"), text.as_bytes(), 0o644).unwrap();
-            }
-            if died {
-                running::somebody_died(&layout, &Key::Module(id.name.clone()));
-            }
-            sweep(&layout, None).unwrap();
-            assert_eq!(fs::exists(&build), stays, "{log:?}, {died}");
-        }
     }
 
     /// Lets an action die before each change that it makes, then sweeps: it is done, or not begun, and can be done again.
