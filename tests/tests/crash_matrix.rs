@@ -8,7 +8,7 @@
 use dkms_core::host::environment::Environment;
 use dkms_tests::cache::Cache;
 use dkms_tests::crash::action::{Action, MODULES};
-use dkms_tests::crash::rehearsal::Rehearsal;
+use dkms_tests::crash::rehearsal::{Litter, Rehearsal};
 use dkms_tests::crash::share;
 use dkms_tests::crash::stock::Stock;
 use dkms_tests::crash::tripwire::{Calls, Fate};
@@ -64,7 +64,7 @@ fn after_death(world: &World, rehearsal: &Rehearsal, code: i32) -> anyhow::Resul
         Ok(seen) => wrong.extend(rehearsal.on_the_way(&seen)),
         Err(error) => wrong.push(format!("{error:#}")),
     }
-    wrong.extend(rehearsal.once_more(world)?);
+    wrong.extend(rehearsal.once_more(world, Litter::None)?);
     Ok(wrong)
 }
 

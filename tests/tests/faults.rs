@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use dkms_core::host::environment::Environment;
 use dkms_tests::cache::Cache;
 use dkms_tests::crash::action::{Action, MODULES};
-use dkms_tests::crash::rehearsal::Rehearsal;
+use dkms_tests::crash::rehearsal::{Litter, Rehearsal};
 use dkms_tests::crash::share;
 use dkms_tests::crash::sound;
 use dkms_tests::crash::state::States;
@@ -65,26 +65,25 @@ fn after_fault(
     call: &str,
 ) -> anyhow::Result<Vec<String>> {
     let mut wrong = Vec::new();
+    // What can't be removed stays, and what is in the journal isn't over: the next command is to see to that.
+    let is_removal = ["unlink", "rmdir"].iter().any(|name| call.starts_with(name));
+    let is_pending = !world.root.must("ls /var/lib/dkms/.state/journal 2>/dev/null || true")?.is_empty();
     match world.look() {
         Err(error) => wrong.push(format!("{error:#}")),
         Ok(seen) => {
             wrong.extend(rehearsal.on_the_way(&seen));
-            let is_removal = ["unlink", "rmdir"].iter().any(|name| call.starts_with(name));
-            if !is_removal {
+            if !is_removal && !is_pending && !is_finished_later(&seen) {
                 wrong.extend(sound::leftovers(&seen.listing));
-            }
-            if ran.output.code == 0 {
-                wrong.extend(verdict::of_success(&ran.output));
-            } else {
-                wrong.extend(error_of(ran, call));
-            }
-            // What can't be removed stays; the next command is to see to that.
-            if !is_removal && !is_finished_later(&seen) {
                 wrong.extend(elsewhere(rehearsal, &seen, ran.output.code != 0));
             }
         }
     }
-    wrong.extend(rehearsal.once_more(world)?);
+    wrong.extend(match ran.output.code {
+        0 => verdict::of_success(&ran.output),
+        _ => error_of(ran, call),
+    });
+    let litter = if is_removal { Litter::EmptyFolders } else { Litter::None };
+    wrong.extend(rehearsal.once_more(world, litter)?);
     Ok(wrong)
 }
 

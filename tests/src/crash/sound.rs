@@ -60,6 +60,22 @@ pub fn leftovers(listing: &Listing) -> Vec<String> {
     left.map(|path| format!("`{path}` is left")).collect()
 }
 
+/// Takes folders out of a listing that hold nothing (but such folders) and are not in another.
+pub fn forget_new_empty_folders(listing: &mut Listing, other: &Listing) {
+    loop {
+        let is_empty = |path: &String| {
+            let below = format!("{path}/");
+            listing.range(below.clone()..).next().is_none_or(|(next, _)| !next.starts_with(&below))
+        };
+        let folders = listing.iter().filter(|(path, node)| node.kind == 'd' && !other.contains_key(*path));
+        let empty: Vec<String> = folders.map(|(path, _)| path.clone()).filter(is_empty).collect();
+        if empty.is_empty() {
+            break;
+        }
+        listing.retain(|path, _| !empty.contains(path));
+    }
+}
+
 /// What in `status`, the links, the built folders and `/lib/modules` does not fit together. Modules are called as their packages.
 #[must_use]
 pub fn disagreements(seen: &Seen) -> Vec<String> {
