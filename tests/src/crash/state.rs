@@ -32,7 +32,7 @@ impl States {
             let word = state.split(' ').next().unwrap_or_default();
             let parts: Vec<&str> = subject.split(", ").collect();
             let (id, kernel, stage) = match (parts.as_slice(), word) {
-                ([id], "added") => (*id, "", Stage::Added),
+                ([id], "added") if id.contains('/') => (*id, "", Stage::Added),
                 ([id, kernel, _], "built") => (*id, *kernel, Stage::Built),
                 ([id, kernel, _], "installed") => (*id, *kernel, Stage::Installed),
                 _ => return Err(bad()),
