@@ -82,7 +82,7 @@ fn after_fault(
         0 => verdict::of_success(&ran.output),
         _ => error_of(ran, call),
     });
-    let litter = if is_removal { Litter::EmptyFolders } else { Litter::None };
+    let litter = if is_removal { Litter::Meaningless } else { Litter::None };
     wrong.extend(rehearsal.once_more(world, litter)?);
     Ok(wrong)
 }

@@ -30,8 +30,8 @@ pub struct Rehearsal {
 pub enum Litter {
     /// Nothing.
     None,
-    /// Empty folders: nobody knows whose they are, but for those of the dead.
-    EmptyFolders,
+    /// What means nothing: empty folders (nobody knows whose they are, but for those of the dead), indexes of no modules.
+    Meaningless,
 }
 
 impl Rehearsal {
@@ -127,8 +127,8 @@ impl Rehearsal {
     }
 
     fn without(&self, litter: Litter, mut seen: Seen) -> Seen {
-        if litter == Litter::EmptyFolders {
-            sound::forget_new_empty_folders(&mut seen.listing, &self.after[0].listing);
+        if litter == Litter::Meaningless {
+            sound::forget_litter(&mut seen.listing, &self.after[0].listing);
             // An empty archive counts as one.
             seen.status = seen.status.replace(" (Original modules exist)", "");
         }

@@ -60,8 +60,15 @@ pub fn leftovers(listing: &Listing) -> Vec<String> {
     left.map(|path| format!("`{path}` is left")).collect()
 }
 
-/// Takes folders out of a listing that hold nothing (but such folders) and are not in another.
-pub fn forget_new_empty_folders(listing: &mut Listing, other: &Listing) {
+/// Takes out of a listing what means nothing and is not in another: folders that hold nothing (but such folders), and indexes
+/// of kernels without modules.
+pub fn forget_litter(listing: &mut Listing, other: &Listing) {
+    listing.retain(|path, _| {
+        let index = path.strip_prefix("/lib/modules/").and_then(|rest| rest.split_once("/modules."));
+        other.contains_key(path)
+            || index
+                .is_none_or(|(kernel, _)| other.contains_key(&format!("/lib/modules/{kernel}/modules.dep")))
+    });
     loop {
         let is_empty = |path: &String| {
             let below = format!("{path}/");
