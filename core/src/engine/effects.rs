@@ -20,7 +20,7 @@ use crate::plan::{Action, NewSource, Plan, Refusal, World};
 use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Outcome, Shell};
 use crate::sign::{self, Signer, Signing};
-use crate::tree::registration;
+use crate::tree::{attempts, registration};
 
 /// Whether an action changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -276,9 +276,10 @@ impl<'a> Effects<'a> {
         if is_crowded {
             self.folders.end(id, folder, result.is_err() && !is_unwanted)?;
             if let Err(error) = &mut result {
-                // Where its folder will be when all builds of the module have ended.
-                error.attempt.log =
-                    error.attempt.log.take().map(|_| self.layout().build_dir(id).join("make.log"));
+                // The build folder will show the last failure of the module; each is remembered.
+                let remembered = attempts::last(self.layout(), id, target).and_then(|attempt| attempt.log);
+                let shown = || self.layout().build_dir(id).join("make.log");
+                error.attempt.log = error.attempt.log.take().map(|_| remembered.unwrap_or_else(shown));
             }
         } else if is_unwanted {
             self.folders.empty(&folder)?;
