@@ -20,7 +20,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// What is there: on disk, and as `status` says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Every path but those of `.state`, which is no part of what others see.
+    /// Every path but those of `.state`, which is no part of what others see, and what a killed depmod left half-written.
     pub listing: Listing,
     /// What `status` printed.
     pub status: String,
@@ -105,10 +105,31 @@ impl World {
         ensure!(!output.stderr.contains("Error!"), "status said {:?}", output.stderr);
         let mut listing = capture(&self.root)?;
         ensure!(listing == before, "status changed something");
-        listing.retain(|path, _| path != STATE && !path.starts_with(&format!("{STATE}/")));
+        let is_remembered = |path: &str| path == STATE || path.starts_with(&format!("{STATE}/"));
+        listing.retain(|path, _| !is_remembered(path) && !is_depmods(path));
         Ok(Seen { listing, status: output.stdout })
     }
 }
 
 /// Where we remember things between commands.
 pub const STATE: &str = "/var/lib/dkms/.state";
+
+/// `modules.dep.bin.PID.MICROSECONDS.SECONDS`: depmod's own temporary files, which nobody else knows.
+fn is_depmods(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let mut parts = name.rsplit('.');
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    path.starts_with("/lib/modules/") && name.starts_with("modules.") && parts.by_ref().take(3).all(is_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_depmods;
+
+    #[test]
+    fn depmods_temporary_files_are_known() {
+        assert!(is_depmods("/lib/modules/6.1.0/modules.dep.bin.42877.393649.1795221548"));
+        assert!(!is_depmods("/lib/modules/6.1.0/modules.dep.bin"));
+        assert!(!is_depmods("/lib/modules/6.1.0/updates/dkms/foo.ko"));
+    }
+}
