@@ -18,7 +18,7 @@ use dkms_tests::say;
 use dkms_tests::tool::Tool;
 
 /// How many points of each action a usual run takes.
-const SAMPLE: usize = 3;
+const SAMPLE: usize = 5;
 
 /// One action: how many points were tried, and what is wrong.
 fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, usize)> {

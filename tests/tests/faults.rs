@@ -21,7 +21,7 @@ use dkms_tests::tool::Tool;
 use dkms_tests::{say, verdict};
 
 /// How many calls of each action a usual run takes.
-const SAMPLE: usize = 4;
+const SAMPLE: usize = 5;
 
 /// One action: how many calls failed, how many of them were ignored, and what is wrong.
 fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, usize, usize)> {
