@@ -244,3 +244,15 @@ fn memory_decides_how_many_builds_run() {
     assert_eq!(most_compilers(&root), 1);
     assert_eq!(must(&root, "dkms status -k $K2").matches(": installed").count(), 3);
 }
+
+#[test]
+fn without_the_right_to_mount_builds_of_a_module_come_one_after_the_other() {
+    let root = root();
+    let note = "MAKE=\"echo + >>/tmp/compilers; sleep 0.3; echo - >>/tmp/compilers; make -C $kernel_source_dir M=$dkms_tree/foo/1.0/build\"";
+    wide(&root, "foo", &[note]);
+    must(&root, "setpriv --bounding-set=-sys_admin dkms install foo/1.0 -k $K -k $K2 -j 2");
+    assert_eq!(most_compilers(&root), 1);
+    assert_eq!(must(&root, "dkms status").matches(": installed").count(), 2);
+    must(&root, "dkms remove foo/1.0 --all; dkms add foo/1.0; dkms install foo/1.0 -k $K -k $K2 -j 2");
+    assert_eq!(most_compilers(&root), 2);
+}
