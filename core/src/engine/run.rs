@@ -129,7 +129,9 @@ impl Progress {
             if steps.iter().all(|step| states[step.0].has_succeeded()) {
                 return true;
             }
-            patience.take().map(|patience| patience());
+            if let Some(patience) = patience.take() {
+                patience();
+            }
             let waited = self.changed.wait_timeout(states, TICK);
             states = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
