@@ -29,6 +29,8 @@ pub enum Action {
     Mkbmdeb,
     /// `mkdsc`
     Mkdsc,
+    /// `mkrpm`
+    Mkrpm,
     /// `mktree`
     Mktree,
     /// `unmktree`
@@ -70,7 +72,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 26] = [
+    pub const ALL: [(&'static str, Self); 27] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -84,6 +86,7 @@ impl Action {
         ("mkdeb", Self::Mkdeb),
         ("mkbmdeb", Self::Mkbmdeb),
         ("mkdsc", Self::Mkdsc),
+        ("mkrpm", Self::Mkrpm),
         ("mktree", Self::Mktree),
         ("unmktree", Self::Unmktree),
         ("ltdk", Self::Ltdk),
@@ -147,7 +150,7 @@ impl Action {
     /// Whether `--archive` names what it writes, not what it reads.
     #[must_use]
     pub fn writes_archive(self) -> bool {
-        matches!(self, Self::Mktarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc)
+        matches!(self, Self::Mktarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc | Self::Mkrpm)
     }
 
     /// Whether a bare word after it (after the module, for those that need one) is a folder, whatever is in it.
@@ -183,7 +186,7 @@ impl Action {
             Self::Doctor => Rights::None,
             // These look for themselves: what they need depends on the files they are given.
             Self::Mktarball | Self::Ldtarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc => Rights::None,
-            Self::Mktree | Self::Unmktree | Self::Ltdk => Rights::None,
+            Self::Mkrpm | Self::Mktree | Self::Unmktree | Self::Ltdk => Rights::None,
             Self::Add | Self::Build | Self::Unbuild | Self::Remove => Rights::Tree,
             Self::Install
             | Self::Uninstall

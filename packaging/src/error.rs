@@ -27,6 +27,22 @@ pub enum PackageError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// rpm has rules for names and versions, and this breaks them.
+    #[error("`{text}` can't be in the name or version of an rpm package: it {why}")]
+    RpmName {
+        /// Name or version.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The writer of rpm packages refuses.
+    #[error("cannot make the package `{}`: {source}", path.display())]
+    Rpm {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<rpm::Error>,
+    },
     /// dpkg has no name for the architecture.
     #[error("dpkg's name for the architecture `{arch}` is not known")]
     Architecture {
@@ -104,12 +120,16 @@ impl PackageError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Fs(_) => ExitCode::USAGE_OR_RIGHTS,
-            Self::Name { .. } | Self::Version { .. } | Self::Field { .. } | Self::Control { .. } => {
-                ExitCode::INVALID_CONF
-            }
+            Self::Name { .. }
+            | Self::Version { .. }
+            | Self::RpmName { .. }
+            | Self::Field { .. }
+            | Self::Control { .. } => ExitCode::INVALID_CONF,
             Self::Architecture { .. } => ExitCode::NO_ARCH,
             Self::Architectures { .. } => ExitCode::BAD_OPTION,
-            Self::NotBuilt { .. } | Self::CannotPack { .. } | Self::Module(_) => ExitCode::CANNOT_INSTALL,
+            Self::NotBuilt { .. } | Self::CannotPack { .. } | Self::Module(_) | Self::Rpm { .. } => {
+                ExitCode::CANNOT_INSTALL
+            }
             Self::Write { source, .. } if source.is_permission() => ExitCode::NO_CONF,
             Self::Write { .. } => ExitCode::CANNOT_INSTALL,
             Self::Archive(error) => error.exit_code(),
@@ -143,6 +163,8 @@ impl PackageError {
             }
             Self::Archive(error) => return error.hints(),
             Self::Architecture { .. }
+            | Self::RpmName { .. }
+            | Self::Rpm { .. }
             | Self::Field { .. }
             | Self::Control { .. }
             | Self::Write { .. }

@@ -9,6 +9,7 @@ mod ltdk;
 mod mkbmdeb;
 mod mkdeb;
 mod mkdsc;
+mod mkrpm;
 mod mktree;
 mod package;
 mod plan;
@@ -43,6 +44,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Mkdeb => mkdeb::run(session),
         Action::Mkbmdeb => mkbmdeb::run(session),
         Action::Mkdsc => mkdsc::run(session),
+        Action::Mkrpm => mkrpm::run(session),
         Action::Mktree => mktree::make(session),
         Action::Unmktree => mktree::remove(session),
         Action::Ltdk => ltdk::run(session),

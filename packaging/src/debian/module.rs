@@ -39,7 +39,7 @@ const NOBODY: &str = "Maker of this package <nobody@dkms.invalid>";
 
 impl Module<'_> {
     /// The file for a result.
-    pub(super) fn output(&self, default_name: String) -> PathBuf {
+    pub(crate) fn output(&self, default_name: String) -> PathBuf {
         match self.file {
             Some(file) if file.as_os_str().as_bytes().contains(&b'/') => file.to_owned(),
             Some(file) => self.folder.join(file),
@@ -48,7 +48,7 @@ impl Module<'_> {
     }
 
     /// The source as entries below `name`, and the time of the package.
-    pub(super) fn source_entries(&self, name: &Path) -> Result<(Entries, u64), PackageError> {
+    pub(crate) fn source_entries(&self, name: &Path) -> Result<(Entries, u64), PackageError> {
         let mut entries = Entries::default();
         entries.tree(&self.source, name)?;
         let date = self.source_date.unwrap_or_else(|| entries.newest());
