@@ -125,6 +125,7 @@ impl Action {
                 | Self::Mktarball
                 | Self::Mkdeb
                 | Self::Mkbmdeb
+                | Self::Mkrpm
                 | Self::Status
                 | Self::Log
         )

@@ -22,7 +22,7 @@ Actions:
   mkdeb          write a Debian package of the source; with -k or --all, of the built modules too
   mkbmdeb        write a Debian package of the modules built for each kernel: no compiler needed
   mkdsc          write a Debian source package, for dpkg-buildpackage
-  mkrpm          write an rpm package of the source
+  mkrpm          write an rpm package of the source; with -k or --all, one of the modules for each kernel too
   mktree         make a new module's source tree, in /usr/src or the folder named: mktree M/V [FOLDER]
   unmktree       remove one that was never added
   ltdk           say which modules of a source tree may use GPL-only symbols: ltdk [FOLDER]

@@ -2,7 +2,7 @@
 //! Pure Rust: no debhelper, no fakeroot, no root. The same input gives the same bytes.
 //!
 //! - [`debian`]: `mkdeb`, `mkbmdeb`, `mkdsc`
-//! - [`mkrpm`]: `mkrpm`
+//! - [`mkrpm`] writes packages for rpm
 //! - [`skeleton`]: `mktree` and `unmktree`; [`license`]: `ltdk`
 //! - below these: [`entries`] is what goes into an archive, [`tarball`] and [`deb`] are the formats, [`staged`] makes files
 //!   appear whole or not at all

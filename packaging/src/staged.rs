@@ -11,8 +11,8 @@ use crate::error::PackageError;
 #[derive(Debug)]
 pub struct Staged {
     files: Vec<(PathBuf, PathBuf)>,
-    /// The folder, where it is ours.
-    made: Option<PathBuf>,
+    /// The folders that are ours, innermost first.
+    made: Vec<PathBuf>,
 }
 
 impl Staged {
@@ -22,7 +22,8 @@ impl Staged {
     /// [`PackageError::Write`] naming `path`, the file that is to come.
     pub fn begin(path: &Path) -> Result<Self, PackageError> {
         let folder = folder_of(path);
-        let made = (!fs::exists(folder)).then(|| folder.to_owned());
+        let made = folder.ancestors().take_while(|folder| !fs::exists(folder) && **folder != *"");
+        let made = made.map(Path::to_owned).collect();
         fs::create_dir_all(folder).map_err(|source| PackageError::Write { path: path.to_owned(), source })?;
         Ok(Self { files: Vec::new(), made })
     }
@@ -57,7 +58,7 @@ impl Staged {
             let failed = |source| PackageError::Write { path: path.clone(), source };
             fs::set_mode(temporary, 0o644).and_then(|()| fs::rename(temporary, path)).map_err(failed)?;
             self.files.remove(0);
-            self.made = None;
+            self.made.clear();
         }
         Ok(())
     }
@@ -69,7 +70,7 @@ impl Drop for Staged {
         for (temporary, _) in &self.files {
             drop(fs::remove_file(temporary));
         }
-        if let Some(folder) = &self.made {
+        for folder in &self.made {
             drop(fs::remove_dir_if_empty(folder));
         }
     }
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn what_is_not_published_was_never_there() {
         let dir = tempfile::tempdir().unwrap();
-        let (a, b) = (dir.path().join("out/a"), dir.path().join("out/b"));
+        let (a, b) = (dir.path().join("new/out/a"), dir.path().join("new/out/b"));
         let mut staged = Staged::begin(&a).unwrap();
         staged.create(&a).unwrap().write_all(b"a").unwrap();
         drop(staged);
@@ -97,7 +98,8 @@ mod tests {
         staged.create(&a).unwrap().write_all(b"a").unwrap();
         staged.create(&b).unwrap();
         staged.publish().unwrap();
-        let names: Vec<_> = fs::list(&dir.path().join("out")).unwrap().into_iter().map(|e| e.name).collect();
+        let names: Vec<_> =
+            fs::list(&dir.path().join("new/out")).unwrap().into_iter().map(|e| e.name).collect();
         assert_eq!(names, ["a", "b"]);
     }
 }

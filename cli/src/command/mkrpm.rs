@@ -2,24 +2,47 @@
 
 use dkms_core::exit::ExitCode;
 use dkms_packaging::mkrpm;
+use dkms_packaging::mkrpm::kmod::Kmod;
 
 use super::package::{Subject, only_said, wrote};
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Writes an rpm package of the source.
+/// Writes an rpm package of the source, and one of the built modules for each kernel that is named.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let args = session.args();
-    if args.binaries_only || !session.invocation.kernels.is_empty() {
+    if args.binaries_only && args.source_only {
         return Err(Failure::new(
             ExitCode::INVALID_CONF,
-            "`mkrpm` packs the source alone: built modules can't go in yet",
+            "`--binaries-only` and `--source-only` leave nothing to put into a package",
         ));
     }
     let subject = Subject::find(session, "rpm")?;
+    let mut targets = subject.named_targets(session)?;
+    if args.source_only {
+        targets.clear();
+    } else if args.binaries_only && targets.is_empty() {
+        targets = session.targets()?;
+    }
+    let packages = targets.len() + usize::from(!args.binaries_only);
+    if args.archive.is_some() && packages > 1 {
+        return Err(Failure::new(
+            ExitCode::BAD_OPTION,
+            format!("{packages} packages can't all be the one file of `--archive`"),
+        )
+        .hint("`--source-only`, or `--binaries-only` and one kernel"));
+    }
     let module = subject.module(session);
-    if !only_said(session, &mkrpm::path(&module)?) {
+    let kmods: Vec<_> = targets.iter().map(|target| Kmod { module: &module, target }).collect();
+    // All or, where one can't be had, none that wasn't there before.
+    let places = kmods.iter().map(Kmod::path).collect::<Result<Vec<_>, _>>()?;
+    if !args.binaries_only && !only_said(session, &mkrpm::path(&module)?) {
         wrote(session, &mkrpm::write(&module)?);
+    }
+    for (kmod, place) in kmods.iter().zip(places) {
+        if !only_said(session, &place) {
+            wrote(session, &kmod.write()?);
+        }
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ impl Module<'_> {
     }
 
     /// Where the module was built for a kernel.
-    pub(super) fn built(&self, target: &Target) -> Result<PathBuf, PackageError> {
+    pub(crate) fn built(&self, target: &Target) -> Result<PathBuf, PackageError> {
         let built = self.layout.built_dir(self.id, target);
         if fs::is_dir(&built) {
             Ok(built)

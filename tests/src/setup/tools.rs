@@ -9,7 +9,7 @@ use crate::command::must;
 use crate::say;
 
 /// A program, and the package that has it.
-const NEEDED: [(&str, &str); 16] = [
+const NEEDED: [(&str, &str); 17] = [
     ("depmod", "kmod"),
     ("patch", "patch"),
     ("strace", "strace"),
@@ -22,6 +22,7 @@ const NEEDED: [(&str, &str); 16] = [
     ("bison", "bison"),
     ("ps", "procps"),
     ("unshare", "util-linux"),
+    ("rpm", "rpm"),
     ("lintian", "lintian"),
     ("dpkg-buildpackage", "dpkg-dev"),
     ("dh", "debhelper"),
