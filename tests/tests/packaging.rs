@@ -376,6 +376,8 @@ fn an_rpm_installs_upgrades_and_goes() {
         ""
     );
     Module::new("bar", "1.0-2").write_below(&root, "/srv/bar").unwrap();
+    root.must("dkms mkrpm /srv/bar; test -f /srv/bar-1.0_2-1dkms.noarch.rpm").unwrap();
+    root.must("sed -i 's/1.0-2/1#0/' /srv/bar/dkms.conf").unwrap();
     assert_eq!(root.dkms("mkrpm /srv/bar").unwrap().code, 8);
     assert_eq!(root.dkms("mkrpm foo/1.0").unwrap().code, 3);
 }

@@ -77,7 +77,7 @@ fn begin(
     date: u32,
 ) -> Result<PackageBuilder, PackageError> {
     let (epoch, version) = version(module)?;
-    let mut builder = PackageBuilder::new(name, version, &licenses(module)?, arch, summary);
+    let mut builder = PackageBuilder::new(name, &version, &licenses(module)?, arch, summary);
     let config = BuildConfig::v4().compression(CompressionType::Gzip).source_date(date);
     builder.using_config(config).release(release).build_host("dkms").description(text);
     if let Some(epoch) = epoch {
@@ -86,7 +86,7 @@ fn begin(
     if let Some(maintainer) = &module.maintainer {
         builder.packager(maintainer);
     }
-    let full = epoch.map_or_else(|| version.to_owned(), |epoch| format!("{epoch}:{version}"));
+    let full = epoch.map_or_else(|| version.clone(), |epoch| format!("{epoch}:{version}"));
     builder.provides(Dependency::eq(format!("{}-kmod", module.id.name), full));
     Ok(builder)
 }
@@ -163,8 +163,8 @@ fn check_plain(text: &str) -> Result<(), PackageError> {
     Err(PackageError::RpmName { text: text.to_owned(), why })
 }
 
-/// Epoch and version by rpm's rules, which have no hyphen in a version.
-fn version<'m>(module: &Module<'m>) -> Result<(Option<u32>, &'m str), PackageError> {
+/// Epoch and version by rpm's rules. A hyphen can't be in one: `_` parts the same numbers when versions are compared.
+fn version(module: &Module<'_>) -> Result<(Option<u32>, String), PackageError> {
     let text = module.id.version.as_str();
     let refuse = |why| Err(PackageError::RpmName { text: text.to_owned(), why });
     let (epoch, version) = match text.split_once(':') {
@@ -175,8 +175,9 @@ fn version<'m>(module: &Module<'m>) -> Result<(Option<u32>, &'m str), PackageErr
         },
     };
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+~^".contains(c);
+    let version = version.replace('-', "_");
     if version.is_empty() || !version.chars().all(is_plain) {
-        return refuse("has other characters than letters, digits, `.`, `_`, `+`, `~` and `^`");
+        return refuse("has other characters than letters, digits, `.`, `_`, `+`, `-`, `~` and `^`");
     }
     check_plain(module.id.name.as_str())?;
     Ok((epoch, version))
