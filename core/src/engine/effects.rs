@@ -13,7 +13,7 @@ use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
-use crate::kernel::{KernelFacts, toolchain};
+use crate::kernel::{KernelFacts, Toolchain, toolchain};
 use crate::layout::Layout;
 use crate::plan::{Action, NewSource, Refusal, World};
 use crate::report::{Event, Reporter};
@@ -51,6 +51,8 @@ pub(super) struct Effects<'a> {
     installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
     /// Who signs, by kernel; `None`: nobody.
     signers: Mutex<BTreeMap<Target, Option<Arc<dyn Signer>>>>,
+    /// By kernel.
+    toolchains: Mutex<BTreeMap<Target, Toolchain>>,
     /// Modules whose notices were given.
     noticed: Mutex<BTreeSet<ModuleId>>,
     /// What all builds share.
@@ -71,6 +73,7 @@ impl<'a> Effects<'a> {
             crowded,
             installed: Mutex::default(),
             signers: Mutex::default(),
+            toolchains: Mutex::default(),
             noticed: Mutex::default(),
             memory: Memory::default(),
         }
@@ -197,6 +200,17 @@ impl<'a> Effects<'a> {
         Ok(signer)
     }
 
+    /// What a kernel was built with; looked at once, since make may have to be asked.
+    fn toolchain(&self, kernel: &KernelFacts) -> Result<Toolchain, StepError> {
+        let mut toolchains = locked(&self.toolchains);
+        if let Some(known) = toolchains.get(&kernel.target) {
+            return Ok(known.clone());
+        }
+        let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
+        toolchains.insert(kernel.target.clone(), toolchain.clone());
+        Ok(toolchain)
+    }
+
     fn build(
         &self,
         id: &ModuleId,
@@ -219,7 +233,7 @@ impl<'a> Effects<'a> {
                 Some((name.clone(), version?.clone()))
             })
             .collect();
-        let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
+        let toolchain = self.toolchain(kernel)?;
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
         // What it waits for others is no work of its own.
