@@ -11,7 +11,7 @@ use crate::kernel::{Distribution, KernelFacts};
 
 use super::keys::{self, Made};
 use super::places::{self, Maker};
-use super::{KernelSignFile, KeyPlaces, SignError, Signer, chroot};
+use super::{KernelSignFile, KeyPlaces, ModuleHash, OwnSigner, PassphrasePlaces, SignError, Signer, chroot};
 
 /// What is done with the modules of a kernel.
 #[derive(Debug)]
@@ -31,10 +31,17 @@ pub enum Unsigned {
     TurnedOff,
     /// We are in a chroot, where no key should be made or used.
     InChroot,
-    /// No program that signs is there.
+    /// We can't, and the kernel's program, which may, is not there.
     NoProgram {
-        /// Where it was looked for.
+        /// Why we can't.
+        why: String,
+        /// Where the program was looked for.
         tried: Vec<PathBuf>,
+    },
+    /// The key is not to be opened, or isn't the certificate's.
+    Unusable {
+        /// What is wrong.
+        why: String,
     },
     /// Ubuntu's program that makes the key is not there.
     NoSecureBootPolicy {
@@ -54,7 +61,10 @@ impl Unsigned {
     pub fn is_warning(&self) -> bool {
         match self {
             Self::KernelDoesNotSign | Self::TurnedOff | Self::InChroot => false,
-            Self::NoProgram { .. } | Self::NoSecureBootPolicy { .. } | Self::NoCertificate { .. } => true,
+            Self::NoProgram { .. }
+            | Self::Unusable { .. }
+            | Self::NoSecureBootPolicy { .. }
+            | Self::NoCertificate { .. } => true,
         }
     }
 }
@@ -65,10 +75,15 @@ impl fmt::Display for Unsigned {
             Self::KernelDoesNotSign => f.write_str("the kernel has no module signatures"),
             Self::TurnedOff => f.write_str("`try_sign_modules` is `false`"),
             Self::InChroot => f.write_str("this is a chroot, and `try_sign_modules` is not `true`"),
-            Self::NoProgram { tried } => {
+            Self::NoProgram { why, tried } => {
                 let tried: Vec<String> = tried.iter().map(|path| format!("`{}`", path.display())).collect();
-                write!(f, "no program that signs modules is there (looked for {})", tried.join(", "))
+                write!(
+                    f,
+                    "{why}; the kernel's program may, but is not there (looked for {})",
+                    tried.join(", ")
+                )
             }
+            Self::Unusable { why } => f.write_str(why),
             Self::NoSecureBootPolicy { key } => {
                 write!(
                     f,
@@ -85,6 +100,10 @@ impl fmt::Display for Unsigned {
 
 /// Decides for a kernel. Where modules are to be signed and there is no key pair yet, it is made.
 ///
+/// We sign ourselves wherever we can: the result is the kernel's program's (RSA), or as good and the same each time (ECDSA), without
+/// a process for each module. The program signs where `sign_file` names it, and with what we don't know: tokens, other kinds of keys
+/// and digests.
+///
 /// # Errors
 /// [`SignError`] where the pair is incomplete or can't be made: the caller warns, and goes on unsigned.
 pub fn choose(
@@ -98,16 +117,45 @@ pub fn choose(
         Err(reason) => return Ok(Signing::Unsigned(reason)),
     };
     let tried = places::programs(settings, facts, distribution);
-    let Some(program) = tried.iter().find(|path| fs::is_executable(path)).cloned() else {
-        return Ok(Signing::Unsigned(Unsigned::NoProgram { tried }));
-    };
+    let program = tried.iter().find(|path| fs::is_executable(path)).cloned();
+    let without_program =
+        |why: &SignError| Ok(Signing::Unsigned(Unsigned::NoProgram { why: why.to_string(), tried }));
+    if program.is_none() && ModuleHash::parse(&hash).is_none() {
+        // No key should be made for this.
+        return without_program(&SignError::Hash { hash });
+    }
     let places = KeyPlaces::of(settings, facts, distribution, environment)?;
-    Ok(match pair(&places, environment)? {
-        Pair::Unavailable(reason) => Signing::Unsigned(reason),
-        Pair::Ready(_) => {
-            let environment = environment.clone();
-            Signing::Signer(Box::new(KernelSignFile { program, hash, places, environment }))
+    match pair(&places, environment) {
+        Ok(Pair::Ready(_)) => {}
+        Ok(Pair::Unavailable(reason)) => return Ok(Signing::Unsigned(reason)),
+        // Who may not make the key (a user with a tree of their own) may still build.
+        Err(SignError::Fs(error)) => {
+            return Ok(Signing::Unsigned(Unsigned::Unusable { why: error.to_string() }));
         }
+        Err(error) => return Err(error),
+    }
+    let passphrases = PassphrasePlaces::of(settings, &facts.target.kernel, environment);
+    let by_program = |program| {
+        let signer = KernelSignFile {
+            program,
+            hash: hash.clone(),
+            places: places.clone(),
+            environment: passphrases.for_program()?,
+        };
+        Ok(Box::new(signer) as Box<dyn Signer>)
+    };
+    let is_named = settings.sign_file.as_deref().is_some_and(|named| !named.is_empty());
+    let signer = match program {
+        Some(program) if is_named => by_program(program),
+        program => match (OwnSigner::load(&places, &hash, &passphrases), program) {
+            (Err(error), Some(program)) if error.is_beyond_us() => by_program(program),
+            (Err(error), None) if error.is_beyond_us() => return without_program(&error),
+            (own, _) => own.map(|own| Box::new(own) as Box<dyn Signer>),
+        },
+    };
+    Ok(match signer {
+        Ok(signer) => Signing::Signer(signer),
+        Err(error) => Signing::Unsigned(Unsigned::Unusable { why: error.to_string() }),
     })
 }
 

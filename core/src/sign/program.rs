@@ -75,6 +75,10 @@ impl Signer for KernelSignFile {
         let words = [&self.program, &self.places.key, &self.places.certificate].map(|path| path.display());
         format!("`{}` with {}, key `{}`, certificate `{}`", words[0], self.hash, words[1], words[2])
     }
+
+    fn warnings(&self) -> Vec<String> {
+        self.places.warning().into_iter().collect()
+    }
 }
 
 #[cfg(test)]
