@@ -246,6 +246,7 @@ fn by_secure_boot_policy(places: &KeyPlaces, environment: &Environment) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use super::super::certificate;
     use super::*;
     use crate::id::Target;
     use crate::kernel::Overrides;
@@ -289,6 +290,14 @@ mod tests {
             choose(&self.settings, &self.facts(), &distribution, &self.environment)
         }
 
+        /// What signs.
+        fn signer(&self, id: &str) -> String {
+            match self.choose(id).unwrap() {
+                Signing::Signer(signer) => signer.describe(),
+                Signing::Unsigned(reason) => panic!("it would not sign: {reason}"),
+            }
+        }
+
         fn unsigned(&self, id: &str) -> Unsigned {
             match self.choose(id).unwrap() {
                 Signing::Unsigned(reason) => reason,
@@ -311,11 +320,64 @@ mod tests {
     }
 
     #[test]
-    fn without_a_program_no_key_is_made() {
-        let world = World::new();
+    fn without_a_program_we_sign_ourselves_what_we_can() {
+        let mut world = World::new();
+        world.write(&format!("{BUILD}/.config"), "CONFIG_MODULE_SIG_HASH=\"sha3-512\"\n", 0o644);
         let reason = world.unsigned("debian");
-        assert!(reason.is_warning() && reason.to_string().contains("linux-kbuild-6.1"), "{reason}");
-        assert!(!fs::exists(&world.settings.layout.at("/var/lib/dkms")));
+        let text = reason.to_string();
+        assert!(
+            reason.is_warning() && text.contains("linux-kbuild-6.1") && text.contains("`sha3-512`"),
+            "{text}"
+        );
+        assert!(!fs::exists(&world.settings.layout.at("/var/lib/dkms")), "a key for nothing");
+        world.write(&format!("{BUILD}/.config"), "CONFIG_MODULE_SIG_HASH=\"sha512\"\n", 0o644);
+        assert!(world.signer("debian").starts_with("dkms itself with sha512"));
+        world.settings.sign_file = Some("/opt/absent".into());
+        assert!(world.signer("debian").starts_with("dkms itself"));
+        world.settings.mok_signing_key = Some("pkcs11:object=x".into());
+        let text = world.unsigned("debian").to_string();
+        assert!(text.contains("token") && text.contains("/opt/absent"), "{text}");
+    }
+
+    #[test]
+    fn the_program_signs_where_it_is_named_or_knows_more() {
+        let mut world = World::new();
+        world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
+        assert!(world.signer("debian").starts_with("dkms itself"));
+        world.settings.sign_file = Some(format!("{BUILD}/scripts/sign-file"));
+        assert!(world.signer("debian").contains("scripts/sign-file` with sha512"));
+        world.settings.sign_file = None;
+        world.write("/var/lib/dkms/mok.key", "another kind of key", 0o600);
+        assert!(world.signer("debian").contains("scripts/sign-file` with sha512"));
+        world.write(&format!("{BUILD}/.config"), "CONFIG_MODULE_SIG_HASH=\"sha3-512\"\n", 0o644);
+        assert!(world.signer("debian").contains("scripts/sign-file` with sha3-512"));
+    }
+
+    #[test]
+    fn an_unusable_key_is_a_warning() {
+        let mut world = World::new();
+        world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
+        world.signer("debian");
+        let other = certificate::make(0).unwrap();
+        world.write("/var/lib/dkms/mok.key", &other.key, 0o600);
+        let reason = world.unsigned("debian");
+        assert!(
+            reason.is_warning() && reason.to_string().contains("is not that of the certificate"),
+            "{reason}"
+        );
+        // A place for the passphrase that can't be read matters to who asks for one: the program might.
+        world.settings.mok_passphrase_file = Some("/absent".into());
+        world.settings.sign_file = Some(format!("{BUILD}/scripts/sign-file"));
+        assert!(world.unsigned("debian").to_string().contains("/absent`"));
+    }
+
+    #[test]
+    fn who_may_not_make_a_key_goes_on_unsigned() {
+        let mut world = World::new();
+        world.write("/file", "", 0o644);
+        world.settings.mok_signing_key = Some("/file/no/folder/key".into());
+        let reason = world.unsigned("debian");
+        assert!(reason.is_warning() && reason.to_string().contains("/file"), "{reason}");
     }
 
     #[test]
@@ -323,10 +385,7 @@ mod tests {
         let world = World::new();
         world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
         for _ in 0..2 {
-            let Signing::Signer(signer) = world.choose("debian").unwrap() else {
-                panic!("it would not sign")
-            };
-            assert!(signer.describe().contains("with sha512"), "{}", signer.describe());
+            assert!(world.signer("debian").contains("with sha512"));
             assert!(fs::is_file(&world.settings.layout.at("/var/lib/dkms/mok.key")));
         }
         fs::remove_file(&world.settings.layout.at("/var/lib/dkms/mok.pub")).unwrap();
@@ -341,8 +400,8 @@ mod tests {
         world.settings.mok_certificate = Some("/etc/cert".into());
         assert!(matches!(world.unsigned("debian"), Unsigned::NoCertificate { .. }));
         world.write("/etc/cert", "", 0o644);
-        let Signing::Signer(signer) = world.choose("debian").unwrap() else { panic!("it would not sign") };
-        assert!(signer.describe().contains("`pkcs11:object=x`"));
+        world.environment.set("KBUILD_SIGN_PIN", "1234");
+        assert!(world.signer("debian").contains("key `pkcs11:object=x`"));
     }
 
     #[test]

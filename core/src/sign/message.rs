@@ -98,6 +98,14 @@ impl Message {
         let [signer] = info.content.signers.as_slice() else {
             return Err("it is not by one signer".to_owned());
         };
+        if info.content.version != VERSION || signer.version != VERSION {
+            return Err("its version is another one".to_owned());
+        }
+        // Some versions of OpenSSL write a null, others nothing.
+        let is_plain = |algorithm: &Algorithm<'_>| algorithm.parameters.is_none_or(|any| any == AnyRef::NULL);
+        if ![&signer.digest, &signer.algorithm].into_iter().chain(info.content.digests.iter()).all(is_plain) {
+            return Err("its algorithms have parameters".to_owned());
+        }
         let hash = ModuleHash::ALL
             .into_iter()
             .find(|hash| hash.oid() == signer.digest.oid)

@@ -15,6 +15,8 @@ pub mod hash;
 pub mod keys;
 mod message;
 mod own;
+#[cfg(test)]
+mod own_tests;
 pub mod passphrase;
 mod pem;
 pub mod places;
@@ -22,6 +24,8 @@ mod private_key;
 mod program;
 mod public_key;
 mod signing_certificate;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 pub use choose::{Generated, Signing, Unsigned, choose, generate_mok};

@@ -133,7 +133,6 @@ mod tests {
     use crate::layout::Layout;
     use std::io::Write;
     use std::os::fd::AsRawFd;
-    use std::path::Path;
 
     fn places(settings: &Settings, environment: &Environment) -> PassphrasePlaces {
         PassphrasePlaces::of(settings, &KernelRelease::new("6.1.0-56-amd64").unwrap(), environment)
@@ -142,7 +141,7 @@ mod tests {
     #[test]
     fn the_first_place_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let mut settings = Settings::defaults(Layout::under(Path::new("/")));
+        let mut settings = Settings::defaults(Layout::under("/"));
         let mut environment = Environment::default();
         let get = |settings: &Settings, environment: &Environment| {
             let found = places(settings, environment).get()?;
