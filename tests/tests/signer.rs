@@ -2,6 +2,7 @@
 //! others. `DKMS_TEST_FULL=1` takes fifty modules, every digest and larger keys; without it there are fewer of each.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
 use dkms_core::host::environment::Environment;
@@ -15,6 +16,9 @@ use dkms_tests::kernels::Kernels;
 use dkms_tests::say;
 use dkms_tests::setup::image;
 
+/// The package is fetched by whoever is first.
+static IMAGE: Mutex<()> = Mutex::new(());
+
 struct World {
     dir: tempfile::TempDir,
     modules: Vec<PathBuf>,
@@ -25,7 +29,10 @@ impl World {
     /// `count` modules of the cloud kernel, from the smallest to the largest in equal steps.
     fn new(count: usize) -> Result<Self> {
         let kernel = Kernels::find()?.second;
-        let root = image(&Cache::open()?, &kernel)?;
+        let root = {
+            let _fetched_once = IMAGE.lock();
+            image(&Cache::open()?, &kernel)?
+        };
         let mut all = Vec::new();
         for entry in walkdir::WalkDir::new(&root) {
             let entry = entry?;

@@ -205,7 +205,8 @@ impl<'a> Effects<'a> {
             .map_err(|source| StepError::Sign { id: id.clone(), source })?;
         let signer = match signing {
             Signing::Signer(signer) => {
-                for warning in signer.warnings() {
+                let told: Vec<_> = signers.values().flatten().flat_map(|other| other.warnings()).collect();
+                for warning in signer.warnings().into_iter().filter(|warning| !told.contains(warning)) {
                     reporter.report(Event::warning(warning, []));
                 }
                 Some(Arc::from(signer))

@@ -1,7 +1,7 @@
 //! Where the passphrase of an encrypted key comes from. Never the command line, which everybody can read.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
@@ -62,7 +62,7 @@ impl PassphrasePlaces {
     /// [`SignError::Passphrase`] where a place is named that can't be read.
     pub fn get(&self) -> Result<Option<Passphrase>, SignError> {
         if let Some(path) = &self.file {
-            return self.from_file(path.clone()).map(Some);
+            return from_file(path).map(Some);
         }
         if let Some(number) = &self.descriptor {
             let from = format!("descriptor {number} ({DESCRIPTOR})");
@@ -72,22 +72,10 @@ impl PassphrasePlaces {
             };
         }
         if let Some(path) = self.credential.as_ref().filter(|path| fs::exists(path)) {
-            return self.from_file(path.clone()).map(Some);
+            return from_file(path).map(Some);
         }
         let pin = self.environment.get(PIN).map(|pin| Zeroizing::new(pin.as_bytes().to_vec()));
         Ok(pin.map(|text| Passphrase { text, from: format!("the environment variable {PIN}") }))
-    }
-
-    fn from_file(&self, path: PathBuf) -> Result<Passphrase, SignError> {
-        let from = format!("`{}`", path.display());
-        match fs::read_limited(&path, LENGTH_LIMIT as u64) {
-            Ok(bytes) => {
-                let bytes = Zeroizing::new(bytes);
-                let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                Ok(Passphrase { text: Zeroizing::new(line.to_vec()), from })
-            }
-            Err(error) => Err(SignError::Passphrase { from, why: error.source.to_string() }),
-        }
     }
 
     /// The environment for the kernel's program, which knows one place only.
@@ -113,6 +101,18 @@ pub(super) fn where_looked_for() -> String {
         "the file that `mok_passphrase_file` names, the descriptor that {DESCRIPTOR} names, the systemd credential \
          `{CREDENTIAL}`, the environment variable {PIN}"
     )
+}
+
+fn from_file(path: &Path) -> Result<Passphrase, SignError> {
+    let from = format!("`{}`", path.display());
+    match fs::read_limited(path, LENGTH_LIMIT as u64) {
+        Ok(bytes) => {
+            let bytes = Zeroizing::new(bytes);
+            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            Ok(Passphrase { text: Zeroizing::new(line.to_vec()), from })
+        }
+        Err(error) => Err(SignError::Passphrase { from, why: error.source.to_string() }),
+    }
 }
 
 fn from_descriptor(number: &str) -> Result<Zeroizing<Vec<u8>>, String> {

@@ -49,12 +49,12 @@ impl SigningCertificate {
     /// # Errors
     /// A sentence about why it is none, or its key none that kernels of all ages verify with.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        const SEQUENCE: u8 = 0x30;
         let read = |der: &[u8]| -> der::Result<Body> {
             // As OpenSSL does: what follows it is not looked at.
             Ok(Certificate::decode(&mut SliceReader::new(der)?)?.body)
         };
-        let body = if bytes.first() == Some(&SEQUENCE) {
+        // A sequence of more than 127 bytes, as every certificate is; no text begins like this.
+        let body = if matches!(bytes, [0x30, 0x81..=0x84, ..]) {
             read(bytes)
         } else {
             let text = String::from_utf8_lossy(bytes);
