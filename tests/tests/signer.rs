@@ -10,11 +10,14 @@ use dkms_core::host::fs;
 use dkms_core::modfile::content;
 use dkms_core::sign::places::{KeyPlaces, Maker};
 use dkms_core::sign::{OwnSigner, PassphrasePlaces, Signer, SigningCertificate, verify};
-use dkms_tests::cache::Cache;
+use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::command::must;
+use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
+use dkms_tests::root::{Root, User};
 use dkms_tests::say;
 use dkms_tests::setup::image;
+use dkms_tests::tool::Tool;
 
 /// The package is fetched by whoever is first.
 static IMAGE: Mutex<()> = Mutex::new(());
@@ -165,5 +168,83 @@ fn ecdsa_signatures_say_the_same_and_hold() -> Result<()> {
         }
     }
     say(&format!("{compared} signed modules hold, and are the same to modinfo as sign-file's"));
+    Ok(())
+}
+
+/// A root in which modules are signed, with `foo` added and a key pair made by us.
+fn signing_root(tools: &[&Tool]) -> Result<Root> {
+    let root = Root::new(&Cache::open()?, &Kernels::find()?, tools)?;
+    root.write("/etc/dkms/framework.conf", "try_sign_modules=true\n", 0o644)?;
+    Module::new("foo", "1.0").write_to(&root)?;
+    root.must("$DKMS generate_mok && test $(stat -c %a /var/lib/dkms/mok.key) = 600")?;
+    Ok(root)
+}
+
+const INSTALLED: &str = "/lib/modules/$K/updates/dkms/foo.ko";
+
+#[test]
+fn the_whole_command_signs_as_the_original_does_also_without_the_program() -> Result<()> {
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    let original = Tool::original(&Cache::open()?, Oracle::Trixie)?;
+    let mut root = signing_root(&[&ours, &original])?;
+    let install = format!(
+        "$DKMS add foo/1.0 >&2; $DKMS install foo/1.0 -k $K >&2; sha256sum {INSTALLED}
+         PATH=$PATH:/usr/sbin modinfo {INSTALLED} | grep -c '^sig_hashalgo:\\|^signer:.*DKMS module signing key'
+         cat /var/lib/dkms/foo/1.0/$K/x86_64/log/make.log >/srv/log; $DKMS remove foo/1.0 --all >&2"
+    );
+    root.switch_to(&original);
+    let theirs = root.must(&install)?;
+    ensure!(theirs.ends_with("\n2\n"), "the original has signed nothing: {theirs}");
+    root.switch_to(&ours);
+    ensure!(root.must(&install)? == theirs, "with the program");
+    let log = root.read("/srv/log")?;
+    ensure!(log.contains("dkms itself with sha256"), "{log}");
+    root.must("rm $(readlink -f /lib/modules/$K/build/scripts)/sign-file")?;
+    ensure!(root.must(&install)? == theirs, "without it");
+    Ok(())
+}
+
+#[test]
+fn an_encrypted_key_is_opened_from_every_place_and_a_warning_where_it_is_not() -> Result<()> {
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    let root = signing_root(&[&ours])?;
+    root.must(
+        "$DKMS add foo/1.0; cd /var/lib/dkms; openssl pkcs8 -topk8 -in mok.key -out new -passout pass:secret; mv new mok.key
+         echo secret >/srv/dkms.mok; cd /srv; chmod 600 dkms.mok",
+    )?;
+    let signers = format!("modinfo {INSTALLED} | grep -c '^signer:' || true");
+    let install = "$DKMS install foo/1.0 -k $K --force";
+    let unsigned = root.shell(install, User::Root, "/")?;
+    ensure!(unsigned.code == 0 && root.must(&signers)? == "0\n", "{}{}", unsigned.stdout, unsigned.stderr);
+    let told = format!("{}{}", unsigned.stdout, unsigned.stderr);
+    for place in [
+        "mok_passphrase_file",
+        "DKMS_PASSPHRASE_FD",
+        "KBUILD_SIGN_PIN",
+        "`dkms.mok`",
+        "/var/lib/dkms/mok.key",
+    ] {
+        ensure!(told.contains(place), "{place} is not in\n{told}");
+    }
+    for with in [
+        "DKMS_PASSPHRASE_FD=7 $DKMS install foo/1.0 -k $K --force 7</srv/dkms.mok",
+        "cat /srv/dkms.mok | DKMS_PASSPHRASE_FD=0 $DKMS install foo/1.0 -k $K --force",
+        "CREDENTIALS_DIRECTORY=/srv $DKMS install foo/1.0 -k $K --force",
+        "KBUILD_SIGN_PIN=secret $DKMS install foo/1.0 -k $K --force",
+        "echo mok_passphrase_file=/srv/dkms.mok >>/etc/dkms/framework.conf; $DKMS install foo/1.0 -k $K --force",
+    ] {
+        root.must("$DKMS unbuild foo/1.0 -k $K")?;
+        root.must(with)?;
+        ensure!(root.must(&signers)? == "1\n", "{with}");
+    }
+    root.must("$DKMS unbuild foo/1.0 -k $K")?;
+    // The first place counts, and a wrong one isn't passed over.
+    let wrong = root.shell(
+        "echo wrong >/srv/dkms.mok; KBUILD_SIGN_PIN=secret $DKMS install foo/1.0 -k $K --force",
+        User::Root,
+        "/",
+    )?;
+    ensure!(wrong.code == 0 && root.must(&signers)? == "0\n", "{}{}", wrong.stdout, wrong.stderr);
+    ensure!(wrong.stderr.contains("the passphrase from `/srv/dkms.mok` does not open"), "{}", wrong.stderr);
     Ok(())
 }
