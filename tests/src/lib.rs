@@ -4,6 +4,7 @@
 //!   [`cache`] knows where that lies, [`kernels`] which kernels there are
 //! - [`root`] is a fresh private root in milliseconds, [`tool`] a `dkms` to run in it, [`fixture`] a module's source
 //!   as text, [`capture`] what is on disk afterwards
+//! - [`crash`] ends commands at every change they make
 //! - [`ready`] is a module that needs no compiler, [`verdict`] judges errors and what was left
 //! - [`scenario`] is the table of scenarios, run with two tools and compared
 //!
@@ -12,6 +13,7 @@
 pub mod cache;
 pub mod capture;
 pub mod command;
+pub mod crash;
 pub mod fixture;
 pub mod kernels;
 pub mod ready;

@@ -33,6 +33,12 @@ impl Ready {
         Ok(Self(fs::read(&root.view("/srv/made/foo.ko")).context("read the module")?))
     }
 
+    /// The file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Puts it into a root, with a source tree in `/usr/src/foo-1.0` whose `MAKE` takes it from there.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use dkms_tests::cache::Cache;
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
-use dkms_tests::root::Root;
+use dkms_tests::root::{Root, User};
 use dkms_tests::tool::Tool;
 
 /// Stands for the kernel's compiler: notes when it begins and when it ends.
@@ -14,11 +14,15 @@ echo - >>/tmp/compilers
 exit $code
 ";
 
+fn batch() -> Tool {
+    Tool::batch(env!("CARGO_BIN_EXE_batch-under-test"))
+}
+
 fn root() -> Root {
     let cache = Cache::open().expect("setup has made the cache");
     let kernels = Kernels::find().expect("setup has installed the kernels");
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
-    Root::new(&cache, &kernels, &[&ours]).expect("tests run as root")
+    Root::new(&cache, &kernels, &[&ours, &batch()]).expect("tests run as root")
 }
 
 /// A module of several files, so that its make has use for several jobs.
@@ -171,4 +175,84 @@ fn an_initramfs_is_made_once_after_depmod_where_it_is_asked_for() {
     assert_eq!(must(&root, "cat /tmp/made; rm /tmp/made"), must(&root, "echo -u -k $K"));
     must(&root, "echo remake_initrd=no >>/etc/dkms/framework.conf; dkms install one/1.0 --force -k $K");
     assert_eq!(must(&root, "cat /tmp/made 2>/dev/null || true"), "");
+}
+
+/// What an adapter runs for `$K`: its exit code and what it says.
+fn adapter(root: &Root) -> (i32, String) {
+    let line = format!("{} $K 2>&1", batch().path_in_root());
+    let output = root.shell(&line, User::Root, "/").expect("it runs");
+    (output.code, output.stdout)
+}
+
+#[test]
+fn an_adapter_ends_as_the_admin_wants_and_tries_nothing_twice_in_vain() {
+    let root = root();
+    let count = "echo x >>/tmp/tries; cat broken 2>/dev/null";
+    wide(&root, "bad", &[&format!("MAKE=\"sh -c '{count}; exit 2'\"")]);
+    wide(&root, "good", &[]);
+    let tries = || must(&root, "wc -l </tmp/tries").trim().to_owned();
+    let (code, said) = adapter(&root);
+    assert_eq!((code, tries().as_str()), (0, "1"), "{said}");
+    assert!(said.contains("build bad/1.0"), "{said}");
+    assert!(must(&root, "dkms status").contains("good/1.0, "));
+    must(&root, "echo on_build_failure=fail >>/etc/dkms/framework.conf");
+    let (code, said) = adapter(&root);
+    assert_eq!((code, tries().as_str()), (1, "1"), "{said}");
+    assert!(said.contains("dkms log bad/1.0") || said.contains("failed"), "{said}");
+    // A person tries again whenever he wants; and a change of the source is a reason.
+    assert_eq!(root.dkms("autoinstall -k $K").expect("it runs").code, 11);
+    assert_eq!(tries(), "2");
+    must(&root, "echo changed >/usr/src/bad-1.0/broken");
+    assert_eq!((adapter(&root).0, tries().as_str()), (1, "3"));
+    must(
+        &root,
+        "sed -i 's/^MAKE=.*/MAKE=\"make -C $kernel_source_dir M=$dkms_tree\\/bad\\/1.0\\/build\"/' /usr/src/bad-1.0/dkms.conf",
+    );
+    assert_eq!(adapter(&root), (0, String::new()));
+    assert_eq!(must(&root, "dkms status").matches(": installed").count(), 2);
+    assert_eq!(adapter(&root), (0, String::new()));
+}
+
+#[test]
+fn a_signal_ends_all_builds_of_a_batch() {
+    let root = root();
+    for name in ["aa", "bb"] {
+        wide(&root, name, &["MAKE=\"touch /tmp/$module; sleep 1000\""]);
+    }
+    let line = "env --default-signal=INT dkms autoinstall -k $K -j 2 >/tmp/out 2>&1 & ours=$!
+        n=0; until [ -e /tmp/aa -a -e /tmp/bb ]; do sleep 0.05; n=$((n + 1)); [ $n -lt 400 ] || exit 99; done
+        kill -INT $ours; wait $ours; echo $?; sleep 0.1; ps -e -o args= | grep -c '^sleep 1000'";
+    let output = root.shell(line, User::Root, "/").expect("it runs");
+    assert_eq!(output.stdout, "130\n0\n", "{output:?}");
+    assert_eq!(must(&root, "dkms status"), "aa/1.0: added\nbb/1.0: added\n");
+}
+
+#[test]
+fn memory_decides_how_many_builds_run() {
+    let root = root();
+    let note = "MAKE=\"echo + >>/tmp/compilers; sleep 0.5; echo - >>/tmp/compilers; make -C $kernel_source_dir M=$dkms_tree/$module/1.0/build\"";
+    let names = ["aa", "bb", "cc"];
+    for name in names {
+        wide(&root, name, &[note]);
+    }
+    must(&root, "dkms autoinstall -k $K -j 3");
+    assert!(most_compilers(&root) > 1, "nothing is known of their memory yet");
+    // As if each had taken a tebibyte.
+    let grow = "for f in /var/lib/dkms/.state/attempts/*/*/$K/*/1.json; do sed -i 's/\"memory\": *[a-z0-9]*/\"memory\": 1099511627776/' $f; grep -c 1099511627776 $f; done";
+    assert_eq!(must(&root, grow), "1\n1\n1\n");
+    must(&root, "dkms autoinstall -k $K2 -j 3");
+    assert_eq!(most_compilers(&root), 1);
+    assert_eq!(must(&root, "dkms status -k $K2").matches(": installed").count(), 3);
+}
+
+#[test]
+fn without_the_right_to_mount_builds_of_a_module_come_one_after_the_other() {
+    let root = root();
+    let note = "MAKE=\"echo + >>/tmp/compilers; sleep 0.3; echo - >>/tmp/compilers; make -C $kernel_source_dir M=$dkms_tree/foo/1.0/build\"";
+    wide(&root, "foo", &[note]);
+    must(&root, "setpriv --bounding-set=-sys_admin dkms install foo/1.0 -k $K -k $K2 -j 2");
+    assert_eq!(most_compilers(&root), 1);
+    assert_eq!(must(&root, "dkms status").matches(": installed").count(), 2);
+    must(&root, "dkms remove foo/1.0 --all; dkms add foo/1.0; dkms install foo/1.0 -k $K -k $K2 -j 2");
+    assert_eq!(most_compilers(&root), 2);
 }

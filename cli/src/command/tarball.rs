@@ -5,7 +5,7 @@ use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
 use dkms_core::id::Target;
 use dkms_core::plan::{NewSource, Refusal, Work};
-use dkms_core::tree::loading;
+use dkms_core::tree::{loading, sweep};
 
 use super::source::{self, Source, StagedArchive};
 use crate::failure::Failure;
@@ -53,6 +53,8 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
         session.terminal.only_step(&format!("write `{}`", spec.path().display()));
         return Ok(());
     }
+    // Where the tree can't be written to, the tarball may still go elsewhere.
+    drop(sweep::sweep(&session.settings.layout, None));
     let path = archive::write(&spec)?;
     say(session.terminal, format!("Wrote `{}`", path.display()));
     Ok(())
@@ -114,11 +116,10 @@ pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: Exit
             .map_err(Failure::from)
             .and_then(|()| add(None)),
     };
-    let loaded = registered.and_then(|()| {
+    if registered.is_ok() {
+        // Where this fails, or is killed, the note stays, and the same command goes on from there.
         archive::publish_builds(&archive.staged, layout, id, existing, session.terminal)?;
-        Ok(())
-    });
-    // Whatever went wrong has been told; only who is killed leaves the note.
+    }
     loading::end(layout, id)?;
-    loaded
+    registered
 }

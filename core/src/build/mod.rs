@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::conf::{ModuleConf, Settings};
-use crate::diagnose::{Diagnosis, diagnose};
+use crate::diagnose::{Cause, Diagnosis, diagnose};
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::{KernelFacts, Toolchain};
@@ -145,8 +145,18 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
         let log = running.log.path();
         let text =
             if failure.is_told_by_log() { running.log.text().unwrap_or_default() } else { String::new() };
-        fail(failure, Some(log), diagnose(&text))
+        let mut diagnosis = diagnose(&text);
+        if failure.is_told_by_log() && is_full(spec.folder) {
+            // The log itself lost the line that says so.
+            diagnosis.cause = Some(Cause::DiskFull);
+        }
+        fail(failure, Some(log), diagnosis)
     })
+}
+
+/// Whether not even a small object file would have room beside a build.
+fn is_full(folder: &Path) -> bool {
+    fs::free_bytes(folder).is_ok_and(|free| free < 64 << 10)
 }
 
 /// A build that has its folder and its log.
@@ -335,7 +345,6 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The shell that a build's commands run in.
 /// The build cache and the key of a build in it. That there is no key is worth knowing for whoever looks closely only.
 fn cached_under<'a>(
     spec: &BuildSpec<'a>,
@@ -353,6 +362,7 @@ fn cached_under<'a>(
     }
 }
 
+/// The shell that a build's commands run in.
 fn shell<'a>(spec: &BuildSpec<'a>, environment: &'a Environment) -> Shell<'a> {
     Shell {
         layout: spec.layout,

@@ -51,10 +51,8 @@ impl Stage {
         let Some(kernel_dir) = place.parent() else { return Ok(()) };
         let kernel_dir_is_new = !fs::exists(kernel_dir);
         fs::create_dir_all(kernel_dir)?;
-        if kernel_dir_is_new {
-            fs::sync_folder_of(kernel_dir)?;
-        }
-        let put = fs::replace(&self.dir, place);
+        let synced = if kernel_dir_is_new { fs::sync_folder_of(kernel_dir) } else { Ok(()) };
+        let put = synced.and_then(|()| fs::replace(&self.dir, place));
         if put.is_err() && kernel_dir_is_new {
             // The error that is told is the first one.
             drop(fs::remove_dir_if_empty(kernel_dir));

@@ -13,7 +13,7 @@ use crate::host::fs::FsError;
 use crate::host::signals;
 use crate::install::{self, Recovery};
 use crate::layout::Layout;
-use crate::plan::{self, Options, Plan, Request, Work, World, locks};
+use crate::plan::{self, Action, Options, Plan, Request, Work, World, locks};
 use crate::report::Reporter;
 use crate::tree::{Held, Keys, LockError, Snapshot, lock, sweep};
 
@@ -124,10 +124,19 @@ fn ready(
 ) -> Result<(Looked, Option<Held>), CarryOutError> {
     let nothing = Keys::default();
     let given = task.held.map_or(&nothing, Held::keys);
+    // What is not locked may be looked at in the middle of somebody's change: a refusal counts when it is seen twice.
+    let mut refused: Option<Plan> = None;
+    let mut is_certain = |plan: &Plan| {
+        let refuses = plan.steps.iter().any(|step| matches!(step.action, Action::Refuse(_)));
+        !refuses || refused.replace(plan.clone()).as_ref() == Some(plan)
+    };
     loop {
         install::recover(&recovery(context, task.held), reporter)?;
         sweep::sweep(layout, task.held)?;
         let looked = look_at(task, Snapshot::take(layout)?, task.held)?;
+        if !is_certain(&looked.plan) {
+            continue;
+        }
         let needed = locks::needed(&looked.plan, &looked.world).without(given);
         if needed.is_empty() {
             return Ok((looked, None));
@@ -140,9 +149,10 @@ fn ready(
             return Ok((looked, Some(held)));
         }
         let anew = look_at(task, snapshot, Some(&held))?;
-        if held.keys().covers(&locks::needed(&anew.plan, &anew.world).without(given)) {
+        let is_covered = held.keys().covers(&locks::needed(&anew.plan, &anew.world).without(given));
+        if is_covered && is_certain(&anew.plan) {
             return Ok((anew, Some(held)));
         }
-        // It needs more than before: all is given back and begun again, since locks are taken in one order.
+        // It needs more than before, or refuses: all is given back and begun again, since locks are taken in one order.
     }
 }

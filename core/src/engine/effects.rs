@@ -11,16 +11,15 @@ use super::folders::Folders;
 use super::{afterwards, apport, memory};
 use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
-use crate::host::process;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
 use crate::kernel::{KernelFacts, toolchain};
 use crate::layout::Layout;
-use crate::plan::{Action, NewSource, Plan, Refusal, World};
+use crate::plan::{Action, NewSource, Refusal, World};
 use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Outcome, Shell};
 use crate::sign::{self, Signer, Signing};
-use crate::tree::registration;
+use crate::tree::{attempts, registration};
 
 /// Whether an action changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +47,6 @@ pub(super) struct Effects<'a> {
     folders: Folders<'a>,
     /// Modules with several builds that may run at once.
     crowded: BTreeSet<ModuleId>,
-    /// Held by each build of such a module where the plan hoped for folders of their own, and the system refuses them.
-    one_by_one: Option<Mutex<()>>,
     /// Installs that can still be taken back.
     installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
     /// Who signs, by kernel; `None`: nobody.
@@ -65,28 +62,11 @@ fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The modules that several steps build.
-fn crowded(plan: &Plan) -> BTreeSet<ModuleId> {
-    let mut seen = BTreeSet::new();
-    let builds = plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Build { id, .. } => Some(id),
-        _ => None,
-    });
-    builds.filter(|id| !seen.insert(*id)).cloned().collect()
-}
-
 impl<'a> Effects<'a> {
-    pub(super) fn new(plan: &Plan, world: &'a World, context: &'a Context<'a>) -> Self {
-        let mut crowded = if world.private_folders { crowded(plan) } else { BTreeSet::new() };
-        let tree = &context.settings.layout.dkms_tree;
-        let refused = !crowded.is_empty() && !process::can_see_privately(tree, context.environment);
-        if refused {
-            crowded.clear();
-        }
+    pub(super) fn new(crowded: BTreeSet<ModuleId>, world: &'a World, context: &'a Context<'a>) -> Self {
         Self {
             world,
             context,
-            one_by_one: refused.then(Mutex::default),
             folders: Folders::new(&context.settings.layout),
             crowded,
             installed: Mutex::default(),
@@ -246,7 +226,6 @@ impl<'a> Effects<'a> {
             })
             .collect();
         let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
-        let _alone = self.one_by_one.as_ref().map(locked);
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
         // What it waits for others is no work of its own.
@@ -282,9 +261,10 @@ impl<'a> Effects<'a> {
         if is_crowded {
             self.folders.end(id, folder, result.is_err() && !is_unwanted)?;
             if let Err(error) = &mut result {
-                // Where its folder will be when all builds of the module have ended.
-                error.attempt.log =
-                    error.attempt.log.take().map(|_| self.layout().build_dir(id).join("make.log"));
+                // The build folder will show the last failure of the module; each is remembered.
+                let remembered = attempts::last(self.layout(), id, target).and_then(|attempt| attempt.log);
+                let shown = || self.layout().build_dir(id).join("make.log");
+                error.attempt.log = error.attempt.log.take().map(|_| remembered.unwrap_or_else(shown));
             }
         } else if is_unwanted {
             self.folders.empty(&folder)?;

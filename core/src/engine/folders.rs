@@ -2,13 +2,46 @@
 //! at once each has a folder of its own, shown to it under that path; the folder in the tree is then empty until the last of
 //! them has ended. What a failed build leaves stays at `M/V/build`, for people and bug tools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::context::Context;
 use crate::host::fs::{self, FsError};
+use crate::host::process;
 use crate::id::ModuleId;
 use crate::layout::Layout;
+use crate::plan::{Action, Plan, Step, StepId};
+
+/// The modules that several steps of a plan build.
+pub(super) fn crowded(plan: &Plan) -> BTreeSet<ModuleId> {
+    let mut seen = BTreeSet::new();
+    let builds = plan.steps.iter().filter_map(built);
+    builds.filter(|id| !seen.insert(*id)).cloned().collect()
+}
+
+/// Whether the system lets each build see a folder of its own as `M/V/build`.
+pub(super) fn can_be_private(context: &Context<'_>) -> bool {
+    process::can_see_privately(&context.settings.layout.dkms_tree, context.environment)
+}
+
+/// The plan with the builds of each module one after the other.
+pub(super) fn one_by_one(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    let mut last: BTreeMap<ModuleId, StepId> = BTreeMap::new();
+    for (place, step) in plan.steps.iter_mut().enumerate() {
+        let Some(id) = built(step).cloned() else { continue };
+        step.after.extend(last.insert(id, StepId(place)));
+    }
+    plan
+}
+
+fn built(step: &Step) -> Option<&ModuleId> {
+    match &step.action {
+        Action::Build { id, .. } => Some(id),
+        _ => None,
+    }
+}
 
 /// The folders of a run's builds.
 pub(super) struct Folders<'a> {
@@ -82,6 +115,25 @@ impl<'a> Folders<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn builds_of_a_module_can_be_put_one_after_the_other() {
+        let build = |name: &str, kernel: &str| Step {
+            action: Action::Build {
+                id: ModuleId::parse(name, "1").unwrap(),
+                target: crate::id::Target::parse(kernel, "x86_64").unwrap(),
+            },
+            why: String::new(),
+            needs: Vec::new(),
+            after: Vec::new(),
+            lands: Vec::new(),
+        };
+        let steps = vec![build("a", "6.1"), build("b", "6.1"), build("a", "6.2"), build("a", "6.3")];
+        let plan = Plan { steps, remarks: Vec::new() };
+        assert_eq!(crowded(&plan).len(), 1);
+        let after: Vec<_> = one_by_one(&plan).steps.into_iter().map(|step| step.after).collect();
+        assert_eq!(after, [vec![], vec![], vec![StepId(0)], vec![StepId(2)]]);
+    }
 
     #[test]
     fn the_folder_of_the_last_failure_stays() {

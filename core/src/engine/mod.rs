@@ -4,6 +4,7 @@
 //! - [`survey`]: gathers what a plan needs to know; `needs` says what that is
 //! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds share;
 //!   `effects` does what a step says, `memory` notes what became of builds
+//! - [`policy`]: what failures mean to a package manager
 //! - [`afterwards`]: what is done once at the end; `apport`: Ubuntu's crash reports
 
 pub mod afterwards;
@@ -15,6 +16,7 @@ mod error;
 mod folders;
 mod memory;
 mod needs;
+pub mod policy;
 pub mod run;
 mod schedule;
 mod slots;

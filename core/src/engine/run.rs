@@ -17,6 +17,7 @@ use jobserver::Acquired;
 use super::context::Context;
 use super::effects::{Effect, Effects, Terms};
 use super::error::StepError;
+use super::folders;
 use super::schedule::{self, Lane, State, Taking, Turn};
 use super::slots::{Demand, Held, Slots};
 use crate::build::Jobs;
@@ -52,6 +53,8 @@ pub struct Outcome {
 pub(super) enum Message {
     /// A step has ended.
     Ended { step: StepId, result: Result<Effect, StepError> },
+    /// A build is ready, and waits for its turn to become visible: it takes neither slots nor memory any more.
+    Landing(StepId),
     /// A job slot is free; `None`: the jobserver is broken.
     Token(Option<Acquired>),
 }
@@ -59,11 +62,21 @@ pub(super) enum Message {
 /// Runs a plan to its end, whatever fails; the caller decides what a failure means.
 #[must_use]
 pub fn run(plan: &Plan, world: &World, context: &Context<'_>, reporter: &dyn Reporter) -> Outcome {
+    let mut crowded = if world.private_folders { folders::crowded(plan) } else { BTreeSet::new() };
+    let chained;
+    let plan = if crowded.is_empty() || folders::can_be_private(context) {
+        plan
+    } else {
+        // The plan hoped for folders that the system refuses.
+        crowded.clear();
+        chained = folders::one_by_one(plan);
+        &chained
+    };
     reporter.begin(plan.steps.len());
     let (messages, inbox) = mpsc::channel();
     let builds = plan.steps.iter().filter(|step| matches!(step.action, Action::Build { .. })).count();
     let progress = Progress::new(plan.steps.len());
-    let effects = Effects::new(plan, world, context);
+    let effects = Effects::new(crowded, world, context);
     let engine = Engine {
         plan,
         world,
@@ -105,8 +118,9 @@ impl Progress {
         self.changed.notify_all();
     }
 
-    /// Waits until all of `steps` have ended; whether all went well. Before it waits, `patience` is called.
-    fn all_succeeded(&self, steps: &[StepId], mut patience: impl FnMut()) -> bool {
+    /// Waits until all of `steps` have ended; whether all went well. Before it waits, `patience` is called, once.
+    fn all_succeeded(&self, steps: &[StepId], patience: impl FnOnce()) -> bool {
+        let mut patience = Some(patience);
         let mut states = self.states();
         while !signals::interrupted() {
             if steps.iter().any(|step| states[step.0].has_ended() && !states[step.0].has_succeeded()) {
@@ -115,7 +129,9 @@ impl Progress {
             if steps.iter().all(|step| states[step.0].has_succeeded()) {
                 return true;
             }
-            patience();
+            if let Some(patience) = patience.take() {
+                patience();
+            }
             let waited = self.changed.wait_timeout(states, TICK);
             states = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -168,6 +184,7 @@ impl<'a> Engine<'a> {
             }
             match inbox.recv_timeout(TICK) {
                 Ok(Message::Ended { step, result }) => self.ended(step, result),
+                Ok(Message::Landing(step)) => self.builds.retain(|build| build.step != step),
                 Ok(Message::Token(token)) => self.take_token(scope, token),
                 Err(RecvTimeoutError::Timeout) => {}
                 // We hold a sender ourselves.
@@ -332,8 +349,11 @@ impl<'a> Engine<'a> {
         let measured = Arc::clone(&peak);
         let handle = scope.spawn(move || {
             let held = RefCell::new(held);
-            let may_land =
-                || progress.all_succeeded(&plan.steps[step.0].lands, || held.borrow_mut().give_back());
+            let patience = || {
+                held.borrow_mut().give_back();
+                drop(messages.send(Message::Landing(step)));
+            };
+            let may_land = || progress.all_succeeded(&plan.steps[step.0].lands, patience);
             let peak = || Some(measured.load(Ordering::Relaxed)).filter(|peak| *peak > 0);
             let terms = Terms { jobs: &jobs, may_land: &may_land, peak: &peak };
             let action = &plan.steps[step.0].action;

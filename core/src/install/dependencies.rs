@@ -22,19 +22,19 @@ pub enum DepmodOutcome {
     Emptied,
 }
 
-/// All that depmod writes.
+/// All that depmod writes; last the one without which there is no depmod, so that whoever dies on the way can go on.
 const WRITTEN: [&str; 11] = [
     "modules.alias",
     "modules.alias.bin",
     "modules.builtin.alias.bin",
     "modules.builtin.bin",
-    "modules.dep",
     "modules.dep.bin",
     "modules.devname",
     "modules.softdep",
     "modules.symbols",
     "modules.symbols.bin",
     "modules.weakdep",
+    "modules.dep",
 ];
 
 /// Runs depmod for a kernel, which owes none any more then.

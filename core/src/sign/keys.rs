@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::clock;
 use crate::host::fs;
+use crate::tree;
 
 use super::SignError;
 use super::certificate::{self, KeyPair};
@@ -106,9 +107,10 @@ fn finish(key: &Path, certificate: &Path) -> Result<(), SignError> {
     Ok(())
 }
 
-/// Keys that an interrupted attempt has left: their certificates never appeared.
+/// What interrupted attempts have left: keys whose certificates never appeared, and temporary files.
 fn sweep(key: &Path) -> Result<(), SignError> {
     let Some(folder) = key.parent() else { return Ok(()) };
+    tree::sweep::sweep_folder(folder, 0)?;
     let prefix = staged_prefix(key);
     for entry in fs::list(folder)? {
         if entry.name.to_string_lossy().starts_with(&prefix) {

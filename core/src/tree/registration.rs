@@ -44,8 +44,8 @@ pub fn add(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
 /// [`FsError`].
 pub fn forget(layout: &Layout, id: &ModuleId) -> Result<(), FsError> {
     loading::end(layout, id)?;
-    fs::discard(&layout.version_dir(id))?;
     attempts::forget(layout, id)?;
+    fs::discard(&layout.version_dir(id))?;
     forget_module_if_empty(layout, &id.name)
 }
 

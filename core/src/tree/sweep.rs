@@ -36,9 +36,11 @@ pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
         if journaled.contains(&name.as_str()) {
             continue;
         }
-        // Empty folders tell nobody who made them: they count where somebody died at work there.
-        let died_here = dead.had(&Key::Module(name.clone()));
-        if has_leftovers(layout, &name, died_here)? && !sweep_module(layout, &name, died_here, held)? {
+        // Empty folders tell nobody who made them: they count where somebody died, or could not clean up.
+        let has_temporaries = has_temporaries(&layout.module_dir(&name), 4)?;
+        let failed_here = has_temporaries || dead.had(&Key::Module(name.clone()));
+        let has_leftovers = has_temporaries || failed_here && has_empty_folders(layout, &name)?;
+        if has_leftovers && !sweep_module(layout, &name, held)? {
             left.push(Key::Module(name));
         }
     }
@@ -47,12 +49,7 @@ pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
 }
 
 /// `false`: somebody works on the module, and it was left alone.
-fn sweep_module(
-    layout: &Layout,
-    name: &ModuleName,
-    died_here: bool,
-    held: Option<&Held>,
-) -> Result<bool, FsError> {
+fn sweep_module(layout: &Layout, name: &ModuleName, held: Option<&Held>) -> Result<bool, FsError> {
     let key = Key::Module(name.clone());
     let locked = if held.is_some_and(|held| held.is_ours_alone(&key)) {
         None
@@ -65,22 +62,19 @@ fn sweep_module(
     };
     // M, V, K, A, and what is in an archive of originals: no deeper do our own temporaries stand.
     sweep_folder(&layout.module_dir(name), 4)?;
-    if died_here {
-        for dir in empty_kernel_folders(layout, name)? {
-            fs::remove_dir_if_empty(&dir)?;
-        }
-        registration::forget_module_if_empty(layout, name)?;
+    for dir in empty_kernel_folders(layout, name)? {
+        fs::remove_dir_if_empty(&dir)?;
     }
+    registration::forget_module_if_empty(layout, name)?;
     drop(locked);
     Ok(true)
 }
 
-/// Whether a command that worked on a module was cut short.
-fn has_leftovers(layout: &Layout, name: &ModuleName, died_here: bool) -> Result<bool, FsError> {
-    let dir = layout.module_dir(name);
-    let has_a_version = fs::list(&dir)?.iter().any(|entry| entry.name != "original_module");
-    Ok(has_temporaries(&dir, 4)?
-        || died_here && (!has_a_version || !empty_kernel_folders(layout, name)?.is_empty()))
+/// Whether a module has a folder that holds nothing.
+fn has_empty_folders(layout: &Layout, name: &ModuleName) -> Result<bool, FsError> {
+    let has_a_version =
+        fs::list(&layout.module_dir(name))?.iter().any(|entry| entry.name != "original_module");
+    Ok(!has_a_version || !empty_kernel_folders(layout, name)?.is_empty())
 }
 
 /// `M/V/K` without any `A`: a build was about to appear there, or has gone.
@@ -102,7 +96,7 @@ fn empty_kernel_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBu
 }
 
 /// Removes every temporary of a dead process in a folder, and in what is at most `depth` folders below it.
-pub(super) fn sweep_folder(dir: &Path, depth: usize) -> Result<(), FsError> {
+pub(crate) fn sweep_folder(dir: &Path, depth: usize) -> Result<(), FsError> {
     each_temporary(dir, depth, &mut |path| fs::remove_any(path))
 }
 

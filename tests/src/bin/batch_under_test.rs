@@ -1,6 +1,8 @@
 //! Stands for an adapter: tells core that the kernels of the command line have arrived, and runs the one batch that follows.
 
-use anyhow::{Result, bail};
+use std::io::Write;
+
+use anyhow::Result;
 use dkms_core::conf::framework;
 use dkms_core::engine::{self, Context, Survey, Task};
 use dkms_core::event::{self, Happening};
@@ -11,7 +13,7 @@ use dkms_core::layout::Layout;
 use dkms_core::plan::{Options, Work};
 use dkms_core::report::Recorder;
 
-fn main() -> Result<()> {
+fn main() -> Result<std::process::ExitCode> {
     let layout = Layout::under("/");
     let environment = Environment::of_this_process();
     let settings = framework::read(&layout, &environment)?.settings;
@@ -52,9 +54,9 @@ fn main() -> Result<()> {
     };
     let told = Recorder::default();
     let outcome = engine::carry_out(&task, &context, &told, |_, _| {})?;
-    if outcome.failures.is_empty() {
-        return Ok(());
+    let mut stdout = std::io::stdout();
+    for failed in &outcome.failures {
+        writeln!(stdout, "{}: {}", failed.action, failed.error)?;
     }
-    let failures = outcome.failures.iter().map(|failed| format!("{}: {}", failed.action, failed.error));
-    bail!("{}", failures.collect::<Vec<_>>().join("\n"))
+    Ok(std::process::ExitCode::from(engine::policy::exit_of_adapter(&outcome, settings.on_build_failure).0))
 }

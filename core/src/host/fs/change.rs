@@ -104,11 +104,16 @@ pub fn remove_dir_if_empty(path: &Path) -> Result<bool> {
 /// Renames and syncs the folder of the new name, so that a power cut can't undo it alone.
 ///
 /// # Errors
-/// [`FsError`] naming the new path.
+/// [`FsError`] naming the new path; then nothing has moved, but for a file that was replaced when the sync failed.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    let is_new = lstat(to)?.is_none();
     death::point();
     fs::rename(from, to).naming("move into place", to)?;
-    sync_folder_of(to)
+    sync_folder_of(to).inspect_err(|_| {
+        if is_new {
+            drop(fs::rename(to, from));
+        }
+    })
 }
 
 /// Renames, for a caller who syncs the folder once for several.
@@ -134,7 +139,7 @@ pub fn rename_new(from: &Path, to: &Path) -> Result<bool> {
         Err(rustix::io::Errno::INVAL) => fs::rename(from, to).naming("move into place", to)?,
         result => result.naming("move into place", to)?,
     }
-    sync_folder_of(to)?;
+    sync_folder_of(to).inspect_err(|_| drop(fs::rename(to, from)))?;
     Ok(true)
 }
 
@@ -144,7 +149,7 @@ pub fn rename_new(from: &Path, to: &Path) -> Result<bool> {
 /// [`FsError`]; some file systems can't.
 pub fn exchange(a: &Path, b: &Path) -> Result<()> {
     exchange_unsynced(a, b)?;
-    sync_folder_of(b)
+    sync_folder_of(b).inspect_err(|_| drop(exchange_unsynced(a, b)))
 }
 
 /// As [`exchange`], for a caller who syncs the folder once for several.

@@ -46,7 +46,7 @@ pub(crate) fn measure(
         timed(root, &format!("{} $K $K2 $K3", batch.path_in_root()))
     })?;
     let its = run(cache, kernels, &[original], &|root| {
-        timed(root, "for k in $K $K2 $K3; do $DKMS autoinstall -k $k || exit 1; done")
+        timed(root, "for k in $K $K2 $K3; do $DKMS autoinstall -k $k; done")
     })?;
     ensure!(mine.states == its.states, "the two end in different states:\n{}\n{}", mine.states, its.states);
     let cores = std::thread::available_parallelism()?.get();

@@ -1,0 +1,90 @@
+//! Every action that changes something, killed at every change it makes to names, and at every sync: before the call is
+//! carried out, and after.
+//!
+//! Each time `status` tells a state that lies on the way, no half module is below `/lib/modules`, the kernel's own modules
+//! are not lost, the action goes on as if nothing had happened when it is asked for again, and so does another one. A usual run
+//! takes a sample of the points; with `DKMS_TEST_FULL=1` it takes each. `DKMS_TEST_ONLY` takes the actions whose names contain it.
+
+use dkms_core::host::environment::Environment;
+use dkms_tests::cache::Cache;
+use dkms_tests::crash::action::{Action, MODULES};
+use dkms_tests::crash::rehearsal::{Litter, Rehearsal};
+use dkms_tests::crash::share;
+use dkms_tests::crash::stock::Stock;
+use dkms_tests::crash::tripwire::{Calls, Fate};
+use dkms_tests::crash::world::World;
+use dkms_tests::kernels::Kernels;
+use dkms_tests::say;
+use dkms_tests::tool::Tool;
+
+/// How many points of each action a usual run takes.
+const SAMPLE: usize = 5;
+
+/// One action: how many points were tried, and what is wrong.
+fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, usize)> {
+    let rehearsal = Rehearsal::of(world, action, Calls::Names)?;
+    let count = rehearsal.calls.len();
+    let step = if full { 1 } else { count.div_ceil(SAMPLE).max(1) };
+    // The sample moves with the action, so that all of them together see all kinds of calls.
+    let first = if full { 1 } else { 1 + action.name.len() % step };
+    let fates = [Fate::KilledBefore, Fate::KilledAfter];
+    let mut points = 0;
+    let mut wrong = Vec::new();
+    for (turn, number) in (first..).step_by(step).enumerate() {
+        let fates = if full { &fates[..] } else { &fates[turn % 2..=turn % 2] };
+        let mut reached = false;
+        for fate in fates {
+            let kill = || rehearsal.run(world, Calls::Names, number, *fate, &World::putting_back("before"));
+            let killed = kill()?;
+            let Some(call) = killed.at(number) else { break };
+            reached = true;
+            points += 1;
+            let place = format!("{}, {fate:?} {number} of {count}, {call}", action.name);
+            let mut lines = after_death(world, &rehearsal, killed.output.code)?;
+            // A copy of what the dead one left would be other files: so it dies once more.
+            kill()?;
+            lines.extend(rehearsal.something_else(world)?);
+            wrong.extend(lines.into_iter().map(|line| format!("{place}: {line}")));
+        }
+        if !reached {
+            break;
+        }
+    }
+    say(&format!("{}: {points} deaths at {count} calls, {} things are wrong", action.name, wrong.len()));
+    wrong.iter().for_each(|line| say(line));
+    Ok((points, wrong.len()))
+}
+
+fn after_death(world: &World, rehearsal: &Rehearsal, code: i32) -> anyhow::Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    if code != 137 {
+        wrong.push(format!("it was not killed: {code}"));
+    }
+    match world.look() {
+        Ok(seen) => wrong.extend(rehearsal.on_the_way(&seen)),
+        Err(error) => wrong.push(format!("{error:#}")),
+    }
+    wrong.extend(rehearsal.once_more(world, Litter::None)?);
+    Ok(wrong)
+}
+
+#[test]
+fn no_death_leaves_harm() {
+    let environment = Environment::of_this_process();
+    let full = environment.get_filled("DKMS_TEST_FULL").is_some();
+    let only = environment.get_filled("DKMS_TEST_ONLY").unwrap_or_default();
+    let cache = Cache::open().unwrap();
+    let kernels = Kernels::find().unwrap();
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    let stock = Stock::compile(&cache, &kernels).unwrap();
+    let world = || {
+        let world = World::new(&cache, &kernels, &ours, &stock, &MODULES)?;
+        world.keep("base").map(|()| world)
+    };
+    let results = share::all(Action::all(only), world, |world, action| tried(world, action, full)).unwrap();
+    let points: usize = results.iter().map(|(points, _)| points).sum();
+    let wrong: usize = results.iter().map(|(_, wrong)| wrong).sum();
+    say(&format!("{points} deaths"));
+    assert!(points > 0, "nothing was tried");
+    assert!(wrong == 0, "{wrong} things are wrong, as said above");
+}

@@ -1,0 +1,183 @@
+//! Every action that changes something, with a full disk and with a broken one at every call by which it changes files.
+//!
+//! It fails with an error that names the file, and leaves the state before, or (the call didn't matter) ends as ever. No half
+//! module is below `/lib/modules`, and the same action works afterwards. A usual run takes a sample of the calls; with
+//! `DKMS_TEST_FULL=1` it takes each. `DKMS_TEST_ONLY` takes the actions whose names contain it.
+
+use std::path::{Path, PathBuf};
+
+use dkms_core::host::environment::Environment;
+use dkms_tests::cache::Cache;
+use dkms_tests::crash::action::{Action, MODULES};
+use dkms_tests::crash::rehearsal::{Litter, Rehearsal};
+use dkms_tests::crash::share;
+use dkms_tests::crash::sound;
+use dkms_tests::crash::state::States;
+use dkms_tests::crash::stock::Stock;
+use dkms_tests::crash::tripwire::{Calls, Fate, Tripped};
+use dkms_tests::crash::world::{Seen, World};
+use dkms_tests::kernels::Kernels;
+use dkms_tests::tool::Tool;
+use dkms_tests::{say, verdict};
+
+/// How many calls of each action a usual run takes.
+const SAMPLE: usize = 5;
+
+/// One action: how many calls failed, how many of them were ignored, and what is wrong.
+fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, usize, usize)> {
+    let rehearsal = Rehearsal::of(world, action, Calls::Data)?;
+    let count = rehearsal.calls.len();
+    let step = if full { 1 } else { count.div_ceil(SAMPLE).max(1) };
+    let first = if full { 1 } else { 1 + action.name.len() % step };
+    let fates = [Fate::NoSpace, Fate::Io];
+    let (mut faults, mut ignored) = (0, 0);
+    let mut wrong = Vec::new();
+    for (turn, number) in (first..).step_by(step).enumerate() {
+        let fates = if full { &fates[..] } else { &fates[turn % 2..=turn % 2] };
+        let mut reached = false;
+        for fate in fates {
+            let ran = rehearsal.run(world, Calls::Data, number, *fate, &World::putting_back("before"))?;
+            let Some(call) = ran.at(number) else { break };
+            reached = true;
+            faults += 1;
+            ignored += usize::from(ran.output.code == 0);
+            let lines = after_fault(world, &rehearsal, &ran, call)?;
+            let place = format!("{}, {fate:?} {number} of {count}, {call}", action.name);
+            wrong.extend(lines.into_iter().map(|line| format!("{place}: {line}")));
+        }
+        if !reached {
+            break;
+        }
+    }
+    say(&format!(
+        "{}: {faults} faults at {count} calls, {ignored} did not matter, {} things are wrong",
+        action.name,
+        wrong.len()
+    ));
+    wrong.iter().for_each(|line| say(line));
+    Ok((faults, ignored, wrong.len()))
+}
+
+fn after_fault(
+    world: &World,
+    rehearsal: &Rehearsal,
+    ran: &Tripped,
+    call: &str,
+) -> anyhow::Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    // What can't be removed stays, and what is in the journal isn't over: the next command is to see to that.
+    let is_removal = ["unlink", "rmdir"].iter().any(|name| call.starts_with(name));
+    let is_pending = !world.root.must("ls /var/lib/dkms/.state/journal 2>/dev/null || true")?.is_empty();
+    match world.look() {
+        Err(error) => wrong.push(format!("{error:#}")),
+        Ok(seen) => {
+            wrong.extend(rehearsal.on_the_way(&seen));
+            if !is_removal && !is_pending && !is_finished_later(&seen) {
+                wrong.extend(sound::leftovers(&seen.listing));
+                wrong.extend(elsewhere(rehearsal, &seen, ran.output.code != 0));
+            }
+        }
+    }
+    wrong.extend(match ran.output.code {
+        0 => verdict::of_success(&ran.output),
+        _ => error_of(ran, call),
+    });
+    let litter = if is_removal { Litter::Meaningless } else { Litter::None };
+    wrong.extend(rehearsal.once_more(world, litter)?);
+    Ok(wrong)
+}
+
+/// What is wrong with an error that should be about this call.
+fn error_of(ran: &Tripped, call: &str) -> Vec<String> {
+    let stderr = &ran.output.stderr;
+    let mut wrong = Vec::new();
+    if matches!(ran.output.code, 101 | 128..) {
+        wrong.push(format!("ended with {}: {stderr}", ran.output.code));
+    }
+    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("Error! ")).collect();
+    if errors.is_empty() {
+        wrong.push(format!("failed with {} and no error: {stderr:?}", ran.output.code));
+    }
+    let paths: Vec<PathBuf> = call.split(' ').skip(1).map(permanent_path).collect();
+    let named: Vec<PathBuf> =
+        stderr.split('`').filter(|word| word.starts_with('/')).map(permanent_path).collect();
+    if !paths.iter().any(|path| named.iter().any(|named| is_about(named, path))) {
+        wrong.push(format!("the error names none of {paths:?}: {stderr:?}"));
+    }
+    wrong
+}
+
+/// Whether an error that names one path tells of another: the same, its folder, or a whole tree that is made or changed.
+fn is_about(named: &Path, path: &Path) -> bool {
+    let is_tree = |above: &Path| above.components().count() > 3;
+    Some(named) == path.parent()
+        || is_tree(named) && path.starts_with(named)
+        || is_tree(path) && named.starts_with(path)
+        || named == path
+}
+
+/// A path without temporary names; `/lib` is a link.
+fn permanent_path(path: &str) -> PathBuf {
+    let path = path.strip_prefix("/usr").filter(|path| path.starts_with("/lib/")).unwrap_or(path);
+    let parts: Vec<&str> = path.split('/').map(permanent).collect();
+    PathBuf::from(parts.join("/"))
+}
+
+/// What a temporary name is for.
+fn permanent(name: &str) -> &str {
+    let mut name = name;
+    while let Some(rest) = name.strip_prefix(".tmp_") {
+        name = rest.splitn(3, '_').nth(2).unwrap_or_default();
+    }
+    name.strip_suffix(".new").unwrap_or(name)
+}
+
+/// The certificate is there and counts; the next command puts its key beside it.
+fn is_finished_later(seen: &Seen) -> bool {
+    let has = |start: &str| seen.listing.keys().any(|path| path.starts_with(start));
+    has("/var/lib/dkms/mok.pub") && has("/var/lib/dkms/mok.key.staged-")
+}
+
+/// What is neither as after the action nor, if that may be, as before it. What is done in several steps may stop between two.
+fn elsewhere(rehearsal: &Rehearsal, seen: &Seen, may_be_before: bool) -> Vec<String> {
+    let states = |seen: &Seen| States::parse(&seen.status).unwrap_or_default();
+    let several = states(&rehearsal.before).distance(&states(&rehearsal.after[0])) > 1;
+    if may_be_before && several {
+        return Vec::new();
+    }
+    let build = ["/var/lib/dkms/foo/1.0/build"];
+    let excused: &[&str] = if may_be_before { &build } else { &[] };
+    let mut ends: Vec<&Seen> = rehearsal.after.iter().collect();
+    ends.extend(Some(&rehearsal.before).filter(|_| may_be_before));
+    let from = |end: &&Seen| {
+        let mut changes = verdict::changes(&end.listing, &seen.listing, excused);
+        if end.status != seen.status {
+            changes.push(format!("status is {:?} instead of {:?}", seen.status, end.status));
+        }
+        changes
+    };
+    let nearest = ends.iter().map(from).min_by_key(Vec::len).unwrap_or_default();
+    nearest.into_iter().map(|line| format!("ends elsewhere: {line}")).collect()
+}
+
+#[test]
+fn no_fault_leaves_harm() {
+    let environment = Environment::of_this_process();
+    let full = environment.get_filled("DKMS_TEST_FULL").is_some();
+    let only = environment.get_filled("DKMS_TEST_ONLY").unwrap_or_default();
+    let cache = Cache::open().unwrap();
+    let kernels = Kernels::find().unwrap();
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    let stock = Stock::compile(&cache, &kernels).unwrap();
+    let world = || {
+        let world = World::new(&cache, &kernels, &ours, &stock, &MODULES)?;
+        world.keep("base").map(|()| world)
+    };
+    let results = share::all(Action::all(only), world, |world, action| tried(world, action, full)).unwrap();
+    let faults: usize = results.iter().map(|(faults, _, _)| faults).sum();
+    let ignored: usize = results.iter().map(|(_, ignored, _)| ignored).sum();
+    let wrong: usize = results.iter().map(|(_, _, wrong)| wrong).sum();
+    say(&format!("{faults} faults, {ignored} of them did not matter"));
+    assert!(faults > 0, "nothing was tried");
+    assert!(wrong == 0, "{wrong} things are wrong, as said above");
+}
