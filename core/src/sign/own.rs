@@ -27,6 +27,7 @@ pub struct OwnSigner {
     key: PrivateKey,
     certificate: SigningCertificate,
     places: KeyPlaces,
+    warnings: Vec<String>,
 }
 
 impl OwnSigner {
@@ -41,14 +42,15 @@ impl OwnSigner {
             let why = "it is in a token, for which the kernel's program is needed".to_owned();
             return Err(SignError::Key { key: places.key.clone(), why });
         }
-        let key = read_key(&places.key, passphrases)?;
+        let mut warnings: Vec<String> = places.warning().into_iter().collect();
+        let key = read_key(&places.key, passphrases, &mut warnings)?;
         let certificate = SigningCertificate::parse(&fs::read_limited(&places.certificate, FILE_LIMIT)?)
             .map_err(|why| SignError::Certificate { certificate: places.certificate.clone(), why })?;
         if certificate.public != key.public() {
             let (key, certificate) = (places.key.clone(), places.certificate.clone());
             return Err(SignError::OtherCertificate { key, certificate });
         }
-        Ok(Self { hash, key, certificate, places: places.clone() })
+        Ok(Self { hash, key, certificate, places: places.clone(), warnings })
     }
 
     /// A module's bytes with their signature behind them.
@@ -87,11 +89,15 @@ impl Signer for OwnSigner {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.places.warning().into_iter().collect()
+        self.warnings.clone()
     }
 }
 
-fn read_key(path: &Path, passphrases: &PassphrasePlaces) -> Result<PrivateKey, SignError> {
+fn read_key(
+    path: &Path,
+    passphrases: &PassphrasePlaces,
+    warnings: &mut Vec<String>,
+) -> Result<PrivateKey, SignError> {
     let bytes = Zeroizing::new(fs::read_limited(path, FILE_LIMIT)?);
     let key = || -> PathBuf { path.to_owned() };
     let unknown = |why| SignError::Key { key: key(), why };
@@ -108,6 +114,7 @@ fn read_key(path: &Path, passphrases: &PassphrasePlaces) -> Result<PrivateKey, S
     let Some(passphrase) = passphrases.get()? else {
         return Err(SignError::NoPassphrase { key: key(), places: passphrase::where_looked_for() });
     };
+    warnings.extend(passphrases.warning());
     Stored::open(&document, &passphrase.text).map_err(|fault| match fault {
         KeyFault::Unknown(why) => unknown(why),
         KeyFault::WrongPassphrase => SignError::WrongPassphrase {

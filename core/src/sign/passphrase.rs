@@ -78,6 +78,15 @@ impl PassphrasePlaces {
         Ok(pin.map(|text| Passphrase { text, from: format!("the environment variable {PIN}") }))
     }
 
+    /// What is wrong with the file: anybody may read it, or write it.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|path| super::is_open_to_all(path))?.display();
+        Some(format!(
+            "other users may read the passphrase of the signing key in `{file}` (`chmod 600 {file}`)"
+        ))
+    }
+
     /// The environment for the kernel's program, which knows one place only.
     ///
     /// # Errors
@@ -164,6 +173,9 @@ mod tests {
         settings.mok_passphrase_file = Some(format!("{}/p-$kernelver", dir.path().display()));
         assert_eq!(get(&settings, &environment).unwrap().as_deref(), Some("by file"));
         assert_eq!(places(&settings, &environment).for_program().unwrap().get(PIN), Some("by file"));
+        assert_eq!(places(&settings, &environment).warning(), None);
+        fs::set_mode(&dir.path().join("p-6.1.0-56-amd64"), 0o644).unwrap();
+        assert!(places(&settings, &environment).warning().unwrap().contains("/p-6.1.0-56-amd64`"));
         settings.mok_passphrase_file = Some(format!("{}/absent", dir.path().display()));
         let error = get(&settings, &environment).unwrap_err().to_string();
         assert!(error.contains("/absent`") && error.contains("No such file"), "{error}");
