@@ -150,7 +150,8 @@ pub fn choose(
         program => match (OwnSigner::load(&places, &hash, &passphrases), program) {
             (Err(error), Some(program)) if error.is_beyond_us() => by_program(program),
             (Err(error), None) if error.is_beyond_us() => return without_program(&error),
-            (own, _) => own.map(|own| Box::new(own) as Box<dyn Signer>),
+            (own, _) => own
+                .map(|own| Box::new(own.for_kernel(&facts.target.kernel, &facts.config)) as Box<dyn Signer>),
         },
     };
     Ok(match signer {
@@ -247,6 +248,7 @@ fn by_secure_boot_policy(places: &KeyPlaces, environment: &Environment) -> Resul
 #[cfg(test)]
 mod tests {
     use super::super::certificate;
+    use super::super::testing::{Keys, P_256};
     use super::*;
     use crate::id::Target;
     use crate::kernel::Overrides;
@@ -369,6 +371,27 @@ mod tests {
         world.settings.mok_passphrase_file = Some("/absent".into());
         world.settings.sign_file = Some(format!("{BUILD}/scripts/sign-file"));
         assert!(world.unsigned("debian").to_string().contains("/absent`"));
+    }
+
+    #[test]
+    fn a_kernel_without_ecdsa_is_warned_of() {
+        let world = World::new();
+        let keys = Keys::new();
+        keys.make("ec", P_256);
+        for (from, to) in [("ec.key", "/var/lib/dkms/mok.key"), ("ec.der", "/var/lib/dkms/mok.pub")] {
+            let to = world.settings.layout.at(to);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy_file(&keys.at(from), &to).unwrap();
+            fs::set_mode(&to, 0o600).unwrap();
+        }
+        let warnings = || match world.choose("debian").unwrap() {
+            Signing::Signer(signer) => signer.warnings(),
+            Signing::Unsigned(reason) => panic!("it would not sign: {reason}"),
+        };
+        assert!(warnings()[0].contains("6.1.0-56-amd64 can't verify"), "{:?}", warnings());
+        let config = "CONFIG_MODULE_SIG_HASH=\"sha512\"\nCONFIG_CRYPTO_ECDSA=y\n";
+        world.write(&format!("{BUILD}/.config"), config, 0o644);
+        assert_eq!(warnings(), Vec::<String>::new());
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::host::fs;
+use crate::id::KernelRelease;
+use crate::kernel::KernelConfig;
 use crate::modfile::content::SIZE_LIMIT;
 use crate::modfile::signature::MAGIC;
 
@@ -13,6 +15,7 @@ use super::hash::ModuleHash;
 use super::message::Message;
 use super::passphrase::{self, PassphrasePlaces};
 use super::private_key::{KeyFault, PrivateKey, Stored};
+use super::public_key::PublicKey;
 use super::signing_certificate::SigningCertificate;
 use super::verify::{PKCS7, verify};
 use super::{KeyPlaces, SignError, Signer};
@@ -51,6 +54,19 @@ impl OwnSigner {
             return Err(SignError::OtherCertificate { key, certificate });
         }
         Ok(Self { hash, key, certificate, places: places.clone(), warnings })
+    }
+
+    /// Warns where a kernel with this configuration can't verify such signatures, whatever keys are enrolled.
+    #[must_use]
+    pub fn for_kernel(mut self, kernel: &KernelRelease, config: &KernelConfig) -> Self {
+        let is_ecdsa = !matches!(self.certificate.public, PublicKey::Rsa(_));
+        if is_ecdsa && config.get("CONFIG_CRYPTO_ECDSA").is_none() {
+            self.warnings.push(format!(
+                "kernel {kernel} can't verify what the ECDSA key `{}` signs: it has no CONFIG_CRYPTO_ECDSA",
+                self.places.key.display()
+            ));
+        }
+        self
     }
 
     /// A module's bytes with their signature behind them.
