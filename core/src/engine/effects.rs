@@ -187,7 +187,13 @@ impl<'a> Effects<'a> {
         let signing = sign::choose(settings, kernel, distribution, environment)
             .map_err(|source| StepError::Sign { id: id.clone(), source })?;
         let signer = match signing {
-            Signing::Signer(signer) => Some(Arc::from(signer)),
+            Signing::Signer(signer) => {
+                let told: Vec<_> = signers.values().flatten().flat_map(|other| other.warnings()).collect();
+                for warning in signer.warnings().into_iter().filter(|warning| !told.contains(warning)) {
+                    reporter.report(Event::warning(warning, []));
+                }
+                Some(Arc::from(signer))
+            }
             Signing::Unsigned(why) => {
                 if why.is_warning() {
                     let text = format!("modules for kernel {} are not signed: {why}", kernel.target.kernel);
