@@ -23,6 +23,20 @@ pub enum Action {
     Mktarball,
     /// `ldtarball`
     Ldtarball,
+    /// `mkdeb`
+    Mkdeb,
+    /// `mkbmdeb`
+    Mkbmdeb,
+    /// `mkdsc`
+    Mkdsc,
+    /// `mkrpm`
+    Mkrpm,
+    /// `mktree`
+    Mktree,
+    /// `unmktree`
+    Unmktree,
+    /// `ltdk`
+    Ltdk,
     /// `status`
     Status,
     /// `log`
@@ -58,7 +72,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 20] = [
+    pub const ALL: [(&'static str, Self); 27] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -69,6 +83,13 @@ impl Action {
         ("match", Self::Match),
         ("mktarball", Self::Mktarball),
         ("ldtarball", Self::Ldtarball),
+        ("mkdeb", Self::Mkdeb),
+        ("mkbmdeb", Self::Mkbmdeb),
+        ("mkdsc", Self::Mkdsc),
+        ("mkrpm", Self::Mkrpm),
+        ("mktree", Self::Mktree),
+        ("unmktree", Self::Unmktree),
+        ("ltdk", Self::Ltdk),
         ("status", Self::Status),
         ("log", Self::Log),
         ("generate_mok", Self::GenerateMok),
@@ -98,7 +119,14 @@ impl Action {
     pub fn takes_all(self) -> bool {
         matches!(
             self,
-            Self::Uninstall | Self::Unbuild | Self::Remove | Self::Mktarball | Self::Status | Self::Log
+            Self::Uninstall
+                | Self::Unbuild
+                | Self::Remove
+                | Self::Mktarball
+                | Self::Mkdeb
+                | Self::Mkbmdeb
+                | Self::Status
+                | Self::Log
         )
     }
 
@@ -114,7 +142,21 @@ impl Action {
                 | Self::Unbuild
                 | Self::Remove
                 | Self::Mktarball
+                | Self::Mktree
+                | Self::Unmktree
         )
+    }
+
+    /// Whether `--archive` names what it writes, not what it reads.
+    #[must_use]
+    pub fn writes_archive(self) -> bool {
+        matches!(self, Self::Mktarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc | Self::Mkrpm)
+    }
+
+    /// Whether a bare word after it (after the module, for those that need one) is a folder, whatever is in it.
+    #[must_use]
+    pub fn takes_folder(self) -> bool {
+        matches!(self, Self::Mktree | Self::Unmktree | Self::Ltdk)
     }
 
     /// Whether a kernel package calls it, with exactly one `-k`.
@@ -126,7 +168,7 @@ impl Action {
     /// Whether all that it prints is one result, a single JSON document with `--json`.
     #[must_use]
     pub fn only_tells(self) -> bool {
-        matches!(self, Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor)
+        matches!(self, Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor | Self::Ltdk)
     }
 
     /// Whether it works on at most one kernel.
@@ -142,8 +184,9 @@ impl Action {
             Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Completions => Rights::None,
             // It reads; what it mends it says it may not, where it may not.
             Self::Doctor => Rights::None,
-            // These two look for themselves: what they need depends on the files they are given.
-            Self::Mktarball | Self::Ldtarball => Rights::None,
+            // These look for themselves: what they need depends on the files they are given.
+            Self::Mktarball | Self::Ldtarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc => Rights::None,
+            Self::Mkrpm | Self::Mktree | Self::Unmktree | Self::Ltdk => Rights::None,
             Self::Add | Self::Build | Self::Unbuild | Self::Remove => Rights::Tree,
             Self::Install
             | Self::Uninstall

@@ -19,6 +19,13 @@ Actions:
   log            show how builds went: errors first, then the log of the newest (--all: of each)
   mktarball      write a tarball of sources and built modules
   ldtarball      load one
+  mkdeb          write a Debian package of the source; with -k or --all, of the built modules too
+  mkbmdeb        write a Debian package of the modules built for each kernel: no compiler needed
+  mkdsc          write a Debian source package, for dpkg-buildpackage
+  mkrpm          write an rpm package of the source
+  mktree         make a new module's source tree, in /usr/src or the folder named: mktree M/V [FOLDER]
+  unmktree       remove one that was never added
+  ltdk           say which modules of a source tree may use GPL-only symbols: ltdk [FOLDER]
   plan           what autoinstall would do; `plan ACTION …`: what that action would do
   preflight      which modules in use will not be there on a kernel, and why
   doctor         find what is wrong, and the one command that mends it; --fix does what is safe
@@ -73,13 +80,13 @@ pub struct Args {
     /// Kernel headers
     #[arg(long, value_name = "DIR", overrides_with = "kernelsourcedir")]
     pub kernelsourcedir: Option<PathBuf>,
-    /// Tarball to read or write
+    /// Tarball to read, tarball or package to write
     #[arg(long, value_name = "FILE", overrides_with = "archive")]
     pub archive: Option<PathBuf>,
-    /// For mktarball: no source
+    /// For mktarball and mkdeb: no source
     #[arg(long)]
     pub binaries_only: bool,
-    /// For mktarball: no built modules
+    /// For mktarball and mkdeb: no built modules
     #[arg(long)]
     pub source_only: bool,
     /// State of the modules [default: /var/lib/dkms]

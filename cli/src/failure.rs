@@ -12,6 +12,8 @@ use dkms_core::kernel::DistributionError;
 use dkms_core::plan::Refusal;
 use dkms_core::sign::SignError;
 use dkms_core::tree::LockError;
+use dkms_packaging::PackageError;
+use dkms_packaging::skeleton::SkeletonError;
 
 /// An error as the user is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +82,18 @@ impl From<DistributionError> for Failure {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         Self { code: error.exit_code(), message: error.to_string(), hints: error.hints() }
+    }
+}
+
+impl From<PackageError> for Failure {
+    fn from(error: PackageError) -> Self {
+        Self { code: error.exit_code(), message: error.to_string(), hints: error.hints() }
+    }
+}
+
+impl From<SkeletonError> for Failure {
+    fn from(error: SkeletonError) -> Self {
+        Self::new(error.exit_code(), error.to_string())
     }
 }
 

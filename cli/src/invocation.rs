@@ -22,6 +22,8 @@ pub struct Invocation {
     pub version: Option<ModuleVersion>,
     /// Where a source tree or an archive was named instead, or besides.
     pub source: Option<SourceWord>,
+    /// Where a folder is made, removed or looked at, whatever is in it.
+    pub folder: Option<PathBuf>,
     /// `-k`, with the architecture that was given with it.
     pub kernels: Vec<(KernelRelease, Option<Arch>)>,
     /// `-a`.
@@ -70,10 +72,11 @@ impl Invocation {
         let kernels: Vec<_> = kernels.into_iter().flatten().collect();
         let arches = args.arches.iter().map(|text| arch(text)).collect::<Result<Vec<_>, _>>()?;
         check_kernels(action, &kernels, &arches)?;
-        let source = words.source.or_else(|| {
-            args.archive.clone().filter(|_| action != Action::Mktarball).map(SourceWord::Archive)
-        });
-        Ok(Self { action, name, version, source, kernels, arches, ignored: words.ignored, args })
+        let source = words
+            .source
+            .or_else(|| args.archive.clone().filter(|_| !action.writes_archive()).map(SourceWord::Archive));
+        let Words { folder, ignored, .. } = words;
+        Ok(Self { action, name, version, source, folder, kernels, arches, ignored, args })
     }
 
     /// The one module that the action is about.
@@ -105,6 +108,7 @@ struct Words {
     only_planned: bool,
     source: Option<SourceWord>,
     module: Option<String>,
+    folder: Option<PathBuf>,
     ignored: Vec<String>,
 }
 
@@ -118,6 +122,8 @@ impl Words {
             }
             self.action = Some(action);
             self.only_planned |= action == Action::Plan;
+        } else if self.is_folder(word, module_is_known) {
+            self.folder = Some(word.into());
         } else if let (Some(source), None) = (source_word(Path::new(word)), &self.source) {
             self.source = Some(source);
         } else if word.starts_with("./") || word.starts_with("../") {
@@ -131,6 +137,15 @@ impl Words {
             self.ignored.push(word.to_owned());
         }
         Ok(())
+    }
+}
+
+impl Words {
+    /// Whether a word is the folder of an action that takes one; before it comes the module, where the action needs one.
+    fn is_folder(&self, word: &str, module_is_known: bool) -> bool {
+        let Some(action) = self.action.filter(|action| action.takes_folder()) else { return false };
+        let waits_for_module = action.needs_module() && !module_is_known && self.module.is_none();
+        self.folder.is_none() && !word.is_empty() && (!waits_for_module || !is_module_word(word))
     }
 }
 

@@ -58,7 +58,7 @@ fn deciding_touches_nothing() {
 fn core_knows_no_one_above_it() {
     let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core");
     let manifest = fs::read_lossy(&core.join("Cargo.toml")).unwrap();
-    for above in ["dkms-cli", "anyhow", "clap"] {
+    for above in ["dkms-cli", "dkms-packaging", "anyhow", "clap"] {
         assert!(!manifest.contains(above), "core depends on {above}");
     }
     for file in sources(&core.join("src")) {
@@ -66,5 +66,24 @@ fn core_knows_no_one_above_it() {
         let unsafe_code =
             text.lines().any(|line| line.trim_start().starts_with("unsafe") || line.contains(" unsafe {"));
         assert!(!unsafe_code || file.ends_with("sys.rs"), "{} has unsafe code", file.display());
+    }
+}
+
+#[test]
+fn packaging_stands_between_core_and_the_command() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let manifest = |package: &str| fs::read_lossy(&root.join(package).join("Cargo.toml")).unwrap();
+    assert!(manifest("packaging").contains("dkms-core"));
+    for above in ["dkms-cli", "anyhow", "clap"] {
+        assert!(!manifest("packaging").contains(above), "packaging depends on {above}");
+    }
+    let files = sources(&root.join("packaging/src"));
+    assert!(files.len() > 12, "only {} files", files.len());
+    for file in files {
+        let text = code(&file);
+        // It writes files by itself: no dpkg-deb, no tar, no xz.
+        for word in ["host::process", "std::process", "std::env"] {
+            assert!(!text.contains(word), "{} mentions {word}", file.display());
+        }
     }
 }

@@ -5,6 +5,13 @@ mod completions;
 mod doctor;
 mod generate_mok;
 mod log;
+mod ltdk;
+mod mkbmdeb;
+mod mkdeb;
+mod mkdsc;
+mod mkrpm;
+mod mktree;
+mod package;
 mod plan;
 mod preflight;
 mod remove;
@@ -34,6 +41,13 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::KernelPrerm => remove::kernel_prerm(session),
         Action::Mktarball => tarball::write(session),
         Action::Ldtarball => tarball::load(session),
+        Action::Mkdeb => mkdeb::run(session),
+        Action::Mkbmdeb => mkbmdeb::run(session),
+        Action::Mkdsc => mkdsc::run(session),
+        Action::Mkrpm => mkrpm::run(session),
+        Action::Mktree => mktree::make(session),
+        Action::Unmktree => mktree::remove(session),
+        Action::Ltdk => ltdk::run(session),
         Action::Status => status::run(session),
         Action::Log => log::run(session),
         Action::GenerateMok => generate_mok::run(session),

@@ -63,9 +63,19 @@ pub(super) fn of(session: &Session<'_>) -> Result<Source, Failure> {
 }
 
 fn of_folder(session: &Session<'_>, folder: &Path) -> Result<Source, Failure> {
-    let folder = fs::canonical(folder)?;
-    let id = identify(session, &folder.join("dkms.conf"), ExitCode::MAKE_FAILED)?;
+    let (id, folder) = identify_folder(session, folder, ExitCode::MAKE_FAILED)?;
     Ok(Source::Folder { id, folder })
+}
+
+/// The module that a folder's dkms.conf describes, and the folder without links; a conf that isn't valid fails with `code`.
+pub(super) fn identify_folder(
+    session: &Session<'_>,
+    folder: &Path,
+    code: ExitCode,
+) -> Result<(ModuleId, PathBuf), Failure> {
+    let folder = fs::canonical(folder)?;
+    let id = identify(session, &folder.join("dkms.conf"), code)?;
+    Ok((id, folder))
 }
 
 /// Reads name and version of a source that is not in place yet; a conf that has none fails with `code`.

@@ -9,7 +9,7 @@ use crate::command::must;
 use crate::say;
 
 /// A program, and the package that has it.
-const NEEDED: [(&str, &str); 12] = [
+const NEEDED: [(&str, &str); 16] = [
     ("depmod", "kmod"),
     ("patch", "patch"),
     ("strace", "strace"),
@@ -22,6 +22,10 @@ const NEEDED: [(&str, &str); 12] = [
     ("bison", "bison"),
     ("ps", "procps"),
     ("unshare", "util-linux"),
+    ("lintian", "lintian"),
+    ("dpkg-buildpackage", "dpkg-dev"),
+    ("dh", "debhelper"),
+    ("dh_dkms", "dh-dkms"),
 ];
 
 /// Installs the packages of those that are missing.

@@ -1,0 +1,113 @@
+//! What the package makers work on: a module of the tree, or a source folder, which they are called in or which is named, and
+//! then nothing is written to the tree.
+
+use std::path::{Path, PathBuf};
+
+use dkms_core::exit::ExitCode;
+use dkms_core::host::fs;
+use dkms_core::id::{ModuleId, Target};
+use dkms_core::plan::Refusal;
+use dkms_packaging::debian::Module;
+
+use super::source;
+use crate::failure::Failure;
+use crate::invocation::SourceWord;
+use crate::render::say;
+use crate::session::Session;
+
+/// What a package is made of.
+pub(super) struct Subject {
+    pub(super) id: ModuleId,
+    source: PathBuf,
+    /// Where results go.
+    folder: PathBuf,
+    maintainer: Option<String>,
+}
+
+impl Subject {
+    /// Finds it; results without a name of their own go to `folder` of the module in the tree, or beside the source folder,
+    /// where dpkg-buildpackage puts them too.
+    pub(super) fn find(session: &Session<'_>, folder: &str) -> Result<Self, Failure> {
+        let maintainer = maintainer(session);
+        let invocation = session.invocation;
+        let outside = match &invocation.source {
+            Some(SourceWord::Folder(folder)) => Some(folder.as_path()),
+            Some(SourceWord::Archive(file) | SourceWord::Rpm(file)) => {
+                return Err(Failure::new(
+                    ExitCode::BAD_OPTION,
+                    format!("`{}` is no source folder", file.display()),
+                )
+                .hint(format!("unpack it, then `dkms {} FOLDER`", invocation.action.name())));
+            }
+            None if invocation.name.is_none() && fs::is_file(Path::new("dkms.conf")) => Some(Path::new(".")),
+            None => None,
+        };
+        if let Some(outside) = outside {
+            let (id, source) = source::identify_folder(session, outside, ExitCode::INVALID_CONF)?;
+            let folder = source.parent().unwrap_or(Path::new("/")).to_owned();
+            return Ok(Self { id, source, folder, maintainer });
+        }
+        let id = invocation.module()?;
+        let snapshot = session.snapshot()?;
+        match snapshot.get(&id) {
+            None => return Err(Refusal::NotInTree { id }.into()),
+            Some(found) if found.is_broken() => return Err(Refusal::broken(&id, found).into()),
+            Some(_) => {}
+        }
+        let layout = &session.settings.layout;
+        let source = fs::canonical(&layout.source_link(&id))?;
+        let folder = layout.version_dir(&id).join(folder);
+        Ok(Self { id, source, folder, maintainer })
+    }
+
+    /// As the makers want it.
+    pub(super) fn module<'a>(&'a self, session: &'a Session<'_>) -> Module<'a> {
+        Module {
+            id: &self.id,
+            source: self.source.clone(),
+            layout: &session.settings.layout,
+            folder: self.folder.clone(),
+            file: session.args().archive.as_deref(),
+            source_date: session.environment.get("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok()),
+            maintainer: self.maintainer.clone(),
+            temporary: &session.settings.tmp_location,
+        }
+    }
+
+    /// The kernels that `-k` or `--all` name; none without them.
+    pub(super) fn named_targets(&self, session: &Session<'_>) -> Result<Vec<Target>, Failure> {
+        if session.args().all {
+            return Ok(session.snapshot()?.targets(&self.id));
+        }
+        if session.invocation.kernels.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut targets = session.targets()?;
+        targets.sort();
+        targets.dedup();
+        Ok(targets)
+    }
+}
+
+/// Who packages, as Debian's tools are told.
+fn maintainer(session: &Session<'_>) -> Option<String> {
+    let variable = |name| session.environment.get_filled(name);
+    let address = variable("DEBEMAIL").or_else(|| variable("EMAIL"))?;
+    if address.contains('<') {
+        return Some(address.to_owned());
+    }
+    Some(format!("{} <{address}>", variable("DEBFULLNAME").or_else(|| variable("NAME"))?))
+}
+
+/// With `--dry-run`: says what would be written, and that this is all.
+pub(super) fn only_said(session: &Session<'_>, path: &Path) -> bool {
+    if session.args().dry_run {
+        session.terminal.only_step(&format!("write `{}`", path.display()));
+    }
+    session.args().dry_run
+}
+
+/// Says what was written.
+pub(super) fn wrote(session: &Session<'_>, path: &Path) {
+    say(session.terminal, format!("Wrote `{}`", path.display()));
+}

@@ -1,0 +1,133 @@
+//! `mkbmdeb`: a package of the modules that were built for one kernel; who installs it needs no compiler, no headers, no DKMS.
+
+use std::path::{Path, PathBuf};
+
+use dkms_core::host::fs;
+use dkms_core::id::Target;
+use dkms_core::modfile::{ModuleFile, canonical_name, read_info};
+
+use super::{Module, name, upstream};
+use crate::deb::Deb;
+use crate::entries::Entries;
+use crate::error::PackageError;
+
+/// A package to make.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltModules<'a> {
+    /// Of which module.
+    pub module: &'a Module<'a>,
+    /// For which kernel.
+    pub target: &'a Target,
+}
+
+impl BuiltModules<'_> {
+    /// The file that is written.
+    ///
+    /// # Errors
+    /// [`PackageError`] where name, version or architecture can't be Debian's.
+    pub fn path(&self) -> Result<PathBuf, PackageError> {
+        let id = self.module.id;
+        let version = name::in_file_name(&name::version(&id.version)?);
+        let package = name::modules(&id.name, &self.target.kernel)?;
+        let arch = name::architecture(&self.target.arch)?;
+        Ok(self.module.output(format!("{package}_{version}_{arch}.deb")))
+    }
+
+    /// Whether it can be made.
+    ///
+    /// # Errors
+    /// [`PackageError`] where the module isn't built, or something of it can't be Debian's.
+    pub fn check(&self) -> Result<(), PackageError> {
+        self.path()?;
+        self.module.built(self.target).map(|_| ())
+    }
+
+    /// Writes the package and says where.
+    ///
+    /// # Errors
+    /// [`PackageError`]; nothing partial is left.
+    pub fn write(&self) -> Result<PathBuf, PackageError> {
+        let (id, kernel) = (self.module.id, &self.target.kernel);
+        let path = self.path()?;
+        let built = self.module.built(self.target)?;
+        // Only for its time: one package is as new as what it was made of.
+        let (_, date) = self.module.source_entries(Path::new("source"))?;
+        let mut data = Entries::default();
+        let place = Path::new("lib/modules").join(kernel).join("updates/dkms");
+        let mut aliases = Vec::new();
+        for entry in fs::list(&built)? {
+            let Some(file) = entry.name.to_str().and_then(ModuleFile::from_name) else { continue };
+            let from = built.join(&entry.name);
+            let info = read_info(&from)?;
+            data.plain_file(&from, &place.join(&entry.name), 0o644)?;
+            aliases.push((canonical_name(&file.stem), info.aliases));
+        }
+        if aliases.is_empty() {
+            return Err(PackageError::NotBuilt { id: id.clone(), target: self.target.clone() });
+        }
+        let template = self.module.template("mkbmdeb", Some(self.target), date)?;
+        let package = name::modules(&id.name, kernel)?;
+        let description = format!(
+            "kernel module {} for Linux {kernel}\n\
+             This package has the modules of {id}, built for the kernel {kernel}.\n\
+             It needs neither a compiler nor DKMS.",
+            id.name
+        );
+        let arch = name::architecture(&self.target.arch)?;
+        let mut control = self.module.fields(&package, arch, &description, &template)?;
+        let version = control.get("Version").unwrap_or_default().to_owned();
+        for (field, relation) in [
+            ("Depends", name::image(kernel)?),
+            ("Provides", format!("{}-modules (= {version})", name::base(&id.name)?)),
+        ] {
+            upstream::add_relations(&mut control, field, &relation)
+                .map_err(|why| PackageError::Field { field: field.to_owned(), why })?;
+        }
+        if let Some(text) = modaliases(aliases) {
+            control.set("Modaliases", text);
+        }
+        let text = format!("Made by `dkms mkbmdeb` from {id} for Linux {kernel}");
+        self.module.put_docs(&mut data, &control, &text, &template, date)?;
+        let meant = |script: &str| script.replace("KERNEL_VERSION", kernel.as_str());
+        let ours = [
+            ("postinst", meant(include_str!("scripts/modules.postinst"))),
+            ("postrm", meant(include_str!("scripts/modules.postrm"))),
+        ];
+        let scripts = self.module.scripts(&package, &ours, &template)?;
+        Deb { control, data, scripts, date }.write(&path)?;
+        Ok(path)
+    }
+}
+
+/// The field `Modaliases` as dh_modaliases writes it: `module(alias, alias), module(alias)`, by which programs find the
+/// package for a device. None where no module serves devices.
+fn modaliases(modules: Vec<(String, Vec<String>)>) -> Option<String> {
+    let mut texts: Vec<String> = modules
+        .into_iter()
+        .filter_map(|(module, mut aliases)| {
+            aliases.retain(|alias| !alias.contains(['(', ')', ',']));
+            aliases.sort();
+            aliases.dedup();
+            (!aliases.is_empty()).then(|| format!("{module}({})", aliases.join(", ")))
+        })
+        .collect();
+    texts.sort();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_are_ordered_and_told_once() {
+        let of = |module: &str, aliases: &[&str]| {
+            (module.to_owned(), aliases.iter().map(|a| (*a).to_owned()).collect())
+        };
+        assert_eq!(modaliases(vec![of("a", &[])]), None);
+        assert_eq!(
+            modaliases(vec![of("b_c", &["usb:2", "pci:1", "usb:2"]), of("a", &["x"])]).unwrap(),
+            "a(x), b_c(pci:1, usb:2)"
+        );
+    }
+}

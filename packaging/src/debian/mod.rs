@@ -1,0 +1,18 @@
+//! Debian packages of a module: `mkdeb` wraps its source, `mkbmdeb` what was built from it, `mkdsc` makes a source package of
+//! the wrapper.
+//!
+//! - [`name`]: Debian's rules for names, versions and architectures; [`fields`]: control files
+//! - [`upstream`]: what the source, or an administrator's template, says of the package; [`template`]: where that lies
+//! - [`docs`]: changelog and copyright; [`module`]: what they are all made of
+
+pub mod docs;
+pub mod fields;
+pub mod mkbmdeb;
+pub mod mkdeb;
+pub mod mkdsc;
+pub mod module;
+pub mod name;
+pub mod template;
+pub mod upstream;
+
+pub use module::Module;

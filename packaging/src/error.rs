@@ -1,0 +1,177 @@
+//! What can be wrong with a package in the making, and which exit code that is.
+
+use std::path::PathBuf;
+
+use dkms_core::archive::ArchiveError;
+use dkms_core::exit::ExitCode;
+use dkms_core::host::fs::FsError;
+use dkms_core::id::{ModuleId, Target};
+use dkms_core::modfile::ModfileError;
+
+/// Why a package can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// Debian has rules for names of packages, and this breaks them.
+    #[error("`{name}` can't be the name of a Debian package: it {why}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Debian has rules for versions, and this breaks them.
+    #[error("`{version}` can't be the version of a Debian package: it {why}")]
+    Version {
+        /// The version.
+        version: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// rpm has rules for names and versions, and this breaks them.
+    #[error("`{text}` can't be in the name or version of an rpm package: it {why}")]
+    RpmName {
+        /// Name or version.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The writer of rpm packages refuses.
+    #[error("cannot make the package `{}`: {source}", path.display())]
+    Rpm {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<rpm::Error>,
+    },
+    /// dpkg has no name for the architecture.
+    #[error("dpkg's name for the architecture `{arch}` is not known")]
+    Architecture {
+        /// The architecture, as `uname -m` has it.
+        arch: String,
+    },
+    /// A package has one architecture.
+    #[error("one package can't hold modules for both {first} and {second}")]
+    Architectures {
+        /// One.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// A field of a control file that dpkg wouldn't take.
+    #[error("the field `{field}` of the control file is not valid: {why}")]
+    Field {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A `debian/control` that can't be read as one.
+    #[error("`{}` is no valid control file: {why}", path.display())]
+    Control {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A kernel that the module isn't built for.
+    #[error("{id} is not built for {} ({})", target.kernel, target.arch)]
+    NotBuilt {
+        /// The module.
+        id: ModuleId,
+        /// The kernel.
+        target: Target,
+    },
+    /// Something in the source that no package can have.
+    #[error("cannot put `{}` into a package: it {why}", path.display())]
+    CannotPack {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The package could not be written.
+    #[error("cannot write the package `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: FsError,
+    },
+    /// A built module that is none.
+    #[error(transparent)]
+    Module(#[from] ModfileError),
+    /// The tarball inside the package.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A file that was to be read.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// We were asked to stop.
+    #[error("interrupted while writing the package `{}`", path.display())]
+    Interrupted {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl PackageError {
+    /// The exit code of the `dkms` command for this error: as with `mktarball`.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Fs(_) => ExitCode::USAGE_OR_RIGHTS,
+            Self::Name { .. }
+            | Self::Version { .. }
+            | Self::RpmName { .. }
+            | Self::Field { .. }
+            | Self::Control { .. } => ExitCode::INVALID_CONF,
+            Self::Architecture { .. } => ExitCode::NO_ARCH,
+            Self::Architectures { .. } => ExitCode::BAD_OPTION,
+            Self::NotBuilt { .. } | Self::CannotPack { .. } | Self::Module(_) | Self::Rpm { .. } => {
+                ExitCode::CANNOT_INSTALL
+            }
+            Self::Write { source, .. } if source.is_permission() => ExitCode::NO_CONF,
+            Self::Write { .. } => ExitCode::CANNOT_INSTALL,
+            Self::Archive(error) => error.exit_code(),
+            Self::Interrupted { .. } => ExitCode::INTERRUPTED,
+        }
+    }
+
+    /// What to do about it, a line each.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Name { .. } => {
+                "PACKAGE_NAME gives the name; packages take letters, digits, `+`, `-` and `.`"
+            }
+            Self::Version { .. } => {
+                "PACKAGE_VERSION gives the version; packages take a digit, then letters, digits, `.`, `+`, `~`, `-`"
+            }
+            Self::NotBuilt { id, target } => {
+                return vec![format!(
+                    "build it first: `dkms build {id} -k {}/{}`",
+                    target.kernel, target.arch
+                )];
+            }
+            Self::Architectures { .. } => "make one package for each, with `-k` and `-a`",
+            Self::CannotPack { .. } => "remove it from the source tree, or replace it by a file",
+            Self::Write { source, .. } if source.is_permission() => {
+                "name a place of your own with `--archive`"
+            }
+            Self::Write { source, .. } if source.is_no_space() => {
+                "make room on that file system, then run the command again"
+            }
+            Self::Archive(error) => return error.hints(),
+            Self::Architecture { .. }
+            | Self::RpmName { .. }
+            | Self::Rpm { .. }
+            | Self::Field { .. }
+            | Self::Control { .. }
+            | Self::Write { .. }
+            | Self::Module(_)
+            | Self::Fs(_)
+            | Self::Interrupted { .. } => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
+}

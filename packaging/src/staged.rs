@@ -1,0 +1,103 @@
+//! Files that appear whole or not at all: written under temporary names beside their places, synced, then renamed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use dkms_core::host::fs;
+
+use crate::error::PackageError;
+
+/// Files in the making; what isn't published goes when this is dropped.
+#[derive(Debug)]
+pub struct Staged {
+    files: Vec<(PathBuf, PathBuf)>,
+    /// The folder, where it is ours.
+    made: Option<PathBuf>,
+}
+
+impl Staged {
+    /// Begins in a folder, which is made where it isn't there.
+    ///
+    /// # Errors
+    /// [`PackageError::Write`] naming `path`, the file that is to come.
+    pub fn begin(path: &Path) -> Result<Self, PackageError> {
+        let folder = folder_of(path);
+        let made = (!fs::exists(folder)).then(|| folder.to_owned());
+        fs::create_dir_all(folder).map_err(|source| PackageError::Write { path: path.to_owned(), source })?;
+        Ok(Self { files: Vec::new(), made })
+    }
+
+    /// A file that will be at `path`.
+    ///
+    /// # Errors
+    /// [`PackageError::Write`].
+    pub fn create(&mut self, path: &Path) -> Result<File, PackageError> {
+        let temporary = fs::temporary_beside(path);
+        self.files.push((temporary.clone(), path.to_owned()));
+        fs::create_new(&temporary, 0o644)
+            .map_err(|source| PackageError::Write { path: path.to_owned(), source })
+    }
+
+    /// Opens a file that was created here, to read what was written.
+    ///
+    /// # Errors
+    /// [`PackageError::Fs`].
+    pub fn reader(&self, path: &Path) -> Result<File, PackageError> {
+        let temporary = self.files.iter().find(|(_, place)| place == path).map(|(temporary, _)| temporary);
+        Ok(fs::open(temporary.map_or(path, PathBuf::as_path))?)
+    }
+
+    /// Shows all files at their places.
+    ///
+    /// # Errors
+    /// [`PackageError::Write`]; those before the failing one stay.
+    pub fn publish(mut self) -> Result<(), PackageError> {
+        while !self.files.is_empty() {
+            let (temporary, path) = &self.files[0];
+            let failed = |source| PackageError::Write { path: path.clone(), source };
+            fs::set_mode(temporary, 0o644).and_then(|()| fs::rename(temporary, path)).map_err(failed)?;
+            self.files.remove(0);
+            self.made = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Whatever went wrong has its error already.
+        for (temporary, _) in &self.files {
+            drop(fs::remove_file(temporary));
+        }
+        if let Some(folder) = &self.made {
+            drop(fs::remove_dir_if_empty(folder));
+        }
+    }
+}
+
+/// The folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn what_is_not_published_was_never_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("out/a"), dir.path().join("out/b"));
+        let mut staged = Staged::begin(&a).unwrap();
+        staged.create(&a).unwrap().write_all(b"a").unwrap();
+        drop(staged);
+        assert!(fs::list(dir.path()).unwrap().is_empty());
+        let mut staged = Staged::begin(&a).unwrap();
+        staged.create(&a).unwrap().write_all(b"a").unwrap();
+        staged.create(&b).unwrap();
+        staged.publish().unwrap();
+        let names: Vec<_> = fs::list(&dir.path().join("out")).unwrap().into_iter().map(|e| e.name).collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+}
