@@ -36,6 +36,7 @@ const NAMES: &[&str] = &[
     "sign_file",
     "mok_signing_key",
     "mok_certificate",
+    "mok_passphrase_file",
     "remake_initrd",
     "try_sign_modules",
     "build_cache",
@@ -184,6 +185,7 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
     settings.sign_file = filled("sign_file");
     settings.mok_signing_key = filled("mok_signing_key");
     settings.mok_certificate = filled("mok_certificate");
+    settings.mok_passphrase_file = filled("mok_passphrase_file");
     settings.try_sign_modules = match filled("try_sign_modules").as_deref() {
         None | Some("not_in_chroot") => TrySign::NotInChroot,
         Some(value) if is_yes(value) => TrySign::Always,

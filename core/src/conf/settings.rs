@@ -72,6 +72,8 @@ pub struct Settings {
     pub mok_signing_key: Option<String>,
     /// `mok_certificate`, before `$kernelver` is put in; `None`: not set.
     pub mok_certificate: Option<String>,
+    /// `mok_passphrase_file`, before `$kernelver` is put in: what opens an encrypted key.
+    pub mok_passphrase_file: Option<String>,
     /// `remake_initrd`: a kernel's initramfs is made anew where an installed module asks for it.
     pub remake_initrd: bool,
     /// `try_sign_modules`.
@@ -119,6 +121,7 @@ impl Settings {
             sign_file: None,
             mok_signing_key: None,
             mok_certificate: None,
+            mok_passphrase_file: None,
             remake_initrd: true,
             try_sign_modules: TrySign::NotInChroot,
             build_cache: None,

@@ -13,7 +13,7 @@ use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
-use crate::kernel::{KernelFacts, toolchain};
+use crate::kernel::{KernelFacts, Toolchain, toolchain};
 use crate::layout::Layout;
 use crate::plan::{Action, NewSource, Refusal, World};
 use crate::report::{Event, Reporter};
@@ -51,6 +51,8 @@ pub(super) struct Effects<'a> {
     installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
     /// Who signs, by kernel; `None`: nobody.
     signers: Mutex<BTreeMap<Target, Option<Arc<dyn Signer>>>>,
+    /// By kernel.
+    toolchains: Mutex<BTreeMap<Target, Toolchain>>,
     /// Modules whose notices were given.
     noticed: Mutex<BTreeSet<ModuleId>>,
     /// What all builds share.
@@ -71,6 +73,7 @@ impl<'a> Effects<'a> {
             crowded,
             installed: Mutex::default(),
             signers: Mutex::default(),
+            toolchains: Mutex::default(),
             noticed: Mutex::default(),
             memory: Memory::default(),
         }
@@ -184,7 +187,13 @@ impl<'a> Effects<'a> {
         let signing = sign::choose(settings, kernel, distribution, environment)
             .map_err(|source| StepError::Sign { id: id.clone(), source })?;
         let signer = match signing {
-            Signing::Signer(signer) => Some(Arc::from(signer)),
+            Signing::Signer(signer) => {
+                let told: Vec<_> = signers.values().flatten().flat_map(|other| other.warnings()).collect();
+                for warning in signer.warnings().into_iter().filter(|warning| !told.contains(warning)) {
+                    reporter.report(Event::warning(warning, []));
+                }
+                Some(Arc::from(signer))
+            }
             Signing::Unsigned(why) => {
                 if why.is_warning() {
                     let text = format!("modules for kernel {} are not signed: {why}", kernel.target.kernel);
@@ -195,6 +204,17 @@ impl<'a> Effects<'a> {
         };
         signers.insert(kernel.target.clone(), signer.clone());
         Ok(signer)
+    }
+
+    /// What a kernel was built with; looked at once, since make may have to be asked.
+    fn toolchain(&self, kernel: &KernelFacts) -> Result<Toolchain, StepError> {
+        let mut toolchains = locked(&self.toolchains);
+        if let Some(known) = toolchains.get(&kernel.target) {
+            return Ok(known.clone());
+        }
+        let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
+        toolchains.insert(kernel.target.clone(), toolchain.clone());
+        Ok(toolchain)
     }
 
     fn build(
@@ -219,7 +239,7 @@ impl<'a> Effects<'a> {
                 Some((name.clone(), version?.clone()))
             })
             .collect();
-        let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
+        let toolchain = self.toolchain(kernel)?;
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
         // What it waits for others is no work of its own.

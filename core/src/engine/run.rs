@@ -53,7 +53,7 @@ pub struct Outcome {
 pub(super) enum Message {
     /// A step has ended.
     Ended { step: StepId, result: Result<Effect, StepError> },
-    /// A build is ready, and waits for its turn to become visible: it takes neither slots nor memory any more.
+    /// What is left of a build is to become visible: it takes neither slots nor memory any more.
     Landing(StepId),
     /// A job slot is free; `None`: the jobserver is broken.
     Token(Option<Acquired>),
@@ -118,9 +118,8 @@ impl Progress {
         self.changed.notify_all();
     }
 
-    /// Waits until all of `steps` have ended; whether all went well. Before it waits, `patience` is called, once.
-    fn all_succeeded(&self, steps: &[StepId], patience: impl FnOnce()) -> bool {
-        let mut patience = Some(patience);
+    /// Waits until all of `steps` have ended; whether all went well.
+    fn all_succeeded(&self, steps: &[StepId]) -> bool {
         let mut states = self.states();
         while !signals::interrupted() {
             if steps.iter().any(|step| states[step.0].has_ended() && !states[step.0].has_succeeded()) {
@@ -128,9 +127,6 @@ impl Progress {
             }
             if steps.iter().all(|step| states[step.0].has_succeeded()) {
                 return true;
-            }
-            if let Some(patience) = patience.take() {
-                patience();
             }
             let waited = self.changed.wait_timeout(states, TICK);
             states = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -349,11 +345,11 @@ impl<'a> Engine<'a> {
         let measured = Arc::clone(&peak);
         let handle = scope.spawn(move || {
             let held = RefCell::new(held);
-            let patience = || {
+            let may_land = || {
                 held.borrow_mut().give_back();
                 drop(messages.send(Message::Landing(step)));
+                progress.all_succeeded(&plan.steps[step.0].lands)
             };
-            let may_land = || progress.all_succeeded(&plan.steps[step.0].lands, patience);
             let peak = || Some(measured.load(Ordering::Relaxed)).filter(|peak| *peak > 0);
             let terms = Terms { jobs: &jobs, may_land: &may_land, peak: &peak };
             let action = &plan.steps[step.0].action;

@@ -4,6 +4,7 @@
 
 pub mod ancestry;
 pub mod clock;
+pub mod descriptor;
 pub mod environment;
 pub mod fs;
 pub mod memory;

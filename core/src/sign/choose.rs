@@ -11,7 +11,7 @@ use crate::kernel::{Distribution, KernelFacts};
 
 use super::keys::{self, Made};
 use super::places::{self, Maker};
-use super::{KernelSignFile, KeyPlaces, SignError, Signer, chroot};
+use super::{KernelSignFile, KeyPlaces, ModuleHash, OwnSigner, PassphrasePlaces, SignError, Signer, chroot};
 
 /// What is done with the modules of a kernel.
 #[derive(Debug)]
@@ -31,10 +31,17 @@ pub enum Unsigned {
     TurnedOff,
     /// We are in a chroot, where no key should be made or used.
     InChroot,
-    /// No program that signs is there.
+    /// We can't, and the kernel's program, which may, is not there.
     NoProgram {
-        /// Where it was looked for.
+        /// Why we can't.
+        why: String,
+        /// Where the program was looked for.
         tried: Vec<PathBuf>,
+    },
+    /// The key is not to be opened, or isn't the certificate's.
+    Unusable {
+        /// What is wrong.
+        why: String,
     },
     /// Ubuntu's program that makes the key is not there.
     NoSecureBootPolicy {
@@ -54,7 +61,10 @@ impl Unsigned {
     pub fn is_warning(&self) -> bool {
         match self {
             Self::KernelDoesNotSign | Self::TurnedOff | Self::InChroot => false,
-            Self::NoProgram { .. } | Self::NoSecureBootPolicy { .. } | Self::NoCertificate { .. } => true,
+            Self::NoProgram { .. }
+            | Self::Unusable { .. }
+            | Self::NoSecureBootPolicy { .. }
+            | Self::NoCertificate { .. } => true,
         }
     }
 }
@@ -65,10 +75,15 @@ impl fmt::Display for Unsigned {
             Self::KernelDoesNotSign => f.write_str("the kernel has no module signatures"),
             Self::TurnedOff => f.write_str("`try_sign_modules` is `false`"),
             Self::InChroot => f.write_str("this is a chroot, and `try_sign_modules` is not `true`"),
-            Self::NoProgram { tried } => {
+            Self::NoProgram { why, tried } => {
                 let tried: Vec<String> = tried.iter().map(|path| format!("`{}`", path.display())).collect();
-                write!(f, "no program that signs modules is there (looked for {})", tried.join(", "))
+                write!(
+                    f,
+                    "{why}; the kernel's program may, but is not there (looked for {})",
+                    tried.join(", ")
+                )
             }
+            Self::Unusable { why } => f.write_str(why),
             Self::NoSecureBootPolicy { key } => {
                 write!(
                     f,
@@ -85,6 +100,10 @@ impl fmt::Display for Unsigned {
 
 /// Decides for a kernel. Where modules are to be signed and there is no key pair yet, it is made.
 ///
+/// We sign ourselves wherever we can: the result is the kernel's program's (RSA), or as good and the same each time (ECDSA), without
+/// a process for each module. The program signs where `sign_file` names it, and with what we don't know: tokens, other kinds of keys
+/// and digests.
+///
 /// # Errors
 /// [`SignError`] where the pair is incomplete or can't be made: the caller warns, and goes on unsigned.
 pub fn choose(
@@ -98,16 +117,46 @@ pub fn choose(
         Err(reason) => return Ok(Signing::Unsigned(reason)),
     };
     let tried = places::programs(settings, facts, distribution);
-    let Some(program) = tried.iter().find(|path| fs::is_executable(path)).cloned() else {
-        return Ok(Signing::Unsigned(Unsigned::NoProgram { tried }));
-    };
+    let program = tried.iter().find(|path| fs::is_executable(path)).cloned();
+    let without_program =
+        |why: &SignError| Ok(Signing::Unsigned(Unsigned::NoProgram { why: why.to_string(), tried }));
+    if program.is_none() && ModuleHash::parse(&hash).is_none() {
+        // No key should be made for this.
+        return without_program(&SignError::Hash { hash });
+    }
     let places = KeyPlaces::of(settings, facts, distribution, environment)?;
-    Ok(match pair(&places, environment)? {
-        Pair::Unavailable(reason) => Signing::Unsigned(reason),
-        Pair::Ready(_) => {
-            let environment = environment.clone();
-            Signing::Signer(Box::new(KernelSignFile { program, hash, places, environment }))
+    match pair(&places, environment) {
+        Ok(Pair::Ready(_)) => {}
+        Ok(Pair::Unavailable(reason)) => return Ok(Signing::Unsigned(reason)),
+        // Who may not make the key (a user with a tree of their own) may still build.
+        Err(SignError::Fs(error)) => {
+            return Ok(Signing::Unsigned(Unsigned::Unusable { why: error.to_string() }));
         }
+        Err(error) => return Err(error),
+    }
+    let passphrases = PassphrasePlaces::of(settings, &facts.target.kernel, environment);
+    let by_program = |program| {
+        let signer = KernelSignFile {
+            program,
+            hash: hash.clone(),
+            places: places.clone(),
+            environment: passphrases.for_program()?,
+        };
+        Ok(Box::new(signer) as Box<dyn Signer>)
+    };
+    let is_named = settings.sign_file.as_deref().is_some_and(|named| !named.is_empty());
+    let signer = match program {
+        Some(program) if is_named => by_program(program),
+        program => match (OwnSigner::load(&places, &hash, &passphrases), program) {
+            (Err(error), Some(program)) if error.is_beyond_us() => by_program(program),
+            (Err(error), None) if error.is_beyond_us() => return without_program(&error),
+            (own, _) => own
+                .map(|own| Box::new(own.for_kernel(&facts.target.kernel, &facts.config)) as Box<dyn Signer>),
+        },
+    };
+    Ok(match signer {
+        Ok(signer) => Signing::Signer(signer),
+        Err(error) => Signing::Unsigned(Unsigned::Unusable { why: error.to_string() }),
     })
 }
 
@@ -198,6 +247,8 @@ fn by_secure_boot_policy(places: &KeyPlaces, environment: &Environment) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use super::super::certificate;
+    use super::super::testing::{Keys, P_256};
     use super::*;
     use crate::id::Target;
     use crate::kernel::Overrides;
@@ -241,6 +292,14 @@ mod tests {
             choose(&self.settings, &self.facts(), &distribution, &self.environment)
         }
 
+        /// What signs.
+        fn signer(&self, id: &str) -> String {
+            match self.choose(id).unwrap() {
+                Signing::Signer(signer) => signer.describe(),
+                Signing::Unsigned(reason) => panic!("it would not sign: {reason}"),
+            }
+        }
+
         fn unsigned(&self, id: &str) -> Unsigned {
             match self.choose(id).unwrap() {
                 Signing::Unsigned(reason) => reason,
@@ -263,11 +322,85 @@ mod tests {
     }
 
     #[test]
-    fn without_a_program_no_key_is_made() {
-        let world = World::new();
+    fn without_a_program_we_sign_ourselves_what_we_can() {
+        let mut world = World::new();
+        world.write(&format!("{BUILD}/.config"), "CONFIG_MODULE_SIG_HASH=\"sha3-512\"\n", 0o644);
         let reason = world.unsigned("debian");
-        assert!(reason.is_warning() && reason.to_string().contains("linux-kbuild-6.1"), "{reason}");
-        assert!(!fs::exists(&world.settings.layout.at("/var/lib/dkms")));
+        let text = reason.to_string();
+        assert!(
+            reason.is_warning() && text.contains("linux-kbuild-6.1") && text.contains("`sha3-512`"),
+            "{text}"
+        );
+        assert!(!fs::exists(&world.settings.layout.at("/var/lib/dkms")), "a key for nothing");
+        world.write(&format!("{BUILD}/.config"), "CONFIG_MODULE_SIG_HASH=\"sha512\"\n", 0o644);
+        assert!(world.signer("debian").starts_with("dkms itself with sha512"));
+        world.settings.sign_file = Some("/opt/absent".into());
+        assert!(world.signer("debian").starts_with("dkms itself"));
+        world.settings.mok_signing_key = Some("pkcs11:object=x".into());
+        let text = world.unsigned("debian").to_string();
+        assert!(text.contains("token") && text.contains("/opt/absent"), "{text}");
+    }
+
+    #[test]
+    fn the_program_signs_where_it_is_named_or_knows_more() {
+        let mut world = World::new();
+        world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
+        assert!(world.signer("debian").starts_with("dkms itself"));
+        world.settings.sign_file = Some(format!("{BUILD}/scripts/sign-file"));
+        assert!(world.signer("debian").contains("scripts/sign-file` with sha512"));
+        world.settings.sign_file = None;
+        world.write("/var/lib/dkms/mok.key", "another kind of key", 0o600);
+        assert!(world.signer("debian").contains("scripts/sign-file` with sha512"));
+        world.write(&format!("{BUILD}/.config"), "CONFIG_MODULE_SIG_HASH=\"sha3-512\"\n", 0o644);
+        assert!(world.signer("debian").contains("scripts/sign-file` with sha3-512"));
+    }
+
+    #[test]
+    fn an_unusable_key_is_a_warning() {
+        let mut world = World::new();
+        world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
+        world.signer("debian");
+        let other = certificate::make(0).unwrap();
+        world.write("/var/lib/dkms/mok.key", &other.key, 0o600);
+        let reason = world.unsigned("debian");
+        assert!(
+            reason.is_warning() && reason.to_string().contains("is not that of the certificate"),
+            "{reason}"
+        );
+        // A place for the passphrase that can't be read matters to who asks for one: the program might.
+        world.settings.mok_passphrase_file = Some("/absent".into());
+        world.settings.sign_file = Some(format!("{BUILD}/scripts/sign-file"));
+        assert!(world.unsigned("debian").to_string().contains("/absent`"));
+    }
+
+    #[test]
+    fn a_kernel_without_ecdsa_is_warned_of() {
+        let world = World::new();
+        let keys = Keys::new();
+        keys.make("ec", P_256);
+        for (from, to) in [("ec.key", "/var/lib/dkms/mok.key"), ("ec.der", "/var/lib/dkms/mok.pub")] {
+            let to = world.settings.layout.at(to);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy_file(&keys.at(from), &to).unwrap();
+            fs::set_mode(&to, 0o600).unwrap();
+        }
+        let warnings = || match world.choose("debian").unwrap() {
+            Signing::Signer(signer) => signer.warnings(),
+            Signing::Unsigned(reason) => panic!("it would not sign: {reason}"),
+        };
+        assert!(warnings()[0].contains("6.1.0-56-amd64 can't verify"), "{:?}", warnings());
+        let config = "CONFIG_MODULE_SIG_HASH=\"sha512\"\nCONFIG_CRYPTO_ECDSA=y\n";
+        world.write(&format!("{BUILD}/.config"), config, 0o644);
+        assert_eq!(warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_may_not_make_a_key_goes_on_unsigned() {
+        let mut world = World::new();
+        world.write("/file", "", 0o644);
+        world.settings.mok_signing_key = Some("/file/no/folder/key".into());
+        let reason = world.unsigned("debian");
+        assert!(reason.is_warning() && reason.to_string().contains("/file"), "{reason}");
     }
 
     #[test]
@@ -275,10 +408,7 @@ mod tests {
         let world = World::new();
         world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
         for _ in 0..2 {
-            let Signing::Signer(signer) = world.choose("debian").unwrap() else {
-                panic!("it would not sign")
-            };
-            assert!(signer.describe().contains("with sha512"), "{}", signer.describe());
+            assert!(world.signer("debian").contains("with sha512"));
             assert!(fs::is_file(&world.settings.layout.at("/var/lib/dkms/mok.key")));
         }
         fs::remove_file(&world.settings.layout.at("/var/lib/dkms/mok.pub")).unwrap();
@@ -293,8 +423,8 @@ mod tests {
         world.settings.mok_certificate = Some("/etc/cert".into());
         assert!(matches!(world.unsigned("debian"), Unsigned::NoCertificate { .. }));
         world.write("/etc/cert", "", 0o644);
-        let Signing::Signer(signer) = world.choose("debian").unwrap() else { panic!("it would not sign") };
-        assert!(signer.describe().contains("`pkcs11:object=x`"));
+        world.environment.set("KBUILD_SIGN_PIN", "1234");
+        assert!(world.signer("debian").contains("key `pkcs11:object=x`"));
     }
 
     #[test]

@@ -3,20 +3,42 @@
 //! - [`choose()`]: whether modules of a kernel are signed, and by what
 //! - [`places`]: where key, certificate and program are, by settings and distribution
 //! - [`keys`]: a key pair made on first use; [`certificate`]: what its certificate says
+//! - [`OwnSigner`]: signs as the kernel's program does, to the byte; [`passphrase`]: what opens an encrypted key
 //! - [`KernelSignFile`]: the kernel's own program as a signer
+//! - [`verify()`]: whether a module's signature holds
 //! - [`chroot`]: whether this is one
 
 pub mod certificate;
 pub mod choose;
 pub mod chroot;
+pub mod hash;
 pub mod keys;
+mod message;
+mod own;
+#[cfg(test)]
+mod own_tests;
+pub mod passphrase;
+mod pem;
 pub mod places;
+mod private_key;
 mod program;
+mod public_key;
+mod signing_certificate;
+#[cfg(test)]
+mod testing;
+mod verify;
 
 pub use choose::{Generated, Signing, Unsigned, choose, generate_mok};
+pub use hash::ModuleHash;
+pub use own::OwnSigner;
+pub use passphrase::PassphrasePlaces;
 pub use places::KeyPlaces;
 pub use program::KernelSignFile;
+pub use public_key::PublicKey;
+pub use signing_certificate::SigningCertificate;
+pub use verify::{Unverified, verify};
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Signs module files in place.
@@ -32,6 +54,17 @@ pub trait Signer: Send + Sync + std::fmt::Debug {
 
     /// A line for the log: which program, key and hash.
     fn describe(&self) -> String;
+
+    /// What somebody should be told of the key before it is used.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Whether anybody may read a file, or even write it.
+fn is_open_to_all(path: &Path) -> bool {
+    const OTHERS: u32 = 0o006;
+    crate::host::fs::stat(path).is_ok_and(|meta| meta.is_some_and(|meta| meta.mode() & OTHERS != 0))
 }
 
 /// A module, or a key, that could not be made.
@@ -79,9 +112,79 @@ pub enum SignError {
         /// Why.
         why: String,
     },
+    /// The kernel wants a digest that we don't have.
+    #[error("only the kernel's program can sign with `{hash}`")]
+    Hash {
+        /// `CONFIG_MODULE_SIG_HASH`.
+        hash: String,
+    },
+    /// We can't sign with such a key.
+    #[error("cannot sign with the key `{}`: {why}", key.display())]
+    Key {
+        /// The key.
+        key: PathBuf,
+        /// A sentence about it.
+        why: String,
+    },
+    /// We can't sign for such a certificate.
+    #[error("cannot sign with the certificate `{}`: {why}", certificate.display())]
+    Certificate {
+        /// The certificate.
+        certificate: PathBuf,
+        /// A sentence about it.
+        why: String,
+    },
+    /// Kernels would refuse what this key signs in the name of this certificate.
+    #[error("the key `{}` is not that of the certificate `{}`", key.display(), certificate.display())]
+    OtherCertificate {
+        /// The key.
+        key: PathBuf,
+        /// The certificate.
+        certificate: PathBuf,
+    },
+    /// A place that should have the passphrase doesn't give it.
+    #[error("cannot read the passphrase of the signing key from {from}: {why}")]
+    Passphrase {
+        /// The place.
+        from: String,
+        /// Why.
+        why: String,
+    },
+    /// Nobody gave a passphrase.
+    #[error("the key `{}` is encrypted, and no passphrase is given (looked for in {places})", key.display())]
+    NoPassphrase {
+        /// The key.
+        key: PathBuf,
+        /// Where one could be.
+        places: String,
+    },
+    /// Somebody gave another one.
+    #[error("the passphrase from {from} does not open the key `{}` (the first counts of {places})", key.display())]
+    WrongPassphrase {
+        /// The key.
+        key: PathBuf,
+        /// Where it came from.
+        from: String,
+        /// Where one could be.
+        places: String,
+    },
+    /// What we made is no signature; the module is as it was.
+    #[error("cannot sign `{}`: {why}", module.display())]
+    Failed {
+        /// The module.
+        module: PathBuf,
+        /// Why.
+        why: String,
+    },
 }
 
 impl SignError {
+    /// Whether it is only that we can't do it: the kernel's program knows more kinds of keys and digests.
+    #[must_use]
+    pub fn is_beyond_us(&self) -> bool {
+        matches!(self, Self::Hash { .. } | Self::Key { .. } | Self::Certificate { .. })
+    }
+
     /// What to do about it, where that is plain.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -90,6 +193,9 @@ impl SignError {
                 "put the missing half back; or remove `{}`, and a new pair is made (which then has to be enrolled)",
                 there.display()
             )),
+            Self::OtherCertificate { .. } => {
+                Some("compare `mok_signing_key` and `mok_certificate` in framework.conf".to_owned())
+            }
             _ => None,
         }
     }

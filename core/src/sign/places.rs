@@ -39,6 +39,15 @@ impl KeyPlaces {
         self.key.to_string_lossy().starts_with("pkcs11:")
     }
 
+    /// What is wrong with the key's place: anybody may read it, or write it.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let is_open = !self.is_token() && super::is_open_to_all(&self.key);
+        is_open.then(|| {
+            format!("other users may read the signing key `{0}` (`chmod 600 {0}`)", self.key.display())
+        })
+    }
+
     /// Where the pair is for a kernel: each half as the settings say, or else where the distribution has it.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::host::fs::{self, FsError};
 use crate::host::process::Process;
 use crate::modfile::signature_of;
 
-use super::{KeyPlaces, SignError, Signer};
+use super::{KeyPlaces, SignError, Signer, SigningCertificate, Unverified, verify};
 
 /// Runs the kernel's program for each module.
 #[derive(Debug, Clone)]
@@ -44,11 +44,20 @@ impl KernelSignFile {
             let (line, output) = (process.line(), text[from..].trim().to_owned());
             return Err(SignError::Program { line, code: ended.code(), output });
         }
-        let signature = signature_of(&fs::read(module)?);
-        if signature.is_some_and(|signature| signature.hash.is_none_or(|hash| hash == self.hash)) {
-            return Ok(());
+        let signed = fs::read(module)?;
+        if signature_of(&signed).is_none_or(|found| found.hash.is_some_and(|hash| hash != self.hash)) {
+            let (line, hash) = (process.line(), self.hash.clone());
+            return Err(SignError::NotSigned { line, hash, module: module.to_owned() });
         }
-        Err(SignError::NotSigned { line: process.line(), hash: self.hash.clone(), module: module.to_owned() })
+        // An admin's own program may sign with another certificate, or in a way that we can't read; but in the name of this one
+        // no kernel would take it.
+        let certificate = SigningCertificate::parse(&fs::read(&self.places.certificate)?);
+        match certificate.map(|certificate| verify(&signed, &certificate)) {
+            Ok(Err(why @ Unverified::Wrong)) => {
+                Err(SignError::Failed { module: module.to_owned(), why: why.to_string() })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -74,6 +83,10 @@ impl Signer for KernelSignFile {
     fn describe(&self) -> String {
         let words = [&self.program, &self.places.key, &self.places.certificate].map(|path| path.display());
         format!("`{}` with {}, key `{}`, certificate `{}`", words[0], self.hash, words[1], words[2])
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.places.warning().into_iter().collect()
     }
 }
 
@@ -121,13 +134,7 @@ mod tests {
 
     #[test]
     fn the_kernels_program_signs_with_a_pair_of_ours() {
-        let folders = fs::list(Path::new("/usr/lib")).unwrap();
-        let program = folders
-            .iter()
-            .filter(|entry| entry.name.to_string_lossy().starts_with("linux-kbuild-"))
-            .map(|entry| Path::new("/usr/lib").join(&entry.name).join("scripts/sign-file"))
-            .find(|path| fs::is_executable(path))
-            .expect("this test needs a package linux-kbuild-* (`apt-get install linux-headers-amd64`)");
+        let program = super::super::testing::sign_file();
         let dir = tempfile::tempdir().unwrap();
         let module = module(dir.path());
         for hash in ["sha256", "sha512"] {
@@ -140,5 +147,12 @@ mod tests {
             assert_eq!(signature_of(&bytes).unwrap().hash, Some(hash));
             assert_eq!(crate::modfile::without_signature(&bytes), b"module");
         }
+        // One that signs something else.
+        let script =
+            format!("echo more >> \"$4\" && {} \"$@\" && sed -i s/more/less/ \"$4\"", program.display());
+        fs::write_whole(&module, b"module", 0o640).unwrap();
+        let error = signer(dir.path(), &script).sign(&module).unwrap_err();
+        assert!(matches!(error, SignError::Failed { .. }), "{error}");
+        assert_eq!(fs::read(&module).unwrap(), b"module");
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn measure(
         timed(root, &format!("{} $K $K2 $K3", batch.path_in_root()))
     })?;
     let its = run(cache, kernels, &[original], &|root| {
-        timed(root, "for k in $K $K2 $K3; do $DKMS autoinstall -k $k; done")
+        timed(root, "for k in $K $K2 $K3; do $DKMS autoinstall -k $k || exit 1; done")
     })?;
     ensure!(mine.states == its.states, "the two end in different states:\n{}\n{}", mine.states, its.states);
     let cores = std::thread::available_parallelism()?.get();
@@ -121,8 +121,7 @@ fn modules(cache: &Cache, root: &Root) -> Result<()> {
         )?;
     }
     for (name, needs) in MADE {
-        let mut module = Module::new(name, "1.0");
-        module.also = (0..3).map(|n| (format!("{name}-{n}"), "1.0".to_owned())).collect();
+        let module = Module::new(name, "1.0");
         let module = match needs {
             Some(needed) => module.with(&format!("BUILD_DEPENDS={needed}")),
             None => module,
@@ -130,7 +129,7 @@ fn modules(cache: &Cache, root: &Root) -> Result<()> {
         module.write_to(root)?;
     }
     root.must(
-        "for d in /usr/src/*/dkms.conf; do d=$(basename $(dirname $d)); $DKMS add ${d%-*}/${d##*-} || exit 1; done
+        "for c in /usr/src/*/dkms.conf; do $DKMS add $(dirname $c) || exit 1; done
          sed -i '/^AUTOINSTALL/d' /usr/src/*/dkms.conf; for c in /usr/src/*/dkms.conf; do echo AUTOINSTALL=yes >>$c; done",
     )?;
     Ok(())
