@@ -17,10 +17,9 @@ use dkms_tests::tool::Tool;
 use crate::timed;
 
 /// Debian's own modules among them.
-const REAL: [&str; 5] =
-    ["acpi-call-dkms", "adv-17v35x-dkms", "bbswitch-dkms", "lime-forensics-dkms", "nat-rtsp-dkms"];
+const REAL: [&str; 4] = ["acpi-call-dkms", "adv-17v35x-dkms", "bbswitch-dkms", "nat-rtsp-dkms"];
 /// And ours: the name, and what each depends on.
-const MADE: [(&str, Option<&str>); 7] = [
+const MADE: [(&str, Option<&str>); 8] = [
     ("chain-a", None),
     ("chain-b", Some("chain-a")),
     ("chain-c", Some("chain-b")),
@@ -28,6 +27,7 @@ const MADE: [(&str, Option<&str>); 7] = [
     ("lone-b", None),
     ("lone-c", None),
     ("lone-d", None),
+    ("lone-e", None),
 ];
 /// The batch is to be this much faster than the original.
 const RATIO: f64 = 3.0;
