@@ -15,7 +15,7 @@ use crate::install::{self, Recovery};
 use crate::layout::Layout;
 use crate::plan::{self, Action, Options, Plan, Request, Work, World, locks};
 use crate::report::Reporter;
-use crate::tree::{Held, Keys, LockError, Snapshot, lock, sweep};
+use crate::tree::{Held, Keys, LockError, Snapshot, lock, running, sweep};
 
 /// What is asked, and with what to look. All of it may be used more than once.
 pub struct Task<'a> {
@@ -124,17 +124,19 @@ fn ready(
 ) -> Result<(Looked, Option<Held>), CarryOutError> {
     let nothing = Keys::default();
     let given = task.held.map_or(&nothing, Held::keys);
-    // What is not locked may be looked at in the middle of somebody's change: a refusal counts when it is seen twice.
+    // What is not locked may be looked at in the middle of somebody's change: then a refusal counts when it is seen twice.
     let mut refused: Option<Plan> = None;
-    let mut is_certain = |plan: &Plan| {
+    let mut is_certain = |Looked { plan, world }: &Looked| -> Result<bool, FsError> {
         let refuses = plan.steps.iter().any(|step| matches!(step.action, Action::Refuse(_)));
-        !refuses || refused.replace(plan.clone()).as_ref() == Some(plan)
+        Ok(!refuses
+            || refused.replace(plan.clone()).as_ref() == Some(plan)
+            || !running::is_anybody_else(layout) && Snapshot::take(layout)? == world.snapshot)
     };
     loop {
         install::recover(&recovery(context, task.held), reporter)?;
         sweep::sweep(layout, task.held)?;
         let looked = look_at(task, Snapshot::take(layout)?, task.held)?;
-        if !is_certain(&looked.plan) {
+        if !is_certain(&looked)? {
             continue;
         }
         let needed = locks::needed(&looked.plan, &looked.world).without(given);
@@ -150,7 +152,7 @@ fn ready(
         }
         let anew = look_at(task, snapshot, Some(&held))?;
         let is_covered = held.keys().covers(&locks::needed(&anew.plan, &anew.world).without(given));
-        if is_covered && is_certain(&anew.plan) {
+        if is_covered && is_certain(&anew)? {
             return Ok((anew, Some(held)));
         }
         // It needs more than before, or refuses: all is given back and begun again, since locks are taken in one order.

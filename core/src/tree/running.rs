@@ -127,6 +127,14 @@ pub(super) fn holders(layout: &Layout, key: &Key) -> Vec<Holder> {
     records.filter(|record| record.keys.contains(&name)).map(holder).collect()
 }
 
+/// Whether another process than this one holds a lock now, and so may be in the middle of a change.
+#[must_use]
+pub fn is_anybody_else(layout: &Layout) -> bool {
+    let records = fs::list(&layout.running_dir()).unwrap_or_default().into_iter();
+    let mut alive = records.filter_map(|entry| read(&layout.running_dir().join(entry.name)));
+    alive.any(|record| record.pid != std::process::id())
+}
+
 /// The records of processes that are gone.
 #[derive(Debug, Default)]
 pub(super) struct Dead {
