@@ -2,12 +2,14 @@
 
 CARGO ?= cargo
 DESTDIR ?=
-PREFIX ?= /usr
-SBINDIR ?= $(PREFIX)/sbin
 
-SHELL_FILES = .ci/run $(wildcard tests/*.sh)
+# What is installed and packed is built for itself: features would unify over a build of the whole workspace.
+PROGRAMS = dkms-cli dh-dkms dkms-hooks-apt dkms-hooks-dnf dkms-release
+RELEASE = target/release/dkms-release --programs target/release
 
-.PHONY: help setup demo check test test-full bench check-corpus build install
+SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg dh-dkms/files/dkms-autopkgtest dh-dkms/files/legacy-postinst $(wildcard packaging/debian/dkms.p* tests/*.sh tests/tests/*/*.sh)
+
+.PHONY: help setup demo check test test-full bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,6 +19,9 @@ setup: ## installs (apt-get) and fetches what the tests need and this machine la
 
 build: ## the release binary, target/release/dkms
 	$(CARGO) build --release --package dkms-cli
+
+programs: ## all release binaries: those that are installed, and what installs them
+	for package in $(PROGRAMS); do $(CARGO) build --release --package $$package || exit; done
 
 demo: build ## builds, installs, shows and removes a real module for a real kernel, in a private root
 	tests/demo.sh target/release/dkms
@@ -31,21 +36,51 @@ check: ## format, lints, documentation, licences and advisories, shell files
 	else echo "make check: shellcheck is not installed; the shell files were not checked"; fi
 
 test: setup ## sets up and passes all tests but the long ones
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 test-full: setup ## all tests, the long ones too
-	DKMS_TEST_FULL=1 $(CARGO) test --workspace
+	DKMS_TEST_FULL=1 $(CARGO) test --workspace --no-fail-fast
 
 bench: setup build ## ours against the original, in the same run
 	$(CARGO) build --release --package dkms-tests --bin batch-under-test
 	$(CARGO) run --release --package dkms-tests --bin bench
 
+bench-apt: setup ## a run of apt with our dkms and with Debian's, in equal roots
+	$(CARGO) build --release --package dkms-tests --bins
+	$(CARGO) run --release --package dkms-tests --bin bench-apt
+
 check-corpus: ## every value of every real dkms.conf in CORPUS=DIR against the original's
 	@test -n "$(CORPUS)" || { echo "usage: make check-corpus CORPUS=DIR" >&2; exit 2; }
 	$(CARGO) run --release --package dkms-tests --bin check-corpus -- "$(abspath $(CORPUS))"
 
-install: ## puts the built binary and the folders it uses below DESTDIR (run `make build` first)
-	@test -x target/release/dkms || { echo "run \`make build\` first" >&2; exit 1; }
-	install -D -m 0755 target/release/dkms "$(DESTDIR)$(SBINDIR)/dkms"
-	install -d -m 0755 "$(DESTDIR)/etc/dkms" "$(DESTDIR)/var/lib/dkms"
-	install -D -m 0644 README.md "$(DESTDIR)$(PREFIX)/share/doc/dkms/README.md"
+install: programs ## all of it below DESTDIR: programs, manuals, completions, settings, folders (packaging/install.list)
+	$(RELEASE) install plain "$(DESTDIR)/"
+
+install-debian: programs ## the same, and what apt and dpkg call
+	$(RELEASE) install debian "$(DESTDIR)/"
+
+install-redhat: programs ## the same, and what dnf and rpm call
+	$(RELEASE) install --package dkms redhat "$(DESTDIR)/"
+
+debs: programs ## dist/dkms_*.deb and dist/dh-dkms_*.deb, by our own writer
+	$(RELEASE) debs dist
+
+dpkg-debs: programs ## the same packages by dpkg-buildpackage, from packaging/debian, in dist/dpkg/
+	packaging/dpkg-debs dist/dpkg target/release
+
+rpm: programs ## dist/dkms-*.rpm, by our own writer, from packaging/dkms.spec
+	$(RELEASE) rpm dist
+
+# The crate alpm has bindings for each libalpm; where there is none the files of pacman's database are read.
+LIBALPM = $(filter 13 15 16,$(firstword $(subst ., ,$(shell pkg-config --modversion libalpm 2>/dev/null))))
+
+arch-programs: programs
+	$(CARGO) build --release --package dkms-hooks-pacman $(if $(LIBALPM),--features libalpm-$(LIBALPM))
+
+install-arch: arch-programs ## all of it as on Arch, and what pacman calls
+	$(RELEASE) install arch "$(DESTDIR)/"
+
+arch: arch-programs ## dist/dkms-*.pkg.tar.zst by our own writer; where makepkg is, the same by it, in dist/makepkg/
+	$(RELEASE) arch dist
+	@if command -v makepkg >/dev/null; then packaging/makepkg dist/makepkg target/release; \
+	else echo "make arch: makepkg is not installed; packaging/PKGBUILD was not tried"; fi

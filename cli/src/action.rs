@@ -31,6 +31,10 @@ pub enum Action {
     Mkdsc,
     /// `mkrpm`
     Mkrpm,
+    /// `mkkmp`
+    Mkkmp,
+    /// `mkdriverdisk`
+    Mkdriverdisk,
     /// `mktree`
     Mktree,
     /// `unmktree`
@@ -43,6 +47,8 @@ pub enum Action {
     Log,
     /// `generate_mok`
     GenerateMok,
+    /// `mok`
+    Mok,
     /// `kernel_preinst`
     KernelPreinst,
     /// `kernel_postinst`
@@ -72,7 +78,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 27] = [
+    pub const ALL: [(&'static str, Self); 30] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -87,12 +93,15 @@ impl Action {
         ("mkbmdeb", Self::Mkbmdeb),
         ("mkdsc", Self::Mkdsc),
         ("mkrpm", Self::Mkrpm),
+        ("mkkmp", Self::Mkkmp),
+        ("mkdriverdisk", Self::Mkdriverdisk),
         ("mktree", Self::Mktree),
         ("unmktree", Self::Unmktree),
         ("ltdk", Self::Ltdk),
         ("status", Self::Status),
         ("log", Self::Log),
         ("generate_mok", Self::GenerateMok),
+        ("mok", Self::Mok),
         ("kernel_preinst", Self::KernelPreinst),
         ("kernel_postinst", Self::KernelPostinst),
         ("kernel_prerm", Self::KernelPrerm),
@@ -126,6 +135,7 @@ impl Action {
                 | Self::Mkdeb
                 | Self::Mkbmdeb
                 | Self::Mkrpm
+                | Self::Mkdriverdisk
                 | Self::Status
                 | Self::Log
         )
@@ -142,7 +152,6 @@ impl Action {
                 | Self::Uninstall
                 | Self::Unbuild
                 | Self::Remove
-                | Self::Mktarball
                 | Self::Mktree
                 | Self::Unmktree
         )
@@ -151,7 +160,16 @@ impl Action {
     /// Whether `--archive` names what it writes, not what it reads.
     #[must_use]
     pub fn writes_archive(self) -> bool {
-        matches!(self, Self::Mktarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc | Self::Mkrpm)
+        matches!(
+            self,
+            Self::Mktarball
+                | Self::Mkdeb
+                | Self::Mkbmdeb
+                | Self::Mkdsc
+                | Self::Mkrpm
+                | Self::Mkkmp
+                | Self::Mkdriverdisk
+        )
     }
 
     /// Whether a bare word after it (after the module, for those that need one) is a folder, whatever is in it.
@@ -169,7 +187,10 @@ impl Action {
     /// Whether all that it prints is one result, a single JSON document with `--json`.
     #[must_use]
     pub fn only_tells(self) -> bool {
-        matches!(self, Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor | Self::Ltdk)
+        matches!(
+            self,
+            Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor | Self::Ltdk | Self::Mok
+        )
     }
 
     /// Whether it works on at most one kernel.
@@ -185,9 +206,12 @@ impl Action {
             Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Completions => Rights::None,
             // It reads; what it mends it says it may not, where it may not.
             Self::Doctor => Rights::None,
+            // Root sees more; what enrols says that it is root's to do.
+            Self::Mok => Rights::None,
             // These look for themselves: what they need depends on the files they are given.
             Self::Mktarball | Self::Ldtarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc => Rights::None,
-            Self::Mkrpm | Self::Mktree | Self::Unmktree | Self::Ltdk => Rights::None,
+            Self::Mkrpm | Self::Mkkmp | Self::Mkdriverdisk => Rights::None,
+            Self::Mktree | Self::Unmktree | Self::Ltdk => Rights::None,
             Self::Add | Self::Build | Self::Unbuild | Self::Remove => Rights::Tree,
             Self::Install
             | Self::Uninstall

@@ -22,7 +22,9 @@ Actions:
   mkdeb          write a Debian package of the source; with -k or --all, of the built modules too
   mkbmdeb        write a Debian package of the modules built for each kernel: no compiler needed
   mkdsc          write a Debian source package, for dpkg-buildpackage
-  mkrpm          write an rpm package of the source; with -k or --all, one of the modules for each kernel too
+  mkrpm          write rpm packages of the source; with -k or --all, one of the modules for each kernel too
+  mkkmp          write the source rpm of a kernel module package, from --spec or the source's M-kmp.spec
+  mkdriverdisk   write a disk of drivers for an installer: -d redhat, suse (with -r) or ubuntu
   mktree         make a new module's source tree, in /usr/src or the folder named: mktree M/V [FOLDER]
   unmktree       remove one that was never added
   ltdk           say which modules of a source tree may use GPL-only symbols: ltdk [FOLDER]
@@ -30,6 +32,7 @@ Actions:
   preflight      which modules in use will not be there on a kernel, and why
   doctor         find what is wrong, and the one command that mends it; --fix does what is safe
   generate_mok   make the signing key and certificate
+  mok            show Secure Boot, and whether the signing key is enrolled; `mok enroll` enrols it
   kernel_preinst, kernel_postinst, kernel_prerm
                  what kernel packages call, with exactly one -k
   completions    print completions for a shell (bash, zsh, fish)";
@@ -83,6 +86,18 @@ pub struct Args {
     /// Tarball to read, tarball or package to write
     #[arg(long, value_name = "FILE", overrides_with = "archive")]
     pub archive: Option<PathBuf>,
+    /// For mkkmp: this spec file instead of the source's M-kmp.spec
+    #[arg(long, value_name = "FILE", overrides_with = "spec")]
+    pub spec: Option<PathBuf>,
+    /// For mkdriverdisk: whose installer reads it
+    #[arg(short = 'd', long, value_name = "NAME", overrides_with = "distro")]
+    pub distro: Option<Distro>,
+    /// For mkdriverdisk -d suse: the product, as its installer calls it (15.6, sle15, tw)
+    #[arg(short = 'r', long, value_name = "R", overrides_with = "release")]
+    pub release: Option<String>,
+    /// For mkdriverdisk: an image or an archive
+    #[arg(long, value_name = "KIND", default_value = "iso", overrides_with = "media")]
+    pub media: Media,
     /// For mktarball and mkdeb: no source
     #[arg(long)]
     pub binaries_only: bool,
@@ -159,6 +174,27 @@ pub struct Args {
     /// Deprecated, without effect
     #[arg(long, hide = true)]
     pub no_prepare_kernel: bool,
+}
+
+/// Whose installer reads a disk of drivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Distro {
+    /// Anaconda: Fedora, RHEL and those made from it.
+    Redhat,
+    /// SUSE.
+    Suse,
+    /// Ubuntu.
+    Ubuntu,
+}
+
+/// What a disk of drivers is written as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Media {
+    /// An image.
+    #[default]
+    Iso,
+    /// A tar archive.
+    Tar,
 }
 
 /// When to use colours.

@@ -2,7 +2,7 @@
 
 use dkms_core::archive::ArchiveError;
 use dkms_core::build::{BuildError, Failure as BuildFailure};
-use dkms_core::engine::{CarryOutError, StepError};
+use dkms_core::engine::{CarryOutError, NO_SPACE, StepError};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs::FsError;
 use dkms_core::host::process::ProcessError;
@@ -59,11 +59,7 @@ impl From<IdError> for Failure {
 impl From<FsError> for Failure {
     fn from(error: FsError) -> Self {
         let failure = Self::new(ExitCode::USAGE_OR_RIGHTS, error.to_string());
-        if error.is_no_space() {
-            failure.hint("make room on that file system, then run the command again")
-        } else {
-            failure
-        }
+        if error.is_no_space() { failure.hint(NO_SPACE) } else { failure }
     }
 }
 
@@ -101,7 +97,9 @@ impl From<ProcessError> for Failure {
     fn from(error: ProcessError) -> Self {
         let code = match error {
             ProcessError::Interrupted { .. } => ExitCode::INTERRUPTED,
-            ProcessError::Start { .. } | ProcessError::TimedOut { .. } => ExitCode::USAGE_OR_RIGHTS,
+            ProcessError::Start { .. } | ProcessError::TimedOut { .. } | ProcessError::Refused { .. } => {
+                ExitCode::USAGE_OR_RIGHTS
+            }
         };
         Self::new(code, error.to_string())
     }
@@ -178,13 +176,10 @@ impl From<StepError> for Failure {
             StepError::Install(error) => error.into(),
             StepError::Fs(error) => error.into(),
             StepError::Process(error) => error.into(),
-            StepError::Sign { ref source, .. } => {
-                let hints = source.hint().into_iter().collect();
-                Self { code: ExitCode::USAGE_OR_RIGHTS, message: error.to_string(), hints }
-            }
             StepError::Script { code, .. } => Self::new(of_script(code), error.to_string()),
-            StepError::Bug { .. } => Self::new(ExitCode::USAGE_OR_RIGHTS, error.to_string())
-                .hint("please report it, with the lines above"),
+            StepError::Sign { .. } | StepError::Bug { .. } => {
+                Self { code: ExitCode::USAGE_OR_RIGHTS, message: error.to_string(), hints: error.hints() }
+            }
         }
     }
 }

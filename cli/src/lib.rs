@@ -6,8 +6,7 @@
 //! - [`session`]: from a request through survey and plan to the engine, and what its failures mean
 //! - [`command`]: the commands, one file each
 //! - [`failure`]: errors become exit code and hints in one place
-//! - [`render`]: text and JSON; [`progress`]: what moves on a terminal; [`summary`]: what a batch has done; [`table`]: a plan as a
-//!   table
+//! - [`render`]: text and JSON; [`progress`]: what moves on a terminal; [`table`]: a plan as a table
 
 pub mod action;
 pub mod args;
@@ -18,7 +17,6 @@ pub mod progress;
 pub mod render;
 pub mod rights;
 pub mod session;
-pub mod summary;
 pub mod table;
 
 use clap::{CommandFactory, Parser};

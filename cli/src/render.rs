@@ -161,12 +161,7 @@ impl Terminal {
 
     /// What is skipped, and why.
     pub fn remarks(&self, plan: &Plan) {
-        for remark in &plan.remarks {
-            self.report(match remark {
-                Remark::Note(text) => Event::note(text),
-                Remark::Warning(text) => Event::warning(text, []),
-            });
-        }
+        plan.remarks.iter().for_each(|remark| self.report(remark.event()));
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dkms_core::conf::Settings;
 use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
+use dkms_core::host::{fs, root};
 
 use crate::action::{Action, Rights};
 use crate::failure::Failure;
@@ -15,15 +15,14 @@ use crate::failure::Failure;
 /// # Errors
 /// [`Failure`] with code 1 where it is no folder, or we aren't root.
 pub fn enter_root(root: &Path) -> Result<(), Failure> {
-    let refuse = |why: String| {
-        Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot work below `{}`: {why}", root.display()))
-    };
-    if !fs::is_dir(root) {
-        return Err(refuse("it is no folder".to_owned()));
-    }
-    rustix::process::chroot(root)
-        .and_then(|()| rustix::process::chdir("/"))
-        .map_err(|errno| refuse(std::io::Error::from(errno).to_string()).hint("`--root` needs root's rights"))
+    root::enter(root).map_err(|error| {
+        let text = format!("cannot work below `{}`: {error}", root.display());
+        let failure = Failure::new(ExitCode::USAGE_OR_RIGHTS, text);
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied => failure.hint("`--root` needs root's rights"),
+            _ => failure,
+        }
+    })
 }
 
 /// Whether the caller may do this.

@@ -1,10 +1,11 @@
 //! What every command starts with: settings, distribution, environment, and the way from a request to its end.
 
+use dkms_core::adapter;
 use dkms_core::conf::framework::{self, Framework, WrongValue};
 use dkms_core::conf::{ConfError, Settings};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, fs, signals};
+use dkms_core::host::{Environment, fs, processors, signals};
 use dkms_core::id::{Arch, KernelRelease, ModuleName, Target};
 use dkms_core::install::Recovery;
 use dkms_core::kernel::{self, Distribution, Overrides};
@@ -16,8 +17,7 @@ use crate::action::Action;
 use crate::args::Args;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
-use crate::render::{Terminal, warn};
-use crate::summary;
+use crate::render::{Terminal, say, warn};
 
 /// A command about to run.
 #[derive(Debug)]
@@ -108,10 +108,7 @@ impl<'a> Session<'a> {
     /// Parallel jobs; 0: no limit.
     #[must_use]
     pub fn jobs(&self) -> u32 {
-        let cpus = || {
-            std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
-        };
-        self.settings.parallel_jobs.unwrap_or_else(cpus)
+        self.settings.parallel_jobs.unwrap_or_else(processors::count)
     }
 
     /// What looks at confs and kernels, with the options of the line.
@@ -270,7 +267,7 @@ impl<'a> Session<'a> {
         let left_out = outcome.left_out();
         let is_batch = self.is_batch();
         if is_batch {
-            summary::print(&outcome, self.terminal);
+            adapter::summary::done(&outcome.done).into_iter().for_each(|line| say(self.terminal, line));
         }
         let is_interrupted = outcome.is_interrupted();
         let mut failures = outcome.failures.into_iter();

@@ -22,6 +22,8 @@ pub enum Happening {
     ModuleArrived(ModuleId, Arrival),
     /// A module's source is about to go, or has just gone.
     ModuleLeaving(ModuleId),
+    /// A module was in use on a kernel when all began: scripts of packages may have taken it out since.
+    ModuleWasInUse(ModuleName, Target),
 }
 
 /// Whether a module was there before in another version, as far as the package manager knows. The tree may know better.
@@ -60,19 +62,23 @@ impl Kernels {
     }
 
     fn with_headers(&self) -> impl Iterator<Item = &Target> {
-        self.installed.iter().filter(|(_, kernel)| kernel.headers).map(|(target, _)| target)
+        let usable =
+            self.installed.iter().filter(|(target, kernel)| kernel.headers && !is_boot_kernel(target));
+        usable.map(|(target, _)| target)
     }
 
     /// The kernels that a module which arrives is for.
     #[must_use]
     pub fn for_module(&self, arrival: Arrival) -> BTreeSet<Target> {
         let running = self.installed.iter().find(|(_, kernel)| kernel.running).map(|(target, _)| target);
-        match (running, arrival) {
+        let mut targets = match (running, arrival) {
             _ if self.all => self.with_headers().cloned().collect(),
             // An image, or a chroot: whatever will run there is not what runs now.
             (None, Arrival::First) => self.with_headers().cloned().collect(),
-            (running, _) => running.into_iter().chain(self.newest()).cloned().collect(),
-        }
+            (running, _) => running.into_iter().chain(self.newest()).cloned().collect::<BTreeSet<_>>(),
+        };
+        targets.retain(|target| !is_boot_kernel(target));
+        targets
     }
 }
 
@@ -91,6 +97,11 @@ pub struct Batch {
     pub rebuilt_kernels: BTreeSet<Target>,
     /// Kernels that leave, with everything that was built for them.
     pub leaving_kernels: BTreeSet<Target>,
+}
+
+/// Kernels of installation media (`…BOOT`) get no modules by themselves.
+fn is_boot_kernel(target: &Target) -> bool {
+    target.kernel.as_str().ends_with("BOOT")
 }
 
 impl Batch {
@@ -141,12 +152,27 @@ impl Batch {
     }
 }
 
+/// Whether an older version of a module takes the place of a newer one.
+#[must_use]
+pub fn has_downgrade(told: &[Happening]) -> bool {
+    let is_older = |new: &ModuleId, old: &ModuleId| {
+        new.name == old.name && version::compare(new.version.as_str(), old.version.as_str()).is_lt()
+    };
+    told.iter().any(|happening| match happening {
+        Happening::ModuleArrived(new, _) => {
+            told.iter().any(|other| matches!(other, Happening::ModuleLeaving(old) if is_older(new, old)))
+        }
+        _ => false,
+    })
+}
+
 /// What has to be done for what was told.
 #[must_use]
 pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batch {
     let told: BTreeSet<&Happening> = told.iter().collect();
     let mut batch = Batch::default();
     let (mut leaving, mut arriving) = (BTreeSet::new(), BTreeMap::new());
+    let mut was_in_use = BTreeSet::new();
     for happening in told {
         match happening {
             Happening::KernelArrived(target) | Happening::HeadersArrived(target) => {
@@ -164,6 +190,9 @@ pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batc
             }
             Happening::ModuleLeaving(id) => {
                 leaving.insert(id.clone());
+            }
+            Happening::ModuleWasInUse(name, target) => {
+                was_in_use.insert((name, target));
             }
         }
     }
@@ -199,6 +228,10 @@ pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batc
                 snapshot.targets(other).into_iter().filter(|target| snapshot.is_installed(other, target));
             targets.extend(in_use.filter(|target| staying.installed.contains_key(target)));
         }
+        let was_in_use = was_in_use
+            .iter()
+            .filter(|(name, target)| **name == id.name && staying.installed.contains_key(*target));
+        targets.extend(was_in_use.map(|(_, target)| (*target).clone()));
         batch.arriving.insert(id, targets);
     }
     batch
@@ -239,6 +272,18 @@ mod tests {
             assert_eq!(names(&kernels.for_module(arrival)), expected, "{running} {arrival:?} {all}");
         }
         assert_eq!(names(&Kernels::default().for_module(Arrival::First)), "");
+        let mut boot = kernels("5.10.0");
+        boot.installed.insert(target("7.0.0-BOOT"), Kernel { headers: true, running: false });
+        assert_eq!(names(&boot.for_module(Arrival::First)), "5.10.0 6.1.0-10", "not the installer's");
+    }
+
+    #[test]
+    fn a_downgrade_is_known() {
+        let id = |version| ModuleId::parse("foo", version).unwrap();
+        let told =
+            |new, old| [Happening::ModuleArrived(id(new), Arrival::First), Happening::ModuleLeaving(id(old))];
+        assert!(has_downgrade(&told("9.0", "10.0")));
+        assert!(!has_downgrade(&told("10.0", "9.0")) && !has_downgrade(&told("9.0", "9.0")));
     }
 
     #[test]
@@ -254,6 +299,9 @@ mod tests {
             Happening::KernelArrived(target("5.10.0")),
             Happening::HeadersArrived(target("6.2.0")),
             Happening::HeadersArrived(target("6.1.0-10")),
+            Happening::ModuleWasInUse(ModuleName::new("foo").unwrap(), target("6.2.0")),
+            Happening::ModuleWasInUse(ModuleName::new("foo").unwrap(), target("6.1.0-10")),
+            Happening::ModuleWasInUse(ModuleName::new("bar").unwrap(), target("5.10.0")),
         ];
         let batch = batch(&told, &Snapshot::default(), &kernels("elsewhere"));
         assert_eq!(names(&batch.kernels), "5.10.0 6.2.0");
@@ -262,6 +310,10 @@ mod tests {
         assert_eq!(batch.anew, [id("9.0")].into());
         assert_eq!(batch.leaving, [(id("8.0"), Some(id("10.0")))].into());
         assert_eq!(batch.arriving[&id("9.0")].len(), 0, "it is only added");
-        assert_eq!(names(&batch.arriving[&id("10.0")]), "6.1.0-9", "an upgrade, in an image");
+        assert_eq!(
+            names(&batch.arriving[&id("10.0")]),
+            "6.1.0-9 6.2.0",
+            "an upgrade, in an image; and where it was"
+        );
     }
 }

@@ -191,6 +191,12 @@ impl Layout {
         self.owed_dir().join(kernel)
     }
 
+    /// `.state/unsaid`: what batches have done, and nobody was told yet.
+    #[must_use]
+    pub fn unsaid_dir(&self) -> PathBuf {
+        self.state_dir().join("unsaid")
+    }
+
     /// `.state/loading/M-V`: there while a tarball is loaded.
     #[must_use]
     pub fn loading(&self, id: &ModuleId) -> PathBuf {

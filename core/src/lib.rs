@@ -4,12 +4,14 @@
 //! its reason; the [`engine`] runs it.
 //!
 //! - Names and rules: [`id`], [`version`], [`layout`], [`exit`]
-//! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`]
+//! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`], [`trust`]
 //! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`], [`script`], [`sign`], [`archive`]
+//! - What adapters of package managers share: [`adapter`]
 //! - Telling: [`report`], [`status`], [`diagnose`], [`doctor`]
 //! - The world: [`host`], [`sys`]
 
+pub mod adapter;
 pub mod archive;
 pub mod build;
 pub mod conf;
@@ -31,4 +33,5 @@ pub mod sign;
 pub mod status;
 pub mod sys;
 pub mod tree;
+pub mod trust;
 pub mod version;

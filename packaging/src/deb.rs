@@ -9,6 +9,8 @@ use crate::error::PackageError;
 use crate::staged::{Staged, folder_of};
 use crate::tarball::{self, write_error};
 
+pub use crate::tarball::Effort;
+
 /// A package to write.
 #[derive(Debug)]
 pub struct Deb {
@@ -18,8 +20,12 @@ pub struct Deb {
     pub data: Entries,
     /// Maintainer scripts by name (`postinst`).
     pub scripts: Vec<(&'static str, String)>,
+    /// Other members of the control archive by name (`conffiles`, `triggers`).
+    pub members: Vec<(&'static str, String)>,
     /// The time of all that has no older one, in seconds.
     pub date: u64,
+    /// How hard it is compressed.
+    pub effort: Effort,
 }
 
 impl Deb {
@@ -32,7 +38,8 @@ impl Deb {
         let mut staged = Staged::begin(path)?;
         // Its length stands before it in the archive, so it is written first, to a file without a name.
         let data = tempfile::tempfile_in(folder_of(path)).map_err(failed)?;
-        let (mut data, written) = tarball::write(&self.data, Path::new("."), self.date, data, path)?;
+        let (mut data, written) =
+            tarball::write(&self.data, Path::new("."), self.date, self.effort, data, path)?;
         data.rewind().map_err(failed)?;
         self.control.set("Installed-Size", written.kibibytes.to_string());
         self.control.check()?;
@@ -47,13 +54,20 @@ impl Deb {
                     why: "has a name that is no text",
                 });
             };
-            sums.push_str(&format!("{sum}  {name}\n"));
+            // dpkg has its own sums of these.
+            if !self.is_conffile(name) {
+                sums.push_str(&format!("{sum}  {name}\n"));
+            }
         }
         control.file("md5sums", sums, 0o644);
         for (name, text) in &self.scripts {
             control.file(name, text.as_bytes(), 0o755);
         }
-        let (control, _) = tarball::write(&control, Path::new("."), self.date, Vec::new(), path)?;
+        for (name, text) in &self.members {
+            control.file(name, text.as_bytes(), 0o644);
+        }
+        let (control, _) =
+            tarball::write(&control, Path::new("."), self.date, self.effort, Vec::new(), path)?;
 
         let length = data.metadata().map_err(failed)?.len();
         let mut archive = ar::Builder::new(staged.create(path)?);
@@ -69,5 +83,10 @@ impl Deb {
         let mut file = archive.into_inner().map_err(failed)?;
         file.flush().and_then(|()| file.sync_all()).map_err(failed)?;
         staged.publish()
+    }
+
+    fn is_conffile(&self, name: &str) -> bool {
+        let conffiles = self.members.iter().find(|(member, _)| *member == "conffiles");
+        conffiles.is_some_and(|(_, text)| text.lines().any(|line| line.strip_prefix('/') == Some(name)))
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use dkms_core::archive::ArchiveError;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs::FsError;
+use dkms_core::host::process::ProcessError;
 use dkms_core::id::{ModuleId, Target};
 use dkms_core::modfile::ModfileError;
 
@@ -35,6 +36,60 @@ pub enum PackageError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A spec file that can't be read as one.
+    #[error("`{}`, line {line}: {why}", path.display())]
+    Spec {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A tag of a spec file that no package can be made with.
+    #[error("`{}`: the tag `{tag}`: {why}", path.display())]
+    SpecTag {
+        /// The file.
+        path: PathBuf,
+        /// The tag, in small letters.
+        tag: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no spec file.
+    #[error("there is no spec file `{}`", path.display())]
+    NoSpec {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// An installer's release that can't be part of a folder's name.
+    #[error("`{release}` can't be the release of a product")]
+    Release {
+        /// What was given.
+        release: String,
+    },
+    /// A disk that holds one kernel's modules.
+    #[error("one disk can't hold modules for both {first} and {second}")]
+    Kernels {
+        /// One.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// Images are made by xorriso.
+    #[error("there is no `xorriso` in PATH, which makes images")]
+    NoXorriso,
+    /// xorriso failed.
+    #[error("`xorriso` could not make the image `{}`: {output}", path.display())]
+    Xorriso {
+        /// The file.
+        path: PathBuf,
+        /// What it said last.
+        output: String,
+    },
+    /// xorriso didn't run.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// The writer of rpm packages refuses.
     #[error("cannot make the package `{}`: {source}", path.display())]
     Rpm {
@@ -124,12 +179,20 @@ impl PackageError {
             | Self::Version { .. }
             | Self::RpmName { .. }
             | Self::Field { .. }
+            | Self::Spec { .. }
+            | Self::SpecTag { .. }
             | Self::Control { .. } => ExitCode::INVALID_CONF,
+            Self::NoSpec { .. } | Self::Release { .. } | Self::Kernels { .. } => ExitCode::BAD_OPTION,
+            Self::Process(ProcessError::Interrupted { .. }) => ExitCode::INTERRUPTED,
             Self::Architecture { .. } => ExitCode::NO_ARCH,
             Self::Architectures { .. } => ExitCode::BAD_OPTION,
-            Self::NotBuilt { .. } | Self::CannotPack { .. } | Self::Module(_) | Self::Rpm { .. } => {
-                ExitCode::CANNOT_INSTALL
-            }
+            Self::NotBuilt { .. }
+            | Self::CannotPack { .. }
+            | Self::Module(_)
+            | Self::NoXorriso
+            | Self::Xorriso { .. }
+            | Self::Process(_)
+            | Self::Rpm { .. } => ExitCode::CANNOT_INSTALL,
             Self::Write { source, .. } if source.is_permission() => ExitCode::NO_CONF,
             Self::Write { .. } => ExitCode::CANNOT_INSTALL,
             Self::Archive(error) => error.exit_code(),
@@ -161,9 +224,19 @@ impl PackageError {
             Self::Write { source, .. } if source.is_no_space() => {
                 "make room on that file system, then run the command again"
             }
+            Self::NoXorriso => {
+                "install the package `xorriso` (`libisoburn` on Arch), or make a tar archive: `--media tar`"
+            }
+            Self::Kernels { .. } => "make one disk for each, with `-k`",
+            Self::Release { .. } => "`-r` gives it as the installer calls it: `15.6`, `sle15`, `tw`",
+            Self::NoSpec { .. } => "name one with `--spec`, or put `M-kmp.spec` into the source",
             Self::Archive(error) => return error.hints(),
             Self::Architecture { .. }
             | Self::RpmName { .. }
+            | Self::Spec { .. }
+            | Self::SpecTag { .. }
+            | Self::Xorriso { .. }
+            | Self::Process(_)
             | Self::Rpm { .. }
             | Self::Field { .. }
             | Self::Control { .. }

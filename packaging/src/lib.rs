@@ -1,20 +1,25 @@
 //! Packages from modules: `.deb` and `.rpm` files, Debian source packages, new source trees, and what a source's licences allow.
-//! Pure Rust: no debhelper, no fakeroot, no root. The same input gives the same bytes.
+//! Pure Rust, but for xorriso: no debhelper, no rpmbuild, no fakeroot, no root. The same input gives the same bytes.
 //!
 //! - [`debian`]: `mkdeb`, `mkbmdeb`, `mkdsc`
-//! - [`mkrpm`] writes packages for rpm
+//! - [`mkrpm`]: `mkrpm`, `mkkmp`; [`driver_disk`]: `mkdriverdisk`
 //! - [`skeleton`]: `mktree` and `unmktree`; [`license`]: `ltdk`
-//! - below these: [`entries`] is what goes into an archive, [`tarball`] and [`deb`] are the formats, [`staged`] makes files
+//! - [`own`]: this project's own packages
+//! - below these: [`entries`] is what goes into an archive, [`tarball`], [`deb`] and [`arch`] are the formats, [`staged`] makes files
 //!   appear whole or not at all
 
+pub mod arch;
 pub mod deb;
 pub mod debian;
+pub mod driver_disk;
 pub mod entries;
 pub mod error;
 pub mod license;
 pub mod mkrpm;
+pub mod own;
 pub mod skeleton;
 pub mod staged;
 pub mod tarball;
+mod text;
 
 pub use error::PackageError;

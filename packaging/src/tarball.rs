@@ -1,9 +1,11 @@
-//! A tar archive compressed with xz, as dpkg reads it: GNU headers, root's ownership, the same bytes for the same input.
+//! A tar archive as dpkg reads it: GNU headers, root's ownership, the same bytes for the same input.
 
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use dkms_core::archive::compression::{Compression, Encoder};
 use dkms_core::host::{fs, signals};
 use liblzma::stream::{Check, Stream};
 use liblzma::write::XzEncoder;
@@ -22,7 +24,27 @@ pub struct Written {
     pub kibibytes: u64,
 }
 
-/// Writes all entries below a folder (`.` in a .deb) and says what was written. `archive` is the file that errors name.
+/// How hard an archive is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// As dpkg does.
+    Usual,
+    /// As little as it takes: for what is thrown away soon.
+    Least,
+}
+
+impl Effort {
+    /// xz's preset.
+    fn preset(self) -> u32 {
+        match self {
+            Self::Usual => 6,
+            Self::Least => 0,
+        }
+    }
+}
+
+/// Writes all entries below a folder (`.` in a .deb), compressed with xz, and says what was written. `archive` is the file
+/// that errors name.
 ///
 /// # Errors
 /// [`PackageError`].
@@ -30,26 +52,86 @@ pub fn write<W: Write>(
     entries: &Entries,
     below: &Path,
     date: u64,
+    effort: Effort,
     out: W,
     archive: &Path,
 ) -> Result<(W, Written), PackageError> {
     let failed = |source| write_error(archive, source);
-    let stream =
-        Stream::new_easy_encoder(6, Check::Crc64).map_err(|error| failed(io::Error::other(error)))?;
+    let stream = Stream::new_easy_encoder(effort.preset(), Check::Crc64)
+        .map_err(|error| failed(io::Error::other(error)))?;
     let mut out = XzEncoder::new_stream(out, stream);
-    let mut written = Written::default();
+    let written = write_plain(entries, below, date, &mut out, archive)?;
+    Ok((out.finish().map_err(failed)?, written))
+}
+
+/// All entries in a temporary file below `folder`, compressed as the suffix of a name asks for; the file, at its beginning.
+///
+/// # Errors
+/// [`PackageError`].
+pub fn packed(
+    entries: &Entries,
+    below: &Path,
+    date: u64,
+    name: &Path,
+    folder: &Path,
+) -> Result<File, PackageError> {
+    let failed = |source| write_error(name, source);
+    let file = tempfile::tempfile_in(folder).map_err(failed)?;
+    let mut encoder = Encoder::new(Compression::of_suffix(name), file).map_err(failed)?;
+    write_plain(entries, below, date, &mut encoder, name)?;
+    let mut file = encoder.finish().map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    Ok(file)
+}
+
+/// As [`write()`], but nothing is compressed.
+///
+/// # Errors
+/// [`PackageError`].
+pub fn write_plain(
+    entries: &Entries,
+    below: &Path,
+    date: u64,
+    out: &mut impl Write,
+    archive: &Path,
+) -> Result<Written, PackageError> {
     let root = Entry { mode: 0o755, mtime: None, body: Body::Folder };
-    for (name, entry) in std::iter::once((Path::new(""), &root)).chain(entries.iter()) {
+    let all = std::iter::once((Path::new(""), &root)).chain(entries.iter());
+    let full = |name: &Path| [below.as_os_str().as_bytes(), b"/", name.as_os_str().as_bytes()].concat();
+    write_all(all, &full, date, out, archive)
+}
+
+/// As [`write_plain`], with the entries' own names: not below a folder, which has no entry either.
+///
+/// # Errors
+/// [`PackageError`].
+pub fn write_bare(
+    entries: &Entries,
+    date: u64,
+    out: &mut impl Write,
+    archive: &Path,
+) -> Result<Written, PackageError> {
+    write_all(entries.iter(), &|name| name.as_os_str().as_bytes().to_vec(), date, out, archive)
+}
+
+fn write_all<'e>(
+    entries: impl Iterator<Item = (&'e Path, &'e Entry)>,
+    full: &dyn Fn(&Path) -> Vec<u8>,
+    date: u64,
+    out: &mut impl Write,
+    archive: &Path,
+) -> Result<Written, PackageError> {
+    let failed = |source| write_error(archive, source);
+    let mut written = Written::default();
+    for (name, entry) in entries {
         if signals::interrupted() {
             return Err(PackageError::Interrupted { path: archive.to_owned() });
         }
-        let mut full = below.as_os_str().as_bytes().to_vec();
-        full.push(b'/');
-        full.extend(name.as_os_str().as_bytes());
+        let mut full = full(name);
         if entry.body == Body::Folder && !name.as_os_str().is_empty() {
             full.push(b'/');
         }
-        let sum = append(&mut out, &full, entry, date, &failed)?;
+        let sum = append(out, &full, entry, date, &failed)?;
         let size = match &entry.body {
             Body::File { size, .. } => size.div_ceil(1024),
             Body::Bytes(bytes) => (bytes.len() as u64).div_ceil(1024),
@@ -61,7 +143,7 @@ pub fn write<W: Write>(
         }
     }
     out.write_all(&[0; 1024]).map_err(failed)?;
-    Ok((out.finish().map_err(failed)?, written))
+    Ok(written)
 }
 
 /// An error of the file that is written.
@@ -195,7 +277,8 @@ mod tests {
         let long = format!("{}/{}", "d".repeat(90), "f".repeat(120));
         let mut entries = Entries::default();
         entries.file(&long, "text", 0o640);
-        let (bytes, written) = write(&entries, Path::new("."), 1_000, Vec::new(), Path::new("x")).unwrap();
+        let (bytes, written) =
+            write(&entries, Path::new("."), 1_000, Effort::Usual, Vec::new(), Path::new("x")).unwrap();
         assert_eq!(written.md5sums, [(PathBuf::from(&long), hex(&Md5::digest("text")))]);
         assert_eq!(written.kibibytes, 3);
         let mut archive = tar::Archive::new(liblzma::read::XzDecoder::new(&bytes[..]));

@@ -4,21 +4,33 @@
 //!   [`cache`] knows where that lies, [`kernels`] which kernels there are
 //! - [`root`] is a fresh private root in milliseconds, [`tool`] a `dkms` to run in it, [`fixture`] a module's source
 //!   as text, [`capture`] what is on disk afterwards
+//! - [`apt`] is a Debian system with kernels and module packages at hand, for what apt and dpkg make us do
+//! - [`debs`] are our own packages, of the programs that tests built
 //! - [`crash`] ends commands at every change they make
 //! - [`ready`] is a module that needs no compiler, [`verdict`] judges errors and what was left
+//! - [`qemu`] boots a kernel with an [`initramfs`], also under [`secure_boot`]
+//! - [`mod@rpm`] is a root with a real rpm and dnf
+//! - [`pacman`] is a root with a real pacman and packages for it
 //! - [`scenario`] is the table of scenarios, run with two tools and compared
 //!
 //! Nothing here knows how `dkms` works: only what it is asked and what it leaves.
 
+pub mod apt;
 pub mod cache;
 pub mod capture;
 pub mod command;
 pub mod crash;
+pub mod debs;
 pub mod fixture;
+pub mod initramfs;
 pub mod kernels;
+pub mod pacman;
+pub mod qemu;
 pub mod ready;
 pub mod root;
+pub mod rpm;
 pub mod scenario;
+pub mod secure_boot;
 pub mod setup;
 pub mod tool;
 pub mod verdict;

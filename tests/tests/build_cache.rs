@@ -21,7 +21,7 @@ const SOURCE: &str = "/usr/src/foo-1.0";
 fn root() -> Result<Root> {
     let cache = Cache::open()?;
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
-    let root = Root::new(&cache, &Kernels::find()?, &[&ours])?;
+    let root = Root::new(&cache, &Kernels::find()?, &[&ours])?.without_sandbox()?;
     root.write("/usr/local/sbin/make", MAKE, 0o755)?;
     root.write("/etc/dkms/framework.conf", &format!("{CONF}build_cache=/srv/cache\n"), 0o644)?;
     Module::new("foo", "1.0").write_to(&root)?;

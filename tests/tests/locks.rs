@@ -13,6 +13,7 @@ fn building() -> Root {
     let kernels = Kernels::find().unwrap();
     let ready = Ready::compile(&cache, &kernels).unwrap();
     let root = Root::new(&cache, &kernels, &[&Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"))]).unwrap();
+    let root = root.without_sandbox().unwrap();
     ready.put_into(&root).unwrap();
     let make = format!("touch /srv/there; until [ -e /srv/go ]; do sleep 0.05; done; cp {PLACE} .\n");
     root.write("/srv/slow", &make, 0o755).unwrap();

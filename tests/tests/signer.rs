@@ -248,3 +248,60 @@ fn an_encrypted_key_is_opened_from_every_place_and_a_warning_where_it_is_not() -
     ensure!(wrong.stderr.contains("the passphrase from `/srv/dkms.mok` does not open"), "{}", wrong.stderr);
     Ok(())
 }
+
+#[test]
+fn a_key_in_a_token_signs_through_the_kernels_program() -> Result<()> {
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    let root = signing_root(&[&ours])?;
+    let provider = Cache::open()?.package("trixie", "pkcs11-provider");
+    let provider = provider.join("root/usr/lib/x86_64-linux-gnu/ossl-modules/pkcs11.so");
+    fs::copy_file(&provider, &root.view("/srv/pkcs11.so"))?;
+    root.write("/srv/softhsm.conf", "directories.tokendir = /srv/tokens\n", 0o644)?;
+    root.write(
+        "/srv/openssl.conf",
+        "openssl_conf = all\n[all]\nproviders = both\n[both]\ndefault = usual\npkcs11 = token\n\
+         [usual]\nactivate = 1\n[token]\nmodule = /srv/pkcs11.so\nactivate = 1\n\
+         pkcs11-module-path = /usr/lib/softhsm/libsofthsm2.so\npkcs11-module-token-pin = 1234\n\
+         pkcs11-module-quirks = no-deinit\n",
+        0o644,
+    )?;
+    let install = format!(
+        "$DKMS install foo/1.0 -k $K --force >/srv/said 2>&1; cat /srv/said >&2; sha256sum {INSTALLED}"
+    );
+    // The same key as a file, which we use ourselves: RSA signatures are the same.
+    let by_us = root.must(&format!("$DKMS add foo/1.0 >&2; {install}; $DKMS unbuild foo/1.0 -k $K >&2"))?;
+    let by_token = root.must(&format!(
+        "export SOFTHSM2_CONF=/srv/softhsm.conf; mkdir /srv/tokens; cd /var/lib/dkms
+         softhsm2-util --init-token --free --label test --pin 1234 --so-pin 5678 >&2
+         softhsm2-util --import mok.key --token test --label signer --id 01 --pin 1234 >&2
+         rm mok.key
+         echo 'mok_signing_key=\"pkcs11:token=test;object=signer;type=private\"' >>/etc/dkms/framework.conf
+         export OPENSSL_CONF=/srv/openssl.conf; {install}; grep '^# signed.*pkcs11:token=test' foo/1.0/$K/x86_64/log/make.log >&2"
+    ))?;
+    ensure!(by_us == by_token && by_us.len() > 64, "{by_us}{by_token}");
+    Ok(())
+}
+
+#[test]
+fn without_efi_there_is_nothing_to_enrol_with() -> Result<()> {
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    let root = signing_root(&[&ours])?;
+    let shown = root.dkms("mok -k $K")?;
+    let key = "key `/var/lib/dkms/mok.pub`: DKMS module signing key\n";
+    ensure!(shown.code == 0 && shown.stdout.contains(key), "{}{}", shown.stdout, shown.stderr);
+    let document: serde_json::Value = serde_json::from_str(&root.dkms("mok -k $K --json")?.stdout)?;
+    ensure!(document["keys"][0]["kernels"][0]["state"] == "not-enrolled", "{document}");
+    let refused = root.dkms("mok enroll -k $K")?;
+    ensure!(refused.code == 1 && refused.stderr.contains("nothing can be enrolled"), "{}", refused.stderr);
+    let dry = root.dkms("mok enroll -k $K --dry-run")?;
+    ensure!(dry.code == 0 && dry.stdout.contains("mokutil --import /var/lib/dkms/mok.pub"), "{}", dry.stdout);
+    let unknown = root.dkms("mok frobnicate -k $K")?;
+    ensure!(unknown.code == 2, "{} {}", unknown.code, unknown.stderr);
+    // What is installed in a place that shows no firmware is not spoken of.
+    let installed = root.must("$DKMS install foo/1.0 -k $K 2>&1")?;
+    ensure!(!installed.contains("will not load"), "{installed}");
+    root.must("rm /var/lib/dkms/mok.*")?;
+    let missing = root.dkms("mok enroll -k $K")?;
+    ensure!(missing.code == 1 && missing.stderr.contains("dkms generate_mok"), "{}", missing.stderr);
+    Ok(())
+}

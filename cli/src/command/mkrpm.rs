@@ -1,14 +1,14 @@
 //! `dkms mkrpm`
 
 use dkms_core::exit::ExitCode;
-use dkms_packaging::mkrpm;
+use dkms_packaging::mkrpm::Wrapper;
 use dkms_packaging::mkrpm::kmod::Kmod;
 
 use super::package::{Subject, only_said, wrote};
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Writes an rpm package of the source, and one of the built modules for each kernel that is named.
+/// Writes an rpm package of the source and its source package, and one of the built modules for each kernel that is named.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let args = session.args();
     if args.binaries_only && args.source_only {
@@ -24,6 +24,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     } else if args.binaries_only && targets.is_empty() {
         targets = session.targets()?;
     }
+    // The name tells which of the two packages of the source is meant.
     let packages = targets.len() + usize::from(!args.binaries_only);
     if args.archive.is_some() && packages > 1 {
         return Err(Failure::new(
@@ -33,11 +34,17 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         .hint("`--source-only`, or `--binaries-only` and one kernel"));
     }
     let module = subject.module(session);
+    let wrapper = if args.binaries_only { None } else { Some(Wrapper::new(&module)?) };
     let kmods: Vec<_> = targets.iter().map(|target| Kmod { module: &module, target }).collect();
     // All or, where one can't be had, none that wasn't there before.
     let places = kmods.iter().map(Kmod::path).collect::<Result<Vec<_>, _>>()?;
-    if !args.binaries_only && !only_said(session, &mkrpm::path(&module)?) {
-        wrote(session, &mkrpm::write(&module)?);
+    if let Some(wrapper) = wrapper {
+        for path in wrapper.paths() {
+            if !only_said(session, &path) {
+                wrapper.write(&path)?;
+                wrote(session, &path);
+            }
+        }
     }
     for (kmod, place) in kmods.iter().zip(places) {
         if !only_said(session, &place) {

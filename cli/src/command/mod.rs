@@ -8,9 +8,12 @@ mod log;
 mod ltdk;
 mod mkbmdeb;
 mod mkdeb;
+mod mkdriverdisk;
 mod mkdsc;
+mod mkkmp;
 mod mkrpm;
 mod mktree;
+mod mok;
 mod package;
 mod plan;
 mod preflight;
@@ -45,12 +48,15 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Mkbmdeb => mkbmdeb::run(session),
         Action::Mkdsc => mkdsc::run(session),
         Action::Mkrpm => mkrpm::run(session),
+        Action::Mkkmp => mkkmp::run(session),
+        Action::Mkdriverdisk => mkdriverdisk::run(session),
         Action::Mktree => mktree::make(session),
         Action::Unmktree => mktree::remove(session),
         Action::Ltdk => ltdk::run(session),
         Action::Status => status::run(session),
         Action::Log => log::run(session),
         Action::GenerateMok => generate_mok::run(session),
+        Action::Mok => mok::run(session),
         Action::Plan => plan::run(session),
         Action::Preflight => preflight::run(session),
         Action::Doctor => doctor::run(session),

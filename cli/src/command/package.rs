@@ -21,6 +21,7 @@ pub(super) struct Subject {
     source: PathBuf,
     /// Where results go.
     folder: PathBuf,
+    is_outside: bool,
     maintainer: Option<String>,
 }
 
@@ -45,7 +46,7 @@ impl Subject {
         if let Some(outside) = outside {
             let (id, source) = source::identify_folder(session, outside, ExitCode::INVALID_CONF)?;
             let folder = source.parent().unwrap_or(Path::new("/")).to_owned();
-            return Ok(Self { id, source, folder, maintainer });
+            return Ok(Self { id, source, folder, is_outside: true, maintainer });
         }
         let id = invocation.module()?;
         let snapshot = session.snapshot()?;
@@ -57,7 +58,12 @@ impl Subject {
         let layout = &session.settings.layout;
         let source = fs::canonical(&layout.source_link(&id))?;
         let folder = layout.version_dir(&id).join(folder);
-        Ok(Self { id, source, folder, maintainer })
+        Ok(Self { id, source, folder, is_outside: false, maintainer })
+    }
+
+    /// Whether it is a source folder, whatever is added to the tree.
+    pub(super) fn is_outside(&self) -> bool {
+        self.is_outside
     }
 
     /// As the makers want it.

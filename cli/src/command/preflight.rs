@@ -3,8 +3,6 @@
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::plan::preflight::{self, Prospect, Question};
-use dkms_core::plan::{Request, Work};
-use dkms_core::tree::attempts;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -28,45 +26,26 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let mut survey = session.survey();
     survey.boot_configs = true;
     let kernels = survey.kernels(&session.installed_targets()?)?;
-    let mut question = Question::of(&told, &snapshot, &kernels).also_about(&targets);
-    let request = Request { work: Work::Batch(question.batch.clone()), options: session.options() };
-    let world = survey.world(&request, snapshot, None)?;
+    let question = Question::of(&told, &snapshot, &kernels).also_about(&targets);
+    let asked: Vec<_> = question.kernels.iter().map(|target| target.kernel.to_string()).collect();
+    let prospects = survey.prospects(question, session.options(), snapshot)?;
     unless_interrupted()?;
-    for (id, target) in world.confs.keys().filter(|(_, target)| !question.headers_coming.contains(target)) {
-        if let Some(why) = attempts::last_failure(&session.settings.layout, id, target) {
-            question.failed.insert((id.clone(), target.clone()), why);
-        }
-    }
-    let prospects = preflight::preflight(&question, &world);
     if args.json {
         session.terminal.print(&document(&prospects));
     } else if prospects.is_empty() {
         session.terminal.print("no module is in use");
     } else {
-        prospects.iter().for_each(|prospect| session.terminal.print(&line(prospect)));
+        prospects.iter().for_each(|prospect| session.terminal.print(&prospect.to_string()));
     }
     let absent = prospects.iter().filter(|prospect| prospect.absent.is_some()).count();
     if absent == 0 {
         return Ok(());
     }
-    let kernels: Vec<_> = question.kernels.iter().map(|target| target.kernel.as_str()).collect();
     let modules = if absent == 1 { "1 module".to_owned() } else { format!("{absent} modules") };
     Err(Failure::new(
         ExitCode::USAGE_OR_RIGHTS,
-        format!("{modules} in use will not be there on kernel {}", kernels.join(", ")),
+        format!("{modules} in use will not be there on kernel {}", asked.join(", ")),
     ))
-}
-
-fn line(prospect: &Prospect) -> String {
-    let Prospect { id, target, absent } = prospect;
-    let on = format!("{id}, {}, {}", target.kernel, target.arch);
-    match absent {
-        None => format!("{on}: will be there"),
-        Some(because) => {
-            let remedy = prospect.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-            format!("{on}: will not be there: {because}{remedy}")
-        }
-    }
 }
 
 fn document(prospects: &[Prospect]) -> String {

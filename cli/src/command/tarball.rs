@@ -7,6 +7,7 @@ use dkms_core::id::Target;
 use dkms_core::plan::{NewSource, Refusal, Work};
 use dkms_core::tree::{loading, sweep};
 
+use super::package::Subject;
 use super::source::{self, Source, StagedArchive};
 use crate::failure::Failure;
 use crate::invocation::SourceWord;
@@ -27,27 +28,27 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
         (false, true) => Contents::SourceOnly,
         (false, false) => Contents::SourceAndBinaries,
     };
-    let id = session.invocation.module()?;
-    let snapshot = session.snapshot()?;
-    match snapshot.get(&id) {
-        None => return Err(Refusal::NotInTree { id }.into()),
-        Some(found) if found.is_broken() => return Err(Refusal::broken(&id, found).into()),
-        Some(_) => {}
-    }
+    let subject = Subject::find(session, "tarball")?;
     let targets: Vec<Target> = match contents {
         Contents::SourceOnly => Vec::new(),
-        _ if args.all => snapshot.targets(&id),
+        _ if args.all => session.snapshot()?.targets(&subject.id),
+        // Of a source folder nothing is built, unless somebody asks for what is.
+        _ if subject.is_outside() && session.invocation.kernels.is_empty() => Vec::new(),
         _ => session.targets()?,
     };
-    let source_date = session.environment.get("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
-    let file = args.archive.as_deref();
+    let module = subject.module(session);
     let spec = TarballSpec {
         layout: &session.settings.layout,
-        id: &id,
-        contents,
+        id: &subject.id,
+        source: Some(&module.source),
+        folder: Some(&module.folder),
+        contents: match contents {
+            Contents::SourceAndBinaries if targets.is_empty() => Contents::SourceOnly,
+            contents => contents,
+        },
         targets: &targets,
-        file,
-        source_date,
+        file: module.file,
+        source_date: module.source_date,
     };
     if args.dry_run {
         session.terminal.only_step(&format!("write `{}`", spec.path().display()));

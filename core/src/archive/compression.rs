@@ -74,7 +74,9 @@ impl Compression {
 }
 
 /// A compressor on a file. The same input gives the same bytes: one thread, no time, no name.
-pub(super) enum Encoder {
+pub struct Encoder(Inner);
+
+enum Inner {
     Plain(File),
     Gzip(flate2::write::GzEncoder<File>),
     Bzip2(bzip2::write::BzEncoder<File>),
@@ -83,55 +85,64 @@ pub(super) enum Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(compression: Compression, file: File) -> io::Result<Self> {
-        Ok(match compression {
-            Compression::None => Self::Plain(file),
+    /// Begins on an empty file.
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    pub fn new(compression: Compression, file: File) -> io::Result<Self> {
+        Ok(Self(match compression {
+            Compression::None => Inner::Plain(file),
             Compression::Gzip => {
-                Self::Gzip(flate2::GzBuilder::new().mtime(0).write(file, flate2::Compression::default()))
+                Inner::Gzip(flate2::GzBuilder::new().mtime(0).write(file, flate2::Compression::default()))
             }
-            Compression::Bzip2 => Self::Bzip2(bzip2::write::BzEncoder::new(file, bzip2::Compression::best())),
+            Compression::Bzip2 => {
+                Inner::Bzip2(bzip2::write::BzEncoder::new(file, bzip2::Compression::best()))
+            }
             Compression::Xz => {
                 let stream = Stream::new_easy_encoder(6, Check::Crc64).map_err(io::Error::other)?;
-                Self::Xz(liblzma::write::XzEncoder::new_stream(file, stream))
+                Inner::Xz(liblzma::write::XzEncoder::new_stream(file, stream))
             }
             Compression::Zstd => {
                 let mut encoder = zstd::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?;
                 encoder.include_checksum(true)?;
-                Self::Zstd(encoder)
+                Inner::Zstd(encoder)
             }
-        })
+        }))
     }
 
     /// Writes what is left and gives the file back.
-    pub(super) fn finish(self) -> io::Result<File> {
-        match self {
-            Self::Plain(file) => Ok(file),
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Bzip2(encoder) => encoder.finish(),
-            Self::Xz(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn finish(self) -> io::Result<File> {
+        match self.0 {
+            Inner::Plain(file) => Ok(file),
+            Inner::Gzip(encoder) => encoder.finish(),
+            Inner::Bzip2(encoder) => encoder.finish(),
+            Inner::Xz(encoder) => encoder.finish(),
+            Inner::Zstd(encoder) => encoder.finish(),
         }
     }
 }
 
 impl Write for Encoder {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(file) => file.write(bytes),
-            Self::Gzip(encoder) => encoder.write(bytes),
-            Self::Bzip2(encoder) => encoder.write(bytes),
-            Self::Xz(encoder) => encoder.write(bytes),
-            Self::Zstd(encoder) => encoder.write(bytes),
+        match &mut self.0 {
+            Inner::Plain(file) => file.write(bytes),
+            Inner::Gzip(encoder) => encoder.write(bytes),
+            Inner::Bzip2(encoder) => encoder.write(bytes),
+            Inner::Xz(encoder) => encoder.write(bytes),
+            Inner::Zstd(encoder) => encoder.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(file) => file.flush(),
-            Self::Gzip(encoder) => encoder.flush(),
-            Self::Bzip2(encoder) => encoder.flush(),
-            Self::Xz(encoder) => encoder.flush(),
-            Self::Zstd(encoder) => encoder.flush(),
+        match &mut self.0 {
+            Inner::Plain(file) => file.flush(),
+            Inner::Gzip(encoder) => encoder.flush(),
+            Inner::Bzip2(encoder) => encoder.flush(),
+            Inner::Xz(encoder) => encoder.flush(),
+            Inner::Zstd(encoder) => encoder.flush(),
         }
     }
 }

@@ -208,6 +208,12 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("long names", source(&long_names), "d/"),
         ("deep name", source(&[deep, file("short")]), "d/d/"),
         ("long part", source(&[pax(&format!("path={}", "x".repeat(256))), file("short")]), "xxx"),
+        (
+            "two dkms.conf",
+            source(&[file("dkms_binaries_only/dkms.conf"), file("dkms_main_tree/6.1.0/x86_64/module/a.ko")]),
+            "dkms_binaries_only",
+        ),
+        ("dkms.conf twice", source(&[file("dkms_source_tree/dkms.conf")]), "dkms_source_tree/dkms.conf"),
         ("newline in a name", source(&[file("a\nError! b")]), "a\\nError! b"),
         ("escape in a name", source(&[file("a\u{1b}[2J")]), "a\\u{1b}[2J"),
         ("newline in a link", source(&[link("l", "a\nb")]), "l"),

@@ -59,6 +59,8 @@ impl World {
         TarballSpec {
             layout: &self.layout,
             id: &self.id,
+            source: None,
+            folder: None,
             contents,
             targets: &self.targets,
             file: None,

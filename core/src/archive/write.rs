@@ -33,6 +33,10 @@ pub struct TarballSpec<'a> {
     pub layout: &'a Layout,
     /// Of which module.
     pub id: &'a ModuleId,
+    /// Its source, where that isn't the one that was added.
+    pub source: Option<&'a Path>,
+    /// Where the file goes that `file` has no folder for; without it the tree's own folder for tarballs.
+    pub folder: Option<&'a Path>,
     /// What goes in.
     pub contents: Contents,
     /// For which kernels, in the order in which the name has them.
@@ -47,7 +51,8 @@ impl TarballSpec<'_> {
     /// The file that is written.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        let folder = self.layout.version_dir(self.id).join("tarball");
+        let own = || self.layout.version_dir(self.id).join("tarball");
+        let folder = self.folder.map_or_else(own, Path::to_owned);
         match self.file {
             Some(file) if file.as_os_str().as_bytes().contains(&b'/') => file.to_owned(),
             Some(file) => folder.join(file),
@@ -94,7 +99,10 @@ pub fn write(spec: &TarballSpec<'_>) -> Result<PathBuf, ArchiveError> {
             return Err(ArchiveError::NotBuilt { id: spec.id.clone(), target: (*target).clone() });
         }
     }
-    let source = fs::canonical(&spec.layout.source_link(spec.id))?;
+    let source = match spec.source {
+        Some(source) => source.to_owned(),
+        None => fs::canonical(&spec.layout.source_link(spec.id))?,
+    };
     let packing = gather(spec, &targets, &source)?;
     let date = match spec.source_date {
         Some(date) => date,

@@ -18,6 +18,8 @@ fn cached() -> World {
     world.write("lib/modules/6.1.0-1-amd64/build/include/a.h", "1\n", 0o644);
     fs::create_dir_all(&world.path("cache")).unwrap();
     world.settings.build_cache = Some(world.path("cache"));
+    // They count in the tree.
+    world.settings.sandbox = crate::conf::settings::SandboxMode::Off;
     world
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::log::Log;
-use super::{BuildSpec, Failure};
+use super::{BuildSpec, Failure, trap};
 use crate::conf::module::ModuleRecord;
 use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
@@ -16,11 +16,21 @@ pub(super) fn built_path(build_dir: &Path, record: &ModuleRecord) -> PathBuf {
     build_dir.join(format!("{}{}.ko", record.built_location, record.built_name))
 }
 
-/// Every module that the conf names for this kernel must be there; what isn't is named as the build saw it.
+/// Every module that the conf names for this kernel must be there, in the build folder; what isn't is named as the build saw it.
 pub(super) fn check_all_built(spec: &BuildSpec<'_>, seen: &Path) -> Result<(), Failure> {
-    let missing = spec.conf.included().filter(|record| !fs::is_file(&built_path(spec.folder, record)));
+    let is_there = |record: &&ModuleRecord| trap::is_own_file(spec.folder, &built_path(spec.folder, record));
+    let missing = spec.conf.included().filter(|record| !is_there(record));
     let missing: Vec<PathBuf> = missing.map(|record| built_path(seen, record)).collect();
-    if missing.is_empty() { Ok(()) } else { Err(Failure::ModuleNotBuilt(missing)) }
+    if !missing.is_empty() {
+        return Err(Failure::ModuleNotBuilt(missing));
+    }
+    for record in spec.conf.included() {
+        if let Some(module) = trap::real_within(spec.folder, &built_path(spec.folder, record)) {
+            trap::clear_beside(&module)?;
+        }
+        trap::clear_beside(&built_path(spec.folder, record))?;
+    }
+    Ok(())
 }
 
 /// Strips the modules that the conf wants stripped. Says whether that worked for all.
@@ -74,7 +84,7 @@ pub(super) fn collect(
     }
     // Other modules are built against it.
     let symbols = spec.folder.join("Module.symvers");
-    if fs::is_file(&symbols) {
+    if trap::is_own_file(spec.folder, &symbols) {
         fs::write_whole(&stage.join("Module.symvers"), &fs::read(&symbols)?, 0o644)?;
     }
     Ok(names)

@@ -28,7 +28,7 @@ pub(super) fn of_build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<
 
 /// The caller's environment with the kernel's tools in it, in a locale whose messages we can read.
 pub(super) fn with_toolchain(callers: &Environment, toolchain: &Toolchain) -> Environment {
-    let mut environment = callers.clone();
+    let mut environment = callers.without_secrets();
     DROPPED.iter().for_each(|name| environment.unset(name));
     let of_the_locale = |name: &&str| *name == "LANGUAGE" || name.starts_with("LC_");
     callers.iter().map(|(name, _)| name).filter(of_the_locale).for_each(|name| environment.unset(name));

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -94,9 +95,11 @@ impl Log {
         fs::write_whole(path, self.text()?.as_bytes(), 0o644)
     }
 
-    /// Where it is. A build that cleaned its folder may have taken it along; then it is put back.
+    /// Where it is. A build may have taken it away, or put something else there; then it is put back.
     pub(super) fn path(&mut self) -> PathBuf {
-        if !fs::is_file(&self.path) {
+        let ours = self.file.metadata().map(|meta| (meta.dev(), meta.ino()));
+        let there = fs::lstat(&self.path).ok().flatten().map(|meta| (meta.dev(), meta.ino()));
+        if ours.ok() != there {
             // There is a failure to tell already; that its log is missing too is seen when it is looked for.
             drop(self.keep(&self.path.clone()));
         }

@@ -21,6 +21,7 @@ mod cache;
 mod cache_tests;
 mod collect;
 mod command;
+mod confine;
 mod environment;
 mod error;
 pub mod inputs;
@@ -29,12 +30,14 @@ mod prepare;
 mod publish;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trap;
 
 pub use command::jobs_of_its_own;
 pub use error::{Attempt, BuildError, Failure, PatchFault};
 
 use cache::{Cache, Entry, Staged};
 use command::MakeCommand;
+use confine::Confinement;
 use inputs::{Digests, InputsKey};
 use log::Log;
 use publish::Stage;
@@ -142,6 +145,7 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
     let mut running =
         Running::begin(spec, reporter).map_err(|failure| fail(failure, None, Diagnosis::default()))?;
     running.run().map_err(|failure| {
+        running.confinement.leave(spec, reporter);
         let log = running.log.path();
         let text =
             if failure.is_told_by_log() { running.log.text().unwrap_or_default() } else { String::new() };
@@ -165,6 +169,7 @@ struct Running<'a> {
     /// The path under which the build sees its folder.
     seen: PathBuf,
     environment: Environment,
+    confinement: Confinement,
     log: Log,
     /// The build cache, with the key of this build.
     cache: Option<(&'a Cache, InputsKey)>,
@@ -191,9 +196,11 @@ impl<'a> Running<'a> {
         };
         // Half a copy without a log is of no use to anyone, and on a full disk it is in the way.
         let log = log.inspect_err(|_| drop(fs::remove_any(spec.folder)))?;
+        let confinement =
+            if hit.is_some() { Confinement::default() } else { Confinement::of(spec, &environment)? };
         reporter.report(Event::Logging { log: spec.folder.join("make.log") });
         let seen = spec.layout.build_dir(spec.id);
-        Ok(Self { spec, seen, environment, log, cache, hit, reporter })
+        Ok(Self { spec, seen, environment, confinement, log, cache, hit, reporter })
     }
 
     fn run(&mut self) -> Result<Built, Failure> {
@@ -212,6 +219,7 @@ impl<'a> Running<'a> {
         let names =
             collect::collect(spec, &stage.modules(), &self.environment, &mut self.log, self.reporter)?;
         if self.hit.is_none() {
+            self.confinement.share(spec)?;
             self.script(Hook::PostBuild)?;
         }
         self.log.keep(&stage.log())?;
@@ -324,13 +332,18 @@ impl<'a> Running<'a> {
     fn command(&mut self, what: &str, line: &str, dir: &std::path::Path) -> Result<i32, Failure> {
         self.reporter.report(Event::Command { line: line.to_owned() });
         let mut process = shell(self.spec, &self.environment).process(line, dir);
-        if self.spec.folder != self.seen {
+        if let Some(sandbox) = self.confinement.enter(self.spec)? {
+            process = process.in_sandbox(&sandbox);
+        } else if self.spec.folder != self.seen {
             process = process.seeing(self.spec.folder, &self.seen);
         }
         if let Jobs::Shared(server) = self.spec.jobs {
             process = process.jobs_from(server);
         }
         let ended = self.log.run(what, line, &process)?;
+        if let Some(note) = self.confinement.note(&ended.missing) {
+            self.log.note(&note)?;
+        }
         if !ended.output.is_empty() {
             self.reporter.report(Event::Output { text: ended.text().trim_end().to_owned() });
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{BuildSpec, Failure, PatchFault};
+use super::{BuildSpec, Failure, PatchFault, trap};
 use crate::host::{fs, scratch};
 
 /// The source folder, which must have more in it than a conf.
@@ -27,7 +27,12 @@ pub(super) fn fill(spec: &BuildSpec<'_>, source: &Path) -> Result<(), Failure> {
     scratch::copy_over(source, build_dir)?;
     let overlay = spec.layout.etc_dkms().join(&spec.id.name).join("patches");
     if fs::is_dir(&overlay) {
-        scratch::copy_over(&overlay, &build_dir.join("patches"))?;
+        let patches = build_dir.join("patches");
+        if trap::real_within(build_dir, &patches).is_none() {
+            // A link of the source that leads elsewhere: nothing is copied through that.
+            fs::remove_any(&patches)?;
+        }
+        scratch::copy_over(&overlay, &patches)?;
     }
     Ok(())
 }

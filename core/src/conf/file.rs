@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bash::Bash;
+use super::confined::Confined;
 use super::error::ConfError;
 use super::found::Found;
 use super::syntax::{self, NeedsBash, Script};
@@ -55,7 +56,7 @@ fn refused(path: &Path, error: FsError) -> ConfError {
     }
 }
 
-/// Sources files in bash. One with a byte order mark is read from a copy without it.
+/// Sources files in bash. One with a byte order mark is read from a copy without it, one that bash's user can't read too.
 ///
 /// # Errors
 /// [`ConfError`].
@@ -63,15 +64,25 @@ pub(super) fn through_bash(files: &[Arc<ConfFile>], bash: &Bash<'_>) -> Result<F
     let mut copies = Vec::new();
     let mut paths = Vec::new();
     for file in files {
-        let Some(text) = &file.without_mark else {
-            paths.push(file.path.clone());
-            continue;
+        let shut = bash.confined.is_some_and(|confined| confined.is_shut(&file.path));
+        let text = match &file.without_mark {
+            Some(text) => text.clone().into_bytes(),
+            None if shut => {
+                fs::read_limited(&file.path, LIMIT).map_err(|error| refused(&file.path, error))?
+            }
+            None => {
+                paths.push(file.path.clone());
+                continue;
+            }
         };
         let unwritable = |source| {
             ConfError::Unreadable(FsError { verb: "make a copy of", path: file.path.clone(), source })
         };
         let mut copy = tempfile::NamedTempFile::new().map_err(unwritable)?;
-        copy.write_all(text.as_bytes()).map_err(unwritable)?;
+        copy.write_all(&text).map_err(unwritable)?;
+        if let Some(owner) = bash.confined.and_then(Confined::owner) {
+            fs::give_to(copy.path(), owner.uid.as_raw(), owner.gid.as_raw());
+        }
         paths.push(copy.path().to_owned());
         copies.push(copy);
     }

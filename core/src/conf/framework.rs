@@ -11,13 +11,14 @@ use super::bash::Bash;
 use super::error::ConfError;
 use super::file::{self, ConfFile};
 use super::found::Given;
-use super::settings::{OnBuildFailure, PreflightPolicy, Settings, TrySign};
+use super::settings::{OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign};
 use super::{special, syntax};
 use crate::host::processors::nproc;
 use crate::host::{Environment, fs};
 use crate::layout::Layout;
 
-const NAMES: &[&str] = &[
+/// Every setting's name.
+pub const NAMES: &[&str] = &[
     "source_tree",
     "dkms_tree",
     "install_tree",
@@ -43,8 +44,11 @@ const NAMES: &[&str] = &[
     "build_cache_max",
     "preflight",
     "sandbox",
+    "build_user",
+    "sandbox_exempt",
     "on_build_failure",
     "lock_timeout",
+    "batch",
 ];
 
 /// Settings that are one of a few words; the first is the default.
@@ -56,8 +60,14 @@ const WORDS: &[(&str, &[&str])] = &[
 ];
 
 /// Settings that are yes or no.
-const FLAGS: &[&str] =
-    &["verbose", "symlink_modules", "autoinstall_all_kernels", "modprobe_on_install", "continue_on_error"];
+const FLAGS: &[&str] = &[
+    "verbose",
+    "symlink_modules",
+    "autoinstall_all_kernels",
+    "modprobe_on_install",
+    "continue_on_error",
+    "batch",
+];
 
 /// framework.conf, read.
 #[derive(Debug, Clone)]
@@ -104,7 +114,7 @@ pub fn read(layout: &Layout, environment: &Environment) -> Result<Framework, Con
     let environment = special::for_confs(environment, hidden);
     let processors = nproc(&environment);
     let given = Given { variables: &variables, environment: &environment, processors };
-    let bash = Bash { dir: &etc, given: &given, dest_override: None, wanted: NAMES };
+    let bash = Bash { dir: &etc, given: &given, dest_override: None, wanted: NAMES, confined: None };
     let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
     let found = match scripts.map(|scripts| syntax::run(&scripts, &given, NAMES)) {
         Some(Ok(found)) => found,
@@ -160,6 +170,7 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
         ("autoinstall_all_kernels", &mut settings.autoinstall_all_kernels),
         ("modprobe_on_install", &mut settings.modprobe_on_install),
         ("continue_on_error", &mut settings.continue_on_error),
+        ("batch", &mut settings.batch),
         // `auto`, the default, is a yes.
         ("remake_initrd", &mut settings.remake_initrd),
     ];
@@ -203,6 +214,16 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
         Some("off") => PreflightPolicy::Off,
         _ => PreflightPolicy::Warn,
     };
+    settings.sandbox = match filled("sandbox").as_deref() {
+        Some("strict") => SandboxMode::Strict,
+        Some("off") => SandboxMode::Off,
+        _ => SandboxMode::Auto,
+    };
+    if let Some(user) = filled("build_user") {
+        settings.build_user = user;
+    }
+    let exempt = filled("sandbox_exempt").unwrap_or_default();
+    settings.sandbox_exempt = exempt.split_whitespace().map(str::to_owned).collect();
     if let Some(seconds) = filled("lock_timeout").and_then(|text| text.trim().parse().ok()) {
         settings.lock_timeout = Duration::from_secs(seconds);
     }
@@ -374,6 +395,40 @@ mod tests {
         }
         let settings = Root::with(&[("framework.conf", "preflight=block\n")]).read(&[]).unwrap();
         assert_eq!(settings.preflight, PreflightPolicy::Block);
+    }
+
+    /// What is installed as /etc/dkms/framework.conf: each setting in a line of its own that is taken out.
+    #[test]
+    fn the_file_that_is_shipped_has_all_settings_and_their_defaults() {
+        let shipped = include_str!("../../../packaging/files/framework.conf");
+        let setting =
+            |line: &'static str| line.strip_prefix('#').filter(|line| !line.starts_with([' ', '#']));
+        let lines: Vec<&str> = shipped.lines().filter_map(setting).collect();
+        for name in NAMES {
+            let of_it = lines.iter().filter(|line| line.split('=').next() == Some(name));
+            assert_eq!(of_it.count(), 1, "{name}");
+        }
+        let defaults = Root::with(&[]).read(&[]).unwrap();
+        let given = Root::with(&[("framework.conf", &lines.join("\n"))]).framework(&[]).unwrap();
+        assert_eq!(given.wrong, []);
+        let settings = given.settings;
+        assert_eq!(settings.lock_timeout, defaults.lock_timeout);
+        assert_eq!(settings.build_cache_max, defaults.build_cache_max);
+        assert_eq!(settings.on_build_failure, defaults.on_build_failure);
+        assert_eq!(settings.preflight, defaults.preflight);
+        assert_eq!(settings.try_sign_modules, defaults.try_sign_modules);
+        assert_eq!(settings.compress_xz_opts, defaults.compress_xz_opts);
+        assert_eq!(settings.compress_zstd_opts, defaults.compress_zstd_opts);
+        let flags = |settings: &Settings| {
+            let Settings { verbose, symlink_modules, autoinstall_all_kernels, batch, .. } = settings;
+            let Settings { modprobe_on_install, continue_on_error, remake_initrd, build_cache, .. } =
+                settings;
+            [
+                [*verbose, *symlink_modules, *autoinstall_all_kernels, *batch],
+                [*modprobe_on_install, *continue_on_error, *remake_initrd, build_cache.is_some()],
+            ]
+        };
+        assert_eq!(flags(&settings), flags(&defaults));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`mod@resolve`]: what a [`RawConf`] means for one kernel, with all errors at once ([`ModuleConf`])
 //! - [`mod@notices`]: what is worth a warning
 //! - [`mod@framework`]: framework.conf as [`Settings`]
+//! - [`mod@confined`]: the sandbox of what goes through bash
 //! - [`mod@trust`]: what root reads should be root's
 //! - [`mod@ere`]: the regular expressions of `…_MATCH` and `BUILD_EXCLUSIVE_…`
 
@@ -14,6 +15,7 @@ mod found;
 mod special;
 mod syntax;
 
+pub mod confined;
 pub mod directive;
 pub mod ere;
 pub mod error;

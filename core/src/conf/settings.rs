@@ -26,6 +26,17 @@ pub enum OnBuildFailure {
     Fail,
 }
 
+/// `sandbox`: what a module's own code runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SandboxMode {
+    /// The walls that the system gives.
+    Auto,
+    /// All of them, or nothing runs.
+    Strict,
+    /// None, as in the 3.x line.
+    Off,
+}
+
 /// `preflight`: what adapters do where a module in use will not be there on a kernel that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreflightPolicy {
@@ -86,6 +97,14 @@ pub struct Settings {
     pub on_build_failure: OnBuildFailure,
     /// `preflight`.
     pub preflight: PreflightPolicy,
+    /// `sandbox`.
+    pub sandbox: SandboxMode,
+    /// `build_user`: who a module's own code runs as.
+    pub build_user: String,
+    /// `sandbox_exempt`: the modules that run in none.
+    pub sandbox_exempt: Vec<String>,
+    /// `batch`: modules that arrive in one transaction of a package manager are built together, at its end.
+    pub batch: bool,
     /// `lock_timeout`: how long to wait for another command.
     pub lock_timeout: Duration,
 }
@@ -128,6 +147,10 @@ impl Settings {
             build_cache_max: DEFAULT_BUILD_CACHE_MAX,
             on_build_failure: OnBuildFailure::Report,
             preflight: PreflightPolicy::Warn,
+            sandbox: SandboxMode::Auto,
+            build_user: "nobody".to_owned(),
+            sandbox_exempt: Vec::new(),
+            batch: true,
             lock_timeout: DEFAULT_LOCK_TIMEOUT,
         }
     }

@@ -7,6 +7,7 @@ use crate::conf::framework::WrongValue;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::InstalledState;
 use crate::plan::World;
+use crate::trust::Rejection;
 
 /// All of it.
 #[derive(Debug, Clone)]
@@ -27,8 +28,8 @@ pub struct Facts {
     pub interrupted: Vec<PathBuf>,
     /// Kernels whose modules have changed without depmod.
     pub owed: BTreeSet<Target>,
-    /// Kernels that load signed modules only, and why.
-    pub demands_signature: BTreeMap<Target, &'static str>,
+    /// Installed modules that their kernels would refuse.
+    pub refused: BTreeMap<(ModuleId, Target), Rejection>,
     /// The last build of a module for a kernel failed: what is known of why.
     pub failed: BTreeMap<(ModuleId, Target), String>,
     /// File systems that we write to.
@@ -66,8 +67,6 @@ pub struct Install {
 pub struct InstalledFile {
     /// The file.
     pub path: PathBuf,
-    /// Whether a signature stands at its end; `None`: nobody asks, or it can't be read.
-    pub signed: Option<bool>,
     /// Another module of that name, which depmod prefers.
     pub shadowed_by: Option<PathBuf>,
     /// Whether modules.dep names it; `None`: there is no modules.dep.

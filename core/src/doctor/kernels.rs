@@ -8,6 +8,7 @@ use crate::host::process::quote;
 use crate::id::{ModuleId, Target};
 use crate::install::InstalledState;
 use crate::plan::Refusal;
+use crate::trust::{Fault, Rejection, Untrusted, Way};
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -98,6 +99,23 @@ fn command_in(remedy: &str) -> String {
         .to_owned()
 }
 
+/// It will not load.
+fn rejected(rejection: &Rejection, id: &ModuleId, target: &Target, rebuild: String) -> Finding {
+    let what = format!("kernel {} will not load {id}: {rejection}", target.kernel);
+    let why =
+        format!("it loads only modules that are signed with a key that it trusts: {}", rejection.demand);
+    let finding = |kind| Finding::problem(kind, what).why(why);
+    match rejection.fault {
+        Fault::Unsigned => finding("unsigned").command(rebuild),
+        Fault::OtherKey => finding("untrusted-key").command(rebuild),
+        Fault::Key(Untrusted::Waiting) => finding("untrusted-key").command("reboot"),
+        Fault::Key(Untrusted::NotEnrolled) if rejection.way == Way::Mokutil => {
+            finding("untrusted-key").command(format!("dkms mok enroll {}", on(target)))
+        }
+        Fault::Key(_) => finding("untrusted-key").command(format!("dkms mok {}", on(target))),
+    }
+}
+
 /// What is wrong with something that is installed.
 fn installed(facts: &Facts, id: &ModuleId, target: &Target, install: &Install, findings: &mut Vec<Finding>) {
     let place = |finding: Finding| finding.module(id).on(target);
@@ -120,16 +138,11 @@ fn installed(facts: &Facts, id: &ModuleId, target: &Target, install: &Install, f
             .command(reinstall.clone()),
         )),
     }
-    for InstalledFile { path, signed, shadowed_by, indexed } in &install.files {
+    if let Some(rejection) = facts.refused.get(&(id.clone(), target.clone())) {
+        findings.push(place(rejected(rejection, id, target, rebuild)));
+    }
+    for InstalledFile { path, shadowed_by, indexed } in &install.files {
         let file = path.display();
-        if let (Some(false), Some(because)) = (signed, facts.demands_signature.get(target)) {
-            // Whether the key of a signature is enrolled is for `mokutil` to say: it comes with signing (issue 4).
-            findings.push(place(
-                Finding::problem("unsigned", format!("`{file}` has no signature"))
-                    .why(format!("kernel {} loads signed modules only: {because}", target.kernel))
-                    .command(rebuild.clone()),
-            ));
-        }
         if let Some(other) = shadowed_by {
             let this = quote(&other.display().to_string());
             findings.push(place(

@@ -37,7 +37,6 @@ pub fn look(
     let failure =
         |key: &(ModuleId, Target)| Some((key.clone(), attempts::last_failure(layout, &key.0, &key.1)?));
     let failed = world.confs.keys().filter_map(failure).collect();
-    let demands_signature = demands(layout, world.kernels.values())?;
     let mut facts = Facts {
         installed_kernels: installed.iter().cloned().collect(),
         booted: booted(world.kernels.values()),
@@ -46,7 +45,7 @@ pub fn look(
         leftovers: leftovers(layout, installed)?,
         interrupted: interrupted(layout)?,
         owed: owed(layout, installed),
-        demands_signature,
+        refused: BTreeMap::new(),
         failed,
         disks: disks(settings, &world.snapshot)?,
         wrong_settings: wrong,
@@ -58,14 +57,18 @@ pub fn look(
         facts.dangling.push(dangling(survey, layout, snapshot, name, link)?);
     }
     let order = search_order(layout)?;
+    let judge = survey.judge();
     for target in installed {
         let ids: Vec<ModuleId> = snapshot.installed_on(target).collect();
         if ids.is_empty() {
             continue;
         }
-        let kernel = InKernel::look(layout, target, &order, facts.demands_signature.contains_key(target))?;
+        let kernel = InKernel::look(layout, target, &order)?;
         for id in ids {
             let install = kernel.install(survey, layout, &id, target)?;
+            let files: Vec<PathBuf> = install.files.iter().map(|file| file.path.clone()).collect();
+            let rejection = facts.world.kernels.get(target).and_then(|facts| judge.refuses(facts, &files));
+            facts.refused.extend(rejection.map(|rejection| ((id.clone(), target.clone()), rejection)));
             facts.installs.insert((id, target.clone()), install);
         }
     }
@@ -80,28 +83,6 @@ fn booted<'a>(kernels: impl Iterator<Item = &'a KernelFacts>) -> BTreeSet<Target
         .max_by(|a, b| version::compare(a.target.kernel.as_str(), b.target.kernel.as_str()))
         .map(|kernel| kernel.target.clone());
     there.iter().filter(|kernel| kernel.running).map(|kernel| kernel.target.clone()).chain(newest).collect()
-}
-
-/// Kernels that load signed modules only.
-fn demands<'a>(
-    layout: &Layout,
-    kernels: impl Iterator<Item = &'a KernelFacts>,
-) -> Result<BTreeMap<Target, &'static str>, FsError> {
-    let secure_boot = is_secure_boot(layout)?;
-    let demand = |kernel: &KernelFacts| match kernel.config.get("CONFIG_MODULE_SIG_FORCE") {
-        Some("y") => Some("its configuration has CONFIG_MODULE_SIG_FORCE"),
-        _ => secure_boot.then_some("Secure Boot is on"),
-    };
-    Ok(kernels.filter_map(|kernel| Some((kernel.target.clone(), demand(kernel)?))).collect())
-}
-
-/// The EFI variable `SecureBoot`: four bytes of attributes, then 1 where it is on.
-fn is_secure_boot(layout: &Layout) -> Result<bool, FsError> {
-    let folder = layout.at("/sys/firmware/efi/efivars");
-    let is_it = |entry: &fs::Entry| entry.name.as_encoded_bytes().starts_with(b"SecureBoot-");
-    let variable = fs::list(&folder)?.into_iter().find(is_it);
-    let value = variable.and_then(|entry| fs::read_limited(&folder.join(entry.name), 64).ok());
-    Ok(value.is_some_and(|bytes| bytes.len() == 5 && bytes[4] == 1))
 }
 
 /// What interrupted commands left beside what they were about to change.
@@ -255,16 +236,10 @@ struct InKernel<'a> {
     /// Paths that modules.dep has; `None` where there is none.
     index: Option<BTreeSet<PathBuf>>,
     order: &'a SearchOrder,
-    signatures: bool,
 }
 
 impl<'a> InKernel<'a> {
-    fn look(
-        layout: &Layout,
-        target: &Target,
-        order: &'a SearchOrder,
-        signatures: bool,
-    ) -> Result<Self, FsError> {
+    fn look(layout: &Layout, target: &Target, order: &'a SearchOrder) -> Result<Self, FsError> {
         let dir = layout.kernel_dir(&target.kernel);
         let text = fs::optional(fs::read_lossy(&dir.join("modules.dep")))?;
         let paths = |text: String| {
@@ -273,7 +248,7 @@ impl<'a> InKernel<'a> {
                 .map(|(path, _)| PathBuf::from(path))
                 .collect()
         };
-        Ok(Self { tree: ModuleTree::walk(&dir)?, index: text.map(paths), dir, order, signatures })
+        Ok(Self { tree: ModuleTree::walk(&dir)?, index: text.map(paths), dir, order })
     }
 
     fn install(
@@ -307,11 +282,6 @@ impl<'a> InKernel<'a> {
         InstalledFile {
             shadowed_by: shadowed_by.cloned(),
             indexed: self.index.as_ref().map(|index| index.contains(&ours)),
-            signed: self
-                .signatures
-                .then(|| modfile::content(&path).ok())
-                .flatten()
-                .map(|bytes| modfile::signature_of(&bytes).is_some()),
             path,
         }
     }
@@ -350,29 +320,6 @@ mod tests {
             config: KernelConfig { path: None, options: KernelConfig::parse_options(config) },
             compression: crate::kernel::Compression::None,
             running,
-        }
-    }
-
-    #[test]
-    fn signatures_are_demanded_by_the_kernel_or_by_secure_boot() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::under(dir.path());
-        let kernels = [
-            kernel("6.1", false, "CONFIG_MODULE_SIG_FORCE=y\n"),
-            kernel("6.2", false, "CONFIG_MODULE_SIG=y\n"),
-        ];
-        let demanding = || -> Vec<String> {
-            let demands = demands(&layout, kernels.iter()).unwrap();
-            demands.iter().map(|(target, why)| format!("{} {why}", target.kernel)).collect()
-        };
-        let forced = "6.1 its configuration has CONFIG_MODULE_SIG_FORCE";
-        assert_eq!(demanding(), [forced]);
-        let variables = layout.at("/sys/firmware/efi/efivars");
-        fs::create_dir_all(&variables).unwrap();
-        for (bytes, on) in [(&[6, 0, 0, 0, 0][..], false), (&[6, 0, 0, 0, 1], true), (&[1], false)] {
-            fs::write_whole(&variables.join("SecureBoot-8be4df61"), bytes, 0o644).unwrap();
-            let expected = if on { vec![forced, "6.2 Secure Boot is on"] } else { vec![forced] };
-            assert_eq!(demanding(), expected, "{bytes:?}");
         }
     }
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::context::Context;
+use super::refused::{self, Judge};
 use super::run::{self, Outcome};
 use super::survey::Survey;
 use crate::host::fs::FsError;
@@ -91,7 +92,25 @@ pub fn carry_out(
     let layout = &context.settings.layout;
     let (Looked { world, plan }, _held) = ready(task, context, layout, reporter)?;
     see(&plan, &world);
-    Ok(run::run(&plan, &world, context, reporter))
+    let outcome = run::run(&plan, &world, context, reporter);
+    tell_refused(&outcome, &world, context, reporter);
+    Ok(outcome)
+}
+
+/// Tells of what was installed and will not load.
+fn tell_refused(outcome: &Outcome, world: &World, context: &Context<'_>, reporter: &dyn Reporter) {
+    let installed = outcome.done.iter().filter_map(|action| {
+        let Action::Install { id, target } = action else { return None };
+        let kernel = world.kernels.get(target)?;
+        let conf = world.confs.get(&(id.clone(), target.clone()))?.as_ref().ok()?;
+        let folder = context.module_folder.as_deref();
+        Some((id, kernel, install::installed_files(&kernel.module_dir, conf, folder)))
+    });
+    let installed: Vec<_> = installed.collect();
+    if !installed.is_empty() {
+        let judge = Judge::new(context.settings, context.distribution, context.environment);
+        refused::tell(&judge, &installed, reporter);
+    }
 }
 
 /// Locks what a command changes without a plan, and puts in order what an interrupted one has left there.

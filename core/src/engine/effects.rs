@@ -11,11 +11,11 @@ use super::folders::Folders;
 use super::{afterwards, apport, memory};
 use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
-use crate::id::{ModuleId, Target};
+use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
 use crate::kernel::{KernelFacts, Toolchain, toolchain};
 use crate::layout::Layout;
-use crate::plan::{Action, NewSource, Refusal, World};
+use crate::plan::{Action, NewSource, Plan, Refusal, World};
 use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Outcome, Shell};
 use crate::sign::{self, Signer, Signing};
@@ -47,6 +47,8 @@ pub(super) struct Effects<'a> {
     folders: Folders<'a>,
     /// Modules with several builds that may run at once.
     crowded: BTreeSet<ModuleId>,
+    /// Modules of which a version goes from a kernel by the same plan, so that another may be older.
+    swapped: BTreeSet<(ModuleName, Target)>,
     /// Installs that can still be taken back.
     installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
     /// Who signs, by kernel; `None`: nobody.
@@ -65,8 +67,20 @@ fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> Effects<'a> {
-    pub(super) fn new(crowded: BTreeSet<ModuleId>, world: &'a World, context: &'a Context<'a>) -> Self {
+    pub(super) fn new(
+        crowded: BTreeSet<ModuleId>,
+        plan: &Plan,
+        world: &'a World,
+        context: &'a Context<'a>,
+    ) -> Self {
+        let goes = |action: &Action| match action {
+            Action::Unbuild { id, target } if world.snapshot.is_installed(id, target) => {
+                Some((id.name.clone(), target.clone()))
+            }
+            _ => None,
+        };
         Self {
+            swapped: plan.steps.iter().filter_map(|step| goes(&step.action)).collect(),
             world,
             context,
             folders: Folders::new(&context.settings.layout),
@@ -311,10 +325,10 @@ impl<'a> Effects<'a> {
         let context = self.context;
         let options = Options {
             force: if context.force { Force::Yes } else { Force::No },
-            version_check: if context.force_version_override {
-                VersionCheck::Overridden
-            } else {
-                VersionCheck::Enforced
+            version_check: match self.swapped.contains(&(id.name.clone(), target.clone())) {
+                _ if context.force_version_override => VersionCheck::Overridden,
+                true => VersionCheck::Swapped,
+                false => VersionCheck::Enforced,
             },
             put: if context.settings.symlink_modules { Put::Linked } else { Put::Copied },
         };

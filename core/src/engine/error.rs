@@ -53,3 +53,22 @@ pub enum StepError {
     #[error(transparent)]
     Process(#[from] ProcessError),
 }
+
+impl StepError {
+    /// What to do about it, a line each.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Refused(error) => error.hints(),
+            Self::Build(error) => error.hints(),
+            Self::Install(error) => error.hints(),
+            Self::Sign { source, .. } => source.hint().into_iter().collect(),
+            Self::Fs(error) if error.is_no_space() => vec![NO_SPACE.to_owned()],
+            Self::Bug { .. } => vec!["please report it, with the lines above".to_owned()],
+            Self::Script { .. } | Self::Fs(_) | Self::Process(_) => Vec::new(),
+        }
+    }
+}
+
+/// What helps where a file system is full.
+pub const NO_SPACE: &str = "make room on that file system, then run the command again";

@@ -5,7 +5,7 @@
 //! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds share;
 //!   `effects` does what a step says, `memory` notes what became of builds
 //! - [`policy`]: what failures mean to a package manager
-//! - [`afterwards`]: what is done once at the end; `apport`: Ubuntu's crash reports
+//! - [`afterwards`]: what is done once at the end; [`refused`]: whether what was installed will load; `apport`: Ubuntu's crash reports
 
 pub mod afterwards;
 mod apport;
@@ -17,6 +17,7 @@ mod folders;
 mod memory;
 mod needs;
 pub mod policy;
+pub mod refused;
 pub mod run;
 mod schedule;
 mod slots;
@@ -26,6 +27,6 @@ mod transaction_tests;
 
 pub use carry_out::{CarryOutError, Looked, Task, carry_out, hold, look};
 pub use context::Context;
-pub use error::StepError;
+pub use error::{NO_SPACE, StepError};
 pub use run::{Failed, Outcome, run};
 pub use survey::Survey;

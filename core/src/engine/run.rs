@@ -76,7 +76,7 @@ pub fn run(plan: &Plan, world: &World, context: &Context<'_>, reporter: &dyn Rep
     let (messages, inbox) = mpsc::channel();
     let builds = plan.steps.iter().filter(|step| matches!(step.action, Action::Build { .. })).count();
     let progress = Progress::new(plan.steps.len());
-    let effects = Effects::new(crowded, world, context);
+    let effects = Effects::new(crowded, plan, world, context);
     let engine = Engine {
         plan,
         world,

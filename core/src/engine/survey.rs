@@ -7,7 +7,9 @@ use std::rc::Rc;
 
 use super::memory;
 use super::needs::Needs;
+use super::refused::Judge;
 use crate::build::Memory;
+use crate::conf::confined::Confined;
 use crate::conf::{
     self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
 };
@@ -18,7 +20,8 @@ use crate::host::process;
 use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
 use crate::kernel::{self, Distribution, HeadersPackage, KernelFacts, Overrides};
 use crate::layout::Layout;
-use crate::plan::{ConfFault, Cost, Request, World};
+use crate::plan::preflight::{Prospect, Question, preflight};
+use crate::plan::{ConfFault, Cost, Options, Request, Work, World};
 use crate::report::Event;
 use crate::tree::attempts::{self, Expected};
 use crate::tree::{Held, Snapshot, owed, weak};
@@ -46,6 +49,12 @@ pub struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
+    /// What knows which modules kernels let in.
+    #[must_use]
+    pub fn judge(&self) -> Judge<'a> {
+        Judge::new(self.settings, self.distribution, self.environment)
+    }
+
     /// Nothing overridden.
     #[must_use]
     pub fn new(settings: &'a Settings, distribution: &'a Distribution, environment: &'a Environment) -> Self {
@@ -53,7 +62,7 @@ impl<'a> Survey<'a> {
             settings,
             distribution,
             environment,
-            reader: Reader::new(&settings.layout, environment),
+            reader: Reader::new(&settings.layout, environment).confined(Confined::of(settings, environment)),
             conf_file: None,
             directives: Vec::new(),
             overrides: Overrides::default(),
@@ -122,6 +131,27 @@ impl<'a> Survey<'a> {
                 self.weak(&world.snapshot)?.into_iter().map(|(id, target, _)| (id, target)).collect();
         }
         Ok(world)
+    }
+
+    /// What becomes of the modules in use, on the kernels in question.
+    ///
+    /// # Errors
+    /// [`FsError`] where the tree or a kernel can't be looked at.
+    pub fn prospects(
+        &self,
+        mut question: Question,
+        options: Options,
+        snapshot: Snapshot,
+    ) -> Result<Vec<Prospect>, FsError> {
+        let request = Request { work: Work::Batch(question.batch.clone()), options };
+        let world = self.world(&request, snapshot, None)?;
+        for (id, target) in world.confs.keys().filter(|(_, target)| !question.headers_coming.contains(target))
+        {
+            if let Some(why) = attempts::last_failure(self.layout(), id, target) {
+                question.failed.insert((id.clone(), target.clone()), why);
+            }
+        }
+        Ok(preflight(&question, &world))
     }
 
     /// What is remembered of earlier builds of the modules whose confs are known.

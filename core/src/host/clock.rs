@@ -39,9 +39,43 @@ pub fn rfc2822(seconds: u64) -> String {
     )
 }
 
+/// The seconds of a date as [`rfc2822`] writes it, in any zone; `None` where it is none.
+#[must_use]
+pub fn from_rfc2822(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_, text) = text.trim().split_once(',')?;
+    let mut words = text.split_whitespace();
+    let day: i64 = words.next()?.parse().ok()?;
+    let name = words.next()?;
+    let month = i64::try_from(MONTHS.iter().position(|month| *month == name)?).ok()? + 1;
+    let year: i64 = words.next()?.parse().ok()?;
+    let mut time = words.next()?.split(':').map(str::parse::<i64>);
+    let (hours, minutes, seconds) = (time.next()?.ok()?, time.next()?.ok()?, time.next()?.ok()?);
+    let zone: i64 = words.next()?.parse().ok()?;
+    let offset = zone / 100 * 3_600 + zone % 100 * 60;
+    // Years beginning in March, as above.
+    let shifted_year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days =
+        era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    u64::try_from(days * 86_400 + hours * 3_600 + minutes * 60 + seconds - offset).ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::rfc2822;
+    use super::{from_rfc2822, rfc2822};
+
+    #[test]
+    fn dates_are_read_back() {
+        for seconds in [0, 951_782_400, 1_709_164_800, 1_795_204_580, 1_798_761_599, 4_102_444_800] {
+            assert_eq!(from_rfc2822(&rfc2822(seconds)), Some(seconds));
+        }
+        assert_eq!(from_rfc2822("Thu, 01 Jan 1970 02:30:00 +0230"), Some(0));
+        assert_eq!(from_rfc2822("Thu, 01 Jam 1970 02:30:00 +0230"), None);
+        assert_eq!(from_rfc2822("soon"), None);
+    }
 
     #[test]
     fn dates_are_those_of_date_1() {

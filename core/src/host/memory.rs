@@ -13,8 +13,18 @@ pub fn available() -> Option<u64> {
     [meminfo, left_in_group()].into_iter().flatten().min()
 }
 
+/// Bytes of memory that the machine has (`MemTotal`).
+#[must_use]
+pub fn total() -> Option<u64> {
+    fs::read_lossy(Path::new("/proc/meminfo")).ok().and_then(|text| field(&text, "MemTotal:"))
+}
+
 fn of_meminfo(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    field(text, "MemAvailable:")
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }

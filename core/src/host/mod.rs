@@ -5,12 +5,16 @@
 pub mod ancestry;
 pub mod clock;
 pub mod descriptor;
+pub mod efi;
 pub mod environment;
 pub mod fs;
 pub mod memory;
+pub mod ownership;
 pub mod process;
 pub mod processors;
 pub mod programs;
+pub mod root;
+pub mod sandbox;
 pub mod scratch;
 pub mod signals;
 

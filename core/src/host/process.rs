@@ -1,17 +1,20 @@
 //! Processes: the one way to run one. Arguments are a list, never a shell line, unless the program *is* the shell that a
 //! dkms.conf asks for; standard input is empty unless given; each runs in a process group of its own that is ended whole.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::environment::Environment;
+use super::sandbox::{Missing, Sandbox};
 use super::signals;
-use crate::sys::Overmount;
+use crate::sys::{Overmount, Report};
 
 /// A process that could not be started, or was cut short.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,14 @@ pub enum ProcessError {
         line: String,
         /// Why.
         source: io::Error,
+    },
+    /// It was to run in a strict sandbox, and the system can't give one.
+    #[error("`{line}` is not run: with `sandbox=strict` nothing may be missing, but there is {missing}")]
+    Refused {
+        /// The command line.
+        line: String,
+        /// What can't be had.
+        missing: Missing,
     },
     /// We were asked to stop while it ran, and ended it.
     #[error("interrupted while `{line}` ran")]
@@ -55,6 +66,8 @@ pub struct Ended {
     pub status: ExitStatus,
     /// What it wrote, where it was captured; stdout and stderr together.
     pub output: Vec<u8>,
+    /// What its sandbox lacked.
+    pub missing: Missing,
 }
 
 impl Ended {
@@ -87,6 +100,7 @@ pub struct Process {
     environment: Environment,
     time_limit: Option<Duration>,
     overmount: Option<Overmount>,
+    sandbox: Option<Sandbox>,
     jobserver: Option<jobserver::Client>,
 }
 
@@ -106,6 +120,7 @@ impl Process {
             environment: environment.clone(),
             time_limit: None,
             overmount: None,
+            sandbox: None,
             jobserver: None,
         }
     }
@@ -146,6 +161,14 @@ impl Process {
         self
     }
 
+    /// In a sandbox, which shows it what it may see in what place.
+    #[must_use]
+    pub fn in_sandbox(mut self, sandbox: &Sandbox) -> Self {
+        self.environment = sandbox.adapted(self.environment);
+        self.sandbox = Some(sandbox.clone());
+        self
+    }
+
     /// Every make below it takes its jobs from this server.
     #[must_use]
     pub fn jobs_from(mut self, server: &jobserver::Client) -> Self {
@@ -167,13 +190,17 @@ impl Process {
         words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
     }
 
-    fn expression(&self) -> duct::Expression {
+    fn expression(&self, report: Option<&Arc<Report>>) -> duct::Expression {
         let command = duct::cmd(&self.program, &self.args).full_env(self.environment.iter());
         let command = match &self.stdin {
             Some(bytes) => command.stdin_bytes(bytes.clone()),
             None => command.stdin_null(),
         };
         let (overmount, jobserver) = (self.overmount.clone(), self.jobserver.clone());
+        let sandbox = self.sandbox.clone().zip(report.cloned());
+        let dir = self.dir.as_deref().unwrap_or(Path::new("/"));
+        // A path with a NUL byte can't be a process's folder either: then it doesn't start, and says so.
+        let dir = CString::new(dir.as_os_str().as_bytes()).unwrap_or_default();
         let callers_flags =
             self.environment.get_filled("MAKEFLAGS").filter(|flags| !flags.contains("--jobserver"));
         let callers_flags = callers_flags.map(str::to_owned);
@@ -181,6 +208,10 @@ impl Process {
             command.process_group(0);
             if let Some(overmount) = overmount.clone() {
                 overmount.apply_to(command);
+            }
+            // Before the jobserver's descriptors are let through: those that are open now aren't.
+            if let Some((sandbox, report)) = &sandbox {
+                sandbox.apply_to(report, dir.clone(), command);
             }
             if let Some(jobserver) = &jobserver {
                 jobserver.configure_make(command);
@@ -225,7 +256,7 @@ impl Process {
             .map_err(|errno| start_error(errno.into()))?;
         let mut memory = File::from(memory);
         let copy = memory.try_clone().map_err(start_error)?;
-        let mut ended = self.wait(redirect(self.expression(), copy))?;
+        let mut ended = self.wait(|expression| redirect(expression, copy))?;
         memory.rewind().and_then(|()| memory.read_to_end(&mut ended.output)).map_err(start_error)?;
         Ok(ended)
     }
@@ -235,15 +266,41 @@ impl Process {
     /// # Errors
     /// [`ProcessError`]; a status other than 0 is no error here.
     pub fn log_to(&self, file: File) -> Result<Ended, ProcessError> {
-        self.wait(self.expression().stderr_to_stdout().stdout_file(file))
+        self.wait(|expression| expression.stderr_to_stdout().stdout_file(file))
     }
 
-    fn wait(&self, expression: duct::Expression) -> Result<Ended, ProcessError> {
+    /// Runs it on our own terminal, in our own process group: it may ask, and a key that interrupts us interrupts it.
+    ///
+    /// # Errors
+    /// [`ProcessError`]; a status other than 0 is no error here.
+    pub fn interact(&self) -> Result<Ended, ProcessError> {
+        let start_error = |source| ProcessError::Start { line: self.line(), source };
+        let command = duct::cmd(&self.program, &self.args).full_env(self.environment.iter());
+        let output = command.unchecked().run().map_err(start_error)?;
+        if signals::interrupted() {
+            return Err(ProcessError::Interrupted { line: self.line() });
+        }
+        Ok(Ended { status: output.status, output: Vec::new(), missing: Missing::default() })
+    }
+
+    fn wait(
+        &self,
+        redirect: impl FnOnce(duct::Expression) -> duct::Expression,
+    ) -> Result<Ended, ProcessError> {
         if signals::interrupted() {
             return Err(ProcessError::Interrupted { line: self.line() });
         }
         let start_error = |source| ProcessError::Start { line: self.line(), source };
-        let handle = expression.start().map_err(start_error)?;
+        let report = self.sandbox.as_ref().map(|sandbox| sandbox.report().map(Arc::new)).transpose();
+        let report = report.map_err(start_error)?;
+        let missing = || report.as_deref().map(Missing::of).unwrap_or_default();
+        let handle = redirect(self.expression(report.as_ref())).start().map_err(|source| {
+            let missing = missing();
+            if missing.is_empty() || source.kind() != io::ErrorKind::PermissionDenied {
+                return start_error(source);
+            }
+            ProcessError::Refused { line: self.line(), missing }
+        })?;
         let groups: Vec<u32> = handle.pids();
         let _watched = signals::end_on_signal(&groups);
         let ended_in_time = match self.time_limit {
@@ -263,7 +320,7 @@ impl Process {
         if let (false, Some(limit)) = (ended_in_time, self.time_limit) {
             return Err(ProcessError::TimedOut { line: self.line(), seconds: limit.as_secs() });
         }
-        Ok(Ended { status: output.status, output: Vec::new() })
+        Ok(Ended { status: output.status, output: Vec::new(), missing: missing() })
     }
 }
 

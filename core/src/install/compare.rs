@@ -58,8 +58,9 @@ pub fn built_missing(built_dir: &Path, conf: &ModuleConf) -> bool {
     conf.included().any(|record| find::in_folder(built_dir, &record.dest_name, Compression::None).is_none())
 }
 
-/// Whether modules of the kernel were archived when this one was installed: their folder exists.
+/// Whether modules of the kernel were archived when this one was installed: their folder has something in it.
 #[must_use]
 pub fn originals_exist(layout: &Layout, name: &ModuleName, target: &Target) -> bool {
-    fs::is_dir(&layout.originals_dir(name, target))
+    // Archiving that was interrupted may leave an empty folder.
+    fs::list(&layout.originals_dir(name, target)).is_ok_and(|archived| !archived.is_empty())
 }

@@ -83,6 +83,8 @@ pub enum Force {
 pub enum VersionCheck {
     /// It stays.
     Enforced,
+    /// It stays, unless it is of a version of this module that is about to go.
+    Swapped,
     /// It is replaced (`--force-version-override`).
     Overridden,
 }

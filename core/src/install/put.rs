@@ -147,7 +147,7 @@ fn with_lists(place: &Place<'_>, mut options: Options, reporter: &dyn Reporter) 
         reporter.report(Event::note(format!("{} is forced: it is listed in `{}`", place.id, dir.display())));
         options.force = Force::Yes;
     }
-    if listed.version_override && options.version_check == VersionCheck::Enforced {
+    if listed.version_override && options.version_check != VersionCheck::Overridden {
         let text = format!("{} is installed over any version: it is listed in `{}`", place.id, dir.display());
         reporter.report(Event::note(text));
         options.version_check = VersionCheck::Overridden;
@@ -202,7 +202,7 @@ impl<'a> Work<'a> {
         let mut staged = Vec::new();
         for candidate in candidates {
             let present = find::in_kernel(&tree, place.kernel_dir(), &candidate.record.dest_name);
-            if self.is_skipped(candidate, &present) {
+            if self.is_skipped(candidate, &present, linked.as_deref()) {
                 continue;
             }
             staged.push(self.stage(candidate, present, linked.as_deref(), this_version)?);
@@ -225,8 +225,12 @@ impl<'a> Work<'a> {
     }
 
     /// The version check, against the one module of that name in the kernel's folder.
-    fn is_skipped(&mut self, candidate: &Candidate<'_>, present: &[PathBuf]) -> bool {
+    fn is_skipped(&mut self, candidate: &Candidate<'_>, present: &[PathBuf], linked: Option<&Path>) -> bool {
         let [present] = present else { return false };
+        let is_swapped = self.options.version_check == VersionCheck::Swapped;
+        if is_swapped && self.is_ours(present, candidate, linked) {
+            return false;
+        }
         if self.options.force == Force::Yes || self.options.version_check == VersionCheck::Overridden {
             return false;
         }

@@ -35,7 +35,7 @@ pub(super) fn is_switched_off(planner: &mut Planner<'_>) -> bool {
 pub(super) struct Rules {
     /// Modules that go: nothing is built against them.
     pub(super) going: BTreeSet<ModuleName>,
-    /// A kernel without headers gets its modules when its headers arrive: no failure.
+    /// A package transaction: a kernel without headers gets its modules when its headers arrive, which is no failure.
     pub(super) headers_may_come: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Rules {
 pub(super) fn bring_up(planner: &mut Planner<'_>, ids: &[ModuleId], target: &Target, rules: &Rules) {
     let mut wanted = BTreeMap::new();
     for id in ids {
-        if let Some(conf) = wants_autoinstall(planner, id, target) {
+        if let Some(conf) = wants_autoinstall(planner, id, target, rules) {
             wanted.insert(id.name.clone(), (id.clone(), conf));
         }
     }
@@ -123,6 +123,7 @@ fn wants_autoinstall<'a>(
     planner: &mut Planner<'a>,
     id: &ModuleId,
     target: &Target,
+    rules: &Rules,
 ) -> Option<&'a ModuleConf> {
     let world = planner.world;
     let key = (id.clone(), target.clone());
@@ -133,10 +134,13 @@ fn wants_autoinstall<'a>(
         }
         Ok(conf) if !conf.autoinstall => None,
         Ok(_) if planner.is_installed(id, target) => {
-            planner.note(format!(
-                "module `{id}` is already installed on kernel {} ({})",
-                target.kernel, target.arch
-            ));
+            // Who asks for it wants to know; a package manager that brings something else doesn't.
+            if !rules.headers_may_come {
+                planner.note(format!(
+                    "module `{id}` is already installed on kernel {} ({})",
+                    target.kernel, target.arch
+                ));
+            }
             None
         }
         Ok(_) if world.weak.contains(&key) => {

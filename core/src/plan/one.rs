@@ -187,7 +187,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn conf(&self, id: &ModuleId, target: &Target) -> Result<&'a ModuleConf, Refusal> {
+    pub(super) fn conf(&self, id: &ModuleId, target: &Target) -> Result<&'a ModuleConf, Refusal> {
         match self.world.confs.get(&(id.clone(), target.clone())) {
             Some(Ok(conf)) => Ok(conf),
             Some(Err(fault)) => Err(Refusal::of_conf(id, fault)),

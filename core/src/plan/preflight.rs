@@ -132,6 +132,16 @@ impl Absent {
     }
 }
 
+impl std::fmt::Display for Prospect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, target, absent } = self;
+        write!(f, "{id}, {}, {}: ", target.kernel, target.arch)?;
+        let Some(because) = absent else { return f.write_str("will be there") };
+        write!(f, "will not be there: {because}")?;
+        self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
+    }
+}
+
 impl Prospect {
     /// What would help.
     #[must_use]

@@ -5,6 +5,7 @@ use std::fmt;
 use super::refusal::Refusal;
 use super::request::NewSource;
 use crate::id::{ModuleId, Target};
+use crate::report::Event;
 
 /// A step's place in its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,6 +193,17 @@ pub enum Remark {
     Note(String),
     /// Warned of.
     Warning(String),
+}
+
+impl Remark {
+    /// As those who watch are told.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        match self {
+            Self::Note(text) => Event::note(text),
+            Self::Warning(text) => Event::warning(text, []),
+        }
+    }
 }
 
 /// Steps in an order in which they can run one after the other.

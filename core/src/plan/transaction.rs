@@ -10,7 +10,7 @@ use super::batch::{self, Rules};
 use super::one::Planner;
 use super::step::{Action, StepId};
 use crate::event::Batch;
-use crate::id::{ModuleId, Target};
+use crate::id::{ModuleId, ModuleName, Target};
 use crate::tree::Source;
 
 /// An old version of a module: what was built of it for a kernel goes once the new one is in use there.
@@ -124,12 +124,23 @@ fn bring_up(planner: &mut Planner<'_>, batch: &Batch, arrived: &BTreeSet<ModuleI
             .iter()
             .filter(|id| match batch.arriving.get(id) {
                 Some(targets) => arrived.contains(id) && (all || targets.contains(&target)),
-                None => all,
+                None => all || has_waited(planner, batch, id, &target),
             })
             .cloned()
             .collect();
         batch::bring_up(planner, &ids, &target, &rules);
     }
+}
+
+/// Whether a module is not there because it needs one that arrives only now.
+fn has_waited(planner: &Planner<'_>, batch: &Batch, id: &ModuleId, target: &Target) -> bool {
+    let snapshot = &planner.world.snapshot;
+    let arrives = |name: &ModuleName| {
+        let here = batch.arriving.iter().any(|(id, targets)| id.name == *name && targets.contains(target));
+        here && snapshot.installed_version(name, target).is_none()
+    };
+    snapshot.installed_version(&id.name, target).is_none()
+        && planner.conf(id, target).is_ok_and(|conf| conf.build_depends.iter().any(arrives))
 }
 
 /// An old version makes room for a new one, kernel by kernel, and stays where the new one will not be.

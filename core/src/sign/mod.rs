@@ -35,7 +35,7 @@ pub use passphrase::PassphrasePlaces;
 pub use places::KeyPlaces;
 pub use program::KernelSignFile;
 pub use public_key::PublicKey;
-pub use signing_certificate::SigningCertificate;
+pub use signing_certificate::{SigningCertificate, der_of};
 pub use verify::{Unverified, verify};
 
 use std::os::unix::fs::MetadataExt;

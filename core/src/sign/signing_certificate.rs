@@ -49,22 +49,29 @@ impl SigningCertificate {
     /// # Errors
     /// A sentence about why it is none, or its key none that kernels of all ages verify with.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let read = |der: &[u8]| -> der::Result<Body> {
-            // As OpenSSL does: what follows it is not looked at.
-            Ok(Certificate::decode(&mut SliceReader::new(der)?)?.body)
-        };
-        // A sequence of more than 127 bytes, as every certificate is; no text begins like this.
-        let body = if matches!(bytes, [0x30, 0x81..=0x84, ..]) {
-            read(bytes)
-        } else {
-            let text = String::from_utf8_lossy(bytes);
-            let known = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
-            let (_, block) = pem::blocks(&text)
-                .find(|(label, _)| known.contains(label))
-                .ok_or("there is no certificate in it, neither in DER nor in PEM")?;
-            Document::from_pem(block).and_then(|(_, document)| read(document.as_bytes()))
-        };
+        let der = der_of(bytes)?;
+        // As OpenSSL does: what follows it is not looked at.
+        let read = || Ok(Certificate::decode(&mut SliceReader::new(&der)?)?.body);
+        let body: der::Result<Body> = read();
         let body = body.map_err(|error| format!("it can't be read: {error}"))?;
         Ok(Self { issuer: body.issuer, serial: body.serial, public: PublicKey::parse(&body.public)? })
     }
+}
+
+/// A certificate's DER, of DER itself or of the first one in PEM.
+///
+/// # Errors
+/// A sentence about why there is none.
+pub fn der_of(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    // A sequence of more than 127 bytes, as every certificate is; no text begins like this.
+    if matches!(bytes, [0x30, 0x81..=0x84, ..]) {
+        return Ok(bytes.to_owned());
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let known = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
+    let (_, block) = pem::blocks(&text)
+        .find(|(label, _)| known.contains(label))
+        .ok_or("there is no certificate in it, neither in DER nor in PEM")?;
+    let (_, document) = Document::from_pem(block).map_err(|error| format!("it can't be read: {error}"))?;
+    Ok(document.as_bytes().to_owned())
 }

@@ -12,7 +12,7 @@ pub mod registration;
 pub mod rpm_upgrade;
 pub mod running;
 pub mod snapshot;
-pub(crate) mod state;
+pub mod state;
 pub mod sweep;
 pub mod weak;
 

@@ -11,7 +11,7 @@ use crate::layout::Layout;
 ///
 /// # Errors
 /// [`FsError`].
-pub(crate) fn create_folder(layout: &Layout, dir: &Path) -> Result<(), FsError> {
+pub fn create_folder(layout: &Layout, dir: &Path) -> Result<(), FsError> {
     if fs::is_dir(dir) {
         return Ok(());
     }

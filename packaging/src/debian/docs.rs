@@ -7,7 +7,6 @@ use dkms_core::host::{clock, fs};
 
 use super::module::Module;
 use crate::error::PackageError;
-use crate::license;
 
 /// The changelog of one entry. `package` is the source package's name.
 pub(super) fn changelog(package: &str, version: &str, text: &str, maintainer: &str, date: u64) -> String {
@@ -27,14 +26,16 @@ pub(super) fn gzip(text: &str) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The source's own `debian/copyright`, or what its modules say of their licence.
-pub(super) fn copyright(module: &Module<'_>, date: u64) -> Result<String, PackageError> {
+/// The source's own `debian/copyright`, or what the modules say of their licence.
+pub(super) fn copyright(
+    module: &Module<'_>,
+    mut licenses: Vec<String>,
+    date: u64,
+) -> Result<String, PackageError> {
     let own = module.source.join("debian/copyright");
     if fs::is_file(&own) {
         return Ok(fs::read_lossy(&own)?);
     }
-    let mut licenses: Vec<String> =
-        license::scan(&module.source)?.into_iter().filter_map(|found| found.license).collect();
     licenses.sort();
     licenses.dedup();
     let names = ["LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING", "COPYING.txt"];

@@ -7,9 +7,10 @@ use dkms_core::id::Target;
 use dkms_core::modfile::{ModuleFile, canonical_name, read_info};
 
 use super::{Module, name, upstream};
-use crate::deb::Deb;
+use crate::deb::{Deb, Effort};
 use crate::entries::Entries;
 use crate::error::PackageError;
+use crate::text::wrap;
 
 /// A package to make.
 #[derive(Debug, Clone, Copy)]
@@ -50,16 +51,16 @@ impl BuiltModules<'_> {
         let (id, kernel) = (self.module.id, &self.target.kernel);
         let path = self.path()?;
         let built = self.module.built(self.target)?;
-        // Only for its time: one package is as new as what it was made of.
-        let (_, date) = self.module.source_entries(Path::new("source"))?;
+        let date = self.module.date()?;
         let mut data = Entries::default();
         let place = Path::new("lib/modules").join(kernel).join("updates/dkms");
-        let mut aliases = Vec::new();
+        let (mut aliases, mut licenses) = (Vec::new(), Vec::new());
         for entry in fs::list(&built)? {
             let Some(file) = entry.name.to_str().and_then(ModuleFile::from_name) else { continue };
             let from = built.join(&entry.name);
             let info = read_info(&from)?;
             data.plain_file(&from, &place.join(&entry.name), 0o644)?;
+            licenses.extend(info.license);
             aliases.push((canonical_name(&file.stem), info.aliases));
         }
         if aliases.is_empty() {
@@ -67,12 +68,11 @@ impl BuiltModules<'_> {
         }
         let template = self.module.template("mkbmdeb", Some(self.target), date)?;
         let package = name::modules(&id.name, kernel)?;
-        let description = format!(
-            "kernel module {} for Linux {kernel}\n\
-             This package has the modules of {id}, built for the kernel {kernel}.\n\
-             It needs neither a compiler nor DKMS.",
-            id.name
+        let long = format!(
+            "This package has the modules of {id}, built for the kernel {kernel}. It needs neither a compiler nor \
+             DKMS."
         );
+        let description = format!("kernel module {} for Linux {kernel}\n{}", id.name, wrap(&long));
         let arch = name::architecture(&self.target.arch)?;
         let mut control = self.module.fields(&package, arch, &description, &template)?;
         let version = control.get("Version").unwrap_or_default().to_owned();
@@ -87,14 +87,14 @@ impl BuiltModules<'_> {
             control.set("Modaliases", text);
         }
         let text = format!("Made by `dkms mkbmdeb` from {id} for Linux {kernel}");
-        self.module.put_docs(&mut data, &control, &text, &template, date)?;
+        self.module.put_docs(&mut data, &control, &text, &template, licenses, date)?;
         let meant = |script: &str| script.replace("KERNEL_VERSION", kernel.as_str());
         let ours = [
             ("postinst", meant(include_str!("scripts/modules.postinst"))),
             ("postrm", meant(include_str!("scripts/modules.postrm"))),
         ];
         let scripts = self.module.scripts(&package, &ours, &template)?;
-        Deb { control, data, scripts, date }.write(&path)?;
+        Deb { control, data, scripts, members: Vec::new(), date, effort: Effort::Usual }.write(&path)?;
         Ok(path)
     }
 }

@@ -7,9 +7,10 @@ use dkms_core::host::fs;
 use dkms_core::id::Target;
 
 use super::{Module, name, upstream};
-use crate::deb::Deb;
+use crate::deb::{Deb, Effort};
 use crate::entries::Entries;
 use crate::error::PackageError;
+use crate::text::wrap;
 
 /// A package to make.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +95,8 @@ impl Wrapper<'_> {
                 .map_err(|why| PackageError::Field { field: field.to_owned(), why })?;
         }
         let text = format!("Made by `dkms mkdeb` from {id}");
-        self.module.put_docs(&mut data, &control, &text, &template, date)?;
+        let licenses = self.module.licenses()?;
+        self.module.put_docs(&mut data, &control, &text, &template, licenses, date)?;
         let meant = |script: &str| {
             script
                 .replace("MODULE_NAME", id.name.as_str())
@@ -106,7 +108,7 @@ impl Wrapper<'_> {
             ("prerm", meant(include_str!("scripts/wrapper.prerm"))),
         ];
         let scripts = self.module.scripts(&package, &ours, &template)?;
-        Deb { control, data, scripts, date }.write(&path)?;
+        Deb { control, data, scripts, members: Vec::new(), date, effort: Effort::Usual }.write(&path)?;
         Ok(path)
     }
 
@@ -128,6 +130,8 @@ impl Wrapper<'_> {
         let tarball = TarballSpec {
             layout,
             id,
+            source: Some(&self.module.source),
+            folder: None,
             contents: Contents::BinariesOnly,
             targets: self.binaries(),
             file: Some(&folder.path().join(&name)),
@@ -142,9 +146,9 @@ impl Wrapper<'_> {
 /// What the package is, where the source doesn't say it better.
 pub(super) fn description(module: &Module<'_>) -> String {
     let name = &module.id.name;
-    format!(
-        "source of the kernel module {name} for DKMS\n\
-         This package has the source of {name}. DKMS builds it for each kernel that is\n\
-         installed, and again for each that comes."
-    )
+    let long = format!(
+        "This package has the source of {name}. DKMS builds it for each kernel that is installed, and again for \
+         each that comes."
+    );
+    format!("source of the kernel module {name} for DKMS\n{}", wrap(&long))
 }

@@ -15,7 +15,7 @@ use super::{Module, docs, mkdeb, name};
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::staged::Staged;
-use crate::tarball::{self, hex, write_error};
+use crate::tarball::{self, Effort, hex, write_error};
 
 /// The files of a source package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub fn write(module: &Module<'_>) -> Result<SourcePackage, PackageError> {
     entries.file("debian/control", format!("{}\n{}", source.to_text(), binary.to_text()), 0o644);
     entries.file("debian/rules", RULES, 0o755);
     entries.file("debian/changelog", changelog.as_str(), 0o644);
-    entries.file("debian/copyright", docs::copyright(module, date)?, 0o644);
+    entries.file("debian/copyright", docs::copyright(module, module.licenses()?, date)?, 0o644);
     entries.file("debian/source/format", format!("{format}\n"), 0o644);
     entries.file(format!("debian/{package}.dkms"), format!("{place}/dkms.conf\n"), 0o644);
     entries.file(format!("debian/{package}.install"), format!("{place} usr/src/\n"), 0o644);
@@ -118,7 +118,7 @@ fn write_tarball(
     date: u64,
 ) -> Result<Sums, PackageError> {
     let file = staged.create(path)?;
-    let (file, _) = tarball::write(entries, below, date, file, path)?;
+    let (file, _) = tarball::write(entries, below, date, Effort::Usual, file, path)?;
     file.sync_all().map_err(|source| write_error(path, source))?;
     Sums::of(path, staged.reader(path)?)
 }

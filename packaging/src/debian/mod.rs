@@ -16,3 +16,4 @@ pub mod template;
 pub mod upstream;
 
 pub use module::Module;
+pub(crate) use module::NOBODY;

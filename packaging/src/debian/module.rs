@@ -12,6 +12,7 @@ use super::template::Template;
 use super::{docs, name, upstream};
 use crate::entries::Entries;
 use crate::error::PackageError;
+use crate::license;
 
 /// A module to make a package of.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub struct Module<'a> {
 }
 
 /// Whoever made it didn't say.
-const NOBODY: &str = "Maker of this package <nobody@dkms.invalid>";
+pub(crate) const NOBODY: &str = "Maker of this package <nobody@dkms.invalid>";
 
 impl Module<'_> {
     /// The file for a result.
@@ -53,6 +54,19 @@ impl Module<'_> {
         entries.tree(&self.source, name)?;
         let date = self.source_date.unwrap_or_else(|| entries.newest());
         Ok((entries, date))
+    }
+
+    /// The time of a package in which the source itself isn't: one is as new as what it was made of.
+    pub(crate) fn date(&self) -> Result<u64, PackageError> {
+        match self.source_date {
+            Some(date) => Ok(date),
+            None => Ok(self.source_entries(Path::new("source"))?.1),
+        }
+    }
+
+    /// What the source's C files say of their licence.
+    pub(crate) fn licenses(&self) -> Result<Vec<String>, PackageError> {
+        Ok(license::scan(&self.source)?.into_iter().filter_map(|found| found.license).collect())
     }
 
     /// Where the module was built for a kernel.
@@ -115,6 +129,7 @@ impl Module<'_> {
         fields: &Fields,
         text: &str,
         template: &Template,
+        licenses: Vec<String>,
         date: u64,
     ) -> Result<(), PackageError> {
         let field = |name| fields.get(name).unwrap_or_default();
@@ -125,7 +140,7 @@ impl Module<'_> {
         };
         let copyright = match template.file(package, "copyright")? {
             Some((_, text)) => text,
-            None => docs::copyright(self, date)?,
+            None => docs::copyright(self, licenses, date)?,
         };
         let folder = docs::folder(package);
         let name = if docs::is_native(version) { "changelog.gz" } else { "changelog.Debian.gz" };

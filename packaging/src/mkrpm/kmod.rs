@@ -7,10 +7,15 @@ use dkms_core::id::Target;
 use dkms_core::modfile::{ModuleFile, read_info};
 use rpm::Dependency;
 
-use super::{add_entries, begin, check_plain, finish, release_of, seconds, version};
+use super::about::About;
+use super::binary::{add_entries, finish};
+use super::name::{check_plain, release_of, seconds, version};
+use super::relation::Relation;
+use super::spec::{Phase, Script};
 use crate::debian::Module;
 use crate::entries::Entries;
 use crate::error::PackageError;
+use crate::text::wrap;
 
 /// A package to make.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +33,8 @@ impl Kmod<'_> {
     /// [`PackageError`] where it isn't built, or name, version or kernel can't be rpm's.
     pub fn path(&self) -> Result<PathBuf, PackageError> {
         let id = self.module.id;
-        let (_, version) = version(self.module)?;
+        let (_, version) = version(&self.module.id.version)?;
+        check_plain(id.name.as_str())?;
         check_plain(self.target.arch.as_str())?;
         self.module.built(self.target)?;
         let release = release_of(&self.target.kernel)?;
@@ -43,16 +49,17 @@ impl Kmod<'_> {
         let id = self.module.id;
         let (name, kernel) = (&id.name, &self.target.kernel);
         let path = self.path()?;
-        // Only for its time: one package is as new as what it was made of.
-        let (_, date) = self.module.source_entries(Path::new("source"))?;
-        let date = seconds(date);
+        let date = seconds(self.module.date()?);
         let place = Path::new("lib/modules").join(kernel).join("extra");
-        let (mut entries, mut aliases, mut files) = (Entries::default(), Vec::new(), Vec::new());
+        let (mut entries, mut files) = (Entries::default(), Vec::new());
+        let (mut aliases, mut licenses) = (Vec::new(), Vec::new());
         let built = self.module.built(self.target)?;
         for entry in fs::list(&built)? {
             let Some(file) = entry.name.to_str().and_then(ModuleFile::from_name) else { continue };
             let from = built.join(&entry.name);
-            aliases.extend(read_info(&from)?.aliases);
+            let info = read_info(&from)?;
+            aliases.extend(info.aliases);
+            licenses.extend(info.license);
             entries.plain_file(&from, &place.join(&entry.name), 0o644)?;
             check_plain(&file.stem)?;
             files.push(format!("/{}/{}", place.display(), file.file_name()));
@@ -63,20 +70,27 @@ impl Kmod<'_> {
         aliases.sort();
         aliases.dedup();
 
-        let summary = format!("Kernel module {name} for Linux {kernel}");
-        let text = format!("This package has the modules of {id}, built for the kernel {kernel}.");
-        let kmod = format!("kmod-{name}");
-        let arch = self.target.arch.as_str();
-        let mut builder = begin(self.module, &kmod, arch, &summary, &text, &release_of(kernel)?, date)?;
-        builder.requires(Dependency::eq("kernel-uname-r", kernel.as_str()));
+        let mut about = About::new(self.module, &format!("kmod-{name}"), licenses)?;
+        about.summary = format!("Kernel module {name} for Linux {kernel}");
+        about.description =
+            wrap(&format!("This package has the modules of {id}, built for the kernel {kernel}."));
+        about.release = release_of(kernel)?;
+        about.arch = self.target.arch.to_string();
+        let needed = Dependency::eq("kernel-uname-r", kernel.as_str());
+        about.relations.push((Relation::Requires, needed));
+        // Red Hat's installer takes from a driver disk what says this of the kernel that runs.
+        about.relations.push((Relation::Provides, Dependency::eq("kernel-modules", kernel.as_str())));
         for alias in aliases.iter().filter(|alias| !alias.contains(['(', ')']) && !alias.contains(' ')) {
-            builder.provides(Dependency::any(format!("modalias({alias})")));
+            about.relations.push((Relation::Provides, Dependency::any(format!("modalias({alias})"))));
         }
-        let meant = |script: &str| {
-            script.replace("KERNEL_VERSION", kernel.as_str()).replace("MODULE_FILES", &files.join(" "))
-        };
-        builder.post_install_script(meant(include_str!("kmod.post")));
-        builder.post_uninstall_script(meant(include_str!("kmod.postun")));
+        for (phase, script) in
+            [(Phase::Post, include_str!("kmod.post")), (Phase::Postun, include_str!("kmod.postun"))]
+        {
+            let text =
+                script.replace("KERNEL_VERSION", kernel.as_str()).replace("MODULE_FILES", &files.join(" "));
+            about.scripts.push(Script { phase, program: Vec::new(), text });
+        }
+        let mut builder = about.builder(date);
         add_entries(&mut builder, &entries, &place, date, &path)?;
         finish(builder, &path)?;
         Ok(path)

@@ -3,60 +3,23 @@
 use std::io::Write;
 
 use anyhow::Result;
-use dkms_core::conf::framework;
-use dkms_core::engine::{self, Context, Survey, Task};
-use dkms_core::event::{self, Happening};
+use dkms_core::adapter::{Adapter, Initramfs};
+use dkms_core::event::Happening;
 use dkms_core::host::Environment;
-use dkms_core::id::Target;
-use dkms_core::kernel::{self, Distribution};
-use dkms_core::layout::Layout;
-use dkms_core::plan::{Options, Work};
+use dkms_core::id::KernelRelease;
 use dkms_core::report::Recorder;
 
 fn main() -> Result<std::process::ExitCode> {
-    let layout = Layout::under("/");
-    let environment = Environment::of_this_process();
-    let settings = framework::read(&layout, &environment)?.settings;
-    let distribution = Distribution::read(&layout)?;
-    let arch = rustix::system::uname().machine().to_string_lossy().into_owned();
-    let target = |release: &str| Target::parse(release, &arch);
+    let reporter = Recorder::default();
+    let adapter = Adapter::begin(Environment::of_this_process(), &reporter)?;
     let told: Vec<Happening> = std::env::args()
         .skip(1)
-        .map(|release| Ok(Happening::KernelArrived(target(&release)?)))
+        .map(|release| Ok(Happening::KernelArrived(adapter.target(&KernelRelease::new(&release)?)?)))
         .collect::<Result<_>>()?;
-    let installed: Vec<Target> = kernel::installed_kernels(&layout)?
-        .iter()
-        .map(|release| Ok(target(release.as_str())?))
-        .collect::<Result<_>>()?;
-    let jobs = u32::try_from(std::thread::available_parallelism()?.get())?;
-    let survey = || {
-        let mut survey = Survey::new(&settings, &distribution, &environment);
-        survey.jobs = jobs;
-        survey
-    };
-    let kernels = survey().kernels(&installed)?;
-    let options = Options { continue_on_error: true, respect_failures: true, ..Options::default() };
-    let task = Task {
-        work: &|snapshot| Work::Batch(event::batch(&told, snapshot, &kernels)),
-        options: &options,
-        survey: &survey,
-        held: None,
-    };
-    let context = Context {
-        settings: &settings,
-        environment: &environment,
-        distribution: &distribution,
-        module_folder: kernel::module_folder(&layout, &environment, &distribution)?,
-        force: false,
-        force_version_override: false,
-        no_depmod: false,
-        jobs,
-    };
-    let told = Recorder::default();
-    let outcome = engine::carry_out(&task, &context, &told, |_, _| {})?;
+    let outcome = adapter.batch(&told, Initramfs::Others, &reporter)?;
     let mut stdout = std::io::stdout();
     for failed in &outcome.failures {
         writeln!(stdout, "{}: {}", failed.action, failed.error)?;
     }
-    Ok(std::process::ExitCode::from(engine::policy::exit_of_adapter(&outcome, settings.on_build_failure).0))
+    Ok(std::process::ExitCode::from(adapter.exit_of(&outcome).0))
 }

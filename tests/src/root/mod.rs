@@ -60,6 +60,21 @@ impl Root {
     /// # Errors
     /// Where the namespaces can't be had (tests run as root).
     pub fn new(cache: &Cache, kernels: &Kernels, tools: &[&Tool]) -> Result<Self> {
+        let root = Self::over(cache, Path::new("/"), kernels.clone(), tools)?;
+        root.furnish()?;
+        Ok(root)
+    }
+
+    /// A root over a system that [`base`](crate::setup::base) made, as it is there; these tools are in `/opt/NAME/dkms`. `$K` and the like
+    /// mean nothing in it.
+    ///
+    /// # Errors
+    /// Where the namespaces can't be had (tests run as root).
+    pub fn of(cache: &Cache, system: &Path, tools: &[&Tool]) -> Result<Self> {
+        Self::over(cache, system, Kernels { first: String::new(), second: String::new() }, tools)
+    }
+
+    fn over(cache: &Cache, system: &Path, kernels: Kernels, tools: &[&Tool]) -> Result<Self> {
         let (stdin, lifeline) = std::io::pipe()?;
         let (ready, stdout) = std::io::pipe()?;
         let mut args: Vec<std::ffi::OsString> = vec![
@@ -73,6 +88,7 @@ impl Root {
             include_str!("holder.sh").into(),
             "holder".into(),
             cache.mount_point()?.into(),
+            system.into(),
         ];
         for tool in tools {
             args.push(tool.name.into());
@@ -85,9 +101,7 @@ impl Root {
         let holder: u32 = line.trim().parse().context("no root: the holder ended (see its message above)")?;
         let dkms = tools.first().map(|tool| tool.path_in_root()).unwrap_or_default();
         let view = PathBuf::from(format!("/proc/{holder}/root"));
-        let root = Self { view, holder, kernels: kernels.clone(), dkms, lifeline: Some(lifeline), process };
-        root.furnish()?;
-        Ok(root)
+        Ok(Self { view, holder, kernels, dkms, lifeline: Some(lifeline), process })
     }
 
     /// Module folders as a kernel package leaves them, signing switched off for each tool's reader.
@@ -112,6 +126,15 @@ impl Root {
             "try_sign_modules=\"false\"\nsign_file=\"/nonexistent\"\n",
             0o644,
         )
+    }
+
+    /// The same, with builds that may write anywhere: to leave a mark that a test counts.
+    ///
+    /// # Errors
+    /// Where the setting can't be written.
+    pub fn without_sandbox(self) -> Result<Self> {
+        self.write("/etc/dkms/framework.conf.d/sandbox.conf", "sandbox=off\n", 0o644)?;
+        Ok(self)
     }
 
     /// A path of the root as this process can open it. Links in it that are absolute lead out: use [`Self::open`].

@@ -2,17 +2,24 @@
 //! missing at the end is an error.
 
 mod apt;
+mod bases;
+mod firmware;
 mod headers;
 mod images;
+mod newer;
 mod packages;
 mod tools;
 
 use anyhow::Result;
 
-pub use images::image;
+pub use bases::{Base, base};
+pub(crate) use images::unpacked;
+pub use images::{image, vmlinuz};
+pub use newer::NewerKernel;
 pub use packages::{MODULE_PACKAGES, ModulePackage};
 
 use crate::cache::{Cache, Oracle};
+use crate::kernels::Kernels;
 use crate::say;
 
 /// Fetches everything.
@@ -23,9 +30,20 @@ pub fn run() -> Result<()> {
     let cache = Cache::open()?;
     tools::install()?;
     headers::install()?;
-    for oracle in Oracle::ALL {
-        packages::fetch(&cache, oracle.suite(), "dkms")?;
+    firmware::fetch(&cache)?;
+    image(&cache, &Kernels::find()?.second)?;
+    NewerKernel::fetch(&cache)?;
+    for package in ["shim-unsigned", "systemd-boot-efi"] {
+        unpacked(&cache, package)?;
     }
+    for oracle in Oracle::ALL {
+        for name in ["dkms", "dh-dkms"] {
+            packages::fetch(&cache, oracle.suite(), name)?;
+        }
+    }
+    base(&cache, &crate::apt::BOOKWORM)?;
+    // OpenSSL's way to tokens, which Debian 12 lacks.
+    packages::fetch(&cache, "trixie", "pkcs11-provider")?;
     for package in MODULE_PACKAGES {
         packages::fetch(&cache, "bookworm", package.name)?;
     }

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use dkms_core::host::{Environment, programs};
+use dkms_core::host::{Environment, fs, programs};
 
 use crate::command::must;
 use crate::say;
 
 /// A program, and the package that has it.
-const NEEDED: [(&str, &str); 17] = [
+const NEEDED: &[(&str, &str)] = &[
     ("depmod", "kmod"),
     ("patch", "patch"),
     ("strace", "strace"),
@@ -22,19 +22,39 @@ const NEEDED: [(&str, &str); 17] = [
     ("bison", "bison"),
     ("ps", "procps"),
     ("unshare", "util-linux"),
+    ("systemd-nspawn", "systemd-container"),
+    ("perl", "perl-base"),
+    ("pgrep", "procps"),
     ("rpm", "rpm"),
     ("lintian", "lintian"),
     ("dpkg-buildpackage", "dpkg-dev"),
     ("dh", "debhelper"),
     ("dh_dkms", "dh-dkms"),
+    ("dnf", "dnf"),
+    ("createrepo_c", "createrepo-c"),
+    ("xorriso", "xorriso"),
+    ("rpmlint", "rpmlint"),
+    ("musl-gcc", "musl-tools"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("sbsign", "sbsigntool"),
+    ("busybox", "busybox-static"),
+    ("strip", "binutils"),
+    ("mokutil", "mokutil"),
+    ("softhsm2-util", "softhsm2"),
+    ("pip3", "python3-pip"),
 ];
+
+/// Files, and the packages that have them.
+const NEEDED_FILES: &[(&str, &str)] = &[("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "ovmf")];
 
 /// Installs the packages of those that are missing.
 pub(super) fn install() -> Result<()> {
     let environment = Environment::of_this_process();
     let missing = || -> Vec<&str> {
         let lacking = NEEDED.iter().filter(|(program, _)| programs::find(program, &environment).is_none());
-        lacking.map(|(_, package)| *package).collect()
+        let files = NEEDED_FILES.iter().filter(|(path, _)| !fs::is_file(Path::new(path)));
+        lacking.chain(files).map(|(_, package)| *package).collect()
     };
     let packages = missing();
     if packages.is_empty() {

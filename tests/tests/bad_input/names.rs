@@ -33,7 +33,7 @@ pub(crate) fn on_the_command_line() -> Vec<Case> {
         ("match -k $K --templatekernel ../../t", 8, ".."),
         ("kernel_prerm -k ../..", 8, ".."),
         ("status -m ../..", 8, ".."),
-        ("-rf", 2, "-r"),
+        ("-Zf", 2, "-Z"),
         ("add \"$(printf 'foo\\377/1.0')\"", 2, ""),
         ("frobnicate", 2, "frobnicate"),
         ("''", 2, "action"),

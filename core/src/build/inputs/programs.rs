@@ -88,7 +88,9 @@ fn ask(
             Ok(ended) => ended.text(),
             // What is no compiler will fail the build, or isn't called at all.
             Err(ProcessError::Start { .. } | ProcessError::TimedOut { .. }) => continue,
-            Err(error @ ProcessError::Interrupted { .. }) => return Err(error.into()),
+            Err(error @ (ProcessError::Interrupted { .. } | ProcessError::Refused { .. })) => {
+                return Err(error.into());
+            }
         };
         hasher.field(question, &answer);
         if question.starts_with("-print")

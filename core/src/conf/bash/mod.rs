@@ -1,13 +1,14 @@
 //! Tier 2: the real bash, for whatever the static reader isn't certain of.
 //!
 //! One process sources all files of a conf and says what they set; the shell that ran a conf is trusted with nothing but
-//! that answer. What a conf writes is not yet kept from the disk: that is the sandbox's part.
+//! that answer. It stands in a sandbox, where what a conf writes is thrown away.
 
 mod answer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::confined::Confined;
 use super::error::ConfError;
 use super::found::{Found, Given};
 use super::special;
@@ -33,6 +34,8 @@ pub(super) struct Bash<'a> {
     pub(super) dest_override: Option<&'a str>,
     /// The names whose values are wanted.
     pub(super) wanted: &'a [&'static str],
+    /// What keeps it in; `None`: nothing.
+    pub(super) confined: Option<&'a Confined>,
 }
 
 impl Bash<'_> {
@@ -44,7 +47,7 @@ impl Bash<'_> {
         let script = READ.replace("@DUMP@", &self.dump());
         let rest = files.iter().map(|file| file.to_string_lossy().into_owned());
         let blamed = files.first().map_or(Path::new("dkms.conf"), PathBuf::as_path);
-        match self.run(&script, rest, blamed)? {
+        match self.run(&script, rest, blamed, files)? {
             (Answer::Found(found), _) => Ok(self.without_what_was_there(found)),
             (Answer::Syntax { path, line, message }, _) => Err(ConfError::Syntax { path, line, message }),
             (Answer::Exits { path, line }, _) => Err(ConfError::Exits { path, line }),
@@ -64,7 +67,7 @@ impl Bash<'_> {
         let rest = texts
             .iter()
             .flat_map(|(name, index, text)| [(*name).to_owned(), index.to_string(), text.clone()]);
-        match self.run(&script, rest, file)? {
+        match self.run(&script, rest, file, &[])? {
             (Answer::Found(found), _) => Ok(found),
             (Answer::Value { name, index }, _) => {
                 let same = |(a, b, _): &&(&str, usize, String)| *a == name && b.to_string() == index;
@@ -92,6 +95,7 @@ impl Bash<'_> {
         script: &str,
         rest: impl Iterator<Item = String>,
         blamed: &Path,
+        files: &[PathBuf],
     ) -> Result<(Answer, i32), ConfError> {
         let mark = format!("{:032x}", rand::random::<u128>());
         let variables = self.given.variables.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
@@ -103,10 +107,20 @@ impl Bash<'_> {
             .chain(variables)
             .chain(["--".to_owned()])
             .chain(rest);
-        let process = Process::new("/bin/bash", args, self.given.environment).dir(self.dir).time_limit(LIMIT);
+        let mut process =
+            Process::new("/bin/bash", args, self.given.environment).dir(self.dir).time_limit(LIMIT);
+        if let Some(confined) = self.confined
+            && let Ok(sandbox) = confined.sandbox(self.dir, files, self.given.environment)
+        {
+            process = process.in_sandbox(&sandbox);
+        }
         let ended = process.capture_stdout().map_err(|error| match error {
             ProcessError::TimedOut { seconds, .. } => {
                 ConfError::TimedOut { path: blamed.to_owned(), seconds }
+            }
+            ProcessError::Refused { missing, .. } => {
+                ProcessError::Refused { line: format!("/bin/bash (for {})", blamed.display()), missing }
+                    .into()
             }
             // The command line is our whole script: not a thing to show.
             ProcessError::Start { source, .. } => {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::conf::bash::Bash;
+use crate::conf::confined::Confined;
 use crate::conf::directive::Directive;
 use crate::conf::error::ConfError;
 use crate::conf::file::{self, ConfFile};
@@ -56,6 +57,8 @@ pub struct Reader {
     overrides: OnceLock<BTreeSet<String>>,
     /// What `nproc` would print, if we know.
     processors: OnceLock<Option<usize>>,
+    /// What bash runs in.
+    confined: Option<Confined>,
     /// `false`: everything goes through bash.
     static_allowed: bool,
 }
@@ -77,8 +80,16 @@ impl Reader {
             files: Mutex::default(),
             overrides: OnceLock::new(),
             processors: OnceLock::new(),
+            confined: None,
             static_allowed: true,
         }
+    }
+
+    /// The same; what goes through bash is confined so.
+    #[must_use]
+    pub fn confined(mut self, confined: Option<Confined>) -> Self {
+        self.confined = confined;
+        self
     }
 
     /// The same, but everything goes through bash: for comparing the tiers.
@@ -131,7 +142,8 @@ impl Reader {
         let processors = *self.processors.get_or_init(|| nproc(&self.environment));
         let given = Given { variables: &own, environment: &environment, processors };
         let dest_override = variables.dest_override.as_deref();
-        let bash = Bash { dir: &dir, given: &given, dest_override, wanted: &wanted };
+        let confined = self.confined.as_ref().filter(|confined| confined.holds_for(source.id));
+        let bash = Bash { dir: &dir, given: &given, dest_override, wanted: &wanted, confined };
         let (found, tier) = self.found(&files, &bash)?;
         let mut by_name = texts_that_set(&environment);
         let mut raw = raw_of(found, tier, &mut by_name);

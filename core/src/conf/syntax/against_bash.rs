@@ -45,7 +45,8 @@ impl World {
         drop(fs::remove_file(&file));
         fs::write_whole(&file, text.as_bytes(), 0o644).unwrap();
         let given = self.given();
-        let bash = Bash { dir: self.dir.path(), given: &given, dest_override: None, wanted: NAMES };
+        let bash =
+            Bash { dir: self.dir.path(), given: &given, dest_override: None, wanted: NAMES, confined: None };
         bash.source(&[file]).ok()
     }
 
@@ -169,7 +170,7 @@ proptest! {
     ) {
         let world = World::new();
         let given = world.given();
-        let bash = Bash { dir: world.dir.path(), given: &given, dest_override: None, wanted: NAMES };
+        let bash = Bash { dir: world.dir.path(), given: &given, dest_override: None, wanted: NAMES, confined: None };
         let mut raw = RawConf::default();
         for (index, value) in values.iter().enumerate() {
             raw.set(if index == 1 { Directive::Patch } else { Directive::Make }, index, value.as_str());

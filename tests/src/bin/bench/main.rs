@@ -1,7 +1,8 @@
 //! `make bench`: ours against the original, in the same run and the same root; prints ratios, and fails where one is worse
-//! than what the project promises. The words `status`, `install` and `batch` pick some.
+//! than what the project promises. The words `sandbox`, `status`, `install` and `batch` pick some.
 
 mod batch;
+mod sandbox;
 
 use std::time::{Duration, Instant};
 
@@ -36,10 +37,13 @@ fn main() -> Result<()> {
     };
     let ours = Tool::ours(&program("dkms")?);
     let original = Tool::original(&cache, Oracle::Trixie)?;
-    let mut root = Root::new(&cache, &kernels, &[&ours, &original])?;
     let only: Vec<String> = std::env::args().skip(1).collect();
     let is_asked_for = |name: &str| only.is_empty() || only.iter().any(|word| word == name);
     let mut kept = Vec::new();
+    if is_asked_for("sandbox") {
+        kept.push(sandbox::measure(&kernels)?);
+    }
+    let mut root = Root::new(&cache, &kernels, &[&ours, &original])?;
     if is_asked_for("status") {
         kept.push(status(&mut root, &ours, &original)?);
     }

@@ -1,0 +1,290 @@
+//! What all adapters of package managers share: from what was told to one batch, the preflight, and what is said of both.
+//!
+//! - [`Adapter`]: the system that it works on
+//! - [`plain`]: what happens as plain lines, since package managers log them
+//! - [`summary`]: what a batch has done, and what failed, last
+//! - [`unsaid`]: a summary that is kept until somebody sees it
+//!
+//! Knows no package manager.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::conf::framework::{self, Framework};
+use crate::conf::{ConfError, Settings};
+use crate::engine::{self, CarryOutError, Context, Looked, Outcome, Survey, Task};
+use crate::event::{self, Happening};
+use crate::exit::ExitCode;
+use crate::host::fs::{self, FsError};
+use crate::host::process::ProcessError;
+use crate::host::{Environment, processors};
+use crate::id::{Arch, KernelRelease, ModuleId, Target};
+use crate::kernel::{self, Distribution, DistributionError};
+use crate::layout::Layout;
+use crate::plan::preflight::{Prospect, Question};
+use crate::plan::world::ConfFault;
+use crate::plan::{Action, Options, Plan, Work};
+use crate::report::{Event, Reporter};
+use crate::tree::Snapshot;
+
+pub mod plain;
+pub mod summary;
+pub mod unsaid;
+
+pub use plain::Plain;
+pub use summary::Summary;
+
+/// The system that an adapter works on, and how it is set up.
+#[derive(Debug)]
+pub struct Adapter {
+    /// framework.conf.
+    pub settings: Settings,
+    /// The distribution.
+    pub distribution: Distribution,
+    /// The environment of what is run.
+    pub environment: Environment,
+    /// The architecture of all kernels, where somebody has named it.
+    pub arch: Option<Arch>,
+    /// A module folder without any of these files is no kernel's: something left one behind. Empty: each folder is a kernel.
+    pub kernel_files: &'static [&'static str],
+    module_folder: Option<String>,
+    jobs: u32,
+}
+
+/// Why an adapter can't work.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    /// framework.conf can't be read.
+    #[error(transparent)]
+    Conf(#[from] ConfError),
+    /// os-release can't be read.
+    #[error(transparent)]
+    Distribution(#[from] DistributionError),
+    /// Something can't be looked at.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// Nothing could be begun.
+    #[error(transparent)]
+    CarryOut(#[from] CarryOutError),
+    /// The architecture of a kernel is not known.
+    #[error("the architecture of kernel {0} is not known")]
+    Arch(KernelRelease),
+    /// The program that knows the architecture can't be run.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+impl AdapterError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Conf(error) => error.hint().map(str::to_owned).into_iter().collect(),
+            Self::CarryOut(CarryOutError::Lock(error)) => error.hints(),
+            Self::Fs(error) | Self::CarryOut(CarryOutError::Fs(error)) if error.is_no_space() => {
+                vec!["make room on that file system; `dkms autoinstall` then does what is missing".to_owned()]
+            }
+            Self::Fs(_) | Self::CarryOut(_) | Self::Distribution(_) | Self::Arch(_) | Self::Process(_) => {
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl Adapter {
+    /// Looks at the system below `/`. What framework.conf says and can't mean is told.
+    ///
+    /// # Errors
+    /// [`AdapterError`] where it can't be told how it is set up.
+    pub fn begin(environment: Environment, reporter: &dyn Reporter) -> Result<Self, AdapterError> {
+        let layout = Layout::under("/");
+        let distribution = Distribution::read(&layout)?;
+        let Framework { settings, wrong } = framework::read(&layout, &environment)?;
+        wrong.iter().for_each(|value| reporter.report(Event::warning(value.to_string(), [])));
+        let module_folder = kernel::module_folder(&settings.layout, &environment, &distribution)?;
+        let jobs = settings.parallel_jobs.unwrap_or_else(processors::count);
+        Ok(Self { settings, distribution, environment, arch: None, kernel_files: &[], module_folder, jobs })
+    }
+
+    /// A kernel on the architecture that it is for.
+    ///
+    /// # Errors
+    /// [`AdapterError::Arch`] where that isn't known.
+    pub fn target(&self, kernel: &KernelRelease) -> Result<Target, AdapterError> {
+        if let Some(arch) = &self.arch {
+            return Ok(Target::new(kernel.clone(), arch.clone()));
+        }
+        let arch =
+            kernel::default_arch(&self.distribution, kernel, &self.settings.layout, &self.environment)?;
+        let arch: Arch = arch.ok_or_else(|| AdapterError::Arch(kernel.clone()))?;
+        Ok(Target::new(kernel.clone(), arch))
+    }
+
+    /// The kernels that are installed.
+    ///
+    /// # Errors
+    /// [`AdapterError`].
+    pub fn installed(&self) -> Result<Vec<Target>, AdapterError> {
+        let installed = kernel::installed_kernels(&self.settings.layout)?;
+        installed.iter().filter(|kernel| self.is_kernel(kernel)).map(|kernel| self.target(kernel)).collect()
+    }
+
+    /// Whether a module folder is a kernel's.
+    #[must_use]
+    pub fn is_kernel(&self, kernel: &KernelRelease) -> bool {
+        let folder = self.settings.layout.kernel_dir(kernel);
+        self.kernel_files.is_empty() || self.kernel_files.iter().any(|name| fs::is_file(&folder.join(name)))
+    }
+
+    /// The module that a dkms.conf describes.
+    ///
+    /// # Errors
+    /// [`AdapterError::Fs`]; what is wrong with the conf is inside.
+    pub fn identify(&self, file: &Path) -> Result<Result<ModuleId, ConfFault>, AdapterError> {
+        Ok(self.survey().identify(file)?)
+    }
+
+    /// What is in the tree.
+    ///
+    /// # Errors
+    /// [`AdapterError::Fs`].
+    pub fn snapshot(&self) -> Result<Snapshot, AdapterError> {
+        Ok(Snapshot::take(&self.settings.layout)?)
+    }
+
+    /// How batches are meant; `initramfs`: nobody else makes one after us in this transaction.
+    fn options(&self, initramfs: Initramfs) -> Options {
+        Options {
+            modprobe: self.settings.modprobe_on_install,
+            initramfs: initramfs == Initramfs::Ours && self.settings.remake_initrd,
+            post_transaction: self.settings.post_transaction.is_some(),
+            continue_on_error: true,
+            respect_failures: true,
+            ..Options::default()
+        }
+    }
+
+    fn survey(&self) -> Survey<'_> {
+        let mut survey = Survey::new(&self.settings, &self.distribution, &self.environment);
+        survey.jobs = self.jobs;
+        survey.module_folder.clone_from(&self.module_folder);
+        survey
+    }
+
+    fn with_task<T>(
+        &self,
+        work: &dyn Fn(&Snapshot) -> Work,
+        initramfs: Initramfs,
+        act: impl FnOnce(&Task<'_>) -> Result<T, CarryOutError>,
+    ) -> Result<T, AdapterError> {
+        let task = Task { work, options: &self.options(initramfs), survey: &|| self.survey(), held: None };
+        Ok(act(&task)?)
+    }
+
+    /// What [`batch`](Self::batch) would do; changes nothing.
+    ///
+    /// # Errors
+    /// [`AdapterError`].
+    pub fn look(&self, told: &[Happening], initramfs: Initramfs) -> Result<Looked, AdapterError> {
+        let kernels = self.survey().kernels(&self.installed()?)?;
+        let work = |snapshot: &Snapshot| Work::Batch(event::batch(told, snapshot, &kernels));
+        self.with_task(&work, initramfs, |task| engine::look(task, &self.settings.layout))
+    }
+
+    /// Does all that follows from what was told, as one batch. What fails is in the outcome.
+    ///
+    /// # Errors
+    /// [`AdapterError`], where nothing was begun.
+    pub fn batch(
+        &self,
+        told: &[Happening],
+        initramfs: Initramfs,
+        reporter: &dyn Reporter,
+    ) -> Result<Outcome, AdapterError> {
+        let kernels = self.survey().kernels(&self.installed()?)?;
+        let work = |snapshot: &Snapshot| Work::Batch(event::batch(told, snapshot, &kernels));
+        // The newer one that is in place is the one that goes.
+        self.act(&work, initramfs, event::has_downgrade(told), reporter)
+    }
+
+    /// Does something else that a package manager asks for; `work` is what, in a tree as it is then.
+    ///
+    /// # Errors
+    /// [`AdapterError`], where nothing was begun.
+    pub fn carry_out(
+        &self,
+        work: &dyn Fn(&Snapshot) -> Work,
+        initramfs: Initramfs,
+        reporter: &dyn Reporter,
+    ) -> Result<Outcome, AdapterError> {
+        self.act(work, initramfs, false, reporter)
+    }
+
+    fn act(
+        &self,
+        work: &dyn Fn(&Snapshot) -> Work,
+        initramfs: Initramfs,
+        force_version_override: bool,
+        reporter: &dyn Reporter,
+    ) -> Result<Outcome, AdapterError> {
+        let context = Context {
+            settings: &self.settings,
+            environment: &self.environment,
+            distribution: &self.distribution,
+            module_folder: self.module_folder.clone(),
+            force: false,
+            force_version_override,
+            no_depmod: false,
+            jobs: self.jobs,
+        };
+        self.with_task(work, initramfs, |task| {
+            engine::carry_out(task, &context, reporter, |plan, _| {
+                if let Some(line) = headline(plan) {
+                    reporter.report(Event::note(line));
+                }
+                plan.remarks.iter().for_each(|remark| reporter.report(remark.event()));
+            })
+        })
+    }
+
+    /// What becomes of the modules in use on the kernels that come. Changes nothing.
+    ///
+    /// # Errors
+    /// [`AdapterError`].
+    pub fn preflight(&self, told: &[Happening]) -> Result<Vec<Prospect>, AdapterError> {
+        let snapshot = self.snapshot()?;
+        let mut survey = self.survey();
+        survey.boot_configs = true;
+        let kernels = survey.kernels(&self.installed()?)?;
+        let question = Question::of(told, &snapshot, &kernels);
+        Ok(survey.prospects(question, self.options(Initramfs::Others), snapshot)?)
+    }
+
+    /// The exit code that a package manager gets, as `on_build_failure` wants it.
+    #[must_use]
+    pub fn exit_of(&self, outcome: &Outcome) -> ExitCode {
+        engine::policy::exit_of_adapter(outcome, self.settings.on_build_failure)
+    }
+}
+
+/// Said before a batch that builds: it takes a while, and package managers show nothing else meanwhile.
+fn headline(plan: &Plan) -> Option<String> {
+    let (mut modules, mut kernels) = (BTreeSet::new(), BTreeSet::new());
+    for step in &plan.steps {
+        if let Action::Build { id, target } = &step.action {
+            modules.insert(id.to_string());
+            kernels.insert(target.kernel.to_string());
+        }
+    }
+    let list = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+    (!modules.is_empty()).then(|| format!("building {} for {}", list(modules), list(kernels)))
+}
+
+/// Who makes a kernel's initramfs where an installed module asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initramfs {
+    /// The batch, at its end.
+    Ours,
+    /// Somebody who comes after us in this transaction.
+    Others,
+}

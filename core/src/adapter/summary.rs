@@ -1,0 +1,135 @@
+//! What a batch has done, a line for each kernel, and what failed, each with its log and the command that helps. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Outcome;
+use crate::id::Target;
+use crate::plan::Action;
+
+/// What a batch has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// A line for each kernel.
+    pub done: Vec<String>,
+    /// What failed, in the plan's order.
+    pub failed: Vec<Failure>,
+    /// Modules that were not tried, since something that they need failed.
+    pub left_out: Vec<String>,
+}
+
+/// One failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What failed, and why.
+    pub text: String,
+    /// What is known besides, and what to do about it, a line each.
+    pub hints: Vec<String>,
+}
+
+impl Summary {
+    /// Of a batch that has ended.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Self {
+        let failed = outcome.failures.iter();
+        let mut left_out = outcome.left_out();
+        // What failed somewhere is named there.
+        for module in failed.clone().filter_map(|one| one.action.module()) {
+            left_out.remove(&module.to_string());
+        }
+        Self {
+            done: done(&outcome.done),
+            failed: failed
+                .map(|one| Failure { text: one.error.to_string(), hints: one.error.hints() })
+                .collect(),
+            left_out: left_out.into_iter().collect(),
+        }
+    }
+
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.failed.is_empty() && self.left_out.is_empty()
+    }
+
+    /// With what another batch of the same transaction has done.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.done.extend(other.done);
+        self.failed.extend(other.failed);
+        self.left_out.extend(other.left_out);
+        self
+    }
+
+    /// As lines: what was done, then what failed, so that this is what is seen.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.done.clone();
+        for Failure { text, hints } in &self.failed {
+            lines.extend(format!("error: {text}").lines().map(str::to_owned));
+            lines.extend(hints.iter().flat_map(|hint| hint.lines()).map(|line| format!("  {line}")));
+        }
+        if !self.left_out.is_empty() {
+            lines.push(format!("not tried, since they need one of these: {}", self.left_out.join(", ")));
+        }
+        lines
+    }
+}
+
+/// What was done on each kernel.
+#[must_use]
+pub fn done(done: &[Action]) -> Vec<String> {
+    let mut kernels: BTreeMap<&Target, Vec<(&'static str, String)>> = BTreeMap::new();
+    for action in done {
+        let (target, word, id) = match action {
+            Action::Install { id, target } => (target, "installed", id),
+            Action::Uninstall { id, target } => (target, "uninstalled", id),
+            Action::Unbuild { id, target } => (target, "build dropped", id),
+            _ => continue,
+        };
+        let list = kernels.entry(target).or_default();
+        match list.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, ids)) => *ids = format!("{ids}, {id}"),
+            None => list.push((word, id.to_string())),
+        }
+    }
+    kernels
+        .into_iter()
+        .map(|(target, list)| {
+            let parts: Vec<String> = list.into_iter().map(|(word, ids)| format!("{word}: {ids}")).collect();
+            format!("kernel {} ({}): {}", target.kernel, target.arch, parts.join("; "))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ModuleId;
+
+    #[test]
+    fn a_kernel_is_a_line() {
+        let install = |name: &str, kernel: &str| Action::Install {
+            id: ModuleId::parse(name, "1").unwrap(),
+            target: Target::parse(kernel, "x86_64").unwrap(),
+        };
+        let depmod = Action::Depmod { target: Target::parse("6.1", "x86_64").unwrap() };
+        let actions = [install("a", "6.2"), install("a", "6.1"), install("b", "6.1"), depmod];
+        assert_eq!(
+            done(&actions),
+            ["kernel 6.1 (x86_64): installed: a/1, b/1", "kernel 6.2 (x86_64): installed: a/1"]
+        );
+    }
+
+    #[test]
+    fn failures_come_last() {
+        let failure = Failure { text: "a/1 can't".to_owned(), hints: vec!["its log".to_owned()] };
+        let first = Summary { failed: vec![failure], left_out: vec!["b/1".to_owned()], ..Summary::default() };
+        let all = first.and(Summary { done: vec!["kernel 6.1".to_owned()], ..Summary::default() });
+        assert_eq!(
+            all.lines(),
+            ["kernel 6.1", "error: a/1 can't", "  its log", "not tried, since they need one of these: b/1"]
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! The sandbox of a build: which it is, that the folder is its own for as long, and what the log says of it.
+
+use std::path::PathBuf;
+
+use super::{BuildSpec, Failure};
+use crate::conf::Settings;
+use crate::conf::confined;
+use crate::conf::settings::SandboxMode;
+use crate::host::fs::FsError;
+use crate::host::ownership::{self, Before};
+use crate::host::sandbox::{Missing, Sandbox, Wanted};
+use crate::host::{Environment, fs};
+use crate::report::{Event, Reporter};
+
+/// How a build's commands are confined.
+#[derive(Debug, Default)]
+pub(super) struct Confinement {
+    sandbox: Option<Sandbox>,
+    /// What the folder was before it was given to the build user.
+    before: Option<Before>,
+    /// What the log has still to say.
+    note: Option<String>,
+    is_told: bool,
+}
+
+impl Confinement {
+    /// The one for a build, whose folder is filled.
+    pub(super) fn of(spec: &BuildSpec<'_>, environment: &Environment) -> Result<Self, Failure> {
+        let settings = spec.settings;
+        let name = spec.id.name.as_str();
+        let note = if settings.sandbox == SandboxMode::Off {
+            "not in a sandbox: `sandbox=off` in framework.conf".to_owned()
+        } else if settings.sandbox_exempt.iter().any(|exempt| exempt == name) {
+            format!("not in a sandbox: `sandbox_exempt` in framework.conf names {name}")
+        } else {
+            let seen = spec.layout.build_dir(spec.id);
+            let headers = &spec.kernel.headers;
+            let mut shown = confined::shown(spec.layout);
+            let kernel =
+                [headers.clone(), headers.join("source"), spec.layout.headers_dir(&spec.target.kernel)];
+            shown.extend(kernel);
+            let mut secret = confined::secrets(settings, environment);
+            let key = |key: &Option<String>| {
+                key.as_deref().map(|text| PathBuf::from(Settings::for_kernel(text, &spec.target.kernel)))
+            };
+            secret.extend(key(&settings.mok_signing_key));
+            secret.extend(key(&settings.mok_passphrase_file));
+            secret.push(headers.join("certs/signing_key.pem"));
+            let wanted = Wanted {
+                strict: settings.sandbox == SandboxMode::Strict,
+                user: &settings.build_user,
+                folder: Some((spec.folder, &seen)),
+                layer: None,
+                shown,
+                secret,
+                environment,
+            };
+            let sandbox = Sandbox::new(&wanted).map_err(|_| FsError {
+                verb: "show",
+                path: spec.folder.to_owned(),
+                source: std::io::ErrorKind::InvalidFilename.into(),
+            })?;
+            return Ok(Self { sandbox: Some(sandbox), ..Self::default() });
+        };
+        Ok(Self { note: Some(note), ..Self::default() })
+    }
+
+    /// The sandbox, with the folder given to whoever works in it.
+    pub(super) fn enter(&mut self, spec: &BuildSpec<'_>) -> Result<Option<Sandbox>, Failure> {
+        if let (Some(sandbox), None) = (&self.sandbox, &self.before)
+            && let Some(owner) = sandbox.owner()
+        {
+            self.before = Some(ownership::give_away(spec.folder, owner)?);
+        }
+        Ok(self.sandbox.clone())
+    }
+
+    /// What has changed hands since is theirs too, before the next command.
+    pub(super) fn share(&mut self, spec: &BuildSpec<'_>) -> Result<(), Failure> {
+        if let (Some(sandbox), Some(_)) = (&self.sandbox, &self.before)
+            && let Some(owner) = sandbox.owner()
+        {
+            ownership::give_away(spec.folder, owner)?;
+        }
+        Ok(())
+    }
+
+    /// What the log is to say once, now that it is known what a command's sandbox lacked.
+    pub(super) fn note(&mut self, missing: &Missing) -> Option<String> {
+        if !missing.is_empty() && !self.is_told {
+            self.is_told = true;
+            return Some(format!("the sandbox is degraded, this system gives it {missing}"));
+        }
+        self.note.take()
+    }
+
+    /// The folder is ours again, as a build without a sandbox leaves it.
+    pub(super) fn leave(&mut self, spec: &BuildSpec<'_>, reporter: &dyn Reporter) {
+        let owner = self.sandbox.as_ref().and_then(Sandbox::owner);
+        if let (Some(before), Some(owner)) = (self.before.take(), owner)
+            && fs::is_dir(spec.folder)
+            && let Err(error) = ownership::take_back(spec.folder, owner, &before)
+        {
+            reporter.report(Event::warning(format!("{}: {error}", spec.id), []));
+        }
+    }
+}

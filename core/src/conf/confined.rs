@@ -1,0 +1,99 @@
+//! What the settings say of the sandbox that a module's code runs in, be it a build or a conf.
+
+use std::path::{Path, PathBuf};
+
+use super::settings::{SandboxMode, Settings};
+use crate::host::sandbox::{Account, Sandbox, Wanted};
+use crate::host::{Environment, fs};
+use crate::id::ModuleId;
+use crate::layout::Layout;
+
+/// How confs that go through bash are confined.
+#[derive(Debug, Clone)]
+pub struct Confined {
+    strict: bool,
+    user: String,
+    exempt: Vec<String>,
+    shown: Vec<PathBuf>,
+    secret: Vec<PathBuf>,
+}
+
+impl Confined {
+    /// What the settings say; `None`: they aren't.
+    #[must_use]
+    pub fn of(settings: &Settings, environment: &Environment) -> Option<Self> {
+        let strict = match settings.sandbox {
+            SandboxMode::Off => return None,
+            SandboxMode::Auto => false,
+            SandboxMode::Strict => true,
+        };
+        Some(Self {
+            strict,
+            user: settings.build_user.clone(),
+            exempt: settings.sandbox_exempt.clone(),
+            shown: shown(&settings.layout),
+            secret: secrets(settings, environment),
+        })
+    }
+
+    /// Whether this module is confined.
+    #[must_use]
+    pub fn holds_for(&self, id: Option<&ModuleId>) -> bool {
+        !id.is_some_and(|id| self.exempt.iter().any(|exempt| exempt == id.name.as_str()))
+    }
+
+    /// Who reads them, if not we.
+    pub(super) fn owner(&self) -> Option<Account> {
+        Account::of_builds(&self.user)
+    }
+
+    /// Whether a file can't be read by whom it is sourced.
+    pub(super) fn is_shut(&self, file: &Path) -> bool {
+        self.owner().is_some_and(|owner| !owner.can_read(file))
+    }
+
+    /// The sandbox for confs in a folder.
+    ///
+    /// # Errors
+    /// A path that has a NUL byte.
+    pub(super) fn sandbox(
+        &self,
+        folder: &Path,
+        files: &[PathBuf],
+        environment: &Environment,
+    ) -> Result<Sandbox, std::ffi::NulError> {
+        Sandbox::new(&Wanted {
+            strict: self.strict,
+            user: &self.user,
+            folder: None,
+            layer: Some(folder),
+            shown: self.shown.iter().chain(files).cloned().collect(),
+            secret: self.secret.clone(),
+            environment,
+        })
+    }
+}
+
+/// The trees that every module's code may look into.
+pub(crate) fn shown(layout: &Layout) -> Vec<PathBuf> {
+    vec![layout.dkms_tree.clone(), layout.source_tree.clone(), layout.install_tree.clone(), layout.etc_dkms()]
+}
+
+/// The keys that no module's code may read.
+pub(crate) fn secrets(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
+    let layout = &settings.layout;
+    let mut secret = vec![layout.dkms_tree.join("mok.key"), layout.at("/var/lib/dkms/mok.key")];
+    let named = [&settings.mok_signing_key, &settings.mok_passphrase_file];
+    secret.extend(named.into_iter().flatten().map(PathBuf::from));
+    secret.extend(environment.get_filled("MODULES_SIGN_KEY").map(PathBuf::from));
+    // A kernel that was built here has its key among its headers.
+    let headers = |tree: &Path, below: &str| {
+        let names = fs::list(tree).unwrap_or_default().into_iter().map(|entry| tree.join(entry.name));
+        names.map(|path| path.join(below).join("certs/signing_key.pem")).collect::<Vec<_>>()
+    };
+    secret.extend(headers(&layout.install_tree, "build"));
+    secret.extend(headers(&layout.source_tree, ""));
+    secret.extend(headers(&layout.at("/usr/src"), ""));
+    secret.retain(|path| fs::exists(path));
+    secret
+}

@@ -1,0 +1,249 @@
+//! The filter of system calls, for seccomp(2): what no build needs is refused, everything else goes through.
+//!
+//! A build's programs are any program's, so this is a list of what is refused and not of what is allowed; the other walls
+//! don't depend on it. Refused calls fail with `EPERM`, so that programs which only try go on.
+
+use libc::{c_long, sock_filter};
+
+/// Calls that are always refused.
+const REFUSED: &[c_long] = &[
+    // Modules, other kernels, the machine itself.
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_syslog,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+    // Mounts and namespaces.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_open_by_handle_at,
+    // Other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    // Keys, and large parts of the kernel that nobody needs to build.
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_fanotify_init,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_kexec_file_load,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+];
+
+/// `AUDIT_ARCH_…` of audit.h: the machine whose call numbers these are. `None`: one that we have no filter for.
+const MACHINE: Option<u32> = if cfg!(target_arch = "x86_64") {
+    Some(0xc000_003e)
+} else if cfg!(target_arch = "aarch64") {
+    Some(0xc000_00b7)
+} else if cfg!(target_arch = "riscv64") {
+    Some(0xc000_00f3)
+} else if cfg!(target_arch = "loongarch64") {
+    Some(0xc000_0102)
+} else if cfg!(all(target_arch = "powerpc64", target_endian = "little")) {
+    Some(0xc000_0015)
+} else {
+    None
+};
+
+/// Every flag of clone(2) that makes a namespace.
+const NAMESPACES: u32 = 0x7e02_0080;
+/// ioctl(2)s that type into a terminal.
+const TYPING: [u32; 2] = [0x5412, 0x541c];
+/// On x86-64: numbers from here on are the x32 machine's.
+const X32: u32 = 0x4000_0000;
+
+/// Offsets in `struct seccomp_data`.
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const fn argument(place: u32) -> u32 {
+    16 + 8 * place + if cfg!(target_endian = "big") { 4 } else { 0 }
+}
+
+const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+const fn fail(errno: i32) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()
+}
+
+/// The program, empty where we know none for this machine.
+pub(super) fn filter() -> Vec<sock_filter> {
+    let Some(machine) = MACHINE else { return Vec::new() };
+    let mut program = vec![load(ARCH)];
+    // Another machine's numbers would mean other calls.
+    program.extend(unless_equal(machine, &[give(fail(libc::ENOSYS))]));
+    program.push(load(NUMBER));
+    if cfg!(target_arch = "x86_64") {
+        program.extend([jump(libc::BPF_JGE, X32, 0, 1), give(fail(libc::ENOSYS))]);
+    }
+    for call in REFUSED {
+        program.extend(when_equal(number(*call), &[give(fail(libc::EPERM))]));
+    }
+    // clone3 keeps its flags where no filter can look: callers fall back to clone.
+    program.extend(when_equal(number(libc::SYS_clone3), &[give(fail(libc::ENOSYS))]));
+    let flags = if cfg!(target_arch = "s390x") { 1 } else { 0 };
+    program.extend(when_equal(
+        number(libc::SYS_clone),
+        &[
+            load(argument(flags)),
+            jump(libc::BPF_JSET, NAMESPACES, 0, 1),
+            give(fail(libc::EPERM)),
+            give(ALLOW),
+        ],
+    ));
+    let local = libc::AF_UNIX.cast_unsigned();
+    let mut socket = vec![load(argument(0))];
+    socket.extend(unless_equal(local, &[give(fail(libc::EACCES))]));
+    socket.push(give(ALLOW));
+    program.extend(when_equal(number(libc::SYS_socket), &socket));
+    let mut ioctl = vec![load(argument(1))];
+    for request in TYPING {
+        ioctl.extend(when_equal(request, &[give(fail(libc::EPERM))]));
+    }
+    ioctl.push(give(ALLOW));
+    program.extend(when_equal(number(libc::SYS_ioctl), &ioctl));
+    program.push(give(ALLOW));
+    program
+}
+
+/// Call numbers are small.
+fn number(call: c_long) -> u32 {
+    u32::try_from(call).unwrap_or(u32::MAX)
+}
+
+fn load(offset: u32) -> sock_filter {
+    statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset)
+}
+
+fn give(value: u32) -> sock_filter {
+    statement(libc::BPF_RET | libc::BPF_K, value)
+}
+
+/// `then` where the loaded value is this; behind it goes on what isn't.
+fn when_equal(value: u32, then: &[sock_filter]) -> Vec<sock_filter> {
+    branch(jump(libc::BPF_JEQ, value, 0, skip(then)), then)
+}
+
+/// `then` where the loaded value is another.
+fn unless_equal(value: u32, then: &[sock_filter]) -> Vec<sock_filter> {
+    branch(jump(libc::BPF_JEQ, value, skip(then), 0), then)
+}
+
+fn branch(first: sock_filter, then: &[sock_filter]) -> Vec<sock_filter> {
+    std::iter::once(first).chain(then.iter().copied()).collect()
+}
+
+fn skip(over: &[sock_filter]) -> u8 {
+    u8::try_from(over.len()).unwrap_or(u8::MAX)
+}
+
+fn statement(code: u32, k: u32) -> sock_filter {
+    sock_filter { code: u16::try_from(code).unwrap_or_default(), jt: 0, jf: 0, k }
+}
+
+fn jump(kind: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
+    let code = u16::try_from(libc::BPF_JMP | kind | libc::BPF_K).unwrap_or_default();
+    sock_filter { code, jt, jf, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the program as the kernel would, on a call with these arguments.
+    fn verdict(machine: u32, call: c_long, arguments: [u32; 2]) -> u32 {
+        let program = filter();
+        let (mut at, mut loaded) = (0, 0);
+        loop {
+            let step = program[at];
+            let code = u32::from(step.code);
+            at += 1;
+            match code & 7 {
+                libc::BPF_LD => {
+                    loaded = match step.k {
+                        NUMBER => number(call),
+                        ARCH => machine,
+                        k if k == argument(0) => arguments[0],
+                        k if k == argument(1) => arguments[1],
+                        other => panic!("offset {other}"),
+                    }
+                }
+                libc::BPF_RET => return step.k,
+                _ => {
+                    let holds = match code & 0xf0 {
+                        libc::BPF_JEQ => loaded == step.k,
+                        libc::BPF_JGE => loaded >= step.k,
+                        libc::BPF_JSET => loaded & step.k != 0,
+                        other => panic!("jump {other}"),
+                    };
+                    at += usize::from(if holds { step.jt } else { step.jf });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_build_needs_is_refused() {
+        let Some(machine) = MACHINE else { return };
+        let of = |call, arguments| verdict(machine, call, arguments);
+        let (allow, no) = (ALLOW, fail(libc::EPERM));
+        for call in REFUSED {
+            assert_eq!(of(*call, [0, 0]), no, "{call}");
+        }
+        for call in [libc::SYS_read, libc::SYS_execve, libc::SYS_openat, libc::SYS_prctl, libc::SYS_wait4] {
+            assert_eq!(of(call, [0, 0]), allow, "{call}");
+        }
+        let thread = 0x003d_0f00;
+        assert_eq!(of(libc::SYS_clone, [thread, 0]), allow);
+        for namespace in [libc::CLONE_NEWUSER, libc::CLONE_NEWNS, libc::CLONE_NEWPID, libc::CLONE_NEWTIME] {
+            assert_eq!(of(libc::SYS_clone, [namespace.cast_unsigned(), 0]), no);
+        }
+        assert_eq!(of(libc::SYS_clone3, [0, 0]), fail(libc::ENOSYS));
+        assert_eq!(of(libc::SYS_socket, [1, 0]), allow);
+        for family in [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_PACKET, libc::AF_ALG] {
+            assert_eq!(of(libc::SYS_socket, [family.cast_unsigned(), 0]), fail(libc::EACCES));
+        }
+        assert_eq!(of(libc::SYS_ioctl, [0, 0x5401]), allow);
+        assert_eq!(of(libc::SYS_ioctl, [0, 0x5412]), no);
+    }
+
+    #[test]
+    fn calls_of_another_machine_do_not_exist() {
+        let Some(machine) = MACHINE else { return };
+        assert_eq!(verdict(machine ^ 1, libc::SYS_read, [0, 0]), fail(libc::ENOSYS));
+        if cfg!(target_arch = "x86_64") {
+            assert_eq!(verdict(machine, c_long::from(X32), [0, 0]), fail(libc::ENOSYS));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The sandbox that a module's own code runs in: what it may see, write and do, and who it is there.
+//!
+//! Everything is decided and made ready here, in safe code; [`crate::sys`] carries it out in the child. A wall that the system
+//! can't give is left out and told, unless the sandbox is strict. `docs/sandbox.md` says which wall is for what.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::process::Resource;
+
+use super::environment::Environment;
+use super::fs;
+use crate::sys::{Plan, Report, Rights, Scene, Wall};
+
+mod account;
+mod calls;
+mod missing;
+mod rules;
+mod view;
+
+pub use account::Account;
+pub use missing::{Missing, Told};
+
+/// What a sandbox is to be like.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// Where a wall can't be had, nothing runs.
+    pub strict: bool,
+    /// Whose its processes are, where we are root.
+    pub user: &'a str,
+    /// The folder that can be written, and the path that it is seen under.
+    pub folder: Option<(&'a Path, &'a Path)>,
+    /// A folder that seems to be writable; what is written there is thrown away.
+    pub layer: Option<&'a Path>,
+    /// What must be seen, wherever it is.
+    pub shown: Vec<PathBuf>,
+    /// What must not be seen, besides what never is.
+    pub secret: Vec<PathBuf>,
+    /// The environment of its processes.
+    pub environment: &'a Environment,
+}
+
+/// A sandbox, ready for any number of processes, each of which gets one of its own.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    plan: Arc<Plan>,
+    owner: Option<Account>,
+    early: Vec<Told>,
+    variables: Vec<(&'static str, &'static str)>,
+}
+
+impl Sandbox {
+    /// Makes one ready.
+    ///
+    /// # Errors
+    /// A path that has a NUL byte.
+    pub fn new(wanted: &Wanted<'_>) -> Result<Self, std::ffi::NulError> {
+        let mut early = Vec::new();
+        let is_root = rustix::process::geteuid().is_root();
+        let owner = Account::of_builds(wanted.user);
+        if is_root && owner.is_none() {
+            early.push(Told { wall: Wall::User, errno: Errno::NOENT.raw_os_error() });
+        }
+        let view = view::View::of(wanted, owner);
+        let rules = rules::make(&view);
+        let rights = Rights {
+            ids: owner.filter(|account| !account.uid.is_root()).map(|account| (account.uid, account.gid)),
+            limits: limits(),
+            rules,
+            new_places: view.new_places()?,
+            all_access: rules::all_access(),
+            filter: calls::filter(),
+        };
+        let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
+        let folder = match wanted.folder {
+            Some((folder, seen)) => Some((text(folder)?, text(seen)?)),
+            None => None,
+        };
+        let is_needed = wanted.folder.is_some_and(|(folder, seen)| folder != seen);
+        let (trees, acts) = view.scene()?;
+        let (maps, deny_setgroups) = maps(is_root);
+        let plan = Plan {
+            strict: wanted.strict,
+            maps,
+            deny_setgroups,
+            scene: Scene { trees, folder, acts, is_needed },
+            rights,
+        };
+        let mut variables = Vec::new();
+        if wanted.environment.get("TMPDIR").is_some() {
+            variables.push(("TMPDIR", "/tmp"));
+        }
+        if view.has_shared_ccache {
+            // Whoever could write it would write into the builds of others.
+            variables.extend([("CCACHE_READONLY", "1"), ("CCACHE_TEMPDIR", "/tmp")]);
+        }
+        Ok(Self { plan: Arc::new(plan), owner, early, variables })
+    }
+
+    /// Whose processes these are, if not ours: the folder must be theirs.
+    #[must_use]
+    pub fn owner(&self) -> Option<Account> {
+        self.owner
+    }
+
+    /// The environment as it is in there.
+    #[must_use]
+    pub fn adapted(&self, mut environment: Environment) -> Environment {
+        self.variables.iter().for_each(|(name, value)| environment.set(*name, *value));
+        environment
+    }
+
+    /// A report for one process; strict ones are refused here already where a wall is known to be missing.
+    pub(super) fn report(&self) -> std::io::Result<Report> {
+        let report = Report::new()?;
+        for told in &self.early {
+            report.missing(told.wall, Errno::from_raw_os_error(told.errno));
+        }
+        Ok(report)
+    }
+
+    /// Has the process of `command` stand in it, beginning in `dir`.
+    pub(super) fn apply_to(&self, report: &Arc<Report>, dir: CString, command: &mut std::process::Command) {
+        Arc::clone(&self.plan).apply_to(Arc::clone(report), dir, command);
+    }
+}
+
+/// How much of what a build may have. It is more than any build needs, and less than would stop the machine.
+fn limits() -> Vec<(Resource, u64)> {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    vec![(Resource::Nproc, (64 * cpus).max(512)), (Resource::Fsize, 16 << 30), (Resource::Core, 0)]
+}
+
+/// The id maps of a user namespace in which everyone is who they were: all that root has, or just ourselves.
+fn maps(is_root: bool) -> ([CString; 2], bool) {
+    let same = |file: &str, own: u32| {
+        let text = fs::read_lossy(Path::new(file)).unwrap_or_default();
+        let ranges = text.lines().filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let (first, _, count) = (words.next()?, words.next()?, words.next()?);
+            Some(format!("{first} {first} {count}\n"))
+        });
+        let text = if is_root { ranges.collect() } else { format!("{own} {own} 1") };
+        CString::new(text).unwrap_or_default()
+    };
+    let uids = same("/proc/self/uid_map", rustix::process::geteuid().as_raw());
+    let gids = same("/proc/self/gid_map", rustix::process::getegid().as_raw());
+    ([uids, gids], !is_root)
+}
+
+#[cfg(test)]
+mod tests;

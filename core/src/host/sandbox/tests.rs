@@ -1,0 +1,197 @@
+//! What processes can and can't do in there. Real walls of the system that the tests run on.
+
+use super::*;
+use crate::host::process::Process;
+
+struct World {
+    dir: tempfile::TempDir,
+    environment: Environment,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["tree/M/build", "tree/N", "other"] {
+            fs::create_dir_all(&dir.path().join(name)).unwrap();
+        }
+        fs::write_whole(&dir.path().join("tree/N/x"), b"there", 0o644).unwrap();
+        fs::write_whole(&dir.path().join("tree/key"), b"secret", 0o644).unwrap();
+        fs::write_whole(&dir.path().join("other/x"), b"hidden", 0o644).unwrap();
+        let environment =
+            [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")].into_iter().collect();
+        Self { dir, environment }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn sandbox(&self) -> Sandbox {
+        let build = self.at("tree/M/build");
+        let sandbox = Sandbox::new(&Wanted {
+            strict: true,
+            user: "nobody",
+            folder: Some((&build, &build)),
+            layer: None,
+            shown: vec![self.at("tree")],
+            secret: vec![self.at("tree/key")],
+            environment: &self.environment,
+        })
+        .unwrap();
+        if let Some(owner) = sandbox.owner() {
+            fs::give_to(&build, owner.uid.as_raw(), owner.gid.as_raw());
+        }
+        sandbox
+    }
+
+    fn run(&self, line: &str) -> (i32, String) {
+        let process =
+            Process::new("/bin/bash", ["-c", line], &self.environment).dir(&self.at("tree/M/build"));
+        let ended = process.in_sandbox(&self.sandbox()).capture().unwrap();
+        (ended.code(), ended.text())
+    }
+
+    fn says(&self, line: &str) -> String {
+        let (code, text) = self.run(line);
+        assert_eq!(code, 0, "{line}: {text}");
+        text
+    }
+}
+
+#[test]
+fn its_own_folder_can_be_written_and_nothing_else() {
+    let world = World::new();
+    assert_eq!(world.says("echo x >made; cat made ../../N/x; pwd"), {
+        format!("x\nthere{}\n", world.at("tree/M/build").display())
+    });
+    assert_eq!(fs::read(&world.at("tree/M/build/made")).unwrap(), b"x\n");
+    for place in [
+        "../x",
+        "../../N/x",
+        "../../key",
+        "/etc/x",
+        "/usr/src/x",
+        "/x",
+        "/dev/x",
+        "/run/x",
+        "/proc/sys/kernel/core_pattern",
+    ] {
+        let (code, text) = world.run(&format!("echo x >{place}"));
+        assert_ne!(code, 0, "{place}: {text}");
+    }
+    assert_eq!(
+        world.says("echo x >/tmp/x; echo y >/var/tmp/y; cat /tmp/*; ls -A /root /home"),
+        "x\ny\n/home:\n\n/root:\n"
+    );
+    assert!(!fs::exists(Path::new("/tmp/x")));
+    assert_ne!(world.run(&format!("cat {}", world.at("other/x").display())).0, 0);
+    assert_ne!(world.run("cat ../../key").0, 0);
+    assert_eq!(
+        world.says("echo x >/dev/null; ls -A /dev; head -c1 /dev/zero | wc -c; echo err >>/dev/stderr"),
+        ".nothing\nfd\nfull\nnull\nrandom\nshm\nstderr\nstdin\nstdout\nurandom\nzero\n1\nerr\n"
+    );
+}
+
+#[test]
+fn it_is_nobody_with_nothing() {
+    let world = World::new();
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(
+            world.says("id -u; id -G; ls -A /proc/1/fd 2>&1 | tail -1 | grep -c denied"),
+            "65534\n65534\n1\n"
+        );
+    }
+    let status = world.says("grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status");
+    for line in ["CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+        assert!(status.contains(line), "{status}");
+    }
+    assert_eq!(
+        world.says("echo $$; ls /proc | grep -c '^[0-9]'; ls /proc/self/fd | wc -w").lines().count(),
+        3
+    );
+    assert!(world.says("ps ax -o pid= | wc -l").trim().parse::<u32>().unwrap() < 8);
+    assert_eq!(world.says("cat /proc/net/dev | grep -c :"), "1\n", "only its own loopback");
+}
+
+#[test]
+fn what_it_leaves_running_ends_with_it_and_codes_come_back() {
+    let world = World::new();
+    let began = std::time::Instant::now();
+    let (code, _) = world.run("setsid sleep 4242 & (trap '' TERM HUP; setsid setsid sleep 4243 &) ; exit 7");
+    assert_eq!(code, 7);
+    assert_eq!(world.run("kill -9 $$").0, 137);
+    assert!(began.elapsed().as_secs() < 20);
+    let process = Process::new("pgrep", ["-f", "^sleep 424[23]"], &world.environment);
+    assert_eq!(process.capture().unwrap().text(), "");
+    let sandbox = world.sandbox();
+    let missing = Process::new("no-such-program", [""; 0], &world.environment).in_sandbox(&sandbox);
+    assert!(missing.capture().unwrap_err().is_not_found());
+    let slow = Process::new("sleep", ["60"], &world.environment).in_sandbox(&sandbox);
+    let slow = slow.time_limit(std::time::Duration::from_millis(200)).capture().unwrap_err();
+    assert!(matches!(slow, crate::host::process::ProcessError::TimedOut { .. }), "{slow}");
+}
+
+#[test]
+fn no_descriptor_of_ours_gets_in_but_those_of_the_jobserver() {
+    let world = World::new();
+    let file = fs::open(Path::new("/etc/passwd")).unwrap();
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+    assert_eq!(world.says("ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ", "3 is that of ls itself");
+    let server = jobserver::Client::new(4).unwrap();
+    fs::write_whole(
+        &world.at("tree/M/build/Makefile"),
+        b"all: a b\na b:\n\t+@ls /proc/self/fd | wc -w\n",
+        0o644,
+    )
+    .unwrap();
+    let make = Process::new("make", [""; 0], &world.environment).dir(&world.at("tree/M/build"));
+    let ended = make.in_sandbox(&world.sandbox()).jobs_from(&server).capture().unwrap();
+    assert_eq!(ended.text(), "6\n6\n");
+}
+
+#[test]
+fn a_layer_takes_what_is_written_and_keeps_nothing() {
+    let world = World::new();
+    let folder = world.at("tree/N");
+    let sandbox = Sandbox::new(&Wanted {
+        strict: true,
+        user: "nobody",
+        folder: None,
+        layer: Some(&folder),
+        shown: vec![world.at("tree")],
+        secret: Vec::new(),
+        environment: &world.environment,
+    })
+    .unwrap();
+    let line = "echo new >y && rm x && cat y && ls";
+    let process = Process::new("/bin/bash", ["-c", line], &world.environment).dir(&folder);
+    let ended = process.in_sandbox(&sandbox).capture().unwrap();
+    assert_eq!((ended.code(), ended.text().as_str()), (0, "new\ny\n"));
+    let names: Vec<_> = fs::list(&folder).unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["x"]);
+}
+
+#[test]
+fn folders_that_others_may_not_enter_are_no_hindrance() {
+    let dir = tempfile::Builder::new().prefix("dkms-test-").tempdir_in("/var/cache").unwrap();
+    let build = dir.path().join("M/build");
+    fs::create_dir_all(&build).unwrap();
+    fs::set_mode(dir.path(), 0o700).unwrap();
+    let environment: Environment = [("PATH", "/usr/bin:/bin")].into_iter().collect();
+    let wanted = Wanted {
+        strict: true,
+        user: "nobody",
+        folder: Some((&build, &build)),
+        layer: None,
+        shown: vec![dir.path().to_owned()],
+        secret: Vec::new(),
+        environment: &environment,
+    };
+    let sandbox = Sandbox::new(&wanted).unwrap();
+    if let Some(owner) = sandbox.owner() {
+        fs::give_to(&build, owner.uid.as_raw(), owner.gid.as_raw());
+    }
+    let process =
+        Process::new("/bin/bash", ["-c", "echo x >y; cd ..; ls; cat build/y"], &environment).dir(&build);
+    assert_eq!(process.in_sandbox(&sandbox).capture().unwrap().text(), "build\nx\n");
+}

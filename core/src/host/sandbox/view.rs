@@ -1,0 +1,346 @@
+//! What is seen in a sandbox: the system as it is, read-only, but for what is hidden, what is shown nevertheless, and the few
+//! places that can be written.
+
+use std::ffi::{CString, NulError};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::Wanted;
+use super::account::Account;
+use crate::host::{fs, memory};
+use crate::sys::{Act, Tree};
+
+/// Folders in whose place every process gets an empty one.
+const REPLACED: [(&str, Kind); 6] = [
+    ("/dev", Kind::Devices),
+    ("/tmp", Kind::Scratch),
+    ("/var/tmp", Kind::Scratch),
+    ("/root", Kind::Home),
+    ("/home", Kind::Home),
+    // Sockets of services: a read-only mount doesn't keep anyone from talking to them.
+    ("/run", Kind::StandIn),
+];
+
+/// What is never seen, besides the keys that the settings name.
+const SECRET: [&str; 8] = [
+    "/etc/ssl/private",
+    "/etc/pki/private",
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/sudoers",
+    "/var/lib/shim-signed/mok",
+];
+
+const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+
+/// Where files that are to be unreadable lead to, and where what is written to a layer goes.
+const NOTHING: &str = "/dev/.nothing";
+const LAYER: &str = "/dev/.layer";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Devices,
+    Scratch,
+    Home,
+    /// Empty but for what is shown in it.
+    StandIn,
+}
+
+/// What a process sees.
+#[derive(Debug)]
+pub(super) struct View {
+    owner: Option<Account>,
+    /// What can be written, and where it is seen.
+    pub(super) folder: Option<(PathBuf, PathBuf)>,
+    layer: Option<PathBuf>,
+    replaced: Vec<(PathBuf, Kind)>,
+    /// What is shown in what is replaced; whether it can be written.
+    shown: Vec<(PathBuf, bool)>,
+    secret: Vec<PathBuf>,
+    home: Option<PathBuf>,
+    /// There is a ccache folder that isn't the build user's own.
+    pub(super) has_shared_ccache: bool,
+}
+
+impl View {
+    /// The view that is wanted, for processes of `owner` (`None`: our own).
+    pub(super) fn of(wanted: &Wanted<'_>, owner: Option<Account>) -> Self {
+        let mut view = Self {
+            owner,
+            folder: wanted.folder.map(|(folder, seen)| (folder.to_owned(), seen.to_owned())),
+            layer: wanted.layer.map(Path::to_owned).filter(|layer| fs::is_dir(layer)),
+            replaced: Vec::new(),
+            shown: Vec::new(),
+            secret: Vec::new(),
+            home: wanted.environment.get_filled("HOME").map(PathBuf::from),
+            has_shared_ccache: false,
+        };
+        for (path, kind) in REPLACED {
+            view.replace(Path::new(path), kind);
+        }
+        let seen = view.folder.as_ref().map(|(_, seen)| seen.clone());
+        let programs =
+            wanted.environment.get_filled("PATH").unwrap_or_default().split(':').map(PathBuf::from);
+        let wanted_paths: Vec<PathBuf> = wanted.shown.iter().cloned().chain(programs).collect();
+        for path in seen.iter().chain(&wanted_paths).chain(&view.layer.clone()) {
+            view.make_way_to(path);
+        }
+        wanted_paths.iter().for_each(|path| view.show(path, false));
+        if let Some(layer) = view.layer.clone() {
+            view.show(&layer, false);
+        }
+        if let Some(cache) = wanted.environment.get_filled("CCACHE_DIR").map(PathBuf::from) {
+            let is_own = is_owned_by(&cache, owner);
+            view.make_way_to(&cache);
+            view.show(&cache, is_own);
+            view.has_shared_ccache = !is_own;
+        }
+        let given = SECRET.iter().map(Path::new).chain(wanted.secret.iter().map(PathBuf::as_path));
+        for path in given {
+            view.secret.push(path.to_owned());
+            view.secret.extend(fs::canonical(path).ok());
+        }
+        view.secret.retain(|path| path.is_absolute() && fs::exists(path));
+        view.secret.sort();
+        view.secret.dedup();
+        view.shown.sort();
+        view.shown.dedup_by(|a, b| a.0 == b.0);
+        view
+    }
+
+    fn replace(&mut self, path: &Path, kind: Kind) {
+        if let Ok(path) = fs::canonical(path)
+            && fs::is_dir(&path)
+            && !self.replaced.iter().any(|(there, _)| *there == path)
+        {
+            self.replaced.push((path, kind));
+        }
+    }
+
+    /// What the owner may not pass through on the way to a path is replaced, so that the path can be shown.
+    fn make_way_to(&mut self, path: &Path) {
+        let Some(owner) = self.owner else { return };
+        let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+        above.reverse();
+        for folder in above {
+            if self.is_replaced(folder) {
+                return;
+            }
+            let closed = fs::stat(folder).ok().flatten().is_some_and(|meta| !owner.may(1, &meta));
+            if closed && folder != Path::new("/") {
+                return self.replace(folder, Kind::StandIn);
+            }
+        }
+    }
+
+    fn is_replaced(&self, path: &Path) -> bool {
+        self.replaced.iter().any(|(replaced, _)| path.starts_with(replaced))
+    }
+
+    fn show(&mut self, path: &Path, is_writable: bool) {
+        let real = fs::canonical(path).ok();
+        for path in std::iter::once(path).chain(real.as_deref()) {
+            let fits = path.is_absolute() && fs::exists(path) && (is_writable || self.is_replaced(path));
+            let may_see = self.owner.is_none_or(|owner| {
+                fs::stat(path)
+                    .ok()
+                    .flatten()
+                    .is_some_and(|meta| owner.may(if meta.is_dir() { 5 } else { 4 }, &meta))
+            });
+            // Devices are ours to choose.
+            if fits && may_see && path != Path::new("/dev") {
+                self.shown.push((path.to_owned(), is_writable));
+            }
+        }
+    }
+
+    /// Whether a path that is there outside is there inside.
+    fn is_visible(&self, path: &Path) -> bool {
+        let depth = |path: &Path| path.components().count();
+        let deepest = |paths: &mut dyn Iterator<Item = &PathBuf>| {
+            paths.filter(|above| path.starts_with(above)).map(|above| depth(above)).max()
+        };
+        let replaced = deepest(&mut self.replaced.iter().map(|(path, _)| path));
+        let shown = deepest(&mut self.shown.iter().map(|(path, _)| path));
+        replaced.is_none_or(|replaced| shown.is_some_and(|shown| shown >= replaced))
+    }
+
+    /// What can be written where a process has mounts of its own, and is there before.
+    pub(super) fn writable(&self) -> impl Iterator<Item = &Path> {
+        let shown = self.shown.iter().filter(|(_, is_writable)| *is_writable).map(|(path, _)| path);
+        shown.chain(self.folder.iter().map(|(folder, _)| folder)).map(PathBuf::as_path)
+    }
+
+    /// What can be written there, and is new.
+    pub(super) fn new_places(&self) -> Result<Vec<CString>, NulError> {
+        let replaced = self.replaced.iter().filter(|(_, kind)| *kind != Kind::StandIn).map(|(path, _)| path);
+        replaced.chain(&self.layer).map(|path| text(path)).collect()
+    }
+
+    /// What can be written, where it hasn't.
+    pub(super) fn writable_in_place(&self) -> impl Iterator<Item = &Path> {
+        let scratch = self.replaced.iter().filter(|(_, kind)| *kind == Kind::Scratch).map(|(path, _)| path);
+        let shown = self.shown.iter().filter(|(_, is_writable)| *is_writable).map(|(path, _)| path);
+        let folder = self.folder.iter().map(|(folder, _)| folder);
+        scratch.chain(shown).chain(folder).map(PathBuf::as_path).chain([Path::new("/dev/shm")])
+    }
+
+    /// What is shown although it lies in what is replaced.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &Path> {
+        self.shown.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// What can't be read where a process has no mounts of its own.
+    pub(super) fn secrets(&self) -> Vec<PathBuf> {
+        let hides = |kind: Kind| matches!(kind, Kind::Home | Kind::StandIn);
+        let replaced = self.replaced.iter().filter(|(_, kind)| hides(*kind)).map(|(path, _)| path.clone());
+        replaced.chain(self.secret.iter().cloned()).collect()
+    }
+
+    /// The view as a list of what is to be taken and done.
+    pub(super) fn scene(&self) -> Result<(Vec<Tree>, Vec<Act>), NulError> {
+        let mut scene = Building::default();
+        for (path, kind) in &self.replaced {
+            self.put_in_place_of(path, *kind, &mut scene)?;
+        }
+        if let Some(home) = self.home.as_deref().filter(|home| self.is_replaced(home)) {
+            self.folders_to(home, &mut scene)?;
+        }
+        for (path, is_writable) in &self.shown {
+            if fs::is_dir(path) {
+                self.folders_to(path, &mut scene)?;
+            } else {
+                self.folders_to(path.parent().unwrap_or(path), &mut scene)?;
+                scene.acts.push(Act::Empty(text(path)?));
+            }
+            scene.tree(path, path, *is_writable, false)?;
+        }
+        if let Some((folder, seen)) = &self.folder {
+            self.folders_to(seen, &mut scene)?;
+            scene.tree(folder, seen, true, false)?;
+        }
+        if let Some(layer) = &self.layer {
+            self.lay_over(layer, &mut scene)?;
+        }
+        for path in self.secret.iter().filter(|path| self.is_visible(path)) {
+            scene.acts.push(match fs::is_dir(path) {
+                true => new_tmpfs(path, "mode=0,size=4k".to_owned())?,
+                false => Act::Again(text(Path::new(NOTHING))?, text(path)?),
+            });
+        }
+        for (path, kind) in &self.replaced {
+            if matches!(kind, Kind::Devices | Kind::StandIn) {
+                scene.acts.push(Act::ReadOnly(text(path)?));
+            }
+        }
+        Ok((scene.trees, scene.acts))
+    }
+
+    fn put_in_place_of(&self, path: &Path, kind: Kind, scene: &mut Building) -> Result<(), NulError> {
+        let owner = match self.owner {
+            Some(owner) => format!(",uid={},gid={}", owner.uid.as_raw(), owner.gid.as_raw()),
+            None => String::new(),
+        };
+        let earlier = self.replaced.iter().find(|(_, other)| *other == Kind::Scratch);
+        let act = match kind {
+            Kind::Devices => return devices(scene),
+            Kind::Scratch if earlier.is_some_and(|(other, _)| other != path) => {
+                Act::Again(text(earlier.map_or(path, |(other, _)| other))?, text(path)?)
+            }
+            Kind::Scratch => new_tmpfs(path, format!("mode=1777,size={},nr_inodes=200k", scratch_size()))?,
+            Kind::Home => new_tmpfs(path, format!("mode=0755,size=5%,nr_inodes=20k{owner}"))?,
+            Kind::StandIn => new_tmpfs(path, "mode=0755,size=1m,nr_inodes=1k".to_owned())?,
+        };
+        scene.acts.push(act);
+        Ok(())
+    }
+
+    /// The folders of a path in what is replaced, where it is.
+    fn folders_to(&self, path: &Path, scene: &mut Building) -> Result<(), NulError> {
+        let mut above: Vec<&Path> = path.ancestors().take_while(|folder| self.is_replaced(folder)).collect();
+        above.reverse();
+        for folder in above {
+            let owner = self.owner.filter(|_| self.home.as_deref() == Some(folder));
+            scene.acts.push(Act::Folder(text(folder)?, owner.map(|owner| (owner.uid, owner.gid))));
+        }
+        Ok(())
+    }
+
+    /// A folder over which everything can be written, and nothing stays. Paths that overlayfs has its own meaning for, none.
+    fn lay_over(&self, folder: &Path, scene: &mut Building) -> Result<(), NulError> {
+        if folder.as_os_str().as_bytes().iter().any(|byte| b":,\\".contains(byte)) {
+            return Ok(());
+        }
+        let owner = self.owner.map(|owner| (owner.uid, owner.gid));
+        let at = |name: &str| text(&Path::new(LAYER).join(name));
+        scene.acts.extend([
+            Act::Folder(text(Path::new(LAYER))?, None),
+            new_tmpfs(Path::new(LAYER), "mode=0755,size=16m,nr_inodes=4k".to_owned())?,
+            Act::Folder(at("upper")?, owner),
+            Act::Folder(at("work")?, None),
+        ]);
+        let options = format!("upperdir={LAYER}/upper,workdir={LAYER}/work,lowerdir=");
+        let options = [options.as_bytes(), folder.as_os_str().as_bytes()].concat();
+        scene.acts.push(Act::Layer(text(folder)?, CString::new(options)?));
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Building {
+    trees: Vec<Tree>,
+    acts: Vec<Act>,
+}
+
+impl Building {
+    fn tree(&mut self, from: &Path, at: &Path, is_writable: bool, has_devices: bool) -> Result<(), NulError> {
+        self.acts.push(Act::Tree(self.trees.len(), text(at)?));
+        self.trees.push(Tree { path: text(from)?, is_writable, has_devices });
+        Ok(())
+    }
+}
+
+/// `/dev` with what every program may expect.
+fn devices(scene: &mut Building) -> Result<(), NulError> {
+    scene.acts.push(new_tmpfs(Path::new("/dev"), "mode=0755,size=1m,nr_inodes=1k".to_owned())?);
+    for device in DEVICES.map(Path::new).into_iter().filter(|device| fs::exists(device)) {
+        scene.acts.push(Act::File(text(device)?, 0o666));
+        scene.tree(device, device, true, true)?;
+    }
+    for (name, to) in [
+        ("/dev/fd", c"/proc/self/fd"),
+        ("/dev/stdin", c"/proc/self/fd/0"),
+        ("/dev/stdout", c"/proc/self/fd/1"),
+        ("/dev/stderr", c"/proc/self/fd/2"),
+    ] {
+        scene.acts.push(Act::Link(text(Path::new(name))?, to));
+    }
+    scene.acts.extend([
+        Act::File(text(Path::new(NOTHING))?, 0),
+        Act::Folder(text(Path::new("/dev/shm"))?, None),
+        new_tmpfs(Path::new("/dev/shm"), "mode=1777,size=5%,nr_inodes=20k".to_owned())?,
+    ]);
+    Ok(())
+}
+
+/// A fifth of the memory, and no more than compilers ever need.
+fn scratch_size() -> u64 {
+    let memory = memory::total().unwrap_or(0);
+    (memory / 5).clamp(64 << 20, 1 << 30)
+}
+
+fn new_tmpfs(path: &Path, options: String) -> Result<Act, NulError> {
+    Ok(Act::New(c"tmpfs", text(path)?, CString::new(options)?))
+}
+
+fn text(path: &Path) -> Result<CString, NulError> {
+    CString::new(path.as_os_str().as_bytes())
+}
+
+fn is_owned_by(path: &Path, owner: Option<Account>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let uid = owner.map_or_else(rustix::process::geteuid, |owner| owner.uid);
+    fs::stat(path).ok().flatten().is_some_and(|meta| meta.uid() == uid.as_raw())
+}

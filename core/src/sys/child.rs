@@ -1,0 +1,405 @@
+//! From a forked child to a process in a sandbox: a chain of three, made of system calls only.
+//!
+//! The child that the standard library forked stays outside, in no new namespace: it writes the id maps, waits, and passes the
+//! exit code on. Its child is the first process of the new namespaces: it builds the scene, reaps whatever is left to it, and
+//! takes everything along when it ends. *Its* child gives up its rights and is the one that becomes the program. Nothing
+//! here allocates, takes a lock or panics: the process that was forked had other threads.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+
+use rustix::io::{Errno, Result};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+
+use super::rights::{self, Rights};
+use super::scene::{self, Scene, Standing};
+
+/// What keeps a process in; in the order of [`Report`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wall {
+    /// A user namespace.
+    UserNamespace,
+    /// A pid namespace: everything ends with its first process.
+    Processes,
+    /// A mount namespace with a read-only view of the system.
+    Files,
+    /// A network namespace.
+    Network,
+    /// An IPC namespace.
+    Ipc,
+    /// Another user than ours.
+    User,
+    /// No capabilities.
+    Capabilities,
+    /// No new privileges.
+    NewPrivileges,
+    /// A filter of system calls.
+    Calls,
+    /// Limits of resources.
+    Limits,
+    /// Landlock.
+    Landlock,
+}
+
+impl Wall {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::UserNamespace,
+        Self::Processes,
+        Self::Files,
+        Self::Network,
+        Self::Ipc,
+        Self::User,
+        Self::Capabilities,
+        Self::NewPrivileges,
+        Self::Calls,
+        Self::Limits,
+        Self::Landlock,
+    ];
+}
+
+/// What a sandboxed process needs, all of it made before the fork.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where a wall can't be had the program isn't started.
+    pub strict: bool,
+    /// What `uid_map` and `gid_map` of a new user namespace say.
+    pub maps: [CString; 2],
+    /// `setgroups` is to be denied before: only root may map groups otherwise.
+    pub deny_setgroups: bool,
+    /// What it sees.
+    pub scene: Scene,
+    /// What it may.
+    pub rights: Rights,
+}
+
+/// Where the child says which walls could not be had: a byte for each [`Wall`], the error number, 0 for one that stands.
+#[derive(Debug)]
+pub struct Report(OwnedFd);
+
+impl Report {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// What `memfd_create` says.
+    pub fn new() -> std::io::Result<Self> {
+        let file = rustix::fs::memfd_create("walls", rustix::fs::MemfdFlags::CLOEXEC)?;
+        rustix::fs::ftruncate(&file, Wall::ALL.len() as u64)?;
+        Ok(Self(file))
+    }
+
+    /// Notes a wall that could not be had, and why.
+    pub fn missing(&self, wall: Wall, errno: Errno) {
+        let number = u8::try_from(errno.raw_os_error()).unwrap_or(u8::MAX);
+        // A report that can't be written leaves the wall standing in it; it is a file in memory of a few bytes.
+        let _ = rustix::io::pwrite(&self.0, &[number], wall as u64);
+    }
+
+    /// Whether any wall is missing.
+    #[must_use]
+    pub fn tells_any(&self) -> bool {
+        self.bytes().iter().any(|byte| *byte != 0)
+    }
+
+    /// The walls that could not be had, each with its error number.
+    #[must_use]
+    pub fn read(&self) -> Vec<(Wall, i32)> {
+        let bytes = self.bytes();
+        let told = Wall::ALL.iter().map(|wall| (*wall, i32::from(bytes[*wall as usize])));
+        told.filter(|(_, errno)| *errno != 0).collect()
+    }
+
+    /// Whether nobody has said that it is missing.
+    pub(super) fn stands(&self, wall: Wall) -> bool {
+        self.bytes()[wall as usize] == 0
+    }
+
+    fn bytes(&self) -> [u8; Wall::ALL.len()] {
+        let mut bytes = [0; Wall::ALL.len()];
+        let _ = rustix::io::pread(&self.0, &mut bytes, 0);
+        bytes
+    }
+}
+
+/// The namespaces that must be made with the process; tried in this order, each with less than the one before.
+const VARIANTS: [Variant; 4] = [
+    Variant { user: true, pid: true },
+    Variant { user: false, pid: true },
+    Variant { user: true, pid: false },
+    Variant { user: false, pid: false },
+];
+
+#[derive(Debug, Clone, Copy)]
+struct Variant {
+    user: bool,
+    pid: bool,
+}
+
+impl Variant {
+    fn is_last(self) -> bool {
+        !self.user && !self.pid
+    }
+}
+
+impl Plan {
+    /// Has the process of `command` stand in this sandbox; what it lacks is in `report` once it has started.
+    pub fn apply_to(
+        self: std::sync::Arc<Self>,
+        report: std::sync::Arc<Report>,
+        dir: CString,
+        command: &mut std::process::Command,
+    ) {
+        // Room for what is opened while the scene is built, made now.
+        let mut trees: Vec<Option<OwnedFd>> = (0..self.scene.trees.len()).map(|_| None).collect();
+        // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly), with strings and room
+        // that were made before: nothing is allocated, no lock is taken, nothing unwinds.
+        unsafe { command.pre_exec(move || self.enter(&dir, &report, &mut trees).map_err(Into::into)) };
+    }
+
+    /// Returns in the process that becomes the program.
+    fn enter(&self, dir: &CStr, report: &Report, trees: &mut [Option<OwnedFd>]) -> Result<()> {
+        let mut lost = Errno::PERM;
+        for variant in VARIANTS {
+            match self.attempt(variant, lost, dir, report, trees) {
+                Ok(standing) => {
+                    rights::drop_all(&self.rights, report, standing == Standing::Scene);
+                    let lacks_folder = self.scene.is_needed && standing == Standing::Nothing;
+                    let refused = self.strict && report.tells_any() || lacks_folder;
+                    return if refused { Err(Errno::PERM) } else { Ok(()) };
+                }
+                Err(errno) => lost = errno,
+            }
+        }
+        Err(lost)
+    }
+
+    /// Returns `Ok` in the process that becomes the program, `Err` in the outermost one
+    /// where this variant can't be had.
+    fn attempt(
+        &self,
+        variant: Variant,
+        lost: Errno,
+        dir: &CStr,
+        report: &Report,
+        trees: &mut [Option<OwnedFd>],
+    ) -> Result<Standing> {
+        let (mapped, say_mapped) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (ready, say_ready) = pipe_with(PipeFlags::CLOEXEC)?;
+        let mut flags = 0;
+        if variant.user {
+            flags |= libc::CLONE_NEWUSER;
+        }
+        if variant.pid {
+            flags |= libc::CLONE_NEWPID;
+        }
+        let Some(child) = fork(flags)? else {
+            drop((say_mapped, ready));
+            return Ok(self.first(variant, lost, (&mapped, &say_ready), dir, report, trees));
+        };
+        drop((mapped, say_ready));
+        if variant.user
+            && let Err(errno) = self.map(child)
+        {
+            drop(say_mapped);
+            wait_for(child);
+            return Err(errno);
+        }
+        let _ = rustix::io::write(&say_mapped, &[0]);
+        drop(say_mapped);
+        let mut byte = [0];
+        let is_ready = matches!(rustix::io::read(&ready, &mut byte), Ok(1));
+        if is_ready {
+            close_all_from(0);
+        }
+        let code = wait_for(child);
+        if !is_ready {
+            return Err(Errno::from_raw_os_error(code.clamp(1, 255)));
+        }
+        exit(code)
+    }
+
+    /// Writes the id maps of a child's user namespace.
+    fn map(&self, child: Pid) -> Result<()> {
+        let mut path = ProcPath::new(child);
+        if self.deny_setgroups {
+            super::write(path.of(b"/setgroups\0"), c"deny")?;
+        }
+        super::write(path.of(b"/uid_map\0"), &self.maps[0])?;
+        super::write(path.of(b"/gid_map\0"), &self.maps[1])
+    }
+
+    /// The first process of the new namespaces. Returns in its child.
+    fn first(
+        &self,
+        variant: Variant,
+        lost: Errno,
+        (mapped, say_ready): (&OwnedFd, &OwnedFd),
+        dir: &CStr,
+        report: &Report,
+        trees: &mut [Option<OwnedFd>],
+    ) -> Standing {
+        // Whoever ends the outermost process ends all.
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        let mut byte = [0];
+        if !matches!(rustix::io::read(mapped, &mut byte), Ok(1)) {
+            exit(Errno::CANCELED.raw_os_error());
+        }
+        let own_mounts = scene::begin(variant.pid);
+        if let Err(errno) = own_mounts
+            && !variant.is_last()
+        {
+            exit(errno.raw_os_error());
+        }
+        // Nobody looks into this process: it is a copy of one that may know secrets.
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+        if !variant.user {
+            report.missing(Wall::UserNamespace, lost);
+        }
+        if !variant.pid {
+            report.missing(Wall::Processes, lost);
+            // What a process leaves behind becomes ours, to be ended.
+            let _ = rustix::process::set_child_subreaper(rustix::process::getpid().into());
+        }
+        let _ = rustix::io::write(say_ready, &[0]);
+        scene::unshare_others(report);
+        let standing = match own_mounts {
+            Ok(()) => scene::build(&self.scene, dir, report, trees),
+            Err(errno) => {
+                report.missing(Wall::Files, errno);
+                let _ = rustix::process::chdir(dir);
+                Standing::Nothing
+            }
+        };
+        match fork(0) {
+            Ok(None) => {
+                let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+                standing
+            }
+            Ok(Some(child)) => {
+                close_all_from(0);
+                let code = wait_for(child);
+                if !variant.pid {
+                    end_children();
+                }
+                exit(code)
+            }
+            Err(errno) => exit(errno.raw_os_error()),
+        }
+    }
+}
+
+/// Forks with a bare system call: `None` in the child.
+fn fork(flags: libc::c_int) -> Result<Option<Pid>> {
+    let (flags, zero) = (libc::c_long::from(flags | libc::SIGCHLD), libc::c_long::from(0));
+    // SAFETY: without a new stack and without CLONE_VM this is a fork. The caller is a child between fork and exec, with one
+    // thread; the child goes on with a copy of its memory, and like it makes system calls only.
+    #[cfg(not(target_arch = "s390x"))]
+    let result = unsafe { libc::syscall(libc::SYS_clone, flags, zero, zero, zero, zero) };
+    // SAFETY: the same; there the first two arguments are the other way round.
+    #[cfg(target_arch = "s390x")]
+    let result = unsafe { libc::syscall(libc::SYS_clone, zero, flags, zero, zero, zero) };
+    match result {
+        -1 => Err(errno()),
+        pid => Ok(Pid::from_raw(i32::try_from(pid).unwrap_or_default())),
+    }
+}
+
+/// The error of the last call to libc.
+pub(super) fn errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Waits until `child` has ended, reaping whatever else ends meanwhile; its exit code as a shell would have it.
+fn wait_for(child: Pid) -> i32 {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == child => return code_of(status),
+            Err(Errno::CHILD) => return 127,
+            _ => {}
+        }
+    }
+}
+
+fn code_of(status: WaitStatus) -> i32 {
+    status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(127)
+}
+
+fn exit(code: i32) -> ! {
+    // SAFETY: it ends the process without running anything of it.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends all children, and theirs, which become ours. For a process that is no namespace's first.
+fn end_children() {
+    // Each round ends at least one process, if there is any; who forks faster than that hits the limit of processes.
+    for _ in 0..100_000 {
+        let mut text = [0; 4096];
+        let read = rustix::fs::open(
+            c"/proc/thread-self/children",
+            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )
+        .and_then(|file| rustix::io::read(&file, &mut text));
+        let Ok(length) = read else { return };
+        for word in text[..length].split(|byte| *byte == b' ') {
+            let number = word.iter().fold(0_i32, |sum, digit| {
+                sum.wrapping_mul(10).wrapping_add(i32::from(digit.wrapping_sub(b'0')))
+            });
+            if number > 1
+                && let Some(pid) = Pid::from_raw(number)
+            {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+        }
+        if matches!(rustix::process::wait(WaitOptions::empty()), Err(Errno::CHILD)) {
+            return;
+        }
+    }
+}
+
+/// Closes every descriptor from a number on.
+fn close_all_from(first: u32) {
+    // SAFETY: nothing in this process uses a descriptor after this: it waits, and ends.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } == -1 {
+        for number in first..rights::most_descriptors() {
+            // SAFETY: as above.
+            unsafe { libc::close(number.cast_signed()) };
+        }
+    }
+}
+
+/// `/proc/PID` and what comes behind it, put together without allocating.
+struct ProcPath {
+    bytes: [u8; 40],
+    length: usize,
+}
+
+impl ProcPath {
+    fn new(pid: Pid) -> Self {
+        let mut bytes = [0; 40];
+        bytes[..6].copy_from_slice(b"/proc/");
+        let (mut digits, mut count, mut rest) = ([0; 10], 0, pid.as_raw_nonzero().get());
+        while rest > 0 && count < digits.len() {
+            digits[count] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            count += 1;
+        }
+        for at in 0..count {
+            bytes[6 + at] = digits[count - 1 - at];
+        }
+        Self { bytes, length: 6 + count }
+    }
+
+    /// With this behind it, which ends with NUL.
+    fn of(&mut self, name: &[u8]) -> &CStr {
+        self.bytes[self.length..self.length + name.len()].copy_from_slice(name);
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    }
+}
+
+/// The descriptor as the kernel counts it.
+pub(super) fn number(file: &impl AsFd) -> i32 {
+    file.as_fd().as_raw_fd()
+}

@@ -1,0 +1,229 @@
+//! What a sandboxed process sees: a list of mounts that was made before, carried out in a mount namespace of its own.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
+use rustix::io::{Errno, Result};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_bind,
+    mount_bind_recursive, mount_change, move_mount, open_tree,
+};
+use rustix::thread::UnshareFlags;
+
+use super::child::{Report, Wall, errno, number};
+
+/// What is there to be seen, and where.
+#[derive(Debug)]
+pub struct Scene {
+    /// What is taken from the system as it is, before anything is hidden.
+    pub trees: Vec<Tree>,
+    /// The folder, in `trees`, that the process works in, and where it must see it.
+    pub folder: Option<(CString, CString)>,
+    /// What is done one after the other, once everything else is read-only.
+    pub acts: Vec<Act>,
+    /// Without its own mounts it can't work: it is shown a folder in another's place.
+    pub is_needed: bool,
+}
+
+/// A part of the system, with all that is mounted below it.
+#[derive(Debug)]
+pub struct Tree {
+    /// Its path.
+    pub path: CString,
+    /// Whether it can be written.
+    pub is_writable: bool,
+    /// Whether devices work there.
+    pub has_devices: bool,
+}
+
+/// A step on the way to a scene.
+#[derive(Debug)]
+pub enum Act {
+    /// A folder, if there is none; with its owner where that isn't us.
+    Folder(CString, Option<(Uid, Gid)>),
+    /// An empty file.
+    File(CString, u32),
+    /// An empty file, if there is none.
+    Empty(CString),
+    /// A symbolic link, and where it leads.
+    Link(CString, &'static CStr),
+    /// A new file system: of what kind, where, with which options.
+    New(&'static CStr, CString, CString),
+    /// A tree by its place in the list.
+    Tree(usize, CString),
+    /// What is here already, at a second place.
+    Again(CString, CString),
+    /// A file system that shows a folder, with these options; where that can't be, the folder stays as it is.
+    Layer(CString, CString),
+    /// Read-only from now on.
+    ReadOnly(CString),
+}
+
+/// A mount namespace of its own, from which nothing gets back; with a `/proc` of the new pid namespace.
+pub(super) fn begin(has_pid_namespace: bool) -> Result<()> {
+    unshare(UnshareFlags::NEWNS)?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    match mount_change(c"/", private) {
+        Err(Errno::INVAL) => leave_chroot_for(|| mount_change(c"/", private))?,
+        result => result?,
+    }
+    if has_pid_namespace {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+        mount(c"proc", c"/proc", c"proc", flags, Some(c""))?;
+    }
+    Ok(())
+}
+
+/// Does something at the root of the mount namespace, which in a chroot isn't `/`.
+fn leave_chroot_for(act: impl FnOnce() -> Result<()>) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(c"/", flags, Mode::empty())?;
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())?;
+    // SAFETY: it is given a descriptor that is open. Entering the mount namespace that it is in already makes its root ours.
+    if unsafe { libc::setns(number(&own), libc::CLONE_NEWNS) } == -1 {
+        return Err(errno());
+    }
+    let result = act();
+    rustix::process::fchdir(&root)?;
+    rustix::process::chroot(c".")?;
+    result
+}
+
+/// The namespaces that can be made at any time.
+pub(super) fn unshare_others(report: &Report) {
+    for (flag, wall) in [(UnshareFlags::NEWNET, Wall::Network), (UnshareFlags::NEWIPC, Wall::Ipc)] {
+        if let Err(errno) = unshare(flag) {
+            report.missing(wall, errno);
+        }
+    }
+    // Names of the machine and of control groups are no secret, and can't be changed without rights.
+    let _ = unshare(UnshareFlags::NEWUTS);
+    let _ = unshare(UnshareFlags::NEWCGROUP);
+}
+
+fn unshare(flag: UnshareFlags) -> Result<()> {
+    // SAFETY: this process has one thread, and no flag of ours is about its table of descriptors.
+    unsafe { rustix::thread::unshare_unsafe(flag) }
+}
+
+/// What a process has of its scene.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// No mounts of its own.
+    Nothing,
+    /// Its folder.
+    Folder,
+    /// A read-only system, with everything else in its place.
+    Scene,
+}
+
+/// Builds the scene; what isn't as it should be is told. Leaves the process in its folder.
+pub(super) fn build(scene: &Scene, dir: &CStr, report: &Report, trees: &mut [Option<OwnedFd>]) -> Standing {
+    let told = |result: Result<()>| {
+        if let Err(errno) = result {
+            report.missing(Wall::Files, errno);
+        }
+    };
+    let standing = match walled(scene, trees) {
+        Ok(()) => {
+            scene.acts.iter().for_each(|act| told(act.carry_out(trees)));
+            Standing::Scene
+        }
+        Err(errno) => {
+            report.missing(Wall::Files, errno);
+            if let Some((folder, seen)) = &scene.folder {
+                let _ = mount_bind_recursive(folder.as_c_str(), seen.as_c_str());
+            }
+            Standing::Folder
+        }
+    };
+    told(rustix::process::chdir(dir));
+    standing
+}
+
+/// Takes the trees, then makes everything read-only.
+fn walled(scene: &Scene, trees: &mut [Option<OwnedFd>]) -> Result<()> {
+    for (tree, place) in scene.trees.iter().zip(trees) {
+        let flags =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        let taken = open_tree(CWD, tree.path.as_c_str(), flags)?;
+        let mut attributes = libc::MOUNT_ATTR_NOSUID;
+        if !tree.is_writable {
+            attributes |= libc::MOUNT_ATTR_RDONLY;
+        }
+        if !tree.has_devices {
+            attributes |= libc::MOUNT_ATTR_NODEV;
+        }
+        set_attributes(number(&taken), c"", attributes, libc::AT_RECURSIVE)?;
+        *place = Some(taken);
+    }
+    let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    let everywhere = || set_attributes(libc::AT_FDCWD, c"/", attributes, libc::AT_RECURSIVE);
+    match everywhere() {
+        Err(Errno::INVAL) => leave_chroot_for(everywhere),
+        result => result,
+    }
+}
+
+/// Sets attributes of a mount and, with `AT_RECURSIVE`, of all below it.
+fn set_attributes(folder: i32, path: &CStr, attributes: u64, flags: i32) -> Result<()> {
+    let wanted = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let flags = flags | if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
+    // SAFETY: it reads a NUL-terminated text, and as many bytes of the structure as it is told that there are.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            folder,
+            path.as_ptr(),
+            flags,
+            &raw const wanted,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == -1 { Err(errno()) } else { Ok(()) }
+}
+
+impl Act {
+    fn carry_out(&self, trees: &mut [Option<OwnedFd>]) -> Result<()> {
+        match self {
+            Self::Folder(path, owner) => {
+                let made = rustix::fs::mkdir(path.as_c_str(), Mode::from_raw_mode(0o755));
+                if let (Ok(()), Some((uid, gid))) = (made, owner) {
+                    rustix::fs::chownat(CWD, path.as_c_str(), Some(*uid), Some(*gid), AtFlags::empty())?;
+                }
+                // What goes there tells whether it is.
+                Ok(())
+            }
+            Self::File(path, mode) => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                rustix::fs::open(path.as_c_str(), flags, Mode::from_raw_mode(*mode)).map(drop)
+            }
+            Self::Empty(path) => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                // What goes there tells whether it is.
+                let _ = rustix::fs::open(path.as_c_str(), flags, Mode::from_raw_mode(0o644));
+                Ok(())
+            }
+            Self::Link(path, to) => rustix::fs::symlink(*to, path.as_c_str()),
+            Self::New(kind, path, options) => {
+                let flags = MountFlags::NOSUID | MountFlags::NODEV;
+                mount(*kind, path.as_c_str(), *kind, flags, Some(options.as_c_str()))
+            }
+            Self::Tree(place, path) => {
+                let Some(tree) = trees.get_mut(*place).and_then(Option::take) else { return Ok(()) };
+                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+                move_mount(&tree, c"", CWD, path.as_c_str(), flags)
+            }
+            Self::Again(from, path) => mount_bind(from.as_c_str(), path.as_c_str()),
+            Self::Layer(path, options) => {
+                let flags = MountFlags::NOSUID | MountFlags::NODEV;
+                let _ = mount(c"overlay", path.as_c_str(), c"overlay", flags, Some(options.as_c_str()));
+                Ok(())
+            }
+            Self::ReadOnly(path) => {
+                set_attributes(libc::AT_FDCWD, path, libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID, 0)
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What is said, and to whom: debhelper's manner.
+
+use std::io::Write as _;
+
+use crate::error::Error;
+
+/// Standard output and standard error.
+#[derive(Debug, Default)]
+pub struct Voice {
+    /// Whether each thing that is done is shown.
+    pub verbose: bool,
+}
+
+impl Voice {
+    /// Something that is done, where those are shown.
+    pub fn doing(&self, text: &str) {
+        if self.verbose {
+            self.print(&format!("\t{text}"));
+        }
+    }
+
+    /// A line on standard output; who went away doesn't hear it.
+    pub fn print(&self, text: &str) {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+
+    /// Something that isn't as it should be, and we go on.
+    pub fn warn(&self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "dh_dkms: warning: {text}");
+    }
+
+    /// What ends the program, with what to do about it.
+    pub fn error(&self, error: &Error) {
+        let mut lines = std::io::stderr().lock();
+        let _ = writeln!(lines, "dh_dkms: error: {error}");
+        if let Some(hint) = error.hint() {
+            let _ = writeln!(lines, "\n  hint: {hint}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `dkms_autoinstaller start [K]`: brings up what the running kernel, or another, lacks. Called by dkms.service at boot, and by hand.
+
+use dkms_core::event::Happening;
+use dkms_core::exit::ExitCode;
+use dkms_core::kernel::running_kernel;
+
+use crate::session::Session;
+use crate::trigger;
+
+/// `start` does it; what else init scripts are asked has no meaning here.
+pub fn run(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    match words {
+        ["start" | "restart" | "force-reload", rest @ ..] => start(session, rest),
+        ["stop", ..] => ExitCode::SUCCESS,
+        _ => {
+            session.out.say("usage: dkms_autoinstaller start [KERNEL]");
+            ExitCode::BAD_OPTION
+        }
+    }
+}
+
+fn start(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    let running = running_kernel().map(|kernel| kernel.to_string()).unwrap_or_default();
+    let words = if words.is_empty() { vec![running.as_str()] } else { words.to_vec() };
+    let Some(target) = session.kernel(&words) else { return session.failed() };
+    if !dkms_core::host::fs::is_dir(&session.layout().kernel_dir(&target.kernel)) {
+        // A container, or an image: the kernel is somebody else's.
+        session.out.say(&format!("kernel {} is not installed here: nothing to do", target.kernel));
+        return ExitCode::SUCCESS;
+    }
+    trigger::batch(session, &[Happening::HeadersArrived(target)]).code
+}

@@ -1,0 +1,74 @@
+//! What is asked of dpkg.
+
+use dkms_core::host::Environment;
+use dkms_core::host::fs;
+use dkms_core::host::process::Process;
+use dkms_core::layout::Layout;
+
+/// The trigger of the package dkms that module and header packages activate.
+pub const TRIGGER: &str = "dkms-modules";
+
+/// Whether the package whose script calls us is configured only when the trigger has been processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaits {
+    /// It is: what depends on it may need its module.
+    Trigger,
+    /// It isn't.
+    Nothing,
+}
+
+/// Whether a maintainer script of dpkg calls us.
+#[must_use]
+pub fn is_above(environment: &Environment) -> bool {
+    environment.get_filled("DPKG_MAINTSCRIPT_PACKAGE").is_some()
+}
+
+/// Activates the trigger; whether dpkg has taken it.
+#[must_use]
+pub fn activate(awaits: Awaits, environment: &Environment) -> bool {
+    let words = match awaits {
+        Awaits::Trigger => vec![TRIGGER],
+        Awaits::Nothing => vec!["--no-await", TRIGGER],
+    };
+    Process::new("dpkg-trigger", words, environment).capture().is_ok_and(|ended| ended.code() == 0)
+}
+
+/// Whether dpkg will still call the trigger of the package dkms: then what waits for it is dpkg's to say.
+#[must_use]
+pub fn will_call(environment: &Environment) -> bool {
+    let words = ["--show", "--showformat=${db:Status-Status}", "dkms"];
+    let status = Process::new("dpkg-query", words, environment).capture_stdout();
+    status.is_ok_and(|ended| ended.code() == 0 && ended.text().trim() != "installed")
+}
+
+/// The modules, as `M-V`, whose source an installed package has.
+#[must_use]
+pub fn modules_of(package: &str, arch: &str, layout: &Layout) -> Vec<String> {
+    let info = layout.at("/var/lib/dpkg/info");
+    let names = [format!("{package}.list"), format!("{package}:{arch}.list")];
+    let text = names.iter().find_map(|name| fs::read_lossy(&info.join(name)).ok()).unwrap_or_default();
+    let module = |line: &str| {
+        let folder = line.strip_prefix("/usr/src/")?.strip_suffix("/dkms.conf")?;
+        (!folder.contains('/')).then(|| folder.to_owned())
+    };
+    text.lines().filter_map(module).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_has_modules_where_it_has_their_confs() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let info = layout.at("/var/lib/dpkg/info");
+        fs::create_dir_all(&info).unwrap();
+        let text = "/.\n/usr/src/a-1.0/dkms.conf\n/usr/src/a-1.0/sub/dkms.conf\n/usr/share/b-2/dkms.conf\n";
+        fs::write_whole(&info.join("a-dkms.list"), text.as_bytes(), 0o644).unwrap();
+        fs::write_whole(&info.join("c-dkms:amd64.list"), text.as_bytes(), 0o644).unwrap();
+        assert_eq!(modules_of("a-dkms", "all", &layout), ["a-1.0"]);
+        assert_eq!(modules_of("c-dkms", "amd64", &layout), ["a-1.0"]);
+        assert!(modules_of("d-dkms", "all", &layout).is_empty());
+    }
+}

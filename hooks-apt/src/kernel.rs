@@ -1,0 +1,76 @@
+//! A kernel's packages come and go: what `/etc/kernel/*.d/dkms` and kernel-install call, with the kernel's release.
+
+use dkms_core::adapter::Initramfs;
+use dkms_core::event::Happening;
+use dkms_core::exit::ExitCode;
+use dkms_core::host::fs;
+use dkms_core::id::Target;
+use dkms_core::plan::Work;
+
+use crate::dpkg::{self, Awaits};
+use crate::pending::{self, Pending};
+use crate::session::{Ended, Session};
+use crate::trigger;
+
+/// `preinst.d`: a kernel is about to be replaced by another build of the same release, or comes.
+pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    let Some(target) = session.kernel(words) else { return session.failed() };
+    session.carry_out(&|_| Work::KernelPreinst { target: target.clone() }).code
+}
+
+/// `postinst.d`: a kernel is there. What makes its initramfs comes after us, so nothing waits for the trigger.
+pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    let Some(target) = session.kernel(words) else { return session.failed() };
+    let ended = session.batch(&[Happening::KernelArrived(target.clone())], Initramfs::Others);
+    note_initramfs(session, &target);
+    ended.code
+}
+
+/// Without headers the initramfs that is made now will lack modules; with them an older note is settled.
+fn note_initramfs(session: &Session<'_>, target: &Target) {
+    let layout = session.layout();
+    let debt = Pending::initramfs(&target.kernel);
+    let has_headers = fs::is_dir(&layout.headers_dir(&target.kernel).join("include"));
+    // Where no note can be kept the modules are built all the same; only the initramfs is not made anew for them.
+    drop(if has_headers { pending::done(layout, [&debt]) } else { pending::add(layout, &debt) });
+}
+
+/// `header_postinst.d`: a kernel's headers are there. Within dpkg's run, modules and other kernels' headers come with them,
+/// so all of it is built together.
+pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    let Some(target) = session.kernel(words) else { return session.failed() };
+    if trigger::defer(session, &Pending::headers(&target.kernel), Awaits::Nothing) {
+        return ExitCode::SUCCESS;
+    }
+    trigger::batch(session, &[Happening::HeadersArrived(target)]).code
+}
+
+/// `prerm.d`: a kernel is about to go. Where only its package is replaced, it stays.
+pub fn prerm(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    let parameters = session.environment().get("DEB_MAINT_PARAMS").unwrap_or_default();
+    let first = parameters.split_whitespace().next().unwrap_or_default().trim_matches('\'');
+    if dpkg::is_above(session.environment()) && ["upgrade", "failed-upgrade"].contains(&first) {
+        return ExitCode::SUCCESS;
+    }
+    let Some(target) = session.kernel(words) else { return session.failed() };
+    leave(session, target).code
+}
+
+fn leave(session: &Session<'_>, target: Target) -> Ended {
+    let of_it: Vec<Pending> = pending::all(session.layout());
+    drop(pending::done(session.layout(), of_it.iter().filter(|pending| pending.is_of(&target.kernel))));
+    session.batch(&[Happening::KernelLeaving(target)], Initramfs::Others)
+}
+
+/// `40-dkms.install add|remove K …`, called by systemd's kernel-install before what makes an initramfs.
+pub fn kernel_install(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    let elsewhere = session.environment().get_filled("KERNEL_INSTALL_ROOT").is_some_and(|root| root != "/");
+    match words.split_first() {
+        Some((&"add", rest)) if !elsewhere => postinst(session, rest),
+        Some((&"remove", rest)) if !elsewhere => match session.kernel(rest) {
+            Some(target) => leave(session, target).code,
+            None => session.failed(),
+        },
+        _ => ExitCode::SUCCESS,
+    }
+}

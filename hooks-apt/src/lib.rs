@@ -1,0 +1,74 @@
+//! What apt and dpkg call: each hook is a script of one line that runs this program with a word for itself.
+//!
+//! - [`kernel`]: a kernel's packages come and go
+//! - [`module`]: a module package has come (`common.postinst`)
+//! - [`trigger`]: what has gathered is built as one batch, when dpkg processes triggers; apt's last word
+//! - [`preflight`]: what apt is about to do, before anything has changed; [`transaction`] reads it
+//! - [`boot`]: modules of the kernel that runs
+//! - [`pending`]: what waits for the trigger; [`frontend`]: which apt runs; [`dpkg`]: what is asked of dpkg
+//! - [`session`]: what every hook starts with, and what its failures mean to dpkg
+//!
+//! What a thing that happened leads to is decided in [`dkms_core::event`] and in the planner.
+
+pub mod boot;
+pub mod dpkg;
+pub mod frontend;
+pub mod kernel;
+pub mod module;
+pub mod pending;
+pub mod preflight;
+pub mod session;
+pub mod transaction;
+pub mod trigger;
+
+use dkms_core::exit::ExitCode;
+use dkms_core::host::{Environment, signals};
+use session::Session;
+
+/// Runs a hook; returns its exit code.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let environment = Environment::of_this_process();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let out = session::output(&environment);
+    let code = match signals::listen() {
+        Ok(()) => run(&words, environment, &out),
+        Err(error) => {
+            out.say(&format!("error: cannot listen to signals: {error}"));
+            ExitCode::USAGE_OR_RIGHTS
+        }
+    };
+    std::process::ExitCode::from(code.0)
+}
+
+fn run(words: &[&str], environment: Environment, out: &session::Output) -> ExitCode {
+    let Some((hook, words)) = words.split_first() else { return usage(out) };
+    let act: fn(&Session<'_>, &[&str]) -> ExitCode = match *hook {
+        "kernel-preinst" => kernel::preinst,
+        "kernel-postinst" => kernel::postinst,
+        "headers-postinst" => kernel::headers_postinst,
+        "kernel-prerm" => kernel::prerm,
+        "kernel-install" => kernel::kernel_install,
+        "common-postinst" => module::postinst,
+        "trigger" => trigger::run,
+        "finish" => trigger::finish,
+        "preflight" => preflight::run,
+        "autoinstaller" => boot::run,
+        _ => return usage(out),
+    };
+    match Session::begin(environment, out) {
+        Ok(session) => act(&session, words),
+        // How it is set up can't be known, so nobody has asked for more than being told.
+        Err(error) => {
+            session::say_error(out, &error);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn usage(out: &session::Output) -> ExitCode {
+    out.say("error: this program is called by the hooks of apt and dpkg; people use `dkms`");
+    ExitCode::BAD_OPTION
+}

@@ -1,0 +1,190 @@
+//! What every hook starts with, how batches are run and told, and what a failure means to dpkg.
+
+use std::io::{Stderr, Stdout, Write};
+
+use dkms_core::adapter::summary::Failure;
+use dkms_core::adapter::{Adapter, AdapterError, Initramfs, Plain, Summary, unsaid};
+use dkms_core::conf::settings::OnBuildFailure;
+use dkms_core::engine::Outcome;
+use dkms_core::event::Happening;
+use dkms_core::exit::ExitCode;
+use dkms_core::host::{Environment, signals};
+use dkms_core::id::{Arch, KernelRelease, Target};
+use dkms_core::layout::Layout;
+use dkms_core::plan::{Action, Work};
+use dkms_core::tree::Snapshot;
+
+use crate::frontend;
+
+/// Where hooks write.
+pub type Output = Plain<Stream>;
+
+/// One of the two streams of a process.
+#[derive(Debug)]
+pub enum Stream {
+    /// Standard output.
+    Out(Stdout),
+    /// Standard error.
+    Error(Stderr),
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Out(stream) => stream.write(bytes),
+            Self::Error(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.flush(),
+            Self::Error(stream) => stream.flush(),
+        }
+    }
+}
+
+/// Standard output; where that is debconf's (a module package may talk to it while it calls us), standard error.
+#[must_use]
+pub fn output(environment: &Environment) -> Output {
+    let is_debconfs = environment.get_filled("DEBIAN_HAS_FRONTEND").is_some();
+    Plain::new(if is_debconfs { Stream::Error(std::io::stderr()) } else { Stream::Out(std::io::stdout()) })
+}
+
+/// Says an error, and what to do about it.
+pub fn say_error(out: &Output, error: &AdapterError) {
+    say(out, &Summary { failed: vec![failure_of(error)], ..Summary::default() });
+}
+
+fn say(out: &Output, summary: &Summary) {
+    summary.lines().iter().for_each(|line| out.say(line));
+}
+
+fn failure_of(error: &AdapterError) -> Failure {
+    Failure { text: error.to_string(), hints: error.hints() }
+}
+
+/// A hook at work.
+#[derive(Debug)]
+pub struct Session<'a> {
+    /// The system.
+    pub adapter: Adapter,
+    /// Where it writes.
+    pub out: &'a Output,
+}
+
+/// How a batch ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What was done.
+    pub done: Vec<Action>,
+    /// Nothing was begun: what was asked for is still to be done.
+    pub is_due: bool,
+    /// What dpkg is told.
+    pub code: ExitCode,
+}
+
+impl<'a> Session<'a> {
+    /// Looks at the system.
+    ///
+    /// # Errors
+    /// [`AdapterError`] where it can't be told how it is set up.
+    pub fn begin(environment: Environment, out: &'a Output) -> Result<Self, AdapterError> {
+        Ok(Self { adapter: Adapter::begin(environment, out)?, out })
+    }
+
+    /// The same for kernels of this architecture.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn on(&self, arch: Arch) -> Result<Self, AdapterError> {
+        let mut adapter = Adapter::begin(self.environment().clone(), self.out)?;
+        adapter.arch = Some(arch);
+        Ok(Self { adapter, out: self.out })
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.adapter.settings.layout
+    }
+
+    /// The environment.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.adapter.environment
+    }
+
+    /// The kernel that a hook was given, as its first word; says what is wrong with it.
+    #[must_use]
+    pub fn kernel(&self, words: &[&str]) -> Option<Target> {
+        let text = words.first().copied().unwrap_or_default();
+        let target = match KernelRelease::new(text) {
+            Ok(release) => self.adapter.target(&release).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        target.map_err(|error| self.out.say(&format!("error: {error}"))).ok()
+    }
+
+    /// Does what follows from what was told, as one batch, and tells how it went.
+    #[must_use]
+    pub fn batch(&self, told: &[Happening], initramfs: Initramfs) -> Ended {
+        self.conclude(self.adapter.batch(told, initramfs, self.out))
+    }
+
+    /// The same for something else.
+    #[must_use]
+    pub fn carry_out(&self, work: &dyn Fn(&Snapshot) -> Work) -> Ended {
+        self.conclude(self.adapter.carry_out(work, Initramfs::Others, self.out))
+    }
+
+    fn conclude(&self, result: Result<Outcome, AdapterError>) -> Ended {
+        match result {
+            Ok(outcome) => {
+                self.tell(self.summary(&outcome));
+                let code = self.adapter.exit_of(&outcome);
+                let code = if outcome.is_interrupted() { self.failed() } else { code };
+                Ended { done: outcome.done, is_due: false, code }
+            }
+            Err(error) => {
+                self.tell(Summary { failed: vec![failure_of(&error)], ..Summary::default() });
+                // Whoever stops us doesn't want it to begin again at once.
+                Ended { done: Vec::new(), is_due: !signals::interrupted(), code: self.failed() }
+            }
+        }
+    }
+
+    /// What a failure is to dpkg.
+    #[must_use]
+    pub fn failed(&self) -> ExitCode {
+        match self.adapter.settings.on_build_failure {
+            OnBuildFailure::Report => ExitCode::SUCCESS,
+            OnBuildFailure::Fail => ExitCode::USAGE_OR_RIGHTS,
+        }
+    }
+
+    fn summary(&self, outcome: &Outcome) -> Summary {
+        let mut summary = Summary::of(outcome);
+        if outcome.is_interrupted() {
+            summary.failed.push(Failure {
+                text: "interrupted: not all modules are built".to_owned(),
+                hints: vec!["`dkms autoinstall -k KERNEL` does what is missing on a kernel".to_owned()],
+            });
+        }
+        summary
+    }
+
+    /// At the end of apt's run, where that ends with us; otherwise now.
+    pub fn tell(&self, summary: Summary) {
+        if !frontend::is_above(self.layout()) {
+            say(self.out, &unsaid::take(self.layout()).and(summary));
+        } else if unsaid::leave(self.layout(), &summary).is_err() {
+            say(self.out, &summary);
+        }
+    }
+
+    /// Says what was kept until now.
+    pub fn say_kept(&self) {
+        say(self.out, &unsaid::take(self.layout()));
+    }
+}

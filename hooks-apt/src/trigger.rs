@@ -1,0 +1,112 @@
+//! What has gathered during dpkg's run is built as one batch when dpkg processes triggers; at the end of apt's run it is said how that went.
+
+use std::collections::BTreeSet;
+
+use dkms_core::adapter::Initramfs;
+use dkms_core::event::Happening;
+use dkms_core::exit::ExitCode;
+use dkms_core::host::fs;
+use dkms_core::id::{KernelRelease, ModuleId};
+use dkms_core::install;
+use dkms_core::plan::Action;
+
+use crate::dpkg::{self, Awaits};
+use crate::frontend;
+use crate::pending::{self, Pending};
+use crate::session::{Ended, Session};
+
+/// Leaves something to the trigger; whether that could be done. Otherwise it is to be done at once.
+#[must_use]
+pub fn defer(session: &Session<'_>, what: &Pending, awaits: Awaits) -> bool {
+    if !session.adapter.settings.batch || !dpkg::is_above(session.environment()) {
+        return false;
+    }
+    let layout = session.layout();
+    if pending::add(layout, what).is_ok() && dpkg::activate(awaits, session.environment()) {
+        return true;
+    }
+    drop(pending::done(layout, [what]));
+    false
+}
+
+/// `trigger`: the postinst of the package dkms, when its trigger is processed and when it is configured.
+pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
+    let waiting = pending::all(session.layout());
+    let (told, taken) = told(session, &waiting);
+    if taken.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let ended = batch(session, &told);
+    // Where dpkg is told of a failure, it calls again.
+    if !ended.is_due && ended.code == ExitCode::SUCCESS {
+        drop(pending::done(session.layout(), taken));
+    }
+    ended.code
+}
+
+/// What waits, as told by package managers, and the records of it.
+fn told<'a>(session: &Session<'_>, waiting: &'a [Pending]) -> (Vec<Happening>, Vec<&'a Pending>) {
+    let (mut told, mut taken) = (Vec::new(), Vec::new());
+    for pending in waiting {
+        match pending {
+            Pending::Module { .. } => {
+                let arrived = pending.arrived().filter(|(id, _)| is_there(session, id));
+                told.extend(arrived.into_iter().flat_map(|(_, happenings)| happenings));
+            }
+            Pending::Headers { kernel } => {
+                let kernel = KernelRelease::new(kernel).ok();
+                let target = kernel.and_then(|kernel| session.adapter.target(&kernel).ok());
+                told.extend(target.map(Happening::HeadersArrived));
+            }
+            Pending::Initramfs { .. } => continue,
+        }
+        taken.push(pending);
+    }
+    (told, taken)
+}
+
+/// Whether a module that has arrived has not left again since.
+fn is_there(session: &Session<'_>, id: &ModuleId) -> bool {
+    let layout = session.layout();
+    fs::exists(&layout.source_dir(id).join("dkms.conf")) || fs::exists(&layout.version_dir(id))
+}
+
+/// Does what follows from what was told, after which nobody makes an initramfs by himself.
+#[must_use]
+pub fn batch(session: &Session<'_>, told: &[Happening]) -> Ended {
+    let ended = session.batch(told, Initramfs::Ours);
+    let kernels = |wanted: fn(&Action) -> bool| -> BTreeSet<&KernelRelease> {
+        let actions = ended.done.iter().filter(|action| wanted(action));
+        actions.filter_map(Action::target).map(|target| &target.kernel).collect()
+    };
+    let made = kernels(|action| matches!(action, Action::Initramfs { .. }));
+    for kernel in kernels(|action| matches!(action, Action::Install { .. })) {
+        settle_initramfs(session, kernel, made.contains(kernel));
+    }
+    ended
+}
+
+/// A kernel whose initramfs was made when its modules could not be built has got modules now.
+fn settle_initramfs(session: &Session<'_>, kernel: &KernelRelease, is_made: bool) {
+    let layout = session.layout();
+    let debt = Pending::initramfs(kernel);
+    if !pending::all(layout).contains(&debt) {
+        return;
+    }
+    let settled = is_made
+        || !session.adapter.settings.remake_initrd
+        || install::remake_initramfs(kernel, layout, session.environment(), session.out).is_ok();
+    if settled {
+        drop(pending::done(layout, [&debt]));
+    }
+}
+
+/// `finish`: the end of apt's run. Does what nobody will do any more, and says what the hooks have kept.
+pub fn finish(session: &Session<'_>, _: &[&str]) -> ExitCode {
+    if !pending::all(session.layout()).is_empty() && !dpkg::will_call(session.environment()) {
+        let _ = run(session, &[]);
+    }
+    session.say_kept();
+    frontend::ends(session.layout());
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,39 @@
+//! kernel-install(8): `add K …` comes before the kernel's initramfs is made, `remove K …` before its files go.
+
+use dkms_core::adapter::Initramfs;
+use dkms_core::event::Happening;
+use dkms_core::exit::ExitCode;
+use dkms_core::id::KernelRelease;
+
+use crate::memory;
+use crate::session::{Session, When};
+
+/// Whatever happens, kernel-install goes on: the failure is told and remembered.
+#[must_use]
+pub fn run(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    let [command @ ("add" | "remove"), release, ..] = words else { return ExitCode::SUCCESS };
+    let target = KernelRelease::new(*release).map_err(|error| error.to_string());
+    let target =
+        target.and_then(|release| session.adapter.target(&release).map_err(|error| error.to_string()));
+    let target = match target {
+        Ok(target) => target,
+        Err(error) => {
+            session.out.say(&format!("error: {error}"));
+            return ExitCode::SUCCESS;
+        }
+    };
+    let summary = if *command == "add" {
+        session.act(&[Happening::KernelArrived(target)], When::Meanwhile, Initramfs::Others).0
+    } else {
+        // It may come back in this very transaction: then it has come anew.
+        if let Some(mut view) = memory::view(session.layout())
+            && view.kernels.remove(*release).is_some()
+            && let Err(error) = memory::keep_view(session.layout(), &view)
+        {
+            session.out.say(&format!("warning: {error}"));
+        }
+        session.batch(&[Happening::KernelLeaving(target)])
+    };
+    session.tell(summary, session.front());
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,74 @@
+//! What dnf, rpm and kernel-install call; each hook is a line or a few that run this program with words for itself.
+//!
+//! - [`dnf4`], [`dnf5`]: the plugins, before a transaction and after it; [`plugin`] is what both do
+//! - [`trigger`]: rpm's file triggers, the net below both; [`kernel_install`], [`module`]: scripts of packages
+//! - [`view`]: what packages have brought, and what has changed since it was seen last (pure); [`mod@look`] sees it,
+//!   [`memory`] keeps it
+//! - [`incoming`], [`mod@preflight`]: what is about to come, and which modules will not be there
+//! - [`front`]: who runs us, and whether somebody calls again; [`session`]: how a batch is run and told
+//!
+//! What a change leads to is decided in [`dkms_core::event`] and in the planner.
+
+pub mod dnf4;
+pub mod dnf5;
+pub mod front;
+pub mod incoming;
+pub mod kernel_install;
+pub mod look;
+pub mod memory;
+pub mod module;
+pub mod plugin;
+pub mod preflight;
+pub mod session;
+pub mod trigger;
+pub mod view;
+
+use dkms_core::adapter::Plain;
+use dkms_core::exit::ExitCode;
+use dkms_core::host::{Environment, signals};
+use session::{Output, Session, Stream};
+
+/// Runs a hook; returns its exit code.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let environment = Environment::of_this_process();
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // What dnf 5 reads from us isn't for people.
+    let stream = match words[..] {
+        ["dnf5", ..] => Stream::Error(std::io::stderr()),
+        ["dnf4", "after"] => Stream::Below(std::io::stdout()),
+        _ => Stream::Out(std::io::stdout()),
+    };
+    let out = Plain::new(stream);
+    let code = match signals::listen() {
+        Ok(()) => run(&words, environment, &out),
+        Err(error) => {
+            out.say(&format!("error: cannot listen to signals: {error}"));
+            ExitCode::USAGE_OR_RIGHTS
+        }
+    };
+    std::process::ExitCode::from(code.0)
+}
+
+fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
+    let Some((hook, words)) = words.split_first() else { return usage(out) };
+    let with_session = |act: &dyn Fn(&Session<'_>) -> ExitCode| {
+        Session::begin(environment.clone(), out).map_or(ExitCode::SUCCESS, |session| act(&session))
+    };
+    match *hook {
+        "dnf4" => dnf4::run(words, environment, out),
+        "dnf5" => dnf5::run(words, environment, out),
+        "trigger" => with_session(&|session| trigger::run(session, words)),
+        "kernel-install" => with_session(&|session| kernel_install::run(session, words)),
+        "common-postinst" => with_session(&|session| module::postinst(session, words)),
+        _ => usage(out),
+    }
+}
+
+fn usage(out: &Output) -> ExitCode {
+    out.say("error: this program is called by the hooks of dnf, rpm and kernel-install; people use `dkms`");
+    ExitCode::BAD_OPTION
+}

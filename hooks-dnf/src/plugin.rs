@@ -1,0 +1,92 @@
+//! What the plugins of both dnfs do: before a transaction and after it, on the system itself or in an `--installroot`.
+
+use std::path::{Path, PathBuf};
+
+use dkms_core::adapter::{Initramfs, Plain, Summary, unsaid};
+use dkms_core::exit::ExitCode;
+use dkms_core::host::{Environment, ancestry, root};
+
+use crate::front::Front;
+use crate::incoming::{Coming, Package};
+use crate::memory;
+use crate::preflight::{Verdict, preflight};
+use crate::session::{Output, Session, When};
+
+/// What is about to be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// The root of the system that it is done to.
+    pub root: PathBuf,
+    /// Its packages.
+    pub packages: Vec<Package>,
+}
+
+/// Before anything is changed. Where we can't look, nothing is known against it.
+#[must_use]
+pub fn before(transaction: &Transaction, environment: Environment, out: &Output) -> Verdict {
+    // Outside the root, and with the system's own /proc.
+    let coming = Coming::with(&transaction.packages);
+    let front = ancestry::ancestors().first().copied();
+    let Some(session) = enter(&transaction.root, environment, out) else { return Verdict::GoOn };
+    session.see();
+    if let Some(Err(error)) = front.map(|front| memory::keep_front(session.layout(), front)) {
+        out.say(&format!("warning: {error}"));
+    }
+    preflight(&session, &transaction.packages, &coming).unwrap_or_else(|error| {
+        out.say(&format!("warning: what becomes of modules can't be foreseen: {error}"));
+        Verdict::GoOn
+    })
+}
+
+/// After it: does what is left to do. Returns what the front end is told.
+#[must_use]
+pub fn after(at: &Path, environment: Environment, out: &Output, said: Said) -> ExitCode {
+    let Some(session) = enter(at, environment, out) else { return ExitCode::SUCCESS };
+    memory::forget_front(session.layout());
+    finish(&session, said)
+}
+
+/// When the summary is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// At once.
+    Now,
+    /// Once more we are called for it.
+    Later,
+}
+
+/// The last that is done of a transaction.
+#[must_use]
+pub fn finish(session: &Session<'_>, said: Said) -> ExitCode {
+    let (summary, code) = session.act(&[], When::AtTheEnd, Initramfs::Ours);
+    let summary = unsaid::take(session.layout()).and(summary);
+    let code = if summary.failed.is_empty() { code } else { session.failed() };
+    let front = match said {
+        Said::Now => Front::Nobody,
+        Said::Later => Front::Plugin,
+    };
+    session.tell(summary, front);
+    code
+}
+
+/// The last word, when the front end has said all of its own.
+pub fn end(at: &Path, environment: Environment, out: &Output) {
+    if let Some(session) = enter(at, environment, out) {
+        session.tell(Summary::default(), Front::Nobody);
+    }
+}
+
+fn enter<'a>(
+    at: &Path,
+    environment: Environment,
+    out: &'a Plain<crate::session::Stream>,
+) -> Option<Session<'a>> {
+    if at != Path::new("/")
+        && at != Path::new("")
+        && let Err(error) = root::enter(at)
+    {
+        out.say(&format!("warning: cannot look below `{}`: {error}", at.display()));
+        return None;
+    }
+    Session::begin(environment, out)
+}

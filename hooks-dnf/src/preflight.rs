@@ -1,0 +1,115 @@
+//! Before a transaction: which modules in use will not be there on the kernels that it brings.
+
+use std::collections::BTreeSet;
+
+use dkms_core::adapter::AdapterError;
+use dkms_core::conf::settings::PreflightPolicy;
+use dkms_core::event::Happening;
+use dkms_core::id::{KernelRelease, ModuleId};
+use dkms_core::plan::preflight::{Absent, Prospect};
+
+use crate::incoming::{Coming, Package};
+use crate::memory;
+use crate::session::Session;
+use crate::view::{Seen, View};
+
+/// What the front end is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may go on.
+    GoOn,
+    /// It is to end before anything is changed, for this reason.
+    Block(String),
+}
+
+/// Looks ahead, and says what it sees.
+///
+/// # Errors
+/// [`AdapterError`] where it can't be told; then nothing is known against the transaction.
+pub fn preflight(
+    session: &Session<'_>,
+    packages: &[Package],
+    coming: &Coming,
+) -> Result<Verdict, AdapterError> {
+    let policy = session.adapter.settings.preflight;
+    if policy == PreflightPolicy::Off || coming.kernels.is_empty() {
+        return Ok(Verdict::GoOn);
+    }
+    let view = memory::view(session.layout()).unwrap_or_default();
+    let told = told(session, packages, coming, &view)?;
+    let mut prospects = session.adapter.preflight(&told)?;
+    prospects.retain(|prospect| is_known(prospect, coming));
+    if prospects.is_empty() {
+        return Ok(Verdict::GoOn);
+    }
+    prospects.iter().for_each(|prospect| session.out.say(&format!("warning: {prospect}")));
+    let count = match prospects.len() {
+        1 => "1 module in use will not be there".to_owned(),
+        count => format!("{count} modules in use will not be there"),
+    };
+    Ok(match policy {
+        PreflightPolicy::Block => Verdict::Block(format!("dkms: {count}, and `preflight=block` is set")),
+        PreflightPolicy::Warn | PreflightPolicy::Off => Verdict::GoOn,
+    })
+}
+
+/// What the transaction is going to do, as far as it can be known.
+fn told(
+    session: &Session<'_>,
+    packages: &[Package],
+    coming: &Coming,
+    view: &View,
+) -> Result<Vec<Happening>, AdapterError> {
+    let target = |release: &String| {
+        KernelRelease::new(release.as_str()).ok().map(|release| session.adapter.target(&release)).transpose()
+    };
+    let mut told = Vec::new();
+    for release in &coming.kernels {
+        told.extend(target(release)?.map(Happening::KernelArrived));
+    }
+    for release in &coming.headers {
+        told.extend(target(release)?.map(Happening::HeadersArrived));
+    }
+    let going: BTreeSet<String> =
+        packages.iter().filter(|package| !package.comes).map(|package| plain(&package.nevra)).collect();
+    let goes = |seen: &Seen| {
+        let owner = seen.owner.as_ref();
+        owner.is_some_and(|owner| {
+            owner
+                .0
+                .iter()
+                .all(|(nevra, _)| going.contains(&plain(nevra.split(' ').next().unwrap_or_default())))
+        })
+    };
+    for (release, _) in view.kernels.iter().filter(|(_, seen)| goes(seen)) {
+        told.extend(target(release)?.map(Happening::KernelLeaving));
+    }
+    for (_, seen) in
+        view.modules.iter().filter(|(folder, seen)| goes(seen) && !coming.sources.contains(*folder))
+    {
+        let Some((name, version)) = &seen.module else { continue };
+        // One that is replaced stays in use; how its new version judges the kernel isn't known yet.
+        if let Ok(id) = ModuleId::parse(name, version)
+            && !coming.replaces(name)
+        {
+            told.push(Happening::ModuleLeaving(id));
+        }
+    }
+    Ok(told)
+}
+
+/// Whether what is foreseen will be so: what a conf or an earlier build says means nothing where a new version comes.
+fn is_known(prospect: &Prospect, coming: &Coming) -> bool {
+    match &prospect.absent {
+        None => false,
+        Some(Absent::NoHeaders(_) | Absent::NoKernel) => true,
+        Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_) | Absent::Dependency(_)) => {
+            !coming.replaces(prospect.id.name.as_str())
+        }
+    }
+}
+
+/// As dnf writes it: an epoch of 0 is none.
+fn plain(nevra: &str) -> String {
+    nevra.replacen("-0:", "-", 1)
+}

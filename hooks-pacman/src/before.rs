@@ -1,0 +1,153 @@
+//! Before a transaction: what it brings is noted and the preflight made; what goes for good is taken out while it is still there.
+
+use std::collections::BTreeSet;
+
+use dkms_core::adapter::{AdapterError, Initramfs, Plain, Summary};
+use dkms_core::conf::settings::PreflightPolicy;
+use dkms_core::event::Happening;
+use dkms_core::exit::ExitCode;
+use dkms_core::id::ModuleName;
+use dkms_core::plan::preflight::{Absent, Prospect};
+use dkms_core::report::{Event, Reporter};
+
+use crate::record::{Before, Record, State, Transaction};
+use crate::settle;
+use crate::system::System;
+use crate::targets::Thing;
+use crate::tell::{self, Now};
+
+/// Something comes, or is put in place anew. Only where the admin wants it does this end the transaction.
+///
+/// # Errors
+/// [`AdapterError`].
+pub fn coming<W: std::io::Write + Send>(
+    system: &mut System<'_>,
+    things: &BTreeSet<Thing>,
+    plain: &Plain<W>,
+) -> Result<ExitCode, AdapterError> {
+    if preflight(system, things, plain)? == Verdict::Blocked {
+        return Ok(ExitCode::USAGE_OR_RIGHTS);
+    }
+    let layout = system.adapter.settings.layout.clone();
+    let mut record = earlier(system, things);
+    for thing in things {
+        note(&mut record, thing, system).comes_with = Some(Transaction::ours());
+    }
+    record.save(&layout)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is remembered and not settled; owners are looked up for that and for these things.
+fn earlier(system: &mut System<'_>, things: &BTreeSet<Thing>) -> Record {
+    let mut record = Record::load(&system.adapter.settings.layout);
+    system.look_up(record.0.keys().chain(things));
+    settle::before(&mut record, system);
+    record
+}
+
+/// Remembers how a thing is. What an earlier transaction has left unsettled is as it was before that, unless the tree has what
+/// came then.
+fn note<'r>(record: &'r mut Record, thing: &Thing, system: &System<'_>) -> &'r mut Before {
+    let state = system.state(thing);
+    let id = state.as_ref().and_then(State::module);
+    let is_known = id.is_some_and(|id| system.snapshot.get(&id).is_some());
+    let before = Before { state, taken_out: false, used_on: Vec::new(), comes_with: None };
+    let known = record.0.entry(thing.clone()).or_insert_with(|| before.clone());
+    if known.state.is_none() && is_known {
+        known.state = before.state;
+    }
+    known
+}
+
+#[derive(PartialEq, Eq)]
+enum Verdict {
+    Clear,
+    Blocked,
+}
+
+/// Tells which modules in use will not be there.
+fn preflight<W: std::io::Write + Send>(
+    system: &System<'_>,
+    things: &BTreeSet<Thing>,
+    plain: &Plain<W>,
+) -> Result<Verdict, AdapterError> {
+    let policy = system.adapter.settings.preflight;
+    let told = tell::prospects(things, system);
+    if policy == PreflightPolicy::Off || told.is_empty() {
+        return Ok(Verdict::Clear);
+    }
+    let is_unknown = |prospect: &Prospect| {
+        // A version that comes may be better than the one that is judged here, which is all that can be read yet.
+        let comes = |name: &ModuleName| {
+            things
+                .iter()
+                .any(|thing| matches!(thing, Thing::Module(folder) if tell::may_be_of(folder, name.as_str())))
+        };
+        match &prospect.absent {
+            None => true,
+            Some(Absent::NoHeaders(_) | Absent::NoKernel) => false,
+            Some(Absent::Dependency(needed)) => comes(needed) || comes(&prospect.id.name),
+            Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_)) => {
+                comes(&prospect.id.name)
+            }
+        }
+    };
+    let mut absent = system.adapter.preflight(&told)?;
+    absent.retain(|prospect| !is_unknown(prospect));
+    absent.iter().for_each(|prospect| plain.say(&prospect.to_string()));
+    if absent.is_empty() || policy != PreflightPolicy::Block {
+        return Ok(Verdict::Clear);
+    }
+    plain.say("error: framework.conf has `preflight=block`, so this transaction must not be carried out");
+    plain.say("to carry it out nevertheless set `preflight=warn` in /etc/dkms/framework.conf");
+    Ok(Verdict::Blocked)
+}
+
+/// Something goes. What a new version takes the place of stays until that is built.
+///
+/// # Errors
+/// [`AdapterError`].
+pub fn leaving<W: std::io::Write + Send>(
+    system: &mut System<'_>,
+    things: &BTreeSet<Thing>,
+    plain: &Plain<W>,
+) -> Result<ExitCode, AdapterError> {
+    let layout = system.adapter.settings.layout.clone();
+    let mut record = earlier(system, things);
+    let coming: BTreeSet<Thing> = record.coming(Transaction::ours()).cloned().collect();
+    let mut told = Vec::new();
+    for thing in things {
+        let state = system.state(thing);
+        let happening = match thing {
+            Thing::Module(_) => state.as_ref().and_then(|state| state.module()).and_then(|id| {
+                let is_replaced = coming.iter().any(
+                    |other| matches!(other, Thing::Module(folder) if tell::may_be_of(folder, id.name.as_str())),
+                );
+                let is_known = system.snapshot.get(&id).is_some();
+                (is_known && !is_replaced).then_some(Happening::ModuleLeaving(id))
+            }),
+            Thing::Kernel(kernel) if !coming.contains(thing) => {
+                system.target(kernel).map(Happening::KernelLeaving)
+            }
+            Thing::Kernel(_) | Thing::Headers(_) => None,
+        };
+        let noted = note(&mut record, thing, system);
+        if let Some(Happening::ModuleLeaving(id)) = &happening {
+            let used = system.snapshot.targets(id).into_iter();
+            let used = used.filter(|target| system.snapshot.is_installed(id, target));
+            noted.used_on = used.map(|target| target.kernel.to_string()).collect();
+        }
+        noted.taken_out |= happening.is_some();
+        told.extend(happening);
+    }
+    if let Err(error) = record.save(&layout) {
+        // What goes is taken out all the same.
+        plain.report(Event::warning(error.to_string(), []));
+    }
+    if told.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let outcome = system.adapter.batch(&told, Initramfs::Others, plain)?;
+    Summary::of(&outcome).lines().iter().for_each(|line| plain.say(line));
+    Ok(system.adapter.exit_of(&outcome))
+}

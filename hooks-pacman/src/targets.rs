@@ -1,0 +1,138 @@
+//! What an alpm hook is told on standard input: paths, one a line, without a leading slash. Pure.
+//!
+//! libalpm's patterns match across slashes, so a hook is told more than it asked for; what is none of ours is passed over.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use dkms_core::id::KernelRelease;
+
+/// One thing that a transaction brings or takes away.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Thing {
+    /// `usr/src/FOLDER/dkms.conf`: a module's source.
+    Module(String),
+    /// `usr/lib/modules/K/vmlinuz`: a kernel.
+    Kernel(KernelRelease),
+    /// `usr/lib/modules/K/build/include/`: its headers.
+    Headers(KernelRelease),
+}
+
+impl fmt::Display for Thing {
+    /// As pacman's file lists have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Module(folder) => write!(f, "usr/src/{folder}/dkms.conf"),
+            Self::Kernel(kernel) => write!(f, "usr/lib/modules/{kernel}/vmlinuz"),
+            Self::Headers(kernel) => write!(f, "usr/lib/modules/{kernel}/build/include/"),
+        }
+    }
+}
+
+/// What a line is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A thing of ours.
+    Thing(Thing),
+    /// Where a thing of ours would be, under a name that none can have.
+    Odd,
+    /// Something else.
+    Other,
+}
+
+impl Line {
+    /// Reads a line.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Self {
+        let parts: Vec<&[u8]> = line.strip_suffix(b"/").unwrap_or(line).split(|byte| *byte == b'/').collect();
+        let thing = match parts.as_slice() {
+            [b"usr", b"src", folder, b"dkms.conf"] => folder_name(folder).map(Thing::Module),
+            [b"usr", b"lib", b"modules", name, b"vmlinuz"] => kernel(name).map(Thing::Kernel),
+            [b"usr", b"lib", b"modules", name, b"build", b"include"] => kernel(name).map(Thing::Headers),
+            _ => return Self::Other,
+        };
+        thing.map_or(Self::Odd, Self::Thing)
+    }
+}
+
+fn folder_name(bytes: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(bytes).ok()?;
+    let is_plain = !matches!(name, "" | "." | "..") && !name.chars().any(char::is_control);
+    is_plain.then(|| name.to_owned())
+}
+
+fn kernel(bytes: &[u8]) -> Option<KernelRelease> {
+    let name = std::str::from_utf8(bytes).ok().filter(|name| KernelRelease::looks_like_kernel(name))?;
+    KernelRelease::new(name).ok()
+}
+
+/// All that was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// Things, each once.
+    pub things: BTreeSet<Thing>,
+    /// Lines with names that can't be, as they can be shown.
+    pub odd: BTreeSet<String>,
+    /// How many lines there were.
+    pub lines: usize,
+}
+
+impl Targets {
+    /// Reads what was told.
+    #[must_use]
+    pub fn parse(input: &[u8]) -> Self {
+        let mut targets = Self::default();
+        for line in input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            targets.lines += 1;
+            match Line::parse(line) {
+                Line::Thing(thing) => {
+                    targets.things.insert(thing);
+                }
+                Line::Odd => {
+                    targets.odd.insert(String::from_utf8_lossy(line).escape_debug().to_string());
+                }
+                Line::Other => {}
+            }
+        }
+        targets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_whole_paths_count() {
+        let input = b"usr/src/foo-1.0/dkms.conf\nusr/src/foo-1.0/sub/dkms.conf\nusr/lib/modules/6.1.0-1/vmlinuz\n\
+            usr/lib/modules/6.1.0-1/build/include/\nusr/lib/modules/6.1.0-1/build/include/linux/\n\nusr/src/a b/dkms.conf\n\
+            usr/lib/modules/extramodules/vmlinuz\nusr/src/../dkms.conf\nusr/src/\xff-1/dkms.conf\nusr/src/foo-1.0/dkms.conf";
+        let targets = Targets::parse(input);
+        let paths: Vec<String> = targets.things.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            paths,
+            [
+                "usr/src/a b/dkms.conf",
+                "usr/src/foo-1.0/dkms.conf",
+                "usr/lib/modules/6.1.0-1/vmlinuz",
+                "usr/lib/modules/6.1.0-1/build/include/",
+            ]
+        );
+        assert_eq!(targets.odd.len(), 3, "{:?}", targets.odd);
+        assert_eq!(targets.lines, 10);
+    }
+
+    proptest! {
+        #[test]
+        fn anything_can_be_read(input in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Targets::parse(&input);
+        }
+
+        #[test]
+        fn a_thing_is_its_path(name in "[a-z0-9][a-z0-9._-]{0,12}") {
+            let thing = Thing::Module(name);
+            prop_assert_eq!(Line::parse(thing.to_string().as_bytes()), Line::Thing(thing));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Manuals and completions, from the definitions of the command lines.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use crate::roff::Page;
+
+/// All of them by the names in `install.list`.
+///
+/// # Errors
+/// Where one can't be rendered.
+pub fn all() -> Result<BTreeMap<String, String>> {
+    let mut pages = BTreeMap::new();
+    for (shell, name) in [(Shell::Bash, "dkms.bash"), (Shell::Fish, "dkms.fish"), (Shell::Zsh, "dkms.zsh")] {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut dkms_cli::args::Args::command(), "dkms", &mut text);
+        pages.insert(name.to_owned(), String::from_utf8(text)?);
+    }
+    pages.insert("dkms.8".to_owned(), dkms()?);
+    pages.insert("dh_dkms.1".to_owned(), dh_dkms()?);
+    Ok(pages)
+}
+
+/// What every page begins with: title, name, synopsis, options.
+fn begin(command: Command, section: &str) -> Result<Page> {
+    let date = String::new();
+    let man = Man::new(command.after_help("").version(env!("CARGO_PKG_VERSION")))
+        .section(section)
+        .date(date)
+        .source(concat!("dkms ", env!("CARGO_PKG_VERSION")));
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    Ok(Page::begin(&String::from_utf8(text)?))
+}
+
+fn dkms() -> Result<String> {
+    let mut page = begin(dkms_cli::args::Args::command().override_usage("dkms ACTION [M/V] [OPTIONS]"), "8")?;
+    page.section("ACTIONS");
+    let mut name = String::new();
+    let mut text = String::new();
+    let help = dkms_cli::args::Args::command().get_after_help().map(ToString::to_string).unwrap_or_default();
+    for line in help.lines().skip(1) {
+        let line = line.trim_start();
+        let (word, rest) = line.split_once("  ").unwrap_or((line, ""));
+        // A name that is too long for its column has its text on the next line.
+        if rest.is_empty() && name.is_empty() {
+            word.clone_into(&mut name);
+            continue;
+        }
+        if name.is_empty() {
+            word.clone_into(&mut name);
+            rest.trim().clone_into(&mut text);
+        } else {
+            line.clone_into(&mut text);
+        }
+        page.item(&name, &text);
+        name.clear();
+    }
+    page.section("FILES");
+    for (name, text) in [
+        ("/usr/src/M-V", "Source of module `M` in version `V`, with its `dkms.conf`."),
+        ("/var/lib/dkms", "What was added and built; logs are in `M/V/K/A/log`."),
+        ("/lib/modules/K/updates/dkms", "What is installed for kernel `K`, on Debian and Ubuntu."),
+        ("/etc/dkms/framework.conf, /etc/dkms/framework.conf.d/*.conf", "Settings, explained in the file."),
+        (
+            "/etc/dkms/M.conf, M-V.conf, M-V-K.conf, M-V-K-A.conf",
+            "Directives over those of the module's `dkms.conf`.",
+        ),
+    ] {
+        page.item(name, text);
+    }
+    page.section("EXIT STATUS");
+    for (code, text) in [
+        ("0", "Done, or nothing to do."),
+        ("1", "Not root, or module or version missing."),
+        ("2, 4, 5, 16", "A command line that contradicts itself."),
+        ("3", "Already added, or not added."),
+        ("6, 7", "Nothing could be installed, or a module is missing."),
+        ("8", "A `dkms.conf` that isn't valid."),
+        ("10", "A build failed: `dkms log` shows why."),
+        ("11", "`autoinstall`: some module failed."),
+        ("21", "The kernel's headers were not found."),
+        ("77", "The module rules this kernel out."),
+    ] {
+        page.item(code, text);
+    }
+    page.section("SEE ALSO");
+    page.paragraph("`modprobe`(8), `depmod`(8), `dh_dkms`(1)");
+    Ok(page.finish())
+}
+
+fn dh_dkms() -> Result<String> {
+    let mut page = begin(dh_dkms::args::Args::command(), "1")?;
+    page.section("FILES");
+    page.item(
+        "debian/PACKAGE.dkms",
+        "The `dkms.conf` of the module in the package (for the main package: `debian/dkms`), or the name of the one file that is. \
+         It is installed as `usr/src/NAME-VERSION/dkms.conf`, and the package's scripts get what adds the module to DKMS and removes it.",
+    );
+    page.section("NOTES");
+    page.paragraph(
+        "With `dh`, build-depend on `dh-sequence-dkms`. The module's source is installed to the same folder by `dh_install` or the like. \
+         The package gets a dependency on dkms through `${misc:Depends}`.",
+    );
+    page.section("SEE ALSO");
+    page.paragraph("`debhelper`(7), `dh`(1), `dkms`(8)");
+    Ok(page.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_have_every_action_and_option() {
+        let pages = all().unwrap();
+        let plain = |name: &str| pages[name].replace("\\-", "-");
+        for part in ["autoinstall", "kernel_preinst", "--force-version-override", "mktarball", "completions"]
+        {
+            assert!(plain("dkms.8").contains(part), "{part}");
+        }
+        for part in ["--legacy", "--check", "-V", "#MODULE_VERSION#", "debian/PACKAGE.dkms"] {
+            assert!(plain("dh_dkms.1").contains(part), "{part}");
+        }
+        for name in ["dkms.bash", "dkms.fish", "dkms.zsh"] {
+            assert!(pages[name].contains("templatekernel"), "{name}");
+        }
+    }
+}

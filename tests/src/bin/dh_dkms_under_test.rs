@@ -1,0 +1,5 @@
+//! The `dh_dkms` command.
+
+fn main() -> std::process::ExitCode {
+    dh_dkms::main()
+}

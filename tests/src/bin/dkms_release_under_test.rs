@@ -1,0 +1,5 @@
+//! The `dkms-release` command.
+
+fn main() -> std::process::ExitCode {
+    dkms_release::main()
+}

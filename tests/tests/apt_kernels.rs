@@ -1,0 +1,163 @@
+//! Real apt in real roots: kernels come and go. Modules are in place before somebody makes the initramfs, nothing is built twice, and who
+//! comes without headers is told before anything has changed.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use dkms_tests::apt::{Machine, Package, batches};
+use dkms_tests::fixture::Module;
+
+const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
+
+/// Where apt has the packages of the newer kernel.
+const IMAGE: &str = "/var/cache/apt/archives/linux-image-${NEW}_*.deb";
+const HEADERS: &str = "/var/cache/apt/archives/linux-headers-${NEW}_*.deb /var/cache/apt/archives/linux-headers-${NEW%%-cloud*}-common_*.deb";
+
+/// A machine with the older kernel, and two modules in use on it, of which one needs the other.
+fn machine() -> Machine {
+    let machine = Machine::new(DKMS).unwrap();
+    machine.note_makes().unwrap();
+    machine.index_kernels().unwrap();
+    machine.must("rm -r /lib/modules/$NEW").unwrap();
+    let a = Package::of(Module::new("a", "1.0")).pack(&machine.root).unwrap();
+    let b = Package::of(Module::new("b", "1.0").with("BUILD_DEPENDS[0]=\"a\"")).pack(&machine.root).unwrap();
+    machine.install(&format!("linux-headers-$OLD {a} {b}")).unwrap();
+    assert_eq!(machine.states().unwrap(), ["a/1.0, OLD: installed", "b/1.0, OLD: installed"]);
+    for noted in ["depmods", "makes", "initramfs"] {
+        machine.noted(noted).unwrap();
+    }
+    machine
+}
+
+fn installed_on_both(machine: &Machine, said: &str) {
+    let states = machine.states().unwrap();
+    let all =
+        ["a/1.0, OLD: installed", "a/1.0, NEW: installed", "b/1.0, OLD: installed", "b/1.0, NEW: installed"];
+    assert_eq!(states, all, "{said}");
+}
+
+#[test]
+fn a_new_kernels_initramfs_finds_its_modules() {
+    // By apt, and in both orders in which packages that are unpacked together may be configured.
+    let by_apt = "apt-get -y --no-install-recommends install linux-image-$NEW linux-headers-$NEW";
+    let unpacked = format!("dpkg --unpack {IMAGE} {HEADERS}");
+    let image_first = format!("{unpacked}; dpkg --configure linux-image-$NEW; dpkg --configure -a");
+    let headers_first = format!(
+        "{unpacked}; dpkg --configure linux-headers-$NEW linux-headers-${{NEW%%-cloud*}}-common; dpkg --configure -a"
+    );
+    for line in [by_apt, &image_first, &headers_first] {
+        let machine = machine();
+        let said = machine.must(line).unwrap();
+        installed_on_both(&machine, &said);
+        // Made once, by the kernel's own hook after ours.
+        assert_eq!(machine.noted("initramfs").unwrap(), ["NEW (-c): a b"], "{line}: {said}");
+        assert_eq!(machine.makes().unwrap().0, 2, "{line}: nothing is built twice: {said}");
+        assert_eq!(batches(&said).len(), 1, "{line}: {said}");
+        // Where the kernel isn't configured yet it has no index: its own package makes the first one, of our modules too.
+        let depmods = machine.depmods().unwrap();
+        assert!(depmods.len() <= 1 && depmods.iter().all(|kernel| kernel == "NEW"), "{line}: {depmods:?}");
+        assert_eq!(
+            machine.must("grep -c '/[ab].ko:' /lib/modules/$NEW/modules.dep").unwrap(),
+            "2\n",
+            "{line}"
+        );
+        assert_eq!(machine.must("dpkg --audit").unwrap(), "");
+    }
+}
+
+#[test]
+fn who_comes_without_headers_is_told_before_and_gets_modules_when_they_come() {
+    let machine = machine();
+    let before = machine.must("dpkg-query -W; dkms status; find /lib/modules /boot | sort").unwrap();
+    machine.root.write("/etc/dkms/framework.conf.d/preflight.conf", "preflight=block\n", 0o644).unwrap();
+    let blocked = machine.apt("install linux-image-$NEW").unwrap();
+    assert_eq!(blocked.code, 100, "{}", blocked.stdout);
+    let after = machine.must("dpkg-query -W; dkms status; find /lib/modules /boot | sort").unwrap();
+    assert_eq!(before, after, "nothing has changed");
+    // With the headers it has nothing against it; without, it only says so.
+    machine.root.write("/etc/dkms/framework.conf.d/preflight.conf", "preflight=warn\n", 0o644).unwrap();
+    let said = machine.install("linux-image-$NEW").unwrap();
+    for said in [&blocked.stdout, &said] {
+        let said = said.split("Unpacking").next().unwrap();
+        for module in ["a/1.0", "b/1.0"] {
+            let told = said.lines().find(|line| line.contains(&format!("warning: {module}, "))).unwrap();
+            assert!(told.contains(&format!("linux-headers-{}", machine.new)) || module == "b/1.0", "{told}");
+        }
+    }
+    assert_eq!(machine.noted("initramfs").unwrap(), ["NEW (-c):"]);
+    assert_eq!(machine.states().unwrap(), ["a/1.0, OLD: installed", "b/1.0, OLD: installed"]);
+    // The debt is paid: modules, and the initramfs that was made without them.
+    machine.root.write("/etc/dkms/framework.conf.d/preflight.conf", "preflight=block\n", 0o644).unwrap();
+    let said = machine.install("linux-headers-$NEW").unwrap();
+    installed_on_both(&machine, &said);
+    assert_eq!(machine.noted("initramfs").unwrap(), ["NEW (-u): a b"], "{said}");
+    assert!(!said.contains("warning: a/1.0"), "{said}");
+    // The kernel goes; its headers stay, and then they go as well.
+    machine.depmods().unwrap();
+    let said = machine.must("apt-get -y purge linux-image-$NEW").unwrap();
+    assert_eq!(machine.states().unwrap(), ["a/1.0, OLD: installed", "b/1.0, OLD: installed"], "{said}");
+    let left = machine
+        .must("ls -A /lib/modules/$NEW; find /var/lib/dkms -name \"*$NEW*\" -not -path '*/.state/*'")
+        .unwrap();
+    assert_eq!(left, "build\nsource\n", "{said}");
+    assert!(machine.depmods().unwrap().len() <= 1, "{said}");
+    let said = machine.must("apt-get -y purge linux-headers-$NEW").unwrap();
+    assert_eq!(machine.must("ls /lib/modules").unwrap().trim(), machine.old, "{said}");
+    assert_eq!(machine.depmods().unwrap(), Vec::<String>::new(), "{said}");
+    assert_eq!(machine.must("find /var/lib/dkms/.state/pending -type f").unwrap(), "", "{said}");
+}
+
+#[test]
+fn a_kernel_that_is_replaced_by_the_same_release_gets_its_modules_anew() {
+    let machine = machine();
+    machine.install("linux-image-$NEW linux-headers-$NEW").unwrap();
+    for noted in ["depmods", "makes", "initramfs"] {
+        machine.noted(noted).unwrap();
+    }
+    let said = machine.install("--reinstall linux-image-$NEW").unwrap();
+    installed_on_both(&machine, &said);
+    assert_eq!(machine.noted("initramfs").unwrap(), ["NEW (-c): a b"], "{said}");
+    assert_eq!(machine.makes().unwrap().0, 2, "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("dkms: kernel ") && last.ends_with("installed: a/1.0, b/1.0"), "{said}");
+}
+
+#[test]
+fn hooks_are_called_by_others_too() {
+    let machine = machine();
+    let unpack = "dpkg-deb --fsys-tarfile $deb | tar -x -C / --keep-directory-symlink";
+    let image = format!("for deb in {IMAGE} {HEADERS}; do {unpack}; done; depmod $NEW");
+    machine.must(&image).unwrap();
+    let said =
+        machine.must("/usr/lib/kernel/install.d/40-dkms.install add $NEW /tmp /boot/vmlinuz-$NEW").unwrap();
+    installed_on_both(&machine, &said);
+    machine
+        .must("KERNEL_INSTALL_ROOT=/elsewhere /usr/lib/kernel/install.d/40-dkms.install remove $NEW")
+        .unwrap();
+    installed_on_both(&machine, "");
+    machine.must("/usr/lib/kernel/install.d/40-dkms.install remove $NEW /tmp").unwrap();
+    assert_eq!(machine.states().unwrap(), ["a/1.0, OLD: installed", "b/1.0, OLD: installed"]);
+    machine.must("run-parts --arg=$NEW /etc/kernel/header_postinst.d").unwrap();
+    installed_on_both(&machine, "");
+    // A package of kernel.org's calls it whatever happens to it.
+    machine.must("DPKG_MAINTSCRIPT_PACKAGE=x DEB_MAINT_PARAMS=\"'upgrade' '2'\" run-parts --arg=$NEW /etc/kernel/prerm.d").unwrap();
+    installed_on_both(&machine, "");
+    machine.must("dkms unbuild a/1.0 -k $NEW && /usr/lib/dkms/dkms_autoinstaller start $NEW").unwrap();
+    installed_on_both(&machine, "");
+    let said = machine
+        .must("/usr/lib/dkms/dkms_autoinstaller start; /usr/lib/dkms/dkms_autoinstaller stop")
+        .unwrap();
+    assert!(said.contains("is not installed here"), "{said}");
+    let usage = machine.run("/usr/lib/dkms/dkms_autoinstaller").unwrap();
+    assert_eq!(usage.code, 2, "{}", usage.stdout);
+    for hook in ["postinst", "prerm", "header_postinst", "preinst"] {
+        let said = machine.must(&format!("/etc/kernel/{hook}.d/dkms ../..")).unwrap();
+        assert!(said.contains("error: "), "{hook}: {said}");
+    }
+    // A module whose source is gone keeps no kernel from going.
+    machine.must("dkms autoinstall -k $NEW; rm -r /usr/src/b-1.0").unwrap();
+    let said = machine.must("run-parts --arg=$NEW /etc/kernel/prerm.d").unwrap();
+    assert!(
+        machine.must("find /lib/modules/$NEW -name 'a.ko*' -o -name 'b.ko*'").unwrap().is_empty(),
+        "{said}"
+    );
+}

@@ -1,0 +1,157 @@
+//! Real apt in real roots: what a transaction brings is built as one batch, and is there when somebody needs it.
+
+use dkms_tests::apt::{Machine, Package, batches, is_full};
+use dkms_tests::fixture::Module;
+
+const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
+
+/// Debian's own, unchanged, and what becomes of their modules on the two kernels.
+const PACKAGES: [(&str, &str, Becomes); 12] = [
+    ("acpi-call", "acpi-call", Becomes::Installed),
+    ("adv-17v35x", "adv-17v35x", Becomes::Installed),
+    ("bbswitch", "bbswitch", Becomes::Installed),
+    // These need what a cloud kernel hasn't.
+    ("ddcci", "ddcci", Becomes::Added),
+    ("evdi", "evdi", Becomes::Added),
+    ("v4l2loopback", "v4l2loopback", Becomes::Added),
+    ("dm-writeboost", "dm-writeboost", Becomes::Installed),
+    ("langford", "langford", Becomes::Installed),
+    // Its conf says that nobody builds it by himself.
+    ("lime-forensics", "lime-forensics", Becomes::Added),
+    ("nat-rtsp", "nat-rtsp", Becomes::Installed),
+    ("rapiddisk", "rapiddisk-dkms", Becomes::Installed),
+    ("vpoll", "vpoll", Becomes::Installed),
+];
+
+/// With `DKMS_TEST_FULL` these too: they take minutes.
+const MORE: [(&str, &str, Becomes); 6] = [
+    ("apfs", "linux-apfs-rw", Becomes::Installed),
+    ("jool", "jool-dkms", Becomes::Installed),
+    ("lttng-modules", "lttng-modules", Becomes::Installed),
+    ("tp-smapi", "tp_smapi", Becomes::Installed),
+    ("west-chamber", "west-chamber", Becomes::Installed),
+    ("xtables-addons", "xtables-addons", Becomes::Installed),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Becomes {
+    Installed,
+    Added,
+}
+
+#[test]
+fn twelve_packages_and_two_kernels_headers_are_one_batch() {
+    let machine = Machine::bare(DKMS).unwrap();
+    machine.note_makes().unwrap();
+    machine.index_kernels().unwrap();
+    let packages: Vec<_> = PACKAGES.into_iter().chain(MORE.into_iter().filter(|_| is_full())).collect();
+    let names: Vec<String> = packages.iter().map(|(package, ..)| format!("{package}-dkms")).collect();
+    let names = names.join(" ");
+    let said =
+        machine.install(&format!("/debs/dkms.deb {names} linux-headers-$OLD linux-headers-$NEW")).unwrap();
+    let states = machine.states().unwrap();
+    for (_, module, becomes) in &packages {
+        let of_it: Vec<&String> =
+            states.iter().filter(|line| line.starts_with(&format!("{module}/"))).collect();
+        match becomes {
+            Becomes::Installed => {
+                let installed = of_it.iter().filter(|line| line.ends_with(": installed")).count();
+                assert_eq!((installed, of_it.len()), (2, 2), "{of_it:?}\n{said}");
+            }
+            Becomes::Added => assert!(matches!(&of_it[..], [line] if line.ends_with(": added")), "{of_it:?}"),
+        }
+    }
+    // What depends on another package's module is configured after that; nothing else divides the run.
+    assert_eq!(batches(&said).len(), if is_full() { 2 } else { 1 }, "{said}");
+    let mut depmods = machine.depmods().unwrap();
+    depmods.sort();
+    depmods.dedup();
+    assert_eq!(depmods, ["NEW", "OLD"]);
+    // One conf's make doesn't say for which folder, and isn't noted.
+    let (makes, at_once) = machine.makes().unwrap();
+    assert!(makes >= 14 && at_once >= 2, "{makes} makes, {at_once} at once");
+    let last: Vec<&str> = said.lines().rev().take(2).collect();
+    assert!(
+        last.iter().all(|line| line.starts_with("dkms: kernel ") && line.contains("installed: acpi-call/"))
+    );
+
+    // They go as they came.
+    let said = machine.must(&format!("apt-get -y purge {names}")).unwrap();
+    assert_eq!(machine.states().unwrap(), Vec::<String>::new(), "{said}");
+    let left = machine.must("find /lib/modules/*/updates /var/lib/dkms -mindepth 1 -not -path '*/.state*' -not -name 'mok.*' 2>/dev/null || :");
+    assert_eq!(left.unwrap(), "", "{said}");
+}
+
+#[test]
+fn what_needs_a_module_is_configured_when_the_module_is_there() {
+    let machine = Machine::new(DKMS).unwrap();
+    machine.index_kernels().unwrap();
+    machine.install("linux-headers-$NEW").unwrap();
+    let a = Package::of(Module::new("a", "1.0")).pack(&machine.root).unwrap();
+    let b = Package::of(Module::new("b", "1.0")).pack(&machine.root).unwrap();
+    let needy = Package::new("needy", "1.0")
+        .with("Depends: a-dkms")
+        .script("postinst", "dkms status a >/seen; cat /lib/modules/*/modules.dep | grep -c /a.ko: >>/seen")
+        .pack(&machine.root)
+        .unwrap();
+    let said = machine.install(&format!("{needy} {a} {b}")).unwrap();
+    let seen = machine.must("cat /seen").unwrap();
+    assert_eq!(seen.replace(&machine.new, "NEW"), "a/1.0, NEW, x86_64: installed\n1\n", "{said}");
+    assert_eq!(machine.states().unwrap(), ["a/1.0, NEW: installed", "b/1.0, NEW: installed"], "{said}");
+}
+
+#[test]
+fn a_new_version_takes_the_place_of_the_old_one() {
+    let machine = Machine::new(DKMS).unwrap();
+    machine.index_kernels().unwrap();
+    machine.install("linux-headers-$NEW").unwrap();
+    let packages = |version: &str| {
+        let pack = |name: &str| Package::of(Module::new(name, version)).pack(&machine.root).unwrap();
+        ["a", "b"].map(pack).join(" ")
+    };
+    machine.install(&packages("1.0")).unwrap();
+    machine.depmods().unwrap();
+    let said = machine.install(&packages("2.0")).unwrap();
+    assert_eq!(machine.states().unwrap(), ["a/2.0, NEW: installed", "b/2.0, NEW: installed"]);
+    assert_eq!(batches(&said).len(), 1, "{said}");
+    let found = machine
+        .must("cd /lib/modules/$NEW; modinfo -F version ./updates/dkms/a.ko; find . -name '*.ko' | sort");
+    assert_eq!(found.unwrap(), "2.0\n./updates/dkms/a.ko\n./updates/dkms/b.ko\n");
+    // The same version once more, as after a change of the package only.
+    machine.must("apt-get -y install --reinstall /debs/a-dkms_2.0.deb && dpkg-reconfigure -f noninteractive b-dkms").unwrap();
+    assert_eq!(machine.states().unwrap(), ["a/2.0, NEW: installed", "b/2.0, NEW: installed"]);
+    // dkms goes with all that needs it, and they come back.
+    machine.must("apt-get -y remove dkms").unwrap();
+    let said = machine.must("apt-get update -qq -o Dir::Etc::SourceList=/dev/null 2>&1 || :").unwrap();
+    let said = format!("{said}{}", machine.install(&format!("/debs/dkms.deb {}", packages("2.0"))).unwrap());
+    assert_eq!(machine.states().unwrap(), ["a/2.0, NEW: installed", "b/2.0, NEW: installed"], "{said}");
+}
+
+#[test]
+fn outside_dpkg_and_without_batches_it_is_built_at_once() {
+    let machine = Machine::new(DKMS).unwrap();
+    machine.install("linux-headers-$NEW").unwrap();
+    for name in ["a", "b"] {
+        Module::new(name, "1.0").write_to(&machine.root).unwrap();
+    }
+    let said = machine.must("/usr/lib/dkms/common.postinst a 1.0 /usr/share/a-dkms '' ''").unwrap();
+    assert_eq!(batches(&said).len(), 1, "{said}");
+    assert_eq!(machine.states().unwrap(), ["a/1.0, NEW: installed"]);
+    machine.root.write("/etc/dkms/framework.conf.d/batch.conf", "batch=no\n", 0o644).unwrap();
+    let c = Package::of(Module::new("c", "1.0")).pack(&machine.root).unwrap();
+    let d = Package::of(Module::new("d", "1.0")).pack(&machine.root).unwrap();
+    let said = machine.install(&format!("{c} {d}")).unwrap();
+    assert_eq!(batches(&said).len(), 2, "{said}");
+    assert!(machine.states().unwrap().iter().all(|line| line.ends_with(": installed")), "{said}");
+    // A package with what was built, too, and one with nothing else.
+    machine
+        .must(
+            "dkms install b/1.0 -k $NEW && mkdir -p /usr/share/b-dkms
+             dkms mktarball b/1.0 -k $NEW --archive /usr/share/b-dkms/b-1.0.dkms.tar.gz --binaries-only
+             dkms remove b/1.0 --all && rm -r /usr/src/b-1.0",
+        )
+        .unwrap();
+    let said = machine.must("/usr/lib/dkms/common.postinst b 1.0 /usr/share/b-dkms '' ''").unwrap();
+    assert!(said.contains("has no source"), "{said}");
+    assert!(machine.states().unwrap().contains(&"b/1.0, NEW: installed".to_owned()), "{said}");
+}

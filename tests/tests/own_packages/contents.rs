@@ -1,0 +1,157 @@
+//! What is in our packages, and what `make install` puts below a folder.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use dkms_core::conf::framework;
+use dkms_core::host::fs;
+use dkms_release::packages::{self, Effort, Programs};
+use dkms_tests::cache::Cache;
+use dkms_tests::command::must;
+use dkms_tests::debs;
+
+const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
+const RELEASE: &str = env!("CARGO_BIN_EXE_dkms-release-under-test");
+
+fn tree() -> PathBuf {
+    fs::canonical(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).expect("the tree is there")
+}
+
+fn lines(text: &str) -> BTreeSet<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn they_are_clean_to_lintian() {
+    let ours = debs::ours(&Cache::open().unwrap(), DKMS).unwrap();
+    let words =
+        ["--allow-root", "--fail-on", "error,warning", "--suppress-tags", "initial-upload-closes-no-bugs"];
+    let debs = [ours.dkms.to_string_lossy(), ours.dh_dkms.to_string_lossy()];
+    let said = must("lintian", &[&words[..], &[&debs[0], &debs[1]]].concat(), Path::new("/")).unwrap();
+    // An override that nothing needs any more is one too many.
+    assert_eq!(said, "");
+}
+
+/// Stand-ins for our programs: what is compared here is all that is around them.
+fn stand_ins(folder: &Path) -> PathBuf {
+    let programs = folder.join("programs");
+    let put = |name: &str| fs::write_whole(&programs.join(name), &fs::read(Path::new("/bin/true"))?, 0o755);
+    let made = fs::create_dir_all(&programs).and_then(|()| packages::PROGRAMS.into_iter().try_for_each(put));
+    made.expect("a temporary folder can be written");
+    programs
+}
+
+#[test]
+fn dpkg_buildpackage_makes_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (programs, theirs, ours) =
+        (stand_ins(dir.path()), dir.path().join("theirs"), dir.path().join("ours"));
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let release = format!("DKMS_RELEASE={RELEASE}");
+    let script = tree().join("packaging/dpkg-debs");
+    must("env", &[&release, &text(&script), &text(&theirs), &text(&programs)], Path::new("/")).unwrap();
+    let project = packages::project(tree(), &programs, Programs::Installed).unwrap();
+    let written = packages::debs(&project, &ours, &Default::default(), Effort::Usual).unwrap();
+    for deb in written {
+        let other = theirs.join(deb.file_name().unwrap());
+        let of =
+            |deb: &Path, script: &str| must("sh", &["-ec", script, "sh", &text(deb)], dir.path()).unwrap();
+        for (what, script) in [
+            ("files", "dpkg-deb -c \"$1\" | awk '{ print $1, $2, $6, $7, $8 }'"),
+            ("fields", "dpkg-deb -f \"$1\" | grep -v ^Installed-Size: | sort"),
+            ("conffiles", "dpkg-deb --ctrl-tarfile \"$1\" | tar -xO ./conffiles 2>/dev/null | sort || :"),
+            ("triggers", "dpkg-deb --ctrl-tarfile \"$1\" | tar -xO ./triggers 2>/dev/null | grep -v ^# || :"),
+            (
+                "scripts",
+                "for script in preinst postinst prerm postrm; do
+                    echo \"== $script\"
+                    dpkg-deb --ctrl-tarfile \"$1\" | tar -xO ./$script 2>/dev/null | grep -v '^$' || :
+                 done",
+            ),
+            ("contents", "rm -rf x; dpkg-deb -x \"$1\" x; cd x; find . -type f | sort | xargs sha256sum"),
+        ] {
+            let (ours, theirs) = (lines(&of(&deb, script)), lines(&of(&other, script)));
+            let differ: Vec<_> = ours.symmetric_difference(&theirs).collect();
+            assert!(differ.is_empty(), "{}: {what}: {differ:#?}", deb.display());
+            assert!(ours.len() > 1 || what == "conffiles" || what == "triggers", "{what}: {ours:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = packages::project(tree(), &stand_ins(dir.path()), Programs::Installed).unwrap();
+    let sums: BTreeSet<_> = ["a", "b"]
+        .iter()
+        .map(|name| {
+            let into = dir.path().join(name);
+            let written = packages::debs(&project, &into, &Default::default(), Effort::Usual).unwrap();
+            written.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(sums.len(), 1);
+}
+
+#[test]
+fn make_install_puts_all_of_it_below_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = stand_ins(dir.path());
+    for (place, more) in [("plain", false), ("debian", true)] {
+        let below = dir.path().join(place);
+        let words = ["--programs", &programs.to_string_lossy(), "install", place, &below.to_string_lossy()];
+        must(RELEASE, &words, &tree()).unwrap();
+        let found = must("find", &[".", "-printf", "%m %p\n"], &below).unwrap();
+        for file in [
+            "755 ./usr/sbin/dkms",
+            "755 ./usr/bin/dh_dkms",
+            "644 ./usr/share/man/man8/dkms.8.gz",
+            "644 ./usr/share/man/man1/dh_dkms.1.gz",
+            "644 ./usr/share/bash-completion/completions/dkms",
+            "644 ./usr/share/fish/vendor_completions.d/dkms.fish",
+            "644 ./etc/dkms/framework.conf",
+            "755 ./etc/dkms/framework.conf.d",
+            "755 ./var/lib/dkms",
+        ] {
+            assert!(found.lines().any(|line| line == file), "{place}: {file}: {found}");
+        }
+        assert_eq!(found.matches("/_dkms").count(), 1, "{found}");
+        assert_eq!(found.contains("hooks-apt"), more, "{found}");
+        assert_eq!(found.contains("common.postinst"), more, "{found}");
+        assert!(!found.contains("DEBIAN"), "{found}");
+    }
+}
+
+#[test]
+fn manuals_and_completions_are_read_without_a_complaint() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_string_lossy().into_owned();
+    let programs = stand_ins(dir.path());
+    let words = ["--programs", &programs.to_string_lossy(), "pages", &folder];
+    must(RELEASE, &words, &tree()).unwrap();
+    for page in ["dkms.8", "dh_dkms.1"] {
+        let said =
+            must("sh", &["-ec", "groff -ww -z -man -Kutf8 -Tutf8 $1 2>&1", "sh", page], dir.path()).unwrap();
+        assert_eq!(said, "", "{page}");
+    }
+    must("bash", &["-n", "dkms.bash"], dir.path()).unwrap();
+}
+
+#[test]
+fn framework_conf_shows_every_setting_and_sets_none() {
+    let text = fs::read_lossy(&tree().join("packaging/files/framework.conf")).unwrap();
+    assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
+    for name in framework::NAMES {
+        let shown = text
+            .lines()
+            .any(|line| line.strip_prefix('#').is_some_and(|l| l.starts_with(&format!("{name}="))));
+        assert!(shown, "{name}");
+    }
+}
+
+#[test]
+fn versions_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = packages::project(tree(), &stand_ins(dir.path()), Programs::Installed).unwrap();
+    assert_eq!(project.release().unwrap().version, env!("CARGO_PKG_VERSION"));
+}

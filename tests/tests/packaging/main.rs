@@ -1,0 +1,13 @@
+//! Packages with the tools that read them, each in a root of its own, so that the machine's dpkg and rpm never hear of them.
+
+mod bad_input;
+mod common;
+mod debs;
+mod disks;
+mod real;
+mod rpm_sources;
+mod rpm_systems;
+mod rpms;
+mod systems;
+mod tarballs;
+mod trees;

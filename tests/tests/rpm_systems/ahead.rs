@@ -1,0 +1,78 @@
+//! What is foreseen before a transaction, and what a failure is to dnf.
+
+use dkms_tests::rpm::{Build, Package, Suite, World};
+
+use super::{dnf, run, status, world};
+
+const CAPPED: &str = "BUILD_EXCLUSIVE_KERNEL_MAX=\"5.0\"";
+
+/// `one` is in use on K1.
+fn in_use(suite: Suite) -> World {
+    let world = world(suite, &[Package::ready("one", "1.0")]);
+    dnf(&world, "install kernel-core-6.1.0 kernel-devel-6.1.0 one-dkms");
+    world
+}
+
+fn foreseen(suite: Suite) {
+    let world = in_use(suite);
+    let before = world.must("rpm -qa | sort").unwrap();
+    world.must("echo preflight=block >>/etc/dkms/framework.conf").unwrap();
+    let output = world.dnf("install kernel-core-6.2.0").unwrap();
+    let said = world.short(&output.stdout);
+    assert_ne!(output.code, 0, "{said}");
+    assert!(said.contains("dkms: warning: one/1.0, K2, x86_64: will not be there"), "{said}");
+    assert!(said.contains("preflight=block"), "{said}");
+    assert_eq!(world.must("rpm -qa | sort").unwrap(), before, "{said}");
+    assert_eq!(world.must("ls /lib/modules").unwrap().trim(), world.kernels[0], "{said}");
+    // With its headers all is well.
+    let said = dnf(&world, "install kernel-core-6.2.0 kernel-devel-6.2.0");
+    assert!(!said.contains("will not be there"), "{said}");
+    assert_eq!(status(&world), "one/1.0, K1: installed\none/1.0, K2: installed", "{said}");
+    dnf(&world, "remove kernel-core-6.2.0 kernel-devel-6.2.0");
+
+    world.must("sed -i s/preflight=block/preflight=warn/ /etc/dkms/framework.conf").unwrap();
+    world.must(&format!("echo '{CAPPED}' >>/usr/src/one-1.0/dkms.conf")).unwrap();
+    let said = dnf(&world, "install kernel-core-6.2.0 kernel-devel-6.2.0");
+    let (warned, begun) = (said.find("will not be there"), said.find("Running transaction\n"));
+    assert!(said.contains("BUILD_EXCLUSIVE_KERNEL_MAX"), "{said}");
+    assert!(
+        warned.is_some() && (suite == Suite::Forky || warned < said.find("Installing  ")),
+        "{begun:?} {said}"
+    );
+    assert_eq!(status(&world), "one/1.0, K1: installed");
+}
+
+#[test]
+fn by_dnf_4() {
+    foreseen(Suite::Bookworm);
+}
+
+#[test]
+fn by_dnf_5() {
+    foreseen(Suite::Forky);
+}
+
+fn failing(suite: Suite) {
+    let bad = Package { name: "bad", build: Build::Failing, ..Package::ready("bad", "1.0") };
+    let world = world(suite, &[Package::ready("one", "1.0"), bad]);
+    let said = dnf(&world, "install kernel-core-6.1.0 kernel-devel-6.1.0 one-dkms bad-dkms");
+    assert!(said.contains("dkms: error: cannot build bad/1.0 for kernel K1"), "{said}");
+    assert_eq!(status(&world), "bad/1.0: added\none/1.0, K1: installed", "{said}");
+    let doctor = world.shell("dkms doctor").unwrap();
+    assert!(doctor.code != 0 && doctor.stdout.contains("bad/1.0 is not installed"), "{}", doctor.stdout);
+    world.must("echo on_build_failure=fail >>/etc/dkms/framework.conf").unwrap();
+    let output = world.dnf("reinstall bad-dkms").unwrap();
+    assert_eq!(output.code, 1, "{}", output.stdout);
+    assert!(output.stdout.contains("on_build_failure=fail"), "{}", output.stdout);
+    run(&world, "rpm -q bad-dkms");
+}
+
+#[test]
+fn a_failure_in_dnf_4() {
+    failing(Suite::Bookworm);
+}
+
+#[test]
+fn a_failure_in_dnf_5() {
+    failing(Suite::Forky);
+}
