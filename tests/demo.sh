@@ -47,9 +47,13 @@ headers=linux-headers-$(dpkg --print-architecture)
 if ! inside apt-cache show "$headers" v4l2loopback-dkms >/dev/null 2>&1; then
     apt update
 fi
-kernel=$(inside apt-cache depends "$headers" | sed -n 's/^ *Depends: linux-headers-//p' | head -n 1)
-say "Headers of Linux $kernel, and the source of Debian's v4l2loopback"
-apt install --no-install-recommends "linux-headers-$kernel" kmod gcc make >"$work/apt.log" 2>&1 || {
+install_headers() {
+    kernel=$(inside apt-cache depends "$headers" | sed -n 's/^ *Depends: linux-headers-//p' | head -n 1)
+    say "Headers of Linux $kernel, and the source of Debian's v4l2loopback"
+    apt install --no-install-recommends "linux-headers-$kernel" kmod gcc make >"$work/apt.log" 2>&1
+}
+# A fresh machine has the package lists of the day that its image was made.
+install_headers || { apt update && install_headers; } || {
     cat "$work/apt.log" >&2
     exit 1
 }

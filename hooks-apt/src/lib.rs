@@ -21,31 +21,20 @@ pub mod session;
 pub mod transaction;
 pub mod trigger;
 
+use dkms_core::adapter::{Output, hook};
 use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, signals};
+use dkms_core::host::Environment;
 use session::Session;
 
 /// Runs a hook; returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let environment = Environment::of_this_process();
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let out = session::output(&environment);
-    let code = match signals::listen() {
-        Ok(()) => run(&words, environment, &out),
-        Err(error) => {
-            out.say(&format!("error: cannot listen to signals: {error}"));
-            ExitCode::USAGE_OR_RIGHTS
-        }
-    };
-    std::process::ExitCode::from(code.0)
+    hook::run(|_, environment| session::stream(environment), run)
 }
 
-fn run(words: &[&str], environment: Environment, out: &session::Output) -> ExitCode {
-    let Some((hook, words)) = words.split_first() else { return usage(out) };
-    let act: fn(&Session<'_>, &[&str]) -> ExitCode = match *hook {
+fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
+    let Some((name, words)) = words.split_first() else { return usage(out) };
+    let act: fn(&Session<'_>, &[&str]) -> ExitCode = match *name {
         "kernel-preinst" => kernel::preinst,
         "kernel-postinst" => kernel::postinst,
         "headers-postinst" => kernel::headers_postinst,
@@ -68,7 +57,7 @@ fn run(words: &[&str], environment: Environment, out: &session::Output) -> ExitC
     }
 }
 
-fn usage(out: &session::Output) -> ExitCode {
+fn usage(out: &Output) -> ExitCode {
     out.say("error: this program is called by the hooks of apt and dpkg; people use `dkms`");
     ExitCode::BAD_OPTION
 }

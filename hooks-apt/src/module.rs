@@ -1,12 +1,9 @@
 //! A module package has come: `common.postinst NAME VERSION TARBALL_ROOT ARCH UPGRADE`, called by its postinst.
 
-use std::path::Path;
-
-use dkms_core::adapter::Initramfs;
+use dkms_core::adapter::{Initramfs, ModulePackage};
 use dkms_core::event::Arrival;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
-use dkms_core::host::process::Process;
 use dkms_core::id::{Arch, ModuleId};
 use dkms_core::kernel;
 use dkms_core::layout::Layout;
@@ -21,20 +18,14 @@ use crate::trigger;
 
 /// Registers it. It is built when dpkg processes triggers, or now where nobody will call again.
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
-    let word = |place: usize| words.get(place).copied().unwrap_or_default();
-    let id = match ModuleId::parse(word(0), word(1)) {
-        Ok(id) => id,
-        Err(error) => {
-            session.out.say(&format!("error: {error}"));
-            session.out.say("usage: common.postinst NAME VERSION [TARBALL_ROOT [ARCH [UPGRADE]]]");
-            return ExitCode::USAGE_OR_RIGHTS;
-        }
+    let Some(package) = ModulePackage::from_words(words, session.out) else {
+        return ExitCode::USAGE_OR_RIGHTS;
     };
-    let arrival = if word(4).is_empty() { Arrival::First } else { Arrival::Upgrade };
-    let tarball = Path::new(word(2)).join(format!("{}.dkms.tar.gz", id.dir_name()));
-    if !word(2).is_empty() && fs::is_file(&tarball) && !load(session, &tarball) {
+    if !package.load(session.environment(), session.out) {
         return session.failed();
     }
+    let ModulePackage { id, arch, is_upgrade, .. } = package;
+    let arrival = if is_upgrade { Arrival::Upgrade } else { Arrival::First };
     let snapshot = match session.adapter.snapshot() {
         Ok(snapshot) => snapshot,
         Err(error) => {
@@ -52,11 +43,11 @@ pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
         drop(session.adapter.carry_out(&add, Initramfs::Others, &Silent));
     }
     let pending = Pending::module(&id, arrival, !snapshot.targets(&id).is_empty());
-    if word(3).is_empty() && trigger::defer(session, &pending, Awaits::Trigger) {
+    if arch.is_empty() && trigger::defer(session, &pending, Awaits::Trigger) {
         return ExitCode::SUCCESS;
     }
     let told = pending.arrived().map(|(_, told)| told).unwrap_or_default();
-    match Arch::new(word(3)).ok().map(|arch| session.on(arch)) {
+    match Arch::new(arch).ok().map(|arch| session.on(arch)) {
         None => trigger::batch(session, &told).code,
         Some(Ok(session)) => trigger::batch(&session, &told).code,
         Some(Err(_)) => session.failed(),
@@ -80,18 +71,4 @@ fn install_built(session: &Session<'_>, id: &ModuleId, snapshot: &Snapshot) -> E
     let installed = kernel::installed_kernels(session.layout()).unwrap_or_default();
     let targets: Vec<_> = targets.into_iter().filter(|target| installed.contains(&target.kernel)).collect();
     session.carry_out(&|_| Work::Install { id: id.clone(), targets: targets.clone(), source: None }).code
-}
-
-/// Loads a package's tarball, which may have what was built as well.
-fn load(session: &Session<'_>, tarball: &Path) -> bool {
-    let words = ["ldtarball", "--force", "--archive"].map(std::ffi::OsString::from);
-    let words = words.into_iter().chain([tarball.as_os_str().to_owned()]);
-    let why = match Process::new("dkms", words, session.environment()).capture() {
-        Ok(ended) if ended.code() == 0 => return true,
-        Ok(ended) => ended.text(),
-        Err(error) => error.to_string(),
-    };
-    session.out.say(&format!("error: `{}` can't be loaded", tarball.display()));
-    why.lines().for_each(|line| session.out.say(line));
-    false
 }

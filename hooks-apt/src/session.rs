@@ -1,10 +1,6 @@
 //! What every hook starts with, how batches are run and told, and what a failure means to dpkg.
 
-use std::io::{Stderr, Stdout, Write};
-
-use dkms_core::adapter::summary::Failure;
-use dkms_core::adapter::{Adapter, AdapterError, Initramfs, Plain, Summary, unsaid};
-use dkms_core::conf::settings::OnBuildFailure;
+use dkms_core::adapter::{Adapter, AdapterError, Initramfs, Output, Stream, Summary, unsaid};
 use dkms_core::engine::Outcome;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
@@ -16,52 +12,26 @@ use dkms_core::tree::Snapshot;
 
 use crate::frontend;
 
-/// Where hooks write.
-pub type Output = Plain<Stream>;
-
-/// One of the two streams of a process.
-#[derive(Debug)]
-pub enum Stream {
-    /// Standard output.
-    Out(Stdout),
-    /// Standard error.
-    Error(Stderr),
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Out(stream) => stream.write(bytes),
-            Self::Error(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Out(stream) => stream.flush(),
-            Self::Error(stream) => stream.flush(),
-        }
-    }
-}
-
 /// Standard output; where that is debconf's (a module package may talk to it while it calls us), standard error.
 #[must_use]
-pub fn output(environment: &Environment) -> Output {
-    let is_debconfs = environment.get_filled("DEBIAN_HAS_FRONTEND").is_some();
-    Plain::new(if is_debconfs { Stream::Error(std::io::stderr()) } else { Stream::Out(std::io::stdout()) })
+pub fn stream(environment: &Environment) -> Stream {
+    match environment.get_filled("DEBIAN_HAS_FRONTEND") {
+        Some(_) => Stream::error(),
+        None => Stream::out(),
+    }
 }
 
 /// Says an error, and what to do about it.
 pub fn say_error(out: &Output, error: &AdapterError) {
-    say(out, &Summary { failed: vec![failure_of(error)], ..Summary::default() });
+    say(out, &failure_of(error));
 }
 
 fn say(out: &Output, summary: &Summary) {
     summary.lines().iter().for_each(|line| out.say(line));
 }
 
-fn failure_of(error: &AdapterError) -> Failure {
-    Failure { text: error.to_string(), hints: error.hints() }
+fn failure_of(error: &AdapterError) -> Summary {
+    Summary::failure(error.to_string(), error.hints())
 }
 
 /// A hook at work.
@@ -141,13 +111,15 @@ impl<'a> Session<'a> {
     fn conclude(&self, result: Result<Outcome, AdapterError>) -> Ended {
         match result {
             Ok(outcome) => {
-                self.tell(self.summary(&outcome));
-                let code = self.adapter.exit_of(&outcome);
-                let code = if outcome.is_interrupted() { self.failed() } else { code };
+                let (summary, code) = match outcome.is_interrupted() {
+                    true => (Summary::of_interrupted(&outcome), self.failed()),
+                    false => (Summary::of(&outcome), self.adapter.exit_of(&outcome)),
+                };
+                self.tell(summary);
                 Ended { done: outcome.done, is_due: false, code }
             }
             Err(error) => {
-                self.tell(Summary { failed: vec![failure_of(&error)], ..Summary::default() });
+                self.tell(failure_of(&error));
                 // Whoever stops us doesn't want it to begin again at once.
                 Ended { done: Vec::new(), is_due: !signals::interrupted(), code: self.failed() }
             }
@@ -157,21 +129,7 @@ impl<'a> Session<'a> {
     /// What a failure is to dpkg.
     #[must_use]
     pub fn failed(&self) -> ExitCode {
-        match self.adapter.settings.on_build_failure {
-            OnBuildFailure::Report => ExitCode::SUCCESS,
-            OnBuildFailure::Fail => ExitCode::USAGE_OR_RIGHTS,
-        }
-    }
-
-    fn summary(&self, outcome: &Outcome) -> Summary {
-        let mut summary = Summary::of(outcome);
-        if outcome.is_interrupted() {
-            summary.failed.push(Failure {
-                text: "interrupted: not all modules are built".to_owned(),
-                hints: vec!["`dkms autoinstall -k KERNEL` does what is missing on a kernel".to_owned()],
-            });
-        }
-        summary
+        self.adapter.failed()
     }
 
     /// At the end of apt's run, where that ends with us; otherwise now.

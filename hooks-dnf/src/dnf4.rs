@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
+use dkms_core::adapter::Output;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::Environment;
 use serde::Deserialize;
@@ -10,7 +11,6 @@ use serde::Deserialize;
 use crate::incoming::Package;
 use crate::plugin::{self, Said, Transaction};
 use crate::preflight::Verdict;
-use crate::session::Output;
 
 /// Transactions with every package of a distribution don't come near it.
 const LIMIT: u64 = 256 << 20;

@@ -4,6 +4,7 @@
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
+use dkms_core::adapter::Output;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs};
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 use crate::incoming::Package;
 use crate::plugin::{self, Said, Transaction};
 use crate::preflight::Verdict;
-use crate::session::Output;
 
 /// The actions plugin, at the other ends of two pipes.
 #[derive(Debug)]

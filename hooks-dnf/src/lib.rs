@@ -23,42 +23,29 @@ pub mod session;
 pub mod trigger;
 pub mod view;
 
-use dkms_core::adapter::Plain;
+use dkms_core::adapter::{Output, Stream, hook};
 use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, signals};
-use session::{Output, Session, Stream};
+use dkms_core::host::Environment;
+use session::Session;
 
 /// Runs a hook; returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let environment = Environment::of_this_process();
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    // What dnf 5 reads from us isn't for people.
-    let stream = match words[..] {
-        ["dnf5", ..] => Stream::Error(std::io::stderr()),
-        ["dnf4", "after"] => Stream::Below(std::io::stdout()),
-        _ => Stream::Out(std::io::stdout()),
+    let stream = |words: &[&str], _: &Environment| match words {
+        // What dnf 5 reads from us isn't for people.
+        ["dnf5", ..] => Stream::error(),
+        ["dnf4", "after"] => Stream::below(),
+        _ => Stream::out(),
     };
-    let out = Plain::new(stream);
-    let code = match signals::listen() {
-        Ok(()) => run(&words, environment, &out),
-        Err(error) => {
-            out.say(&format!("error: cannot listen to signals: {error}"));
-            ExitCode::USAGE_OR_RIGHTS
-        }
-    };
-    std::process::ExitCode::from(code.0)
+    hook::run(stream, run)
 }
 
 fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
-    let Some((hook, words)) = words.split_first() else { return usage(out) };
+    let Some((name, words)) = words.split_first() else { return usage(out) };
     let with_session = |act: &dyn Fn(&Session<'_>) -> ExitCode| {
         Session::begin(environment.clone(), out).map_or(ExitCode::SUCCESS, |session| act(&session))
     };
-    match *hook {
+    match *name {
         "dnf4" => dnf4::run(words, environment, out),
         "dnf5" => dnf5::run(words, environment, out),
         "trigger" => with_session(&|session| trigger::run(session, words)),

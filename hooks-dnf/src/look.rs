@@ -1,6 +1,6 @@
 //! Looks at what packages have brought: at the disk, and where a file has changed, at rpm's database.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use dkms_core::kernel;
 use dkms_core::layout::Layout;
 use dkms_core::plan::ConfFault;
 
-use crate::view::{Owner, Seen, View};
+use crate::view::{Owner, Package, Seen, View};
 
 /// The program that adapters of rpm are; our own package has it.
 pub const PROGRAM: &str = "/usr/libexec/dkms/hooks-dnf";
@@ -134,7 +134,12 @@ fn first_owned(
 
 /// The packages that own a file, as rpm's database says.
 fn owner(file: &Path, environment: &Environment) -> Result<Option<Owner>, LookError> {
-    let words = ["-qf".into(), "--qf".into(), r"%{NEVRA} %{BUILDTIME} %{INSTALLTID}\n".into(), file.into()];
+    let words = [
+        "-qf".into(),
+        "--qf".into(),
+        r"%{NEVRA} %{BUILDTIME} %{INSTALLTID} %{DBINSTANCE}\n".into(),
+        file.into(),
+    ];
     let words: [std::ffi::OsString; 4] = words;
     let process = Process::new("rpm", words, environment).env("LC_ALL", "C.UTF-8").time_limit(PATIENCE);
     let ended = process.capture()?;
@@ -149,14 +154,17 @@ fn owner(file: &Path, environment: &Environment) -> Result<Option<Owner>, LookEr
     Err(LookError::Rpm { line: process.line(), code: ended.code(), output })
 }
 
-/// A line for each package: its name and when it was built, and the transaction's number.
+/// A line for each package: its name and when it was built, the transaction's number, the record's.
 fn parse_owner(text: &str) -> Owner {
-    let lines: BTreeMap<String, String> = text
+    let packages: BTreeSet<Package> = text
         .lines()
-        .filter_map(|line| line.rsplit_once(' '))
-        .map(|(package, transaction)| (package.to_owned(), transaction.to_owned()))
+        .filter_map(|line| {
+            let mut from_the_end = line.rsplitn(3, ' ').map(str::to_owned);
+            let (record, transaction) = (from_the_end.next()?, from_the_end.next()?);
+            Some(Package { build: from_the_end.next()?, transaction, record })
+        })
         .collect();
-    Owner(lines.into_iter().collect())
+    Owner(packages.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -165,11 +173,12 @@ mod tests {
 
     #[test]
     fn owners_are_lines() {
-        let owner = parse_owner("b-1-1.noarch 3 17\na-1-1.x86_64 4 18\n");
-        assert_eq!(
-            owner.0,
-            [("a-1-1.x86_64 4".to_owned(), "18".to_owned()), ("b-1-1.noarch 3".to_owned(), "17".to_owned())]
-        );
+        let owner = parse_owner("b-1-1.noarch 3 17 9\na-1-1.x86_64 4 18 10\n");
+        let package = |build: &str, transaction: &str, record: &str| {
+            let [build, transaction, record] = [build, transaction, record].map(str::to_owned);
+            Package { build, transaction, record }
+        };
+        assert_eq!(owner.0, [package("a-1-1.x86_64 4", "18", "10"), package("b-1-1.noarch 3", "17", "9")]);
         assert!(owner.came_with("17") && !owner.came_with("19"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::adapter::{Initramfs, Plain, Summary, unsaid};
+use dkms_core::adapter::{Initramfs, Output, Summary, unsaid};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, ancestry, root};
 
@@ -10,7 +10,7 @@ use crate::front::Front;
 use crate::incoming::{Coming, Package};
 use crate::memory;
 use crate::preflight::{Verdict, preflight};
-use crate::session::{Output, Session, When};
+use crate::session::{Session, When};
 
 /// What is about to be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,11 +76,7 @@ pub fn end(at: &Path, environment: Environment, out: &Output) {
     }
 }
 
-fn enter<'a>(
-    at: &Path,
-    environment: Environment,
-    out: &'a Plain<crate::session::Stream>,
-) -> Option<Session<'a>> {
+fn enter<'a>(at: &Path, environment: Environment, out: &'a Output) -> Option<Session<'a>> {
     if at != Path::new("/")
         && at != Path::new("")
         && let Err(error) = root::enter(at)

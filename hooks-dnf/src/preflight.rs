@@ -75,10 +75,10 @@ fn told(
     let goes = |seen: &Seen| {
         let owner = seen.owner.as_ref();
         owner.is_some_and(|owner| {
-            owner
-                .0
-                .iter()
-                .all(|(nevra, _)| going.contains(&plain(nevra.split(' ').next().unwrap_or_default())))
+            owner.0.iter().all(|package| {
+                let nevra = package.build.split(' ').next().unwrap_or_default();
+                going.contains(&plain(nevra))
+            })
         })
     };
     for (release, _) in view.kernels.iter().filter(|(_, seen)| goes(seen)) {

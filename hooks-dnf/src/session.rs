@@ -1,11 +1,8 @@
 //! What every call starts with, how a batch is run and told, and what a failure means to the package manager.
 
 use std::collections::BTreeSet;
-use std::io::{Stderr, Stdout, Write};
 
-use dkms_core::adapter::summary::Failure;
-use dkms_core::adapter::{Adapter, Initramfs, Plain, Summary, unsaid};
-use dkms_core::conf::settings::OnBuildFailure;
+use dkms_core::adapter::{Adapter, Initramfs, Output, Summary, unsaid};
 use dkms_core::event::{Arrival, Happening};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs};
@@ -16,41 +13,6 @@ use crate::front::Front;
 use crate::look::{self, LookError};
 use crate::memory;
 use crate::view::{Before, Change, View, changes};
-
-/// Where we write.
-pub type Output = Plain<Stream>;
-
-/// One of the two streams of a process.
-#[derive(Debug)]
-pub enum Stream {
-    /// Standard output.
-    Out(Stdout),
-    /// Standard output, on which somebody may have left a line without its end.
-    Below(Stdout),
-    /// Standard error, where the other one is somebody's protocol.
-    Error(Stderr),
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Out(stream) => stream.write(bytes),
-            Self::Below(stream) => {
-                stream.write_all(b"\n")?;
-                *self = Self::Out(std::io::stdout());
-                self.write(bytes)
-            }
-            Self::Error(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Out(stream) | Self::Below(stream) => stream.flush(),
-            Self::Error(stream) => stream.flush(),
-        }
-    }
-}
 
 /// Whether more is to come in this transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +42,7 @@ impl<'a> Session<'a> {
         match Adapter::begin(environment, out) {
             Ok(adapter) => Some(Self { adapter, out }),
             Err(error) => {
-                say(out, &failure(error.to_string(), error.hints()));
+                say(out, &Summary::failure(error.to_string(), error.hints()));
                 None
             }
         }
@@ -137,7 +99,7 @@ impl<'a> Session<'a> {
                         vec!["`dkms autoinstall` does what is missing on the kernel that runs".to_owned()]
                     }
                 };
-                (failure(error.to_string(), hints), self.failed())
+                (Summary::failure(error.to_string(), hints), self.failed())
             }
         }
     }
@@ -164,15 +126,10 @@ impl<'a> Session<'a> {
         if !all.is_empty() {
             let all: Vec<Happening> = all.into_iter().collect();
             let outcome = adapter.batch(&all, initramfs, self.out)?;
-            let mut summary = Summary::of(&outcome);
-            result.1 = adapter.exit_of(&outcome);
             if outcome.is_interrupted() {
-                let hint = "`dkms autoinstall -k KERNEL` does what is missing on a kernel".to_owned();
-                summary =
-                    summary.and(failure("interrupted: not all modules are built".to_owned(), vec![hint]));
-                return Ok((summary, self.failed()));
+                return Ok((Summary::of_interrupted(&outcome), self.failed()));
             }
-            result.0 = summary;
+            result = (Summary::of(&outcome), adapter.exit_of(&outcome));
         }
         self.clear_away(&changed);
         now.in_use = self.in_use()?;
@@ -250,17 +207,14 @@ impl<'a> Session<'a> {
     pub fn batch(&self, told: &[Happening]) -> Summary {
         match self.adapter.batch(told, Initramfs::Others, self.out) {
             Ok(outcome) => Summary::of(&outcome),
-            Err(error) => failure(error.to_string(), error.hints()),
+            Err(error) => Summary::failure(error.to_string(), error.hints()),
         }
     }
 
     /// What a failure is to the package manager.
     #[must_use]
     pub fn failed(&self) -> ExitCode {
-        match self.adapter.settings.on_build_failure {
-            OnBuildFailure::Report => ExitCode::SUCCESS,
-            OnBuildFailure::Fail => ExitCode::USAGE_OR_RIGHTS,
-        }
+        self.adapter.failed()
     }
 
     /// Says a summary, and what was kept; or keeps it, where somebody will call again.
@@ -288,10 +242,6 @@ fn folders_of(changed: &BTreeSet<Change>, now: &View) -> Vec<String> {
         .iter()
         .filter(|(_, seen)| seen.module.as_ref().is_some_and(|(name, version)| is_changed(name, version)));
     of.map(|(folder, _)| folder.clone()).collect()
-}
-
-fn failure(text: String, hints: Vec<String>) -> Summary {
-    Summary { failed: vec![Failure { text, hints }], ..Summary::default() }
 }
 
 fn say(out: &Output, summary: &Summary) {

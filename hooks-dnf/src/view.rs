@@ -31,7 +31,7 @@ impl View {
         let seen = self.kernels.values().chain(self.headers.values()).chain(self.modules.values());
         let owners = seen.filter_map(|seen| seen.owner.as_ref());
         let transactions =
-            owners.flat_map(|Owner(packages)| packages.iter().map(|(_, number)| number.as_str()));
+            owners.flat_map(|Owner(packages)| packages.iter().map(|package| package.transaction.as_str()));
         transactions.max_by_key(|number| number.parse::<u64>().unwrap_or(0))
     }
 }
@@ -48,20 +48,33 @@ pub struct Seen {
     pub module: Option<(String, String)>,
 }
 
-/// The packages that own a file: each with its name and when it was built, and the transaction that brought it.
+/// The packages that own a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner(pub Vec<(String, String)>);
+pub struct Owner(pub Vec<Package>);
+
+/// An installed package, as rpm's database has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    /// Its name, version and architecture, and when it was built.
+    pub build: String,
+    /// The transaction that brought it: `INSTALLTID`, the second in which it began.
+    pub transaction: String,
+    /// Its record in the database, `DBINSTANCE`: two transactions may begin in the same second.
+    pub record: String,
+}
 
 impl Owner {
     /// Whether one of them came with this transaction.
     #[must_use]
     pub fn came_with(&self, transaction: &str) -> bool {
-        self.0.iter().any(|(_, theirs)| theirs == transaction)
+        self.0.iter().any(|package| package.transaction == transaction)
     }
 
     /// Whether the packages are the same, whichever transaction brought them.
     fn is_same(&self, other: &Self) -> bool {
-        self.0.iter().map(|(package, _)| package).eq(other.0.iter().map(|(package, _)| package))
+        let builds =
+            |Self(packages): &Self| packages.iter().map(|package| package.build.clone()).collect::<Vec<_>>();
+        builds(self) == builds(other)
     }
 }
 
@@ -196,8 +209,12 @@ mod tests {
     use super::*;
 
     fn seen(package: &str, transaction: &str) -> Seen {
-        let owner = Some(Owner(vec![(package.to_owned(), transaction.to_owned())]));
-        Seen { stamp: (1, 1, 1), owner, module: None }
+        Seen { stamp: (1, 1, 1), owner: Some(owner(package, transaction, "1")), module: None }
+    }
+
+    fn owner(build: &str, transaction: &str, record: &str) -> Owner {
+        let [build, transaction, record] = [build, transaction, record].map(str::to_owned);
+        Owner(vec![Package { build, transaction, record }])
     }
 
     fn module(name: &str, version: &str, transaction: &str) -> (String, Seen) {
@@ -247,7 +264,7 @@ mod tests {
     fn another_build_of_the_same_is_another() {
         let before = view(&[("6.1", "1")], &[("foo", "1", "1")]);
         let mut now = before.clone();
-        let rebuilt = Some(Owner(vec![("rebuilt".to_owned(), "2".to_owned())]));
+        let rebuilt = Some(owner("rebuilt", "2", "2"));
         now.kernels
             .values_mut()
             .chain(now.modules.values_mut())
@@ -256,6 +273,14 @@ mod tests {
             between(Before::Known(&before), &now),
             [r#"KernelReplaced("6.1")"#, r#"ModuleReplaced("foo", "1")"#]
         );
+    }
+
+    #[test]
+    fn installed_again_within_the_same_second() {
+        let before = view(&[], &[("foo", "1", "1")]);
+        let mut now = before.clone();
+        now.modules.values_mut().for_each(|seen| seen.owner = Some(owner("foo-1", "1", "2")));
+        assert_eq!(between(Before::Known(&before), &now), [r#"ModuleCame("foo", "1")"#]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn done<W: std::io::Write + Send>(
     let all: BTreeSet<Thing> = record.0.keys().chain(things).cloned().collect();
     system.look_up(&all);
     let told = settle::open(&record, things, system);
-    if told.is_empty() {
+    if told.is_empty() && !system.adapter.owes_depmod() {
         Record::default().save(&layout)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -82,7 +82,7 @@ pub fn finish<W: std::io::Write + Send>(
     let record = Record::load(&system.adapter.settings.layout);
     let goes_on =
         record.0.values().any(|before| before.comes_with.is_some_and(|transaction| transaction.runs()));
-    if record.0.is_empty() || goes_on {
+    if goes_on {
         return Ok(ExitCode::SUCCESS);
     }
     done(system, &BTreeSet::new(), plain)

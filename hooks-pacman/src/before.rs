@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::adapter::{AdapterError, Initramfs, Plain, Summary};
+use dkms_core::adapter::{AdapterError, Plain, Summary};
 use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
@@ -147,7 +147,8 @@ pub fn leaving<W: std::io::Write + Send>(
     if told.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    let outcome = system.adapter.batch(&told, Initramfs::Others, plain)?;
+    // The hook after the transaction is called for what goes, too.
+    let outcome = system.adapter.batch_before_another(&told, plain)?;
     Summary::of(&outcome).lines().iter().for_each(|line| plain.say(line));
     Ok(system.adapter.exit_of(&outcome))
 }

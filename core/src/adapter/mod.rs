@@ -4,6 +4,8 @@
 //! - [`plain`]: what happens as plain lines, since package managers log them
 //! - [`summary`]: what a batch has done, and what failed, last
 //! - [`unsaid`]: a summary that is kept until somebody sees it
+//! - [`hook`], [`stream`]: how the process of a hook begins, and where it writes
+//! - [`module_package`]: what scripts of modules' packages tell
 //!
 //! Knows no package manager.
 
@@ -11,6 +13,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::conf::framework::{self, Framework};
+use crate::conf::settings::OnBuildFailure;
 use crate::conf::{ConfError, Settings};
 use crate::engine::{self, CarryOutError, Context, Looked, Outcome, Survey, Task};
 use crate::event::{self, Happening};
@@ -25,13 +28,18 @@ use crate::plan::preflight::{Prospect, Question};
 use crate::plan::world::ConfFault;
 use crate::plan::{Action, Options, Plan, Work};
 use crate::report::{Event, Reporter};
-use crate::tree::Snapshot;
+use crate::tree::{Snapshot, owed};
 
+pub mod hook;
+pub mod module_package;
 pub mod plain;
+pub mod stream;
 pub mod summary;
 pub mod unsaid;
 
+pub use module_package::ModulePackage;
 pub use plain::Plain;
+pub use stream::{Output, Stream};
 pub use summary::Summary;
 
 /// The system that an adapter works on, and how it is set up.
@@ -153,11 +161,12 @@ impl Adapter {
     }
 
     /// How batches are meant; `initramfs`: nobody else makes one after us in this transaction.
-    fn options(&self, initramfs: Initramfs) -> Options {
+    fn options(&self, initramfs: Initramfs, depmod: Depmod) -> Options {
         Options {
             modprobe: self.settings.modprobe_on_install,
             initramfs: initramfs == Initramfs::Ours && self.settings.remake_initrd,
             post_transaction: self.settings.post_transaction.is_some(),
+            no_depmod: depmod == Depmod::Later,
             continue_on_error: true,
             respect_failures: true,
             ..Options::default()
@@ -174,10 +183,10 @@ impl Adapter {
     fn with_task<T>(
         &self,
         work: &dyn Fn(&Snapshot) -> Work,
-        initramfs: Initramfs,
+        options: Options,
         act: impl FnOnce(&Task<'_>) -> Result<T, CarryOutError>,
     ) -> Result<T, AdapterError> {
-        let task = Task { work, options: &self.options(initramfs), survey: &|| self.survey(), held: None };
+        let task = Task { work, options: &options, survey: &|| self.survey(), held: None };
         Ok(act(&task)?)
     }
 
@@ -188,7 +197,8 @@ impl Adapter {
     pub fn look(&self, told: &[Happening], initramfs: Initramfs) -> Result<Looked, AdapterError> {
         let kernels = self.survey().kernels(&self.installed()?)?;
         let work = |snapshot: &Snapshot| Work::Batch(event::batch(told, snapshot, &kernels));
-        self.with_task(&work, initramfs, |task| engine::look(task, &self.settings.layout))
+        let options = self.options(initramfs, Depmod::Now);
+        self.with_task(&work, options, |task| engine::look(task, &self.settings.layout))
     }
 
     /// Does all that follows from what was told, as one batch. What fails is in the outcome.
@@ -201,10 +211,38 @@ impl Adapter {
         initramfs: Initramfs,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
+        self.batch_with(told, self.options(initramfs, Depmod::Now), reporter)
+    }
+
+    /// Does the same where another batch of the same transaction follows, which runs depmod for both. Should it never come
+    /// to that, whoever changes modules next does.
+    ///
+    /// # Errors
+    /// [`AdapterError`], where nothing was begun.
+    pub fn batch_before_another(
+        &self,
+        told: &[Happening],
+        reporter: &dyn Reporter,
+    ) -> Result<Outcome, AdapterError> {
+        self.batch_with(told, self.options(Initramfs::Others, Depmod::Later), reporter)
+    }
+
+    /// Whether the modules.dep of some kernel is behind.
+    #[must_use]
+    pub fn owes_depmod(&self) -> bool {
+        !owed::unattended(&self.settings.layout, None).is_empty()
+    }
+
+    fn batch_with(
+        &self,
+        told: &[Happening],
+        options: Options,
+        reporter: &dyn Reporter,
+    ) -> Result<Outcome, AdapterError> {
         let kernels = self.survey().kernels(&self.installed()?)?;
         let work = |snapshot: &Snapshot| Work::Batch(event::batch(told, snapshot, &kernels));
         // The newer one that is in place is the one that goes.
-        self.act(&work, initramfs, event::has_downgrade(told), reporter)
+        self.act(&work, options, event::has_downgrade(told), reporter)
     }
 
     /// Does something else that a package manager asks for; `work` is what, in a tree as it is then.
@@ -217,13 +255,13 @@ impl Adapter {
         initramfs: Initramfs,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
-        self.act(work, initramfs, false, reporter)
+        self.act(work, self.options(initramfs, Depmod::Now), false, reporter)
     }
 
     fn act(
         &self,
         work: &dyn Fn(&Snapshot) -> Work,
-        initramfs: Initramfs,
+        options: Options,
         force_version_override: bool,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
@@ -237,7 +275,7 @@ impl Adapter {
             no_depmod: false,
             jobs: self.jobs,
         };
-        self.with_task(work, initramfs, |task| {
+        self.with_task(work, options, |task| {
             engine::carry_out(task, &context, reporter, |plan, _| {
                 if let Some(line) = headline(plan) {
                     reporter.report(Event::note(line));
@@ -257,7 +295,16 @@ impl Adapter {
         survey.boot_configs = true;
         let kernels = survey.kernels(&self.installed()?)?;
         let question = Question::of(told, &snapshot, &kernels);
-        Ok(survey.prospects(question, self.options(Initramfs::Others), snapshot)?)
+        Ok(survey.prospects(question, self.options(Initramfs::Others, Depmod::Now), snapshot)?)
+    }
+
+    /// What a failure is to the package manager, as `on_build_failure` wants it.
+    #[must_use]
+    pub fn failed(&self) -> ExitCode {
+        match self.settings.on_build_failure {
+            OnBuildFailure::Report => ExitCode::SUCCESS,
+            OnBuildFailure::Fail => ExitCode::USAGE_OR_RIGHTS,
+        }
     }
 
     /// The exit code that a package manager gets, as `on_build_failure` wants it.
@@ -287,4 +334,13 @@ pub enum Initramfs {
     Ours,
     /// Somebody who comes after us in this transaction.
     Others,
+}
+
+/// When modules.dep is made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depmod {
+    /// At the end of the batch.
+    Now,
+    /// At the end of one that follows.
+    Later,
 }

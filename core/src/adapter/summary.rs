@@ -47,6 +47,19 @@ impl Summary {
         }
     }
 
+    /// Of one failure.
+    #[must_use]
+    pub fn failure(text: String, hints: Vec<String>) -> Self {
+        Self { failed: vec![Failure { text, hints }], ..Self::default() }
+    }
+
+    /// Of a batch that somebody stopped.
+    #[must_use]
+    pub fn of_interrupted(outcome: &Outcome) -> Self {
+        let hint = "`dkms autoinstall -k KERNEL` does what is missing on a kernel".to_owned();
+        Self::of(outcome).and(Self::failure("interrupted: not all modules are built".to_owned(), vec![hint]))
+    }
+
     /// Whether there is nothing to say.
     #[must_use]
     pub fn is_empty(&self) -> bool {

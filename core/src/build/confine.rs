@@ -46,11 +46,15 @@ impl Confinement {
             secret.extend(key(&settings.mok_signing_key));
             secret.extend(key(&settings.mok_passphrase_file));
             secret.push(headers.join("certs/signing_key.pem"));
+            // Some write to their source, as root could.
+            let source = fs::canonical(&spec.layout.source_link(spec.id)).ok();
+            let source =
+                source.filter(|source| !seen.starts_with(source) && !spec.folder.starts_with(source));
             let wanted = Wanted {
                 strict: settings.sandbox == SandboxMode::Strict,
                 user: &settings.build_user,
                 folder: Some((spec.folder, &seen)),
-                layer: None,
+                layer: source.as_deref(),
                 shown,
                 secret,
                 environment,

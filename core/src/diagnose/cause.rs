@@ -60,6 +60,8 @@ pub enum Cause {
     Certificate,
     /// A file is not executable, or may not be read.
     Permission,
+    /// What is written to can only be read, outside the build's own folder.
+    ReadOnly,
     /// There is no Makefile where make was sent.
     NoMakefile,
 }
@@ -86,6 +88,7 @@ impl Cause {
             | Self::WarningAsError
             | Self::PatchMismatch
             | Self::Certificate
+            | Self::ReadOnly
             | Self::NoMakefile => false,
         }
     }
@@ -130,6 +133,7 @@ impl std::fmt::Display for Cause {
             Self::PatchMismatch => f.write_str("the patch was made for another version of the source"),
             Self::Certificate => f.write_str("a key or certificate could not be read"),
             Self::Permission => f.write_str("a file is not executable, or may not be read"),
+            Self::ReadOnly => f.write_str("the build writes outside its own folder, where it may only read"),
             Self::NoMakefile => f.write_str("make found no Makefile, or no such target in it"),
         }
     }
@@ -171,6 +175,10 @@ impl Cause {
                 "compare `mok_signing_key` and `mok_certificate` in framework.conf".to_owned()
             }
             Self::Permission => "make it executable for who builds".to_owned(),
+            Self::ReadOnly => {
+                "have it write to its own folder; or name the module in `sandbox_exempt` in framework.conf"
+                    .to_owned()
+            }
             Self::NoMakefile => "compare MAKE in dkms.conf with the module's source".to_owned(),
         }
     }
@@ -211,8 +219,11 @@ pub(super) fn of(first: Option<&LogError>, lines: &[&str]) -> Option<Cause> {
     if any("Kernel configuration is invalid") {
         return Some(Cause::HeadersIncomplete);
     }
-    let error = first?;
-    tool(&error.text).or_else(|| source(error)).or_else(|| link(&error.text)).or_else(|| rest(&error.text))
+    let named =
+        first.and_then(|error| tool(&error.text).or_else(|| source(error)).or_else(|| link(&error.text)));
+    // What could not be written is missed later, where it says nothing of the reason.
+    let read_only = || any(": Read-only file system").then_some(Cause::ReadOnly);
+    named.or_else(read_only).or_else(|| rest(&first?.text))
 }
 
 fn tool(text: &str) -> Option<Cause> {

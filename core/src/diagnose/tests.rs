@@ -154,6 +154,10 @@ fn headers_makefiles_patches_and_keys() {
         said("At main.c:302:\n- SSL error:FFFFFFFF80000002:system library::No such file or directory: ../crypto/bio/bss_file.c:67\n"),
         @"- SSL error:FFFFFFFF80000002:system library::No such file or directory: ../crypto/bio/bss_file.c:67 | Certificate"
     );
+    insta::assert_snapshot!(
+        said("cp: cannot create regular file '/usr/src/b/x.o': Read-only file system\nmake: *** No rule to make target 'x'.  Stop.\n"),
+        @"No rule to make target 'x' | ReadOnly"
+    );
     insta::assert_snapshot!(said("./configure\nmake: ./configure: Permission denied\n"), @"make: ./configure: Permission denied | Permission");
     insta::assert_snapshot!(said("configure: error: nix not found\nmake: *** [Mk:14: g] Error 1\n"), @"configure: error: nix not found | -");
 }

@@ -480,7 +480,7 @@ impl<'a> Planner<'a> {
         let is_due = |target: &&Target| !changed.keys().any(|other| other.kernel == target.kernel);
         for target in self.world.owed.iter().filter(|_| !self.options.no_depmod).filter(is_due) {
             let action = Action::Depmod { target: target.clone() };
-            self.push(action, "an interrupted command owes it", Vec::new());
+            self.push(action, "its modules have changed since the last one", Vec::new());
         }
     }
 

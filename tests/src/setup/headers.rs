@@ -6,33 +6,31 @@ use anyhow::{Context, Result};
 
 use crate::command::must;
 use crate::kernels::{FLAVOURS, abi_of, newest};
-use crate::say;
+use crate::setup::machine;
 
 /// Installs headers for the flavours that have none.
 pub(super) fn install() -> Result<()> {
-    let here = Path::new("/");
-    for flavour in FLAVOURS {
-        if newest(flavour)?.is_some() {
-            continue;
-        }
-        let package = match offered(flavour)? {
-            Some(package) => package,
-            None => {
-                must("apt-get", &["-oDPkg::Lock::Timeout=300", "update"], here)?;
-                offered(flavour)?
-                    .with_context(|| format!("apt offers no linux-headers of flavour {flavour}"))?
+    machine::install(&|| {
+        let mut lacking = Vec::new();
+        for flavour in FLAVOURS {
+            if newest(flavour)?.is_none() {
+                lacking.push(package(flavour)?);
             }
-        };
-        say(&format!("setup: installing {package}"));
-        let words =
-            ["-oDPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", package.as_str()];
-        if must("apt-get", &words, here).is_err() {
-            must("apt-get", &["-oDPkg::Lock::Timeout=300", "update"], here)?;
-            must("apt-get", &words, here)?;
         }
-        newest(flavour)?.with_context(|| format!("{package} brought no usable headers"))?;
+        Ok(lacking)
+    })?;
+    for flavour in FLAVOURS {
+        newest(flavour)?.with_context(|| format!("the headers of flavour {flavour} can't be used"))?;
     }
     Ok(())
+}
+
+fn package(flavour: &str) -> Result<String> {
+    if let Some(package) = offered(flavour)? {
+        return Ok(package);
+    }
+    machine::update()?;
+    offered(flavour)?.with_context(|| format!("apt offers no linux-headers of flavour {flavour}"))
 }
 
 /// The newest header package of a flavour of Debian's own kernel line.

@@ -37,7 +37,7 @@ pub(crate) fn unpacked(cache: &Cache, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(&dir)?;
     let new = tempfile::tempdir_in(&dir)?;
     if must("apt-get", &["download", name], new.path()).is_err() {
-        must("apt-get", &["-oDPkg::Lock::Timeout=300", "update"], new.path())?;
+        super::machine::update()?;
         must("apt-get", &["download", name], new.path())?;
     }
     let is_package = |entry: &fs::Entry| Path::new(&entry.name).extension().is_some_and(|end| end == "deb");

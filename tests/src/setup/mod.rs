@@ -6,6 +6,7 @@ mod bases;
 mod firmware;
 mod headers;
 mod images;
+mod machine;
 mod newer;
 mod packages;
 mod tools;

@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use dkms_core::host::{Environment, fs, programs};
 
-use crate::command::must;
-use crate::say;
+use crate::setup::machine;
 
 /// A program, and the package that has it.
 const NEEDED: &[(&str, &str)] = &[
@@ -51,23 +50,12 @@ const NEEDED_FILES: &[(&str, &str)] = &[("/usr/share/OVMF/OVMF_CODE_4M.secboot.f
 /// Installs the packages of those that are missing.
 pub(super) fn install() -> Result<()> {
     let environment = Environment::of_this_process();
-    let missing = || -> Vec<&str> {
+    let missing = || -> Vec<String> {
         let lacking = NEEDED.iter().filter(|(program, _)| programs::find(program, &environment).is_none());
         let files = NEEDED_FILES.iter().filter(|(path, _)| !fs::is_file(Path::new(path)));
-        lacking.chain(files).map(|(_, package)| *package).collect()
+        lacking.chain(files).map(|(_, package)| (*package).to_owned()).collect()
     };
-    let packages = missing();
-    if packages.is_empty() {
-        return Ok(());
-    }
-    say(&format!("setup: installing {}", packages.join(", ")));
-    let mut words = vec!["-oDPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends"];
-    words.extend(packages);
-    let here = Path::new("/");
-    if must("apt-get", &words, here).is_err() {
-        must("apt-get", &["-oDPkg::Lock::Timeout=300", "update"], here)?;
-        must("apt-get", &words, here)?;
-    }
+    machine::install(&|| Ok(missing()))?;
     match missing().as_slice() {
         [] => Ok(()),
         still => bail!("installed, and yet not to be found in PATH: {}", still.join(", ")),

@@ -268,19 +268,23 @@ impl View {
         Ok(())
     }
 
-    /// A folder over which everything can be written, and nothing stays. Paths that overlayfs has its own meaning for, none.
+    /// A folder in which new files can be written, and nothing stays. What is there can be replaced, since all folders are the
+    /// owner's. Paths that overlayfs has its own meaning for get none.
     fn lay_over(&self, folder: &Path, scene: &mut Building) -> Result<(), NulError> {
         if folder.as_os_str().as_bytes().iter().any(|byte| b":,\\".contains(byte)) {
             return Ok(());
         }
         let owner = self.owner.map(|owner| (owner.uid, owner.gid));
-        let at = |name: &str| text(&Path::new(LAYER).join(name));
+        let upper = Path::new(LAYER).join("upper");
         scene.acts.extend([
             Act::Folder(text(Path::new(LAYER))?, None),
-            new_tmpfs(Path::new(LAYER), "mode=0755,size=16m,nr_inodes=4k".to_owned())?,
-            Act::Folder(at("upper")?, owner),
-            Act::Folder(at("work")?, None),
+            new_tmpfs(Path::new(LAYER), format!("mode=0755,size={},nr_inodes=200k", scratch_size()))?,
+            Act::Folder(text(&upper)?, owner),
+            Act::Folder(text(&Path::new(LAYER).join("work"))?, None),
         ]);
+        for below in folders_below(folder) {
+            scene.acts.push(Act::Folder(text(&upper.join(below))?, owner));
+        }
         let options = format!("upperdir={LAYER}/upper,workdir={LAYER}/work,lowerdir=");
         let options = [options.as_bytes(), folder.as_os_str().as_bytes()].concat();
         scene.acts.push(Act::Layer(text(folder)?, CString::new(options)?));
@@ -300,6 +304,19 @@ impl Building {
         self.trees.push(Tree { path: text(from)?, is_writable, has_devices });
         Ok(())
     }
+}
+
+/// The folders in a folder, at any depth, as paths from there. Each comes after the one that it is in.
+fn folders_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    let mut done = 0;
+    while let Some(below) = found.get(done).cloned() {
+        let entries = fs::list(&folder.join(&below)).unwrap_or_default();
+        let folders = entries.into_iter().filter(|entry| entry.kind.is_dir());
+        found.extend(folders.map(|entry| below.join(entry.name)));
+        done += 1;
+    }
+    found.split_off(1)
 }
 
 /// `/dev` with what every program may expect.

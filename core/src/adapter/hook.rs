@@ -1,0 +1,29 @@
+//! What every process that a hook starts begins with.
+
+use super::Plain;
+use super::stream::{Output, Stream};
+use crate::exit::ExitCode;
+use crate::host::{Environment, signals};
+
+/// Runs a hook with the words of the command line; returns its exit code. `stream` chooses where it writes.
+#[must_use]
+pub fn run(
+    stream: impl FnOnce(&[&str], &Environment) -> Stream,
+    act: impl FnOnce(&[&str], Environment, &Output) -> ExitCode,
+) -> std::process::ExitCode {
+    // What we make is for everyone to read, whatever the package manager's umask is.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let environment = Environment::of_this_process();
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let out = Plain::new(stream(&words, &environment));
+    let code = match signals::listen() {
+        Ok(()) => act(&words, environment, &out),
+        Err(error) => {
+            out.say(&format!("error: cannot listen to signals: {error}"));
+            ExitCode::USAGE_OR_RIGHTS
+        }
+    };
+    std::process::ExitCode::from(code.0)
+}
