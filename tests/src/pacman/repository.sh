@@ -43,6 +43,7 @@ arch=(any)
 license=(GPL)
 options=(!strip !debug !zipman emptydirs)
 depends=($3)
+conflicts=($4)
 package() { cp -r --no-preserve=ownership /srv/packages/root/. "\$pkgdir"; }
 EOF
     chown -R nobody "$dir"
@@ -128,6 +129,7 @@ module ex-arch 1.0 BUILD_EXCLUSIVE_ARCH=s390x
 module ex-config 1.0 BUILD_EXCLUSIVE_CONFIG=CONFIG_OF_NOBODY
 make ex-dkms 1.0-1
 module onlycloud 1.0 'BUILD_EXCLUSIVE_KERNEL="-cloud-"'; make onlycloud-dkms 1.0-1
+module dd 1.0; make dd-dkms 1.0-1 '' cc-dkms
 mkdir -p /srv/packages/root/usr/share/hello; echo hello >/srv/packages/root/usr/share/hello/hello; make hello 1.0-1
 mkdir -p /srv/packages/root/usr/src/hello; echo hello >/srv/packages/root/usr/src/hello/hello; make hello 2.0-1
 

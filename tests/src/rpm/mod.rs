@@ -28,42 +28,12 @@ pub enum Suite {
 
 impl Suite {
     fn base(self) -> Base {
-        const DNF4: &[&str] = &[
-            "rpm",
-            "dnf",
-            "createrepo-c",
-            "gcc",
-            "make",
-            "kmod",
-            "patch",
-            "procps",
-            "strace",
-            "xz-utils",
-            "zstd",
-            "ca-certificates",
-            "dwarves",
-            "systemd",
-        ];
-        const DNF5: &[&str] = &[
-            "rpm",
-            "dnf5",
-            "createrepo-c",
-            "gcc",
-            "make",
-            "kmod",
-            "patch",
-            "procps",
-            "strace",
-            "xz-utils",
-            "zstd",
-            "ca-certificates",
-            "dwarves",
-            "systemd",
-        ];
+        const WITH_DNF4: [&str; 14] = include("dnf");
+        const WITH_DNF5: [&str; 14] = include("dnf5");
         let (name, suite, include) = match self {
-            Self::Bookworm => ("rpm-bookworm", "bookworm", DNF4),
-            Self::Trixie => ("rpm-trixie", "trixie", DNF4),
-            Self::Forky => ("rpm-forky", "forky", DNF5),
+            Self::Bookworm => ("rpm-bookworm", "bookworm", &WITH_DNF4),
+            Self::Trixie => ("rpm-trixie", "trixie", &WITH_DNF4),
+            Self::Forky => ("rpm-forky", "forky", &WITH_DNF5),
         };
         Base { name, suite, include, script: include_str!("base.sh") }
     }
@@ -76,6 +46,25 @@ impl Suite {
             Self::Forky => "dnf5",
         }
     }
+}
+
+const fn include(dnf: &'static str) -> [&'static str; 14] {
+    [
+        "rpm",
+        dnf,
+        "createrepo-c",
+        "gcc",
+        "make",
+        "kmod",
+        "patch",
+        "procps",
+        "strace",
+        "xz-utils",
+        "zstd",
+        "ca-certificates",
+        "dwarves",
+        "systemd",
+    ]
 }
 
 /// A root with two kernels to install, and our package installed.

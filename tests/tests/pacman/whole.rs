@@ -116,6 +116,24 @@ fn the_same_again_is_built_only_where_it_is_another() {
 }
 
 #[test]
+fn what_goes_and_what_comes_share_a_depmod() {
+    let world = world(Pacman::V6_0);
+    let first = world.kernels[0].clone();
+    pacman(&world, "-S linux linux-headers aa-dkms");
+    pacman(&world, "-U cc-dkms-1.0-1-any.pkg.tar.zst");
+    depmods(&world);
+    // `--ask 4`: what is in conflict goes.
+    let said = pacman(&world, "--ask 4 -U dd-dkms-1.0-1-any.pkg.tar.zst");
+    assert_eq!(status(&world), installed(&["aa/1.0", "dd/1.0"], &[&first]), "{said}");
+    assert_eq!(depmods(&world), [first.as_str()], "{said}");
+    assert_eq!(at_90(&world), "aa dd", "{said}");
+    let said = pacman(&world, "-R dd-dkms");
+    assert_eq!((depmods(&world), at_90(&world)), (vec![first.clone()], String::new()), "{said}");
+    let known = must(&world, &format!("grep -c updates/dkms /lib/modules/{first}/modules.dep"));
+    assert_eq!(known, "1\n", "{said}");
+}
+
+#[test]
 fn kernels_and_headers_come_and_go_by_themselves() {
     let world = world(Pacman::V6_0);
     let (first, second) = (world.kernels[0].as_str(), world.kernels[1].as_str());
