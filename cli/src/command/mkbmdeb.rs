@@ -17,17 +17,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         ));
     }
     let subject = Subject::find(session, "bmdeb")?;
-    let mut targets = subject.named_targets(session)?;
-    if targets.is_empty() && !args.all {
-        targets = session.targets()?;
-    }
-    if targets.is_empty() {
-        return Err(Failure::new(
-            ExitCode::CANNOT_INSTALL,
-            format!("{} is not built for any kernel", subject.id),
-        )
-        .hint(format!("build it first: `dkms build {}`", subject.id)));
-    }
+    let targets = subject.targets(session)?;
     if args.archive.is_some() && targets.len() > 1 {
         return Err(Failure::new(
             ExitCode::BAD_OPTION,

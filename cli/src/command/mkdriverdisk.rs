@@ -30,17 +30,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         (Some(args::Distro::Ubuntu), _) => Distribution::Ubuntu,
     };
     let subject = Subject::find(session, "driver_disk")?;
-    let mut targets = subject.named_targets(session)?;
-    if targets.is_empty() && !args.all {
-        targets = session.targets()?;
-    }
-    if targets.is_empty() {
-        return Err(Failure::new(
-            ExitCode::CANNOT_INSTALL,
-            format!("{} is not built for any kernel", subject.id),
-        )
-        .hint(format!("build it first: `dkms build {}`", subject.id)));
-    }
+    let targets = subject.targets(session)?;
     let module = subject.module(session);
     let media = match args.media {
         args::Media::Iso => Media::Iso,

@@ -93,6 +93,20 @@ impl Subject {
         targets.dedup();
         Ok(targets)
     }
+
+    /// The same, and without them the kernel that runs; one at least.
+    pub(super) fn targets(&self, session: &Session<'_>) -> Result<Vec<Target>, Failure> {
+        let mut targets = self.named_targets(session)?;
+        if targets.is_empty() && !session.args().all {
+            targets = session.targets()?;
+        }
+        if targets.is_empty() {
+            let id = &self.id;
+            let failure = Failure::new(ExitCode::CANNOT_INSTALL, format!("{id} is not built for any kernel"));
+            return Err(failure.hint(format!("build it first: `dkms build {id}`")));
+        }
+        Ok(targets)
+    }
 }
 
 /// Who packages, as Debian's tools are told.

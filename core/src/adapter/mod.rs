@@ -176,6 +176,8 @@ impl Adapter {
     fn survey(&self) -> Survey<'_> {
         let mut survey = Survey::new(&self.settings, &self.distribution, &self.environment);
         survey.jobs = self.jobs;
+        // Whoever upgrades a system didn't write it.
+        survey.advises_authors = false;
         survey.module_folder.clone_from(&self.module_folder);
         survey
     }

@@ -41,6 +41,8 @@ pub struct Survey<'a> {
     pub overrides: Overrides,
     /// Where a kernel has no headers, its configuration in `/boot` counts: to judge rules, not to build.
     pub boot_configs: bool,
+    /// What only the author of a conf can mend is told, too.
+    pub advises_authors: bool,
     /// What `parallel_jobs` is for confs.
     pub jobs: u32,
     /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
@@ -67,6 +69,7 @@ impl<'a> Survey<'a> {
             directives: Vec::new(),
             overrides: Overrides::default(),
             boot_configs: false,
+            advises_authors: true,
             jobs: 1,
             module_folder: None,
             kernels: RefCell::default(),
@@ -232,7 +235,8 @@ impl<'a> Survey<'a> {
     }
 
     /// Keeps what is to be warned of once the module is worked on.
-    fn notice(&self, world: &mut World, id: &ModuleId, file: &Path, mut events: Vec<Event>) {
+    fn notice(&self, world: &mut World, id: &ModuleId, file: &Path, for_its_author: Vec<Event>) {
+        let mut events = if self.advises_authors { for_its_author } else { Vec::new() };
         let folder = file.parent().unwrap_or(Path::new("/"));
         let overrides = self.layout().etc_dkms().join(&id.name);
         events.extend(trust::warnings([folder, file, &overrides]));

@@ -7,7 +7,8 @@ use super::{dnf, run, status, world};
 const CAPPED: &str = "BUILD_EXCLUSIVE_KERNEL_MAX=\"5.0\"";
 
 /// What was said, and what was there, when it was called.
-const WITNESS: &str = "#!/bin/sh\nsleep 0.5\n{ cat /srv/said; echo kernels: $(ls /lib/modules); } >/srv/then\n";
+const WITNESS: &str =
+    "#!/bin/sh\nsleep 0.5\n{ cat /srv/said; echo kernels: $(ls /lib/modules); } >/srv/then\n";
 
 /// Has dnf 4 call it before a transaction, after our plugin: its name sorts behind.
 const WITNESS_PLUGIN: &str = "import dnf, subprocess, sys
@@ -69,7 +70,10 @@ fn foreseen(suite: Suite) {
         ),
     );
     let then = world.short(&world.must("cat /srv/then").unwrap());
-    assert!(then.contains("BUILD_EXCLUSIVE_KERNEL_MAX") && then.contains("will not be there"), "{then}\n{said}");
+    assert!(
+        then.contains("BUILD_EXCLUSIVE_KERNEL_MAX") && then.contains("will not be there"),
+        "{then}\n{said}"
+    );
     assert!(then.ends_with("kernels: K1\n"), "{then}\n{said}");
     assert_eq!(status(&world), "one/1.0, K1: installed");
 }
