@@ -11,6 +11,7 @@
 //! - [`qemu`] boots a kernel with an [`initramfs`], also under [`secure_boot`]
 //! - [`mod@rpm`] is a root with a real rpm and dnf
 //! - [`pacman`] is a root with a real pacman and packages for it
+//! - [`share`] spreads work over as many roots as there are processors
 //! - [`scenario`] is the table of scenarios, run with two tools and compared
 //!
 //! Nothing here knows how `dkms` works: only what it is asked and what it leaves.
@@ -32,6 +33,7 @@ pub mod rpm;
 pub mod scenario;
 pub mod secure_boot;
 pub mod setup;
+pub mod share;
 pub mod tool;
 pub mod verdict;
 

@@ -9,12 +9,12 @@ use dkms_core::host::environment::Environment;
 use dkms_tests::cache::Cache;
 use dkms_tests::crash::action::{Action, MODULES};
 use dkms_tests::crash::rehearsal::{Litter, Rehearsal};
-use dkms_tests::crash::share;
 use dkms_tests::crash::stock::Stock;
 use dkms_tests::crash::tripwire::{Calls, Fate};
 use dkms_tests::crash::world::World;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::say;
+use dkms_tests::share;
 use dkms_tests::tool::Tool;
 
 /// How many points of each action a usual run takes.

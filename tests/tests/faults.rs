@@ -10,13 +10,13 @@ use dkms_core::host::environment::Environment;
 use dkms_tests::cache::Cache;
 use dkms_tests::crash::action::{Action, MODULES};
 use dkms_tests::crash::rehearsal::{Litter, Rehearsal};
-use dkms_tests::crash::share;
 use dkms_tests::crash::sound;
 use dkms_tests::crash::state::States;
 use dkms_tests::crash::stock::Stock;
 use dkms_tests::crash::tripwire::{Calls, Fate, Tripped};
 use dkms_tests::crash::world::{Seen, World};
 use dkms_tests::kernels::Kernels;
+use dkms_tests::share;
 use dkms_tests::tool::Tool;
 use dkms_tests::{say, verdict};
 
