@@ -11,7 +11,7 @@ use crate::root::{Output, Root, User};
 use crate::setup::{Base, base};
 use crate::tool::Tool;
 
-const INCLUDE: [&str; 14] = [
+const INCLUDE: [&str; 16] = [
     "pacman-package-manager",
     "makepkg",
     "libarchive-tools",
@@ -26,6 +26,8 @@ const INCLUDE: [&str; 14] = [
     "procps",
     "strace",
     "ca-certificates",
+    "systemd-sysv",
+    "systemd-container",
 ];
 
 /// Where the hooks are in the source tree.
@@ -189,6 +191,28 @@ impl World {
         Ok(kernels)
     }
 
+    /// Boots the system, as a container, and returns when `dkms.service` has ended; what it said.
+    ///
+    /// # Errors
+    /// Where it doesn't come up.
+    pub fn boot(&self) -> Result<String> {
+        let unit = fs::read_lossy(&Path::new(HOOKS).join("dkms.service"))?;
+        self.root.write("/usr/lib/systemd/system/dkms.service", &unit, 0o644)?;
+        self.root.write("/etc/systemd/system/off.service", OFF, 0o644)?;
+        self.root.must(
+            "ln -sf /usr/sbin/dkms /usr/bin/dkms
+             cd /etc/systemd/system
+             mkdir -p multi-user.target.wants /plain
+             ln -sf /usr/lib/systemd/system/dkms.service ../off.service multi-user.target.wants
+             mount --rbind / /plain
+             for folder in proc sys dev tmp run; do umount -l /plain/$folder 2>/dev/null || :; done
+             timeout 100 systemd-nspawn --register=no --keep-unit --link-journal=no --boot -D /plain --console=pipe >/srv/console 2>&1 </dev/null ||
+                 { cat /srv/console; exit 1; }
+             umount -l /plain
+             cat /srv/boot",
+        )
+    }
+
     /// What `dkms status` says.
     ///
     /// # Errors
@@ -197,6 +221,15 @@ impl World {
         self.root.must("dkms status")
     }
 }
+
+/// Keeps what our service said, and turns the machine off.
+const OFF: &str = "[Unit]
+After=dkms.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'journalctl -b -u dkms.service -o cat >/srv/boot'
+ExecStartPost=/bin/systemctl --no-block poweroff
+";
 
 /// What stands for mkinitcpio: notes which modules are in place, and known to modprobe, when it runs.
 const RECORD: &str = "[Trigger]
