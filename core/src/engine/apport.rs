@@ -2,7 +2,7 @@
 
 use crate::conf::Settings;
 use crate::host::process::{Process, ProcessError};
-use crate::host::{Environment, fs};
+use crate::host::{Environment, fs, programs};
 use crate::id::{ModuleId, Target};
 use crate::report::{Event, Reporter};
 
@@ -21,7 +21,8 @@ pub(super) fn file_report(
     reporter: &dyn Reporter,
 ) -> Result<(), ProcessError> {
     let hook = settings.layout.at(HOOK);
-    if !fs::is_file(&hook) {
+    // The hook comes with us; apport is written in Python, and brings it.
+    if !fs::is_file(&hook) || programs::find("python3", environment).is_none() {
         return Ok(());
     }
     let hook = hook.to_string_lossy();
