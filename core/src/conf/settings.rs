@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::id::KernelRelease;
+use crate::id::{KernelRelease, ModuleName};
 use crate::layout::Layout;
 
 /// `try_sign_modules`.
@@ -120,6 +120,12 @@ pub const DEFAULT_BUILD_CACHE_MAX: u64 = 2 << 30;
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 
 impl Settings {
+    /// Whether the code of a module runs in a sandbox.
+    #[must_use]
+    pub fn confines(&self, name: &ModuleName) -> bool {
+        self.sandbox != SandboxMode::Off && !self.sandbox_exempt.iter().any(|exempt| exempt == name.as_str())
+    }
+
     /// What holds below `root` where no framework.conf says otherwise.
     #[must_use]
     pub fn defaults(layout: Layout) -> Self {

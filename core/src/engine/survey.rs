@@ -99,6 +99,7 @@ impl<'a> Survey<'a> {
             plain_confs: BTreeMap::new(),
             weak: BTreeSet::new(),
             private_folders: process::may_mount(),
+            unconfined: BTreeSet::new(),
             costs: BTreeMap::new(),
             failed_before: BTreeMap::new(),
             no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
@@ -128,6 +129,8 @@ impl<'a> Survey<'a> {
                 world.confs.insert(key.clone(), Ok(self.lenient_conf(id, target)?));
             }
         }
+        let names = world.confs.keys().map(|(id, _)| &id.name);
+        world.unconfined = names.filter(|name| !self.settings.confines(name)).cloned().collect();
         self.take_past(&mut world, request.options.respect_failures);
         if needs.weak {
             world.weak =

@@ -85,7 +85,8 @@ impl<'a> Planner<'a> {
             // What is built early stays out of sight until its turn has come.
             lands.extend(last.filter(|last| !needs.contains(last)));
             let earlier = self.built.insert(module.clone(), id);
-            after.extend(earlier.filter(|_| !self.world.private_folders));
+            let may_meet = !self.world.private_folders || self.world.unconfined.contains(&module.name);
+            after.extend(earlier.filter(|_| may_meet));
         } else {
             needs.extend(last);
         }

@@ -64,6 +64,7 @@ fn world(kernels: &[&str]) -> World {
         plain_confs: BTreeMap::new(),
         weak: std::collections::BTreeSet::new(),
         private_folders: true,
+        unconfined: std::collections::BTreeSet::new(),
         costs: BTreeMap::new(),
         failed_before: BTreeMap::new(),
         no_autoinstall: false,
@@ -153,6 +154,20 @@ fn install_adds_and_builds_first() {
     install foo/1.0 on 6.1.0 (x86_64)
     depmod for 6.1.0 (x86_64)
     ");
+}
+
+#[test]
+fn builds_of_a_module_that_no_sandbox_holds_do_not_meet() {
+    let mut world = world(&["6.1", "6.2"]);
+    add(&mut world, "foo/1.0", &[]);
+    let after = |world: &World| {
+        let plan = plan(&install("foo/1.0", &["6.1", "6.2"]), world);
+        let builds = plan.steps.into_iter().filter(|step| matches!(step.action, Action::Build { .. }));
+        builds.map(|step| step.after.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(after(&world), [0, 0]);
+    world.unconfined.insert(ModuleName::new("foo").unwrap());
+    assert_eq!(after(&world), [0, 1]);
 }
 
 #[test]

@@ -139,8 +139,10 @@ fn has_waited(planner: &Planner<'_>, batch: &Batch, id: &ModuleId, target: &Targ
         let here = batch.arriving.iter().any(|(id, targets)| id.name == *name && targets.contains(target));
         here && snapshot.installed_version(name, target).is_none()
     };
-    snapshot.installed_version(&id.name, target).is_none()
-        && planner.conf(id, target).is_ok_and(|conf| conf.build_depends.iter().any(arrives))
+    let is_served = snapshot.installed_version(&id.name, target).is_some_and(|version| {
+        !batch.leaving.contains_key(&ModuleId { name: id.name.clone(), version: version.clone() })
+    });
+    !is_served && planner.conf(id, target).is_ok_and(|conf| conf.build_depends.iter().any(arrives))
 }
 
 /// An old version makes room for a new one, kernel by kernel, and stays where the new one will not be.

@@ -29,6 +29,8 @@ pub struct World {
     /// Each build can have the folder `M/V/build` for itself (a mount namespace), so that a module can be built for several
     /// kernels at once.
     pub private_folders: bool,
+    /// Modules whose builds run in no sandbox: two at once could meet in the module's source.
+    pub unconfined: BTreeSet<ModuleName>,
     /// What past builds of a module took.
     pub costs: BTreeMap<ModuleName, Cost>,
     /// Builds that failed before, where the request asks not to try these again.

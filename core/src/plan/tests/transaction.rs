@@ -446,6 +446,17 @@ fn a_module_that_has_waited_for_another_comes_with_it() {
     let installs: Vec<String> =
         shown(&plan).into_iter().filter(|step| step.starts_with("install user")).collect();
     assert_eq!(installs, ["install user/1.0 on 6.1.0 (x86_64)", "install user/1.0 on 6.2.0 (x86_64)"]);
+    // Also where an older version of it is in use, and goes.
+    let mut old = world.clone();
+    add(&mut old, "user/0.9", &[]);
+    let (name, version) = (ModuleName::new("user").unwrap(), id("user/0.9").version);
+    old.snapshot.modules.get_mut(&id("user/0.9")).unwrap().built.insert(target("6.1.0"), Built::default());
+    old.snapshot.installed.insert((name, target("6.1.0")), version);
+    let happenings =
+        [Happening::ModuleArrived(id("lib/1.0"), Arrival::First), Happening::ModuleLeaving(id("user/0.9"))];
+    let plan = told(&old, &kernels, &happenings);
+    let again = shown(&plan).into_iter().filter(|step| step.starts_with("install user"));
+    assert_eq!(again.collect::<Vec<_>>(), installs);
     // Where it is there already, and could have been built long since, nobody asks for it.
     world.snapshot.modules.insert(id("lib/1.0"), world.snapshot.modules[&id("user/1.0")].clone());
     let first = super::plan(&install("lib/1.0", &["6.1.0", "6.2.0"]), &world);
