@@ -78,3 +78,36 @@ fn every_kind_goes_from_one_tool_to_another_and_back() {
         }
     }
 }
+
+#[test]
+fn a_name_too_long_is_manykernels() {
+    let cache = Cache::open().unwrap();
+    let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+    let original = Tool::original(&cache, Oracle::Trixie).unwrap();
+    let mut root = Root::new(&cache, &Kernels::find().unwrap(), &[&ours, &original]).unwrap();
+    Module::new("foo", "1.0").write_to(&root).unwrap();
+    // What was built for one kernel stands for what was built for many.
+    root.must(
+        "$DKMS add foo/1.0; $DKMS build foo/1.0 -k $K; cd /var/lib/dkms/foo/1.0
+         for n in 1 2 3 4 5 6; do cp -a $K 6.1.0-9$n-of-a-rather-long-name; mkdir -p /lib/modules/6.1.0-9$n-of-a-rather-long-name; done",
+    )
+    .unwrap();
+    for tool in [&ours, &original] {
+        root.switch_to(tool);
+        let names = root.must(&format!(
+            "rm -rf /var/lib/dkms/foo/1.0/tarball
+             $DKMS mktarball foo/1.0 $(cd /var/lib/dkms/foo/1.0; for k in 6*; do echo -k $k; done) >&2
+             ls /var/lib/dkms/foo/1.0/tarball; mv /var/lib/dkms/foo/1.0/tarball /srv/{}",
+            tool.name
+        ));
+        assert_eq!(names.unwrap(), "foo-1.0-manykernels.dkms.tar.gz\n", "{}", tool.name);
+    }
+    // Ours brings all of them back, whoever wrote it.
+    root.switch_to(&ours);
+    for tool in [&ours, &original] {
+        root.must("rm -rf /usr/src/foo-1.0 /var/lib/dkms/foo").unwrap();
+        root.must(&format!("$DKMS ldtarball --archive /srv/{}/*.tar.gz", tool.name)).unwrap();
+        let status = root.must("$DKMS status").unwrap();
+        assert_eq!(status.matches(": built").count(), 7, "{}: {status}", tool.name);
+    }
+}
