@@ -9,7 +9,7 @@ RELEASE = target/release/dkms-release --programs target/release
 
 SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg dh-dkms/files/dkms-autopkgtest dh-dkms/files/legacy-postinst $(wildcard packaging/debian/dkms.p* tests/*.sh tests/tests/*/*.sh)
 
-.PHONY: help setup demo check test test-full bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
+.PHONY: help setup demo check test test-full compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,11 +35,17 @@ check: ## format, lints, documentation, licences and advisories, shell files
 	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES); \
 	else echo "make check: shellcheck is not installed; the shell files were not checked"; fi
 
-test: setup ## sets up and passes all tests but the long ones
+# The tests are compiled while setup waits for the network.
+test: ## sets up and passes all tests but the long ones
+	@$(MAKE) --no-print-directory -j2 setup compiled
 	$(CARGO) test --workspace --no-fail-fast
 
-test-full: setup ## all tests, the long ones too
+test-full: ## all tests, the long ones too
+	@$(MAKE) --no-print-directory -j2 setup compiled
 	DKMS_TEST_FULL=1 $(CARGO) test --workspace --no-fail-fast
+
+compiled:
+	$(CARGO) test --workspace --no-run
 
 bench: setup build ## ours against the original, in the same run
 	$(CARGO) build --release --package dkms-tests --bin batch-under-test

@@ -148,7 +148,8 @@ const SCRIPT: &str = "
 const PACKAGES: &[&str] =
     &["dkms", "dh-dkms", "linux-headers-cloud-amd64", "dm-writeboost-dkms", "ca-certificates"];
 
-const SYSTEMS: [Base; 2] = [
+/// Debian's releases with their own dkms.
+pub const SYSTEMS: [Base; 2] = [
     Base { name: "own-bookworm", suite: "bookworm", include: PACKAGES, script: SCRIPT },
     Base { name: "own-trixie", suite: "trixie", include: PACKAGES, script: SCRIPT },
 ];

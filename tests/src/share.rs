@@ -16,6 +16,19 @@ pub fn all<W, T: Send, R: Send>(
     world: impl Fn() -> Result<W> + Sync,
     work: impl Fn(&W, T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
+    among(ROOTS, tasks, world, work)
+}
+
+/// The same with so many worlds.
+///
+/// # Errors
+/// As [`all`].
+pub fn among<W, T: Send, R: Send>(
+    worlds: usize,
+    tasks: Vec<T>,
+    world: impl Fn() -> Result<W> + Sync,
+    work: impl Fn(&W, T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
     let tasks = Mutex::new(tasks);
     // A lock is poisoned only by a panic, which the scope passes on.
     let next = || tasks.lock().ok().and_then(|mut tasks| tasks.pop());
@@ -24,7 +37,7 @@ pub fn all<W, T: Send, R: Send>(
         std::iter::from_fn(next).map(|task| work(&world, task)).collect()
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..ROOTS).map(|_| scope.spawn(one)).collect();
+        let workers: Vec<_> = (0..worlds).map(|_| scope.spawn(one)).collect();
         let ended = workers.into_iter().map(|worker| worker.join());
         let mut results = Vec::new();
         for result in ended {

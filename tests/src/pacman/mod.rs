@@ -52,7 +52,7 @@ const LIBALPM: &str = "apt-get update -qq
     rm -rf /var/lib/apt/lists/* /tmp/*";
 
 /// The repository, made once by bookworm's makepkg.
-const REPOSITORY: Base = Base {
+pub const REPOSITORY: Base = Base {
     name: "pacman-repository",
     suite: "bookworm",
     include: &[
@@ -70,7 +70,7 @@ impl Pacman {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::V6_0, Self::V7_0, Self::V7_1];
 
-    fn base(self) -> Base {
+    pub(crate) fn base(self) -> Base {
         let (name, suite) = match self {
             Self::V6_0 => ("pacman-bookworm", "bookworm"),
             Self::V7_0 => ("pacman-trixie", "trixie"),

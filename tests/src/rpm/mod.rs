@@ -27,7 +27,7 @@ pub enum Suite {
 }
 
 impl Suite {
-    fn base(self) -> Base {
+    pub(crate) fn base(self) -> Base {
         const WITH_DNF4: [&str; 14] = include("dnf");
         const WITH_DNF5: [&str; 14] = include("dnf5");
         let (name, suite, include) = match self {

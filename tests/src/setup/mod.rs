@@ -9,6 +9,7 @@ mod images;
 mod machine;
 mod newer;
 mod packages;
+pub mod systems;
 mod tools;
 
 use anyhow::Result;
@@ -42,12 +43,12 @@ pub fn run() -> Result<()> {
             packages::fetch(&cache, oracle.suite(), name)?;
         }
     }
-    base(&cache, &crate::apt::BOOKWORM)?;
     // OpenSSL's way to tokens, which Debian 12 lacks.
     packages::fetch(&cache, "trixie", "pkcs11-provider")?;
     for package in MODULE_PACKAGES {
         packages::fetch(&cache, "bookworm", package.name)?;
     }
+    systems::make(&cache)?;
     say(&format!("setup: everything is in `{}`", cache.at("").display()));
     Ok(())
 }

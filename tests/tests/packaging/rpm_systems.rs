@@ -7,18 +7,11 @@ use dkms_core::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::ready::Ready;
 use dkms_tests::root::{Root, User};
-use dkms_tests::setup::{Base, base};
+use dkms_tests::setup::base;
+use dkms_tests::setup::systems::PACKAGES_FORKY;
 use dkms_tests::tool::Tool;
 
 use crate::common::{hand_over, install_dkms, root};
-
-/// The newest rpm, and dnf 5, with what installs a dkms beside them.
-const FORKY: Base = Base {
-    name: "packages-forky",
-    suite: "forky",
-    include: &["rpm", "dnf5", "createrepo-c", "kmod", "make", "gcc", "patch"],
-    script: "true",
-};
 
 /// A kernel's name as distributions with rpm have it: a version takes one hyphen there.
 const RELEASE: &str = "6.0.9-1.el9.x86_64";
@@ -135,7 +128,7 @@ fn rpm_4_and_dnf_4_install_upgrade_and_erase() {
 fn rpm_6_and_dnf_5_install_upgrade_and_erase() {
     let made = made().unwrap();
     let cache = Cache::open().unwrap();
-    let system = base(&cache, &FORKY).unwrap();
+    let system = base(&cache, &PACKAGES_FORKY).unwrap();
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
     for (label, how) in [("rpm 6", RPM), ("dnf 5", DNF)] {
         let root = Root::of(&cache, &system, &[&ours]).unwrap();

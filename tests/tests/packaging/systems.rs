@@ -10,32 +10,11 @@ use dkms_tests::initramfs::Initramfs;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::qemu::Guest;
 use dkms_tests::root::Root;
+use dkms_tests::setup::systems::{BARES, BUILDERS};
 use dkms_tests::setup::{Base, base, image};
 use dkms_tests::tool::Tool;
 
 use crate::common::{hand_over, in_full};
-
-/// What modules are built with; Debian's dkms lies ready for apt.
-const WITH_HEADERS: &str = "
-    apt-get update -qq
-    apt-get install -qq -y --no-install-recommends linux-headers-cloud-amd64 gcc make patch kmod dpkg-dev >/dev/null
-    apt-get install -qq -y --no-install-recommends --download-only dkms >/dev/null";
-
-/// Nothing but a system and, ready for apt, a kernel.
-const BARE: &str = "
-    apt-get update -qq
-    apt-get install -qq -y --no-install-recommends kmod >/dev/null
-    apt-get install -qq -y --no-install-recommends --download-only linux-image-cloud-amd64 >/dev/null";
-
-const BUILDERS: [Base; 2] = [
-    Base { name: "packages-bookworm", suite: "bookworm", include: &[], script: WITH_HEADERS },
-    Base { name: "packages-trixie", suite: "trixie", include: &[], script: WITH_HEADERS },
-];
-
-const BARES: [Base; 2] = [
-    Base { name: "bare-bookworm", suite: "bookworm", include: &[], script: BARE },
-    Base { name: "bare-trixie", suite: "trixie", include: &[], script: BARE },
-];
 
 /// Of what is in a system, all that a package of ours may change; what depmod makes aside, and a key to sign
 /// with.
