@@ -12,12 +12,12 @@ const REAL: [(&str, Option<usize>, bool); 8] = [
     ("acpi-call-dkms", Some(1), false),
     ("ddcci-dkms", Some(2), true),
     ("digimend-dkms", Some(4), false),
+    ("gost-crypto-dkms", Some(6), false),
     // With a script; it needs more than headers.
     ("iptables-netflow-dkms", None, true),
     ("jool-dkms", Some(3), false),
     // With a patch; too old for these kernels.
     ("lttng-modules-dkms", None, true),
-    ("tp-smapi-dkms", Some(3), false),
     ("xtables-addons-dkms", Some(23), false),
 ];
 
