@@ -229,9 +229,10 @@ impl Adapter {
         self.batch_with(told, self.options(Initramfs::Others, Depmod::Later), reporter)
     }
 
-    /// Whether the modules.dep of some kernel is behind.
+    /// Whether the modules.dep of some kernel is behind; that of one that has gone no longer matters.
     #[must_use]
     pub fn owes_depmod(&self) -> bool {
+        owed::sweep(&self.settings.layout);
         !owed::unattended(&self.settings.layout, None).is_empty()
     }
 

@@ -44,7 +44,7 @@ pub const PACKAGES_FORKY: Base = Base {
 /// else a test wants it makes itself.
 pub(super) fn make(cache: &Cache) -> Result<()> {
     let wanted = [
-        // The longest ones first; tasks are taken from the end.
+        // Tasks are taken from the end: the longest ones stand there.
         BARES[0],
         PACKAGES_FORKY,
         apt::TRIXIE,
@@ -52,6 +52,8 @@ pub(super) fn make(cache: &Cache) -> Result<()> {
         BUILDERS[0],
         debs::SYSTEMS[1],
         debs::SYSTEMS[0],
+        Pacman::V7_1.base(),
+        Pacman::V7_0.base(),
         Pacman::V6_0.base(),
         Suite::Forky.base(),
         Suite::Bookworm.base(),
