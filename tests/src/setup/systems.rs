@@ -46,14 +46,9 @@ pub(super) fn make(cache: &Cache) -> Result<()> {
     let wanted = [
         // Tasks are taken from the end: the longest ones stand there.
         BARES[0],
-        PACKAGES_FORKY,
         apt::TRIXIE,
-        BUILDERS[1],
         BUILDERS[0],
-        debs::SYSTEMS[1],
         debs::SYSTEMS[0],
-        Pacman::V7_1.base(),
-        Pacman::V7_0.base(),
         Pacman::V6_0.base(),
         Suite::Forky.base(),
         Suite::Bookworm.base(),

@@ -1,6 +1,7 @@
 //! From Debian's dkms to ours and back, with modules installed: nothing is asked, nothing is lost, nothing is left.
 
 use anyhow::Result;
+use dkms_tests::apt::is_full;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::debs;
 use dkms_tests::root::Root;
@@ -23,7 +24,8 @@ const INSTALL: &str = "DEBIAN_FRONTEND=noninteractive dpkg -i";
 #[test]
 fn debians_dkms_is_replaced_and_comes_back() {
     let cache = Cache::open().unwrap();
-    for oracle in Oracle::ALL {
+    // The newer one in the full run only: it is another system to be made.
+    for oracle in Oracle::ALL.into_iter().filter(|oracle| *oracle == Oracle::Bookworm || is_full()) {
         let suite = oracle.suite();
         let root = root(&cache, oracle).unwrap();
         let before = root.must(STATE).unwrap();

@@ -58,11 +58,9 @@ fn made(root: &Root) -> Result<()> {
 
 #[test]
 fn dpkg_and_apt_take_a_package_upgrade_it_and_leave_nothing() {
-    for (number, builder) in BUILDERS.iter().enumerate() {
-        for (which, dkms) in ["ours", "Debian's"].into_iter().enumerate() {
-            if !in_full() && which != number {
-                continue;
-            }
+    // The newer release in the full run only: it is another system to be made.
+    for (number, builder) in BUILDERS.iter().take(if in_full() { 2 } else { 1 }).enumerate() {
+        for dkms in ["ours", "Debian's"] {
             let root = system(builder).unwrap();
             made(&root).unwrap();
             let apt = "DEBIAN_FRONTEND=noninteractive apt-get -y -qq --no-install-recommends";
