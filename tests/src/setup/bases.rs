@@ -50,6 +50,8 @@ pub fn base(cache: &Cache, base: &Base) -> Result<PathBuf> {
         fs::remove_any(old)?;
     }
     let mut words = vec!["--quiet", "--variant=minbase", "--aptopt=Acquire::Languages \"none\""];
+    // What a power cut destroys is made again.
+    words.push("--dpkgopt=force-unsafe-io");
     if matches!(*suite, "forky" | "sid") {
         // Their lists may be older on a mirror than they say of themselves.
         words.push("--aptopt=Acquire::Check-Valid-Until \"false\"");
