@@ -72,9 +72,7 @@ impl Owner {
 
     /// Whether the packages are the same, whichever transaction brought them.
     fn is_same(&self, other: &Self) -> bool {
-        let builds =
-            |Self(packages): &Self| packages.iter().map(|package| package.build.clone()).collect::<Vec<_>>();
-        builds(self) == builds(other)
+        self.0.iter().map(|package| &package.build).eq(other.0.iter().map(|package| &package.build))
     }
 }
 

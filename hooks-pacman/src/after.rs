@@ -28,6 +28,7 @@ pub fn done<W: std::io::Write + Send>(
     system.look_up(&all);
     let told = settle::open(&record, things, system);
     if told.is_empty() && !system.adapter.owes_depmod() {
+        system.adapter.forget_gone_kernels();
         Record::default().save(&layout)?;
         return Ok(ExitCode::SUCCESS);
     }

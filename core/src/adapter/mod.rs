@@ -229,11 +229,15 @@ impl Adapter {
         self.batch_with(told, self.options(Initramfs::Others, Depmod::Later), reporter)
     }
 
-    /// Whether the modules.dep of some kernel is behind; that of one that has gone no longer matters.
+    /// Whether the modules.dep of a kernel that is there is behind.
     #[must_use]
     pub fn owes_depmod(&self) -> bool {
-        owed::sweep(&self.settings.layout);
         !owed::unattended(&self.settings.layout, None).is_empty()
+    }
+
+    /// That of a kernel that has gone no longer matters.
+    pub fn forget_gone_kernels(&self) {
+        owed::sweep(&self.settings.layout);
     }
 
     fn batch_with(

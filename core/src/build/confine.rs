@@ -27,11 +27,10 @@ impl Confinement {
     /// The one for a build, whose folder is filled.
     pub(super) fn of(spec: &BuildSpec<'_>, environment: &Environment) -> Result<Self, Failure> {
         let settings = spec.settings;
-        let name = spec.id.name.as_str();
         let note = if settings.sandbox == SandboxMode::Off {
             "not in a sandbox: `sandbox=off` in framework.conf".to_owned()
-        } else if settings.sandbox_exempt.iter().any(|exempt| exempt == name) {
-            format!("not in a sandbox: `sandbox_exempt` in framework.conf names {name}")
+        } else if !settings.confines(&spec.id.name) {
+            format!("not in a sandbox: `sandbox_exempt` in framework.conf names {}", spec.id.name)
         } else {
             let seen = spec.layout.build_dir(spec.id);
             let headers = &spec.kernel.headers;

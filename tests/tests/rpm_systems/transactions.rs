@@ -20,19 +20,16 @@ fn lines(modules: &[&str]) -> String {
     modules.iter().map(|line| format!("{line}: installed")).collect::<Vec<_>>().join("\n")
 }
 
+/// All three on both kernels.
+const ALL: [&str; 6] =
+    ["one/1.0, K1", "one/1.0, K2", "three/1.0, K1", "three/1.0, K2", "two/1.0, K1", "two/1.0, K2"];
+
 /// Two kernels and three modules, one of which needs another, all at once; then what people do afterwards.
 fn everything(suite: Suite, build: Build) {
     let world = world(suite, &three(build));
     world.count_depmods().unwrap();
     let said = dnf(&world, &format!("install {BOTH} one-dkms-1.0 two-dkms three-dkms"));
-    let all = lines(&[
-        "one/1.0, K1",
-        "one/1.0, K2",
-        "three/1.0, K1",
-        "three/1.0, K2",
-        "two/1.0, K1",
-        "two/1.0, K2",
-    ]);
+    let all = lines(&ALL);
     assert_eq!(status(&world), all, "{said}");
     assert_eq!(batches(&said), 1, "{said}");
     assert!(ends_with_summary(&said), "{said}");
@@ -90,14 +87,7 @@ fn dnf_4_of_trixie() {
 fn plain_rpm() {
     let world = world(Suite::Bookworm, &three(Build::Ready));
     let said = run(&world, "cd /srv/repo; rpm -ivh kernel-*.rpm one-dkms-1.0.rpm two*.rpm three*.rpm");
-    let all = lines(&[
-        "one/1.0, K1",
-        "one/1.0, K2",
-        "three/1.0, K1",
-        "three/1.0, K2",
-        "two/1.0, K1",
-        "two/1.0, K2",
-    ]);
+    let all = lines(&ALL);
     assert_eq!((status(&world), batches(&said)), (all.clone(), 1), "{said}");
     assert!(ends_with_summary(&said), "{said}");
     for (words, version) in [
@@ -119,12 +109,12 @@ fn plain_rpm() {
 
 #[test]
 fn packages_that_people_wrote() {
-    const ALL: &str = "for k in $(ls /lib/modules); do dkms build -m NAME -v VERSION -k $k && dkms install -m NAME -v VERSION -k $k; done";
+    const EVERYWHERE: &str = "for k in $(ls /lib/modules); do dkms build -m NAME -v VERSION -k $k && dkms install -m NAME -v VERSION -k $k; done";
     let with = format!(
         "dkms add -m NAME -v VERSION --rpm_safe_upgrade\n{}",
-        ALL.replace("VERSION -k", "VERSION --rpm_safe_upgrade -k")
+        EVERYWHERE.replace("VERSION -k", "VERSION --rpm_safe_upgrade -k")
     );
-    let without = format!("dkms add -m NAME -v VERSION || :\n{ALL}");
+    let without = format!("dkms add -m NAME -v VERSION || :\n{EVERYWHERE}");
     let styles = [
         (with.as_str(), "dkms remove -m NAME -v VERSION --all --rpm_safe_upgrade"),
         (without.as_str(), "dkms remove -m NAME -v VERSION --all"),
