@@ -22,6 +22,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("ps", "procps"),
     ("unshare", "util-linux"),
     ("systemd-nspawn", "systemd-container"),
+    ("systemd-analyze", "systemd"),
     ("perl", "perl-base"),
     ("pgrep", "procps"),
     ("rpm", "rpm"),

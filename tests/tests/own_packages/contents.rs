@@ -79,6 +79,23 @@ fn dpkg_buildpackage_makes_the_same() {
 }
 
 #[test]
+fn it_depends_on_what_a_build_needs_and_recommends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = packages::project(tree(), &stand_ins(dir.path()), Programs::Installed).unwrap();
+    for deb in packages::debs(&project, dir.path(), &Default::default(), Effort::Usual).unwrap() {
+        let fields = must("dpkg-deb", &["-f", &deb.to_string_lossy()], dir.path()).unwrap();
+        // A kernel in every container would be the price of recommended headers.
+        assert!(!fields.contains("\nRecommends:") && !fields.contains("linux-headers"), "{fields}");
+        if fields.starts_with("Package: dkms\n") {
+            let depends = fields.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap();
+            for tool in ["gcc | c-compiler", "make | build-essential", "kmod", "patch"] {
+                assert!(depends.split(", ").any(|one| one == tool), "{tool}: {depends}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_same_input_gives_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let project = packages::project(tree(), &stand_ins(dir.path()), Programs::Installed).unwrap();

@@ -3,4 +3,5 @@
 
 mod autopkgtest;
 mod contents;
+mod units;
 mod upgrade;

@@ -1,0 +1,59 @@
+//! dkms.service of each package manager: systemd finds no ordering cycle with services that start the network early in the boot.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use dkms_core::host::fs;
+use dkms_tests::command::must;
+
+const UNITS: [&str; 3] = ["hooks-apt", "hooks-dnf", "hooks-pacman"];
+
+/// As cloud-init's and others' are: before the basic system, and after whatever prepares the network.
+const EARLY_NETWORK: &str = "[Unit]\nDefaultDependencies=no\nWants=network-pre.target\nAfter=network-pre.target\n\
+    Before=sysinit.target network-online.target shutdown.target\n\n[Service]\nType=oneshot\nExecStart=/bin/true\n";
+
+/// Waits for the end of the boot, as cloud-init's last stage.
+const LATE: &str = "[Unit]\nAfter=multi-user.target\n\n[Service]\nType=oneshot\nExecStart=/bin/true\n";
+
+/// A display manager, which must find its driver.
+const DISPLAY: &str = "[Unit]\nAfter=systemd-user-sessions.service\n\n[Service]\nExecStart=/bin/true\n";
+
+fn unit(package: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("files/dkms.service")
+}
+
+/// What systemd says of a boot with these units.
+fn verified(dkms: &str) -> Result<String> {
+    let dir = tempfile::tempdir()?;
+    let wants = |target: &str| dir.path().join(format!("{target}.target.wants"));
+    for (name, text, wanted_by) in [
+        ("dkms", dkms, "multi-user"),
+        ("early-network", EARLY_NETWORK, "sysinit"),
+        ("late", LATE, "graphical"),
+        ("display-manager", DISPLAY, "graphical"),
+    ] {
+        let file = format!("{name}.service");
+        fs::write_whole(&dir.path().join(&file), text.as_bytes(), 0o644)?;
+        fs::create_dir_all(&wants(wanted_by))?;
+        fs::symlink(&Path::new("..").join(&file), &wants(wanted_by).join(&file))?;
+    }
+    let targets = "graphical.target multi-user.target early-network.service late.service";
+    // Its exit code says as well that our programs aren't installed here.
+    let line = format!(
+        "SYSTEMD_UNIT_PATH={}: systemd-analyze verify --man=no {targets} 2>&1 || :",
+        dir.path().display()
+    );
+    must("sh", &["-c", &line], Path::new("/"))
+}
+
+#[test]
+fn there_is_no_ordering_cycle_with_an_early_network() {
+    for package in UNITS {
+        let text = fs::read_lossy(&unit(package)).unwrap();
+        let said = verified(&text).unwrap();
+        assert!(!said.contains("ordering cycle") && !said.contains("cyclic"), "{package}: {said}");
+        assert!(text.lines().any(|line| line == "Before=display-manager.service"), "{package}: {text}");
+        let cyclic = text.replace("Before=", "Before=network-pre.target ");
+        assert!(verified(&cyclic).unwrap().contains("ordering cycle"), "{package}: the check sees no cycle");
+    }
+}
