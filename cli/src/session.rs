@@ -1,7 +1,7 @@
 //! What every command starts with: settings, distribution, environment, and the way from a request to its end.
 
 use dkms_core::adapter;
-use dkms_core::conf::framework::{self, Framework, WrongValue};
+use dkms_core::conf::framework::{self, Framework, SettingFault};
 use dkms_core::conf::{ConfError, Settings};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::exit::ExitCode;
@@ -27,7 +27,7 @@ pub struct Session<'a> {
     /// framework.conf, with the options of the line over it.
     pub settings: Settings,
     /// What framework.conf says and can't mean.
-    pub wrong_settings: Vec<WrongValue>,
+    pub setting_faults: Vec<SettingFault>,
     /// The distribution.
     pub distribution: &'a Distribution,
     /// The environment.
@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
         environment: &'a Environment,
         terminal: &'a Terminal,
     ) -> Result<Self, Failure> {
-        let Framework { mut settings, wrong } =
+        let Framework { mut settings, faults } =
             framework::read(&Layout::under("/"), environment).map_err(|error: ConfError| {
                 let failure = Failure::new(ExitCode::INVALID_CONF, error.to_string());
                 match error.hint() {
@@ -59,7 +59,7 @@ impl<'a> Session<'a> {
             })?;
         // `doctor` tells of them with the rest.
         if invocation.action != Action::Doctor {
-            wrong.iter().for_each(|value| warn(terminal, value.to_string()));
+            faults.iter().for_each(|value| warn(terminal, value.to_string()));
         }
         let Args { dkmstree, sourcetree, installtree, symlink_modules, modprobe_on_install, jobs, .. } =
             &invocation.args;
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             invocation,
             settings,
-            wrong_settings: wrong,
+            setting_faults: faults,
             distribution,
             environment,
             module_folder,

@@ -49,7 +49,7 @@ fn findings(session: &Session<'_>) -> Result<Vec<Finding>, Failure> {
     let mut survey = session.survey();
     survey.boot_configs = true;
     let installed = session.installed_targets()?;
-    let facts = doctor::look(&session.settings, &survey, &installed, session.wrong_settings.clone())?;
+    let facts = doctor::look(&session.settings, &survey, &installed, session.setting_faults.clone())?;
     unless_interrupted()?;
     Ok(doctor::examine(&facts))
 }

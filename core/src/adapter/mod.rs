@@ -107,8 +107,8 @@ impl Adapter {
     pub fn begin(environment: Environment, reporter: &dyn Reporter) -> Result<Self, AdapterError> {
         let layout = Layout::under("/");
         let distribution = Distribution::read(&layout)?;
-        let Framework { settings, wrong } = framework::read(&layout, &environment)?;
-        wrong.iter().for_each(|value| reporter.report(Event::warning(value.to_string(), [])));
+        let Framework { settings, faults } = framework::read(&layout, &environment)?;
+        faults.iter().for_each(|value| reporter.report(Event::warning(value.to_string(), [])));
         let module_folder = kernel::module_folder(&settings.layout, &environment, &distribution)?;
         let jobs = settings.parallel_jobs.unwrap_or_else(processors::count);
         Ok(Self { settings, distribution, environment, arch: None, kernel_files: &[], module_folder, jobs })

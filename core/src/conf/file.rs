@@ -23,8 +23,10 @@ pub(super) struct ConfFile {
     pub(super) path: PathBuf,
     /// Parsed, or why only bash can read it.
     pub(super) script: Result<Script, NeedsBash>,
-    /// Its text without the byte order mark, where it has one: bash would take the mark for part of the first word.
-    without_mark: Option<String>,
+    /// Its text, without a byte order mark.
+    pub(super) text: String,
+    /// Whether it has such a mark: bash would take it for part of the first word.
+    has_mark: bool,
 }
 
 impl ConfFile {
@@ -42,7 +44,7 @@ impl ConfFile {
         let text = String::from_utf8_lossy(&bytes);
         let (text, marked) = text.strip_prefix(BOM).map_or((&*text, false), |rest| (rest, true));
         let script = syntax::parse(text);
-        Ok(Self { path: path.to_owned(), script, without_mark: marked.then(|| text.to_owned()) })
+        Ok(Self { path: path.to_owned(), script, text: text.to_owned(), has_mark: marked })
     }
 }
 
@@ -65,12 +67,12 @@ pub(super) fn through_bash(files: &[Arc<ConfFile>], bash: &Bash<'_>) -> Result<F
     let mut paths = Vec::new();
     for file in files {
         let shut = bash.confined.is_some_and(|confined| confined.is_shut(&file.path));
-        let text = match &file.without_mark {
-            Some(text) => text.clone().into_bytes(),
-            None if shut => {
+        let text = match (file.has_mark, shut) {
+            (true, _) => file.text.clone().into_bytes(),
+            (false, true) => {
                 fs::read_limited(&file.path, LIMIT).map_err(|error| refused(&file.path, error))?
             }
-            None => {
+            (false, false) => {
                 paths.push(file.path.clone());
                 continue;
             }

@@ -1,9 +1,9 @@
 //! Reading framework.conf and framework.conf.d into [`Settings`].
 //!
-//! Only our own names are taken; whatever else a file sets is left alone, so that settings of other versions do no harm.
+//! Only names of the table are taken. An unknown name does no harm, but produces a warning: it may be a misspelt one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,89 +12,79 @@ use super::error::ConfError;
 use super::file::{self, ConfFile};
 use super::found::Given;
 use super::settings::{OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign};
-use super::{special, syntax};
+use super::table::{self, Kind, Setting, Shown};
+use super::{notices, special, syntax};
 use crate::host::processors::nproc;
 use crate::host::{Environment, fs};
 use crate::layout::Layout;
 
-/// Every setting's name.
-pub const NAMES: &[&str] = &[
-    "source_tree",
-    "dkms_tree",
-    "install_tree",
-    "tmp_location",
-    "verbose",
-    "symlink_modules",
-    "autoinstall_all_kernels",
-    "modprobe_on_install",
-    "parallel_jobs",
-    "compress_gzip_opts",
-    "compress_xz_opts",
-    "compress_zstd_opts",
-    "build_environment",
-    "post_transaction",
-    "continue_on_error",
-    "sign_file",
-    "mok_signing_key",
-    "mok_certificate",
-    "mok_passphrase_file",
-    "remake_initrd",
-    "try_sign_modules",
-    "build_cache",
-    "build_cache_max",
-    "preflight",
-    "sandbox",
-    "build_user",
-    "sandbox_exempt",
-    "on_build_failure",
-    "lock_timeout",
-    "batch",
-];
-
-/// Settings that are one of a few words; the first is the default.
-const WORDS: &[(&str, &[&str])] = &[
-    ("preflight", &["warn", "block", "off"]),
-    ("sandbox", &["auto", "strict", "off"]),
-    ("remake_initrd", &["auto", "no"]),
-    ("on_build_failure", &["report", "fail"]),
-];
-
-/// Settings that are yes or no.
-const FLAGS: &[&str] = &[
-    "verbose",
-    "symlink_modules",
-    "autoinstall_all_kernels",
-    "modprobe_on_install",
-    "continue_on_error",
-    "batch",
-];
-
 /// framework.conf, read.
 #[derive(Debug, Clone)]
 pub struct Framework {
-    /// What holds.
+    /// The settings that are in effect.
     pub settings: Settings,
-    /// What is written there and can't be meant.
-    pub wrong: Vec<WrongValue>,
+    /// Invalid values and unknown names.
+    pub faults: Vec<SettingFault>,
 }
 
-/// A value that a setting can't have.
+/// What is wrong with a line of framework.conf.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrongValue {
-    /// The setting.
-    pub name: &'static str,
-    /// Its value.
-    pub value: String,
-    /// What it could be.
-    pub expected: String,
-    /// What holds in its place.
-    pub taken_as: String,
+pub enum SettingFault {
+    /// A value that the setting can't have; its default is used.
+    Value {
+        /// The file.
+        file: PathBuf,
+        /// The setting.
+        setting: &'static Setting,
+        /// Its value.
+        value: String,
+    },
+    /// A name that is no setting's, and that no other line uses.
+    Unknown {
+        /// The file.
+        file: PathBuf,
+        /// The name.
+        name: String,
+        /// The setting that was probably meant.
+        nearest: Option<&'static str>,
+    },
 }
 
-impl std::fmt::Display for WrongValue {
+impl SettingFault {
+    /// The file that has it.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Value { file, .. } | Self::Unknown { file, .. } => file,
+        }
+    }
+}
+
+impl std::fmt::Display for SettingFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, value, expected, taken_as } = self;
-        write!(f, "`{name}={}` in framework.conf is not {expected}; {taken_as} holds", value.escape_debug())
+        match self {
+            Self::Value { file, setting: Setting { name, kind, shown, .. }, value } => {
+                write!(
+                    f,
+                    "`{name}={}` in `{}` is not {}",
+                    value.escape_debug(),
+                    file.display(),
+                    kind.allowed()
+                )?;
+                match shown {
+                    Shown::Default("") => f.write_str("; it is ignored"),
+                    Shown::Default(text) => write!(f, "; the default `{text}` is used"),
+                    Shown::Example(_) => f.write_str("; the default is used"),
+                }
+            }
+            Self::Unknown { file, name, nearest } => {
+                write!(f, "`{name}` in `{}` is not a setting", file.display())?;
+                match nearest {
+                    Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
+                    None => Ok(()),
+                }
+            }
+        }
     }
 }
 
@@ -110,19 +100,22 @@ pub fn read(layout: &Layout, environment: &Environment) -> Result<Framework, Con
     }
     // Which kernel is meant is known only when the value is used: until then the variable stands for itself.
     let variables = [("kernelver".to_owned(), "$kernelver".to_owned())];
-    let hidden = NAMES.iter().filter(|name| **name != "parallel_jobs").copied().chain(["kernelver"]);
+    let names = table::names();
+    let hidden = names.iter().filter(|name| **name != "parallel_jobs").copied().chain(["kernelver"]);
     let environment = special::for_confs(environment, hidden);
     let processors = nproc(&environment);
     let given = Given { variables: &variables, environment: &environment, processors };
-    let bash = Bash { dir: &etc, given: &given, dest_override: None, wanted: NAMES, confined: None };
+    let bash = Bash { dir: &etc, given: &given, dest_override: None, wanted: &names, confined: None };
     let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
-    let found = match scripts.map(|scripts| syntax::run(&scripts, &given, NAMES)) {
+    let found = match scripts.map(|scripts| syntax::run(&scripts, &given, &names)) {
         Some(Ok(found)) => found,
         _ => file::through_bash(&files, &bash)?,
     };
     let first = |(name, values): (String, BTreeMap<usize, String>)| Some((name, values.get(&0)?.clone()));
     let values = found.values.into_iter().filter_map(first).collect();
-    Ok(Framework { settings: settings(layout, &environment, &values), wrong: wrong(&values) })
+    let (values, mut faults) = checked(&values, &files);
+    faults.extend(unknown(found.names.iter().map(String::as_str), &files));
+    Ok(Framework { settings: settings(layout, &environment, &values), faults })
 }
 
 /// framework.conf, then framework.conf.d/*.conf by name; those that are there.
@@ -146,10 +139,80 @@ fn paths(layout: &Layout) -> Result<Vec<PathBuf>, ConfError> {
     Ok(paths)
 }
 
-/// The settings that `values` give, over the defaults. Pure.
-fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String, String>) -> Settings {
-    let text = |name: &str| values.get(name).map(|value| value.trim_end_matches('\r'));
+/// The values that settings may have, as the table writes them, and the faults of the others. Pure.
+fn checked(
+    values: &BTreeMap<String, String>,
+    files: &[Arc<ConfFile>],
+) -> (BTreeMap<&'static str, String>, Vec<SettingFault>) {
+    let mut valid = BTreeMap::new();
+    let mut faults = Vec::new();
+    for setting in table::all() {
+        let Some(value) = values.get(setting.name).map(|value| value.trim_end_matches('\r')) else {
+            continue;
+        };
+        // An empty value is no value, but where it says something.
+        if value.is_empty() && !matches!(setting.kind, Kind::Flag | Kind::Text) {
+            continue;
+        }
+        match setting.kind.normal(value) {
+            Some(value) => drop(valid.insert(setting.name, value)),
+            None => faults.push(SettingFault::Value {
+                file: file_that_sets(setting.name, files),
+                setting,
+                value: value.to_owned(),
+            }),
+        }
+    }
+    (valid, faults)
+}
+
+/// Names that are no settings. A variable that another line uses is none of them.
+fn unknown<'a>(names: impl Iterator<Item = &'a str>, files: &[Arc<ConfFile>]) -> Vec<SettingFault> {
+    let settings = table::names();
+    let is_used = |name: &str| {
+        let refers = |text: &str| {
+            text.split('$').skip(1).any(|rest| {
+                let rest = rest.trim_start_matches(['{', '(', '#', '!', '\'', '"']);
+                rest.strip_prefix(name).is_some_and(|rest| !rest.starts_with(is_name_char))
+            })
+        };
+        files.iter().any(|file| refers(&file.text))
+    };
+    let nearest = |name: &str| {
+        let distance = |setting: &str| notices::distance(&name.to_ascii_lowercase(), setting);
+        let close = |setting: &&&str| distance(setting) <= 2 + setting.len() / 8;
+        settings.iter().filter(close).min_by_key(|setting| distance(setting)).copied()
+    };
+    let fault = |name: &str| SettingFault::Unknown {
+        file: file_that_sets(name, files),
+        name: name.to_owned(),
+        nearest: nearest(name),
+    };
+    names.filter(|name| !settings.contains(name) && !is_used(name)).map(fault).collect()
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The last file in which a name is set; by its text, so a guess where bash computed the name.
+fn file_that_sets(name: &str, files: &[Arc<ConfFile>]) -> PathBuf {
+    let sets = |text: &str| {
+        text.match_indices(name).any(|(at, _)| {
+            let rest = &text[at + name.len()..];
+            let begins = !text[..at].ends_with(|c| is_name_char(c) || c == '$' || c == '{');
+            begins && (rest.starts_with('=') || rest.starts_with("+=") || rest.starts_with('['))
+        })
+    };
+    let file = files.iter().rev().find(|file| sets(&file.text)).or(files.first());
+    file.map_or_else(|| PathBuf::from("framework.conf"), |file| file.path.clone())
+}
+
+/// The settings that valid `values` give, over the defaults. Pure.
+fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'static str, String>) -> Settings {
+    let text = |name: &str| values.get(name).map(String::as_str);
     let filled = |name: &str| text(name).filter(|value| !value.is_empty()).map(str::to_owned);
+    let number = |name: &str| text(name).and_then(|value| value.parse::<u64>().ok());
     let mut settings = Settings::defaults(layout.clone());
     let places = [
         ("source_tree", &mut settings.layout.source_tree),
@@ -171,16 +234,15 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
         ("modprobe_on_install", &mut settings.modprobe_on_install),
         ("continue_on_error", &mut settings.continue_on_error),
         ("batch", &mut settings.batch),
-        // `auto`, the default, is a yes.
-        ("remake_initrd", &mut settings.remake_initrd),
     ];
     for (name, flag) in flags {
         if let Some(value) = text(name) {
-            *flag = is_yes(value);
+            *flag = value == "yes";
         }
     }
-    let jobs = filled("parallel_jobs").or_else(|| environment.get_filled("parallel_jobs").map(str::to_owned));
-    settings.parallel_jobs = jobs.and_then(|jobs| jobs.trim().parse().ok());
+    let of_environment = || environment.get_filled("parallel_jobs")?.trim().parse().ok();
+    settings.parallel_jobs =
+        number("parallel_jobs").and_then(|jobs| u32::try_from(jobs).ok()).or_else(of_environment);
     let options = [
         ("compress_gzip_opts", &mut settings.compress_gzip_opts),
         ("compress_xz_opts", &mut settings.compress_xz_opts),
@@ -197,24 +259,23 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
     settings.mok_signing_key = filled("mok_signing_key");
     settings.mok_certificate = filled("mok_certificate");
     settings.mok_passphrase_file = filled("mok_passphrase_file");
-    settings.try_sign_modules = match filled("try_sign_modules").as_deref() {
-        None | Some("not_in_chroot") => TrySign::NotInChroot,
-        Some(value) if is_yes(value) => TrySign::Always,
-        Some(_) => TrySign::Never,
+    settings.remake_initrd = text("remake_initrd") != Some("no");
+    settings.try_sign_modules = match text("try_sign_modules") {
+        Some("true") => TrySign::Always,
+        Some("false") => TrySign::Never,
+        _ => TrySign::NotInChroot,
     };
     settings.build_cache = filled("build_cache").map(|path| layout.at(&path));
-    if let Some(max) = filled("build_cache_max").as_deref().and_then(size) {
-        settings.build_cache_max = max;
-    }
-    if text("on_build_failure").is_some_and(|value| value.eq_ignore_ascii_case("fail")) {
+    settings.build_cache_max = number("build_cache_max").unwrap_or(settings.build_cache_max);
+    if text("on_build_failure") == Some("fail") {
         settings.on_build_failure = OnBuildFailure::Fail;
     }
-    settings.preflight = match filled("preflight").as_deref() {
+    settings.preflight = match text("preflight") {
         Some("block") => PreflightPolicy::Block,
         Some("off") => PreflightPolicy::Off,
         _ => PreflightPolicy::Warn,
     };
-    settings.sandbox = match filled("sandbox").as_deref() {
+    settings.sandbox = match text("sandbox") {
         Some("strict") => SandboxMode::Strict,
         Some("off") => SandboxMode::Off,
         _ => SandboxMode::Auto,
@@ -224,67 +285,10 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<String
     }
     let exempt = filled("sandbox_exempt").unwrap_or_default();
     settings.sandbox_exempt = exempt.split_whitespace().map(str::to_owned).collect();
-    if let Some(seconds) = filled("lock_timeout").and_then(|text| text.trim().parse().ok()) {
+    if let Some(seconds) = number("lock_timeout") {
         settings.lock_timeout = Duration::from_secs(seconds);
     }
     settings
-}
-
-/// A size in bytes: `4096`, `500M`, `2G`, in powers of 1024.
-fn size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let factor = match unit.trim().to_ascii_uppercase().as_str() {
-        "" | "B" => 1,
-        "K" | "KB" | "KIB" => 1 << 10,
-        "M" | "MB" | "MIB" => 1 << 20,
-        "G" | "GB" | "GIB" => 1 << 30,
-        "T" | "TB" | "TIB" => 1 << 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-/// Values that say nothing we know. Pure.
-fn wrong(values: &BTreeMap<String, String>) -> Vec<WrongValue> {
-    let filled = |name: &str| {
-        values.get(name).map(|value| value.trim_end_matches('\r')).filter(|value| !value.is_empty())
-    };
-    let quoted = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-    let mut wrong = Vec::new();
-    let mut add = |name: &'static str, expected: String, taken_as: String| {
-        let value = filled(name).unwrap_or_default().to_owned();
-        wrong.push(WrongValue { name, value, expected, taken_as });
-    };
-    if filled("parallel_jobs").is_some_and(|value| value.trim().parse::<u32>().is_err()) {
-        add("parallel_jobs", "a number".to_owned(), "the number of CPUs".to_owned());
-    }
-    for (name, words) in WORDS {
-        let is_flag = |value: &str| *name == "remake_initrd" && (is_plain_yes(value) || !is_yes(value));
-        if filled(name).is_some_and(|value| !words.contains(&value) && !is_flag(value)) {
-            add(name, format!("one of {}", quoted(words)), quoted(&words[..1]));
-        }
-    }
-    for name in FLAGS {
-        if filled(name).is_some_and(|value| is_yes(value) && !is_plain_yes(value)) {
-            add(name, "`yes` or `no`".to_owned(), "`yes`".to_owned());
-        }
-    }
-    let is_sign_word = |value: &str| value == "not_in_chroot" || is_plain_yes(value) || !is_yes(value);
-    if filled("try_sign_modules").is_some_and(|value| !is_sign_word(value)) {
-        let words = ["true", "false", "not_in_chroot"];
-        add("try_sign_modules", format!("one of {}", quoted(&words)), "`true`".to_owned());
-    }
-    wrong
-}
-
-fn is_plain_yes(value: &str) -> bool {
-    ["1", "yes", "y", "true", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
-}
-
-/// People write `1`, `true`, `yes`, and leave empty what isn't to be.
-fn is_yes(value: &str) -> bool {
-    !["", "0", "no", "n", "false", "off"].iter().any(|no| value.eq_ignore_ascii_case(no))
 }
 
 #[cfg(test)]
@@ -373,62 +377,83 @@ mod tests {
         assert_eq!((max("much"), max(""), max("99999999999T")), (2 << 30, 2 << 30, 2 << 30));
     }
 
-    #[test]
-    fn what_can_not_be_meant_is_told() {
-        let wrong = |text: &str| {
-            let read = Root::with(&[("framework.conf", text)]).framework(&[]).unwrap();
-            read.wrong.into_iter().map(|wrong| (wrong.name, wrong.value)).collect::<Vec<_>>()
+    /// The settings that a text has invalid values for, and its unknown names.
+    fn faults(text: &str) -> Vec<(String, Option<String>)> {
+        let read = Root::with(&[("framework.conf", text)]).framework(&[]).unwrap();
+        let plain = |fault| match fault {
+            SettingFault::Value { setting, value, .. } => (setting.name.to_owned(), Some(value)),
+            SettingFault::Unknown { name, nearest, .. } => (name, nearest.map(|name| format!("{name}?"))),
         };
-        let sound = "parallel_jobs=4\nsandbox=strict\npreflight=block\nverbose=1\ncontinue_on_error=\n\
-                     symlink_modules=False\ntry_sign_modules=not_in_chroot\non_build_failure=fail\r\nother=x\n";
-        assert_eq!(wrong(sound), []);
+        read.faults.into_iter().map(plain).collect()
+    }
+
+    #[test]
+    fn invalid_values_are_faults_and_the_default_is_used() {
+        let sound = "parallel_jobs=4\nsandbox=strict\npreflight=Block\nverbose=1\ncontinue_on_error=\n\
+                     symlink_modules=False\ntry_sign_modules=not_in_chroot\non_build_failure=FAIL\r\nbuild_cache=\n";
+        assert_eq!(faults(sound), []);
         for (line, value) in [
             ("parallel_jobs=many", "many"),
             ("parallel_jobs=-1", "-1"),
             ("sandbox=yes", "yes"),
-            ("preflight=Block", "Block"),
             ("verbose=maybe", "maybe"),
             ("try_sign_modules=auto", "auto"),
+            ("lock_timeout=long", "long"),
+            ("build_cache_max=much", "much"),
+            ("build_cache=cache", "cache"),
+            ("autoinstall_all_kernels=oui", "oui"),
         ] {
             let name = line.split('=').next().unwrap();
-            assert_eq!(wrong(line), [(name, value.to_owned())], "{line}");
+            assert_eq!(faults(line), [(name.to_owned(), Some(value.to_owned()))], "{line}");
         }
-        let settings = Root::with(&[("framework.conf", "preflight=block\n")]).read(&[]).unwrap();
+        let settings =
+            Root::with(&[("framework.conf", "preflight=BLOCK\non_build_failure=FAIL\nverbose=maybe\n")]);
+        let settings = settings.read(&[]).unwrap();
         assert_eq!(settings.preflight, PreflightPolicy::Block);
+        assert_eq!(settings.on_build_failure, OnBuildFailure::Fail);
+        assert!(!settings.verbose);
+    }
+
+    #[test]
+    fn unknown_names_are_faults_unless_another_line_uses_them() {
+        for more in ["", "true\n"] {
+            let of = |text: &str| faults(&format!("{more}{text}"));
+            let one = |name: &str, nearest: Option<&str>| [(name.to_owned(), nearest.map(str::to_owned))];
+            assert_eq!(of("sandobx=strict\n"), one("sandobx", Some("sandbox?")));
+            assert_eq!(of("Sandbox=strict\n"), one("Sandbox", Some("sandbox?")));
+            assert_eq!(of("mok_sign_key=/k\n"), one("mok_sign_key", Some("mok_signing_key?")));
+            assert_eq!(of("log_level=shout\n"), one("log_level", None));
+            assert_eq!(
+                of("keys=/root/keys\nmok_signing_key=$keys/k\nmok_certificate=${keys}/c\nexport PATH=/bin\n"),
+                []
+            );
+        }
+        let root =
+            Root::with(&[("framework.conf", "batch=no\n"), ("framework.conf.d/a.conf", "bacth=yes\n")]);
+        let told = root.framework(&[]).unwrap().faults[0].to_string();
+        assert!(told.contains("framework.conf.d/a.conf") && told.contains("did you mean `batch`?"), "{told}");
     }
 
     /// What is installed as /etc/dkms/framework.conf: each setting in a line of its own that is taken out.
     #[test]
     fn the_file_that_is_shipped_has_all_settings_and_their_defaults() {
-        let shipped = include_str!("../../../packaging/files/framework.conf");
-        let setting =
-            |line: &'static str| line.strip_prefix('#').filter(|line| !line.starts_with([' ', '#']));
-        let lines: Vec<&str> = shipped.lines().filter_map(setting).collect();
-        for name in NAMES {
-            let of_it = lines.iter().filter(|line| line.split('=').next() == Some(name));
-            assert_eq!(of_it.count(), 1, "{name}");
-        }
-        let defaults = Root::with(&[]).read(&[]).unwrap();
-        let given = Root::with(&[("framework.conf", &lines.join("\n"))]).framework(&[]).unwrap();
-        assert_eq!(given.wrong, []);
-        let settings = given.settings;
-        assert_eq!(settings.lock_timeout, defaults.lock_timeout);
-        assert_eq!(settings.build_cache_max, defaults.build_cache_max);
-        assert_eq!(settings.on_build_failure, defaults.on_build_failure);
-        assert_eq!(settings.preflight, defaults.preflight);
-        assert_eq!(settings.try_sign_modules, defaults.try_sign_modules);
-        assert_eq!(settings.compress_xz_opts, defaults.compress_xz_opts);
-        assert_eq!(settings.compress_zstd_opts, defaults.compress_zstd_opts);
-        let flags = |settings: &Settings| {
-            let Settings { verbose, symlink_modules, autoinstall_all_kernels, batch, .. } = settings;
-            let Settings { modprobe_on_install, continue_on_error, remake_initrd, build_cache, .. } =
-                settings;
-            [
-                [*verbose, *symlink_modules, *autoinstall_all_kernels, *batch],
-                [*modprobe_on_install, *continue_on_error, *remake_initrd, build_cache.is_some()],
-            ]
+        let shipped = table::framework_conf();
+        let lines: Vec<&str> = shipped.lines().filter_map(|line| line.strip_prefix('#')).collect();
+        let lines: Vec<&str> = lines.into_iter().filter(|line| !line.starts_with([' ', '#'])).collect();
+        assert_eq!(lines.len(), table::names().len());
+        let is_default = |line: &&str| {
+            let setting = table::all().find(|setting| line.split('=').next() == Some(setting.name));
+            matches!(setting.unwrap().shown, Shown::Default(_))
         };
-        assert_eq!(flags(&settings), flags(&defaults));
+        let given = lines.into_iter().filter(is_default).collect::<Vec<_>>().join("\n");
+        let given = Root::with(&[("framework.conf", &given)]);
+        let read = given.framework(&[]).unwrap();
+        assert_eq!(read.faults, []);
+        let mut settings = read.settings;
+        assert_eq!(settings.mok_signing_key.take().as_deref(), Some("/var/lib/dkms/mok.key"));
+        assert_eq!(settings.mok_certificate.take().as_deref(), Some("/var/lib/dkms/mok.pub"));
+        let defaults = Settings::defaults(Layout::under(given.0.path()));
+        assert_eq!(format!("{settings:?}"), format!("{defaults:?}"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! - `syntax`: tier 1, static; `bash`: tier 2, the real one; `second_pass`: values are expanded twice
 //! - [`mod@resolve`]: what a [`RawConf`] means for one kernel, with all errors at once ([`ModuleConf`])
 //! - [`mod@notices`]: what is worth a warning
-//! - [`mod@framework`]: framework.conf as [`Settings`]
+//! - [`mod@framework`]: framework.conf as [`Settings`]; [`mod@table`]: every setting with its kind, default and sentence
 //! - [`mod@confined`]: the sandbox of what goes through bash
 //! - [`mod@trust`]: what root reads should be root's
 //! - [`mod@ere`]: the regular expressions of `…_MATCH` and `BUILD_EXCLUSIVE_…`
@@ -27,6 +27,7 @@ pub mod reader;
 pub mod resolve;
 pub mod second_pass;
 pub mod settings;
+pub mod table;
 pub mod trust;
 
 pub use directive::Directive;

@@ -98,7 +98,7 @@ fn near_miss(name: &str) -> Option<Option<Directive>> {
 }
 
 /// How many letters must be put in, taken out or exchanged.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {

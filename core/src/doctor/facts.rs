@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::conf::framework::WrongValue;
+use crate::conf::framework::SettingFault;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::InstalledState;
 use crate::plan::World;
@@ -35,7 +35,7 @@ pub struct Facts {
     /// File systems that we write to.
     pub disks: Vec<Disk>,
     /// Values of framework.conf that can't be meant.
-    pub wrong_settings: Vec<WrongValue>,
+    pub setting_faults: Vec<SettingFault>,
     /// Where framework.conf is.
     pub framework_conf: PathBuf,
 }

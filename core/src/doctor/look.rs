@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::facts::{Dangling, Disk, Facts, Install, InstalledFile};
 use super::search::SearchOrder;
 use crate::conf::Settings;
-use crate::conf::framework::WrongValue;
+use crate::conf::framework::SettingFault;
 use crate::engine::Survey;
 use crate::host::ancestry::{self, ProcessIdentity};
 use crate::host::fs::{self, FsError};
@@ -20,7 +20,7 @@ use crate::plan::{Options, Request, Work};
 use crate::tree::{Key, Snapshot, Source, attempts, lock};
 use crate::version;
 
-/// Looks. `installed`: every kernel that is; `wrong`: what framework.conf says and can't mean.
+/// Looks. `installed`: every kernel that is; `faults`: invalid values and unknown names in framework.conf.
 ///
 /// # Errors
 /// [`FsError`] where the tree or a kernel can't be looked at.
@@ -28,7 +28,7 @@ pub fn look(
     settings: &Settings,
     survey: &Survey<'_>,
     installed: &[Target],
-    wrong: Vec<WrongValue>,
+    faults: Vec<SettingFault>,
 ) -> Result<Facts, FsError> {
     let layout = &settings.layout;
     let work = Work::Autoinstall { targets: installed.to_vec() };
@@ -48,7 +48,7 @@ pub fn look(
         refused: BTreeMap::new(),
         failed,
         disks: disks(settings, &world.snapshot)?,
-        wrong_settings: wrong,
+        setting_faults: faults,
         framework_conf: layout.etc_dkms().join("framework.conf"),
         world,
     };

@@ -2,15 +2,20 @@
 
 use super::facts::Disk;
 use super::{Facts, Finding};
+use crate::conf::framework::SettingFault;
 use crate::host::process::quote;
 
 /// Less than this, besides what it copies, is too little for any build.
 const LEAST: u64 = 100 << 20;
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
-    let settings = facts.wrong_settings.iter().map(|wrong| {
-        Finding::problem("wrong-setting", wrong.to_string())
-            .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&facts.framework_conf.display().to_string())))
+    let settings = facts.setting_faults.iter().map(|fault| {
+        let finding = match fault {
+            SettingFault::Value { .. } | SettingFault::Unknown { nearest: Some(_), .. } => Finding::problem,
+            SettingFault::Unknown { nearest: None, .. } => Finding::hint,
+        };
+        finding("wrong-setting", fault.to_string())
+            .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&fault.file().display().to_string())))
     });
     settings.chain(facts.disks.iter().filter_map(room)).collect()
 }

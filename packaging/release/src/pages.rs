@@ -1,4 +1,4 @@
-//! Manuals and completions, from the definitions of the command lines.
+//! Manuals and completions, from the definitions of the command lines; framework.conf, from the table of settings.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use dkms_core::conf::table;
 
 use crate::roff::Page;
 
@@ -22,6 +23,7 @@ pub fn all() -> Result<BTreeMap<String, String>> {
     }
     pages.insert("dkms.8".to_owned(), dkms()?);
     pages.insert("dh_dkms.1".to_owned(), dh_dkms()?);
+    pages.insert("framework.conf".to_owned(), table::framework_conf());
     Ok(pages)
 }
 
@@ -69,13 +71,25 @@ fn dkms() -> Result<String> {
         ("/usr/src/M-V", "Source of module `M` in version `V`, with its `dkms.conf`."),
         ("/var/lib/dkms", "What was added and built; logs are in `M/V/K/A/log`."),
         ("/lib/modules/K/updates/dkms", "What is installed for kernel `K`, on Debian and Ubuntu."),
-        ("/etc/dkms/framework.conf, /etc/dkms/framework.conf.d/*.conf", "Settings, explained in the file."),
+        (
+            "/etc/dkms/framework.conf, /etc/dkms/framework.conf.d/*.conf",
+            "Settings, explained below and in the file.",
+        ),
         (
             "/etc/dkms/M.conf, M-V.conf, M-V-K.conf, M-V-K-A.conf",
             "Directives over those of the module's `dkms.conf`.",
         ),
     ] {
         page.item(name, text);
+    }
+    page.section("SETTINGS");
+    for table::Setting { name, shown, about, .. } in table::all() {
+        let default = match shown {
+            table::Shown::Default("") => "Default: empty.".to_owned(),
+            table::Shown::Default(text) => format!("Default: `{text}`."),
+            table::Shown::Example(text) => format!("Example: `{text}`."),
+        };
+        page.item(name, &format!("{about} {default}"));
     }
     page.section("EXIT STATUS");
     for (code, text) in [

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use dkms_core::conf::framework;
+use dkms_core::conf::table;
 use dkms_core::host::fs;
 use dkms_release::packages::{self, Effort, Programs};
 use dkms_tests::cache::Cache;
@@ -156,14 +156,13 @@ fn manuals_and_completions_are_read_without_a_complaint() {
 
 #[test]
 fn framework_conf_shows_every_setting_and_sets_none() {
-    let text = fs::read_lossy(&tree().join("packaging/files/framework.conf")).unwrap();
+    let text = table::framework_conf();
     assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
-    for name in framework::NAMES {
-        let shown = text
-            .lines()
-            .any(|line| line.strip_prefix('#').is_some_and(|l| l.starts_with(&format!("{name}="))));
-        assert!(shown, "{name}");
-    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_string_lossy().into_owned();
+    let programs = stand_ins(dir.path());
+    must(RELEASE, &["--programs", &programs.to_string_lossy(), "pages", &folder], &tree()).unwrap();
+    assert_eq!(fs::read_lossy(&dir.path().join("framework.conf")).unwrap(), text);
 }
 
 #[test]

@@ -60,10 +60,9 @@ fn found(fields: &[&str], mark: &str) -> Option<Found> {
     if names.get(end + 1) != Some(&"end") {
         return None;
     }
-    // One field, a name a line; ours begin with small letters, and so do most that nobody means for us.
+    // One field, a name a line.
     let lines = names[..end].iter().flat_map(|field| field.lines());
-    found.names =
-        lines.filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase())).map(str::to_owned).collect();
+    found.names = lines.filter(|name| !name.starts_with("__dkms_")).map(str::to_owned).collect();
     Some(found)
 }
 
