@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use super::{BuildSpec, Failure};
 use crate::conf::Settings;
 use crate::conf::confined;
+use crate::conf::kernel_inputs::KernelInputs;
+use crate::conf::notices;
 use crate::conf::settings::SandboxMode;
 use crate::host::fs::FsError;
 use crate::host::ownership::{self, Before};
@@ -21,6 +23,7 @@ pub(super) struct Confinement {
     /// What the log has still to say.
     note: Option<String>,
     is_told: bool,
+    has_warned: bool,
 }
 
 impl Confinement {
@@ -34,17 +37,17 @@ impl Confinement {
         } else {
             let seen = spec.layout.build_dir(spec.id);
             let headers = &spec.kernel.headers;
-            let mut shown = confined::shown(spec.layout);
-            let kernel =
-                [headers.clone(), headers.join("source"), spec.layout.headers_dir(&spec.target.kernel)];
-            shown.extend(kernel);
+            let shown = confined::shown(spec.layout);
+            let kernel = KernelInputs::of(spec.layout, headers, &spec.target.kernel);
+            let mut inputs = kernel.paths;
+            inputs.push(spec.layout.source_link(spec.id));
             let mut secret = confined::secrets(settings, environment);
             let key = |key: &Option<String>| {
                 key.as_deref().map(|text| PathBuf::from(Settings::for_kernel(text, &spec.target.kernel)))
             };
             secret.extend(key(&settings.mok_signing_key));
             secret.extend(key(&settings.mok_passphrase_file));
-            secret.push(headers.join("certs/signing_key.pem"));
+            secret.extend(kernel.keys);
             // Some write to their source, as root could.
             let source = fs::canonical(&spec.layout.source_link(spec.id)).ok();
             let source =
@@ -55,6 +58,7 @@ impl Confinement {
                 folder: Some((spec.folder, &seen)),
                 layer: source.as_deref(),
                 shown,
+                inputs,
                 secret,
                 environment,
             };
@@ -95,6 +99,15 @@ impl Confinement {
             return Some(format!("the sandbox is degraded, this system gives it {missing}"));
         }
         self.note.take()
+    }
+
+    /// What a command could not read that root could, now that it is known what its sandbox lacked; once a build.
+    pub(super) fn warning(&mut self, spec: &BuildSpec<'_>, missing: &Missing) -> Option<Event> {
+        let unreadable = self.sandbox.as_ref().filter(|_| !self.has_warned)?.unreadable(missing);
+        let named = notices::listed(&unreadable)?;
+        self.has_warned = true;
+        let text = format!("{} is built without {named}, which only root may read", spec.id);
+        Some(Event::warning(text, [notices::UNREAD_HINT.to_owned()]))
     }
 
     /// The folder is ours again, as a build without a sandbox leaves it.

@@ -344,6 +344,12 @@ impl<'a> Running<'a> {
         if let Some(note) = self.confinement.note(&ended.missing) {
             self.log.note(&note)?;
         }
+        if let Some(warning) = self.confinement.warning(self.spec, &ended.missing) {
+            if let Event::Warning { text, .. } = &warning {
+                self.log.note(text)?;
+            }
+            self.reporter.report(warning);
+        }
         if !ended.output.is_empty() {
             self.reporter.report(Event::Output { text: ended.text().trim_end().to_owned() });
         }

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::found::Given;
+use super::kernel_inputs::KernelInputs;
 use super::settings::{SandboxMode, Settings};
 use crate::host::sandbox::{Account, Sandbox, Wanted};
 use crate::host::{Environment, fs};
-use crate::id::ModuleId;
+use crate::id::{KernelRelease, ModuleId};
 use crate::layout::Layout;
 
 /// How confs that go through bash are confined.
@@ -16,6 +18,7 @@ pub struct Confined {
     exempt: Vec<String>,
     shown: Vec<PathBuf>,
     secret: Vec<PathBuf>,
+    layout: Layout,
 }
 
 impl Confined {
@@ -33,6 +36,7 @@ impl Confined {
             exempt: settings.sandbox_exempt.clone(),
             shown: shown(&settings.layout),
             secret: secrets(settings, environment),
+            layout: settings.layout.clone(),
         })
     }
 
@@ -60,15 +64,27 @@ impl Confined {
         &self,
         folder: &Path,
         files: &[PathBuf],
-        environment: &Environment,
+        given: &Given<'_>,
     ) -> Result<Sandbox, std::ffi::NulError> {
+        let environment = given.environment;
+        let headers = given.value("kernel_source_dir").map(Path::new);
+        let kernel = given.value("kernelver").and_then(|kernel| KernelRelease::new(kernel).ok());
+        let kernel =
+            headers.zip(kernel).map(|(headers, kernel)| KernelInputs::of(&self.layout, headers, &kernel));
+        let kernel = kernel.unwrap_or_default();
+        let mut secret = self.secret.clone();
+        secret.extend(kernel.keys);
+        let mut inputs = kernel.paths;
+        inputs.push(folder.to_owned());
+        inputs.extend(files.iter().cloned());
         Sandbox::new(&Wanted {
             strict: self.strict,
             user: &self.user,
             folder: None,
             layer: Some(folder),
-            shown: self.shown.iter().chain(files).cloned().collect(),
-            secret: self.secret.clone(),
+            shown: self.shown.clone(),
+            inputs,
+            secret,
             environment,
         })
     }

@@ -58,16 +58,31 @@ fn refused(path: &Path, error: FsError) -> ConfError {
     }
 }
 
-/// Sources files in bash. One with a byte order mark is read from a copy without it, one that bash's user can't read too.
+/// Sources files in bash. One with a byte order mark is read from a copy without it; one that bash's user can't read too, where
+/// the system gives no way to show it.
 ///
 /// # Errors
 /// [`ConfError`].
 pub(super) fn through_bash(files: &[Arc<ConfFile>], bash: &Bash<'_>) -> Result<Found, ConfError> {
+    let is_shut = |file: &Arc<ConfFile>| bash.confined.is_some_and(|confined| confined.is_shut(&file.path));
+    let found = sourced(files, bash, &|_| false);
+    match found {
+        Ok(found) if found.unreadable.is_empty() => Ok(found),
+        _ if files.iter().any(is_shut) => sourced(files, bash, &is_shut),
+        found => found,
+    }
+}
+
+/// Sources files; those that are `shut` from copies.
+fn sourced(
+    files: &[Arc<ConfFile>],
+    bash: &Bash<'_>,
+    is_shut: &dyn Fn(&Arc<ConfFile>) -> bool,
+) -> Result<Found, ConfError> {
     let mut copies = Vec::new();
     let mut paths = Vec::new();
     for file in files {
-        let shut = bash.confined.is_some_and(|confined| confined.is_shut(&file.path));
-        let text = match (file.has_mark, shut) {
+        let text = match (file.has_mark, is_shut(file)) {
             (true, _) => file.text.clone().into_bytes(),
             (false, true) => {
                 fs::read_limited(&file.path, LIMIT).map_err(|error| refused(&file.path, error))?

@@ -1,6 +1,7 @@
 //! What the files of a conf are given, and what reading them found, whichever tier does it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use crate::host::Environment;
 
@@ -30,4 +31,6 @@ pub(super) struct Found {
     pub(super) values: BTreeMap<String, BTreeMap<usize, String>>,
     /// All names that the files set.
     pub(super) names: BTreeSet<String>,
+    /// What root may read and whoever read the files could not.
+    pub(super) unreadable: Vec<PathBuf>,
 }

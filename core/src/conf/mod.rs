@@ -12,6 +12,7 @@
 mod bash;
 mod file;
 mod found;
+pub(crate) mod kernel_inputs;
 mod special;
 mod syntax;
 

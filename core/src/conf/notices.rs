@@ -18,6 +18,30 @@ pub fn on_add(raw: &RawConf) -> Vec<Event> {
     misspelt.chain(on_use(raw)).collect()
 }
 
+/// A warning where the conf may mean something else than it would if root read it.
+#[must_use]
+pub fn on_unread(raw: &RawConf) -> Option<Event> {
+    let named = listed(&raw.unreadable)?;
+    Some(Event::warning(
+        format!("`{}` was read without {named}, which only root may read", raw.file.display()),
+        [UNREAD_HINT.to_owned()],
+    ))
+}
+
+/// What to do about files that a sandbox can't show.
+pub const UNREAD_HINT: &str =
+    "let everybody read it (`chmod a+rX`), or name the module in `sandbox_exempt` in framework.conf";
+
+/// The first few of a list of paths, quoted; `None` where it is empty.
+#[must_use]
+pub fn listed(paths: &[std::path::PathBuf]) -> Option<String> {
+    const MOST: usize = 3;
+    let names: Vec<String> = paths.iter().take(MOST).map(|path| format!("`{}`", path.display())).collect();
+    let more = paths.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!names.is_empty()).then(|| format!("{}{more}", names.join(", ")))
+}
+
 /// Warnings for `build` and `install`.
 #[must_use]
 pub fn on_use(raw: &RawConf) -> Vec<Event> {

@@ -28,6 +28,8 @@ pub struct RawConf {
     pub tier: Tier,
     /// Who expanded the values the second time.
     pub second_tier: Tier,
+    /// What root may read, and who read the files for us could not.
+    pub unreadable: Vec<PathBuf>,
 }
 
 impl RawConf {

@@ -199,7 +199,7 @@ impl<'a> Survey<'a> {
         let file = self.conf_of(id, needs);
         let raw = self.read(Some(id), &file, &target)?;
         if let Ok(raw) = &raw {
-            self.notice(world, id, &file, || notices::on_add(raw));
+            self.notice(world, id, &file, raw, || notices::on_add(raw));
         }
         let conf = self.resolve(raw, &file, &target)?;
         world.plain_confs.insert(id.clone(), conf);
@@ -218,7 +218,7 @@ impl<'a> Survey<'a> {
             for target in &needs.targets {
                 let raw = self.read(Some(&id), &file, target)?;
                 if let (Ok(raw), false) = (&raw, needs.lenient || world.notices.contains_key(&id)) {
-                    self.notice(world, &id, &file, || notices::on_use(raw));
+                    self.notice(world, &id, &file, raw, || notices::on_use(raw));
                 }
                 let conf = if needs.lenient {
                     Ok(conf::leniently(&raw.unwrap_or_default(), &id, target, &self.kernel(target)?.config))
@@ -243,11 +243,13 @@ impl<'a> Survey<'a> {
         world: &mut World,
         id: &ModuleId,
         file: &Path,
+        raw: &RawConf,
         for_its_author: impl FnOnce() -> Vec<Event>,
     ) {
         let mut events = if self.advises_authors { for_its_author() } else { Vec::new() };
         let folder = file.parent().unwrap_or(Path::new("/"));
         let overrides = self.layout().etc_dkms().join(&id.name);
+        events.extend(notices::on_unread(raw));
         events.extend(trust::warnings([folder, file, &overrides]));
         world.notices.insert(id.clone(), events);
     }

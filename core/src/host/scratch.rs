@@ -51,6 +51,21 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
     finish(to, &meta, Some(meta.mode()))
 }
 
+/// Copies an open file to a new one, which gets this mode whatever the umask is; its time is kept.
+///
+/// # Errors
+/// [`FsError`].
+pub fn copy_opened(mut from: File, to: &Path, mode: u32) -> Result<()> {
+    let meta = from.metadata().map_err(naming("look at", to))?;
+    let mut target =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(naming("create", to))?;
+    if rustix::fs::ioctl_ficlone(&target, &from).is_err() {
+        io::copy(&mut from, &mut target).map_err(naming("write", to))?;
+    }
+    fs::set_permissions(to, fs::Permissions::from_mode(mode)).map_err(naming("set the mode of", to))?;
+    set_mtime(to, (meta.mtime(), meta.mtime_nsec()))
+}
+
 /// Owner first: changing it takes set-id bits away.
 fn finish(path: &Path, meta: &fs::Metadata, mode: Option<u32>) -> Result<()> {
     // Only root may; for everyone else the copy is simply theirs.

@@ -41,11 +41,13 @@ pub enum Wall {
     Limits,
     /// Landlock.
     Landlock,
+    /// Inputs of a build that only root may read.
+    Inputs,
 }
 
 impl Wall {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::UserNamespace,
         Self::Processes,
         Self::Files,
@@ -57,6 +59,7 @@ impl Wall {
         Self::Calls,
         Self::Limits,
         Self::Landlock,
+        Self::Inputs,
     ];
 }
 
@@ -161,6 +164,8 @@ impl Plan {
     /// Returns in the process that becomes the program.
     fn enter(&self, dir: &CStr, report: &Report, trees: &mut [Option<OwnedFd>]) -> Result<()> {
         let mut lost = Errno::PERM;
+        // Here, where the right to map owners is: in a user namespace there is none.
+        scene::map_owners(&self.scene, report, trees);
         for variant in VARIANTS {
             match self.attempt(variant, lost, dir, report, trees) {
                 Ok(standing) => {
@@ -291,7 +296,7 @@ impl Plan {
 }
 
 /// Forks with a bare system call: `None` in the child.
-fn fork(flags: libc::c_int) -> Result<Option<Pid>> {
+pub(super) fn fork(flags: libc::c_int) -> Result<Option<Pid>> {
     let (flags, zero) = (libc::c_long::from(flags | libc::SIGCHLD), libc::c_long::from(0));
     // SAFETY: without a new stack and without CLONE_VM this is a fork. The caller is a child between fork and exec, with one
     // thread; the child goes on with a copy of its memory, and like it makes system calls only.
@@ -322,11 +327,16 @@ fn wait_for(child: Pid) -> i32 {
     }
 }
 
+/// Waits for one child and no other: for a process that has more of them.
+pub(super) fn wait_for_child(child: Pid) {
+    while matches!(rustix::process::waitpid(Some(child), WaitOptions::empty()), Err(Errno::INTR)) {}
+}
+
 fn code_of(status: WaitStatus) -> i32 {
     status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(127)
 }
 
-fn exit(code: i32) -> ! {
+pub(super) fn exit(code: i32) -> ! {
     // SAFETY: it ends the process without running anything of it.
     unsafe { libc::_exit(code) }
 }
@@ -371,13 +381,13 @@ fn close_all_from(first: u32) {
 }
 
 /// `/proc/PID` and what comes behind it, put together without allocating.
-struct ProcPath {
+pub(super) struct ProcPath {
     bytes: [u8; 40],
     length: usize,
 }
 
 impl ProcPath {
-    fn new(pid: Pid) -> Self {
+    pub(super) fn new(pid: Pid) -> Self {
         let mut bytes = [0; 40];
         bytes[..6].copy_from_slice(b"/proc/");
         let (mut digits, mut count, mut rest) = ([0; 10], 0, pid.as_raw_nonzero().get());
@@ -393,7 +403,7 @@ impl ProcPath {
     }
 
     /// With this behind it, which ends with NUL.
-    fn of(&mut self, name: &[u8]) -> &CStr {
+    pub(super) fn of(&mut self, name: &[u8]) -> &CStr {
         self.bytes[self.length..self.length + name.len()].copy_from_slice(name);
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
     }

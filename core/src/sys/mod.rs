@@ -3,12 +3,14 @@
 #![expect(unsafe_code, reason = "this is its home")]
 
 mod child;
+mod idmap;
 mod overmount;
 mod regex;
 mod rights;
 mod scene;
 
 pub use child::{Plan, Report, Wall};
+pub use idmap::{mapped_tree, user_namespace};
 pub use overmount::Overmount;
 pub use regex::Regex;
 pub use rights::{Rights, landlock_version};

@@ -12,12 +12,15 @@ use rustix::mount::{
 use rustix::thread::UnshareFlags;
 
 use super::child::{Report, Wall, errno, number};
+use super::idmap::mapped_tree;
 
 /// What is there to be seen, and where.
 #[derive(Debug)]
 pub struct Scene {
     /// What is taken from the system as it is, before anything is hidden.
     pub trees: Vec<Tree>,
+    /// User namespaces that say as whose the files of some trees are shown.
+    pub owners: Vec<OwnedFd>,
     /// The folder, in `trees`, that the process works in, and where it must see it.
     pub folder: Option<(CString, CString)>,
     /// What is done one after the other, once everything else is read-only.
@@ -35,6 +38,8 @@ pub struct Tree {
     pub is_writable: bool,
     /// Whether devices work there.
     pub has_devices: bool,
+    /// The place in [`Scene::owners`] of those that it is shown with; read-only then.
+    pub owners: Option<usize>,
 }
 
 /// A step on the way to a scene.
@@ -56,6 +61,8 @@ pub enum Act {
     Again(CString, CString),
     /// A file system that shows a folder, with these options; where that can't be, the folder stays as it is.
     Layer(CString, CString),
+    /// As [`Act::Layer`], over what the user of the sandbox could not read otherwise: where it can't be, that is told.
+    Cover(CString, CString),
     /// Read-only from now on.
     ReadOnly(CString),
 }
@@ -127,7 +134,12 @@ pub(super) fn build(scene: &Scene, dir: &CStr, report: &Report, trees: &mut [Opt
     };
     let standing = match walled(scene, trees) {
         Ok(()) => {
-            scene.acts.iter().for_each(|act| told(act.carry_out(trees)));
+            for act in &scene.acts {
+                let wall = if matches!(act, Act::Cover(..)) { Wall::Inputs } else { Wall::Files };
+                if let Err(errno) = act.carry_out(trees) {
+                    report.missing(wall, errno);
+                }
+            }
             Standing::Scene
         }
         Err(errno) => {
@@ -142,9 +154,21 @@ pub(super) fn build(scene: &Scene, dir: &CStr, report: &Report, trees: &mut [Opt
     standing
 }
 
-/// Takes the trees, then makes everything read-only.
-fn walled(scene: &Scene, trees: &mut [Option<OwnedFd>]) -> Result<()> {
+/// Takes the trees that are shown with other owners.
+pub(super) fn map_owners(scene: &Scene, report: &Report, trees: &mut [Option<OwnedFd>]) {
     for (tree, place) in scene.trees.iter().zip(trees) {
+        let Some(namespace) = tree.owners.and_then(|owners| scene.owners.get(owners)) else { continue };
+        match mapped_tree(&tree.path, namespace) {
+            Ok(taken) => *place = Some(taken),
+            // It is shown as it is.
+            Err(errno) => report.missing(Wall::Inputs, errno),
+        }
+    }
+}
+
+/// Takes the other trees, then makes everything read-only.
+fn walled(scene: &Scene, trees: &mut [Option<OwnedFd>]) -> Result<()> {
+    for (tree, place) in scene.trees.iter().zip(trees).filter(|(_, place)| place.is_none()) {
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
         let taken = open_tree(CWD, tree.path.as_c_str(), flags)?;
@@ -220,6 +244,10 @@ impl Act {
                 let flags = MountFlags::NOSUID | MountFlags::NODEV;
                 let _ = mount(c"overlay", path.as_c_str(), c"overlay", flags, Some(options.as_c_str()));
                 Ok(())
+            }
+            Self::Cover(path, options) => {
+                let flags = MountFlags::NOSUID | MountFlags::NODEV;
+                mount(c"overlay", path.as_c_str(), c"overlay", flags, Some(options.as_c_str()))
             }
             Self::ReadOnly(path) => {
                 set_attributes(libc::AT_FDCWD, path, libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID, 0)

@@ -107,12 +107,14 @@ impl Bash<'_> {
             .chain(variables)
             .chain(["--".to_owned()])
             .chain(rest);
+        let mut sandbox = None;
         let mut process =
             Process::new("/bin/bash", args, self.given.environment).dir(self.dir).time_limit(LIMIT);
         if let Some(confined) = self.confined
-            && let Ok(sandbox) = confined.sandbox(self.dir, files, self.given.environment)
+            && let Ok(made) = confined.sandbox(self.dir, files, self.given)
         {
-            process = process.in_sandbox(&sandbox);
+            process = process.in_sandbox(&made);
+            sandbox = Some(made);
         }
         let ended = process.capture_stdout().map_err(|error| match error {
             ProcessError::TimedOut { seconds, .. } => {
@@ -130,7 +132,11 @@ impl Bash<'_> {
                 ProcessError::Interrupted { line: format!("/bin/bash (for {})", blamed.display()) }.into()
             }
         })?;
-        Ok((Answer::parse(&ended.output, &mark), ended.code()))
+        let mut answer = Answer::parse(&ended.output, &mark);
+        if let (Answer::Found(found), Some(sandbox)) = (&mut answer, &sandbox) {
+            found.unreadable = sandbox.unreadable(&ended.missing);
+        }
+        Ok((answer, ended.code()))
     }
 
     /// Without the names that were set before any conf was read.

@@ -48,12 +48,21 @@ impl Account {
     /// Whether this user may do what the bits `wanted` (of `rwx`, for everyone) say with something.
     pub(super) fn may(self, wanted: u32, meta: &std::fs::Metadata) -> bool {
         use std::os::unix::fs::MetadataExt;
+        self.has(wanted, meta.uid(), meta.gid(), meta.mode())
+    }
+
+    /// As [`may`](Self::may), for what was looked at through a descriptor.
+    pub(super) fn may_by(self, wanted: u32, stat: &rustix::fs::Stat) -> bool {
+        self.has(wanted, stat.st_uid, stat.st_gid, stat.st_mode)
+    }
+
+    fn has(self, wanted: u32, uid: u32, gid: u32, mode: u32) -> bool {
         let shift = match () {
-            () if meta.uid() == self.uid.as_raw() => 6,
-            () if meta.gid() == self.gid.as_raw() => 3,
+            () if uid == self.uid.as_raw() => 6,
+            () if gid == self.gid.as_raw() => 3,
             () => 0,
         };
-        meta.mode() >> shift & wanted == wanted
+        mode >> shift & wanted == wanted
     }
 }
 

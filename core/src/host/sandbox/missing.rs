@@ -53,6 +53,7 @@ fn name(wall: Wall) -> &'static str {
         Wall::Calls => "no filter of system calls",
         Wall::Limits => "no limits of resources",
         Wall::Landlock => "no landlock",
+        Wall::Inputs => "files that only root may read stay unreadable",
     }
 }
 

@@ -17,6 +17,8 @@ use crate::sys::{Plan, Report, Rights, Scene, Wall};
 
 mod account;
 mod calls;
+mod inputs;
+mod keys;
 mod missing;
 mod rules;
 mod view;
@@ -37,6 +39,8 @@ pub struct Wanted<'a> {
     pub layer: Option<&'a Path>,
     /// What must be seen, wherever it is.
     pub shown: Vec<PathBuf>,
+    /// What root reads and its processes must read too, whatever its mode is and wherever it lies: headers, sources, maps.
+    pub inputs: Vec<PathBuf>,
     /// What must not be seen, besides what never is.
     pub secret: Vec<PathBuf>,
     /// The environment of its processes.
@@ -50,6 +54,18 @@ pub struct Sandbox {
     owner: Option<Account>,
     early: Vec<Told>,
     variables: Vec<(&'static str, &'static str)>,
+    inputs: Arc<ReadAs>,
+}
+
+/// How what only root may read is read.
+#[derive(Debug)]
+struct ReadAs {
+    /// What can't be read in any case.
+    unreadable: Vec<PathBuf>,
+    /// What can't be read where the mounts for it can't be had.
+    by_mounts: Vec<PathBuf>,
+    /// Keeps the copies.
+    _copies: Option<tempfile::TempDir>,
 }
 
 impl Sandbox {
@@ -64,7 +80,7 @@ impl Sandbox {
         if is_root && owner.is_none() {
             early.push(Told { wall: Wall::User, errno: Errno::NOENT.raw_os_error() });
         }
-        let view = view::View::of(wanted, owner);
+        let mut view = view::View::of(wanted, owner);
         let rules = rules::make(&view);
         let rights = Rights {
             ids: owner.filter(|account| !account.uid.is_root()).map(|account| (account.uid, account.gid)),
@@ -81,12 +97,20 @@ impl Sandbox {
         };
         let is_needed = wanted.folder.is_some_and(|(folder, seen)| folder != seen);
         let (trees, acts) = view.scene()?;
+        let inputs = std::mem::take(&mut view.inputs);
+        let by_mounts = inputs.found.iter().filter(|input| input.how != inputs::How::AsIs);
+        let read_as = ReadAs {
+            by_mounts: by_mounts.map(|input| input.path.clone()).collect(),
+            unreadable: inputs.unreadable,
+            _copies: inputs.copies,
+        };
+        let owners = inputs.owners;
         let (maps, deny_setgroups) = maps(is_root);
         let plan = Plan {
             strict: wanted.strict,
             maps,
             deny_setgroups,
-            scene: Scene { trees, folder, acts, is_needed },
+            scene: Scene { trees, owners, folder, acts, is_needed },
             rights,
         };
         let mut variables = Vec::new();
@@ -97,13 +121,22 @@ impl Sandbox {
             // Whoever could write it would write into the builds of others.
             variables.extend([("CCACHE_READONLY", "1"), ("CCACHE_TEMPDIR", "/tmp")]);
         }
-        Ok(Self { plan: Arc::new(plan), owner, early, variables })
+        Ok(Self { plan: Arc::new(plan), owner, early, variables, inputs: Arc::new(read_as) })
     }
 
     /// Whose processes these are, if not ours: the folder must be theirs.
     #[must_use]
     pub fn owner(&self) -> Option<Account> {
         self.owner
+    }
+
+    /// What its processes could not read although root can, after they lacked what is `missing`: files, and trees in which
+    /// some may be.
+    #[must_use]
+    pub fn unreadable(&self, missing: &Missing) -> Vec<PathBuf> {
+        let lacks = missing.0.iter().any(|told| matches!(told.wall, Wall::Files | Wall::Inputs));
+        let by_mounts = self.inputs.by_mounts.iter().filter(|_| lacks);
+        self.inputs.unreadable.iter().chain(by_mounts).cloned().collect()
     }
 
     /// The environment as it is in there.

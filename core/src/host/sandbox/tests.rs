@@ -34,6 +34,7 @@ impl World {
             folder: Some((&build, &build)),
             layer: None,
             shown: vec![self.at("tree")],
+            inputs: Vec::new(),
             secret: vec![self.at("tree/key")],
             environment: &self.environment,
         })
@@ -159,6 +160,7 @@ fn a_layer_takes_what_is_written_and_keeps_nothing() {
         folder: None,
         layer: Some(&folder),
         shown: vec![world.at("tree")],
+        inputs: Vec::new(),
         secret: Vec::new(),
         environment: &world.environment,
     })
@@ -184,6 +186,7 @@ fn folders_that_others_may_not_enter_are_no_hindrance() {
         folder: Some((&build, &build)),
         layer: None,
         shown: vec![dir.path().to_owned()],
+        inputs: Vec::new(),
         secret: Vec::new(),
         environment: &environment,
     };

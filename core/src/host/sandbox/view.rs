@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Wanted;
 use super::account::Account;
+use super::inputs::{How, Input, Inputs};
 use crate::host::{fs, memory};
 use crate::sys::{Act, Tree};
 
@@ -38,6 +39,8 @@ const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random"
 /// Where files that are to be unreadable lead to, and where what is written to a layer goes.
 const NOTHING: &str = "/dev/.nothing";
 const LAYER: &str = "/dev/.layer";
+/// Where copies of what only root may read are.
+const COPIES: &str = "/dev/.copies";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -59,6 +62,10 @@ pub(super) struct View {
     /// What is shown in what is replaced; whether it can be written.
     shown: Vec<(PathBuf, bool)>,
     secret: Vec<PathBuf>,
+    /// What only root may read, and these processes too.
+    pub(super) inputs: Inputs,
+    /// The places where inputs are seen, each with its number in `inputs`.
+    places: Vec<(PathBuf, usize)>,
     home: Option<PathBuf>,
     /// There is a ccache folder that isn't the build user's own.
     pub(super) has_shared_ccache: bool,
@@ -74,6 +81,8 @@ impl View {
             replaced: Vec::new(),
             shown: Vec::new(),
             secret: Vec::new(),
+            inputs: Inputs::default(),
+            places: Vec::new(),
             home: wanted.environment.get_filled("HOME").map(PathBuf::from),
             has_shared_ccache: false,
         };
@@ -97,6 +106,9 @@ impl View {
             view.show(&cache, is_own);
             view.has_shared_ccache = !is_own;
         }
+        view.take_inputs(&wanted.inputs);
+        let found = std::mem::take(&mut view.inputs.secret);
+        view.secret.extend(found);
         let given = SECRET.iter().map(Path::new).chain(wanted.secret.iter().map(PathBuf::as_path));
         for path in given {
             view.secret.push(path.to_owned());
@@ -108,6 +120,30 @@ impl View {
         view.shown.sort();
         view.shown.dedup_by(|a, b| a.0 == b.0);
         view
+    }
+
+    /// Finds the inputs, and where each is to be seen: where it lies, and where the paths that name it seem to lead.
+    fn take_inputs(&mut self, paths: &[PathBuf]) {
+        let is_hidden =
+            |path: &Path| self.is_replaced(path) || self.owner.is_some_and(|owner| !is_open_to(owner, path));
+        let real = self.layer.as_deref().and_then(|layer| fs::canonical(layer).ok());
+        let inputs = Inputs::of(paths, real.as_deref(), self.owner, &is_hidden);
+        inputs.found.iter().for_each(|input| self.make_way_to(&input.path));
+        let mut places: Vec<(PathBuf, usize)> =
+            inputs.found.iter().enumerate().map(|(number, input)| (input.path.clone(), number)).collect();
+        for path in paths {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            let (Ok(parent), Ok(target)) = (fs::canonical(parent), fs::canonical(path)) else { continue };
+            self.make_way_to(&parent.join(name));
+            let number = inputs.found.iter().position(|input| input.path == target);
+            if let (Some(number), true) = (number, self.is_replaced(&parent)) {
+                places.push((parent.join(name), number));
+            }
+        }
+        places.sort();
+        places.dedup();
+        self.inputs = inputs;
+        self.places = places;
     }
 
     fn replace(&mut self, path: &Path, kind: Kind) {
@@ -163,7 +199,8 @@ impl View {
             paths.filter(|above| path.starts_with(above)).map(|above| depth(above)).max()
         };
         let replaced = deepest(&mut self.replaced.iter().map(|(path, _)| path));
-        let shown = deepest(&mut self.shown.iter().map(|(path, _)| path));
+        let places = self.places.iter().map(|(path, _)| path);
+        let shown = deepest(&mut self.shown.iter().map(|(path, _)| path).chain(places));
         replaced.is_none_or(|replaced| shown.is_some_and(|shown| shown >= replaced))
     }
 
@@ -189,7 +226,8 @@ impl View {
 
     /// What is shown although it lies in what is replaced.
     pub(super) fn shown(&self) -> impl Iterator<Item = &Path> {
-        self.shown.iter().map(|(path, _)| path.as_path())
+        let places = self.places.iter().map(|(path, _)| path);
+        self.shown.iter().map(|(path, _)| path).chain(places).map(PathBuf::as_path)
     }
 
     /// What can't be read where a process has no mounts of its own.
@@ -217,6 +255,11 @@ impl View {
             }
             scene.tree(path, path, *is_writable, false)?;
         }
+        for (place, number) in &self.places {
+            if let Some(input) = self.inputs.found.get(*number) {
+                self.show_input(input, *number, place, &mut scene)?;
+            }
+        }
         if let Some((folder, seen)) = &self.folder {
             self.folders_to(seen, &mut scene)?;
             scene.tree(folder, seen, true, false)?;
@@ -236,6 +279,54 @@ impl View {
             }
         }
         Ok((scene.trees, scene.acts))
+    }
+
+    fn is_layer(&self, place: &Path) -> bool {
+        self.layer.as_deref().and_then(|layer| fs::canonical(layer).ok()).as_deref() == Some(place)
+    }
+
+    fn show_input(
+        &self,
+        input: &Input,
+        number: usize,
+        place: &Path,
+        scene: &mut Building,
+    ) -> Result<(), NulError> {
+        let is_replaced = self.is_replaced(place);
+        // A copy goes over the layer's folder together with the layer.
+        let is_layer = self.is_layer(place);
+        if !is_replaced && input.how == How::AsIs {
+            return Ok(());
+        }
+        let is_dir = fs::is_dir(&input.path);
+        if is_replaced && is_dir {
+            self.folders_to(place, scene)?;
+        } else if is_replaced {
+            self.folders_to(place.parent().unwrap_or(place), scene)?;
+            scene.acts.push(Act::Empty(text(place)?));
+        }
+        match &input.how {
+            How::AsIs => scene.tree(&input.path, place, false, false)?,
+            How::Mapped(owners) => scene.mapped(&input.path, place, *owners)?,
+            How::Copied(copy) if is_dir => {
+                if is_replaced {
+                    scene.tree(&input.path, place, false, false)?;
+                }
+                let below = Path::new(COPIES).join(number.to_string());
+                scene
+                    .acts
+                    .extend([Act::Folder(text(Path::new(COPIES))?, None), Act::Folder(text(&below)?, None)]);
+                scene.tree(copy, &below, false, false)?;
+                if !is_layer && is_plain(place) {
+                    let options =
+                        [b"lowerdir=", below.as_os_str().as_bytes(), b":", place.as_os_str().as_bytes()];
+                    scene.acts.push(Act::Cover(text(place)?, CString::new(options.concat())?));
+                    scene.acts.push(Act::ReadOnly(text(place)?));
+                }
+            }
+            How::Copied(copy) => scene.tree(copy, place, false, false)?,
+        }
+        Ok(())
     }
 
     fn put_in_place_of(&self, path: &Path, kind: Kind, scene: &mut Building) -> Result<(), NulError> {
@@ -271,7 +362,7 @@ impl View {
     /// A folder in which new files can be written, and nothing stays. What is there can be replaced, since all folders are the
     /// owner's. Paths that overlayfs has its own meaning for get none.
     fn lay_over(&self, folder: &Path, scene: &mut Building) -> Result<(), NulError> {
-        if folder.as_os_str().as_bytes().iter().any(|byte| b":,\\".contains(byte)) {
+        if !is_plain(folder) {
             return Ok(());
         }
         let owner = self.owner.map(|owner| (owner.uid, owner.gid));
@@ -285,9 +376,15 @@ impl View {
         for below in folders_below(folder) {
             scene.acts.push(Act::Folder(text(&upper.join(below))?, owner));
         }
-        let options = format!("upperdir={LAYER}/upper,workdir={LAYER}/work,lowerdir=");
-        let options = [options.as_bytes(), folder.as_os_str().as_bytes()].concat();
-        scene.acts.push(Act::Layer(text(folder)?, CString::new(options)?));
+        let copied = self.places.iter().find(|(place, number)| {
+            self.is_layer(place)
+                && self.inputs.found.get(*number).is_some_and(|input| matches!(input.how, How::Copied(_)))
+        });
+        let copies = copied.map(|(_, number)| format!("{COPIES}/{number}:")).unwrap_or_default();
+        let options = format!("upperdir={LAYER}/upper,workdir={LAYER}/work,lowerdir={copies}");
+        let options = CString::new([options.as_bytes(), folder.as_os_str().as_bytes()].concat())?;
+        let act = if copied.is_some() { Act::Cover } else { Act::Layer };
+        scene.acts.push(act(text(folder)?, options));
         Ok(())
     }
 }
@@ -301,9 +398,33 @@ struct Building {
 impl Building {
     fn tree(&mut self, from: &Path, at: &Path, is_writable: bool, has_devices: bool) -> Result<(), NulError> {
         self.acts.push(Act::Tree(self.trees.len(), text(at)?));
-        self.trees.push(Tree { path: text(from)?, is_writable, has_devices });
+        self.trees.push(Tree { path: text(from)?, is_writable, has_devices, owners: None });
         Ok(())
     }
+
+    fn mapped(&mut self, from: &Path, at: &Path, owners: usize) -> Result<(), NulError> {
+        self.acts.push(Act::Tree(self.trees.len(), text(at)?));
+        self.trees.push(Tree {
+            path: text(from)?,
+            is_writable: false,
+            has_devices: false,
+            owners: Some(owners),
+        });
+        Ok(())
+    }
+}
+
+/// Whether overlayfs takes a path in its options as it is.
+fn is_plain(path: &Path) -> bool {
+    !path.as_os_str().as_bytes().iter().any(|byte| b":,\\".contains(byte))
+}
+
+/// Whether somebody can reach a path and read what is there.
+fn is_open_to(owner: Account, path: &Path) -> bool {
+    let may =
+        |path: &Path, wanted| fs::stat(path).ok().flatten().is_some_and(|meta| owner.may(wanted, &meta));
+    let last = if fs::is_dir(path) { 5 } else { 4 };
+    path.ancestors().skip(1).all(|folder| may(folder, 1)) && may(path, last)
 }
 
 /// The folders in a folder, at any depth, as paths from there. Each comes after the one that it is in.
