@@ -4,5 +4,6 @@
 mod attempt;
 mod degraded;
 mod escapes;
+mod inputs;
 mod links;
 mod settings;

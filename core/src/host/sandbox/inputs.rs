@@ -50,7 +50,7 @@ pub(super) struct Inputs {
     /// Each tree comes after the one that it is in.
     pub(super) found: Vec<Input>,
     pub(super) owners: Vec<OwnedFd>,
-    /// Keys in them.
+    /// What nobody but root may read: the keys that are known, and those among the inputs.
     pub(super) secret: Vec<PathBuf>,
     /// What stays unreadable, since it could be neither mapped nor copied.
     pub(super) unreadable: Vec<PathBuf>,
@@ -67,9 +67,10 @@ impl Inputs {
         paths: &[PathBuf],
         layer: Option<&Path>,
         owner: Option<Account>,
+        secret: Vec<PathBuf>,
         is_hidden: &dyn Fn(&Path) -> bool,
     ) -> Self {
-        let mut inputs = Self::default();
+        let mut inputs = Self { secret, ..Self::default() };
         let owner = owner.filter(|owner| !owner.uid.is_root());
         let mut pending: Vec<PathBuf> = paths.iter().filter_map(|path| fs::canonical(path).ok()).collect();
         while let Some(path) = pending.pop() {
@@ -88,6 +89,9 @@ impl Inputs {
     /// Takes one in; where its links lead.
     fn take(&mut self, path: &Path, is_layer: bool, owner: Option<Account>) -> Vec<PathBuf> {
         let Ok(Some(meta)) = fs::stat(path) else { return Vec::new() };
+        if self.secret.iter().any(|secret| path.starts_with(secret)) {
+            return Vec::new();
+        }
         let mut how = How::AsIs;
         if let Some(owner) = owner {
             let mapped = if is_layer { None } else { self.mapped(path, (meta.uid(), meta.gid()), owner) };
@@ -121,6 +125,10 @@ impl Inputs {
     /// The place of the owners that show `path` as the build user's, where that is possible and means anything.
     fn mapped(&mut self, path: &Path, of: (u32, u32), owner: Account) -> Option<usize> {
         if of.0 == owner.uid.as_raw() {
+            return None;
+        }
+        #[cfg(test)]
+        if !MAPS.get() {
             return None;
         }
         let place = match self.known.iter().position(|known| *known == of) {
@@ -166,9 +174,27 @@ fn exchanged(a: u32, b: u32) -> CString {
     CString::new(text).unwrap_or_default()
 }
 
+#[cfg(test)]
+thread_local! {
+    static MAPS: std::cell::Cell<bool> = const { std::cell::Cell::new(true) };
+}
+
+/// Has this thread's sandboxes do as where no owners can be mapped, until it is dropped.
+#[cfg(test)]
+pub(super) fn without_maps() -> impl Drop {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            MAPS.set(true);
+        }
+    }
+    MAPS.set(false);
+    Again
+}
+
 /// Whether a link of a source or of headers may show what it leads to: parts of a home, of headers and sources, not the state
 /// and the settings of the system, and no hidden folder of anyone's.
-fn may_be_shown(target: &Path) -> bool {
+pub(super) fn may_be_shown(target: &Path) -> bool {
     let has_dot = target.iter().any(|part| part.as_bytes().starts_with(b"."));
     let depth = target.components().count();
     let fits = |(above, least): (&str, usize)| target.starts_with(above) && depth >= least;
@@ -264,7 +290,7 @@ impl Walk<'_> {
         }
         let Some(owner) = self.owner else { return };
         let Ok(stat) = statat(parent, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) else { return };
-        if owner.may_by(4, &stat) {
+        if owner.may_by(4, &stat) || self.inputs.secret.contains(&whole) {
             return;
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

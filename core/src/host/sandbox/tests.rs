@@ -198,3 +198,85 @@ fn folders_that_others_may_not_enter_are_no_hindrance() {
         Process::new("/bin/bash", ["-c", "echo x >y; cd ..; ls; cat build/y"], &environment).dir(&build);
     assert_eq!(process.in_sandbox(&sandbox).capture().unwrap().text(), "build\nx\n");
 }
+
+/// Inputs of a build in a folder that nobody may enter: a tree for root alone, with a key, and a file; another file beside them.
+fn private_world() -> World {
+    let world = World::new();
+    for name in ["home/linux/include", "home/linux/certs"] {
+        fs::create_dir_all(&world.at(name)).unwrap();
+    }
+    for (name, text, mode) in [
+        ("home/linux/.config", "config", 0o600),
+        ("home/linux/include/a.h", "header", 0o600),
+        ("home/linux/run", "#!/bin/sh\necho ran\n", 0o700),
+        ("home/linux/certs/signing_key.pem", "-----BEGIN PRIVATE KEY-----", 0o600),
+        ("home/linux/certs/other.pem", "certificate", 0o600),
+        ("home/map", "address", 0o600),
+        ("home/diary", "not for you", 0o644),
+    ] {
+        fs::write_whole(&world.at(name), text.as_bytes(), mode).unwrap();
+    }
+    for (name, mode) in [("home/linux/include", 0o700), ("home/linux", 0o700), ("home", 0o700)] {
+        fs::set_mode(&world.at(name), mode).unwrap();
+    }
+    world
+}
+
+fn reads_as_root(world: &World, wanted: &Wanted<'_>) {
+    let sandbox = Sandbox::new(wanted).unwrap();
+    let home = world.at("home");
+    let line = "cat linux/.config linux/include/a.h linux/certs/other.pem map; ./linux/run; ls -A . linux/include; \
+                cat diary linux/certs/signing_key.pem; { echo x >linux/new; } 2>/dev/null; test ! -e linux/new && echo kept";
+    let process = Process::new("/bin/bash", ["-c", line], &world.environment).dir(&home);
+    let ended = process.in_sandbox(&sandbox).capture_stdout().unwrap();
+    let expected = "configheadercertificateaddressran\n.:\nlinux\nmap\n\nlinux/include:\na.h\nkept\n";
+    assert_eq!(String::from_utf8_lossy(&ended.output), expected);
+    assert_eq!(sandbox.unreadable(&ended.missing), Vec::<PathBuf>::new());
+    assert!(ended.missing.is_empty(), "{}", ended.missing);
+}
+
+#[test]
+fn what_only_root_may_read_is_read_as_root_reads_it() {
+    let world = private_world();
+    let inputs = vec![world.at("home/linux"), world.at("home/map")];
+    let wanted = Wanted {
+        strict: true,
+        user: "nobody",
+        folder: None,
+        layer: None,
+        shown: vec![world.at("tree")],
+        inputs,
+        secret: Vec::new(),
+        environment: &world.environment,
+    };
+    reads_as_root(&world, &wanted);
+    // Where owners can't be mapped, copies are read instead.
+    let _unmapped = inputs::without_maps();
+    reads_as_root(&world, &wanted);
+    let sandbox = Sandbox::new(&wanted).unwrap();
+    let lacks = Missing(vec![Told { wall: Wall::Files, errno: 1 }]);
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(sandbox.unreadable(&lacks), wanted.inputs);
+    }
+}
+
+#[test]
+fn a_link_shows_what_it_leads_to_and_no_more_of_a_home() {
+    let shown = |path: &str| inputs::may_be_shown(Path::new(path));
+    for path in ["/home/u/linux/a.h", "/root/a.h", "/usr/src/other", "/usr/lib/linux-kbuild-6.1/scripts"] {
+        assert!(shown(path), "{path}");
+    }
+    for path in [
+        "/home/u",
+        "/home",
+        "/root",
+        "/",
+        "/home/u/.ssh/id_rsa",
+        "/root/.x",
+        "/etc/shadow",
+        "/var/lib/x",
+        "/usr/src",
+    ] {
+        assert!(!shown(path), "{path}");
+    }
+}

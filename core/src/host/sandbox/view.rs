@@ -106,14 +106,12 @@ impl View {
             view.show(&cache, is_own);
             view.has_shared_ccache = !is_own;
         }
-        view.take_inputs(&wanted.inputs);
-        let found = std::mem::take(&mut view.inputs.secret);
-        view.secret.extend(found);
         let given = SECRET.iter().map(Path::new).chain(wanted.secret.iter().map(PathBuf::as_path));
         for path in given {
             view.secret.push(path.to_owned());
             view.secret.extend(fs::canonical(path).ok());
         }
+        view.take_inputs(&wanted.inputs);
         view.secret.retain(|path| path.is_absolute() && fs::exists(path));
         view.secret.sort();
         view.secret.dedup();
@@ -127,7 +125,8 @@ impl View {
         let is_hidden =
             |path: &Path| self.is_replaced(path) || self.owner.is_some_and(|owner| !is_open_to(owner, path));
         let real = self.layer.as_deref().and_then(|layer| fs::canonical(layer).ok());
-        let inputs = Inputs::of(paths, real.as_deref(), self.owner, &is_hidden);
+        let mut inputs = Inputs::of(paths, real.as_deref(), self.owner, self.secret.clone(), &is_hidden);
+        self.secret = std::mem::take(&mut inputs.secret);
         inputs.found.iter().for_each(|input| self.make_way_to(&input.path));
         let mut places: Vec<(PathBuf, usize)> =
             inputs.found.iter().enumerate().map(|(number, input)| (input.path.clone(), number)).collect();

@@ -28,6 +28,7 @@ pub(crate) fn measure(kernels: &Kernels) -> Result<bool> {
             user: "nobody",
             folder: Some((&folder, &folder)),
             layer: None,
+            inputs: Vec::new(),
             shown: vec![tree.clone(), "/usr/src".into(), "/lib/modules".into(), headers.clone()],
             secret: vec![headers.join("certs/signing_key.pem"), tree.join("mok.key")],
             environment: &environment,
