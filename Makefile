@@ -24,7 +24,8 @@ programs: ## all release binaries: those that are installed, and what installs t
 	for package in $(PROGRAMS); do $(CARGO) build --release --package $$package || exit; done
 
 demo: build ## builds, installs, shows and removes a real module for a real kernel, in a private root
-	tests/demo.sh target/release/dkms
+	$(CARGO) build --release --package dkms-offers
+	tests/demo.sh target/release/dkms target/release/kernel-offers
 
 check: ## format, lints, documentation, licences and advisories, shell files
 	$(CARGO) fmt --all --check

@@ -1,14 +1,14 @@
 #!/bin/bash
 # Builds, installs, shows and removes a real module (Debian's v4l2loopback) for a real kernel, in a private view of this
-# machine: an overlay whose writes go to memory, in a mount namespace that ends with this script. Usage: demo.sh DKMS
+# machine: an overlay whose writes go to memory, in a mount namespace that ends with this script. Usage: demo.sh DKMS KERNEL-OFFERS
 set -euo pipefail
 
-if [ $# -ne 1 ] || [ ! -x "$1" ]; then
-    echo "usage: $0 PATH-TO-DKMS" >&2
+if [ $# -ne 2 ] || [ ! -x "$1" ] || [ ! -x "$2" ]; then
+    echo "usage: $0 PATH-TO-DKMS PATH-TO-KERNEL-OFFERS" >&2
     exit 2
 fi
 if [ "$(id -u)" -ne 0 ]; then
-    echo "$0: needs root, for a mount namespace of its own; nothing on this system is changed" >&2
+    echo "Error: $0 needs root, for a mount namespace of its own; nothing on this system is changed" >&2
     exit 1
 fi
 if [ -z "${DKMS_DEMO_VIEW:-}" ]; then
@@ -16,9 +16,10 @@ if [ -z "${DKMS_DEMO_VIEW:-}" ]; then
     cache=$(dirname "$0")/../target/demo
     mkdir -p "$cache/partial"
     export DKMS_DEMO_VIEW=1 DKMS_DEMO_CACHE="$cache"
-    exec unshare --mount --propagation private "$0" "$1"
+    exec unshare --mount --propagation private "$0" "$@"
 fi
 
+offer=$(realpath "$2")
 say() { printf '\n== %s\n' "$*"; }
 
 say "A private view of this system, all changes in memory"
@@ -43,22 +44,39 @@ inside() { chroot "$view" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_
 # Root inside: apt's own user may not write to a kept cache.
 apt() { inside DEBIAN_FRONTEND=noninteractive apt-get -q -y -o APT::Sandbox::User=root -o APT::Keep-Downloaded-Packages=true "$@"; }
 
-headers=linux-headers-$(dpkg --print-architecture)
-if ! inside apt-cache show "$headers" v4l2loopback-dkms >/dev/null 2>&1; then
-    apt update
-fi
-install_headers() {
-    kernel=$(inside apt-cache depends "$headers" | sed -n 's/^ *Depends: linux-headers-//p' | head -n 1)
-    say "Headers of Linux $kernel, and the source of Debian's v4l2loopback"
-    apt install --no-install-recommends "linux-headers-$kernel" kmod gcc make >"$work/apt.log" 2>&1
-}
-# A fresh machine has the package lists of the day that its image was made.
-install_headers || { apt update && install_headers; } || {
-    cat "$work/apt.log" >&2
+fail() {
+    echo "Error: $1" >&2
+    echo "See whether the network and apt's sources are as they should be, then run \`make demo\` again" >&2
     exit 1
 }
+suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-this system}")
+
+# The kernels that apt can give, the newest first.
+offers() { inside apt-cache show --no-all-versions '?name(^linux-)' 2>/dev/null | "$offer" "$(dpkg --print-architecture)"; }
+install_headers() {
+    apt install --no-install-recommends "linux-headers-$1" kmod gcc make >"$work/apt.log" 2>&1
+}
+# try COUNT: installs headers of the newest kernels, until it works.
+try() {
+    kernel=
+    offers 2>"$work/offers.log" | head -n "$1" | cut -d ' ' -f 1 >"$work/kernels"
+    while read -r release; do
+        if install_headers "$release" </dev/null; then
+            kernel=$release
+            return
+        fi
+    done <"$work/kernels"
+    return 1
+}
+say "Headers of a kernel, and the source of Debian's v4l2loopback"
+# A fresh machine has the package lists of the day that its image was made. So: the newest kernel, once more after an update, then older ones.
+try 1 || { apt update >"$work/update.log" 2>&1 || :; try 99; } ||
+    fail "can't install headers of a kernel of $suite: $(cat "$work/apt.log" "$work/offers.log" 2>/dev/null | grep -m 1 '^E' || echo 'apt offers none')"
+echo "Linux $kernel"
+fetch() { inside /bin/sh -c 'cd /var/cache/apt/archives && apt-get -q -o APT::Sandbox::User=root download v4l2loopback-dkms' >"$work/apt.log" 2>&1; }
 (cd "$DKMS_DEMO_CACHE" && [ -n "$(find . -name 'v4l2loopback-dkms_*.deb')" ]) ||
-    inside /bin/sh -c 'cd /var/cache/apt/archives && apt-get -q -o APT::Sandbox::User=root download v4l2loopback-dkms'
+    fetch || { apt update >"$work/update.log" 2>&1 || :; fetch; } ||
+    fail "can't download v4l2loopback-dkms of $suite: $(grep -m 1 '^E' "$work/apt.log" || echo "apt-get failed")"
 for package in "$DKMS_DEMO_CACHE"/v4l2loopback-dkms_*.deb; do
     dpkg-deb --fsys-tarfile "$package" | tar -x -C "$view" --keep-directory-symlink
 done

@@ -54,6 +54,12 @@ impl Cache {
         self.0.join(name)
     }
 
+    /// The file in which setup names the kernels that it chose.
+    #[must_use]
+    pub fn kernels(&self) -> PathBuf {
+        self.0.join("kernels")
+    }
+
     /// Where things from this suite's apt go.
     #[must_use]
     pub fn apt(&self, suite: &str) -> PathBuf {

@@ -133,6 +133,10 @@ fn is_old(path: &Path) -> bool {
 
 /// Debian with its own dkms, a kernel's headers, a module that a package brought, and one that was added by hand.
 const SCRIPT: &str = "
+    # With a module's package, so that it is built: the headers and what needs them in one go.
+    take() { apt install dkms dh-dkms dm-writeboost-dkms ca-certificates \"$2\"; }
+    signed_offers cloud-amd64 $OWN | newest 1 take >/tmp/kernel
+    enough 1 cloud-amd64 /tmp/kernel
     K=$(ls /lib/modules | tail -n 1)
     mkdir -p /usr/src/hand-1.0
     cd /usr/src/hand-1.0
@@ -142,16 +146,13 @@ const SCRIPT: &str = "
     dkms install hand/1.0 -k $K
     dkms status | grep -q 'installed'
     # For the way back.
-    apt-get update
-    cd /srv && apt-get download dkms dh-dkms";
-
-const PACKAGES: &[&str] =
-    &["dkms", "dh-dkms", "linux-headers-cloud-amd64", "dm-writeboost-dkms", "ca-certificates"];
+    cd /srv
+    apt download dkms dh-dkms";
 
 /// Debian's releases with their own dkms.
 pub const SYSTEMS: [Base; 2] = [
-    Base { name: "own-bookworm", suite: "bookworm", include: PACKAGES, script: SCRIPT },
-    Base { name: "own-trixie", suite: "trixie", include: PACKAGES, script: SCRIPT },
+    Base { name: "own-bookworm", suite: "bookworm", include: &[], script: SCRIPT },
+    Base { name: "own-trixie", suite: "trixie", include: &[], script: SCRIPT },
 ];
 
 /// A root with a Debian release's own dkms and modules of it installed; its packages are in `/srv`.

@@ -4,12 +4,14 @@ use anyhow::{Context, Result};
 use dkms_core::host::fs;
 use std::path::Path;
 
+use crate::cache::Cache;
+
 /// The kernels in a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernels {
-    /// `$K`: the newest `amd64` kernel with headers.
+    /// `$K`: a kernel of flavour `amd64` with headers.
     pub first: String,
-    /// `$K2`: the newest `cloud-amd64` kernel with headers.
+    /// `$K2`: one of flavour `cloud-amd64`, with an image in the cache.
     pub second: String,
 }
 
@@ -20,30 +22,44 @@ pub const THIRD: &str = "6.0.9-third";
 pub const FLAVOURS: [&str; 2] = ["amd64", "cloud-amd64"];
 
 impl Kernels {
-    /// Those on this machine.
+    /// Those on this machine: the ones that setup chose, or the newest with headers.
     ///
     /// # Errors
     /// Where setup didn't install them.
     pub fn find() -> Result<Self> {
+        let chosen = Cache::open()?.kernels();
+        let chosen = if fs::is_file(&chosen) { fs::read_lossy(&chosen)? } else { String::new() };
         let pick = |flavour| {
-            newest(flavour)?.with_context(|| format!("no headers for a {flavour} kernel: run `make setup`"))
+            let by_setup =
+                chosen.lines().find(|kernel| abi_of(kernel, flavour).is_some() && has_headers(kernel));
+            let kernel = by_setup.map(str::to_owned).or(installed(flavour)?.pop());
+            kernel.with_context(|| format!("no headers for a {flavour} kernel: run `make setup`"))
         };
         Ok(Self { first: pick(FLAVOURS[0])?, second: pick(FLAVOURS[1])? })
     }
 }
 
-/// The newest installed kernel of a flavour that has headers.
+/// The installed kernels of a flavour that have headers, the newest last.
 ///
 /// # Errors
 /// Where `/lib/modules` can't be read.
-pub fn newest(flavour: &str) -> Result<Option<String>> {
-    let names = fs::list(Path::new("/lib/modules"))?;
+pub fn installed(flavour: &str) -> Result<Vec<String>> {
+    let folder = Path::new("/lib/modules");
+    if !fs::is_dir(folder) {
+        return Ok(Vec::new());
+    }
+    let names = fs::list(folder)?;
     let releases = names.iter().filter_map(|entry| entry.name.to_str());
-    let usable = |release: &&str| {
-        fs::is_dir(&Path::new("/lib/modules").join(release).join("build/include"))
-            && abi_of(release, flavour).is_some()
-    };
-    Ok(releases.filter(usable).max_by_key(|release| abi_of(release, flavour)).map(str::to_owned))
+    let usable = |release: &&str| has_headers(release) && abi_of(release, flavour).is_some();
+    let mut found: Vec<String> = releases.filter(usable).map(str::to_owned).collect();
+    found.sort_by_key(|release| abi_of(release, flavour));
+    Ok(found)
+}
+
+/// Whether a kernel has headers on this machine.
+#[must_use]
+pub fn has_headers(release: &str) -> bool {
+    fs::is_dir(&Path::new("/lib/modules").join(release).join("build/include"))
 }
 
 /// `6.1.0-56-amd64` of flavour `amd64` is (6, 1, 0, 56): the kernel's part first, then the ABI number. Other flavours

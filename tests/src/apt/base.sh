@@ -1,13 +1,5 @@
 # Runs once in a system that tests of apt are laid over: kernels and module packages are downloaded, so that tests need no network. Told:
-# KERNELS, a pattern of the image packages of a line; COMMON, what their headers share; MODULES.
-apt-get -qq update
-# The two newest kernels of one line that have packages; the image of the newer.
-kernels=$(apt-cache search --names-only "$KERNELS" | sed 's/^linux-image-//; s/ .*//' | sort -V | tail -2)
-OLD=$(echo "$kernels" | head -1)
-NEW=$(echo "$kernels" | tail -1)
-test "$OLD" != "$NEW"
-echo "OLD=$OLD NEW=$NEW" >/etc/kernels-of-the-test
-
+# COMMON, what headers of the suite's line share; MODULES.
 # Stands for initramfs-tools: notes which of our modules are in place whenever an initramfs is made.
 mkdir -p /pkg/DEBIAN /pkg/usr/sbin /pkg/etc/kernel/postinst.d
 cat >/pkg/DEBIAN/control <<X
@@ -33,12 +25,21 @@ X
 chmod 755 /pkg/usr/sbin/update-initramfs /pkg/etc/kernel/postinst.d/initramfs-tools
 dpkg-deb --root-owner-group -b /pkg /var/cache/apt/noting.deb
 rm -r /pkg
-apt-get -qq install -y --no-install-recommends /var/cache/apt/noting.deb linux-base
+apt install /var/cache/apt/noting.deb linux-base
 
-fetch() { apt-get -qq install -y --no-install-recommends --download-only "$@"; }
+fetch() { apt install --download-only "$@"; }
 # What all headers of the line share is there; the kernels' own packages are not.
-apt-get -qq install -y --no-install-recommends $COMMON
-fetch "linux-headers-$OLD" "linux-headers-$NEW" "linux-image-$NEW" "linux-image-$OLD"
+# shellcheck disable=SC2086
+[ -z "$COMMON" ] || apt install $COMMON
+take() { fetch "$2" "$3"; }
+signed_offers cloud-amd64 "$OWN" | newest 2 take >/tmp/kernels
+enough 2 "the line $OWN*-cloud-amd64" /tmp/kernels
+sort -V /tmp/kernels | {
+    read -r OLD _ OLD_IMAGE
+    read -r NEW _ NEW_IMAGE
+    echo "OLD=$OLD NEW=$NEW OLD_IMAGE=$OLD_IMAGE NEW_IMAGE=$NEW_IMAGE" >/etc/kernels-of-the-test
+}
+rm /tmp/kernels
 fetch dkms
 for package in $MODULES; do
     fetch "$package-dkms"

@@ -45,9 +45,8 @@ pub enum Pacman {
 }
 
 /// What building against libalpm needs of it.
-const LIBALPM: &str = "apt-get update -qq
-    cd /tmp
-    apt-get download -qq libalpm-dev
+const LIBALPM: &str = "cd /tmp
+    apt download libalpm-dev
     dpkg-deb -x libalpm-dev_*.deb /
     rm -rf /var/lib/apt/lists/* /tmp/*";
 

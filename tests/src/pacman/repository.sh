@@ -1,31 +1,35 @@
 # Makes the packages of the pacman tests, with makepkg, in /srv/repo/{one,two}: two generations. Runs in a Debian system.
 # /srv/kernels names the kernels: those of `linux` 1 and 2, and of `linux-lts`. All of it ends up below /export, so that it
 # can be laid over other systems.
-apt-get update -qq
 mkdir -p /srv/debs /srv/make /srv/packages /srv/repo/one /srv/repo/two /export/usr/src /export/usr/lib
 cd /srv/debs
 
-# A kernel of Debian: its headers in /srv/kernels.d/K, what they share with others where Debian has it.
+# take RELEASE HEADERS IMAGE: downloads the headers of a kernel of Debian, and what they share with others.
+take() {
+    apt download "$2" || return
+    apt-cache depends "$2" | sed -n 's/^ *Depends: \(linux-headers-.*\|linux-kbuild-.*\)$/\1/p' >"$1.shared"
+    # shellcheck disable=SC2046
+    apt download $(cat "$1.shared")
+}
+take_all() { take "$@" && apt download "$3"; }
+# fetch FLAVOUR TAKE: unpacks a kernel's headers to /srv/kernels.d/RELEASE, what they share where Debian has it.
 fetch() {
-    release=$(apt-cache search --names-only "^linux-headers-[0-9][^ ]*[0-9]$1\$" | sed 's/ .*//; s/^linux-headers-//' | sort -V | head -n 1)
-    [ -n "$release" ] || return 0
-    shared=$(apt-cache depends "linux-headers-$release" | sed -n 's/^ *Depends: \(linux-headers-.*\|linux-kbuild-.*\)$/\1/p')
-    # shellcheck disable=SC2086
-    apt-get download -qq "linux-headers-$release" $shared
+    offers "$1" "$OWN" | newest 1 "$2" >found
+    read -r release headers _ <found || return 0
     mkdir -p "/srv/kernels.d/$release"
-    dpkg-deb --fsys-tarfile "linux-headers-${release}_"*.deb | tar -xC "/srv/kernels.d/$release"
-    for package in $shared; do
+    dpkg-deb --fsys-tarfile "${headers}_"*.deb | tar -xC "/srv/kernels.d/$release"
+    while read -r package; do
         dpkg-deb --fsys-tarfile "${package}_"*.deb | tar -xC / --keep-directory-symlink
-    done
+    done <"$release.shared"
     echo "$release" >>/srv/kernels
 }
 : >/srv/kernels
-fetch -cloud-amd64
-fetch -amd64
-fetch -rt-amd64
 # One image is enough: nobody looks into it.
-image=$(sed -n 1p /srv/kernels)
-apt-get download -qq "linux-image-$image"
+fetch cloud-amd64 take_all
+image=$release
+fetch amd64 take
+enough 2 "cloud-amd64 and amd64" /srv/kernels
+fetch rt-amd64 take
 mkdir /srv/image
 dpkg-deb --fsys-tarfile linux-image-*.deb | tar -xC /srv/image
 rm -r /srv/debs

@@ -20,34 +20,39 @@ mkdir -p /etc/dnf/vars
 echo 1 >/etc/dnf/vars/releasever
 rm -f /etc/yum.repos.d/*
 cd /srv/making
-apt-get update -qq
-apt-cache search --names-only '^linux-headers-[0-9].*-cloud-amd64$' | cut -d' ' -f1 | sed 's/^linux-headers-//' |
-    grep -E '^[0-9]+\.[0-9]+\.[0-9]+([-+][0-9a-z]+)+-cloud-amd64$' | grep -v bpo | sort -V | tail -n 2 >releases
-while read -r k; do
-    apt-get download -qq "linux-headers-$k"
-    dpkg-deb -x linux-headers-"$k"_*.deb /srv/making/tree
-    mkdir -p tree/boot
-    # The parts that kernels share stay files of the system.
-    for d in $(dpkg-deb -f linux-headers-"$k"_*.deb Depends | tr ',' '\n' | sed 's/ *(.*//; s/ //g' |
+# take RELEASE HEADERS IMAGE: downloads a kernel, with what its headers share.
+take() {
+    mkdir -p "/srv/making/got/$1" && cd "/srv/making/got/$1" && apt download "$2" "$3" || return
+    for d in $(dpkg-deb -f "$2"_*.deb Depends | tr ',' '\n' | sed 's/ *(.*//; s/ //g' |
         grep -E '^linux-(headers-.*-common|kbuild-.*)$'); do
-        apt-get download -qq "$d"
-        dpkg-deb -x "$d"_*.deb /
+        apt download "$d" || return
     done
-    image=$(apt-cache search --names-only "^linux-image-$(printf '%s' "$k" | sed 's/[.+]/\\&/g')(-unsigned)?\$" |
-        cut -d' ' -f1 | sort | head -n 1)
-    apt-get download -qq "$image"
+}
+offers cloud-amd64 | newest 2 take >found
+enough 1 cloud-amd64 found
+while read -r k headers image; do
+    cd "/srv/making/got/$k"
+    for file in linux-*-common_*.deb linux-kbuild-*.deb; do
+        # The parts that kernels share stay files of the system.
+        [ ! -e "$file" ] || dpkg-deb -x "$file" /
+    done
+    cd /srv/making
+    mkdir -p tree/boot
+    mv "got/$k/$headers"_*.deb "got/$k/$image"_*.deb .
+    dpkg-deb -x "$headers"_*.deb /srv/making/tree
     dpkg-deb -x "$image"_*.deb /srv/making/tree
     # Newer ones are in parts.
     for d in $(dpkg-deb -f "$image"_*.deb Depends | tr ',' '\n' | sed 's/ *(.*//; s/ //g' |
         grep -E "^linux-(base|binary|modules)-.*cloud"); do
-        apt-get download -qq "$d"
+        apt download "$d"
         dpkg-deb -x "$d"_*.deb /srv/making/tree
     done
     find tree -type f -path "*lib/modules/$k/vmlinuz" -exec cp {} "tree/boot/vmlinuz-$k" \;
     for f in config System.map; do
         find tree -type f -path "*lib/modules/$k/$f" -exec cp {} "tree/boot/$f-$k" \;
     done
-done <releases
+    echo "$k" >>releases
+done <found
 if [ "$(wc -l <releases)" = 1 ]; then
     # A second kernel of the same headers, which calls itself otherwise.
     read -r k <releases

@@ -1,10 +1,10 @@
 //! PyPI's virt-firmware, which writes the variables of a virtual machine's firmware.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use dkms_core::host::fs;
 
 use crate::cache::Cache;
-use crate::command::must;
+use crate::command::must_briefly;
 use crate::say;
 
 /// Puts it into the cache, where it isn't already.
@@ -19,7 +19,8 @@ pub(super) fn fetch(cache: &Cache) -> Result<()> {
     let words =
         ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"];
     let into = ["--target", &target.to_string_lossy(), "virt-firmware"];
-    must("python3", &[&words[..], &into[..]].concat(), new.path())?;
+    let install = || must_briefly("python3", &[&words[..], &into[..]].concat(), new.path());
+    install().or_else(|_| install()).context("can't fetch virt-firmware of PyPI")?;
     fs::rename(&target, &dir)?;
     Ok(())
 }

@@ -1,42 +1,56 @@
-//! Kernel headers: the newest of each flavour that apt offers, installed on the machine as any package is.
+//! Kernel headers of each flavour, installed on the machine as any package is. Which kernels those are is written down in the cache.
 
-use std::path::Path;
+use anyhow::{Result, bail};
+use dkms_core::host::fs;
+use dkms_offers::Line;
 
-use anyhow::{Context, Result};
+use super::apt::Apt;
+use super::images::{self, image};
+use crate::cache::Cache;
+use crate::kernels::{FLAVOURS, has_headers, installed};
+use crate::say;
 
-use crate::command::must;
-use crate::kernels::{FLAVOURS, abi_of, newest};
-use crate::setup::machine;
-
-/// Installs headers for the flavours that have none.
-pub(super) fn install() -> Result<()> {
-    machine::install(&|| {
-        let mut lacking = Vec::new();
-        for flavour in FLAVOURS {
-            if newest(flavour)?.is_none() {
-                lacking.push(package(flavour)?);
-            }
-        }
-        Ok(lacking)
-    })?;
-    for flavour in FLAVOURS {
-        newest(flavour)?.with_context(|| format!("the headers of flavour {flavour} can't be used"))?;
+/// Installs headers of the newest kernel of each flavour that has an image too, where the machine has none of that kind. Newer headers
+/// than any image may be there; they are left alone.
+pub(super) fn install(cache: &Cache) -> Result<()> {
+    let mut chosen = Vec::new();
+    for (at, flavour) in FLAVOURS.iter().enumerate() {
+        // The second's image is booted and measured.
+        let kernel = choose(cache, flavour, at == 1)?;
+        say(&format!("setup: the kernel of flavour {flavour} is {kernel}"));
+        chosen.push(kernel);
     }
+    let text = chosen.iter().map(|kernel| format!("{kernel}\n")).collect::<String>();
+    fs::write_whole(&cache.kernels(), text.as_bytes(), 0o644)?;
     Ok(())
 }
 
-fn package(flavour: &str) -> Result<String> {
-    if let Some(package) = offered(flavour)? {
-        return Ok(package);
+fn choose(cache: &Cache, flavour: &str, with_image: bool) -> Result<String> {
+    let apt = Apt::of_machine();
+    let there = installed(flavour)?;
+    let last = cache.kernels();
+    let last = if fs::is_file(&last) { fs::read_lossy(&last)? } else { String::new() };
+    let kept = there.iter().find(|kernel| last.lines().any(|last| last == *kernel));
+    if let Some(kernel) = kept.filter(|kernel| !with_image || images::is_there(cache, kernel)) {
+        return Ok(kernel.clone());
     }
-    machine::update()?;
-    offered(flavour)?.with_context(|| format!("apt offers no linux-headers of flavour {flavour}"))
-}
-
-/// The newest header package of a flavour of Debian's own kernel line.
-fn offered(flavour: &str) -> Result<Option<String>> {
-    let found = must("apt-cache", &["search", "--names-only", "^linux-headers-[0-9]"], Path::new("/"))?;
-    let names = found.lines().filter_map(|line| line.split(' ').next()?.strip_prefix("linux-headers-"));
-    let newest = names.filter_map(|release| Some((abi_of(release, flavour)?, release))).max();
-    Ok(newest.map(|(_, release)| format!("linux-headers-{release}")))
+    if let Some(kernel) = there.iter().rev().find(|kernel| images::is_there(cache, kernel)) {
+        return Ok(kernel.clone());
+    }
+    let answer = if there.is_empty() { String::new() } else { apt.answer()? };
+    for kernel in there.iter().rev().filter(|kernel| dkms_offers::image(&answer, kernel).is_some()) {
+        if !with_image || image(cache, kernel).is_ok() {
+            return Ok(kernel.clone());
+        }
+    }
+    apt.newest_kernel(&Line::by_abi(flavour), |kernel| {
+        apt.install_now(std::slice::from_ref(&kernel.headers))?;
+        if !has_headers(&kernel.release) {
+            bail!("{} is installed, and {} has no headers", kernel.headers, kernel.release);
+        }
+        if with_image {
+            image(cache, &kernel.release)?;
+        }
+        Ok(kernel.release.clone())
+    })
 }

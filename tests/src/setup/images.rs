@@ -2,47 +2,69 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dkms_core::host::fs;
 
+use super::apt::Apt;
 use crate::cache::Cache;
 use crate::command::must;
 use crate::say;
 
-/// The folder that is `/lib/modules/K` in the package of kernel K; fetched with the machine's own apt, as its headers were.
+/// The folder that is `/lib/modules/K` in the package of kernel K; fetched with the machine's own apt, as its headers were. If the
+/// signed image can't be had, it is the one that is not signed: it has the same modules and boots the same.
 ///
 /// # Errors
-/// Where the package can't be had.
+/// Where neither can be had.
 pub fn image(cache: &Cache, kernel: &str) -> Result<PathBuf> {
-    Ok(unpacked(cache, &format!("linux-image-{kernel}"))?.join("lib/modules").join(kernel))
+    Ok(image_root(cache, kernel)?.join("lib/modules").join(kernel))
 }
 
 /// The kernel's own file in that package.
 ///
 /// # Errors
-/// Where the package can't be had.
+/// As [`image`].
 pub fn vmlinuz(cache: &Cache, kernel: &str) -> Result<PathBuf> {
-    Ok(unpacked(cache, &format!("linux-image-{kernel}"))?.join("boot").join(format!("vmlinuz-{kernel}")))
+    Ok(image_root(cache, kernel)?.join("boot").join(format!("vmlinuz-{kernel}")))
 }
 
-/// A package of the machine's own apt, unpacked. Whoever asks first fetches it; who asks meanwhile does so too, and one of
-/// them puts it in place.
+/// Whether a kernel's image is in the cache.
+pub(super) fn is_there(cache: &Cache, kernel: &str) -> bool {
+    fs::is_dir(&place(cache, &format!("linux-image-{kernel}")))
+}
+
+fn image_root(cache: &Cache, kernel: &str) -> Result<PathBuf> {
+    let apt = Apt::of_machine();
+    let package = || Ok(dkms_offers::image(&apt.answer()?, kernel));
+    let what = format!("linux-image-{kernel}");
+    put(cache, &what, |new| apt.download(&package, &format!("{what}[-unsigned]"), new))
+}
+
+/// A package of the machine's own apt, unpacked.
 pub(crate) fn unpacked(cache: &Cache, name: &str) -> Result<PathBuf> {
-    let dir = cache.at("images").join(name);
-    let root = dir.join("root");
+    put(cache, name, |new| Apt::of_machine().download(&|| Ok(Some(name.to_owned())), name, new))
+}
+
+/// The same of a certain apt, without a retry, under another name.
+pub(super) fn unpacked_now(cache: &Cache, apt: &Apt, package: &str, name: &str) -> Result<PathBuf> {
+    put(cache, name, |new| apt.download_now(package, new))
+}
+
+/// Where an unpacked package is.
+pub(super) fn place(cache: &Cache, name: &str) -> PathBuf {
+    cache.at("images").join(name).join("root")
+}
+
+/// Whoever asks first fetches it; who asks meanwhile does so too, and one of them puts it in place.
+fn put(cache: &Cache, name: &str, fetch: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
+    let root = place(cache, name);
     if fs::is_dir(&root) {
         return Ok(root);
     }
     say(&format!("setup: fetching {name}"));
+    let dir = cache.at("images").join(name);
     fs::create_dir_all(&dir)?;
     let new = tempfile::tempdir_in(&dir)?;
-    if must("apt-get", &["download", name], new.path()).is_err() {
-        super::machine::update()?;
-        must("apt-get", &["download", name], new.path())?;
-    }
-    let is_package = |entry: &fs::Entry| Path::new(&entry.name).extension().is_some_and(|end| end == "deb");
-    let found = fs::list(new.path())?.into_iter().find(is_package);
-    let file = found.with_context(|| format!("apt downloaded no {name}"))?.name;
+    let file = fetch(new.path())?;
     must("dpkg-deb", &["-x", &file.to_string_lossy(), "root"], new.path())?;
     if let Err(error) = fs::rename(&new.path().join("root"), &root)
         && !fs::is_dir(&root)

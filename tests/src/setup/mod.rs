@@ -6,7 +6,6 @@ mod bases;
 mod firmware;
 mod headers;
 mod images;
-mod machine;
 mod newer;
 mod packages;
 pub mod systems;
@@ -21,7 +20,6 @@ pub use newer::NewerKernel;
 pub use packages::{MODULE_PACKAGES, ModulePackage};
 
 use crate::cache::{Cache, Oracle};
-use crate::kernels::Kernels;
 use crate::say;
 
 /// Fetches everything.
@@ -31,9 +29,8 @@ use crate::say;
 pub fn run() -> Result<()> {
     let cache = Cache::open()?;
     tools::install()?;
-    headers::install()?;
+    headers::install(&cache)?;
     firmware::fetch(&cache)?;
-    image(&cache, &Kernels::find()?.second)?;
     NewerKernel::fetch(&cache)?;
     for package in ["shim-unsigned", "systemd-boot-efi"] {
         unpacked(&cache, package)?;

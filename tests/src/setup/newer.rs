@@ -2,15 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use dkms_core::host::fs;
+use dkms_offers::Line;
 
-use super::images::unpacked;
+use super::apt::Apt;
+use super::images::{place, unpacked_now};
 use crate::cache::Cache;
 use crate::command::must;
 use crate::root::Root;
 
 /// The end of its release: the smallest flavour.
-const FLAVOUR: &str = "-cloud-amd64";
+const FLAVOUR: &str = "cloud-amd64";
+
+/// The names of its packages.
+fn names(release: &str) -> [String; 4] {
+    let line = release.trim_end_matches(FLAVOUR).trim_end_matches('-');
+    [
+        format!("linux-image-{release}"),
+        format!("linux-headers-{release}"),
+        format!("linux-headers-{line}-common"),
+        format!("linux-kbuild-{line}"),
+    ]
+}
 
 /// Linux 6.12, as Debian's security archive has it for bookworm: its modules are compressed (xz), it unpacks them itself, and it
 /// knows ECDSA.
@@ -28,23 +42,31 @@ impl NewerKernel {
     /// # Errors
     /// Where the packages can't be had.
     pub fn fetch(cache: &Cache) -> Result<Self> {
-        let words = ["search", "--names-only", "^linux-headers-6\\.12\\.[0-9]+.*-cloud-amd64$"];
-        let found = must("apt-cache", &words, Path::new("/"))?;
-        let releases =
-            found.lines().filter_map(|line| line.split(' ').next()?.strip_prefix("linux-headers-"));
-        let number =
-            |release: &&str| release.split(['.', '+', '-']).nth(2).and_then(|text| text.parse().ok());
-        let release = releases.max_by_key(|release| number(release).unwrap_or(0_u32));
-        let release = release.context("apt offers no headers of a Linux 6.12")?.to_owned();
-        let line = release.trim_end_matches(FLAVOUR);
-        let names = [
-            format!("linux-image-{release}"),
-            format!("linux-headers-{release}"),
-            format!("linux-headers-{line}-common"),
-            format!("linux-kbuild-{line}"),
-        ];
-        let packages = names.iter().map(|name| unpacked(cache, name)).collect::<Result<_>>()?;
-        Ok(Self { release, packages })
+        let chosen = cache.at("newer-kernel");
+        if fs::is_file(&chosen) {
+            let release = fs::read_lossy(&chosen)?.trim().to_owned();
+            let packages = names(&release).map(|name| place(cache, &name)).to_vec();
+            if packages.iter().all(|place| fs::is_dir(place)) {
+                return Ok(Self { release, packages });
+            }
+        }
+        let line = Line::beginning(FLAVOUR, "6.12.");
+        let from = |apt: &Apt| {
+            apt.newest_kernel(&line, |kernel| {
+                let unpacked = |name: &String| {
+                    let package = if name.starts_with("linux-image-") { &kernel.image } else { name };
+                    unpacked_now(cache, apt, package, name)
+                };
+                let packages = names(&kernel.release).iter().map(unpacked).collect::<Result<_>>()?;
+                Ok(Self { release: kernel.release.clone(), packages })
+            })
+        };
+        // A machine without security updates among its sources can still take it from there.
+        let found = from(&Apt::of_machine()).or_else(|error| {
+            Apt::open(cache, "bookworm-security").and_then(|apt| from(&apt)).map_err(|_| error)
+        })?;
+        fs::write_whole(&chosen, format!("{}\n", found.release).as_bytes(), 0o644)?;
+        Ok(found)
     }
 
     /// The kernel's own file.
@@ -68,7 +90,7 @@ impl NewerKernel {
         for (folder, at) in [("lib/modules", "/usr/lib"), ("usr/src", "/usr"), ("usr/lib", "/usr")] {
             for package in &self.packages {
                 let from = package.join(folder).display().to_string();
-                if dkms_core::host::fs::is_dir(Path::new(&from)) {
+                if fs::is_dir(Path::new(&from)) {
                     must("cp", &["-a", &from, &root.view(at).display().to_string()], Path::new("/"))?;
                 }
             }

@@ -1,6 +1,6 @@
 //! Debian packages, unpacked into the cache, never installed.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dkms_core::host::fs;
 
 use super::apt::Apt;
@@ -64,10 +64,7 @@ pub(super) fn fetch(cache: &Cache, suite: &str, name: &str) -> Result<()> {
     say(&format!("setup: fetching {name} of {suite}"));
     fs::remove_any(&dir)?;
     let apt = Apt::open(cache, suite)?;
-    apt.download(name, &dir)?;
-    let is_package = |entry: &fs::Entry| entry.name.to_str().is_some_and(|name| name.ends_with(".deb"));
-    let found = fs::list(&dir)?.into_iter().find(is_package);
-    let file = found.with_context(|| format!("apt downloaded no {name} of {suite}"))?.name;
+    let file = apt.download(&|| Ok(Some(name.to_owned())), name, &dir)?;
     let file = file.to_string_lossy();
     fs::create_dir_all(&dir.join("root"))?;
     must("dpkg-deb", &["-x", &file, "root"], &dir)?;

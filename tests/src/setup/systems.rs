@@ -10,15 +10,18 @@ use crate::{apt, debs, share};
 
 /// What modules are built with; Debian's dkms lies ready for apt.
 const WITH_HEADERS: &str = "
-    apt-get update -qq
-    apt-get install -qq -y --no-install-recommends linux-headers-cloud-amd64 gcc make patch kmod dpkg-dev >/dev/null
-    apt-get install -qq -y --no-install-recommends --download-only dkms >/dev/null";
+    take() { apt install \"$2\"; }
+    signed_offers cloud-amd64 $OWN | newest 1 take >/tmp/kernel
+    enough 1 cloud-amd64 /tmp/kernel
+    apt install gcc make patch kmod dpkg-dev
+    apt install --download-only dkms";
 
 /// Nothing but a system and, ready for apt, a kernel.
 const BARE: &str = "
-    apt-get update -qq
-    apt-get install -qq -y --no-install-recommends kmod >/dev/null
-    apt-get install -qq -y --no-install-recommends --download-only linux-image-cloud-amd64 >/dev/null";
+    apt install kmod
+    take() { apt install --download-only \"$3\"; }
+    signed_offers cloud-amd64 $OWN | newest 1 take >/tmp/kernel
+    enough 1 cloud-amd64 /tmp/kernel";
 
 /// Systems in which modules' packages are built.
 pub const BUILDERS: [Base; 2] = [
@@ -37,7 +40,7 @@ pub const PACKAGES_FORKY: Base = Base {
     name: "packages-forky",
     suite: "forky",
     include: &["rpm", "dnf5", "createrepo-c", "kmod", "make", "gcc", "patch"],
-    script: "true",
+    script: "",
 };
 
 /// Makes the systems that even the sample of the tests wants, side by side: each waits for the network half of its time. Whatever

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use dkms_core::host::{Environment, fs, programs};
 
-use crate::setup::machine;
+use super::apt::Apt;
 
 /// A program, and the package that has it.
 const NEEDED: &[(&str, &str)] = &[
@@ -56,7 +56,7 @@ pub(super) fn install() -> Result<()> {
         let files = NEEDED_FILES.iter().filter(|(path, _)| !fs::is_file(Path::new(path)));
         lacking.chain(files).map(|(_, package)| (*package).to_owned()).collect()
     };
-    machine::install(&|| Ok(missing()))?;
+    Apt::of_machine().install(&missing)?;
     match missing().as_slice() {
         [] => Ok(()),
         still => bail!("installed, and yet not to be found in PATH: {}", still.join(", ")),
