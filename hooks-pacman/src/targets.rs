@@ -126,7 +126,13 @@ mod tests {
     proptest! {
         #[test]
         fn anything_can_be_read(input in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Targets::parse(&input);
+            let targets = Targets::parse(&input);
+            let lines: Vec<&[u8]> = input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+            prop_assert_eq!(targets.lines, lines.len());
+            // Random bytes are no path of ours; between them one is found.
+            prop_assert_eq!((targets.things.len(), targets.odd.len()), (0, 0));
+            let around = [&input, &b"\nusr/src/foo-1.0/dkms.conf\n"[..], &input].concat();
+            prop_assert_eq!(Targets::parse(&around).things.len(), 1);
         }
 
         #[test]

@@ -166,7 +166,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_odd(text in "[A-Z\"'/*#\\\\( )_\n]{0,80}") {
-            let _ = licenses(&text);
+            // Whatever comes before, behind the end of its line and of its comment a licence is found.
+            let found = licenses(&format!("{text}\n*/\nMODULE_LICENSE(\"GPL\");"));
+            prop_assert_eq!(found.last(), Some(&Some("GPL".to_owned())));
         }
     }
 }

@@ -176,6 +176,11 @@ fn only_the_command_that_ran_last_counts_and_silence_is_told_as_such() {
 proptest::proptest! {
     #[test]
     fn no_text_harms(text in "(error: |: |\\n|[a-z:*'‘ \\[\\].]){0,80}") {
-        drop(diagnose(&text).lines());
+        let diagnosis = diagnose(&text);
+        // An error is a piece of the log, and only an error has a cause.
+        if let Some(error) = &diagnosis.first_error {
+            proptest::prop_assert!(text.contains(&error.text), "{:?}", error);
+        }
+        proptest::prop_assert_eq!(diagnosis.lines().is_empty(), diagnosis.first_error.is_none() && diagnosis.cause.is_none());
     }
 }

@@ -54,7 +54,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read(text in "(CONFIG_[A-Z]{1,3}=[\"\\\\a-z]{0,6}\n|\\PC{0,10}\n){0,8}") {
-            let _ = KernelConfig::parse_options(&text);
+            let options = KernelConfig::parse_options(&format!("{text}\nCONFIG_LAST=\"a\""));
+            prop_assert_eq!(options.get("CONFIG_LAST").map(String::as_str), Some("a"));
+            let is_said = |name: &String| name == "CONFIG_LAST" || text.contains(&format!("{name}="));
+            prop_assert!(options.keys().all(is_said));
         }
     }
 }

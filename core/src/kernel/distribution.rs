@@ -203,7 +203,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read(text in "\\PC{0,40}|(ID|ID_LIKE)=[\"'\\\\a-z ]{0,20}\n") {
-            let _ = Distribution::parse(&text);
+            prop_assert_eq!(Distribution::parse(&format!("{text}\nID=last")).id, "last");
         }
     }
 }

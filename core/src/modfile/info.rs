@@ -192,9 +192,12 @@ pub(super) mod tests {
                 bytes[at] = byte;
             }
             bytes.truncate(cut);
-            let _ = modinfo(Cursor::new(bytes));
-            let _ = modinfo(Cursor::new(junk.clone()));
-            let _ = ModuleInfo::parse(&junk);
+            let length = bytes.len();
+            prop_assert!(modinfo(Cursor::new(bytes)).map_or(0, |section| section.len()) <= length);
+            prop_assert!(junk.starts_with(b"\x7fELF") || modinfo(Cursor::new(junk.clone())).is_err());
+            // The first value counts, whatever comes behind it.
+            let info = ModuleInfo::parse(&[b"version=1\0", junk.as_slice()].concat());
+            prop_assert_eq!(info.version.as_deref(), Some("1"));
         }
 
         #[test]
@@ -206,7 +209,11 @@ pub(super) mod tests {
             if at > 0 {
                 bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
             }
-            let _ = modinfo(Cursor::new(bytes));
+            let length = bytes.len();
+            match modinfo(Cursor::new(bytes)) {
+                Ok(section) => prop_assert!(section.len() <= length),
+                Err(why) => prop_assert!(!why.is_empty()),
+            }
         }
     }
 }

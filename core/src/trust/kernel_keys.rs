@@ -44,7 +44,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read(text in "(\\PC{0,20}|asymmetri|: X509\\.|[ \n]){0,20}") {
-            let _ = loaded(&text);
+            let good = "1f4d4a6a I------ 1 perm 1f030000 0 0 asymmetri name: 0A0b: X509.rsa 0b1c2d3e []";
+            let ids = loaded(&format!("{text}\n{good}\n")).unwrap_or_default();
+            prop_assert!(ids.contains("0a0b"));
+            prop_assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit())), "{:?}", ids);
         }
     }
 }

@@ -100,7 +100,10 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = certificates(&bytes);
+            let value = [x509(&[0x30, 1, 5]), bytes].concat();
+            let found = certificates(&value);
+            prop_assert_eq!(found[0], [0x30, 1, 5]);
+            prop_assert!(found.concat().len() <= value.len());
         }
 
         #[test]

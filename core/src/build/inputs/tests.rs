@@ -161,7 +161,10 @@ fn links_in_circles_end() {
     to("..", "usr/src/foo-1.0/up");
     to("loop", "usr/src/foo-1.0/loop");
     to("../common", "usr/src/other");
-    key_of(&world);
+    let key = key_of(&world);
+    assert_eq!(key_of(&world), key);
+    to("up", "usr/src/foo-1.0/loop");
+    assert_ne!(key_of(&world), key, "where a link leads is part of the source");
 }
 
 #[test]

@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_no_build_needs_is_refused() {
-        let Some(machine) = MACHINE else { return };
+        let machine = MACHINE.expect("the filter is written for the architecture that the tests run on");
         let of = |call, arguments| verdict(machine, call, arguments);
         let (allow, no) = (ALLOW, fail(libc::EPERM));
         for call in REFUSED {
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn calls_of_another_machine_do_not_exist() {
-        let Some(machine) = MACHINE else { return };
+        let machine = MACHINE.expect("the filter is written for the architecture that the tests run on");
         assert_eq!(verdict(machine ^ 1, libc::SYS_read, [0, 0]), fail(libc::ENOSYS));
         if cfg!(target_arch = "x86_64") {
             assert_eq!(verdict(machine, c_long::from(X32), [0, 0]), fail(libc::ENOSYS));
