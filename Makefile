@@ -9,7 +9,7 @@ RELEASE = target/release/dkms-release --programs target/release
 
 SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg dh-dkms/files/dkms-autopkgtest dh-dkms/files/legacy-postinst $(wildcard packaging/debian/dkms.p* tests/*.sh tests/tests/*/*.sh)
 
-.PHONY: help setup demo check test test-full compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
+.PHONY: help setup demo check deny test test-full compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,23 +27,27 @@ demo: build ## builds, installs, shows and removes a real module for a real kern
 	$(CARGO) build --release --package dkms-offers
 	tests/demo.sh target/release/dkms target/release/kernel-offers
 
-check: ## format, lints, documentation, licences and advisories, shell files
+check: ## format, lints, documentation, dependencies that nobody uses, shell files
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
-	else echo "make check: cargo-deny is not installed; deny.toml was not checked"; fi
-	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES); \
-	else echo "make check: shellcheck is not installed; the shell files were not checked"; fi
+	tests/unused.sh
+	@command -v shellcheck >/dev/null || $(CARGO) run --quiet --package dkms-tests --bin setup shellcheck
+	shellcheck $(SHELL_FILES)
+	@echo "make check: not checked: licences, bans and sources of dependencies (\`make deny\`, part of \`make test-full\`)"
+
+deny: ## licences, bans and sources of all dependencies, as deny.toml has them; installs cargo-deny where it is missing
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --offline check licenses bans sources
 
 # The tests are compiled while setup waits for the network.
 test: ## sets up and passes all tests but the long ones
 	@$(MAKE) --no-print-directory -j2 setup compiled
 	$(CARGO) test --workspace --no-fail-fast
 
-test-full: ## all tests, the long ones too
+test-full: deny ## all tests, those that are ignored otherwise too, and what `make deny` checks
 	@$(MAKE) --no-print-directory -j2 setup compiled
-	DKMS_TEST_FULL=1 $(CARGO) test --workspace --no-fail-fast
+	DKMS_TEST_FULL=1 $(CARGO) test --workspace --no-fail-fast -- --include-ignored
 
 compiled:
 	$(CARGO) test --workspace --no-run

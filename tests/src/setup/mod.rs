@@ -22,13 +22,21 @@ pub use packages::{MODULE_PACKAGES, ModulePackage};
 use crate::cache::{Cache, Oracle};
 use crate::say;
 
+/// Installs these programs alone, where they are missing.
+///
+/// # Errors
+/// Where one can't be had, or isn't one that setup knows.
+pub fn install(programs: &[String]) -> Result<()> {
+    tools::install(programs)
+}
+
 /// Fetches everything.
 ///
 /// # Errors
 /// Where something can't be had.
 pub fn run() -> Result<()> {
     let cache = Cache::open()?;
-    tools::install()?;
+    tools::install(&[])?;
     headers::install(&cache)?;
     firmware::fetch(&cache)?;
     NewerKernel::fetch(&cache)?;

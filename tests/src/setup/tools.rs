@@ -43,17 +43,24 @@ const NEEDED: &[(&str, &str)] = &[
     ("mokutil", "mokutil"),
     ("softhsm2-util", "softhsm2"),
     ("pip3", "python3-pip"),
+    ("shellcheck", "shellcheck"),
 ];
 
 /// Files, and the packages that have them.
 const NEEDED_FILES: &[(&str, &str)] = &[("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "ovmf")];
 
-/// Installs the packages of those that are missing.
-pub(super) fn install() -> Result<()> {
+/// Installs the packages of those that are missing; where some programs are named, of these alone.
+pub(super) fn install(only: &[String]) -> Result<()> {
+    if let Some(name) = only.iter().find(|name| !NEEDED.iter().any(|(program, _)| program == name)) {
+        bail!("`{name}` is no program that the tests need");
+    }
     let environment = Environment::of_this_process();
+    let is_wanted = |name: &str| only.is_empty() || only.iter().any(|program| program == name);
     let missing = || -> Vec<String> {
-        let lacking = NEEDED.iter().filter(|(program, _)| programs::find(program, &environment).is_none());
-        let files = NEEDED_FILES.iter().filter(|(path, _)| !fs::is_file(Path::new(path)));
+        let lacking = NEEDED
+            .iter()
+            .filter(|(program, _)| is_wanted(program) && programs::find(program, &environment).is_none());
+        let files = NEEDED_FILES.iter().filter(|(path, _)| is_wanted(path) && !fs::is_file(Path::new(path)));
         lacking.chain(files).map(|(_, package)| (*package).to_owned()).collect()
     };
     Apt::of_machine().install(&missing)?;
