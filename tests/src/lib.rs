@@ -12,6 +12,7 @@
 //! - [`mod@rpm`] is a root with a real rpm and dnf
 //! - [`pacman`] is a root with a real pacman and packages for it
 //! - [`share`] spreads work over as many roots as there are processors
+//! - [`tier`] says how much a run tries
 //! - [`scenario`] is the table of scenarios, run with two tools and compared
 //!
 //! Nothing here knows how `dkms` works: only what it is asked and what it leaves.
@@ -34,6 +35,7 @@ pub mod scenario;
 pub mod secure_boot;
 pub mod setup;
 pub mod share;
+pub mod tier;
 pub mod tool;
 pub mod verdict;
 

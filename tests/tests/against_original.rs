@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dkms_core::host::environment::Environment;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::kernels::Kernels;
-use dkms_tests::say;
 use dkms_tests::scenario::{Mismatch, Scenario, compare, observe, parse, recorded};
 use dkms_tests::tool::Tool;
+use dkms_tests::{say, tier};
 
 /// The table, a file a subject.
 const TABLE: &[(&str, &str)] = &[
@@ -67,7 +67,7 @@ fn beside(
     Ok(compare(scenario, &theirs, &observe(scenario, cache, kernels, ours)?))
 }
 
-/// A run that isn't full takes every second scenario: half of them are enough to notice what breaks for all.
+/// A run that isn't full takes one of so many parts: half of the scenarios are enough to notice what breaks for all.
 const SAMPLED: usize = 2;
 
 /// `DKMS_TEST_ONLY=words` picks scenarios by name, `DKMS_TEST_FULL=1` takes all and doesn't trust what was recorded of the original,
@@ -75,8 +75,7 @@ const SAMPLED: usize = 2;
 #[test]
 fn ours_does_what_the_original_does() {
     let environment = Environment::of_this_process();
-    let only = environment.get_filled("DKMS_TEST_ONLY").unwrap_or_default();
-    let anew = environment.get_filled("DKMS_TEST_FULL").is_some();
+    let (only, anew) = (tier::only(), tier::is_full());
     let cache = Cache::open().unwrap();
     let kernels = Kernels::find().unwrap();
     let original = Tool::original(&cache, Oracle::Trixie).unwrap();
@@ -84,10 +83,12 @@ fn ours_does_what_the_original_does() {
         environment.get_filled("DKMS_TEST_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_dkms-under-test")),
     );
     let mut table = table();
-    if only.is_empty() && !anew {
-        table = table.into_iter().step_by(SAMPLED).collect();
+    match only {
+        Some(only) => table.retain(|scenario| scenario.name.contains(&only)),
+        None if anew => {}
+        None => table = tier::taken(table, tier::turn(), SAMPLED),
     }
-    table.retain(|scenario| scenario.name.contains(only));
+    assert!(!table.is_empty(), "no scenario is called so");
     table.iter_mut().for_each(|scenario| scenario.resolve(&kernels));
 
     let next = AtomicUsize::new(0);

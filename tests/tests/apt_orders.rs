@@ -3,10 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-use dkms_tests::apt::{Machine, Package, is_full};
+use dkms_tests::apt::{Machine, Package};
 use dkms_tests::capture::{Listing, capture};
 use dkms_tests::fixture::Module;
 use dkms_tests::share;
+use dkms_tests::tier::is_full;
 
 const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
 

@@ -1,7 +1,8 @@
 //! Real apt in real roots: what a transaction brings is built as one batch, and is there when somebody needs it.
 
-use dkms_tests::apt::{Machine, Package, batches, is_full};
+use dkms_tests::apt::{Machine, Package, batches};
 use dkms_tests::fixture::Module;
+use dkms_tests::tier::is_full;
 
 const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
 

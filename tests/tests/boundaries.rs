@@ -54,6 +54,59 @@ fn deciding_touches_nothing() {
     assert!(looked_at > 15, "only {looked_at} files");
 }
 
+/// Every file of code of the project, and its text.
+fn everything() -> Vec<(PathBuf, String)> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let below = |folder: &str| walkdir::WalkDir::new(top.join(folder)).into_iter();
+    let packages = ["core", "packaging", "cli", "dh-dkms", "hooks-apt", "hooks-dnf", "hooks-pacman", "tests"];
+    let entries = packages
+        .iter()
+        .flat_map(|folder| below(folder))
+        .map(|entry| entry.expect("it can be listed").into_path());
+    let code = entries.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    code.map(|path| (fs::read_lossy(&path).expect("it can be read"), path))
+        .map(|(text, path)| (path, text))
+        .collect()
+}
+
+/// A test that ends early has passed, whatever it didn't try: what a machine can't do fails, and what takes too long is
+/// `#[ignore = "full tier"]`.
+#[test]
+fn no_test_ends_early() {
+    let mut tests = 0;
+    for (path, text) in everything() {
+        let lines: Vec<&str> = text.lines().collect();
+        for begun in (0..lines.len()).filter(|at| lines[*at].trim_start().starts_with("#[test]")) {
+            let indent = lines[begun].len() - lines[begun].trim_start().len();
+            let end = format!("{}}}", " ".repeat(indent));
+            let body = lines[begun..].iter().take_while(|line| !line.starts_with(&end));
+            for (at, line) in body.enumerate() {
+                // What a closure or a command says lies deeper, or in a string.
+                let word = line.trim();
+                let ends = ["return;", "return Ok(());", "return }", "return };"]
+                    .iter()
+                    .any(|end| word.ends_with(end));
+                assert!(
+                    !ends || word.contains('|'),
+                    "{}:{}: `{word}` ends a test early",
+                    path.display(),
+                    begun + at + 1
+                );
+            }
+            tests += 1;
+        }
+        if !path.ends_with("src/tier.rs") && !path.ends_with("tests/boundaries.rs") {
+            let reads = text.lines().any(|line| line.contains("get_filled(\"DKMS_TEST_FULL\")"));
+            assert!(!reads, "{} asks for the tier itself, not `tier`", path.display());
+        }
+        let ignored = text.lines().filter(|line| line.trim_start().starts_with("#[ignore"));
+        for line in ignored {
+            assert_eq!(line.trim(), "#[ignore = \"full tier\"]", "{}", path.display());
+        }
+    }
+    assert!(tests > 500, "only {tests} tests were looked at");
+}
+
 #[test]
 fn core_knows_no_one_above_it() {
     let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core");

@@ -10,16 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use dkms_core::host::environment::Environment;
 use dkms_core::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::capture::capture;
 use dkms_tests::command::must;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::root::Root;
-use dkms_tests::say;
 use dkms_tests::setup::{MODULE_PACKAGES, ModulePackage};
 use dkms_tests::tool::Tool;
+use dkms_tests::{say, tier};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -222,15 +221,13 @@ fn beside(
 
 #[test]
 fn modules_of_debian_packages_are_byte_identical() {
-    let environment = Environment::of_this_process();
-    let only = environment.get_filled("DKMS_TEST_ONLY");
-    let full = environment.get_filled("DKMS_TEST_FULL").is_some();
+    let (only, full) = (tier::only(), tier::is_full());
     let cache = Cache::open().unwrap();
     let kernels = Kernels::find().unwrap();
     let original = Tool::original(&cache, Oracle::Trixie).unwrap();
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
-    let packages = MODULE_PACKAGES.iter().filter(|package| match only {
-        Some(words) => package.name.contains(words),
+    let packages = MODULE_PACKAGES.iter().filter(|package| match &only {
+        Some(words) => package.name.contains(words.as_str()),
         None => full || package.sampled,
     });
     let on_both =

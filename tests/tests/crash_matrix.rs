@@ -5,7 +5,6 @@
 //! are not lost, the action goes on as if nothing had happened when it is asked for again, and so does another one. A usual run
 //! takes a sample of the points; with `DKMS_TEST_FULL=1` it takes each. `DKMS_TEST_ONLY` takes the actions whose names contain it.
 
-use dkms_core::host::environment::Environment;
 use dkms_tests::cache::Cache;
 use dkms_tests::crash::action::{Action, MODULES};
 use dkms_tests::crash::rehearsal::{Litter, Rehearsal};
@@ -13,25 +12,25 @@ use dkms_tests::crash::stock::Stock;
 use dkms_tests::crash::tripwire::{Calls, Fate};
 use dkms_tests::crash::world::World;
 use dkms_tests::kernels::Kernels;
-use dkms_tests::say;
 use dkms_tests::share;
 use dkms_tests::tool::Tool;
+use dkms_tests::{say, tier};
 
 /// How many points of each action a usual run takes.
 const SAMPLE: usize = 5;
 
 /// One action: how many points were tried, and what is wrong.
-fn tried(world: &World, action: Action, full: bool) -> anyhow::Result<(usize, usize)> {
+fn tried(world: &World, action: Action, turn: Option<usize>) -> anyhow::Result<(usize, usize)> {
     let rehearsal = Rehearsal::of(world, action, Calls::Names)?;
     let count = rehearsal.calls.len();
-    let step = if full { 1 } else { count.div_ceil(SAMPLE).max(1) };
+    let step = turn.map_or(1, |_| count.div_ceil(SAMPLE).max(1));
     // The sample moves with the action, so that all of them together see all kinds of calls.
-    let first = if full { 1 } else { 1 + action.name.len() % step };
+    let first = turn.map_or(1, |turn| 1 + (turn + action.name.len()) % step);
     let fates = [Fate::KilledBefore, Fate::KilledAfter];
     let mut points = 0;
     let mut wrong = Vec::new();
-    for (turn, number) in (first..).step_by(step).enumerate() {
-        let fates = if full { &fates[..] } else { &fates[turn % 2..=turn % 2] };
+    for (place, number) in (first..).step_by(step).enumerate() {
+        let fates = turn.map_or(&fates[..], |turn| &fates[(turn + place) % 2..=(turn + place) % 2]);
         let mut reached = false;
         for fate in fates {
             let kill = || rehearsal.run(world, Calls::Names, number, *fate, &World::putting_back("before"));
@@ -70,9 +69,8 @@ fn after_death(world: &World, rehearsal: &Rehearsal, code: i32) -> anyhow::Resul
 
 #[test]
 fn no_death_leaves_harm() {
-    let environment = Environment::of_this_process();
-    let full = environment.get_filled("DKMS_TEST_FULL").is_some();
-    let only = environment.get_filled("DKMS_TEST_ONLY").unwrap_or_default();
+    let turn = (!tier::is_full()).then(tier::turn);
+    let only = tier::only().unwrap_or_default();
     let cache = Cache::open().unwrap();
     let kernels = Kernels::find().unwrap();
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
@@ -81,7 +79,7 @@ fn no_death_leaves_harm() {
         let world = World::new(&cache, &kernels, &ours, &stock, &MODULES)?;
         world.keep("base").map(|()| world)
     };
-    let results = share::all(Action::all(only), world, |world, action| tried(world, action, full)).unwrap();
+    let results = share::all(Action::all(&only), world, |world, action| tried(world, action, turn)).unwrap();
     let points: usize = results.iter().map(|(points, _)| points).sum();
     let wrong: usize = results.iter().map(|(_, wrong)| wrong).sum();
     say(&format!("{points} deaths"));

@@ -6,14 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use dkms_core::host::environment::Environment;
 use dkms_tests::cache::Cache;
 use dkms_tests::capture::{Listing, capture, digest};
 use dkms_tests::kernels::Kernels;
 use dkms_tests::ready::Ready;
 use dkms_tests::root::{Root, User};
 use dkms_tests::tool::Tool;
-use dkms_tests::{say, verdict};
+use dkms_tests::{say, tier, verdict};
 
 /// What is tried on each size.
 #[derive(Debug, Clone, Copy)]
@@ -251,12 +250,12 @@ fn every(world: &World, sweep: &Sweep) -> anyhow::Result<BTreeMap<u32, Ended>> {
 
 #[test]
 fn no_size_of_a_disk_does_harm() {
-    let environment = Environment::of_this_process();
-    let full = environment.get_filled("DKMS_TEST_FULL").is_some();
-    let only = environment.get_filled("DKMS_TEST_ONLY").unwrap_or_default();
+    let (full, only) = (tier::is_full(), tier::only().unwrap_or_default());
+    let sweeps: Vec<&Sweep> = SWEEPS.iter().filter(|sweep| sweep.name.contains(&only)).collect();
+    assert!(!sweeps.is_empty(), "no sweep is called so");
     let world = World::new().unwrap();
     let mut wrong = 0;
-    for sweep in SWEEPS.iter().filter(|sweep| sweep.name.contains(only)) {
+    for sweep in sweeps {
         let seen = if full { every(&world, sweep) } else { sample(&world, sweep) }.unwrap();
         for (pages, ended) in &seen {
             wrong += ended.wrong.len();
@@ -264,6 +263,8 @@ fn no_size_of_a_disk_does_harm() {
         }
         let failed = seen.values().filter(|ended| ended.code != 0).count();
         say(&format!("{}: {} sizes, {failed} of them too small", sweep.name, seen.len()));
+        assert!(seen.len() > SPREAD as usize, "{}: only {} sizes were tried", sweep.name, seen.len());
+        assert!(failed > 0, "{}: no size was too small, so nothing was seen of a full disk", sweep.name);
         let largest = seen.values().next_back().map(|ended| ended.code);
         assert_eq!(largest, Some(0), "{}: {} KiB are not enough", sweep.name, ENOUGH * PAGE);
     }

@@ -17,6 +17,7 @@ use dkms_tests::crash::world::World;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::root::Output;
 use dkms_tests::say;
+use dkms_tests::tier::is_full;
 use dkms_tests::tool::Tool;
 
 /// Who is there: one needs another, one takes its time.
@@ -138,7 +139,7 @@ fn afterwards(world: &World) -> anyhow::Result<Vec<String>> {
 #[test]
 fn no_race_does_harm() {
     let environment = Environment::of_this_process();
-    let seconds = if environment.get_filled("DKMS_TEST_FULL").is_some() { 60 } else { 10 };
+    let seconds = if is_full() { 60 } else { 10 };
     let given = environment.get_filled("DKMS_TEST_SEED").and_then(|seed| seed.parse().ok());
     let seed: u64 = given.unwrap_or_else(|| std::hash::RandomState::new().build_hasher().finish());
     let cache = Cache::open().unwrap();

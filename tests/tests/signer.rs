@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
-use dkms_core::host::environment::Environment;
 use dkms_core::host::fs;
 use dkms_core::modfile::content;
 use dkms_core::sign::places::{KeyPlaces, Maker};
@@ -17,6 +16,7 @@ use dkms_tests::kernels::Kernels;
 use dkms_tests::root::{Root, User};
 use dkms_tests::say;
 use dkms_tests::setup::image;
+use dkms_tests::tier::is_full;
 use dkms_tests::tool::Tool;
 
 /// The package is fetched by whoever is first.
@@ -103,10 +103,6 @@ impl World {
             .map(str::to_owned)
             .collect())
     }
-}
-
-fn is_full() -> bool {
-    Environment::of_this_process().get_filled("DKMS_TEST_FULL").is_some()
 }
 
 #[test]

@@ -6,7 +6,7 @@
 pub mod package;
 
 use anyhow::{Context, Result, ensure};
-use dkms_core::host::{Environment, fs};
+use dkms_core::host::fs;
 
 use crate::cache::Cache;
 use crate::debs;
@@ -247,12 +247,6 @@ impl Machine {
         }
         Ok((all, most))
     }
-}
-
-/// Whether all is to be tried, and not only a sample.
-#[must_use]
-pub fn is_full() -> bool {
-    Environment::of_this_process().get_filled("DKMS_TEST_FULL").is_some()
 }
 
 /// The batches that built something, in what hooks have said: the line that begins each.

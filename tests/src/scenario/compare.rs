@@ -29,6 +29,12 @@ pub fn compare(scenario: &Scenario, theirs: &[Observation], ours: &[Observation]
     let mut mismatches = Vec::new();
     let mut declared: Vec<(Side, String)> = Vec::new();
     let mut apart = false;
+    let commands = scenario.commands().count();
+    if (theirs.len(), ours.len()) != (commands, commands) {
+        let line =
+            format!("{commands} commands, {} runs of the original, {} of ours", theirs.len(), ours.len());
+        mismatches.push(Mismatch { at: format!("{} ({})", scenario.name, scenario.at), lines: vec![line] });
+    }
     for (command, (their, our)) in scenario.commands().zip(theirs.iter().zip(ours)) {
         let none = Difference::default();
         let difference = command.difference.as_ref().unwrap_or(&none);
@@ -36,6 +42,7 @@ pub fn compare(scenario: &Scenario, theirs: &[Observation], ours: &[Observation]
         apart |= difference.apart;
         codes(difference, their, our, &mut lines);
         output(command, difference, apart, their, our, &mut lines);
+        states(command, difference, apart, their, our, &mut lines);
         says_why(our, &mut lines);
         if !apart {
             declared.extend(difference.paths.iter().cloned());
@@ -92,6 +99,33 @@ fn output(
     }
 }
 
+/// What `status` says after the command (if that wasn't the command itself), in lines and as JSON.
+fn states(
+    command: &Command,
+    difference: &Difference,
+    apart: bool,
+    their: &Observation,
+    our: &Observation,
+    lines: &mut Vec<String>,
+) {
+    if let Some(declared) = &difference.status {
+        if our.status != *declared {
+            lines.push(format!("status afterwards: declared {declared:?}, ours {:?}", our.status));
+        }
+        if our.status == their.status {
+            lines.push("status is declared as a difference, but the original says the same".to_owned());
+        }
+    } else if !apart && command.words != "status" && our.status != their.status {
+        lines.push(format!("status afterwards: original {:?}", their.status));
+        lines.push(format!("                   ours     {:?}", our.status));
+    }
+    if let Some(document) = &our.document
+        && *document != our.status
+    {
+        lines.push(format!("status afterwards: as JSON {document:?}, as lines {:?}", our.status));
+    }
+}
+
 /// Whoever fails says so, in the form that programs and people know.
 fn says_why(our: &Observation, lines: &mut Vec<String>) {
     let said = |start| our.stderr.lines().any(|line: &str| line.starts_with(start));
@@ -143,7 +177,8 @@ mod tests {
         let node = |mode| Node { kind: 'f', mode, owner: (0, 0), detail: String::new() };
         let listing: Listing = paths.iter().map(|(p, m)| ((*p).to_owned(), node(*m))).collect();
         let stderr = if code == 0 { String::new() } else { "Error! x\n".to_owned() };
-        Observation { code, stdout: stdout.to_owned(), stderr, listing }
+        let (status, document) = (Vec::new(), Some(Vec::new()));
+        Observation { code, stdout: stdout.to_owned(), stderr, listing, status, document }
     }
 
     fn check(text: &str, theirs: &Observation, ours: &Observation) -> Vec<String> {
@@ -184,5 +219,28 @@ mod tests {
         let mut run = seen(6, "", &[]);
         run.stderr.clear();
         assert!(!check("= s\n$ build\n", &run, &run).is_empty());
+    }
+
+    #[test]
+    fn states_are_compared_after_every_command() {
+        let run = seen(0, "", &[]);
+        let mut other = run.clone();
+        other.status = vec!["foo/1.0: added".to_owned()];
+        assert_eq!(check("= s\n$ build\n", &run, &other).len(), 3, "two lines of both, and the document");
+        other.document = Some(other.status.clone());
+        assert!(check("= s\n$ build\n  ! why\n  ! status foo/1.0: added\n", &run, &other).is_empty());
+        assert!(!check("= s\n$ build\n  ! why\n  ! status foo/1.0: built\n", &run, &other).is_empty());
+        assert!(!check("= s\n$ build\n  ! why\n  ! status foo/1.0: added\n", &other, &other).is_empty());
+        other.document = Some(Vec::new());
+        assert!(!check("= s\n$ build\n", &other, &other).is_empty());
+    }
+
+    #[test]
+    fn a_command_without_observation_is_found() {
+        let table = parse("t", "= s\n$ status\n$ status\n").unwrap();
+        let run = [seen(0, "", &[]), seen(0, "", &[])];
+        assert!(compare(&table[0], &run, &run).is_empty());
+        assert_eq!(compare(&table[0], &run, &run[..1]).len(), 1);
+        assert_eq!(compare(&table[0], &run[..1], &run[..1]).len(), 1);
     }
 }

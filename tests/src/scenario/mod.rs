@@ -15,18 +15,20 @@
 //!   ! why it differs        first line of a difference, then any of
 //!   ! code 6                our exit code
 //!   ! prints foo/1.0: added our stdout (one such line for each of its lines; `! prints` alone: nothing)
+//!   ! status foo/1.0: added a line of what our `status` says afterwards (`! status` alone: nothing)
 //!   ! only ours ~/foo       a path (`~` is /var/lib/dkms) and what is below it, from here on
 //!   ! only theirs ~/foo
 //!   ! other ~/foo           there on both sides, but different
-//!   ! apart                 from here on the trees differ: only exit codes and our own `prints` are compared
+//!   ! apart                 from here on the trees differ: only exit codes and what is declared of ours are compared
 //! ```
 //!
-//! After each command exit codes, the stdout of `status` and `--version`, and the trees are compared. A declared
-//! difference that doesn't show is an error too: the table stays honest.
+//! After each command exit codes, the stdout of `status`, what a further `status` says, and the trees are compared; and our
+//! JSON document says what our lines say. A declared difference that doesn't show is an error too: the table stays honest.
 
 mod compare;
 mod observe;
 mod parse;
+mod status;
 
 pub use compare::{Mismatch, compare};
 pub use observe::{Observation, observe, recorded};
@@ -84,6 +86,8 @@ pub struct Difference {
     pub code: Option<i32>,
     /// The lines of our stdout.
     pub prints: Option<Vec<String>>,
+    /// The lines of our status afterwards.
+    pub status: Option<Vec<String>>,
     /// Paths that differ from here on.
     pub paths: Vec<(Side, String)>,
     /// Whether the trees are too different to compare from here on.
@@ -120,6 +124,7 @@ impl Scenario {
         for step in &mut self.steps {
             if let Step::Command(Command { difference: Some(difference), .. }) = step {
                 difference.prints.iter_mut().flatten().for_each(named);
+                difference.status.iter_mut().flatten().for_each(named);
                 difference.paths.iter_mut().for_each(|(_, path)| named(path));
             }
         }

@@ -9,12 +9,12 @@ use dkms_core::host::fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Scenario, Step};
+use super::{Scenario, Step, status};
 use crate::cache::Cache;
 use crate::capture::{Listing, capture};
 use crate::command::must;
 use crate::kernels::Kernels;
-use crate::root::Root;
+use crate::root::{Output, Root};
 use crate::tool::Tool;
 
 /// What one command did.
@@ -28,10 +28,14 @@ pub struct Observation {
     pub stderr: String,
     /// What is on disk afterwards.
     pub listing: Listing,
+    /// What `status` says afterwards, a line each.
+    pub status: Vec<String>,
+    /// The same by `status --json`; the original has none.
+    pub document: Option<Vec<String>>,
 }
 
 /// Bumped when what is recorded changes its meaning.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Runs a scenario.
 ///
@@ -57,12 +61,13 @@ pub fn observe(
                 let line = format!("exec \"$DKMS\" {}", command.words);
                 let output = root.shell(&line, command.user, &folder)?;
                 let listing = capture(&root)?;
-                observations.push(Observation {
-                    code: output.code,
-                    stdout: output.stdout,
-                    stderr: output.stderr,
-                    listing,
-                });
+                let status = status::lines(&root.dkms("status")?);
+                let document = match tool.name {
+                    "ours" => Some(status::of_document(&root.dkms("status --json")?)),
+                    _ => None,
+                };
+                let Output { code, stdout, stderr } = output;
+                observations.push(Observation { code, stdout, stderr, listing, status, document });
             }
         }
     }

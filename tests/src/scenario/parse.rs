@@ -84,6 +84,12 @@ fn differ(command: &mut Command, text: &str) -> Result<()> {
                 lines.push(rest.to_owned());
             }
         }
+        "status" => {
+            let lines = difference.status.get_or_insert_default();
+            if !rest.is_empty() {
+                lines.push(rest.to_owned());
+            }
+        }
         "apart" => difference.apart = true,
         "other" => difference.paths.push((Side::Both, expand(rest))),
         "only" => {

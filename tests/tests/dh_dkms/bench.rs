@@ -1,7 +1,7 @@
 //! A root with both Debian's programs and ours, and folders to run them in.
 
 use anyhow::{Result, bail};
-use dkms_core::host::{Environment, fs};
+use dkms_core::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::kernels::Kernels;
 use dkms_tests::root::{Output, Root, User};
@@ -9,11 +9,6 @@ use dkms_tests::tool::Tool;
 
 /// The root.
 pub(crate) struct Bench(pub(crate) Root);
-
-/// Whether everything is compared, with both releases, and not a part.
-pub(crate) fn is_full() -> bool {
-    Environment::of_this_process().get_filled("DKMS_TEST_FULL").is_some()
-}
 
 /// One package, `one-dkms`, and its source's paragraph.
 pub(crate) const CONTROL: &str = "Source: foo\nSection: kernel\nPriority: optional\nMaintainer: A B <a@b.org>\n\

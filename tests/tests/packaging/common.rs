@@ -1,7 +1,7 @@
 //! What these tests share: roots, a module in one, a dkms to install packages beside.
 
 use anyhow::Result;
-use dkms_core::host::{Environment, fs};
+use dkms_core::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
@@ -48,11 +48,6 @@ pub(crate) fn hand_over(from: &Root, path: &str, to: &Root, name: &str) -> Resul
 
 pub(crate) fn lint(root: &Root, files: &str) -> Result<()> {
     root.must(&format!("lintian --allow-root --fail-on error,warning {files}")).map(drop)
-}
-
-/// Whether everything is run, or a sample.
-pub(crate) fn in_full() -> bool {
-    Environment::of_this_process().get("DKMS_TEST_FULL") == Some("1")
 }
 
 /// rpmlint as distributions run it: that a package isn't signed says nothing of whoever will sign it.

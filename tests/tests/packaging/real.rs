@@ -4,8 +4,9 @@ use anyhow::{Context, Result, ensure};
 use dkms_core::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::root::Root;
+use dkms_tests::tier::is_full;
 
-use crate::common::{RPM_LINT, in_full, install_dkms, root};
+use crate::common::{RPM_LINT, install_dkms, root};
 
 /// Package, how many modules are built of it, and whether every run takes it.
 const REAL: [(&str, Option<usize>, bool); 8] = [
@@ -65,7 +66,7 @@ fn packed(package: &str) -> Result<()> {
 #[test]
 fn real_modules_are_packed_whole_and_the_same_each_time() {
     for (package, _, sampled) in REAL {
-        if in_full() || sampled {
+        if is_full() || sampled {
             packed(package).with_context(|| package.to_owned()).unwrap();
         }
     }
@@ -74,7 +75,7 @@ fn real_modules_are_packed_whole_and_the_same_each_time() {
 #[test]
 fn a_real_module_of_several_is_installed_from_its_packages() {
     for (package, modules, sampled) in REAL {
-        let Some(modules) = modules.filter(|_| sampled || in_full()) else { continue };
+        let Some(modules) = modules.filter(|_| sampled || is_full()) else { continue };
         let root = root().unwrap();
         install_dkms(&root, Oracle::Trixie).unwrap();
         let name = source(&root, package).unwrap();

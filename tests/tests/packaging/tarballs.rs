@@ -5,9 +5,8 @@ use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::root::Root;
+use dkms_tests::tier::is_full;
 use dkms_tests::tool::Tool;
-
-use crate::common::in_full;
 
 /// The options of a tarball, and what it needs of the one who loads it.
 const KINDS: [(&str, bool); 4] = [
@@ -47,7 +46,7 @@ fn every_kind_goes_from_one_tool_to_another_and_back() {
             for (at, (kind, needs_source)) in KINDS.into_iter().enumerate() {
                 for (number, suffix) in SUFFIXES.into_iter().enumerate() {
                     // Each kind and each suffix at least once.
-                    if !in_full() && at != number {
+                    if !is_full() && at != number {
                         continue;
                     }
                     let label = format!("{} writes {kind} as {suffix}, {} reads", writer.name, reader.name);

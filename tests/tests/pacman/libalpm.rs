@@ -69,27 +69,21 @@ fn libalpm_13_is_asked() {
 }
 
 #[test]
+#[ignore = "full tier"]
 fn libalpm_15_is_asked() {
-    if releases().contains(&Pacman::V7_0) {
-        works_with(Pacman::V7_0, 15);
-    }
+    works_with(Pacman::V7_0, 15);
 }
 
 #[test]
+#[ignore = "full tier"]
 fn libalpm_16_is_asked() {
-    if releases().contains(&Pacman::V7_1) {
-        works_with(Pacman::V7_1, 16);
-    }
+    works_with(Pacman::V7_1, 16);
 }
 
-/// The helper without any library, not even C's: in a root where nothing else is.
+/// The helper without any library, not even C's: in a root where nothing else is. It takes minutes to build everything once more.
 #[test]
+#[ignore = "full tier"]
 fn a_static_helper_needs_nothing() {
-    let environment = dkms_core::host::Environment::of_this_process();
-    if environment.get_filled("DKMS_TEST_FULL").is_none() {
-        // It takes minutes to build everything once more.
-        return;
-    }
     let triple = "x86_64-unknown-linux-musl";
     let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let line = format!(

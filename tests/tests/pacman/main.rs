@@ -28,15 +28,6 @@ fn world(pacman: Pacman) -> World {
     World::new(pacman, &dkms(), &helper()).expect("tests run as root, and setup has what they need")
 }
 
-/// The releases that are worth the time: all of them where all tests are run.
-fn releases() -> Vec<Pacman> {
-    let environment = dkms_core::host::Environment::of_this_process();
-    match environment.get_filled("DKMS_TEST_FULL") {
-        Some(_) => Pacman::ALL.to_vec(),
-        None => vec![Pacman::V6_0],
-    }
-}
-
 /// Runs pacman, which has to succeed; what it said.
 fn pacman(world: &World, words: &str) -> String {
     let Output { code, stdout, .. } = world.pacman(words).expect("it runs");

@@ -4,79 +4,95 @@ use super::*;
 
 #[test]
 fn everything_at_once_is_one_batch() {
-    for release in releases() {
-        let world = world(release);
-        let (first, lts) = (world.kernels[0].as_str(), world.kernels[2].as_str());
-        let said =
-            pacman(&world, "-S linux linux-headers linux-lts linux-lts-headers aa-dkms bb-dkms cc-dkms");
-        assert_eq!(status(&world), installed(&["aa/1.0", "bb/1.0", "cc/1.0"], &[first, lts]), "{said}");
-        assert_eq!(depmods(&world), sorted(&[first, lts]), "{said}");
-        assert_eq!(at_90(&world), "aa aa bb bb cc cc");
-        assert_eq!(said.matches("dkms: building").count(), 1, "{said}");
-        let builds = builds(&world);
-        assert!(builds.lines().count() == 6 && builds.lines().all(|line| line.ends_with(" 1")), "{builds}");
-        for kernel in [first, lts] {
-            let line = format!("dkms: kernel {kernel} (x86_64): installed: aa/1.0, bb/1.0, cc/1.0");
-            assert!(said.contains(&line), "{line}: {said}");
-        }
-        // Asked again there is nothing to do, and nothing is done.
-        let said = pacman(&world, "-S linux linux-headers aa-dkms bb-dkms cc-dkms");
-        assert_eq!((depmods(&world), super::builds(&world)), (vec![], builds), "{said}");
-        let said =
-            pacman(&world, "-R linux linux-headers linux-lts linux-lts-headers aa-dkms bb-dkms cc-dkms");
-        assert_eq!(left(&world), "", "{said}");
-        assert_eq!(depmods(&world), Vec::<String>::new(), "{said}");
-        assert_eq!(must(&world, "ls /lib/modules"), "", "{said}");
+    everything_at_once_is_one_batch_in(Pacman::V6_0);
+}
+
+#[test]
+#[ignore = "full tier"]
+fn everything_at_once_is_one_batch_in_newer_ones() {
+    everything_at_once_is_one_batch_in(Pacman::V7_0);
+    everything_at_once_is_one_batch_in(Pacman::V7_1);
+}
+
+fn everything_at_once_is_one_batch_in(release: Pacman) {
+    let world = world(release);
+    let (first, lts) = (world.kernels[0].as_str(), world.kernels[2].as_str());
+    let said = pacman(&world, "-S linux linux-headers linux-lts linux-lts-headers aa-dkms bb-dkms cc-dkms");
+    assert_eq!(status(&world), installed(&["aa/1.0", "bb/1.0", "cc/1.0"], &[first, lts]), "{said}");
+    assert_eq!(depmods(&world), sorted(&[first, lts]), "{said}");
+    assert_eq!(at_90(&world), "aa aa bb bb cc cc");
+    assert_eq!(said.matches("dkms: building").count(), 1, "{said}");
+    let builds = builds(&world);
+    assert!(builds.lines().count() == 6 && builds.lines().all(|line| line.ends_with(" 1")), "{builds}");
+    for kernel in [first, lts] {
+        let line = format!("dkms: kernel {kernel} (x86_64): installed: aa/1.0, bb/1.0, cc/1.0");
+        assert!(said.contains(&line), "{line}: {said}");
     }
+    // Asked again there is nothing to do, and nothing is done.
+    let said = pacman(&world, "-S linux linux-headers aa-dkms bb-dkms cc-dkms");
+    assert_eq!((depmods(&world), super::builds(&world)), (vec![], builds), "{said}");
+    let said = pacman(&world, "-R linux linux-headers linux-lts linux-lts-headers aa-dkms bb-dkms cc-dkms");
+    assert_eq!(left(&world), "", "{said}");
+    assert_eq!(depmods(&world), Vec::<String>::new(), "{said}");
+    assert_eq!(must(&world, "ls /lib/modules"), "", "{said}");
 }
 
 #[test]
 fn a_system_upgrade_swaps_kernel_and_modules() {
-    for release in releases() {
-        let world = world(release);
-        let [first, second, lts] = world.kernels.as_slice() else { panic!("three kernels") };
-        pacman(&world, "-S linux linux-headers linux-lts linux-lts-headers bb-dkms cc-dkms");
-        let before = status(&world);
-        assert_eq!(before, installed(&["aa/1.0", "bb/1.0", "cc/1.0"], &[first, lts]));
-        depmods(&world);
-        world.repository("two").expect("pacman takes it");
-        let said = pacman(&world, "-Su");
-        // cc/3.0 can't be built: the old one stays where it is in use, and its kernel stays.
-        let mut expected = installed(&["aa/2.0", "bb/2.0"], &[second, lts]);
-        expected.push("cc/3.0: added".to_owned());
-        let now = status(&world);
-        // Its source has gone, which is what `broken` means.
-        expected.insert(4, "cc/1.0: broken".to_owned());
-        assert_eq!(now, expected, "{said}");
-        must(&world, &format!("ls /lib/modules/{lts}/updates/dkms/cc.ko && ! ls -d /lib/modules/{first}"));
-        assert!(said.contains("error: cannot build cc/3.0"), "{said}");
-        // What is there when mkinitcpio's turn comes: all of the new, and the old cc.
-        assert_eq!(at_90(&world), "aa aa bb bb cc", "{said}");
-        let lines = depmods(&world);
-        assert_eq!(lines.iter().filter(|kernel| *kernel == second).count(), 1, "{lines:?}");
-        let builds = builds(&world);
-        assert!(builds.lines().all(|line| line.ends_with(" 1")), "{builds}");
-        // It still does when something else comes, and is not tried in vain.
-        let said = pacman(&world, "-S onlycloud-dkms");
-        expected.push("onlycloud/1.0: added".to_owned());
-        assert_eq!((status(&world), super::builds(&world)), (expected, builds), "{said}");
-        must(&world, &format!("ls /lib/modules/{lts}/updates/dkms/cc.ko"));
-        pacman(&world, "-R onlycloud-dkms");
-        // A version that can be built again: it comes where the module is in use, and to the newest kernel. Of the others
-        // nothing is left.
-        let said = pacman(&world, "-U cc-dkms-1.0-2-any.pkg.tar.zst");
-        let mut expected = installed(&["aa/2.0", "bb/2.0"], &[second, lts]);
-        expected.extend(installed(&["cc/1.0"], &[lts]));
-        assert_eq!(status(&world), expected, "{said}");
-        assert_eq!(must(&world, "ls /var/lib/dkms/cc"), format!("1.0\nkernel-{lts}-x86_64\n"));
-        let said = pacman(&world, "-R cc-dkms");
-        assert_eq!(status(&world), installed(&["aa/2.0", "bb/2.0"], &[second, lts]), "{said}");
-        depmods(&world);
-        // aa came as what bb needs, and goes with it.
-        let said = pacman(&world, "-Rs bb-dkms");
-        assert_eq!(left(&world), "", "{said}");
-        assert_eq!(depmods(&world), sorted(&[second, lts]), "{said}");
-    }
+    a_system_upgrade_swaps_kernel_and_modules_in(Pacman::V6_0);
+}
+
+#[test]
+#[ignore = "full tier"]
+fn a_system_upgrade_swaps_kernel_and_modules_in_newer_ones() {
+    a_system_upgrade_swaps_kernel_and_modules_in(Pacman::V7_0);
+    a_system_upgrade_swaps_kernel_and_modules_in(Pacman::V7_1);
+}
+
+fn a_system_upgrade_swaps_kernel_and_modules_in(release: Pacman) {
+    let world = world(release);
+    let [first, second, lts] = world.kernels.as_slice() else { panic!("three kernels") };
+    pacman(&world, "-S linux linux-headers linux-lts linux-lts-headers bb-dkms cc-dkms");
+    let before = status(&world);
+    assert_eq!(before, installed(&["aa/1.0", "bb/1.0", "cc/1.0"], &[first, lts]));
+    depmods(&world);
+    world.repository("two").expect("pacman takes it");
+    let said = pacman(&world, "-Su");
+    // cc/3.0 can't be built: the old one stays where it is in use, and its kernel stays.
+    let mut expected = installed(&["aa/2.0", "bb/2.0"], &[second, lts]);
+    expected.push("cc/3.0: added".to_owned());
+    let now = status(&world);
+    // Its source has gone, which is what `broken` means.
+    expected.insert(4, "cc/1.0: broken".to_owned());
+    assert_eq!(now, expected, "{said}");
+    must(&world, &format!("ls /lib/modules/{lts}/updates/dkms/cc.ko && ! ls -d /lib/modules/{first}"));
+    assert!(said.contains("error: cannot build cc/3.0"), "{said}");
+    // What is there when mkinitcpio's turn comes: all of the new, and the old cc.
+    assert_eq!(at_90(&world), "aa aa bb bb cc", "{said}");
+    let lines = depmods(&world);
+    assert_eq!(lines.iter().filter(|kernel| *kernel == second).count(), 1, "{lines:?}");
+    let builds = builds(&world);
+    assert!(builds.lines().all(|line| line.ends_with(" 1")), "{builds}");
+    // It still does when something else comes, and is not tried in vain.
+    let said = pacman(&world, "-S onlycloud-dkms");
+    expected.push("onlycloud/1.0: added".to_owned());
+    assert_eq!((status(&world), super::builds(&world)), (expected, builds), "{said}");
+    must(&world, &format!("ls /lib/modules/{lts}/updates/dkms/cc.ko"));
+    pacman(&world, "-R onlycloud-dkms");
+    // A version that can be built again: it comes where the module is in use, and to the newest kernel. Of the others
+    // nothing is left.
+    let said = pacman(&world, "-U cc-dkms-1.0-2-any.pkg.tar.zst");
+    let mut expected = installed(&["aa/2.0", "bb/2.0"], &[second, lts]);
+    expected.extend(installed(&["cc/1.0"], &[lts]));
+    assert_eq!(status(&world), expected, "{said}");
+    assert_eq!(must(&world, "ls /var/lib/dkms/cc"), format!("1.0\nkernel-{lts}-x86_64\n"));
+    let said = pacman(&world, "-R cc-dkms");
+    assert_eq!(status(&world), installed(&["aa/2.0", "bb/2.0"], &[second, lts]), "{said}");
+    depmods(&world);
+    // aa came as what bb needs, and goes with it.
+    let said = pacman(&world, "-Rs bb-dkms");
+    assert_eq!(left(&world), "", "{said}");
+    assert_eq!(depmods(&world), sorted(&[second, lts]), "{said}");
 }
 
 #[test]

@@ -77,10 +77,9 @@ fn dnf_5() {
 
 /// As long as the others together; setting up another system takes most of it.
 #[test]
+#[ignore = "full tier"]
 fn dnf_4_of_trixie() {
-    if dkms_core::host::Environment::of_this_process().get_filled("DKMS_TEST_FULL").is_some() {
-        everything(Suite::Trixie, Build::Ready);
-    }
+    everything(Suite::Trixie, Build::Ready);
 }
 
 #[test]

@@ -1,0 +1,56 @@
+//! How much a run tries: the part that every run takes, or everything (`make test-full`).
+//!
+//! What only the full tier runs is a test of its own, `#[ignore = "full tier"]`. A test that goes through many points of one
+//! kind (scenarios, packages, calls, sizes) takes a part of them, and all of them where [`is_full`]. Which part it is changes
+//! from day to day, so that in time every point has its turn.
+
+use dkms_core::host::{Environment, clock};
+
+use crate::say;
+
+/// Whether a test takes all of its points: `DKMS_TEST_FULL`.
+#[must_use]
+pub fn is_full() -> bool {
+    Environment::of_this_process().get_filled("DKMS_TEST_FULL").is_some()
+}
+
+/// What the names of the points that are taken contain, if not all are: `DKMS_TEST_ONLY`.
+#[must_use]
+pub fn only() -> Option<String> {
+    Environment::of_this_process().get_filled("DKMS_TEST_ONLY").map(str::to_owned)
+}
+
+/// Whose turn it is among the points that a run takes in turns: the number of the day, or `DKMS_TEST_TURN`. The output says it.
+///
+/// # Panics
+/// Where `DKMS_TEST_TURN` is no number.
+#[must_use]
+pub fn turn() -> usize {
+    let environment = Environment::of_this_process();
+    let turn = match environment.get_filled("DKMS_TEST_TURN") {
+        Some(text) => text.parse().expect("DKMS_TEST_TURN is a number"),
+        None => usize::try_from(clock::unix_seconds() / 86_400).unwrap_or_default(),
+    };
+    say(&format!("a part is tried: DKMS_TEST_TURN={turn} repeats it, DKMS_TEST_FULL=1 tries all"));
+    turn
+}
+
+/// Of some points every so many-th, beginning with one that moves with the turn.
+#[must_use]
+pub fn taken<T>(points: Vec<T>, turn: usize, of: usize) -> Vec<T> {
+    let of = of.max(1);
+    points.into_iter().skip(turn % of).step_by(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::taken;
+
+    #[test]
+    fn in_so_many_turns_each_point_is_taken_once() {
+        let points: Vec<u32> = (0..7).collect();
+        let mut all: Vec<u32> = (5..8).flat_map(|turn| taken(points.clone(), turn, 3)).collect();
+        all.sort_unstable();
+        assert_eq!(all, points);
+    }
+}
