@@ -177,7 +177,7 @@ impl From<StepError> for Failure {
             StepError::Fs(error) => error.into(),
             StepError::Process(error) => error.into(),
             StepError::Script { code, .. } => Self::new(of_script(code), error.to_string()),
-            StepError::Sign { .. } | StepError::Bug { .. } => {
+            StepError::Bug { .. } => {
                 Self { code: ExitCode::USAGE_OR_RIGHTS, message: error.to_string(), hints: error.hints() }
             }
         }

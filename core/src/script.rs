@@ -77,6 +77,17 @@ pub struct Shell<'a> {
     pub environment: &'a Environment,
 }
 
+/// What every program that works on a module for a kernel sees in its environment.
+#[must_use]
+pub fn variables<'a>(id: &'a ModuleId, target: &'a Target) -> [(&'static str, &'a str); 4] {
+    [
+        ("kernelver", target.kernel.as_str()),
+        ("arch", target.arch.as_str()),
+        ("module", id.name.as_str()),
+        ("module_version", id.version.as_str()),
+    ]
+}
+
 impl Shell<'_> {
     /// A command line of a conf, to be run in a folder.
     #[must_use]
@@ -86,10 +97,9 @@ impl Shell<'_> {
         // So that `pwd` prints the path that we know, not the one that its links lead to.
         environment.set("PWD", dir.to_string_lossy());
         if let Some(target) = self.target {
-            environment.set("kernelver", target.kernel.as_str());
-            environment.set("arch", target.arch.as_str());
-            environment.set("module", self.id.name.as_str());
-            environment.set("module_version", self.id.version.as_str());
+            for (name, value) in variables(self.id, target) {
+                environment.set(name, value);
+            }
         }
         let mut text = String::new();
         let layout = self.layout;

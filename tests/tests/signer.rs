@@ -88,7 +88,7 @@ impl World {
         for name in ["ours.ko", "theirs.ko"] {
             fs::write_whole(&self.at(name), &bytes, 0o644)?;
         }
-        signer.sign(&self.at("ours.ko"))?;
+        signer.sign(&self.at("ours.ko"), &[])?;
         must(&self.sign_file.to_string_lossy(), &[hash, key, certificate, "theirs.ko"], self.dir.path())?;
         Ok(())
     }

@@ -4,7 +4,7 @@ use dkms_core::sign::keys::Made;
 use dkms_core::sign::{self, KeyPlaces};
 
 use crate::failure::Failure;
-use crate::render::say;
+use crate::render::{say, warn};
 use crate::session::Session;
 
 /// Makes the pair, where there is none; settings may name one for each kernel.
@@ -14,7 +14,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         let kernel = session.survey().kernel(&target)?;
         if session.args().dry_run {
             let KeyPlaces { key, certificate, .. } =
-                KeyPlaces::of(settings, &kernel, distribution, environment)?;
+                KeyPlaces::of(settings, &kernel, distribution, environment);
             terminal.only_step(&format!(
                 "make `{}` and `{}` where they are missing",
                 key.display(),
@@ -31,6 +31,13 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
                 terminal,
                 format!("Made {pair}; to enrol it: `mokutil --import {}`", certificate.display()),
             ),
+        }
+        if let (Made::Now, Some(image)) = (generated.made, &generated.image) {
+            let text = format!(
+                "`{}` lies in an image ({image}): whoever gets a copy of the image has the private key",
+                key.display()
+            );
+            warn(terminal, text);
         }
     }
     Ok(())

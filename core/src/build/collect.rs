@@ -9,6 +9,7 @@ use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
 use crate::modfile::{CompressOptions, StripError, compress, strip};
 use crate::report::{Event, Reporter};
+use crate::script;
 use crate::sign::SignError;
 
 /// Where make leaves a module.
@@ -64,10 +65,12 @@ pub(super) fn collect(
 ) -> Result<Vec<String>, Failure> {
     let options = CompressOptions::of(spec.settings);
     let mut names = Vec::new();
+    let mut variables = super::environment::toolchain_variables(spec.toolchain);
+    variables.extend(script::variables(spec.id, spec.target));
     for record in spec.conf.included() {
         let module = built_path(spec.folder, record);
         if let Some(signer) = spec.signer {
-            match signer.sign(&module) {
+            match signer.sign(&module, &variables) {
                 Ok(()) => log.note(&format!("signed {}: {}", record.built_name, signer.describe()))?,
                 Err(SignError::Process(error @ ProcessError::Interrupted { .. })) => return Err(error.into()),
                 Err(error) => {

@@ -1,13 +1,10 @@
 //! The sandbox of a build: which it is, that the folder is its own for as long, and what the log says of it.
 
-use std::path::PathBuf;
-
 use super::{BuildSpec, Failure};
-use crate::conf::Settings;
-use crate::conf::confined;
 use crate::conf::kernel_inputs::KernelInputs;
 use crate::conf::notices;
 use crate::conf::settings::SandboxMode;
+use crate::conf::{confined, keys};
 use crate::host::fs::FsError;
 use crate::host::ownership::{self, Before};
 use crate::host::sandbox::{Missing, Sandbox, Wanted};
@@ -41,12 +38,7 @@ impl Confinement {
             let kernel = KernelInputs::of(spec.layout, headers, &spec.target.kernel);
             let mut inputs = kernel.paths;
             inputs.push(spec.layout.source_link(spec.id));
-            let mut secret = confined::secrets(settings, environment);
-            let key = |key: &Option<String>| {
-                key.as_deref().map(|text| PathBuf::from(Settings::for_kernel(text, &spec.target.kernel)))
-            };
-            secret.extend(key(&settings.mok_signing_key));
-            secret.extend(key(&settings.mok_passphrase_file));
+            let mut secret = keys::hidden(settings, spec.environment);
             secret.extend(kernel.keys);
             // Some write to their source, as root could.
             let source = fs::canonical(&spec.layout.source_link(spec.id)).ok();

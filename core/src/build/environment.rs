@@ -19,7 +19,7 @@ const OF_THE_SHELL: [&str; 8] =
 
 /// The environment of a build.
 pub(super) fn of_build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Environment, Failure> {
-    let environment = with_toolchain(spec.environment, spec.toolchain);
+    let environment = with_toolchain(&spec.settings.for_packages(spec.environment), spec.toolchain);
     let Some(setting) = spec.settings.build_environment.as_deref().filter(|file| !file.is_empty()) else {
         return Ok(environment);
     };
@@ -28,7 +28,7 @@ pub(super) fn of_build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<
 
 /// The caller's environment with the kernel's tools in it, in a locale whose messages we can read.
 pub(super) fn with_toolchain(callers: &Environment, toolchain: &Toolchain) -> Environment {
-    let mut environment = callers.without_secrets();
+    let mut environment = callers.clone();
     DROPPED.iter().for_each(|name| environment.unset(name));
     let of_the_locale = |name: &&str| *name == "LANGUAGE" || name.starts_with("LC_");
     callers.iter().map(|(name, _)| name).filter(of_the_locale).for_each(|name| environment.unset(name));
@@ -42,7 +42,8 @@ pub(super) fn with_toolchain(callers: &Environment, toolchain: &Toolchain) -> En
 }
 
 /// What is exported because of the kernel's tools.
-pub(super) fn toolchain_variables(toolchain: &Toolchain) -> Vec<(&'static str, &str)> {
+#[must_use]
+pub fn toolchain_variables(toolchain: &Toolchain) -> Vec<(&'static str, &str)> {
     let mut variables = Vec::new();
     if let Some(cc) = &toolchain.cc {
         variables.extend([("CC", cc.as_str()), ("KERNEL_CC", cc.as_str())]);

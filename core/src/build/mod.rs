@@ -33,6 +33,7 @@ pub(crate) mod tests;
 mod trap;
 
 pub use command::jobs_of_its_own;
+pub use environment::toolchain_variables;
 pub use error::{Attempt, BuildError, Failure, PatchFault};
 
 use cache::{Cache, Entry, Staged};

@@ -303,7 +303,7 @@ fn make_sees_the_kernels_compiler_and_what_build_environment_exports() {
 struct TestSigner(bool);
 
 impl Signer for TestSigner {
-    fn sign(&self, module: &Path) -> Result<(), SignError> {
+    fn sign(&self, module: &Path, _: &[(&str, &str)]) -> Result<(), SignError> {
         if !self.0 {
             return Err(SignError::Program { line: "x".into(), code: 1, output: "no".into() });
         }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::found::Given;
 use super::kernel_inputs::KernelInputs;
+use super::keys;
 use super::settings::{SandboxMode, Settings};
+use crate::host::Environment;
 use crate::host::sandbox::{Account, Sandbox, Wanted};
-use crate::host::{Environment, fs};
 use crate::id::{KernelRelease, ModuleId};
 use crate::layout::Layout;
 
@@ -35,7 +36,7 @@ impl Confined {
             user: settings.build_user.clone(),
             exempt: settings.sandbox_exempt.clone(),
             shown: shown(&settings.layout),
-            secret: secrets(settings, environment),
+            secret: keys::hidden(settings, environment),
             layout: settings.layout.clone(),
         })
     }
@@ -93,23 +94,4 @@ impl Confined {
 /// The trees that every module's code may look into.
 pub(crate) fn shown(layout: &Layout) -> Vec<PathBuf> {
     vec![layout.dkms_tree.clone(), layout.source_tree.clone(), layout.install_tree.clone(), layout.etc_dkms()]
-}
-
-/// The keys that no module's code may read.
-pub(crate) fn secrets(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
-    let layout = &settings.layout;
-    let mut secret = vec![layout.dkms_tree.join("mok.key"), layout.at("/var/lib/dkms/mok.key")];
-    let named = [&settings.mok_signing_key, &settings.mok_passphrase_file];
-    secret.extend(named.into_iter().flatten().map(PathBuf::from));
-    secret.extend(environment.get_filled("MODULES_SIGN_KEY").map(PathBuf::from));
-    // A kernel that was built here has its key among its headers.
-    let headers = |tree: &Path, below: &str| {
-        let names = fs::list(tree).unwrap_or_default().into_iter().map(|entry| tree.join(entry.name));
-        names.map(|path| path.join(below).join("certs/signing_key.pem")).collect::<Vec<_>>()
-    };
-    secret.extend(headers(&layout.install_tree, "build"));
-    secret.extend(headers(&layout.source_tree, ""));
-    secret.extend(headers(&layout.at("/usr/src"), ""));
-    secret.retain(|path| fs::exists(path));
-    secret
 }

@@ -283,8 +283,12 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
     if let Some(user) = filled("build_user") {
         settings.build_user = user;
     }
-    let exempt = filled("sandbox_exempt").unwrap_or_default();
-    settings.sandbox_exempt = exempt.split_whitespace().map(str::to_owned).collect();
+    for (name, list) in [
+        ("sandbox_exempt", &mut settings.sandbox_exempt),
+        ("pass_environment", &mut settings.pass_environment),
+    ] {
+        *list = filled(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    }
     if let Some(seconds) = number("lock_timeout") {
         settings.lock_timeout = Duration::from_secs(seconds);
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::keys;
 use crate::host::fs;
 use crate::id::KernelRelease;
 use crate::layout::Layout;
@@ -36,7 +37,7 @@ impl KernelInputs {
                 }
             }
         }
-        let keys = trees.iter().flat_map(|tree| keys_of(tree)).collect();
+        let keys = trees.iter().flat_map(|tree| keys::of_headers(tree)).collect();
         let files = [
             layout.system_map(kernel),
             layout.boot_config(kernel),
@@ -69,18 +70,6 @@ fn is_of_a_kernel(folder: &Path) -> bool {
     fs::is_file(&folder.join("Makefile"))
         && fs::is_dir(&folder.join("scripts"))
         && fs::is_dir(&folder.join("include"))
-}
-
-/// `certs/signing_key.pem`, and what CONFIG_MODULE_SIG_KEY names instead.
-fn keys_of(tree: &Path) -> Vec<PathBuf> {
-    let mut keys = vec![tree.join("certs/signing_key.pem")];
-    let config = fs::read_limited(&tree.join(".config"), LONGEST).unwrap_or_default();
-    let config = String::from_utf8_lossy(&config);
-    let named = config.lines().find_map(|line| line.strip_prefix("CONFIG_MODULE_SIG_KEY=\""));
-    let named = named.and_then(|rest| rest.strip_suffix('"')).filter(|path| !path.is_empty());
-    keys.extend(named.filter(|path| !path.starts_with("pkcs11:")).map(|path| tree.join(path)));
-    keys.retain(|key| fs::is_file(key));
-    keys
 }
 
 #[cfg(test)]

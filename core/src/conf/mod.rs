@@ -5,6 +5,7 @@
 //! - [`mod@resolve`]: what a [`RawConf`] means for one kernel, with all errors at once ([`ModuleConf`])
 //! - [`mod@notices`]: what is worth a warning
 //! - [`mod@framework`]: framework.conf as [`Settings`]; [`mod@table`]: every setting with its kind, default and sentence
+//! - [`mod@keys`]: where signing keys lie, for signing and for hiding
 //! - [`mod@confined`]: the sandbox of what goes through bash
 //! - [`mod@trust`]: what root reads should be root's
 //! - [`mod@ere`]: the regular expressions of `…_MATCH` and `BUILD_EXCLUSIVE_…`
@@ -21,6 +22,7 @@ pub mod directive;
 pub mod ere;
 pub mod error;
 pub mod framework;
+pub mod keys;
 pub mod module;
 pub mod notices;
 pub mod raw;

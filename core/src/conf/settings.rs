@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::host::Environment;
 use crate::id::{KernelRelease, ModuleName};
 use crate::layout::Layout;
 
@@ -103,6 +104,8 @@ pub struct Settings {
     pub build_user: String,
     /// `sandbox_exempt`: the modules that run in none.
     pub sandbox_exempt: Vec<String>,
+    /// `pass_environment`: what the code of packages sees besides the usual variables.
+    pub pass_environment: Vec<String>,
     /// `batch`: modules that arrive in one transaction of a package manager are built together, at its end.
     pub batch: bool,
     /// `lock_timeout`: how long to wait for another command.
@@ -124,6 +127,12 @@ impl Settings {
     #[must_use]
     pub fn confines(&self, name: &ModuleName) -> bool {
         self.sandbox != SandboxMode::Off && !self.sandbox_exempt.iter().any(|exempt| exempt == name.as_str())
+    }
+
+    /// What the code of packages sees of the caller's environment.
+    #[must_use]
+    pub fn for_packages(&self, environment: &Environment) -> Environment {
+        environment.for_packages(&self.pass_environment)
     }
 
     /// What holds below `root` where no framework.conf says otherwise.
@@ -156,6 +165,7 @@ impl Settings {
             sandbox: SandboxMode::Auto,
             build_user: "nobody".to_owned(),
             sandbox_exempt: Vec::new(),
+            pass_environment: Vec::new(),
             batch: true,
             lock_timeout: DEFAULT_LOCK_TIMEOUT,
         }

@@ -114,8 +114,7 @@ pub(super) fn for_confs<'a>(environment: &Environment, own: impl Iterator<Item =
             .contains(&name);
         !heeded && !own.contains(&name) && name.parse::<Directive>().is_err()
     };
-    let mut result: Environment =
-        environment.without_secrets().iter().filter(|(name, _)| kept(name)).collect();
+    let mut result: Environment = environment.iter().filter(|(name, _)| kept(name)).collect();
     result.set("LC_ALL", "C");
     result
 }

@@ -29,6 +29,8 @@ pub enum Kind {
     Key,
     /// Names of modules, separated by blanks.
     Modules,
+    /// Names of environment variables, separated by blanks, each with a `*` at its end or without.
+    Names,
     /// A name of a user, or a number.
     User,
     /// Free text: options and commands.
@@ -80,7 +82,7 @@ const fn row(name: &'static str, kind: Kind, shown: Shown, about: &'static str) 
     Setting { name, kind, shown, about }
 }
 
-use Kind::{Flag, Key, Modules, Number, Path, Size, Switch, Text, User, Words};
+use Kind::{Flag, Key, Modules, Names, Number, Path, Size, Switch, Text, User, Words};
 use Shown::{Default, Example};
 
 /// All settings.
@@ -127,6 +129,13 @@ pub const SECTIONS: &[Section] = &[
                 Text,
                 Example("source /opt/toolchain/enable"),
                 "A command before each build, in the same shell as make. $kernelver is the kernel.",
+            ),
+            row(
+                "pass_environment",
+                Names,
+                Example("IGNORE_* MY_OPTION"),
+                "Environment variables that the code of packages (builds, scripts, each dkms.conf) sees besides the usual ones, separated \
+                 by blanks; a `*` at the end of a name stands for anything.",
             ),
             row(
                 "build_cache",
@@ -308,6 +317,13 @@ impl Kind {
                 let plain = |name: &str| crate::id::ModuleName::new(name).is_ok();
                 value.split_whitespace().all(plain).then(|| value.to_owned())
             }
+            Self::Names => {
+                let plain = |name: &str| {
+                    let name = name.strip_suffix('*').unwrap_or(name);
+                    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                };
+                value.split_whitespace().all(plain).then(|| value.to_owned())
+            }
             Self::User => {
                 let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
                 (word.starts_with(|c: char| c.is_alphanumeric() || c == '_') && word.chars().all(plain))
@@ -330,6 +346,7 @@ impl Kind {
             Self::Path => "a path that begins with `/`".to_owned(),
             Self::Key => "a path that begins with `/`, or a `pkcs11:` URI".to_owned(),
             Self::Modules => "a list of module names".to_owned(),
+            Self::Names => "a list of names of environment variables".to_owned(),
             Self::User => "a user's name or number".to_owned(),
             Self::Text => "a text".to_owned(),
         }

@@ -7,6 +7,7 @@ use crate::conf::framework::SettingFault;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::InstalledState;
 use crate::plan::World;
+use crate::sign::Unsigned;
 use crate::trust::Rejection;
 
 /// All of it.
@@ -30,6 +31,8 @@ pub struct Facts {
     pub owed: BTreeSet<Target>,
     /// Installed modules that their kernels would refuse.
     pub refused: BTreeMap<(ModuleId, Target), Rejection>,
+    /// Why modules of a kernel can't be signed.
+    pub unsigned: BTreeMap<Target, Unsigned>,
     /// The last build of a module for a kernel failed: what is known of why.
     pub failed: BTreeMap<(ModuleId, Target), String>,
     /// File systems that we write to.

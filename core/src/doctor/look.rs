@@ -46,6 +46,7 @@ pub fn look(
         interrupted: interrupted(layout)?,
         owed: owed(layout, installed),
         refused: BTreeMap::new(),
+        unsigned: BTreeMap::new(),
         failed,
         disks: disks(settings, &world.snapshot)?,
         setting_faults: faults,
@@ -58,6 +59,12 @@ pub fn look(
     }
     let order = search_order(layout)?;
     let judge = survey.judge();
+    // Others can't read keys.
+    if rustix::process::geteuid().is_root() {
+        let kernels = installed.iter().filter_map(|target| facts.world.kernels.get(target));
+        let unsigned = kernels.filter_map(|kernel| Some((kernel.target.clone(), judge.unsigned(kernel)?)));
+        facts.unsigned = unsigned.collect();
+    }
     for target in installed {
         let ids: Vec<ModuleId> = snapshot.installed_on(target).collect();
         if ids.is_empty() {

@@ -1,5 +1,7 @@
 //! Faults around the tree: settings, room on disks.
 
+use std::collections::BTreeMap;
+
 use super::facts::Disk;
 use super::{Facts, Finding};
 use crate::conf::framework::SettingFault;
@@ -17,7 +19,17 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         finding("wrong-setting", fault.to_string())
             .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&fault.file().display().to_string())))
     });
-    settings.chain(facts.disks.iter().filter_map(room)).collect()
+    let mut unsigned: BTreeMap<String, (Option<String>, Vec<String>)> = BTreeMap::new();
+    for (target, why) in &facts.unsigned {
+        let (_, kernels) = unsigned.entry(why.to_string()).or_insert((why.hint(), Vec::new()));
+        kernels.push(target.kernel.to_string());
+    }
+    let unsigned = unsigned.into_iter().map(|(why, (hint, kernels))| {
+        let finding =
+            Finding::problem("signing", format!("modules for {} can't be signed: {why}", kernels.join(", ")));
+        hint.into_iter().fold(finding, Finding::why)
+    });
+    settings.chain(unsigned).chain(facts.disks.iter().filter_map(room)).collect()
 }
 
 fn room(disk: &Disk) -> Option<Finding> {

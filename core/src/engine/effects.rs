@@ -11,6 +11,7 @@ use super::folders::Folders;
 use super::{afterwards, apport, memory};
 use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
+use crate::host::Environment;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
 use crate::kernel::{KernelFacts, Toolchain, toolchain};
@@ -160,13 +161,9 @@ impl<'a> Effects<'a> {
             None => registration::add(self.layout(), id)?,
         }
         let Some(Ok(conf)) = self.world.plain_confs.get(id) else { return Ok(Effect::Changed) };
-        let shell = Shell {
-            layout: self.layout(),
-            id,
-            target: None,
-            headers: None,
-            environment: self.context.environment,
-        };
+        let environment = self.for_packages();
+        let shell =
+            Shell { layout: self.layout(), id, target: None, headers: None, environment: &environment };
         match script::run(Hook::PostAdd, conf, &self.layout().source_link(id), &shell, reporter)? {
             Outcome::Ran { line, code, .. } if code != 0 => {
                 Err(StepError::Script { hook: Hook::PostAdd.directive(), id: id.clone(), line, code })
@@ -187,20 +184,13 @@ impl<'a> Effects<'a> {
     }
 
     /// Who signs for a kernel; chosen once, which may make a key.
-    fn signer(
-        &self,
-        id: &ModuleId,
-        kernel: &KernelFacts,
-        reporter: &dyn Reporter,
-    ) -> Result<Option<Arc<dyn Signer>>, StepError> {
+    fn signer(&self, kernel: &KernelFacts, reporter: &dyn Reporter) -> Option<Arc<dyn Signer>> {
         let mut signers = locked(&self.signers);
         if let Some(chosen) = signers.get(&kernel.target) {
-            return Ok(chosen.clone());
+            return chosen.clone();
         }
         let Context { settings, environment, distribution, .. } = self.context;
-        let signing = sign::choose(settings, kernel, distribution, environment)
-            .map_err(|source| StepError::Sign { id: id.clone(), source })?;
-        let signer = match signing {
+        let signer = match sign::choose(settings, kernel, distribution, environment) {
             Signing::Signer(signer) => {
                 let told: Vec<_> = signers.values().flatten().flat_map(|other| other.warnings()).collect();
                 for warning in signer.warnings().into_iter().filter(|warning| !told.contains(warning)) {
@@ -211,13 +201,13 @@ impl<'a> Effects<'a> {
             Signing::Unsigned(why) => {
                 if why.is_warning() {
                     let text = format!("modules for kernel {} are not signed: {why}", kernel.target.kernel);
-                    reporter.report(Event::warning(text, []));
+                    reporter.report(Event::warning(text, why.hint()));
                 }
                 None
             }
         };
         signers.insert(kernel.target.clone(), signer.clone());
-        Ok(signer)
+        signer
     }
 
     /// What a kernel was built with; looked at once, since make may have to be asked.
@@ -239,7 +229,7 @@ impl<'a> Effects<'a> {
         reporter: &dyn Reporter,
     ) -> Result<Effect, StepError> {
         let (conf, kernel) = self.facts(id, target)?;
-        let signer = self.signer(id, kernel, reporter)?;
+        let signer = self.signer(kernel, reporter);
         let installed: Vec<_> = locked(&self.installed).keys().cloned().collect();
         let dependencies: Vec<_> = conf
             .build_depends
@@ -308,12 +298,34 @@ impl<'a> Effects<'a> {
         }
     }
 
-    fn place<'b>(&'b self, id: &'b ModuleId, kernel: &'b KernelFacts) -> Place<'b> {
+    fn for_packages(&self) -> Environment {
+        self.context.settings.for_packages(self.context.environment)
+    }
+
+    /// What scripts around an install see: the kernel's compiler besides, as those of a build do.
+    fn for_scripts(&self, conf: &ModuleConf, kernel: &KernelFacts) -> Environment {
+        let mut environment = self.for_packages();
+        let has_one = [Hook::PreInstall, Hook::PostInstall].iter().any(|hook| hook.value(conf).is_some());
+        // A kernel without headers has no compiler that is known.
+        if has_one && let Ok(toolchain) = self.toolchain(kernel) {
+            for (name, value) in build::toolchain_variables(&toolchain) {
+                environment.set(name, value);
+            }
+        }
+        environment
+    }
+
+    fn place<'b>(
+        &'b self,
+        id: &'b ModuleId,
+        kernel: &'b KernelFacts,
+        environment: &'b Environment,
+    ) -> Place<'b> {
         Place {
             id,
             kernel,
             layout: self.layout(),
-            environment: self.context.environment,
+            environment,
             family: self.context.distribution.family,
             module_folder: self.context.module_folder.as_deref(),
             owes_depmod: !self.context.no_depmod,
@@ -332,7 +344,8 @@ impl<'a> Effects<'a> {
             },
             put: if context.settings.symlink_modules { Put::Linked } else { Put::Copied },
         };
-        let installed = install::install(&self.place(id, kernel), conf, options, reporter)?;
+        let environment = self.for_scripts(conf, kernel);
+        let installed = install::install(&self.place(id, kernel, &environment), conf, options, reporter)?;
         locked(&self.installed).insert((id.clone(), target.clone()), installed);
         Ok(Effect::Changed)
     }
@@ -344,7 +357,8 @@ impl<'a> Effects<'a> {
         reporter: &dyn Reporter,
     ) -> Result<Effect, StepError> {
         let (conf, kernel) = self.facts(id, target)?;
-        match install::uninstall(&self.place(id, kernel), Some(conf), reporter)? {
+        let environment = self.for_packages();
+        match install::uninstall(&self.place(id, kernel, &environment), Some(conf), reporter)? {
             Uninstalled::NotInstalled => Ok(Effect::Nothing),
             Uninstalled::Done { .. } => Ok(Effect::Changed),
         }
@@ -377,7 +391,8 @@ impl<'a> Effects<'a> {
             return Ok(());
         };
         let (conf, kernel) = self.facts(id, target)?;
-        Ok(installed.undo(&self.place(id, kernel), conf, reporter)?)
+        let environment = self.for_packages();
+        Ok(installed.undo(&self.place(id, kernel, &environment), conf, reporter)?)
     }
 
     /// Everything that was installed stays.

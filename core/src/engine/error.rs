@@ -6,7 +6,6 @@ use crate::host::process::ProcessError;
 use crate::id::ModuleId;
 use crate::install::InstallError;
 use crate::plan::Refusal;
-use crate::sign::SignError;
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,14 +19,6 @@ pub enum StepError {
     /// Putting in place or taking out failed, or depmod.
     #[error(transparent)]
     Install(#[from] InstallError),
-    /// The key pair can't be used.
-    #[error("module `{id}` can't be signed: {source}")]
-    Sign {
-        /// The module.
-        id: ModuleId,
-        /// Why.
-        source: SignError,
-    },
     /// A script failed.
     #[error("the {hook} script of module `{id}` failed: `{line}` ended with exit code {code}")]
     Script {
@@ -62,7 +53,6 @@ impl StepError {
             Self::Refused(error) => error.hints(),
             Self::Build(error) => error.hints(),
             Self::Install(error) => error.hints(),
-            Self::Sign { source, .. } => source.hint().into_iter().collect(),
             Self::Fs(error) if error.is_no_space() => vec![NO_SPACE.to_owned()],
             Self::Bug { .. } => vec!["please report it, with the lines above".to_owned()],
             Self::Script { .. } | Self::Fs(_) | Self::Process(_) => Vec::new(),

@@ -40,10 +40,16 @@ impl<'a> Judge<'a> {
     /// Where the certificate of the key is that modules of a kernel are signed with, and the certificate itself, if it is there.
     #[must_use]
     pub fn certificate(&self, kernel: &KernelFacts) -> Option<(PathBuf, Option<Certificate>)> {
-        let places = KeyPlaces::of(self.settings, kernel, self.distribution, self.environment).ok()?;
+        let places = KeyPlaces::of(self.settings, kernel, self.distribution, self.environment);
         let bytes = fs::read_limited(&places.certificate, 1 << 20).ok();
         let der = bytes.and_then(|bytes| sign::der_of(&bytes).ok());
         Some((places.certificate, der.map(|der| Certificate::of_der(&der))))
+    }
+
+    /// Why modules of a kernel can't be signed, if they are to be.
+    #[must_use]
+    pub fn unsigned(&self, kernel: &KernelFacts) -> Option<sign::Unsigned> {
+        sign::fault(self.settings, kernel, self.distribution, self.environment)
     }
 
     /// What is known of a kernel; without headers its package's configuration says it.

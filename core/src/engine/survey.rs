@@ -64,7 +64,8 @@ impl<'a> Survey<'a> {
             settings,
             distribution,
             environment,
-            reader: Reader::new(&settings.layout, environment).confined(Confined::of(settings, environment)),
+            reader: Reader::new(&settings.layout, &settings.for_packages(environment))
+                .confined(Confined::of(settings, environment)),
             conf_file: None,
             directives: Vec::new(),
             overrides: Overrides::default(),

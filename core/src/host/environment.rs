@@ -38,11 +38,17 @@ impl Environment {
         self.0.remove(name);
     }
 
-    /// Without what is nobody's business but ours: passwords, and ways to whoever keeps them. By name, since nothing else
-    /// tells.
+    /// What the code of a package sees: variables that are known to be no secrets, and those that `more` names (`*` at the end of
+    /// a name stands for anything).
     #[must_use]
-    pub fn without_secrets(&self) -> Self {
-        let kept = self.0.iter().filter(|(name, _)| !is_secret(name));
+    pub fn for_packages(&self, more: &[String]) -> Self {
+        let named = |name: &str| {
+            more.iter().any(|wanted| match wanted.strip_suffix('*') {
+                Some(begin) => name.starts_with(begin),
+                None => name == wanted,
+            })
+        };
+        let kept = self.0.iter().filter(|(name, _)| named(name) || (is_known(name) && !is_secret(name)));
         Self(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
@@ -50,6 +56,84 @@ impl Environment {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
+}
+
+/// Whether the code of a package may need a variable of this name, and it is known to be no secret.
+fn is_known(name: &str) -> bool {
+    /// Who calls and how; what builds heed, the kernel's and the tools'; what drivers' confs ask; what stands in for root.
+    const NAMES: [&str; 52] = [
+        "ADDON_MODULES_DIR",
+        "CC",
+        "CFLAGS",
+        "COLUMNS",
+        "CROSS_COMPILE",
+        "CXX",
+        "CXXFLAGS",
+        "DISPLAY",
+        "HOME",
+        "HOSTNAME",
+        "IGNORE_CC_MISMATCH",
+        "IGNORE_PREEMPT_RT_PRESENCE",
+        "IGNORE_XEN_PRESENCE",
+        "KAFLAGS",
+        "KBUILD_BUILD_HOST",
+        "KBUILD_BUILD_TIMESTAMP",
+        "KBUILD_BUILD_USER",
+        "KBUILD_BUILD_VERSION",
+        "KBUILD_MODPOST_WARN",
+        "KBUILD_VERBOSE",
+        "KCFLAGS",
+        "KCPPFLAGS",
+        "KERNEL_INSTALL_VERBOSE",
+        "LANG",
+        "LANGUAGE",
+        "LDFLAGS",
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "LINES",
+        "LLVM",
+        "LLVM_IAS",
+        "LOGNAME",
+        "MAKEFLAGS",
+        "MODULES_SIGN_HASH",
+        "OLDPWD",
+        "OMP_NUM_THREADS",
+        "OMP_THREAD_LIMIT",
+        "PAHOLE",
+        "PATH",
+        "PWD",
+        "SHELL",
+        "SHLVL",
+        "SOURCE_DATE_EPOCH",
+        "SUDO_UID",
+        "SUDO_USER",
+        "TERM",
+        "TMPDIR",
+        "TZ",
+        "USER",
+        "V",
+        "container",
+        "parallel_jobs",
+    ];
+    const BEGINS: [&str; 14] = [
+        "CCACHE_",
+        "DEBCONF_",
+        "DEBIAN_",
+        "DEB_",
+        "DISTCC_",
+        "DKMS_",
+        "DPKG_",
+        "FAKECHROOT",
+        "FAKEROOT",
+        "ICECC_",
+        "LC_",
+        "NIX_",
+        "RPM_",
+        "UNAME_",
+    ];
+    // Where the passphrase is to be read.
+    const NOT: &str = "DKMS_PASSPHRASE_FD";
+    name != NOT && (NAMES.binary_search(&name).is_ok() || BEGINS.iter().any(|begin| name.starts_with(begin)))
 }
 
 /// Whether a variable of this name is likely to hold a secret, or to lead to one.
@@ -92,18 +176,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_told_by_their_names() {
+    fn packages_see_what_is_known_to_be_no_secret() {
         let names = [
             "KBUILD_SIGN_PIN",
-            "github_token",
-            "PASSWORD",
-            "DB_PASSWD",
-            "SSH_AUTH_SOCK",
+            "DKMS_PASSPHRASE_FD",
+            "ANYTHING",
+            "DEB_TOKEN",
+            "MY_A",
+            "MY_B",
             "PATH",
-            "PIN_COUNT",
+            "DPKG_ROOT",
         ];
         let environment: Environment = names.into_iter().map(|name| (name, "x")).collect();
-        let kept = environment.without_secrets();
-        assert_eq!(kept.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["PATH", "PIN_COUNT"]);
+        let kept = |more: &[&str]| {
+            let more: Vec<String> = more.iter().map(ToString::to_string).collect();
+            let kept = environment.for_packages(&more);
+            kept.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&[]), ["DPKG_ROOT", "PATH"]);
+        assert_eq!(kept(&["MY_*", "ANYTHING"]), ["ANYTHING", "DPKG_ROOT", "MY_A", "MY_B", "PATH"]);
+        assert!(
+            is_known("ADDON_MODULES_DIR") && is_known("parallel_jobs") && is_known("LLVM"),
+            "the names are ordered"
+        );
+    }
+
+    #[test]
+    fn secrets_are_told_by_their_names() {
+        for name in ["KBUILD_SIGN_PIN", "github_token", "PASSWORD", "DB_PASSWD", "SSH_AUTH_SOCK"] {
+            assert!(is_secret(name), "{name}");
+        }
+        assert!(!is_secret("PATH") && !is_secret("PIN_COUNT"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fs;
 
@@ -14,5 +15,15 @@ pub fn enter(root: &Path) -> io::Result<()> {
     if !fs::is_dir(root) {
         return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"));
     }
-    rustix::process::chroot(root).and_then(|()| rustix::process::chdir("/")).map_err(io::Error::from)
+    rustix::process::chroot(root).and_then(|()| rustix::process::chdir("/"))?;
+    ENTERED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process works in another root than it was started in.
+#[must_use]
+pub fn is_entered() -> bool {
+    ENTERED.load(Ordering::Relaxed)
 }

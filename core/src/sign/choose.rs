@@ -29,8 +29,15 @@ pub enum Unsigned {
     KernelDoesNotSign,
     /// `try_sign_modules` says no.
     TurnedOff,
-    /// We are in a chroot, where no key should be made or used.
+    /// We are in a chroot, where only a key that is named is used.
     InChroot,
+    /// There is no key, and none is made in an image.
+    NoKeyInImage {
+        /// Where it would be.
+        key: PathBuf,
+        /// By what one sees that it is an image.
+        image: String,
+    },
     /// We can't, and the kernel's program, which may, is not there.
     NoProgram {
         /// Why we can't.
@@ -38,9 +45,16 @@ pub enum Unsigned {
         /// Where the program was looked for.
         tried: Vec<PathBuf>,
     },
-    /// The key is not to be opened, or isn't the certificate's.
+    /// Half of the pair is missing, the key can't be made or read, or it isn't the certificate's.
     Unusable {
         /// What is wrong.
+        why: String,
+        /// What to do about it, if that is plain.
+        hint: Option<String>,
+    },
+    /// The key is encrypted, and this command has no passphrase for it.
+    NoPassphrase {
+        /// In words.
         why: String,
     },
     /// Ubuntu's program that makes the key is not there.
@@ -62,9 +76,22 @@ impl Unsigned {
         match self {
             Self::KernelDoesNotSign | Self::TurnedOff | Self::InChroot => false,
             Self::NoProgram { .. }
+            | Self::NoKeyInImage { .. }
             | Self::Unusable { .. }
+            | Self::NoPassphrase { .. }
             | Self::NoSecureBootPolicy { .. }
             | Self::NoCertificate { .. } => true,
+        }
+    }
+}
+
+impl Unsigned {
+    /// What to do about it, if that is plain.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unusable { hint, .. } => hint.clone(),
+            _ => None,
         }
     }
 }
@@ -75,6 +102,12 @@ impl fmt::Display for Unsigned {
             Self::KernelDoesNotSign => f.write_str("the kernel has no module signatures"),
             Self::TurnedOff => f.write_str("`try_sign_modules` is `false`"),
             Self::InChroot => f.write_str("this is a chroot, and `try_sign_modules` is not `true`"),
+            Self::NoKeyInImage { key, image } => write!(
+                f,
+                "the signing key `{}` does not exist, and no key is made in an image ({image}); name a key with \
+                 `mok_signing_key` in framework.conf, or make one with `dkms generate_mok`",
+                key.display()
+            ),
             Self::NoProgram { why, tried } => {
                 let tried: Vec<String> = tried.iter().map(|path| format!("`{}`", path.display())).collect();
                 write!(
@@ -83,7 +116,7 @@ impl fmt::Display for Unsigned {
                     tried.join(", ")
                 )
             }
-            Self::Unusable { why } => f.write_str(why),
+            Self::Unusable { why, .. } | Self::NoPassphrase { why } => f.write_str(why),
             Self::NoSecureBootPolicy { key } => {
                 write!(
                     f,
@@ -104,35 +137,77 @@ impl fmt::Display for Unsigned {
 /// a process for each module. The program signs where `sign_file` names it, and with what we don't know: tokens, other kinds of keys
 /// and digests.
 ///
-/// # Errors
-/// [`SignError`] where the pair is incomplete or can't be made: the caller warns, and goes on unsigned.
+/// Nothing that is wrong with keys or programs keeps a module from being built: it stays unsigned, and the reason is a warning.
+#[must_use]
 pub fn choose(
     settings: &Settings,
     facts: &KernelFacts,
     distribution: &Distribution,
     environment: &Environment,
-) -> Result<Signing, SignError> {
-    let hash = match wanted(settings, facts, || chroot::in_chroot(environment)) {
-        Ok(hash) => hash.to_owned(),
-        Err(reason) => return Ok(Signing::Unsigned(reason)),
+) -> Signing {
+    let pair = |places: &KeyPlaces| pair(places, environment, making(settings, environment));
+    decide(settings, facts, distribution, environment, pair).unwrap_or_else(Signing::Unsigned)
+}
+
+/// What keeps modules of a kernel from being signed, as far as a look that makes nothing can see it. For doctor.
+#[must_use]
+pub fn fault(
+    settings: &Settings,
+    facts: &KernelFacts,
+    distribution: &Distribution,
+    environment: &Environment,
+) -> Option<Unsigned> {
+    let pair = |places: &KeyPlaces| match keys::is_half(&places.key, &places.certificate) {
+        _ if places.is_token() => pair(places, environment, Making::Allowed),
+        Some(error) => Err(error),
+        None if fs::exists(&places.key) => Ok(Pair::Ready(Made::Before)),
+        // It will be made, or there is nothing to be said of an image.
+        None => Ok(Pair::Unavailable(Unsigned::TurnedOff)),
     };
+    let signing = decide(settings, facts, distribution, environment, pair).unwrap_or_else(Signing::Unsigned);
+    match signing {
+        // The passphrase may be given to the commands that sign.
+        Signing::Unsigned(Unsigned::NoPassphrase { .. }) => None,
+        Signing::Unsigned(reason) if reason.is_warning() => Some(reason),
+        Signing::Unsigned(_) | Signing::Signer(_) => None,
+    }
+}
+
+fn decide(
+    settings: &Settings,
+    facts: &KernelFacts,
+    distribution: &Distribution,
+    environment: &Environment,
+    pair: impl FnOnce(&KeyPlaces) -> Result<Pair, SignError>,
+) -> Result<Signing, Unsigned> {
+    let is_there = || {
+        let places = KeyPlaces::of(settings, facts, distribution, environment);
+        KeyPlaces::is_named(settings) && (places.is_token() || fs::exists(&places.key))
+    };
+    let hash = wanted(settings, facts, || chroot::in_chroot(environment) && !is_there());
+    let hash = hash.map_err(|reason| match (reason, chroot::image(&settings.layout, environment)) {
+        (Unsigned::InChroot, Some(image)) => {
+            let places = KeyPlaces::of(settings, facts, distribution, environment);
+            if fs::exists(&places.key) {
+                Unsigned::InChroot
+            } else {
+                Unsigned::NoKeyInImage { key: places.key, image }
+            }
+        }
+        (reason, _) => reason,
+    });
+    let hash = hash?.to_owned();
     let tried = places::programs(settings, facts, distribution);
     let program = tried.iter().find(|path| fs::is_executable(path)).cloned();
-    let without_program =
-        |why: &SignError| Ok(Signing::Unsigned(Unsigned::NoProgram { why: why.to_string(), tried }));
+    let without_program = |why: &SignError| Err(Unsigned::NoProgram { why: why.to_string(), tried });
     if program.is_none() && ModuleHash::parse(&hash).is_none() {
         // No key should be made for this.
         return without_program(&SignError::Hash { hash });
     }
-    let places = KeyPlaces::of(settings, facts, distribution, environment)?;
-    match pair(&places, environment) {
-        Ok(Pair::Ready(_)) => {}
-        Ok(Pair::Unavailable(reason)) => return Ok(Signing::Unsigned(reason)),
-        // Who may not make the key (a user with a tree of their own) may still build.
-        Err(SignError::Fs(error)) => {
-            return Ok(Signing::Unsigned(Unsigned::Unusable { why: error.to_string() }));
-        }
-        Err(error) => return Err(error),
+    let places = KeyPlaces::of(settings, facts, distribution, environment);
+    match pair(&places)? {
+        Pair::Ready(_) => {}
+        Pair::Unavailable(reason) => return Err(reason),
     }
     let passphrases = PassphrasePlaces::of(settings, &facts.target.kernel, environment);
     let by_program = |program| {
@@ -154,10 +229,16 @@ pub fn choose(
                 .map(|own| Box::new(own.for_kernel(&facts.target.kernel, &facts.config)) as Box<dyn Signer>),
         },
     };
-    Ok(match signer {
-        Ok(signer) => Signing::Signer(signer),
-        Err(error) => Signing::Unsigned(Unsigned::Unusable { why: error.to_string() }),
-    })
+    Ok(Signing::Signer(signer?))
+}
+
+impl From<SignError> for Unsigned {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::NoPassphrase { .. } => Self::NoPassphrase { why: error.to_string() },
+            _ => Self::Unusable { why: error.to_string(), hint: error.hint() },
+        }
+    }
 }
 
 /// The kernel's hash where modules are to be signed at all.
@@ -182,6 +263,8 @@ pub struct Generated {
     pub places: KeyPlaces,
     /// Whether it was there before.
     pub made: Made,
+    /// Why whoever gets this system gets the key with it: it is an image.
+    pub image: Option<String>,
 }
 
 /// Makes the key pair for `generate_mok`, unless it is there.
@@ -194,9 +277,11 @@ pub fn generate_mok(
     distribution: &Distribution,
     environment: &Environment,
 ) -> Result<Generated, SignError> {
-    let places = KeyPlaces::of(settings, facts, distribution, environment)?;
-    match pair(&places, environment)? {
-        Pair::Ready(made) => Ok(Generated { places, made }),
+    let places = KeyPlaces::of(settings, facts, distribution, environment);
+    match pair(&places, environment, Making::Allowed)? {
+        Pair::Ready(made) => {
+            Ok(Generated { places, made, image: chroot::image(&settings.layout, environment) })
+        }
         Pair::Unavailable(reason) => Err(SignError::Making { key: places.key, why: reason.to_string() }),
     }
 }
@@ -206,8 +291,25 @@ enum Pair {
     Unavailable(Unsigned),
 }
 
+/// Whether a pair that isn't there may be made.
+enum Making {
+    Allowed,
+    /// It may not: this is an image.
+    NotIn(String),
+}
+
+/// With the default settings no key is made in an image.
+fn making(settings: &Settings, environment: &Environment) -> Making {
+    match settings.try_sign_modules {
+        TrySign::Always => Making::Allowed,
+        TrySign::Never | TrySign::NotInChroot => {
+            chroot::image(&settings.layout, environment).map_or(Making::Allowed, Making::NotIn)
+        }
+    }
+}
+
 /// Makes sure that a pair is there, made by whoever makes it.
-fn pair(places: &KeyPlaces, environment: &Environment) -> Result<Pair, SignError> {
+fn pair(places: &KeyPlaces, environment: &Environment, making: Making) -> Result<Pair, SignError> {
     let (key, certificate) = (&places.key, &places.certificate);
     if places.is_token() {
         if fs::is_file(certificate) {
@@ -217,6 +319,9 @@ fn pair(places: &KeyPlaces, environment: &Environment) -> Result<Pair, SignError
     }
     if keys::is_complete(key, certificate)? {
         return Ok(Pair::Ready(Made::Before));
+    }
+    if let Making::NotIn(image) = making {
+        return Ok(Pair::Unavailable(Unsigned::NoKeyInImage { key: key.clone(), image }));
     }
     match places.maker {
         Maker::Ourselves if key == certificate => Err(SignError::Making {
@@ -229,20 +334,22 @@ fn pair(places: &KeyPlaces, environment: &Environment) -> Result<Pair, SignError
     }
 }
 
-/// Ubuntu's program makes the pair. Having it enrolled asks questions, so that is left to the user.
+/// Ubuntu's program makes the pair, then has it enrolled, which asks a question where somebody can answer it.
 fn by_secure_boot_policy(places: &KeyPlaces, environment: &Environment) -> Result<Pair, SignError> {
     const PROGRAM: &str = "update-secureboot-policy";
     if programs::find(PROGRAM, environment).is_none() {
         return Ok(Pair::Unavailable(Unsigned::NoSecureBootPolicy { key: places.key.clone() }));
     }
-    // Without this it would activate its package's trigger, which asks.
+    // Without this it would activate its package's trigger, which asks too.
     let process = Process::new(PROGRAM, ["--new-key"], environment).env("SHIM_NOTRIGGER", "y");
     let ended = process.capture()?;
-    if keys::is_complete(&places.key, &places.certificate)? {
-        return Ok(Pair::Ready(Made::Now));
+    if !keys::is_complete(&places.key, &places.certificate)? {
+        let (line, output) = (process.line(), ended.text().trim().to_owned());
+        return Err(SignError::Program { line, code: ended.code(), output });
     }
-    let (line, output) = (process.line(), ended.text().trim().to_owned());
-    Err(SignError::Program { line, code: ended.code(), output })
+    // Whether the key is enrolled shows later, and is said at the end of each command; signing needs only the key.
+    drop(Process::new(PROGRAM, ["--enroll-key"], environment).capture()?);
+    Ok(Pair::Ready(Made::Now))
 }
 
 #[cfg(test)]
@@ -287,21 +394,25 @@ mod tests {
             KernelFacts::look(&target, &self.settings.layout, &overrides).unwrap()
         }
 
-        fn choose(&self, id: &str) -> Result<Signing, SignError> {
+        fn choose(&self, id: &str) -> Signing {
             let distribution = Distribution::parse(&format!("ID={id}"));
             choose(&self.settings, &self.facts(), &distribution, &self.environment)
         }
 
+        fn fault(&self) -> Option<Unsigned> {
+            fault(&self.settings, &self.facts(), &Distribution::parse("ID=debian"), &self.environment)
+        }
+
         /// What signs.
         fn signer(&self, id: &str) -> String {
-            match self.choose(id).unwrap() {
+            match self.choose(id) {
                 Signing::Signer(signer) => signer.describe(),
                 Signing::Unsigned(reason) => panic!("it would not sign: {reason}"),
             }
         }
 
         fn unsigned(&self, id: &str) -> Unsigned {
-            match self.choose(id).unwrap() {
+            match self.choose(id) {
                 Signing::Unsigned(reason) => reason,
                 Signing::Signer(signer) => panic!("it would sign: {}", signer.describe()),
             }
@@ -384,7 +495,7 @@ mod tests {
             fs::copy_file(&keys.at(from), &to).unwrap();
             fs::set_mode(&to, 0o600).unwrap();
         }
-        let warnings = || match world.choose("debian").unwrap() {
+        let warnings = || match world.choose("debian") {
             Signing::Signer(signer) => signer.warnings(),
             Signing::Unsigned(reason) => panic!("it would not sign: {reason}"),
         };
@@ -411,8 +522,69 @@ mod tests {
             assert!(world.signer("debian").contains("with sha512"));
             assert!(fs::is_file(&world.settings.layout.at("/var/lib/dkms/mok.key")));
         }
+        assert_eq!(world.fault(), None);
         fs::remove_file(&world.settings.layout.at("/var/lib/dkms/mok.pub")).unwrap();
-        assert!(matches!(world.choose("debian"), Err(SignError::HalfPair { .. })));
+        let key = fs::read(&world.settings.layout.at("/var/lib/dkms/mok.key")).unwrap();
+        for reason in [world.unsigned("debian"), world.fault().unwrap()] {
+            let Unsigned::Unusable { why, hint: Some(hint) } = &reason else { panic!("{reason:?}") };
+            assert!(
+                reason.is_warning() && why.contains("incomplete") && hint.contains("mok.key"),
+                "{why}, {hint}"
+            );
+        }
+        assert_eq!(fs::read(&world.settings.layout.at("/var/lib/dkms/mok.key")).unwrap(), key);
+        assert!(!fs::exists(&world.settings.layout.at("/var/lib/dkms/mok.pub")));
+    }
+
+    #[test]
+    fn no_key_is_made_in_an_image_but_one_that_is_named_is_used() {
+        let mut world = World::new();
+        world.settings.try_sign_modules = TrySign::NotInChroot;
+        world.environment.set("container", "mkosi");
+        let key = world.settings.layout.at("/var/lib/dkms/mok.key");
+        for _ in 0..2 {
+            let reason = world.unsigned("debian");
+            assert!(reason.is_warning() && reason.to_string().contains("container=mkosi"), "{reason}");
+            assert!(!fs::exists(&key));
+            assert!(matches!(world.unsigned("ubuntu"), Unsigned::NoKeyInImage { .. }));
+        }
+        assert_eq!(world.fault(), None, "an image needs no key");
+        world.environment.unset("container");
+        for mark in ["/run/.containerenv", "/.dockerenv"] {
+            let mark = world.write(mark, "", 0o644);
+            assert!(matches!(world.unsigned("debian"), Unsigned::NoKeyInImage { .. }));
+            fs::remove_file(&mark).unwrap();
+        }
+        world.write("/.dockerenv", "", 0o644);
+        let made = certificate::make(0).unwrap();
+        world.write("/run/secrets/k.key", &made.key, 0o600);
+        fs::write_whole(&world.settings.layout.at("/run/secrets/k.der"), &made.certificate, 0o644).unwrap();
+        world.settings.mok_signing_key = Some("/run/secrets/k.key".into());
+        world.settings.mok_certificate = Some("/run/secrets/k.der".into());
+        assert!(world.signer("debian").contains("/run/secrets/k.key"));
+        (world.settings.mok_signing_key, world.settings.mok_certificate) = (None, None);
+        world.settings.try_sign_modules = TrySign::Always;
+        assert!(world.signer("debian").contains("mok.key") && fs::exists(&key));
+    }
+
+    #[test]
+    fn the_policy_makes_the_key_and_has_it_enrolled() {
+        let world = World::new();
+        let made = certificate::make(0).unwrap();
+        let folder = world.settings.layout.at("/var/lib/shim-signed/mok");
+        let log = world.settings.layout.at("/log");
+        world.write("/made.key", &made.key, 0o600);
+        fs::write_whole(&world.settings.layout.at("/made.der"), &made.certificate, 0o644).unwrap();
+        let root = world.settings.layout.at("/").display().to_string();
+        let text = format!(
+            "#!/bin/sh\necho $1 >>{}\n[ $1 = --new-key ] || exit 0\nmkdir -p {f}\ncp {root}/made.key {f}/MOK.priv\ncp \
+             {root}/made.der {f}/MOK.der\n",
+            log.display(),
+            f = folder.display()
+        );
+        world.write("/usr/bin/update-secureboot-policy", &text, 0o755);
+        assert!(world.signer("ubuntu").contains("MOK.priv") && world.signer("ubuntu").contains("MOK.der"));
+        assert_eq!(fs::read_lossy(&log).unwrap(), "--new-key\n--enroll-key\n");
     }
 
     #[test]
@@ -438,7 +610,7 @@ mod tests {
             "#!/bin/sh\n[ \"$1 $SHIM_NOTRIGGER\" = '--new-key y' ] || exit 9\nmkdir -p {mok}\n: > {mok}/MOK.priv\n: > {mok}/MOK.der\n"
         );
         world.write("/usr/bin/update-secureboot-policy", &script, 0o755);
-        assert!(matches!(world.choose("ubuntu").unwrap(), Signing::Signer(_)));
+        assert!(matches!(world.choose("ubuntu"), Signing::Signer(_)));
     }
 
     #[test]

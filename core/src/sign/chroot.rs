@@ -1,10 +1,10 @@
-//! Whether we are in a chroot, decided as Debian's ischroot(1) does.
+//! Whether we are in a chroot, decided as Debian's ischroot(1) does; and whether this is the image of a system and not one that runs.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::host::Environment;
-use crate::host::fs;
+use crate::host::{Environment, fs, root};
+use crate::layout::Layout;
 
 /// A folder's identity: device and inode.
 type Identity = (u64, u64);
@@ -31,6 +31,44 @@ pub fn in_chroot(environment: &Environment) -> bool {
         Err(_) => InitsRoot::Forbidden,
     };
     is_fake(environment) || decide(identity("/").ok().flatten(), inits)
+}
+
+/// By what one sees that this is an image, or a container: a key that is made here would be in every copy of it, and nobody would
+/// enrol it. `None`: it is a system that runs.
+#[must_use]
+pub fn image(layout: &Layout, environment: &Environment) -> Option<String> {
+    if root::is_entered() {
+        return Some("it is below `--root`".to_owned());
+    }
+    let of_init = || {
+        let text = fs::read_lossy(Path::new("/proc/1/environ")).ok()?;
+        text.split('\0').find_map(|pair| pair.strip_prefix("container=")).map(str::to_owned)
+    };
+    let named = environment.get_filled("container").map(str::to_owned).or_else(of_init);
+    if let Some(container) = named.filter(|container| !container.is_empty()) {
+        return Some(format!("it is a container (`container={container}`)"));
+    }
+    for mark in ["/run/.containerenv", "/.dockerenv", "/run/systemd/container", "/run/host/container-manager"]
+    {
+        if fs::exists(&layout.at(mark)) {
+            return Some(format!("it is a container (`{mark}`)"));
+        }
+    }
+    // A machine in which a chroot is mended has that kernel too.
+    let running = crate::kernel::running_kernel().ok()?;
+    let is_foreign = !fs::is_dir(&layout.kernel_dir(&running));
+    (is_foreign && (in_chroot(environment) || in_pid_namespace()))
+        .then(|| format!("the kernel that runs, {running}, is not one of this system's"))
+}
+
+/// Whether process 1 is not that of the machine.
+fn in_pid_namespace() -> bool {
+    /// The kernel's own number of the first one (`PROC_PID_INIT_INO`).
+    const FIRST: &str = "pid:[4026531836]";
+    fs::link_target(Path::new("/proc/self/ns/pid"))
+        .ok()
+        .flatten()
+        .is_some_and(|link| link != Path::new(FIRST))
 }
 
 /// fakechroot(1) shows itself in the environment alone.

@@ -56,12 +56,17 @@ pub fn is_complete(key: &Path, certificate: &Path) -> Result<bool, SignError> {
     if !fs::exists(key) && fs::exists(certificate) {
         finish(key, certificate)?;
     }
+    is_half(key, certificate).map_or_else(|| Ok(fs::exists(key)), Err)
+}
+
+/// That only one half is there, as an error; changes nothing.
+#[must_use]
+pub fn is_half(key: &Path, certificate: &Path) -> Option<SignError> {
     let half = |there: &Path, missing: &Path| {
-        Err(SignError::HalfPair { there: there.to_owned(), missing: missing.to_owned() })
+        Some(SignError::HalfPair { there: there.to_owned(), missing: missing.to_owned() })
     };
     match (fs::exists(key), fs::exists(certificate)) {
-        (true, true) => Ok(true),
-        (false, false) => Ok(false),
+        (true, true) | (false, false) => None,
         (true, false) => half(key, certificate),
         (false, true) => half(certificate, key),
     }

@@ -6,7 +6,7 @@
 //! - [`OwnSigner`]: signs as the kernel's program does, to the byte; [`passphrase`]: what opens an encrypted key
 //! - [`KernelSignFile`]: the kernel's own program as a signer
 //! - [`verify()`]: whether a module's signature holds
-//! - [`chroot`]: whether this is one
+//! - [`chroot`]: whether this is one, or an image
 
 pub mod certificate;
 pub mod choose;
@@ -28,7 +28,7 @@ mod signing_certificate;
 mod testing;
 mod verify;
 
-pub use choose::{Generated, Signing, Unsigned, choose, generate_mok};
+pub use choose::{Generated, Signing, Unsigned, choose, fault, generate_mok};
 pub use hash::ModuleHash;
 pub use own::OwnSigner;
 pub use passphrase::PassphrasePlaces;
@@ -46,11 +46,11 @@ use std::path::{Path, PathBuf};
 /// A signer must append the kernel's trailer (`~Module signature appended~`) to the uncompressed `.ko`, or leave the file as
 /// it was and return an error.
 pub trait Signer: Send + Sync + std::fmt::Debug {
-    /// Signs one file with the hash that it was made for.
+    /// Signs one file with the hash that it was made for. `variables` tell a program what it signs for.
     ///
     /// # Errors
     /// [`SignError`]; then the file is as it was.
-    fn sign(&self, module: &Path) -> Result<(), SignError>;
+    fn sign(&self, module: &Path, variables: &[(&str, &str)]) -> Result<(), SignError>;
 
     /// A line for the log: which program, key and hash.
     fn describe(&self) -> String;

@@ -92,7 +92,7 @@ impl OwnSigner {
 }
 
 impl Signer for OwnSigner {
-    fn sign(&self, module: &Path) -> Result<(), SignError> {
+    fn sign(&self, module: &Path, _: &[(&str, &str)]) -> Result<(), SignError> {
         let failed = |why| SignError::Failed { module: module.to_owned(), why };
         let mode = fs::stat(module)?.map_or(0o644, |meta| meta.mode() & 0o777);
         let signed = self.signed(fs::read_limited(module, SIZE_LIMIT)?).map_err(failed)?;

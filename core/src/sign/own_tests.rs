@@ -19,7 +19,7 @@ fn contents() -> [Vec<u8>; 3] {
 /// A module as we sign it.
 fn ours(keys: &Keys, signer: &OwnSigner, content: &[u8]) -> Vec<u8> {
     let path = keys.write("ours.ko", content);
-    signer.sign(&path).unwrap();
+    signer.sign(&path, &[]).unwrap();
     fs::read(&path).unwrap()
 }
 
@@ -280,7 +280,7 @@ fn files_keep_their_modes_and_links_lead_to_keys() {
     assert!(signer.describe().contains("with sha256") && !format!("{signer:?}").contains("prime"));
     let module = keys.write("m.ko", b"module");
     fs::set_mode(&module, 0o640).unwrap();
-    signer.sign(&module).unwrap();
+    signer.sign(&module, &[]).unwrap();
     assert_eq!(fs::stat(&module).unwrap().unwrap().mode() & 0o7777, 0o640);
     for mode in [0o644, 0o602] {
         fs::set_mode(&keys.at("elsewhere/a.key"), mode).unwrap();
@@ -296,11 +296,11 @@ fn a_failure_leaves_the_module() {
     let signer = keys.load("a.key", "a.der", "sha256").unwrap();
     keys.shell("mkdir full && mount -t tmpfs -o size=32k none full && head -c 20000 /dev/zero > full/m.ko");
     let module = keys.at("full/m.ko");
-    let failed = signer.sign(&module);
+    let failed = signer.sign(&module, &[]);
     let (after, names) = (fs::read(&module), fs::list(&keys.at("full")));
     keys.shell("umount full");
     assert!(matches!(failed, Err(SignError::Fs(ref error)) if error.is_no_space()), "{failed:?}");
     assert_eq!(after.unwrap(), vec![0; 20000]);
     assert_eq!(names.unwrap().len(), 1);
-    assert!(matches!(signer.sign(&keys.at("absent")), Err(SignError::Fs(_))));
+    assert!(matches!(signer.sign(&keys.at("absent"), &[]), Err(SignError::Fs(_))));
 }

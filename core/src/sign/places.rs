@@ -1,12 +1,10 @@
 //! Where key, certificate and signing program are: by settings, or else by distribution. Decides over names; looks only whether files are there.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::conf::Settings;
-use crate::host::Environment;
-use crate::host::fs::{self, FsError};
+use crate::conf::{Settings, keys};
+use crate::host::{Environment, fs};
 use crate::id::KernelRelease;
-use crate::kernel::distribution::assigned;
 use crate::kernel::{Distribution, Family, KernelFacts};
 use crate::layout::Layout;
 
@@ -49,32 +47,26 @@ impl KeyPlaces {
     }
 
     /// Where the pair is for a kernel: each half as the settings say, or else where the distribution has it.
-    ///
-    /// # Errors
-    /// [`FsError`] where Gentoo's make.conf is there but can't be read.
+    #[must_use]
     pub fn of(
         settings: &Settings,
         facts: &KernelFacts,
         distribution: &Distribution,
         environment: &Environment,
-    ) -> Result<Self, FsError> {
+    ) -> Self {
         let layout = &settings.layout;
         let place = |setting: &Option<String>| {
             let text = setting.as_deref().filter(|text| !text.is_empty());
-            text.map(|text| below(layout, &Settings::for_kernel(text, &facts.target.kernel)))
+            text.map(|text| keys::below(layout, &Settings::for_kernel(text, &facts.target.kernel)))
         };
         let (key, certificate) = (place(&settings.mok_signing_key), place(&settings.mok_certificate));
         if let (Some(key), Some(certificate)) = (&key, &certificate) {
             let (key, certificate) = (key.clone(), certificate.clone());
-            return Ok(Self { key, certificate, maker: Maker::Ourselves });
+            return Self { key, certificate, maker: Maker::Ourselves };
         }
-        let usual = Self::usual(layout, facts, distribution, environment)?;
+        let usual = Self::usual(layout, facts, distribution, environment);
         let maker = if key.is_none() && certificate.is_none() { usual.maker } else { Maker::Ourselves };
-        Ok(Self {
-            key: key.unwrap_or(usual.key),
-            certificate: certificate.unwrap_or(usual.certificate),
-            maker,
-        })
+        Self { key: key.unwrap_or(usual.key), certificate: certificate.unwrap_or(usual.certificate), maker }
     }
 
     fn usual(
@@ -82,34 +74,32 @@ impl KeyPlaces {
         facts: &KernelFacts,
         distribution: &Distribution,
         environment: &Environment,
-    ) -> Result<Self, FsError> {
-        let pair = |key: &str, certificate: &str, maker| Self {
-            key: below(layout, key),
-            certificate: below(layout, certificate),
+    ) -> Self {
+        let pair = |(key, certificate): (&str, &str), maker| Self {
+            key: keys::below(layout, key),
+            certificate: keys::below(layout, certificate),
             maker,
         };
         if distribution.family == Family::Ubuntu {
-            let folder = "/var/lib/shim-signed/mok";
-            let (key, certificate) = (format!("{folder}/MOK.priv"), format!("{folder}/MOK.der"));
-            return Ok(pair(&key, &certificate, Maker::SecureBootPolicy));
+            return pair(keys::SHIM_SIGNED, Maker::SecureBootPolicy);
         }
         if distribution.family == Family::Gentoo {
-            let make_conf =
-                fs::optional(fs::read_lossy(&layout.at("/etc/portage/make.conf")))?.unwrap_or_default();
-            let variable = |name: &str| {
-                environment.get_filled(name).map(str::to_owned).or_else(|| assigned(&make_conf, name))
-            };
-            if let Some(key) = variable("MODULES_SIGN_KEY").filter(|key| !key.is_empty()) {
-                // One PEM file may hold both.
-                let certificate = variable("MODULES_SIGN_CERT").unwrap_or_else(|| key.clone());
-                return Ok(pair(&key, &certificate, Maker::Ourselves));
+            if let Some((key, certificate)) = keys::of_portage(layout, environment) {
+                return pair((&key, &certificate), Maker::Ourselves);
             }
-            let own = facts.config.get("CONFIG_MODULE_SIG_KEY").filter(|key| !key.is_empty());
-            if let Some(own) = own.map(|own| facts.headers.join(own)).filter(|own| fs::is_file(own)) {
-                return Ok(Self { key: own.clone(), certificate: own, maker: Maker::Nobody });
+            let own = facts.config.get("CONFIG_MODULE_SIG_KEY");
+            let own = own.and_then(|own| keys::of_kernel(&facts.headers, own));
+            if let Some(own) = own.filter(|own| fs::is_file(own)) {
+                return Self { key: own.clone(), certificate: own, maker: Maker::Nobody };
             }
         }
-        Ok(pair("/var/lib/dkms/mok.key", "/var/lib/dkms/mok.pub", Maker::Ourselves))
+        pair(keys::OWN, Maker::Ourselves)
+    }
+
+    /// Whether the settings name the key, so that it need not be one that was made here.
+    #[must_use]
+    pub fn is_named(settings: &Settings) -> bool {
+        settings.mok_signing_key.is_some()
     }
 }
 
@@ -135,11 +125,6 @@ fn major_minor(kernel: &KernelRelease) -> Option<String> {
     let (major, rest) = kernel.as_str().split_once('.')?;
     let minor = digits(rest);
     (!major.is_empty() && digits(major) == major && !minor.is_empty()).then(|| format!("{major}.{minor}"))
-}
-
-/// A path below the root; a token's URI is none.
-fn below(layout: &Layout, text: &str) -> PathBuf {
-    if text.starts_with("pkcs11:") { Path::new(text).to_owned() } else { layout.at(text) }
 }
 
 #[cfg(test)]
@@ -170,9 +155,10 @@ mod tests {
         /// Key, certificate and maker on a distribution, without the root.
         fn pair(&self, id: &str) -> (String, String, Maker) {
             let distribution = Distribution::parse(&format!("ID={id}"));
-            let places =
-                KeyPlaces::of(&self.settings, &self.facts(), &distribution, &self.environment).unwrap();
-            let short = |path: &Path| path.to_str().unwrap().replace(self.dir.path().to_str().unwrap(), "");
+            let places = KeyPlaces::of(&self.settings, &self.facts(), &distribution, &self.environment);
+            let short = |path: &std::path::Path| {
+                path.to_str().unwrap().replace(self.dir.path().to_str().unwrap(), "")
+            };
             (short(&places.key), short(&places.certificate), places.maker)
         }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::host::Environment;
-use crate::host::fs::{self, FsError};
+use crate::host::fs;
 use crate::host::process::Process;
 use crate::modfile::signature_of;
 
@@ -27,15 +27,16 @@ pub struct KernelSignFile {
 const OUTPUT_LIMIT: usize = 2000;
 
 impl KernelSignFile {
-    fn process(&self, module: &Path) -> Process {
+    fn process(&self, module: &Path, variables: &[(&str, &str)]) -> Process {
         let files = [&self.places.key, &self.places.certificate, module].map(OsString::from);
         let args = std::iter::once(OsString::from(&self.hash)).chain(files);
-        Process::new(&self.program, args, &self.environment)
+        let process = Process::new(&self.program, args, &self.environment);
+        variables.iter().fold(process, |process, (name, value)| process.env(name, value))
     }
 
     /// Runs the program on a module, and reads back what it did.
-    fn run(&self, module: &Path) -> Result<(), SignError> {
-        let process = self.process(module);
+    fn run(&self, module: &Path, variables: &[(&str, &str)]) -> Result<(), SignError> {
+        let process = self.process(module, variables);
         let ended = process.capture()?;
         if !ended.status.success() {
             let text = ended.text();
@@ -62,22 +63,21 @@ impl KernelSignFile {
 }
 
 impl Signer for KernelSignFile {
-    fn sign(&self, module: &Path) -> Result<(), SignError> {
-        // On a copy, so that a program that dies half-way leaves the module alone.
-        let copy = fs::temporary_beside(module);
-        let mut leftover = OsString::from(&copy);
-        leftover.push(".~signed~");
+    fn sign(&self, module: &Path, variables: &[(&str, &str)]) -> Result<(), SignError> {
+        // On a copy, so that a program that dies half-way leaves the module alone; with the module's name, by which an admin's
+        // program may choose; in a folder of its own, in which it may leave what it likes.
+        let folder = fs::temporary_beside(module);
+        let copy = folder.join(module.file_name().unwrap_or_default());
         let signed = || -> Result<(), SignError> {
+            fs::create_dir_all(&folder)?;
             fs::copy_file(module, &copy)?;
-            self.run(&copy)?;
+            self.run(&copy, variables)?;
             fs::rename(&copy, module)?;
             Ok(())
         };
-        signed().map_err(|error| {
-            let removed: Result<(), FsError> =
-                fs::remove_file(&copy).and_then(|()| fs::remove_file(Path::new(&leftover)));
-            removed.err().map_or(error, SignError::Fs)
-        })
+        let signed = signed();
+        let removed = fs::remove_any(&folder);
+        signed.and(removed.map_err(SignError::Fs))
     }
 
     fn describe(&self) -> String {
@@ -122,7 +122,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let module = module(dir.path());
         let error = |script: &str| {
-            let error = signer(dir.path(), script).sign(&module).unwrap_err();
+            let error = signer(dir.path(), script).sign(&module, &[]).unwrap_err();
             assert_eq!(fs::read(&module).unwrap(), b"module");
             assert_eq!(fs::list(dir.path()).unwrap().len(), 2, "{script}");
             error
@@ -130,6 +130,15 @@ mod tests {
         let failed = error("echo broken > \"$4\"; echo half > \"$4.~signed~\"; echo no such key; exit 3");
         assert!(matches!(failed, SignError::Program { code: 3, ref output, .. } if output == "no such key"));
         assert!(matches!(error("echo more >> \"$4\""), SignError::NotSigned { .. }));
+    }
+
+    #[test]
+    fn the_program_sees_what_it_signs_for_and_the_modules_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let module = module(dir.path());
+        let script = "echo \"$kernelver ${4##*/} $#\" >\"${0%/*}/seen\"; exit 1";
+        signer(dir.path(), script).sign(&module, &[("kernelver", "6.1")]).unwrap_err();
+        assert_eq!(fs::read_lossy(&dir.path().join("seen")).unwrap(), "6.1 hi.ko 4\n");
     }
 
     #[test]
@@ -142,7 +151,7 @@ mod tests {
                 KernelSignFile { program: program.clone(), hash: hash.into(), ..signer(dir.path(), "") };
             keys::ensure(&signer.places.key, &signer.places.certificate).unwrap();
             fs::write_whole(&module, b"module", 0o640).unwrap();
-            signer.sign(&module).unwrap();
+            signer.sign(&module, &[]).unwrap();
             let bytes = fs::read(&module).unwrap();
             assert_eq!(signature_of(&bytes).unwrap().hash, Some(hash));
             assert_eq!(crate::modfile::without_signature(&bytes), b"module");
@@ -151,7 +160,7 @@ mod tests {
         let script =
             format!("echo more >> \"$4\" && {} \"$@\" && sed -i s/more/less/ \"$4\"", program.display());
         fs::write_whole(&module, b"module", 0o640).unwrap();
-        let error = signer(dir.path(), &script).sign(&module).unwrap_err();
+        let error = signer(dir.path(), &script).sign(&module, &[]).unwrap_err();
         assert!(matches!(error, SignError::Failed { .. }), "{error}");
         assert_eq!(fs::read(&module).unwrap(), b"module");
     }

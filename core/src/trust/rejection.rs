@@ -186,7 +186,7 @@ mod tests {
         ] {
             fs::write_whole(path, bytes, 0o600).unwrap();
         }
-        OwnSigner::load(&places, "sha256", &PassphrasePlaces::default()).unwrap().sign(&module).unwrap();
+        OwnSigner::load(&places, "sha256", &PassphrasePlaces::default()).unwrap().sign(&module, &[]).unwrap();
         (Certificate::of_der(&pair.certificate), fs::read(&module).unwrap())
     }
 

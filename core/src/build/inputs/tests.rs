@@ -96,7 +96,10 @@ fn whatever_a_build_depends_on_changes_the_key() {
         ("another compiler", |w| w.toolchain.cc = Some("gcc".to_owned())),
         ("another make", |w| w.write("bin/make", "#!/bin/sh\nexec /usr/bin/make \"$@\"\n", 0o755)),
         ("a variable of Kbuild", |w| w.environment.set("KCFLAGS", "-O3")),
-        ("a variable that the source names", |w| w.environment.set("MINE", "1")),
+        ("a variable that the source names", |w| {
+            w.settings.pass_environment = vec!["MINE".to_owned()];
+            w.environment.set("MINE", "1");
+        }),
         ("make's flags", |w| w.environment.set("MAKEFLAGS", "V=1 -j2")),
         ("what build_environment exports", |w| {
             w.write("etc/env", "export ANY=1\n", 0o644);
