@@ -49,6 +49,7 @@ fail() {
     echo "See whether the network and apt's sources are as they should be, then run \`make demo\` again" >&2
     exit 1
 }
+# shellcheck disable=SC1091 # it is there on every system
 suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-this system}")
 
 # The kernels that apt can give, the newest first.

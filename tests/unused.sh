@@ -38,6 +38,6 @@ done
 
 for name in $(names Cargo.toml workspace.dependencies); do
     # shellcheck disable=SC2086 # a list of paths without spaces
-    grep -qE "^$name[ .=]" $manifests || found "Cargo.toml: no package depends on \`$name\`"
+    grep -qE "^${name}[ .=]" $manifests || found "Cargo.toml: no package depends on \`$name\`"
 done
 exit "$wrong"
