@@ -222,6 +222,7 @@ impl<'a> Session<'a> {
             force_version_override: args.force_version_override,
             no_depmod: args.no_depmod,
             jobs: self.jobs(),
+            ahead: Default::default(),
         };
         let outcome = engine::carry_out(&task, &context, self.terminal, |plan, _| {
             if args.debug {

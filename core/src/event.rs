@@ -97,6 +97,19 @@ pub struct Batch {
     pub rebuilt_kernels: BTreeSet<Target>,
     /// Kernels that leave, with everything that was built for them.
     pub leaving_kernels: BTreeSet<Target>,
+    /// What arrives before its package is configured.
+    pub ahead: LookAhead,
+}
+
+/// Modules whose packages are unpacked and will ask for them when they are configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LookAhead {
+    /// Those that this batch builds ahead: what doesn't work is not told and is tried again at their own turn.
+    pub ahead: BTreeSet<ModuleId>,
+    /// Those that an earlier batch has looked at: left alone until their own turn, and so is what needs them.
+    pub later: BTreeSet<ModuleName>,
+    /// Those of which a build notes its inputs ([`crate::tree::ahead`]).
+    pub noted: BTreeSet<ModuleId>,
 }
 
 /// Kernels of installation media (`…BOOT`) get no modules by themselves.
@@ -113,6 +126,7 @@ impl Batch {
         staying.modules.retain(|id, _| !self.leaving.contains_key(id));
         let newest = staying.newest().into_iter().cloned();
         let mut by_name: BTreeMap<_, _> = newest.map(|id| (id.name.clone(), id)).collect();
+        by_name.retain(|name, _| !self.ahead.later.contains(name));
         by_name.extend(self.newest_arriving().into_iter().map(|id| (id.name.clone(), id)));
         by_name.into_values().collect()
     }

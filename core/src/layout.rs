@@ -197,6 +197,12 @@ impl Layout {
         self.state_dir().join("unsaid")
     }
 
+    /// `.state/ahead`: what was worked on before its package was configured.
+    #[must_use]
+    pub fn ahead_dir(&self) -> PathBuf {
+        self.state_dir().join("ahead")
+    }
+
     /// `.state/loading/M-V`: there while a tarball is loaded.
     #[must_use]
     pub fn loading(&self, id: &ModuleId) -> PathBuf {

@@ -4,6 +4,7 @@ use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::kernel::running_kernel;
 
+use crate::ahead::Ahead;
 use crate::session::Session;
 use crate::trigger;
 
@@ -28,5 +29,5 @@ fn start(session: &Session<'_>, words: &[&str]) -> ExitCode {
         session.out.say(&format!("kernel {} is not installed here: nothing to do", target.kernel));
         return ExitCode::SUCCESS;
     }
-    trigger::batch(session, &[Happening::HeadersArrived(target)]).code
+    trigger::batch(session, &[Happening::HeadersArrived(target)], &Ahead::default()).code
 }

@@ -5,17 +5,8 @@ use dkms_core::host::fs;
 use dkms_core::host::process::Process;
 use dkms_core::layout::Layout;
 
-/// The trigger of the package dkms that module and header packages activate.
+/// The trigger of the package dkms, for what couldn't be begun when it was its turn.
 pub const TRIGGER: &str = "dkms-modules";
-
-/// Whether the package whose script calls us is configured only when the trigger has been processed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Awaits {
-    /// It is: what depends on it may need its module.
-    Trigger,
-    /// It isn't.
-    Nothing,
-}
 
 /// Whether a maintainer script of dpkg calls us.
 #[must_use]
@@ -23,14 +14,11 @@ pub fn is_above(environment: &Environment) -> bool {
     environment.get_filled("DPKG_MAINTSCRIPT_PACKAGE").is_some()
 }
 
-/// Activates the trigger; whether dpkg has taken it.
+/// Activates the trigger, which nobody waits for; whether dpkg has taken it.
 #[must_use]
-pub fn activate(awaits: Awaits, environment: &Environment) -> bool {
-    let words = match awaits {
-        Awaits::Trigger => vec![TRIGGER],
-        Awaits::Nothing => vec!["--no-await", TRIGGER],
-    };
-    Process::new("dpkg-trigger", words, environment).capture().is_ok_and(|ended| ended.code() == 0)
+pub fn activate(environment: &Environment) -> bool {
+    let ended = Process::new("dpkg-trigger", ["--no-await", TRIGGER], environment).capture();
+    ended.is_ok_and(|ended| ended.code() == 0)
 }
 
 /// Whether dpkg will still call the trigger of the package dkms: then what waits for it is dpkg's to say.

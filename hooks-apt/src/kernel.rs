@@ -1,13 +1,16 @@
 //! A kernel's packages come and go: what `/etc/kernel/*.d/dkms` and kernel-install call, with the kernel's release.
 
 use dkms_core::adapter::Initramfs;
+use dkms_core::conf::settings::OnBuildFailure;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
 use dkms_core::id::Target;
 use dkms_core::plan::Work;
+use dkms_core::tree;
 
-use crate::dpkg::{self, Awaits};
+use crate::ahead;
+use crate::dpkg;
 use crate::pending::{self, Pending};
 use crate::session::{Ended, Session};
 use crate::trigger;
@@ -21,7 +24,7 @@ pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
 /// `postinst.d`: a kernel is there. What makes its initramfs comes after us, so nothing waits for the trigger.
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
-    let ended = session.batch(&[Happening::KernelArrived(target.clone())], Initramfs::Others);
+    let ended = with_all_that_comes(session, Happening::KernelArrived(target.clone()), Initramfs::Others);
     note_initramfs(session, &target);
     ended.code
 }
@@ -36,13 +39,29 @@ fn note_initramfs(session: &Session<'_>, target: &Target) {
 }
 
 /// `header_postinst.d`: a kernel's headers are there. Within dpkg's run, modules and other kernels' headers come with them,
-/// so all of it is built together.
+/// so all of it is built together. The trigger is left what couldn't be begun.
 pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
-    if trigger::defer(session, &Pending::headers(&target.kernel), Awaits::Nothing) {
+    let is_inside = dpkg::is_above(session.environment());
+    // What failed then was told; where failures count it fails here as well.
+    let is_told = session.adapter.settings.on_build_failure == OnBuildFailure::Report;
+    if is_inside && is_told && tree::ahead::is_kernel_done(session.layout(), &target.kernel) {
         return ExitCode::SUCCESS;
     }
-    trigger::batch(session, &[Happening::HeadersArrived(target)]).code
+    let pending = Pending::headers(&target.kernel);
+    let is_noted = is_inside && pending::add(session.layout(), &pending).is_ok();
+    let ended = with_all_that_comes(session, Happening::HeadersArrived(target), Initramfs::Ours);
+    if is_noted {
+        trigger::settle(session, &pending, &ended);
+    }
+    ended.code
+}
+
+/// A batch for a kernel, and for all that dpkg has unpacked with it.
+fn with_all_that_comes(session: &Session<'_>, happening: Happening, initramfs: Initramfs) -> Ended {
+    let snapshot = session.adapter.snapshot().unwrap_or_default();
+    let ahead = ahead::look(session, None, &snapshot);
+    trigger::batch_with(session, &[happening], &ahead, initramfs)
 }
 
 /// `prerm.d`: a kernel is about to go. Where only its package is replaced, it stays.

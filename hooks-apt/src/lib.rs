@@ -2,7 +2,8 @@
 //!
 //! - [`kernel`]: a kernel's packages come and go
 //! - [`module`]: a module package has come (`common.postinst`)
-//! - [`trigger`]: what has gathered is built as one batch, when dpkg processes triggers; apt's last word
+//! - [`ahead`]: what has been unpacked with it is built in the same batch; [`unpacked`] finds that
+//! - [`trigger`]: what couldn't be begun in its turn is, when dpkg processes triggers; apt's last word
 //! - [`preflight`]: what apt is about to do, before anything has changed; [`transaction`] reads it
 //! - [`boot`]: modules of the kernel that runs
 //! - [`pending`]: what waits for the trigger; [`frontend`]: which apt runs; [`dpkg`]: what is asked of dpkg
@@ -10,6 +11,7 @@
 //!
 //! What a thing that happened leads to is decided in [`dkms_core::event`] and in the planner.
 
+pub mod ahead;
 pub mod boot;
 pub mod dpkg;
 pub mod frontend;
@@ -20,6 +22,7 @@ pub mod preflight;
 pub mod session;
 pub mod transaction;
 pub mod trigger;
+pub mod unpacked;
 
 use dkms_core::adapter::{Output, hook};
 use dkms_core::exit::ExitCode;

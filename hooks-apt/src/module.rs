@@ -1,22 +1,22 @@
 //! A module package has come: `common.postinst NAME VERSION TARBALL_ROOT ARCH UPGRADE`, called by its postinst.
 
-use dkms_core::adapter::{Initramfs, ModulePackage};
-use dkms_core::event::Arrival;
+use dkms_core::adapter::ModulePackage;
+use dkms_core::event::{Arrival, Happening};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
 use dkms_core::id::{Arch, ModuleId};
 use dkms_core::kernel;
 use dkms_core::layout::Layout;
 use dkms_core::plan::Work;
-use dkms_core::report::Silent;
 use dkms_core::tree::Snapshot;
 
-use crate::dpkg::Awaits;
-use crate::pending::Pending;
+use crate::ahead::{self, Ahead};
+use crate::dpkg;
+use crate::pending::{self, Pending};
 use crate::session::{self, Session};
 use crate::trigger;
 
-/// Registers it. It is built when dpkg processes triggers, or now where nobody will call again.
+/// Builds and installs it: when this returns its package may use it.
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(package) = ModulePackage::from_words(words, session.out) else {
         return ExitCode::USAGE_OR_RIGHTS;
@@ -33,25 +33,36 @@ pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
             return session.failed();
         }
     };
-    let known = snapshot.get(&id);
-    if known.is_some() && has_only_conf(session.layout(), &id) {
+    if snapshot.get(&id).is_some() && has_only_conf(session.layout(), &id) {
         return install_built(session, &id, &snapshot);
     }
-    if known.is_none() {
-        // So that the packages after this one find it. Where this fails the batch fails as well, and says why.
-        let add = |_: &Snapshot| Work::Add { id: id.clone(), source: None };
-        drop(session.adapter.carry_out(&add, Initramfs::Others, &Silent));
+    let told = ahead::arrived(session, &id, arrival, &snapshot);
+    if arch.is_empty() {
+        return bring_up(session, &id, arrival, told, &snapshot);
     }
-    let pending = Pending::module(&id, arrival, !snapshot.targets(&id).is_empty());
-    if arch.is_empty() && trigger::defer(session, &pending, Awaits::Trigger) {
-        return ExitCode::SUCCESS;
+    match Arch::new(arch).map(|arch| session.on(arch)) {
+        Ok(Ok(session)) => trigger::batch(&session, &told, &Ahead::default()).code,
+        Ok(Err(_)) | Err(_) => session.failed(),
     }
-    let told = pending.arrived().map(|(_, told)| told).unwrap_or_default();
-    match Arch::new(arch).ok().map(|arch| session.on(arch)) {
-        None => trigger::batch(session, &told).code,
-        Some(Ok(session)) => trigger::batch(&session, &told).code,
-        Some(Err(_)) => session.failed(),
+}
+
+/// Builds it, and all that has been unpacked with it.
+fn bring_up(
+    session: &Session<'_>,
+    id: &ModuleId,
+    arrival: Arrival,
+    told: Vec<Happening>,
+    snapshot: &Snapshot,
+) -> ExitCode {
+    let is_stale = told.len() > 1;
+    let pending = Pending::module(id, arrival, is_stale);
+    let is_noted = dpkg::is_above(session.environment()) && pending::add(session.layout(), &pending).is_ok();
+    let ahead = ahead::look(session, Some(id), snapshot);
+    let ended = trigger::batch(session, &told, &ahead);
+    if is_noted {
+        trigger::settle(session, &pending, &ended);
     }
+    ended.code
 }
 
 /// Whether a package has brought built modules and no source.

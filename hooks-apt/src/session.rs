@@ -10,6 +10,7 @@ use dkms_core::layout::Layout;
 use dkms_core::plan::{Action, Work};
 use dkms_core::tree::Snapshot;
 
+use crate::ahead::Ahead;
 use crate::frontend;
 
 /// Standard output; where that is debconf's (a module package may talk to it while it calls us), standard error.
@@ -100,6 +101,17 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn batch(&self, told: &[Happening], initramfs: Initramfs) -> Ended {
         self.conclude(self.adapter.batch(told, initramfs, self.out))
+    }
+
+    /// The same with what is built before its package is configured.
+    #[must_use]
+    pub fn batch_ahead(&self, told: &[Happening], ahead: &Ahead, initramfs: Initramfs) -> Ended {
+        let told: Vec<Happening> = told.iter().chain(&ahead.told).cloned().collect();
+        let ended = self.conclude(self.adapter.batch_ahead(&told, &ahead.look, initramfs, self.out));
+        if !ended.is_due && !signals::interrupted() {
+            ahead.done(self);
+        }
+        ended
     }
 
     /// The same for something else.

@@ -1,4 +1,4 @@
-//! What has gathered during dpkg's run is built as one batch when dpkg processes triggers; at the end of apt's run it is said how that went.
+//! What nobody called for, or could not be begun, is built when dpkg processes triggers; at the end of apt's run it is said how all went.
 
 use std::collections::BTreeSet;
 
@@ -10,33 +10,30 @@ use dkms_core::id::{KernelRelease, ModuleId};
 use dkms_core::install;
 use dkms_core::plan::Action;
 
-use crate::dpkg::{self, Awaits};
+use crate::ahead::{self, Ahead};
+use crate::dpkg;
 use crate::frontend;
 use crate::pending::{self, Pending};
 use crate::session::{Ended, Session};
 
-/// Leaves something to the trigger; whether that could be done. Otherwise it is to be done at once.
-#[must_use]
-pub fn defer(session: &Session<'_>, what: &Pending, awaits: Awaits) -> bool {
-    if !session.adapter.settings.batch || !dpkg::is_above(session.environment()) {
-        return false;
+/// What was noted before a batch is done, or is left to the trigger where nothing could be begun.
+pub fn settle(session: &Session<'_>, what: &Pending, ended: &Ended) {
+    if ended.is_due {
+        let _ = dpkg::activate(session.environment());
+    } else {
+        drop(pending::done(session.layout(), [what]));
     }
-    let layout = session.layout();
-    if pending::add(layout, what).is_ok() && dpkg::activate(awaits, session.environment()) {
-        return true;
-    }
-    drop(pending::done(layout, [what]));
-    false
 }
 
 /// `trigger`: the postinst of the package dkms, when its trigger is processed and when it is configured.
 pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
+    ahead::sweep(session);
     let waiting = pending::all(session.layout());
     let (told, taken) = told(session, &waiting);
     if taken.is_empty() {
         return ExitCode::SUCCESS;
     }
-    let ended = batch(session, &told);
+    let ended = batch(session, &told, &Ahead::default());
     // Where dpkg is told of a failure, it calls again.
     if !ended.is_due && ended.code == ExitCode::SUCCESS {
         drop(pending::done(session.layout(), taken));
@@ -73,8 +70,17 @@ fn is_there(session: &Session<'_>, id: &ModuleId) -> bool {
 
 /// Does what follows from what was told, after which nobody makes an initramfs by himself.
 #[must_use]
-pub fn batch(session: &Session<'_>, told: &[Happening]) -> Ended {
-    let ended = session.batch(told, Initramfs::Ours);
+pub fn batch(session: &Session<'_>, told: &[Happening], ahead: &Ahead) -> Ended {
+    batch_with(session, told, ahead, Initramfs::Ours)
+}
+
+/// The same where somebody else may make the initramfs.
+#[must_use]
+pub fn batch_with(session: &Session<'_>, told: &[Happening], ahead: &Ahead, initramfs: Initramfs) -> Ended {
+    let ended = session.batch_ahead(told, ahead, initramfs);
+    if initramfs == Initramfs::Others {
+        return ended;
+    }
     let kernels = |wanted: fn(&Action) -> bool| -> BTreeSet<&KernelRelease> {
         let actions = ended.done.iter().filter(|action| wanted(action));
         actions.filter_map(Action::target).map(|target| &target.kernel).collect()
@@ -106,6 +112,7 @@ pub fn finish(session: &Session<'_>, _: &[&str]) -> ExitCode {
     if !pending::all(session.layout()).is_empty() && !dpkg::will_call(session.environment()) {
         let _ = run(session, &[]);
     }
+    ahead::sweep(session);
     session.say_kept();
     frontend::ends(session.layout());
     ExitCode::SUCCESS

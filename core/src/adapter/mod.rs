@@ -16,7 +16,7 @@ use crate::conf::framework::{self, Framework};
 use crate::conf::settings::OnBuildFailure;
 use crate::conf::{ConfError, Settings};
 use crate::engine::{self, CarryOutError, Context, Looked, Outcome, Survey, Task};
-use crate::event::{self, Happening};
+use crate::event::{self, Batch, Happening, LookAhead};
 use crate::exit::ExitCode;
 use crate::host::fs::{self, FsError};
 use crate::host::process::ProcessError;
@@ -240,16 +240,56 @@ impl Adapter {
         owed::sweep(&self.settings.layout);
     }
 
+    /// Does the same, with modules whose packages are not configured yet. What fails of those isn't in the outcome, since it
+    /// is tried again when they are.
+    ///
+    /// # Errors
+    /// [`AdapterError`], where nothing was begun.
+    pub fn batch_ahead(
+        &self,
+        told: &[Happening],
+        ahead: &LookAhead,
+        initramfs: Initramfs,
+        reporter: &dyn Reporter,
+    ) -> Result<Outcome, AdapterError> {
+        let mut outcome = self.batch_of(told, ahead, self.options(initramfs, Depmod::Now), reporter)?;
+        let is_told = |action: &Action| !action.module().is_some_and(|id| ahead.ahead.contains(id));
+        outcome.failures.retain(|failed| is_told(&failed.action));
+        outcome.pruned.retain(is_told);
+        Ok(outcome)
+    }
+
+    /// Whether everything that is built of a module was built ahead, and of the inputs that are there now.
+    ///
+    /// # Errors
+    /// [`AdapterError::Fs`].
+    pub fn is_as_built_ahead(&self, id: &ModuleId, snapshot: &Snapshot) -> Result<bool, AdapterError> {
+        Ok(self.survey().is_as_built_ahead(id, snapshot)?)
+    }
+
     fn batch_with(
         &self,
         told: &[Happening],
         options: Options,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
+        self.batch_of(told, &LookAhead::default(), options, reporter)
+    }
+
+    fn batch_of(
+        &self,
+        told: &[Happening],
+        ahead: &LookAhead,
+        options: Options,
+        reporter: &dyn Reporter,
+    ) -> Result<Outcome, AdapterError> {
         let kernels = self.survey().kernels(&self.installed()?)?;
-        let work = |snapshot: &Snapshot| Work::Batch(event::batch(told, snapshot, &kernels));
+        let work = |snapshot: &Snapshot| {
+            let batch = event::batch(told, snapshot, &kernels);
+            Work::Batch(Batch { ahead: ahead.clone(), ..batch })
+        };
         // The newer one that is in place is the one that goes.
-        self.act(&work, options, event::has_downgrade(told), reporter)
+        self.act(&work, options, ahead, event::has_downgrade(told), reporter)
     }
 
     /// Does something else that a package manager asks for; `work` is what, in a tree as it is then.
@@ -262,13 +302,14 @@ impl Adapter {
         initramfs: Initramfs,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
-        self.act(work, self.options(initramfs, Depmod::Now), false, reporter)
+        self.act(work, self.options(initramfs, Depmod::Now), &LookAhead::default(), false, reporter)
     }
 
     fn act(
         &self,
         work: &dyn Fn(&Snapshot) -> Work,
         options: Options,
+        ahead: &LookAhead,
         force_version_override: bool,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
@@ -281,6 +322,7 @@ impl Adapter {
             force_version_override,
             no_depmod: false,
             jobs: self.jobs,
+            ahead: ahead.clone(),
         };
         self.with_task(work, options, |task| {
             engine::carry_out(task, &context, reporter, |plan, _| {

@@ -97,6 +97,12 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// With inputs looked at in this way.
+    #[must_use]
+    pub fn with(digests: Digests) -> Self {
+        Self { digests, cache: OnceLock::new() }
+    }
+
     fn cache(&self, settings: &Settings, reporter: &dyn Reporter) -> Option<&Cache> {
         self.cache.get_or_init(|| Cache::open(settings, reporter)).as_ref()
     }

@@ -1,6 +1,7 @@
 //! What all steps of a run share, besides the world.
 
 use crate::conf::Settings;
+use crate::event::LookAhead;
 use crate::host::Environment;
 use crate::kernel::Distribution;
 
@@ -23,4 +24,6 @@ pub struct Context<'a> {
     pub no_depmod: bool,
     /// `-jN` for make; 0: no limit.
     pub jobs: u32,
+    /// What arrives before its package is configured.
+    pub ahead: LookAhead,
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::context::Context;
 use super::error::StepError;
 use super::folders::Folders;
-use super::{afterwards, apport, memory};
+use super::{afterwards, ahead, apport, memory};
+use crate::build::inputs::Digests;
 use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
 use crate::conf::ModuleConf;
 use crate::host::Environment;
@@ -60,6 +61,8 @@ pub(super) struct Effects<'a> {
     noticed: Mutex<BTreeSet<ModuleId>>,
     /// What all builds share.
     memory: Memory,
+    /// What was looked at for the keys of what is built ahead.
+    digests: Digests,
 }
 
 /// Each change of what is shared is whole, whatever became of the thread that made it.
@@ -91,11 +94,17 @@ impl<'a> Effects<'a> {
             toolchains: Mutex::default(),
             noticed: Mutex::default(),
             memory: Memory::default(),
+            digests: Digests::by_stat(),
         }
     }
 
     fn layout(&self) -> &'a Layout {
         &self.context.settings.layout
+    }
+
+    /// Whether a failure of an action is told: not where the module's own package has yet to ask for it.
+    pub(super) fn tells_of(&self, action: &Action) -> bool {
+        !action.module().is_some_and(|id| self.context.ahead.ahead.contains(id))
     }
 
     pub(super) fn execute(
@@ -274,7 +283,14 @@ impl<'a> Effects<'a> {
         let began = Instant::now();
         let mut result = build::build(&spec, reporter);
         let seconds = began.elapsed().saturating_sub(waited.get()).as_secs_f64();
-        memory::note_attempt(&spec, &result, seconds, (terms.peak)(), reporter);
+        let is_ahead = self.context.ahead.ahead.contains(id);
+        if result.is_ok() && self.context.ahead.noted.contains(id) {
+            ahead::note(&spec, &self.digests);
+        }
+        // What fails before its turn is tried again then.
+        if result.is_ok() || !is_ahead {
+            memory::note_attempt(&spec, &result, seconds, (terms.peak)(), reporter);
+        }
         let is_unwanted = result.as_ref().is_err_and(build::BuildError::is_unwanted);
         if is_crowded {
             self.folders.end(id, folder, result.is_err() && !is_unwanted)?;
@@ -289,7 +305,7 @@ impl<'a> Effects<'a> {
         }
         match result {
             Ok(_) => Ok(Effect::Changed),
-            Err(error) if error.is_interruption() || is_unwanted => Err(error.into()),
+            Err(error) if error.is_interruption() || is_unwanted || is_ahead => Err(error.into()),
             Err(error) => {
                 let Context { settings, environment, .. } = self.context;
                 apport::file_report(settings, environment, id, target, reporter)?;

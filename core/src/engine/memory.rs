@@ -64,7 +64,7 @@ fn follows_from_inputs(error: &BuildError) -> bool {
 }
 
 /// What was to be said of the environment has been, when it was built.
-struct Quiet;
+pub(super) struct Quiet;
 
 impl Reporter for Quiet {
     fn report(&self, _: Event) {}

@@ -426,6 +426,10 @@ fn execute(
     let began = Instant::now();
     reporter.report(Event::Started { what: action.doing() });
     let result = effects.execute(action, terms, reporter);
+    if let (Err(error), false) = (&result, effects.tells_of(action)) {
+        reporter.report(Event::Output { text: format!("{action}: not yet: {error}") });
+        return result;
+    }
     reporter.report(Event::Finished {
         what: action.to_string(),
         seconds: began.elapsed().as_secs_f64(),

@@ -77,8 +77,23 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn layout(&self) -> &Layout {
+    pub(super) fn layout(&self) -> &Layout {
         &self.settings.layout
+    }
+
+    pub(super) fn settings(&self) -> &'a Settings {
+        self.settings
+    }
+
+    pub(super) fn environment(&self) -> &'a Environment {
+        self.environment
+    }
+
+    /// A module's conf for a kernel; `None` where it can't be used.
+    pub(super) fn conf_for(&self, id: &ModuleId, target: &Target) -> Result<Option<ModuleConf>, FsError> {
+        let file = self.layout().source_link(id).join("dkms.conf");
+        let raw = self.read(Some(id), &file, target)?;
+        Ok(self.resolve(raw, &file, target)?.ok())
     }
 
     /// The world for a request; `held`: what we have locked.

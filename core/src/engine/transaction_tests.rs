@@ -98,6 +98,7 @@ impl System {
             force_version_override: false,
             no_depmod: false,
             jobs: 2,
+            ahead: Default::default(),
         };
         carry_out(&task, &context, &Recorder::default(), |_, _| {}).unwrap()
     }

@@ -6,6 +6,7 @@ use super::InstallError;
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process::Process;
+use crate::id::KernelRelease;
 use crate::kernel::KernelFacts;
 use crate::layout::Layout;
 use crate::report::{Event, Reporter};
@@ -65,6 +66,20 @@ pub fn depmod(
     fs::remove_dir_if_empty(dir).map_err(files)?;
     done();
     Ok(DepmodOutcome::Emptied)
+}
+
+/// Gives a kernel that is unpacked and not configured yet an index of nothing, so that depmod runs for what is installed there before
+/// the kernel's own package runs it. Not where no package has put modules.
+///
+/// # Errors
+/// [`FsError`].
+pub fn begin_index(kernel: &KernelRelease, layout: &Layout) -> Result<(), FsError> {
+    let dir = layout.kernel_dir(kernel);
+    let index = dir.join("modules.dep");
+    if fs::is_file(&dir.join("modules.order")) && !fs::exists(&index) {
+        fs::write_whole(&index, b"", 0o644)?;
+    }
+    Ok(())
 }
 
 /// Runs depmod for a kernel; an index of nothing stays.
@@ -202,6 +217,21 @@ mod tests {
             assert_eq!(run(&world).unwrap(), DepmodOutcome::Emptied);
             assert!(!fs::exists(&world.kernel.module_dir));
         }
+    }
+
+    #[test]
+    fn a_kernel_with_modules_gets_an_index() {
+        let world = World::new();
+        let release = &world.kernel.target.kernel;
+        begin_index(release, &world.layout).unwrap();
+        assert!(!fs::exists(&world.in_kernel("modules.dep")), "headers alone");
+        world.write(&world.in_kernel("modules.order"), b"");
+        begin_index(release, &world.layout).unwrap();
+        world.write(&world.in_kernel("updates/dkms/foo.ko"), &module("1.0", KERNEL));
+        assert_eq!(run(&world).unwrap(), DepmodOutcome::Ran);
+        let known = fs::read_lossy(&world.in_kernel("modules.dep")).unwrap();
+        begin_index(release, &world.layout).unwrap();
+        assert_eq!(fs::read_lossy(&world.in_kernel("modules.dep")).unwrap(), known);
     }
 
     #[test]

@@ -41,7 +41,7 @@ mod tests;
 mod weak;
 
 pub use compare::{InstalledState, built_missing, compare_installed, installed_files, originals_exist};
-pub use dependencies::{DepmodOutcome, depmod, index};
+pub use dependencies::{DepmodOutcome, begin_index, depmod, index};
 pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};
 pub use initramfs::remake as remake_initramfs;

@@ -16,6 +16,9 @@ use crate::kernel::module_tree::ModuleTree;
 use crate::report::{Event, Reporter};
 use crate::script::Hook;
 
+/// Where nobody but dkms puts modules.
+const OWN_FOLDER: &str = "/updates/dkms";
+
 /// A module that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
@@ -275,8 +278,11 @@ impl<'a> Work<'a> {
         this_version: bool,
     ) -> Result<Staged, FsError> {
         let destination = candidate.destination();
+        // Built again since it was installed, so that no build says any more what lies there: nobody else uses this folder.
+        let is_own_folder = self.place.module_folder == Some(OWN_FOLDER) && linked.is_some() && this_version;
+        let is_earlier = |path: &Path| is_own_folder && path == destination;
         let (ours, mut foreign): (Vec<PathBuf>, Vec<PathBuf>) =
-            present.into_iter().partition(|path| self.is_ours(path, candidate, linked));
+            present.into_iter().partition(|path| is_earlier(path) || self.is_ours(path, candidate, linked));
         if !this_version {
             // Another version of this package is installed: the originals were archived then.
             foreign.retain(|path| *path == destination);

@@ -33,6 +33,18 @@ fn installed_and_taken_out_again() {
 }
 
 #[test]
+fn what_was_built_again_takes_the_place_of_what_was_installed() {
+    let world = World::new();
+    let conf = world.build("1.0", &["foo"]);
+    world.install(&conf);
+    let built = world.layout.built_dir(&conf.id, &world.kernel.target).join("foo.ko");
+    world.write(&built, &module("1.1", KERNEL));
+    world.install(&conf);
+    assert_eq!(fs::read(&world.in_kernel("updates/dkms/foo.ko")).unwrap(), module("1.1", KERNEL));
+    assert!(!originals_exist(&world.layout, &conf.id.name, &world.kernel.target));
+}
+
+#[test]
 fn an_original_is_archived_and_comes_back() {
     for place in
         ["kernel/a/foo.ko", "extra/foo.ko", "updates/foo.ko", "updates/dkms/foo.ko", "updates/sub/foo.ko"]

@@ -6,6 +6,7 @@ use super::one::Planner;
 use super::order;
 use super::refusal::Refusal;
 use crate::conf::ModuleConf;
+use crate::event::LookAhead;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::tree::Registration;
 
@@ -37,6 +38,15 @@ pub(super) struct Rules {
     pub(super) going: BTreeSet<ModuleName>,
     /// A package transaction: a kernel without headers gets its modules when its headers arrive, which is no failure.
     pub(super) headers_may_come: bool,
+    /// What is left to a later batch, or said by one.
+    pub(super) ahead: LookAhead,
+}
+
+impl Rules {
+    /// Whether what is passed over is said of a module: not where its own package has yet to ask for it.
+    fn tells(&self, id: &ModuleId) -> bool {
+        !self.ahead.ahead.contains(id)
+    }
 }
 
 /// Installs the `AUTOINSTALL` ones of these modules on a kernel, dependencies first.
@@ -48,7 +58,7 @@ pub(super) fn bring_up(planner: &mut Planner<'_>, ids: &[ModuleId], target: &Tar
         }
     }
     if rules.headers_may_come {
-        wait_for_headers(planner, &mut wanted, target);
+        wait_for_headers(planner, &mut wanted, target, rules);
     }
     planner.decided.extend(wanted.keys().map(|name| (name.clone(), target.clone())));
     let depends = wanted.iter().map(|(name, (_, conf))| (name.clone(), conf.build_depends.clone())).collect();
@@ -57,7 +67,13 @@ pub(super) fn bring_up(planner: &mut Planner<'_>, ids: &[ModuleId], target: &Tar
     for name in &order.sorted {
         let (id, conf) = &wanted[name];
         let kernel = &target.kernel;
-        let because = if let Some(going) = conf.build_depends.iter().find(|name| rules.going.contains(name)) {
+        let later = conf.build_depends.iter().find(|name| {
+            rules.ahead.later.contains(*name)
+                && planner.world.snapshot.installed_version(name, target).is_none()
+        });
+        let because = if let Some(later) = later {
+            Some(format!("it needs `{later}`, whose package is not configured yet"))
+        } else if let Some(going) = conf.build_depends.iter().find(|name| rules.going.contains(name)) {
             Some(format!("it needs `{going}`, which goes"))
         } else if let Some(unknown) = unknown_dependency(planner, conf, target) {
             Some(format!("it needs `{unknown}`, which dkms does not know yet"))
@@ -66,6 +82,10 @@ pub(super) fn bring_up(planner: &mut Planner<'_>, ids: &[ModuleId], target: &Tar
             waited_for.map(|waited_for| format!("it needs `{waited_for}`, which is deferred"))
         };
         match because {
+            Some(because) if !rules.tells(id) => {
+                drop(because);
+                deferred.insert(name);
+            }
             Some(because) => {
                 planner.note(format!("module `{id}` is deferred on kernel {kernel}: {because}"));
                 deferred.insert(name);
@@ -86,6 +106,7 @@ fn wait_for_headers(
     planner: &mut Planner<'_>,
     wanted: &mut BTreeMap<ModuleName, (ModuleId, &ModuleConf)>,
     target: &Target,
+    rules: &Rules,
 ) {
     if planner.world.kernels.get(target).is_some_and(|kernel| kernel.headers_usable) {
         return;
@@ -93,7 +114,7 @@ fn wait_for_headers(
     let mut waiting = Vec::new();
     wanted.retain(|_, (id, _)| {
         let is_built = planner.is_built(id, target);
-        if !is_built {
+        if !is_built && rules.tells(id) {
             waiting.push(format!("`{id}`"));
         }
         is_built
@@ -149,7 +170,9 @@ fn wants_autoinstall<'a>(
         }
         Ok(conf) => match &conf.excluded {
             Some(exclusion) => {
-                planner.note(format!("module `{id}` is not for kernel {}: {exclusion}", target.kernel));
+                if rules.tells(id) {
+                    planner.note(format!("module `{id}` is not for kernel {}: {exclusion}", target.kernel));
+                }
                 None
             }
             None => Some(conf),

@@ -105,14 +105,35 @@ impl From<ProcessError> for InputsError {
 /// they may change while we run.
 #[derive(Debug, Default)]
 pub struct Digests {
+    look: Look,
     folders: Mutex<BTreeMap<Vec<PathBuf>, Arc<Folders>>>,
     programs: Mutex<BTreeMap<PathBuf, Digest>>,
+}
+
+/// How headers and programs are looked at: there is much of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Look {
+    /// What is in their files.
+    #[default]
+    Content,
+    /// Which files they are, how large, and when they changed. Such keys stand for a short time on one machine, and never equal others.
+    Stat,
 }
 
 /// Written by the first who asks, while others wait.
 type Folders = OnceLock<Result<Digest, InputsError>>;
 
 impl Digests {
+    /// Compares headers and programs by what the file system says of them: fast, and what is the same now was not changed in between.
+    #[must_use]
+    pub fn by_stat() -> Self {
+        Self { look: Look::Stat, ..Self::default() }
+    }
+
+    fn are_by_stat(&self) -> bool {
+        self.look == Look::Stat
+    }
+
     /// Folders by their real paths.
     fn folders(&self, folders: &[PathBuf]) -> Result<Digest, InputsError> {
         let once = {
@@ -121,7 +142,10 @@ impl Digests {
         };
         let compute = || {
             let roots = folders.iter().map(|folder| (folder.to_string_lossy().into_owned(), folder.clone()));
-            tree::digest(roots.collect(), Times::Never)
+            match self.look {
+                Look::Content => tree::digest(roots.collect(), Times::Never),
+                Look::Stat => tree::digest_of_stat(roots.collect()),
+            }
         };
         once.get_or_init(compute).clone()
     }
@@ -134,7 +158,10 @@ impl Digests {
         if let Some(digest) = known(self) {
             return Ok(digest);
         }
-        let digest = tree::file(path)?;
+        let digest = match self.look {
+            Look::Content => tree::file(path)?,
+            Look::Stat => tree::file_stat(path)?,
+        };
         self.programs.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), digest);
         Ok(digest)
     }
@@ -191,6 +218,9 @@ pub(super) fn key_in(
 ) -> Result<InputsKey, InputsError> {
     let mut hasher = Hasher::new();
     hasher.field("format", FORMAT.to_le_bytes());
+    if digests.are_by_stat() {
+        hasher.field("by", "stat");
+    }
     hasher.field("module", spec.id.to_string());
     hasher.field("kernel", spec.target.kernel.as_str());
     hasher.field("arch", spec.target.arch.as_str());

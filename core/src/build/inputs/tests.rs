@@ -41,6 +41,25 @@ fn key_of(world: &World) -> InputsKey {
     key(&world.spec(None), &Digests::default(), &world.recorder).unwrap()
 }
 
+#[test]
+fn a_key_by_stat_follows_what_the_file_system_says() {
+    let world = whole();
+    let now = || key(&world.spec(None), &Digests::by_stat(), &world.recorder).unwrap();
+    let before = now();
+    assert_eq!(now(), before);
+    assert_ne!(key_of(&world), before, "it is no key of contents");
+    for (path, text) in [
+        (format!("{HEADERS}/Module.symvers"), "0x2\n"),
+        ("usr/src/foo-1.0/foo.c".to_owned(), "one\ntwo\nThree\n"),
+        ("bin/mycc".to_owned(), "#!/bin/sh\nexit 1\n"),
+        ("usr/lib/kbuild/scripts/tool".to_owned(), "#!/bin/sh\nexit 1\n"),
+    ] {
+        let before = now();
+        world.write(&path, text, 0o755);
+        assert_ne!(now(), before, "{path}");
+    }
+}
+
 type Change = (&'static str, fn(&mut World));
 
 #[test]

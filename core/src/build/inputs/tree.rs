@@ -88,6 +88,36 @@ pub(super) fn file(path: &Path) -> Result<Digest, InputsError> {
     Ok(read(path, &mut vec![0; BUFFER], &AtomicU64::new(0))?.digest)
 }
 
+/// The same without reading files: which they are, how large, and when they were changed.
+pub(super) fn digest_of_stat(roots: Vec<(String, PathBuf)>) -> Result<Digest, InputsError> {
+    let mut walk = Walk::new(roots);
+    walk.run()?;
+    let mut hasher = Hasher::new();
+    for item in &walk.items {
+        hasher.path("name", &item.name);
+        match &item.kind {
+            Kind::Folder => hasher.field("folder", ""),
+            Kind::Other => hasher.field("other", ""),
+            Kind::Link(target) => hasher.path("link", target),
+            Kind::File(path) => hasher.field("file", file_stat(path)?),
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// What the file system says of a file.
+pub(super) fn file_stat(path: &Path) -> Result<Digest, InputsError> {
+    let mut hasher = Hasher::new();
+    if let Some(meta) = fs::stat(path)? {
+        let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()];
+        hasher.field(
+            "file",
+            format!("{} {} {} {} {times:?}", meta.dev(), meta.ino(), meta.size(), meta.mode()),
+        );
+    }
+    Ok(hasher.finish())
+}
+
 /// Whether make could take it for something that it has made.
 fn is_made(name: &Path) -> bool {
     let name = name.as_os_str().as_encoded_bytes();

@@ -1,0 +1,144 @@
+//! Modules and kernels that a batch has worked on before their own package was configured.
+//!
+//! A package manager that unpacks packages before it configures them lets the first batch build all of them. What was built then
+//! counts later only if its inputs are still the same, so each build leaves the key of its inputs:
+//! `.state/ahead/modules/M/V/K/A`. `.state/ahead/modules/M/V/looked` and `.state/ahead/kernels/K` say that such a batch has ended.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::state;
+use crate::host::fs::{self, FsError};
+use crate::host::scratch;
+use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
+use crate::layout::Layout;
+
+/// No key comes near it.
+const LIMIT: u64 = 4096;
+
+fn modules(layout: &Layout) -> PathBuf {
+    layout.ahead_dir().join("modules")
+}
+
+fn kernels(layout: &Layout) -> PathBuf {
+    layout.ahead_dir().join("kernels")
+}
+
+fn folder(layout: &Layout, id: &ModuleId) -> PathBuf {
+    modules(layout).join(&id.name).join(&id.version)
+}
+
+fn key_file(layout: &Layout, id: &ModuleId, target: &Target) -> PathBuf {
+    folder(layout, id).join(&target.kernel).join(&target.arch)
+}
+
+fn write(layout: &Layout, file: &std::path::Path, text: &str) -> Result<(), FsError> {
+    if let Some(dir) = file.parent() {
+        state::create_folder(layout, dir)?;
+    }
+    scratch::write_note(file, text)
+}
+
+/// Notes of which inputs a build was made.
+///
+/// # Errors
+/// [`FsError`]; then the module is built again.
+pub fn note_key(layout: &Layout, id: &ModuleId, target: &Target, key: &str) -> Result<(), FsError> {
+    write(layout, &key_file(layout, id, target), key)
+}
+
+/// The key of the inputs that a build was made of.
+#[must_use]
+pub fn key(layout: &Layout, id: &ModuleId, target: &Target) -> Option<String> {
+    let bytes = fs::read_limited(&key_file(layout, id, target), LIMIT).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// A batch has ended that worked on these modules and kernels.
+///
+/// # Errors
+/// [`FsError`]; then they are looked at once more.
+pub fn mark(
+    layout: &Layout,
+    ids: &BTreeSet<ModuleId>,
+    releases: &BTreeSet<KernelRelease>,
+) -> Result<(), FsError> {
+    ids.iter().try_for_each(|id| write(layout, &folder(layout, id).join("looked"), ""))?;
+    releases.iter().try_for_each(|release| write(layout, &kernels(layout).join(release), ""))
+}
+
+/// The modules that such batches have worked on.
+#[must_use]
+pub fn modules_done(layout: &Layout) -> BTreeSet<ModuleId> {
+    all(layout).into_iter().filter(|id| fs::exists(&folder(layout, id).join("looked"))).collect()
+}
+
+/// The modules of which something is noted.
+fn all(layout: &Layout) -> Vec<ModuleId> {
+    let mut ids = Vec::new();
+    for name in fs::list(&modules(layout)).unwrap_or_default() {
+        let Some(Ok(module)) = name.name.to_str().map(ModuleName::new) else { continue };
+        for version in fs::list(&modules(layout).join(&name.name)).unwrap_or_default() {
+            let version = version.name.to_str().and_then(|version| ModuleVersion::new(version).ok());
+            ids.extend(version.map(|version| ModuleId::new(module.clone(), version)));
+        }
+    }
+    ids
+}
+
+/// Whether a batch that worked on a kernel has ended.
+#[must_use]
+pub fn is_kernel_done(layout: &Layout, release: &KernelRelease) -> bool {
+    fs::exists(&kernels(layout).join(release))
+}
+
+/// The kernels that such batches have worked on.
+#[must_use]
+pub fn kernels_done(layout: &Layout) -> BTreeSet<KernelRelease> {
+    let names = fs::list(&kernels(layout)).unwrap_or_default().into_iter();
+    names.filter_map(|entry| KernelRelease::new(entry.name.to_str()?).ok()).collect()
+}
+
+/// Forgets all modules but these, whose packages are still to be configured; kernels count as long as there is one.
+///
+/// # Errors
+/// [`FsError`].
+pub fn sweep(layout: &Layout, ids: &BTreeSet<ModuleId>, is_kernel_to_come: bool) -> Result<(), FsError> {
+    if !fs::exists(&layout.ahead_dir()) {
+        return Ok(());
+    }
+    if ids.is_empty() && !is_kernel_to_come {
+        return fs::remove_tree(&layout.ahead_dir());
+    }
+    let gone = all(layout).into_iter().filter(|id| !ids.contains(id));
+    gone.into_iter().try_for_each(|id| fs::remove_tree(&folder(layout, &id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_still_to_come_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        fs::create_dir_all(&layout.dkms_tree).unwrap();
+        let [a, b] = ["a", "b"].map(|name| ModuleId::parse(name, "1.0").unwrap());
+        let kernel = KernelRelease::new("6.1.0-1").unwrap();
+        let target = Target::parse("6.1.0-1", "x86_64").unwrap();
+        sweep(&layout, &BTreeSet::new(), false).unwrap();
+        note_key(&layout, &a, &target, "1234").unwrap();
+        assert_eq!(key(&layout, &a, &target).as_deref(), Some("1234"));
+        assert!(!modules_done(&layout).contains(&a) && !is_kernel_done(&layout, &kernel));
+        mark(&layout, &[a.clone(), b.clone()].into(), &[kernel.clone()].into()).unwrap();
+        assert!(modules_done(&layout).contains(&a) && is_kernel_done(&layout, &kernel));
+        sweep(&layout, &[b.clone()].into(), false).unwrap();
+        assert_eq!(key(&layout, &a, &target), None);
+        assert!(!modules_done(&layout).contains(&a) && modules_done(&layout).contains(&b));
+        assert_eq!(kernels_done(&layout), [kernel].into());
+        sweep(&layout, &BTreeSet::new(), true).unwrap();
+        assert!(!modules_done(&layout).contains(&b) && !kernels_done(&layout).is_empty());
+        sweep(&layout, &BTreeSet::new(), false).unwrap();
+        assert!(!fs::exists(&layout.ahead_dir()));
+    }
+}

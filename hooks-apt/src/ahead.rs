@@ -1,0 +1,115 @@
+//! What a hook's batch takes on besides what it was called for: everything that dpkg has unpacked and not configured yet.
+//!
+//! The first hook of a dpkg run builds all of it. Later ones find their work done, and leave alone what fails before its turn.
+
+use std::collections::BTreeSet;
+
+use dkms_core::event::{Arrival, Happening, LookAhead};
+use dkms_core::host::fs;
+use dkms_core::id::{KernelRelease, ModuleId};
+use dkms_core::install;
+use dkms_core::tree::{Snapshot, ahead};
+
+use crate::dpkg;
+use crate::session::Session;
+use crate::unpacked;
+
+/// What comes besides, and how.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    /// What the batch is told besides.
+    pub told: Vec<Happening>,
+    /// What it is told of these modules.
+    pub look: LookAhead,
+    kernels: BTreeSet<KernelRelease>,
+}
+
+/// Looks at what dpkg has unpacked; `own` is the module whose package calls. Nothing outside of dpkg's run and with `batch=no`.
+#[must_use]
+pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) -> Ahead {
+    let mut found = Ahead::default();
+    if !session.adapter.settings.batch || !dpkg::is_above(session.environment()) {
+        return found;
+    }
+    let layout = session.layout();
+    let mut modules = Vec::new();
+    for package in unpacked::packages(session.environment()) {
+        let contents = package.contents(layout);
+        found.kernels.extend(contents.kernels);
+        let arrival = if package.is_upgrade { Arrival::Upgrade } else { Arrival::First };
+        modules.extend(contents.modules.into_iter().map(|folder| (folder, arrival)));
+    }
+    let done = ahead::modules_done(layout);
+    for (folder, arrival) in modules {
+        let known = done.iter().find(|id| id.dir_name() == folder).cloned();
+        let Some(id) = known.or_else(|| identify(session, &folder)) else { continue };
+        found.look.noted.insert(id.clone());
+        if Some(&id) == own {
+            continue;
+        }
+        if done.contains(&id) {
+            found.look.later.insert(id.name);
+            continue;
+        }
+        found.told.extend(arrived(session, &id, arrival, snapshot));
+        found.look.ahead.insert(id);
+    }
+    let has_headers = |kernel: &&KernelRelease| fs::is_dir(&layout.headers_dir(kernel).join("include"));
+    let new =
+        found.kernels.iter().filter(|kernel| !ahead::is_kernel_done(layout, kernel)).filter(has_headers);
+    for kernel in &found.kernels {
+        // What can't be written here is depmod's to say.
+        drop(install::begin_index(kernel, layout));
+    }
+    let target = |kernel: &KernelRelease| session.adapter.target(kernel).ok();
+    found.told.extend(new.filter_map(target).map(Happening::HeadersArrived));
+    drop(ahead::sweep(layout, &found.look.noted, !found.kernels.is_empty()));
+    if let Some(id) = own {
+        // Where it failed ahead it is tried again now, and nobody else will for a kernel that has been worked on.
+        let kernels = ahead::kernels_done(layout);
+        let of_run = |target| Happening::ModuleWasInUse(id.name.clone(), target);
+        found.told.extend(kernels.iter().filter_map(target).map(of_run));
+    }
+    found
+}
+
+/// The module of a folder below `/usr/src`. One whose conf says something else, or can't be read, is its own package's to tell.
+fn identify(session: &Session<'_>, folder: &str) -> Option<ModuleId> {
+    let conf = session.layout().source_tree.join(folder).join("dkms.conf");
+    session.adapter.identify(&conf).ok()?.ok().filter(|id| id.dir_name() == folder)
+}
+
+/// What is told of a module that arrives: what is built of it is stale, unless it was built ahead of what is there now.
+#[must_use]
+pub fn arrived(
+    session: &Session<'_>,
+    id: &ModuleId,
+    arrival: Arrival,
+    snapshot: &Snapshot,
+) -> Vec<Happening> {
+    let is_current = || session.adapter.is_as_built_ahead(id, snapshot).unwrap_or(false);
+    let is_stale = !snapshot.targets(id).is_empty() && !is_current();
+    let left = is_stale.then(|| Happening::ModuleLeaving(id.clone()));
+    std::iter::once(Happening::ModuleArrived(id.clone(), arrival)).chain(left).collect()
+}
+
+impl Ahead {
+    /// Notes that the batch has ended. Where that can't be noted the next one looks at the same once more.
+    pub fn done(&self, session: &Session<'_>) {
+        if self.look.noted.is_empty() && self.kernels.is_empty() {
+            return;
+        }
+        let kernels = self.told.iter().filter_map(|happening| match happening {
+            Happening::HeadersArrived(target) => Some(target.kernel.clone()),
+            _ => None,
+        });
+        drop(ahead::mark(session.layout(), &self.look.ahead, &kernels.collect()));
+    }
+}
+
+/// Forgets what was noted of packages that are configured by now.
+pub fn sweep(session: &Session<'_>) {
+    if fs::exists(&session.layout().ahead_dir()) {
+        let _ = look(session, None, &Snapshot::default());
+    }
+}
