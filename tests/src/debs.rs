@@ -134,7 +134,7 @@ fn is_old(path: &Path) -> bool {
 /// Debian with its own dkms, a kernel's headers, a module that a package brought, and one that was added by hand.
 const SCRIPT: &str = "
     # With a module's package, so that it is built: the headers and what needs them in one go.
-    take() { apt install dkms dh-dkms dm-writeboost-dkms ca-certificates \"$2\"; }
+    take() { apt install dkms dh-dkms dm-writeboost-dkms \"$2\"; }
     signed_offers cloud-amd64 $OWN | newest 1 take >/tmp/kernel
     enough 1 cloud-amd64 /tmp/kernel
     K=$(ls /lib/modules | tail -n 1)
@@ -151,8 +151,8 @@ const SCRIPT: &str = "
 
 /// Debian's releases with their own dkms.
 pub const SYSTEMS: [Base; 2] = [
-    Base { name: "own-bookworm", suite: "bookworm", include: &[], script: SCRIPT },
-    Base { name: "own-trixie", suite: "trixie", include: &[], script: SCRIPT },
+    Base { name: "own-bookworm", suite: "bookworm", include: &["gcc"], script: SCRIPT },
+    Base { name: "own-trixie", suite: "trixie", include: &["gcc"], script: SCRIPT },
 ];
 
 /// A root with a Debian release's own dkms and modules of it installed; its packages are in `/srv`.

@@ -1,10 +1,12 @@
 //! `make bench-apt`: eight of Debian's module packages and two kernels' headers in one run of apt, with ours and with Debian's dkms, in equal
 //! roots; fails where ours isn't twice as fast.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use dkms_tests::apt::Machine;
+use dkms_tests::command::ended;
 use dkms_tests::say;
 
 /// Ours is to be this much faster.
@@ -14,7 +16,11 @@ const RUNS: usize = 2;
 
 const PACKAGES: &str = "acpi-call-dkms adv-17v35x-dkms bbswitch-dkms dm-writeboost-dkms langford-dkms nat-rtsp-dkms rapiddisk-dkms vpoll-dkms";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    ended(run(), "")
+}
+
+fn run() -> Result<()> {
     let program = std::env::current_exe()?.with_file_name("dkms-under-test").to_string_lossy().into_owned();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {

@@ -8,7 +8,7 @@ use dkms_core::host::fs;
 
 use crate::cache::Cache;
 use crate::root::{Output, Root, User};
-use crate::setup::{Base, base};
+use crate::setup::{Base, base, own_layer};
 use crate::tool::Tool;
 
 const INCLUDE: [&str; 16] = [
@@ -125,7 +125,7 @@ impl World {
     pub fn without_dkms(pacman: Pacman, tools: &[&Tool]) -> Result<Self> {
         let cache = Cache::open()?;
         // The repository is laid over the system: overlayfs takes several layers, the upper one first.
-        let mut layers = base(&cache, &REPOSITORY)?.join("export").into_os_string();
+        let mut layers = own_layer(&cache, &REPOSITORY)?.join("export").into_os_string();
         layers.push(":");
         layers.push(pacman.system(&cache)?);
         let root = Root::of(&cache, &PathBuf::from(layers), tools)?;

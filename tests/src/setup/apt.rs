@@ -64,6 +64,12 @@ impl Apt {
         Ok(apt)
     }
 
+    /// The same with these preferences.
+    pub(super) fn preferring(mut self, preferences: &Path) -> Self {
+        self.options.push(format!("-oDir::Etc::Preferences={}", preferences.display()));
+        self
+    }
+
     /// Fetches the lists anew.
     pub(super) fn update(&self) -> Result<()> {
         let updated = self.run("apt-get", &["update"]);

@@ -1,4 +1,5 @@
-//! Whole Debian systems for roots of tests: made once with mmdebstrap, kept in the cache, never changed afterwards.
+//! Whole Debian systems for roots of tests. Each is a few layers, made once, kept in the cache and never changed afterwards: a minimal
+//! system of its suite by mmdebstrap, the tools that build modules if it has them, and what is its own.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,88 +20,169 @@ pub struct Base {
     pub name: &'static str,
     /// Debian's suite.
     pub suite: &'static str,
-    /// Packages in it besides a minimal system's.
+    /// Packages in it besides a minimal system's. With `gcc` among them it stands on the layer of [`COMPILER`].
     pub include: &'static [&'static str],
-    /// A shell script that runs in it at the end, with `/proc` and network, after an `apt-get update`. If it fetches packages
-    /// (`apt install --download-only`), tests have them without network: lists and archives are kept. `kernels.sh` stands
-    /// before it, which knows the kernels that can be had. Empty: nothing is done.
+    /// A shell script that runs in it at the end, with `/proc` and network. If it fetches packages (`apt install --download-only`), tests
+    /// have them without network: lists and archives are kept. `kernels.sh` stands before it, which knows the kernels that can be had.
     pub script: &'static str,
 }
+
+/// Packages that all systems have that build modules.
+const COMPILER: [&str; 5] = ["gcc", "make", "kmod", "patch", "xz-utils"];
 
 /// Functions for scripts.
 const PRELUDE: &str = include_str!("kernels.sh");
 
-/// Runs a script in a folder as its root. Called as: `sh -c … sh FOLDER SCRIPT`.
-const INSIDE: &str = "set -e
-    mount -t proc proc \"$1/proc\"
-    mount --rbind /dev \"$1/dev\"
-    exec chroot \"$1\" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive sh -ec \"$2\"";
+/// Updates the lists; says what apt knows of kernels.
+const UPDATE: &str = "apt-get -qq update >&2 || apt-get -qq update >&2\n";
 
-/// The folder of a system, made where it isn't there as it should be. Tests that want the same one at once wait for each other.
+/// The layers of a system as an overlay's `lowerdir` names them, made if they aren't there as they should be. Tests that want the same
+/// one at once wait for each other.
 ///
 /// # Errors
-/// Where it can't be made.
+/// If it can't be made.
 pub fn base(cache: &Cache, base: &Base) -> Result<PathBuf> {
-    let Base { name, suite, include, script } = base;
-    let dir = cache.at("bases").join(name);
-    fs::create_dir_all(&dir)?;
-    let lock = rustix::fs::open(&dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    flock(&lock, FlockOperation::LockExclusive).context("lock the system's folder")?;
-    let (recipe, root, new) = (dir.join("RECIPE"), dir.join("root"), dir.join("new"));
-    let wanted = format!("{suite}\n{}\n{script}\n", include.join(" "));
-    if fs::is_file(&recipe) && fs::read_lossy(&recipe)? == wanted {
-        return Ok(root);
-    }
-    say(&format!("setup: making a system of {suite} for `{name}`"));
-    for old in [&recipe, &root, &new] {
-        fs::remove_any(old)?;
-    }
-    let mut words = vec!["--quiet", "--variant=minbase", "--aptopt=Acquire::Languages \"none\""];
-    // What a power cut destroys is made again.
-    words.push("--dpkgopt=force-unsafe-io");
-    if matches!(*suite, "forky" | "sid") {
-        // Their lists may be older on a mirror than they say of themselves.
-        words.push("--aptopt=Acquire::Check-Valid-Until \"false\"");
-    }
-    let include = format!("--include={}", include.join(","));
-    if include != "--include=" {
-        words.push(&include);
-    }
-    let path = new.to_string_lossy();
-    words.extend([*suite, path.as_ref()]);
-    let make = || must_briefly("mmdebstrap", &words, Path::new("/"));
-    let again = |_| fs::remove_any(&new).map_err(Error::from).and_then(|()| make());
-    make().or_else(again).with_context(|| format!("can't make the system `{name}` of {suite}"))?;
-    fs::write_whole(&new.join("etc/resolv.conf"), &fs::read(Path::new("/etc/resolv.conf"))?, 0o644)?;
-    furnish(&new, suite, script).with_context(|| format!("can't furnish the system `{name}` of {suite}"))?;
-    fs::rename(&new, &root)?;
-    fs::write_whole(&recipe, wanted.as_bytes(), 0o644)?;
-    Ok(root)
+    let below = if base.include.contains(&"gcc") {
+        compiler(cache, base.suite)?
+    } else {
+        minimal(cache, base.suite)?
+    };
+    let mut packages: Vec<&str> = base.include.to_vec();
+    packages.retain(|package| !base.include.contains(&"gcc") || !COMPILER.contains(package));
+    let layers = Layers { cache, name: base.name, suite: base.suite };
+    layers.over(&below, &packages, base.script)
 }
 
-/// Runs the script in a fresh system, after it is told which kernels apt has there.
-fn furnish(new: &Path, suite: &str, script: &str) -> Result<()> {
-    if script.is_empty() {
-        return Ok(());
+/// What a system has over its lower layers.
+///
+/// # Errors
+/// As [`base`].
+pub fn own_layer(cache: &Cache, of: &Base) -> Result<PathBuf> {
+    base(cache, of)?;
+    Ok(folder(cache, of.name).join("root"))
+}
+
+/// Where a layer is: beside it are its recipe, and what it was made of.
+fn folder(cache: &Cache, name: &str) -> PathBuf {
+    cache.at("systems").join(name)
+}
+
+/// The minimal system of a suite, with apt's lists and what they say of kernels.
+fn minimal(cache: &Cache, suite: &str) -> Result<PathBuf> {
+    let name = format!("minimal-{suite}");
+    let layers = Layers { cache, name: &name, suite };
+    layers.once("", "", |layer| {
+        let mut words = vec!["--quiet", "--variant=minbase", "--aptopt=Acquire::Languages \"none\""];
+        // What a power cut destroys is made again.
+        words.extend(["--dpkgopt=force-unsafe-io", "--skip=cleanup/apt/lists", "--include=ca-certificates"]);
+        if matches!(suite, "forky" | "sid") {
+            // Their lists may be older on a mirror than they say of themselves.
+            words.push("--aptopt=Acquire::Check-Valid-Until \"false\"");
+        }
+        let path = layer.join("root");
+        let text = path.to_string_lossy();
+        words.extend([suite, text.as_ref()]);
+        let make = || must_briefly("mmdebstrap", &words, Path::new("/"));
+        make().or_else(|_| fs::remove_any(&path).map_err(Error::from).and_then(|()| make()))?;
+        fs::write_whole(&path.join("etc/resolv.conf"), &fs::read(Path::new("/etc/resolv.conf"))?, 0o644)?;
+        let answer = inside(None, layer, &ask(""))?;
+        fs::write_whole(&path.join("etc/kernels-of-apt"), offers(&answer)?.as_bytes(), 0o644)?;
+        Ok(())
+    })
+}
+
+/// The minimal system with what builds modules.
+fn compiler(cache: &Cache, suite: &str) -> Result<PathBuf> {
+    let below = minimal(cache, suite)?;
+    let name = format!("compiler-{suite}");
+    Layers { cache, name: &name, suite }.over(&below, &COMPILER, "")
+}
+
+struct Layers<'a> {
+    cache: &'a Cache,
+    name: &'a str,
+    suite: &'a str,
+}
+
+impl Layers<'_> {
+    /// A layer over others: with these packages, and what a script does.
+    fn over(&self, below: &Path, packages: &[&str], script: &str) -> Result<PathBuf> {
+        let line =
+            if packages.is_empty() { String::new() } else { format!("apt install {}\n", packages.join(" ")) };
+        let script = format!("{line}{script}");
+        let all = format!("OWN={}\n{PRELUDE}\n{script}", own_line(self.suite));
+        let made = below.to_string_lossy();
+        let first = Path::new(made.split(':').next().unwrap_or_default());
+        let made = fs::read_lossy(&first.with_file_name("MADE"))?;
+        let own = self.once(made.trim(), &script, |layer| {
+            inside(Some(below), layer, &all).map(drop).or_else(|_| {
+                // Lists that are older than the archive name what it has no more.
+                fs::remove_any(layer)?;
+                fs::create_dir_all(&layer.join("root/etc"))?;
+                let answer = inside(Some(below), layer, &ask(UPDATE))?;
+                fs::write_whole(&layer.join("root/etc/kernels-of-apt"), offers(&answer)?.as_bytes(), 0o644)?;
+                inside(Some(below), layer, &all).map(drop)
+            })
+        })?;
+        let mut layers = own.into_os_string();
+        layers.push(":");
+        layers.push(below);
+        Ok(PathBuf::from(layers))
     }
-    let inside = |script: &str| {
-        let words =
-            ["--mount", "--pid", "--fork", "--kill-child", "--propagation=private", "sh", "-c", INSIDE, "sh"];
-        let path = new.to_string_lossy();
-        let words: Vec<&str> = words.into_iter().chain([&*path, script]).collect();
-        must_briefly("unshare", &words, Path::new("/"))
-    };
-    inside("apt-get -qq update || apt-get -qq update")?;
+
+    /// A layer's folder `root`, made if it isn't there as its recipe says. What it stands on is a part of that: `below` says when that was
+    /// made.
+    fn once(&self, below: &str, script: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let Self { cache, name, suite } = self;
+        let dir = folder(cache, name);
+        fs::create_dir_all(&dir)?;
+        let lock =
+            rustix::fs::open(&dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        flock(&lock, FlockOperation::LockExclusive).context("lock the system's folder")?;
+        let (recipe, root, new) = (dir.join("RECIPE"), dir.join("root"), dir.join("new"));
+        let wanted = format!("{suite}\n{below}\n{script}\n");
+        if fs::is_file(&recipe) && fs::read_lossy(&recipe)? == wanted {
+            return Ok(root);
+        }
+        say(&format!("setup: making the system `{name}` of {suite}"));
+        for old in [&recipe, &root, &new] {
+            fs::remove_any(old)?;
+        }
+        fs::create_dir_all(&new)?;
+        make(&new).with_context(|| format!("can't make the system `{name}` of {suite}"))?;
+        fs::rename(&new.join("root"), &root)?;
+        fs::remove_any(&new)?;
+        let time = dkms_core::host::clock::unix_seconds();
+        fs::write_whole(&dir.join("MADE"), format!("{name} {time}\n").as_bytes(), 0o644)?;
+        fs::write_whole(&recipe, wanted.as_bytes(), 0o644)?;
+        Ok(root)
+    }
+}
+
+/// Runs a script in the system of these layers; what it changes goes to `root` in the folder `layer`.
+fn inside(below: Option<&Path>, layer: &Path, script: &str) -> Result<String> {
+    let words = ["--mount", "--pid", "--fork", "--kill-child", "--propagation=private"];
+    let below = below.map(Path::to_string_lossy).unwrap_or_default();
+    let layer = layer.to_string_lossy();
+    let call = ["sh", "-c", include_str!("layer.sh"), "sh", &*below, &*layer, script];
+    must_briefly("unshare", &[&words[..], &call[..]].concat(), Path::new("/"))
+}
+
+/// A script that asks apt what it knows of kernels.
+fn ask(before: &str) -> String {
     let [show, all, names] = QUESTION;
-    let answer = inside(&format!("apt-cache {show} {all} '{names}' || :"))?;
-    let mut offers = String::new();
+    format!("{before}apt-cache {show} {all} '{names}' || :")
+}
+
+/// Apt's answer as a table: flavour, release, headers, image.
+fn offers(answer: &str) -> Result<String> {
+    let mut table = String::new();
     for flavour in ["cloud-amd64", "amd64", "rt-amd64"] {
-        for Kernel { release, headers, image } in dkms_offers::kernels(&answer, &Line::any(flavour)) {
-            writeln!(offers, "{flavour} {release} {headers} {image}")?;
+        for Kernel { release, headers, image } in dkms_offers::kernels(answer, &Line::any(flavour)) {
+            writeln!(table, "{flavour} {release} {headers} {image}")?;
         }
     }
-    fs::write_whole(&new.join("etc/kernels-of-apt"), offers.as_bytes(), 0o644)?;
-    inside(&format!("OWN={}\n{PRELUDE}\n{script}", own_line(suite))).map(drop)
+    Ok(table)
 }
 
 /// How the releases of a suite's own kernels begin: others may come with its security updates.

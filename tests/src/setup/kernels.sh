@@ -2,9 +2,14 @@
 # newest first: FLAVOUR RELEASE HEADERS IMAGE (the last two are packages; dkms-offers chose them). OWN is how the releases of
 # the suite's own line begin.
 
-# apt WORDS: apt-get, once more after an update.
+# apt WORDS: apt-get, once more after an update. Packages that are installed aren't kept as files.
 apt() {
-    apt-get -qq -y --no-install-recommends "$@" >/dev/null || { apt-get -qq update && apt-get -qq -y --no-install-recommends "$@" >/dev/null; }
+    case " $* " in
+    *" install "*" --download-only "* | *" download "*) keep=true ;;
+    *) keep=false ;;
+    esac
+    set -- -qq -y --no-install-recommends -o "APT::Keep-Downloaded-Packages=$keep" "$@"
+    apt-get "$@" >/dev/null || { apt-get -qq update && apt-get "$@" >/dev/null; }
 }
 
 # offers FLAVOUR [BEGIN]: RELEASE HEADERS IMAGE of the kernels of a flavour whose releases begin so.

@@ -12,8 +12,12 @@ pub mod systems;
 mod tools;
 
 use anyhow::Result;
+use dkms_core::host::fs;
+use dkms_offers::{Kernel, Line};
 
-pub use bases::{Base, base};
+use apt::Apt;
+
+pub use bases::{Base, base, own_layer};
 pub(crate) use images::unpacked;
 pub use images::{image, vmlinuz};
 pub use newer::NewerKernel;
@@ -30,6 +34,25 @@ pub fn install(programs: &[String]) -> Result<()> {
     tools::install(programs)
 }
 
+/// Fetches the kernels alone.
+///
+/// # Errors
+/// Where they can't be had.
+pub fn kernels(cache: &Cache) -> Result<()> {
+    headers::install(cache)?;
+    NewerKernel::fetch(cache).map(drop)
+}
+
+/// The kernels of a line that a suite has, the newest first, with these apt preferences (which hide packages).
+///
+/// # Errors
+/// Where the suite's lists can't be had.
+pub fn offered(cache: &Cache, suite: &str, preferences: &str, line: &Line<'_>) -> Result<Vec<Kernel>> {
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write_whole(file.path(), preferences.as_bytes(), 0o644)?;
+    Apt::open(cache, suite)?.preferring(file.path()).kernels(line)
+}
+
 /// Fetches everything.
 ///
 /// # Errors
@@ -37,9 +60,8 @@ pub fn install(programs: &[String]) -> Result<()> {
 pub fn run() -> Result<()> {
     let cache = Cache::open()?;
     tools::install(&[])?;
-    headers::install(&cache)?;
+    kernels(&cache)?;
     firmware::fetch(&cache)?;
-    NewerKernel::fetch(&cache)?;
     for package in ["shim-unsigned", "systemd-boot-efi"] {
         unpacked(&cache, package)?;
     }
@@ -53,7 +75,7 @@ pub fn run() -> Result<()> {
     for package in MODULE_PACKAGES {
         packages::fetch(&cache, "bookworm", package.name)?;
     }
-    systems::make(&cache)?;
+    systems::make(&cache, &[])?;
     say(&format!("setup: everything is in `{}`", cache.at("").display()));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The systems that every run of the tests wants, and those of packages that no single topic has for itself.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{Base, base};
 use crate::cache::Cache;
@@ -13,8 +13,9 @@ const WITH_HEADERS: &str = "
     take() { apt install \"$2\"; }
     signed_offers cloud-amd64 $OWN | newest 1 take >/tmp/kernel
     enough 1 cloud-amd64 /tmp/kernel
-    apt install gcc make patch kmod dpkg-dev
     apt install --download-only dkms";
+
+const BUILD: &[&str] = &["gcc", "make", "patch", "kmod", "dpkg-dev"];
 
 /// Nothing but a system and, ready for apt, a kernel.
 const BARE: &str = "
@@ -25,8 +26,8 @@ const BARE: &str = "
 
 /// Systems in which modules' packages are built.
 pub const BUILDERS: [Base; 2] = [
-    Base { name: "packages-bookworm", suite: "bookworm", include: &[], script: WITH_HEADERS },
-    Base { name: "packages-trixie", suite: "trixie", include: &[], script: WITH_HEADERS },
+    Base { name: "packages-bookworm", suite: "bookworm", include: BUILD, script: WITH_HEADERS },
+    Base { name: "packages-trixie", suite: "trixie", include: BUILD, script: WITH_HEADERS },
 ];
 
 /// Systems without compiler and headers.
@@ -43,10 +44,9 @@ pub const PACKAGES_FORKY: Base = Base {
     script: "",
 };
 
-/// Makes the systems that even the sample of the tests wants, side by side: each waits for the network half of its time. Whatever
-/// else a test wants it makes itself.
-pub(super) fn make(cache: &Cache) -> Result<()> {
-    let wanted = [
+/// The systems that even the sample of the tests wants. Whatever else a test wants it makes itself.
+fn wanted() -> Vec<Base> {
+    vec![
         // Tasks are taken from the end: the longest ones stand there.
         BARES[0],
         apt::TRIXIE,
@@ -57,6 +57,21 @@ pub(super) fn make(cache: &Cache) -> Result<()> {
         Suite::Bookworm.base(),
         pacman::REPOSITORY,
         apt::BOOKWORM,
-    ];
-    share::among(3, wanted.to_vec(), || Ok(()), |(), of| base(cache, &of)).map(drop)
+    ]
+}
+
+/// Makes the systems with these names, or all, side by side: each waits for the network half of its time.
+///
+/// # Errors
+/// If one can't be made, or has no such name.
+pub fn make(cache: &Cache, names: &[String]) -> Result<()> {
+    let mut wanted = wanted();
+    let all: Vec<&str> = wanted.iter().map(|base| base.name).collect();
+    if let Some(name) = names.iter().find(|name| !all.contains(&name.as_str())) {
+        bail!("no system is called `{name}`: there are {}", all.join(", "));
+    }
+    if !names.is_empty() {
+        wanted.retain(|base| names.iter().any(|name| name == base.name));
+    }
+    share::among(3, wanted, || Ok(()), |(), of| base(cache, &of)).map(drop)
 }

@@ -4,10 +4,12 @@
 mod batch;
 mod sandbox;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use dkms_tests::cache::{Cache, Oracle};
+use dkms_tests::command::ended;
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::root::Root;
@@ -29,7 +31,11 @@ start=$(date +%s%N); REAL \"$@\"; code=$?; end=$(date +%s%N)
 echo $((end - start)) >>/tmp/spent; exit $code
 ";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    ended(run(), "")
+}
+
+fn run() -> Result<()> {
     let cache = Cache::open()?;
     let kernels = Kernels::find()?;
     let program = |name: &str| -> Result<String> {
