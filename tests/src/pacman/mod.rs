@@ -78,6 +78,14 @@ impl Pacman {
         Base { name, suite, include: &INCLUDE, script: LIBALPM }
     }
 
+    /// What that system has over the lower layers: pacman itself, with libalpm.
+    ///
+    /// # Errors
+    /// If it can't be made.
+    pub fn own_layer(self, cache: &Cache) -> Result<PathBuf> {
+        own_layer(cache, &self.base())
+    }
+
     /// The system that has it.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ fn target_folder() -> PathBuf {
 /// The helper for a libalpm, which lies in the root of a test's system: a link to it stands for what libalpm-dev has.
 fn with_libalpm(pacman: Pacman, number: u32) -> Tool {
     let cache = Cache::open().expect("setup has made the cache");
-    let system = pacman.system(&cache).expect("mmdebstrap makes it");
+    let system = pacman.own_layer(&cache).expect("mmdebstrap makes it");
     let folder = target_folder().join(format!("libalpm-{number}"));
     fs::create_dir_all(&folder).expect("it can be made");
     let library = system.join(format!("usr/lib/x86_64-linux-gnu/libalpm.so.{number}"));
