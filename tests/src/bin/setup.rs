@@ -11,7 +11,9 @@ fn main() -> ExitCode {
     let done = match words.split_first() {
         None => setup::run(),
         Some((word, [])) if word == "kernels" => Cache::open().and_then(|cache| setup::kernels(&cache)),
-        Some((word, names)) if word == "systems" => Cache::open().and_then(|cache| systems::make(&cache, names)),
+        Some((word, names)) if word == "systems" => {
+            Cache::open().and_then(|cache| systems::make(&cache, names))
+        }
         Some(_) => setup::install(&words),
     };
     command::ended(
