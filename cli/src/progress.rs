@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use dkms_core::host::fs;
 use dkms_core::report::Event;
+use dkms_core::visible::{is_hidden, visible};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How often logs are looked at.
@@ -64,7 +65,7 @@ impl Bars {
                         .with_style(style("{spinner} {prefix} ({elapsed}) {wide_msg}"));
                     Line { bar: self.all.insert_before(&self.whole, bar), log: None }
                 });
-                line.bar.set_prefix(what.clone());
+                line.bar.set_prefix(visible(what).into_owned());
                 line.bar.enable_steady_tick(TICK);
             }
             Event::Logging { log } => {
@@ -124,7 +125,7 @@ fn last_line(log: &Path) -> Option<String> {
     file.take(END).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().filter(|c| !c.is_control()).collect())
+    Some(line.chars().filter(|c| !is_hidden(*c)).collect())
 }
 
 #[cfg(test)]

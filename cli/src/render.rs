@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dkms_core::host::Environment;
 use dkms_core::plan::{Plan, Remark, Step};
 use dkms_core::report::{Event, Reporter};
+use dkms_core::visible::{visible, visible_json};
 use serde_json::json;
 
 use crate::action::Action;
@@ -91,6 +92,7 @@ impl Terminal {
         if self.quiet {
             return Ok(());
         }
+        let text = if self.json { visible_json(text) } else { visible(text) };
         let _held = self.lock.lock();
         let write = || {
             let mut stdout = std::io::stdout();
@@ -102,8 +104,10 @@ impl Terminal {
         }
     }
 
-    fn complain(&self, text: &str) {
+    /// Something on standard error, behind a label of our own.
+    fn complain(&self, label: &str, text: &str) {
         if !self.quiet {
+            let text = format!("{label}{}", visible(text));
             let _held = self.lock.lock();
             let write = || drop(writeln!(std::io::stderr(), "{text}"));
             match self.bars().as_ref() {
@@ -128,9 +132,9 @@ impl Terminal {
     }
 
     fn paragraph(&self, label: &str, sgr: &str, text: &str, hints: &[String]) {
-        let mut lines = vec![format!("{}{text}", self.painted(label, sgr))];
+        let mut lines = vec![text.to_owned()];
         lines.extend(hints.iter().map(|hint| format!("  {hint}")));
-        self.complain(&lines.join("\n"));
+        self.complain(&self.painted(label, sgr), &lines.join("\n"));
     }
 
     /// What would be done.
@@ -253,7 +257,7 @@ impl Terminal {
             return self.progress(&line.to_string());
         }
         match event {
-            Event::Note { text } if self.json => self.complain(&text),
+            Event::Note { text } if self.json => self.complain("", &text),
             // A bar says it.
             Event::Started { .. } if step.is_some() && self.bars().is_some() => {}
             Event::Started { what } => self.progress(&what),

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::visible::is_hidden;
+
 /// Why a text is no module name, version, kernel release or architecture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} `{}` {fault}", text.escape_debug())]
@@ -33,7 +35,7 @@ fn check_plain(text: &str) -> Result<(), &'static str> {
     if text.contains('/') {
         return Err("contains `/`");
     }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if text.chars().any(|c| c.is_whitespace() || is_hidden(c)) {
         return Err("contains a blank or a control character");
     }
     // NAME_MAX of Linux file systems; ids are joined (`M-V`, `kernel-K-A`), so leave room.
@@ -199,9 +201,23 @@ mod tests {
 
     #[test]
     fn hostile_names_are_refused() {
-        for text in
-            ["", ".", "..", "a/b", "../x", "-rf", ".hidden", "a b", "a\nb", "a\0b", "a\u{1b}[0m", "\u{a0}"]
-        {
+        for text in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "../x",
+            "-rf",
+            ".hidden",
+            "a b",
+            "a\nb",
+            "a\0b",
+            "a\u{1b}[0m",
+            "\u{a0}",
+            "a\u{202e}b",
+            "\u{2066}a",
+            "a\u{9b}b",
+        ] {
             assert!(ModuleName::new(text).is_err(), "{text:?} was taken");
             assert!(KernelRelease::new(text).is_err(), "{text:?} was taken");
         }

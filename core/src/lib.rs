@@ -35,3 +35,4 @@ pub mod sys;
 pub mod tree;
 pub mod trust;
 pub mod version;
+pub mod visible;

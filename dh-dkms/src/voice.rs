@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use dkms_core::visible::visible;
+
 use crate::error::Error;
 
 /// Standard output and standard error.
@@ -21,20 +23,20 @@ impl Voice {
 
     /// A line on standard output; who went away doesn't hear it.
     pub fn print(&self, text: &str) {
-        let _ = writeln!(std::io::stdout(), "{text}");
+        let _ = writeln!(std::io::stdout(), "{}", visible(text));
     }
 
     /// Something that isn't as it should be, and we go on.
     pub fn warn(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "dh_dkms: warning: {text}");
+        let _ = writeln!(std::io::stderr(), "dh_dkms: warning: {}", visible(text));
     }
 
     /// What ends the program, with what to do about it.
     pub fn error(&self, error: &Error) {
         let mut lines = std::io::stderr().lock();
-        let _ = writeln!(lines, "dh_dkms: error: {error}");
+        let _ = writeln!(lines, "dh_dkms: error: {}", visible(&error.to_string()));
         if let Some(hint) = error.hint() {
-            let _ = writeln!(lines, "\n  hint: {hint}");
+            let _ = writeln!(lines, "\n  hint: {}", visible(&hint));
         }
     }
 }

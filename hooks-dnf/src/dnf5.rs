@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use dkms_core::adapter::Output;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs};
+use dkms_core::visible::visible;
 use serde_json::{Value, json};
 
 use crate::incoming::Package;
@@ -162,7 +163,7 @@ pub fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
                 Verdict::GoOn => ExitCode::SUCCESS,
                 Verdict::Block(why) => {
                     // It hangs up, and ends.
-                    drop(dnf.say(&json!({"op": "stop", "args": {"message": why}})));
+                    drop(dnf.say(&json!({"op": "stop", "args": {"message": visible(&why)}})));
                     ExitCode::SUCCESS
                 }
             }

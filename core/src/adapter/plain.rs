@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use crate::report::{Event, Reporter};
+use crate::visible::visible;
 
 /// A finished step that took less isn't worth a line, unless it failed: in seconds.
 const WORTH_A_LINE: f64 = 1.0;
@@ -21,7 +22,7 @@ impl<W: Write> Plain<W> {
     /// Says a line.
     pub fn say(&self, line: &str) {
         let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = writeln!(out, "dkms: {line}").and_then(|()| out.flush());
+        let _ = writeln!(out, "dkms: {}", visible(line)).and_then(|()| out.flush());
     }
 
     fn paragraph(&self, first: &str, hints: &[String]) {
@@ -67,14 +68,14 @@ mod tests {
     fn each_line_says_whose_it_is() {
         let plain = Plain::new(Vec::new());
         plain.report(Event::note("one\ntwo"));
-        plain.report(Event::warning("three", ["four".to_owned()]));
+        plain.report(Event::warning("three", ["four\x1b[2J".to_owned()]));
         plain.report_of(1, Event::note("installing a file"));
         plain.report(Event::Finished { what: "build a/1".to_owned(), seconds: 0.5, well: true });
         plain.report(Event::Finished { what: "build b/1".to_owned(), seconds: 0.5, well: false });
         let text = String::from_utf8(plain.0.into_inner().unwrap()).unwrap();
         assert_eq!(
             text,
-            "dkms: one\ndkms: two\ndkms: warning: three\ndkms: four\ndkms: build b/1: failed after 0.5 s\n"
+            "dkms: one\ndkms: two\ndkms: warning: three\ndkms: four\\x1b[2J\ndkms: build b/1: failed after 0.5 s\n"
         );
     }
 }

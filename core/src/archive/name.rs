@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::Fault;
+use crate::visible::is_hidden;
 
 /// The longest name; a path on Linux has 4096 bytes, and the folder that it is staged in comes before it.
 const LONGEST: usize = 2_000;
@@ -61,7 +62,7 @@ pub(super) fn shown(name: &[u8]) -> String {
     const LONGEST_SHOWN: usize = 200;
     let text: String = String::from_utf8_lossy(name)
         .chars()
-        .flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] })
+        .flat_map(|c| if c.is_control() || is_hidden(c) { c.escape_debug().collect() } else { vec![c] })
         .collect();
     match text.char_indices().nth(LONGEST_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -77,7 +78,7 @@ pub(super) fn shown_path(path: &Path) -> String {
 /// ASCII control characters in any encoding, those of Unicode where it is UTF-8.
 fn has_control(name: &[u8]) -> bool {
     match std::str::from_utf8(name) {
-        Ok(text) => text.chars().any(char::is_control),
+        Ok(text) => text.chars().any(|c| c.is_control() || is_hidden(c)),
         Err(_) => name.iter().any(u8::is_ascii_control),
     }
 }

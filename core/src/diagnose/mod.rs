@@ -30,11 +30,38 @@ impl Diagnosis {
 /// Reads a log, ours or any that make, a compiler, a shell or `patch` has written.
 #[must_use]
 pub fn diagnose(log: &str) -> Diagnosis {
-    let lines: Vec<&str> =
-        last_command(log).lines().map(str::trim_end).filter(|line| !is_ours(line)).collect();
+    let lines: Vec<&str> = last_command(log)
+        .lines()
+        .map(|line| begin_of(line, LONGEST_LINE).trim_end())
+        .filter(|line| !is_ours(line))
+        .collect();
     let first_error = error::first(&lines);
     let cause = cause::of(first_error.as_ref(), &lines);
-    Diagnosis { first_error, cause }
+    let kept = |LogError { text, file, line }| LogError {
+        text: shortened(&text),
+        file: file.as_deref().map(shortened),
+        line,
+    };
+    Diagnosis { first_error: first_error.map(kept), cause }
+}
+
+/// More of a line than this says nothing of an error: in bytes.
+const LONGEST_LINE: usize = 4096;
+/// More of an error than this is not shown: in bytes.
+const LONGEST_ERROR: usize = 600;
+
+/// At most so many bytes of a text, from its begin.
+fn begin_of(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
+/// A text that is kept to a sane length; what is cut off is told by `…`.
+fn shortened(text: &str) -> String {
+    match begin_of(text, LONGEST_ERROR) {
+        begin if begin.len() < text.len() => format!("{begin}…"),
+        whole => whole.to_owned(),
+    }
 }
 
 /// In our own logs only what ran last can have failed.

@@ -184,3 +184,13 @@ proptest::proptest! {
         proptest::prop_assert_eq!(diagnosis.lines().is_empty(), diagnosis.first_error.is_none() && diagnosis.cause.is_none());
     }
 }
+
+#[test]
+fn a_line_that_is_far_too_long_is_cut_and_counts_all_the_same() {
+    let log = format!("x.c:1:1: error: {}\nmake: *** [x] Error 1\n", "ä".repeat(3_000_000));
+    let error = diagnose(&log).first_error.unwrap();
+    assert_eq!((error.file.as_deref(), error.line), (Some("x.c"), Some(1)));
+    assert!(error.text.starts_with("ää") && error.text.ends_with('…') && error.text.len() < 700);
+    let lines = diagnose(&format!("{}: error: x\n", "/y".repeat(3_000_000))).lines();
+    assert!(lines.iter().map(String::len).sum::<usize>() < 3_000, "{lines:?}");
+}

@@ -7,6 +7,7 @@ use super::problem::Problem;
 use crate::conf::directive::Directive;
 use crate::conf::module::ModuleRecord;
 use crate::conf::raw::RawConf;
+use crate::visible::is_hidden;
 
 /// The directives whose highest index says how many modules there are.
 const COUNTED: [Directive; 4] = [
@@ -105,7 +106,7 @@ fn name_fault(name: &str) -> Option<&'static str> {
         Some("holds a `/`: folders belong into `BUILT_MODULE_LOCATION`")
     } else if name.starts_with(['.', '-']) {
         Some("begins with `.` or `-`")
-    } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    } else if name.chars().any(|c| c.is_whitespace() || is_hidden(c)) {
         Some("holds a blank or a control character")
     } else if name.len() > 120 {
         // NAME_MAX, less what the suffix and our temporary names add to it.
@@ -117,7 +118,7 @@ fn name_fault(name: &str) -> Option<&'static str> {
 
 /// Whether a path has a step upwards, or anything that no path needs.
 fn leaves(path: &str) -> bool {
-    path.split('/').any(|step| step == "..") || path.chars().any(char::is_control)
+    path.split('/').any(|step| step == "..") || path.chars().any(|c| c.is_control() || is_hidden(c))
 }
 
 /// `STRIP[i]`, else `STRIP[0]`, else yes.
