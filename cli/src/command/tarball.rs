@@ -55,7 +55,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     // Where the tree can't be written to, the tarball may still go elsewhere.
-    drop(sweep::sweep(&session.settings.layout, None));
+    sweep::sweep(&session.settings.layout, None, session.terminal);
     let path = archive::write(&spec)?;
     say(session.terminal, format!("Wrote `{}`", path.display()));
     Ok(())

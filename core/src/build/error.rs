@@ -101,6 +101,12 @@ pub enum Failure {
     /// Modules that the conf names are not there although make was content (exit code 7).
     #[error("make did not build {}", names(.0))]
     ModuleNotBuilt(Vec<PathBuf>),
+    /// What it left in its folder is deeper or fuller than any build's (exit code 10).
+    #[error("the build left {what} in its folder, which no build needs; they are removed")]
+    TooMuchLeft {
+        /// How much of what.
+        what: String,
+    },
     /// The file `build_environment` could not be read to its end (exit code 8).
     #[error("`{}`, the file that `build_environment` names, ended with exit code {code}", file.display())]
     BuildEnvironment {
@@ -155,6 +161,7 @@ impl Failure {
             Self::NoSource(_)
             | Self::PatchMissing { .. }
             | Self::BuildEnvironment { .. }
+            | Self::TooMuchLeft { .. }
             | Self::NotWanted
             | Self::Compress(_)
             | Self::Fs(_)

@@ -4,10 +4,12 @@
 //! that fails leaves the tree as it was but for `M/V/build`, which keeps what was built and `make.log`.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::conf::{ModuleConf, Settings};
 use crate::diagnose::{Cause, Diagnosis, diagnose};
+use crate::host::fs::TreeLimit;
+use crate::host::jobs::JobPipe;
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::{KernelFacts, Toolchain};
@@ -114,7 +116,7 @@ pub enum Jobs {
     /// `-jN`; 0: `-j`, no limit.
     Own(u32),
     /// As many as it gets from a server that other builds take theirs from too.
-    Shared(jobserver::Client),
+    Shared(Arc<JobPipe>),
     /// What the conf's command says, or one.
     Unsaid,
 }
@@ -152,6 +154,10 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
     let mut running =
         Running::begin(spec, reporter).map_err(|failure| fail(failure, None, Diagnosis::default()))?;
     running.run().map_err(|failure| {
+        if matches!(failure, Failure::TooMuchLeft { .. }) {
+            // The failure that is told is the first one.
+            drop(fs::empty_folder(spec.folder));
+        }
         running.confinement.leave(spec, reporter);
         let log = running.log.path();
         let text =
@@ -356,6 +362,10 @@ impl<'a> Running<'a> {
                 self.log.note(text)?;
             }
             self.reporter.report(warning);
+        }
+        // Before root works in it.
+        if let Some(what) = fs::excess(self.spec.folder, TreeLimit::SOURCE)? {
+            return Err(Failure::TooMuchLeft { what });
         }
         if !ended.output.is_empty() {
             self.reporter.report(Event::Output { text: ended.text().trim_end().to_owned() });

@@ -373,3 +373,13 @@ fn a_real_module_is_built_for_a_real_kernel() {
     );
     assert!(hints[1].contains("interface"), "{hints:?}");
 }
+
+#[test]
+fn a_build_that_leaves_a_bottomless_folder_fails_by_name_and_nothing_of_it_stays() {
+    let mut world = world();
+    world.conf.make = Some("echo x > foo.ko; for i in {1..300}; do mkdir d; cd d; done".to_owned());
+    let failure = world.failure();
+    assert!(failure.to_string().contains("more than 200"), "{failure}");
+    assert!(world.log().contains("for i in {1..300}"));
+    assert_eq!(fs::list(&world.path("var/lib/dkms/foo/1.0/build")).unwrap().len(), 1);
+}

@@ -15,7 +15,7 @@ use crate::host::signals;
 use crate::install::{self, Recovery};
 use crate::layout::Layout;
 use crate::plan::{self, Action, Options, Plan, Request, Work, World, locks};
-use crate::report::Reporter;
+use crate::report::{Reporter, Silent};
 use crate::tree::{Held, Keys, LockError, Snapshot, lock, running, sweep};
 
 /// What is asked, and with what to look. All of it may be used more than once.
@@ -125,7 +125,7 @@ pub fn hold(
 ) -> Result<Held, CarryOutError> {
     let held = lock::acquire(recovery.layout, keys, limit, reporter)?;
     install::recover(&Recovery { held: Some(&held), ..*recovery }, reporter)?;
-    sweep::sweep(recovery.layout, Some(&held))?;
+    sweep::sweep(recovery.layout, Some(&held), reporter);
     Ok(held)
 }
 
@@ -151,9 +151,13 @@ fn ready(
             || refused.replace(plan.clone()).as_ref() == Some(plan)
             || !running::is_anybody_else(layout) && Snapshot::take(layout)? == world.snapshot)
     };
+    let mut is_first = true;
     loop {
         install::recover(&recovery(context, task.held), reporter)?;
-        sweep::sweep(layout, task.held)?;
+        // What stays is told once.
+        let hears: &dyn Reporter = if is_first { reporter } else { &Silent };
+        sweep::sweep(layout, task.held, hears);
+        is_first = false;
         let looked = look_at(task, Snapshot::take(layout)?, task.held)?;
         if !is_certain(&looked)? {
             continue;

@@ -57,6 +57,7 @@ fn follows_from_inputs(error: &BuildError) -> bool {
         | Failure::ScriptFailed { .. }
         | Failure::MakeFailed { .. }
         | Failure::ModuleNotBuilt(_)
+        | Failure::TooMuchLeft { .. }
         | Failure::BuildEnvironment { .. } => true,
         Failure::Compress(_) | Failure::Fs(_) | Failure::Process(_) | Failure::NotWanted => false,
     };

@@ -3,7 +3,6 @@
 //! One thread decides (`schedule` says what may run) and starts a thread for each step; steps of the kind that takes
 //! long run side by side. How far each step is stands in one place, and `Engine` alone changes it.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,14 +11,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope, ThreadId};
 use std::time::{Duration, Instant};
 
-use jobserver::Acquired;
-
 use super::context::Context;
 use super::effects::{Effect, Effects, Terms};
 use super::error::StepError;
 use super::folders;
 use super::schedule::{self, Lane, State, Taking, Turn};
-use super::slots::{Demand, Held, Slots};
+use super::slots::{Demand, Slots};
 use crate::build::Jobs;
 use crate::host::{memory, signals};
 use crate::id::Target;
@@ -55,8 +52,6 @@ pub(super) enum Message {
     Ended { step: StepId, result: Result<Effect, StepError> },
     /// What is left of a build is to become visible: it takes neither slots nor memory any more.
     Landing(StepId),
-    /// A job slot is free; `None`: the jobserver is broken.
-    Token(Option<Acquired>),
 }
 
 /// Runs a plan to its end, whatever fails; the caller decides what a failure means.
@@ -84,7 +79,7 @@ pub fn run(plan: &Plan, world: &World, context: &Context<'_>, reporter: &dyn Rep
         progress: &progress,
         effects: &effects,
         reporter,
-        slots: Slots::new(context.jobs, builds, &messages),
+        slots: Slots::new(context.jobs, builds),
         messages,
         builds: Vec::new(),
         collecting: None,
@@ -149,7 +144,7 @@ struct RunningBuild {
 struct Collecting {
     step: StepId,
     demand: Demand,
-    held: Held,
+    held: usize,
 }
 
 struct Engine<'a> {
@@ -175,13 +170,14 @@ impl<'a> Engine<'a> {
         let mut looked = Instant::now();
         loop {
             let running = self.start_what_can(scope);
+            let wanted = self.collecting.as_ref().map_or(0, |one| one.demand.tokens.saturating_sub(one.held));
+            self.slots.balance(wanted);
             if running == 0 && self.collecting.is_none() {
                 break;
             }
             match inbox.recv_timeout(TICK) {
                 Ok(Message::Ended { step, result }) => self.ended(step, result),
-                Ok(Message::Landing(step)) => self.builds.retain(|build| build.step != step),
-                Ok(Message::Token(token)) => self.take_token(scope, token),
+                Ok(Message::Landing(step)) => self.needs_no_more(step),
                 Err(RecvTimeoutError::Timeout) => {}
                 // We hold a sender ourselves.
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -201,13 +197,13 @@ impl<'a> Engine<'a> {
     {
         loop {
             let settled = self.settle();
+            let mut started = self.collect(scope);
             let ready = self.ready();
-            let mut started = false;
             for step in ready {
                 match schedule::lane(&self.plan.steps[step.0].action) {
-                    Lane::Free => started |= self.start(scope, step, Held::default(), None),
+                    Lane::Free => started |= self.start(scope, step, None),
                     Lane::Files if !self.is_busy(Lane::Files) => {
-                        started |= self.start(scope, step, Held::default(), None);
+                        started |= self.start(scope, step, None);
                     }
                     Lane::Files => {}
                     Lane::Builds => started |= self.start_build(scope, step),
@@ -242,7 +238,9 @@ impl<'a> Engine<'a> {
             states[place] = state;
             drop(states);
             self.progress.changed.notify_all();
-            self.collecting.take_if(|collecting| collecting.step.0 == place);
+            if let Some(given_up) = self.collecting.take_if(|collecting| collecting.step.0 == place) {
+                self.slots.give_back(given_up.held);
+            }
             any = true;
         }
         any
@@ -276,14 +274,10 @@ impl<'a> Engine<'a> {
         }
         let demand = self.demand(step);
         if demand.tokens == 0 {
-            return self.start(scope, step, Held::default(), Some(demand));
+            return self.start(scope, step, Some(demand));
         }
-        if self.builds.is_empty() {
-            self.slots.refill(0);
-        }
-        self.collecting = Some(Collecting { step, demand, held: Held::default() });
-        self.slots.ask();
-        false
+        self.collecting = Some(Collecting { step, demand, held: 0 });
+        self.collect(scope)
     }
 
     fn demand(&self, step: StepId) -> Demand {
@@ -305,48 +299,40 @@ impl<'a> Engine<'a> {
         self.world.costs.get(&module.name).and_then(|cost| cost.memory)
     }
 
-    fn take_token<'s>(&mut self, scope: &'s Scope<'s, 'a>, token: Option<Acquired>)
+    /// Takes what is free for the build that waits for its slots, and starts it when it has all.
+    fn collect<'s>(&mut self, scope: &'s Scope<'s, 'a>) -> bool
     where
         'a: 's,
     {
-        self.slots.came();
-        let Some(mut collecting) = self.collecting.take() else { return };
-        match token {
-            Some(token) => collecting.held.add(token),
-            // Without a server all that is left is one build at a time.
-            None if self.builds.is_empty() => collecting.demand.tokens = 0,
-            None => {}
-        }
-        if collecting.held.len() >= collecting.demand.tokens {
-            self.start(scope, collecting.step, collecting.held, Some(collecting.demand));
-        } else {
+        let Some(mut collecting) = self.collecting.take() else { return false };
+        collecting.held += self.slots.take(collecting.demand.tokens.saturating_sub(collecting.held));
+        if collecting.held < collecting.demand.tokens {
             self.collecting = Some(collecting);
-            self.slots.ask();
+            return false;
         }
+        self.start(scope, collecting.step, Some(collecting.demand))
+    }
+
+    /// A build takes neither slots nor memory any more.
+    fn needs_no_more(&mut self, step: StepId) {
+        self.builds.retain(|build| build.step != step);
+        self.slots.end(step);
     }
 
     /// Runs a step in a thread of its own; always `true`.
-    fn start<'s>(
-        &mut self,
-        scope: &'s Scope<'s, 'a>,
-        step: StepId,
-        held: Held,
-        demand: Option<Demand>,
-    ) -> bool
+    fn start<'s>(&mut self, scope: &'s Scope<'s, 'a>, step: StepId, demand: Option<Demand>) -> bool
     where
         'a: 's,
     {
         self.progress.set(step, State::Running);
         let (plan, effects, progress) = (self.plan, self.effects, self.progress);
         let messages = self.messages.clone();
-        let jobs = demand.map_or(Jobs::Unsaid, |demand| self.slots.jobs(demand));
+        let jobs = demand.map_or(Jobs::Unsaid, |demand| self.slots.begin(step, demand));
         let reporter = OfStep { step, inner: self.reporter };
         let peak = Arc::new(AtomicU64::new(0));
         let measured = Arc::clone(&peak);
         let handle = scope.spawn(move || {
-            let held = RefCell::new(held);
             let may_land = || {
-                held.borrow_mut().give_back();
                 drop(messages.send(Message::Landing(step)));
                 progress.all_succeeded(&plan.steps[step.0].lands)
             };
@@ -381,7 +367,7 @@ impl<'a> Engine<'a> {
     }
 
     fn ended(&mut self, step: StepId, result: Result<Effect, StepError>) {
-        self.builds.retain(|build| build.step != step);
+        self.needs_no_more(step);
         let state = match result {
             Ok(Effect::Changed) => State::Done,
             Ok(Effect::Nothing) => State::Idle,

@@ -8,6 +8,7 @@ pub mod descriptor;
 pub mod efi;
 pub mod environment;
 pub mod fs;
+pub mod jobs;
 pub mod memory;
 pub mod ownership;
 pub mod process;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::environment::Environment;
+use super::jobs::JobPipe;
 use super::sandbox::{Missing, Sandbox};
 use super::signals;
 use crate::sys::{Overmount, Report};
@@ -101,7 +102,7 @@ pub struct Process {
     time_limit: Option<Duration>,
     overmount: Option<Overmount>,
     sandbox: Option<Sandbox>,
-    jobserver: Option<jobserver::Client>,
+    jobs: Option<Arc<JobPipe>>,
 }
 
 impl Process {
@@ -121,7 +122,7 @@ impl Process {
             time_limit: None,
             overmount: None,
             sandbox: None,
-            jobserver: None,
+            jobs: None,
         }
     }
 
@@ -169,10 +170,10 @@ impl Process {
         self
     }
 
-    /// Every make below it takes its jobs from this server.
+    /// Every make below it takes its jobs from this pipe.
     #[must_use]
-    pub fn jobs_from(mut self, server: &jobserver::Client) -> Self {
-        self.jobserver = Some(server.clone());
+    pub fn jobs_from(mut self, pipe: &Arc<JobPipe>) -> Self {
+        self.jobs = Some(Arc::clone(pipe));
         self
     }
 
@@ -191,36 +192,33 @@ impl Process {
     }
 
     fn expression(&self, report: Option<&Arc<Report>>) -> duct::Expression {
-        let command = duct::cmd(&self.program, &self.args).full_env(self.environment.iter());
+        let mut environment = self.environment.clone();
+        if let Some(jobs) = &self.jobs {
+            let callers = environment.get_filled("MAKEFLAGS").filter(|flags| !flags.contains("--jobserver"));
+            let flags = callers.map_or_else(|| jobs.flags(), |callers| format!("{callers} {}", jobs.flags()));
+            environment.set("MAKEFLAGS", flags);
+        }
+        let command = duct::cmd(&self.program, &self.args).full_env(environment.iter());
         let command = match &self.stdin {
             Some(bytes) => command.stdin_bytes(bytes.clone()),
             None => command.stdin_null(),
         };
-        let (overmount, jobserver) = (self.overmount.clone(), self.jobserver.clone());
+        let (overmount, jobs) = (self.overmount.clone(), self.jobs.clone());
         let sandbox = self.sandbox.clone().zip(report.cloned());
         let dir = self.dir.as_deref().unwrap_or(Path::new("/"));
         // A path with a NUL byte can't be a process's folder either: then it doesn't start, and says so.
         let dir = CString::new(dir.as_os_str().as_bytes()).unwrap_or_default();
-        let callers_flags =
-            self.environment.get_filled("MAKEFLAGS").filter(|flags| !flags.contains("--jobserver"));
-        let callers_flags = callers_flags.map(str::to_owned);
         let mut expression = command.unchecked().before_spawn(move |command| {
             command.process_group(0);
             if let Some(overmount) = overmount.clone() {
                 overmount.apply_to(command);
             }
-            // Before the jobserver's descriptors are let through: those that are open now aren't.
+            // Before the descriptors of the jobs are let through: those that are open now aren't.
             if let Some((sandbox, report)) = &sandbox {
                 sandbox.apply_to(report, dir.clone(), command);
             }
-            if let Some(jobserver) = &jobserver {
-                jobserver.configure_make(command);
-                let ours =
-                    command.get_envs().find(|(name, _)| *name == "MAKEFLAGS").and_then(|(_, flags)| flags);
-                if let (Some(callers), Some(ours)) = (&callers_flags, ours) {
-                    let both = format!("{callers} {}", ours.to_string_lossy());
-                    command.env("MAKEFLAGS", both);
-                }
+            if let Some(jobs) = &jobs {
+                jobs.apply_to(command);
             }
             Ok(())
         });
@@ -398,7 +396,7 @@ mod tests {
 
     #[test]
     fn makes_share_the_jobs_of_a_server() {
-        let server = jobserver::Client::new(3).unwrap();
+        let server = Arc::new(JobPipe::new().unwrap());
         let environment = [("PATH", "/usr/bin:/bin"), ("MAKEFLAGS", "k")].into_iter().collect();
         let process = Process::shell("echo \"$MAKEFLAGS\"", &environment).jobs_from(&server);
         let flags = process.capture().unwrap().text();

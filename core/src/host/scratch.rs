@@ -4,10 +4,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use super::fs::{FsError, Result, create_dir_all, list, remove_file, set_mtime, temporary_beside};
+use super::fs::{FsError, Ownership, Result, TreeCopy, remove_file, set_mtime, temporary_beside};
 
 fn naming(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError {
     move |source| FsError { verb, path: path.to_owned(), source }
@@ -19,36 +19,7 @@ fn naming(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError 
 /// # Errors
 /// [`FsError`]; what was copied so far is left.
 pub fn copy_over(from: &Path, to: &Path) -> Result<()> {
-    let meta = fs::metadata(from).map_err(naming("look at", from))?;
-    create_dir_all(to)?;
-    for entry in list(from)? {
-        let (source, target) = (from.join(&entry.name), to.join(&entry.name));
-        if entry.kind.is_dir() {
-            copy_over(&source, &target)?;
-        } else if entry.kind.is_symlink() {
-            super::fs::remove_any(&target)?;
-            let leads_to = fs::read_link(&source).map_err(naming("read the link", &source))?;
-            symlink(leads_to, &target).map_err(naming("make the link", &target))?;
-            let own = fs::symlink_metadata(&source).map_err(naming("look at", &source))?;
-            finish(&target, &own, None)?;
-        } else if entry.kind.is_file() {
-            copy_file(&source, &target)?;
-        }
-    }
-    finish(to, &meta, Some(meta.mode()))
-}
-
-fn copy_file(from: &Path, to: &Path) -> Result<()> {
-    let mut source = super::fs::open(from)?;
-    let meta = source.metadata().map_err(naming("look at", from))?;
-    super::fs::remove_any(to)?;
-    let mut target =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(naming("create", to))?;
-    if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
-        io::copy(&mut source, &mut target).map_err(naming("write", to))?;
-    }
-    drop(target);
-    finish(to, &meta, Some(meta.mode()))
+    TreeCopy { ownership: Ownership::Kept, is_synced: false, over: true }.run(from, to)
 }
 
 /// Copies an open file to a new one, which gets this mode whatever the umask is; its time is kept.
@@ -64,17 +35,6 @@ pub fn copy_opened(mut from: File, to: &Path, mode: u32) -> Result<()> {
     }
     fs::set_permissions(to, fs::Permissions::from_mode(mode)).map_err(naming("set the mode of", to))?;
     set_mtime(to, (meta.mtime(), meta.mtime_nsec()))
-}
-
-/// Owner first: changing it takes set-id bits away.
-fn finish(path: &Path, meta: &fs::Metadata, mode: Option<u32>) -> Result<()> {
-    // Only root may; for everyone else the copy is simply theirs.
-    drop(lchown(path, Some(meta.uid()), Some(meta.gid())));
-    if let Some(mode) = mode {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))
-            .map_err(naming("set the mode of", path))?;
-    }
-    set_mtime(path, (meta.mtime(), meta.mtime_nsec()))
 }
 
 /// Puts a small file in place whole. The folder must exist.
@@ -109,7 +69,8 @@ pub fn create_log(path: &Path) -> Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::fs::{link_target, lstat, read, write_whole};
+    use crate::host::fs::{create_dir_all, link_target, lstat, read, write_whole};
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn a_source_is_copied_as_it_is_and_sockets_are_left_out() {

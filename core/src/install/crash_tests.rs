@@ -38,7 +38,7 @@ fn next_command(world: &World) {
     let recovery =
         Recovery { layout: &world.layout, family: world.family, environment: &world.environment, held: None };
     recover(&recovery, &world.said).unwrap();
-    sweep::sweep(&world.layout, None).unwrap();
+    sweep::sweep(&world.layout, None, &crate::report::Silent);
     assert!(fs::list(&world.layout.journal_dir()).unwrap().is_empty(), "{}", world.lines());
 }
 
@@ -157,7 +157,7 @@ fn a_journal_whose_owner_works_is_left_alone() {
         let held = lock::try_acquire(&world.layout, &keys).unwrap().unwrap();
         let state = world.state();
         assert!(!recover(&recovery, &world.said).unwrap());
-        sweep::sweep(&world.layout, None).unwrap();
+        sweep::sweep(&world.layout, None, &crate::report::Silent);
         assert_eq!(world.state(), state);
         // Unless it is us who hold it.
         drop(held);

@@ -18,6 +18,23 @@ pub use scene::{Act, Scene, Tree};
 
 use std::ffi::CStr;
 
+/// Has the process of `command` keep descriptors of ours open under their numbers. `owner` keeps them open until then.
+pub fn pass_on<T: Send + Sync + 'static>(numbers: [i32; 2], owner: T, command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let keep = move || {
+        let _open = &owner;
+        for number in numbers {
+            // SAFETY: it takes numbers only; the descriptor is open as long as `owner` is.
+            if unsafe { libc::fcntl(number, libc::F_SETFD, 0) } == -1 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made; an error of the system allocates nothing.
+    unsafe { command.pre_exec(keep) };
+}
+
 /// Writes a small file of `/proc`; makes system calls only.
 fn write(path: &CStr, text: &CStr) -> rustix::io::Result<()> {
     use rustix::fs::{Mode, OFlags};

@@ -11,16 +11,29 @@ use super::{owed, registration, running};
 use crate::host::fs::{self, FsError};
 use crate::id::{KernelRelease, ModuleName};
 use crate::layout::{Layout, TEMPORARY_PREFIX};
+use crate::report::{Event, Reporter};
 
-/// Sweeps the whole tree and the source tree; `held`: what we hold already.
-///
-/// # Errors
-/// [`FsError`] where a folder can't be read, or a leftover not be removed.
-pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
-    sweep_folder(&layout.source_tree, 0)?;
-    sweep_folder(&layout.dkms_tree, 0)?;
+/// Sweeps the whole tree and the source tree; `held`: what we hold already. What can't be removed is warned of: it is no
+/// reason for a command about something else to end.
+pub fn sweep(layout: &Layout, held: Option<&Held>, reporter: &dyn Reporter) {
+    let told = |result: Result<(), FsError>| {
+        if let Err(error) = result {
+            let hint = "`dkms doctor` shows what is left in the tree".to_owned();
+            reporter.report(Event::warning(format!("leftovers stay: {error}"), [hint]));
+        }
+    };
+    told(sweep_folder(&layout.source_tree, 0));
+    told(sweep_folder(&layout.dkms_tree, 0));
     // attempts/M/V/K/A is the deepest.
-    sweep_folder(&layout.state_dir(), 5)?;
+    told(sweep_folder(&layout.state_dir(), 5));
+    told(sweep_modules(layout, held, &told));
+}
+
+fn sweep_modules(
+    layout: &Layout,
+    held: Option<&Held>,
+    told: &dyn Fn(Result<(), FsError>),
+) -> Result<(), FsError> {
     let dead = running::dead(layout);
     lock::sweep(layout);
     owed::sweep(layout);
@@ -37,12 +50,16 @@ pub fn sweep(layout: &Layout, held: Option<&Held>) -> Result<(), FsError> {
             continue;
         }
         // Empty folders tell nobody who made them: they count where somebody died, or could not clean up.
-        let has_temporaries = has_temporaries(&layout.module_dir(&name), 4)?;
-        let failed_here = has_temporaries || dead.had(&Key::Module(name.clone()));
-        let has_leftovers = has_temporaries || failed_here && has_empty_folders(layout, &name)?;
-        if has_leftovers && !sweep_module(layout, &name, held)? {
+        let swept = (|| -> Result<bool, FsError> {
+            let has_temporaries = has_temporaries(&layout.module_dir(&name), 4)?;
+            let failed_here = has_temporaries || dead.had(&Key::Module(name.clone()));
+            let has_leftovers = has_temporaries || failed_here && has_empty_folders(layout, &name)?;
+            Ok(!has_leftovers || sweep_module(layout, &name, held)?)
+        })();
+        if !matches!(swept, Ok(true)) {
             left.push(Key::Module(name));
         }
+        told(swept.map(|_| ()));
     }
     dead.forget(&left);
     Ok(())
@@ -145,6 +162,7 @@ fn is_foreign(name: &std::ffi::OsStr) -> bool {
 mod tests {
     use super::*;
     use crate::id::ModuleId;
+    use crate::report::{Recorder, Silent};
 
     fn world() -> (tempfile::TempDir, Layout, ModuleId) {
         let dir = tempfile::tempdir().unwrap();
@@ -165,11 +183,39 @@ mod tests {
         fs::create_dir_all(&living).unwrap();
         let key = Keys::default().with(Key::Module(id.name.clone()), Mode::Exclusive);
         let held = lock::try_acquire(&layout, &key).unwrap().unwrap();
-        sweep(&layout, None).unwrap();
+        sweep(&layout, None, &Silent);
         assert!(fs::exists(&dead), "somebody works on it");
-        sweep(&layout, Some(&held)).unwrap();
+        sweep(&layout, Some(&held), &Silent);
         assert!(!fs::exists(&dead) && fs::exists(&living));
         assert!(fs::is_dir(&layout.source_link(&id)));
+    }
+
+    #[test]
+    fn what_stays_is_warned_of_and_keeps_nobody_from_going_on() {
+        let (_dir, layout, id) = world();
+        registration::add(&layout, &id).unwrap();
+        let other = layout.module_dir(&ModuleName::new("other").unwrap());
+        let [stays, goes] =
+            [other.join("1.0/.tmp_4999999_0_x"), layout.version_dir(&id).join(".tmp_4999999_0_x")];
+        [&stays, &goes].into_iter().for_each(|dir| fs::create_dir_all(dir).unwrap());
+        let inside = stays.join("in-use");
+        fs::create_dir_all(&inside).unwrap();
+        // Nobody can remove what something is mounted on.
+        let flags = rustix::mount::MountFlags::empty();
+        if rustix::mount::mount("tmpfs", &inside, "tmpfs", flags, None).is_err() {
+            return;
+        }
+        let said = Recorder::default();
+        sweep(&layout, None, &said);
+        rustix::mount::unmount(&inside, rustix::mount::UnmountFlags::DETACH).unwrap();
+        let events = said.events();
+        assert!(
+            matches!(&events[..], [Event::Warning { text, .. }] if text.contains("other/1.0")),
+            "{events:?}"
+        );
+        assert!(fs::exists(&stays) && !fs::exists(&goes));
+        sweep(&layout, None, &said);
+        assert!(!fs::exists(&stays) && said.events().len() == 1);
     }
 
     #[test]
@@ -182,7 +228,7 @@ mod tests {
         for dir in [&kernel, &bare, &forgotten.join("original_module/6.1.0/x86_64")] {
             fs::create_dir_all(dir).unwrap();
         }
-        sweep(&layout, None).unwrap();
+        sweep(&layout, None, &Silent);
         assert!(
             fs::exists(&kernel) && fs::exists(&bare) && fs::exists(&forgotten),
             "nobody knows whose they are"
@@ -190,7 +236,7 @@ mod tests {
         for name in ["foo", "bare", "forgotten"] {
             running::somebody_died(&layout, &Key::Module(ModuleName::new(name).unwrap()));
         }
-        sweep(&layout, None).unwrap();
+        sweep(&layout, None, &Silent);
         assert!(!fs::exists(&kernel) && !fs::exists(&bare) && !fs::exists(&forgotten));
         assert!(fs::list(&layout.running_dir()).unwrap().is_empty());
         assert!(fs::is_dir(&layout.build_dir(&id)));
@@ -219,7 +265,7 @@ mod tests {
             let (_dir, layout, id) = fresh();
             let ended = fs::death::after(changes, || act(&layout, &id));
             running::somebody_died(&layout, &Key::Module(id.name.clone()));
-            sweep(&layout, None).unwrap();
+            sweep(&layout, None, &Silent);
             let now = paths(&layout);
             assert!(now == before || now == after, "died after {changes} changes: {now:#?}");
             if now == before {

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{FsError, Naming, Result, exists, lstat, optional};
+use super::{FsError, Naming, Result, exists, lstat, optional, walk};
 use crate::layout::TEMPORARY_PREFIX;
 
 /// Where a test lets us die: before each change, as `kill -9` would.
@@ -66,13 +66,23 @@ pub fn remove_file(path: &Path) -> Result<()> {
     optional(fs::remove_file(path).naming("remove", path)).map(|_| ())
 }
 
-/// Removes a folder and all below it, following no link; nothing there is fine.
+/// Removes a folder and all below it, however deep, following no link; nothing there is fine.
 ///
 /// # Errors
 /// [`FsError`].
 pub fn remove_tree(path: &Path) -> Result<()> {
     death::point();
-    optional(fs::remove_dir_all(path).naming("remove the folder", path)).map(|_| ())
+    let emptied = optional(walk::empty(path).naming("remove the folder", path))?;
+    emptied.map_or(Ok(()), |()| optional(fs::remove_dir(path).naming("remove the folder", path)).map(|_| ()))
+}
+
+/// Removes all that is in a folder, however deep.
+///
+/// # Errors
+/// [`FsError`].
+pub fn empty_folder(path: &Path) -> Result<()> {
+    death::point();
+    walk::empty(path).naming("remove what is in the folder", path)
 }
 
 /// Removes whatever is at a path: file, link or whole folder; nothing there is fine.

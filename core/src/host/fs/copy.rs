@@ -1,12 +1,22 @@
 //! Copying files and trees, with modes and times.
+//!
+//! A tree is copied folder by folder, each seen through its own descriptor and none through a link; it may be no deeper and
+//! fuller than any source is.
 #![expect(clippy::disallowed_methods, reason = "this is a part of the file system's home")]
 
-use std::fs::{self, OpenOptions};
+use std::ffi::{CStr, OsStr};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Naming, Result, create_dir_all, list, open, remove_file, set_mode, set_mtime};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
+
+use super::walk::{Named, Place};
+use super::{FsError, Naming, Result, create_dir_all, open, remove_file, set_mtime};
 
 /// What a copied tree looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +27,24 @@ pub enum Ownership {
     Callers,
 }
 
+/// Folders in folders, and entries in all of them together: more than any module's source has by far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeLimit {
+    /// How deep.
+    pub depth: usize,
+    /// How many.
+    pub entries: usize,
+}
+
+impl TreeLimit {
+    /// Of a source, and of what a build may leave in its folder.
+    pub const SOURCE: Self = Self { depth: 200, entries: 1_000_000 };
+}
+
 /// Copies a file (by reference where the file system can), with mode and times; the copy is synced.
 ///
 /// # Errors
-/// [`FsError`](super::FsError); a half-written copy is removed.
+/// [`FsError`]; a half-written copy is removed.
 pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let mut source = open(from)?;
     let meta = source.metadata().naming("look at", from)?;
@@ -46,42 +70,235 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     })
 }
 
-/// Copies a whole folder to a path that doesn't exist yet: files, folders and links (as links), modes and times kept.
-/// Anything else (devices, FIFOs, sockets) is an error, unless `ownership` is kept by root.
+/// Copies a whole folder to a path that doesn't exist yet: files, folders and links (as links), modes and times kept; files
+/// are synced. Anything else (devices, FIFOs, sockets) is an error.
 ///
 /// # Errors
-/// [`FsError`](super::FsError); what was copied so far is left for the caller to remove.
+/// [`FsError`]; what was copied so far is left for the caller to remove.
 pub fn copy_tree(from: &Path, to: &Path, ownership: Ownership) -> Result<()> {
-    let meta = fs::metadata(from).naming("look at", from)?;
-    create_dir_all(to)?;
-    for entry in list(from)? {
-        let (source, target) = (from.join(&entry.name), to.join(&entry.name));
-        if entry.kind.is_dir() {
-            copy_tree(&source, &target, ownership)?;
-        } else if entry.kind.is_symlink() {
-            let leads_to = fs::read_link(&source).naming("read the link", &source)?;
-            std::os::unix::fs::symlink(&leads_to, &target).naming("make the link", &target)?;
-            let own = fs::symlink_metadata(&source).naming("look at", &source)?;
-            set_mtime(&target, (own.mtime(), own.mtime_nsec()))?;
-        } else if entry.kind.is_file() {
-            copy_file(&source, &target)?;
-        } else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is neither file, folder nor link"))
-                .naming("copy", &source);
+    TreeCopy { ownership, is_synced: true, over: false }.run(from, to)
+}
+
+/// How a tree is copied.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::host) struct TreeCopy {
+    pub(in crate::host) ownership: Ownership,
+    /// Files are synced.
+    pub(in crate::host) is_synced: bool,
+    /// Over what is there; and devices, FIFOs and sockets are left out.
+    pub(in crate::host) over: bool,
+}
+
+/// A folder that is being copied: what is still to be done in it, and what it is to look like.
+struct Level {
+    entries: std::vec::IntoIter<Named>,
+    stat: Stat,
+}
+
+impl TreeCopy {
+    /// Copies what is in a folder, and the folder's own mode and time.
+    pub(in crate::host) fn run(self, from: &Path, to: &Path) -> Result<()> {
+        let mut source = Place::at(from, true).naming("open", from)?;
+        create_dir_all(to)?;
+        let mut target = Place::at(to, true).naming("open", to)?;
+        let mut left = TreeLimit::SOURCE.entries;
+        let mut levels = vec![Level::enter(&source, &mut left, from)?];
+        // For messages only: no call sees it.
+        let mut path = from.to_owned();
+        while let Some(level) = levels.last_mut() {
+            let Some(entry) = level.entries.next() else {
+                self.finish(target.folder(), &level.stat).naming("copy", &path)?;
+                levels.pop();
+                if !levels.is_empty() {
+                    source.up().naming("copy", &path)?;
+                    target.up().naming("copy", &path)?;
+                    path.pop();
+                }
+                continue;
+            };
+            path.push(OsStr::from_bytes(entry.name.to_bytes()));
+            if entry.is_folder {
+                if source.depth() >= TreeLimit::SOURCE.depth {
+                    return Err(too_much(
+                        from,
+                        format!("folders in folders, more than {}", TreeLimit::SOURCE.depth),
+                    ));
+                }
+                self.folder(&target, &entry.name).naming("create the folder", &path)?;
+                source.down(&entry.name).naming("open", &path)?;
+                target.down(&entry.name).naming("open", &path)?;
+                levels.push(Level::enter(&source, &mut left, from)?);
+            } else {
+                self.entry(&source, &target, &entry.name, &path)?;
+                path.pop();
+            }
         }
-        if ownership == Ownership::Kept {
-            let own = fs::symlink_metadata(&source).naming("look at", &source)?;
-            // Only root may; for everyone else the copy is simply theirs.
-            drop(std::os::unix::fs::lchown(&target, Some(own.uid()), Some(own.gid())));
+        Ok(())
+    }
+
+    fn folder(self, target: &Place, name: &CStr) -> rustix::io::Result<()> {
+        super::death::point();
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
+        match rustix::fs::mkdirat(target.folder(), name, mode) {
+            Err(Errno::EXIST) if self.over => {
+                if FileType::from_raw_mode(target.stat(name)?.st_mode) == FileType::Directory {
+                    return Ok(());
+                }
+                rustix::fs::unlinkat(target.folder(), name, AtFlags::empty())?;
+                rustix::fs::mkdirat(target.folder(), name, mode)
+            }
+            result => result,
         }
     }
-    set_mode(to, meta.mode() & 0o7777)?;
-    set_mtime(to, (meta.mtime(), meta.mtime_nsec()))
+
+    /// Copies what is no folder.
+    fn entry(self, source: &Place, target: &Place, name: &CStr, path: &Path) -> Result<()> {
+        let stat = source.stat(name).naming("look at", path)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => {
+                self.make_way(target, name, path)?;
+                let leads_to = rustix::fs::readlinkat(source.folder(), name, Vec::new())
+                    .naming("read the link", path)?;
+                rustix::fs::symlinkat(leads_to.as_c_str(), target.folder(), name)
+                    .naming("make the link", path)?;
+                self.give(target.folder(), name, &stat);
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                rustix::fs::utimensat(target.folder(), name, &times(&stat), flags)
+                    .naming("set the time of", path)
+            }
+            FileType::RegularFile => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let opened =
+                    rustix::fs::openat(source.folder(), name, flags, Mode::empty()).naming("open", path)?;
+                let mut from = File::from(opened);
+                let meta = from.metadata().naming("look at", path)?;
+                if !meta.is_file() {
+                    return Err(io::Error::from(io::ErrorKind::InvalidInput)).naming("copy", path);
+                }
+                self.make_way(target, name, path)?;
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                super::death::point();
+                let made = rustix::fs::openat(target.folder(), name, flags, Mode::RUSR | Mode::WUSR);
+                let mut to = File::from(made.naming("create", path)?);
+                super::death::point();
+                if rustix::fs::ioctl_ficlone(&to, &from).is_err() {
+                    io::copy(&mut from, &mut to).naming("write the copy of", path)?;
+                }
+                self.finish(&to, &stat).naming("set the mode of the copy of", path)?;
+                super::death::point();
+                if self.is_synced { to.sync_all().naming("write the copy of", path) } else { Ok(()) }
+            }
+            _ if self.over => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is neither file, folder nor link"))
+                .naming("copy", path),
+        }
+    }
+
+    /// Takes away what is in the place of a file or link.
+    fn make_way(self, target: &Place, name: &CStr, path: &Path) -> Result<()> {
+        if !self.over {
+            return Ok(());
+        }
+        match rustix::fs::unlinkat(target.folder(), name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR | Errno::PERM) => {
+                let unreachable =
+                    |errno: Errno| FsError { verb: "replace", path: path.to_owned(), source: errno.into() };
+                let mut folder = target.again().map_err(unreachable)?;
+                folder.down(name).map_err(unreachable)?;
+                super::walk::empty_at(folder).map_err(unreachable)?;
+                rustix::fs::unlinkat(target.folder(), name, AtFlags::REMOVEDIR).naming("replace", path)
+            }
+            result => result.naming("replace", path),
+        }
+    }
+
+    /// Owner first: changing it takes set-id bits away.
+    fn finish(self, copy: &impl AsFd, stat: &Stat) -> rustix::io::Result<()> {
+        if self.ownership == Ownership::Kept {
+            // Only root may; for everyone else the copy is simply theirs.
+            let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+            let _ = rustix::fs::fchown(copy, Some(uid), Some(gid));
+        }
+        rustix::fs::fchmod(copy, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+        rustix::fs::futimens(copy, &times(stat))
+    }
+
+    fn give(self, target: &impl AsFd, name: &CStr, stat: &Stat) {
+        if self.ownership == Ownership::Kept {
+            let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+            let _ = rustix::fs::chownat(target, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
+        }
+    }
+}
+
+impl Level {
+    fn enter(source: &Place, left: &mut usize, top: &Path) -> Result<Self> {
+        let most = TreeLimit::SOURCE.entries;
+        let entries = match source.all(*left) {
+            Err(Errno::TOOBIG) => return Err(too_much(top, format!("more than {most} entries"))),
+            result => result.naming("list", top)?,
+        };
+        *left -= entries.len();
+        let stat = rustix::fs::fstat(source.folder()).naming("look at", top)?;
+        Ok(Self { entries: entries.into_iter(), stat })
+    }
+}
+
+fn times(stat: &Stat) -> Timestamps {
+    let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.try_into().unwrap_or_default() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn too_much(top: &Path, what: String) -> FsError {
+    let source = io::Error::new(io::ErrorKind::InvalidData, format!("there are {what}"));
+    FsError { verb: "copy", path: PathBuf::from(top), source }
+}
+
+/// What a tree has too much of, by the first folder that is too deep or the first entry too many; `None`: it is within the limit.
+///
+/// # Errors
+/// [`FsError`] where it can't be looked at.
+pub fn excess(top: &Path, limit: TreeLimit) -> Result<Option<String>> {
+    let mut place = Place::at(top, false).naming("open", top)?;
+    let mut left = limit.entries;
+    let mut enter = |place: &Place| match place.all(left) {
+        Err(Errno::TOOBIG) => Ok(None),
+        Ok(entries) => {
+            left -= entries.len();
+            Ok(Some(entries.into_iter()))
+        }
+        Err(errno) => Err(errno).naming("list", top),
+    };
+    let too_many = || Some(format!("more than {} files and folders", limit.entries));
+    let Some(first) = enter(&place)? else { return Ok(too_many()) };
+    let mut levels = vec![first];
+    while let Some(entries) = levels.last_mut() {
+        match entries.find(|entry| entry.is_folder) {
+            Some(_) if place.depth() >= limit.depth => {
+                return Ok(Some(format!("folders in folders, more than {}", limit.depth)));
+            }
+            Some(folder) => {
+                place.down(&folder.name).naming("open", top)?;
+                let Some(below) = enter(&place)? else { return Ok(too_many()) };
+                levels.push(below);
+            }
+            None => {
+                levels.pop();
+                if !levels.is_empty() {
+                    place.up().naming("open", top)?;
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::fs::walk::tests::dig;
     use crate::host::fs::{link_target, lstat, symlink, write_whole};
 
     #[test]
@@ -92,9 +309,28 @@ mod tests {
         write_whole(&from.join("sub/script"), b"#!/bin/sh\n", 0o755).unwrap();
         set_mtime(&from.join("sub/script"), (1_000_000, 5)).unwrap();
         symlink(Path::new("sub/script"), &from.join("link")).unwrap();
+        set_mtime(&from, (2_000_000, 5)).unwrap();
         copy_tree(&from, &to, Ownership::Callers).unwrap();
         let meta = lstat(&to.join("sub/script")).unwrap().unwrap();
         assert_eq!((meta.mode() & 0o777, meta.mtime(), meta.mtime_nsec()), (0o755, 1_000_000, 5));
         assert_eq!(link_target(&to.join("link")).unwrap().unwrap(), Path::new("sub/script"));
+        assert_eq!(lstat(&to).unwrap().unwrap().mtime(), 2_000_000);
+    }
+
+    #[test]
+    fn what_is_too_deep_or_too_full_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = std::ffi::CString::new("n".repeat(255)).unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        dig(&from, 150, &long);
+        assert_eq!(excess(&from, TreeLimit::SOURCE).unwrap(), None);
+        copy_tree(&from, &to, Ownership::Callers).unwrap();
+        super::super::remove_any(&to).unwrap();
+        let found = |limit| excess(&from, limit).unwrap().unwrap();
+        assert!(found(TreeLimit { depth: 149, entries: 1000 }).contains("more than 149"));
+        assert!(found(TreeLimit { depth: 200, entries: 150 }).contains("more than 150 files"));
+        dig(&from.join("x"), 1500, &long);
+        let error = copy_tree(&from, &to, Ownership::Callers).unwrap_err().to_string();
+        assert!(error.contains("more than 200"), "{error}");
     }
 }

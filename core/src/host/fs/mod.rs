@@ -1,11 +1,13 @@
 //! Files: every call names what it did and to which path when it fails, every write is synced before it becomes visible,
 //! and what becomes visible does so by one rename.
 //!
-//! Looking is here; `change` makes, moves and removes; `copy` copies files and trees.
+//! Looking is here; `change` makes, moves and removes; `copy` copies files and trees; `walk` goes
+//! through trees that others may have made.
 #![expect(clippy::disallowed_methods, reason = "this is the file system's home")]
 
 mod change;
 mod copy;
+pub(in crate::host) mod walk;
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -15,12 +17,13 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use change::death;
 pub use change::{
-    append_to, create_dir_all, create_link, create_new, discard, exchange, exchange_unsynced, give_to, hide,
-    open_lock, remove_any, remove_dir_if_empty, remove_file, remove_tree, rename, rename_new,
+    append_to, create_dir_all, create_link, create_new, discard, empty_folder, exchange, exchange_unsynced,
+    give_to, hide, open_lock, remove_any, remove_dir_if_empty, remove_file, remove_tree, rename, rename_new,
     rename_unsynced, replace, set_mode, set_mtime, symlink, sync_folder, sync_folder_of, temporary_beside,
     write_new, write_whole,
 };
-pub use copy::{Ownership, copy_file, copy_tree};
+pub(in crate::host) use copy::TreeCopy;
+pub use copy::{Ownership, TreeLimit, copy_file, copy_tree, excess};
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]

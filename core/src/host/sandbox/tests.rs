@@ -137,7 +137,7 @@ fn no_descriptor_of_ours_gets_in_but_those_of_the_jobserver() {
     let file = fs::open(Path::new("/etc/passwd")).unwrap();
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
     assert_eq!(world.says("ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ", "3 is that of ls itself");
-    let server = jobserver::Client::new(4).unwrap();
+    let server = std::sync::Arc::new(crate::host::jobs::JobPipe::new().unwrap());
     fs::write_whole(
         &world.at("tree/M/build/Makefile"),
         b"all: a b\na b:\n\t+@ls /proc/self/fd | wc -w\n",
