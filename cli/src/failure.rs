@@ -97,9 +97,10 @@ impl From<ProcessError> for Failure {
     fn from(error: ProcessError) -> Self {
         let code = match error {
             ProcessError::Interrupted { .. } => ExitCode::INTERRUPTED,
-            ProcessError::Start { .. } | ProcessError::TimedOut { .. } | ProcessError::Refused { .. } => {
-                ExitCode::USAGE_OR_RIGHTS
-            }
+            ProcessError::Start { .. }
+            | ProcessError::TimedOut { .. }
+            | ProcessError::TooMuchOutput { .. }
+            | ProcessError::Refused { .. } => ExitCode::USAGE_OR_RIGHTS,
         };
         Self::new(code, error.to_string())
     }

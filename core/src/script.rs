@@ -127,6 +127,7 @@ pub fn naming_line(error: ProcessError, line: &str) -> ProcessError {
         ProcessError::Start { source, .. } => ProcessError::Start { line, source },
         ProcessError::Interrupted { .. } => ProcessError::Interrupted { line },
         ProcessError::TimedOut { seconds, .. } => ProcessError::TimedOut { line, seconds },
+        ProcessError::TooMuchOutput { mebibytes, .. } => ProcessError::TooMuchOutput { line, mebibytes },
         ProcessError::Refused { missing, .. } => ProcessError::Refused { line, missing },
     }
 }

@@ -160,8 +160,7 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
         }
         running.confinement.leave(spec, reporter);
         let log = running.log.path();
-        let text =
-            if failure.is_told_by_log() { running.log.text().unwrap_or_default() } else { String::new() };
+        let text = if failure.is_told_by_log() { running.log.last() } else { String::new() };
         let mut diagnosis = diagnose(&text);
         if failure.is_told_by_log() && is_full(spec.folder) {
             // The log itself lost the line that says so.
@@ -281,7 +280,7 @@ impl<'a> Running<'a> {
         if !now.is_ok_and(|now| now == *key) {
             return None;
         }
-        let staged = self.log.text().and_then(|log| cache.stage(key, self.spec, &log));
+        let staged = cache.stage(key, self.spec, &self.log.text());
         staged.inspect_err(|error| self.warn_not_kept(error)).ok()
     }
 

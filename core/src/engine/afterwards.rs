@@ -1,6 +1,7 @@
 //! What is done once at the end: the admin's `post_transaction` command, and loading what was installed.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 
 use crate::conf::Settings;
@@ -29,7 +30,7 @@ pub fn post_transaction(
         let process = Process::shell(command, environment).env("kernelver", target.kernel.as_str());
         reporter.report(Event::Command { line: process.line() });
         let code = match logged(&log, command) {
-            Ok(file) => match process.log_to(file) {
+            Ok(mut file) => match process.stream_to(&mut |bytes| drop(file.write_all(bytes))) {
                 Ok(ended) => ended.code().to_string(),
                 Err(error @ ProcessError::Interrupted { .. }) => return Err(error),
                 Err(error) => error.to_string(),
@@ -47,7 +48,6 @@ pub fn post_transaction(
 }
 
 fn logged(log: &Path, command: &str) -> Result<std::fs::File, FsError> {
-    use std::io::Write;
     let mut file = fs::append_to(log)?;
     let head = format!("# {}\n# {command}\n", clock::rfc2822(clock::unix_seconds()));
     file.write_all(head.as_bytes()).map_err(|source| FsError {

@@ -18,5 +18,6 @@ pub mod root;
 pub mod sandbox;
 pub mod scratch;
 pub mod signals;
+pub mod stream;
 
 pub use environment::Environment;

@@ -2,19 +2,20 @@
 //! dkms.conf asks for; standard input is empty unless given; each runs in a process group of its own that is ended whole.
 
 use std::ffi::{CString, OsString};
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::environment::Environment;
 use super::jobs::JobPipe;
 use super::sandbox::{Missing, Sandbox};
 use super::signals;
+use super::stream::{self, Bounded};
 use crate::sys::{Overmount, Report};
 
 /// A process that could not be started, or was cut short.
@@ -41,6 +42,14 @@ pub enum ProcessError {
     Interrupted {
         /// The command line.
         line: String,
+    },
+    /// It wrote more than any program has to say, and we ended it.
+    #[error("`{line}` was ended: it wrote more than {mebibytes} MiB")]
+    TooMuchOutput {
+        /// The command line.
+        line: String,
+        /// How much it was.
+        mebibytes: u64,
     },
     /// It didn't end in time, and we ended it.
     #[error("`{line}` did not end within {seconds} seconds")]
@@ -209,13 +218,13 @@ impl Process {
         // A path with a NUL byte can't be a process's folder either: then it doesn't start, and says so.
         let dir = CString::new(dir.as_os_str().as_bytes()).unwrap_or_default();
         let mut expression = command.unchecked().before_spawn(move |command| {
-            command.process_group(0);
             if let Some(overmount) = overmount.clone() {
                 overmount.apply_to(command);
             }
             // Before the descriptors of the jobs are let through: those that are open now aren't.
-            if let Some((sandbox, report)) = &sandbox {
-                sandbox.apply_to(report, dir.clone(), command);
+            match &sandbox {
+                Some((sandbox, report)) => sandbox.apply_to(report, dir.clone(), command),
+                None => crate::sys::keep(command),
             }
             if let Some(jobs) = &jobs {
                 jobs.apply_to(command);
@@ -228,43 +237,43 @@ impl Process {
         expression
     }
 
-    /// Runs it, stdout and stderr captured together.
+    /// Runs it, stdout and stderr captured together; the middle of it is left out where there is far too much.
     ///
     /// # Errors
     /// [`ProcessError`]; a status other than 0 is no error here.
     pub fn capture(&self) -> Result<Ended, ProcessError> {
-        self.captured(|expression, memory| expression.stderr_to_stdout().stdout_file(memory))
+        let mut output = Bounded::new(LONGEST_CAPTURE / 2, LONGEST_CAPTURE / 2);
+        let mut ended = self.run(Streams::Both, &mut |bytes| {
+            output.push(bytes);
+            ControlFlow::Continue(())
+        })?;
+        ended.output = output.bytes();
+        Ok(ended)
     }
 
-    /// Runs it, stdout captured, stderr discarded.
+    /// Runs it, stdout captured, stderr discarded. It is ended where it writes more than any answer has.
     ///
     /// # Errors
     /// [`ProcessError`]; a status other than 0 is no error here.
     pub fn capture_stdout(&self) -> Result<Ended, ProcessError> {
-        self.captured(|expression, memory| expression.stderr_null().stdout_file(memory))
-    }
-
-    /// The output goes to memory, not through a pipe, so that a process left behind with our pipe can't make us wait.
-    fn captured(
-        &self,
-        redirect: impl FnOnce(duct::Expression, File) -> duct::Expression,
-    ) -> Result<Ended, ProcessError> {
-        let start_error = |source| ProcessError::Start { line: self.line(), source };
-        let memory = rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC)
-            .map_err(|errno| start_error(errno.into()))?;
-        let mut memory = File::from(memory);
-        let copy = memory.try_clone().map_err(start_error)?;
-        let mut ended = self.wait(|expression| redirect(expression, copy))?;
-        memory.rewind().and_then(|()| memory.read_to_end(&mut ended.output)).map_err(start_error)?;
+        let mut output = Vec::new();
+        let mut ended = self.run(Streams::Out, &mut |bytes| {
+            output.extend_from_slice(bytes);
+            if output.len() > LONGEST_CAPTURE { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        ended.output = output;
         Ok(ended)
     }
 
-    /// Runs it, stdout and stderr going to a file.
+    /// Runs it; what it writes to stdout and stderr goes to `sink`, piece by piece, from another thread.
     ///
     /// # Errors
     /// [`ProcessError`]; a status other than 0 is no error here.
-    pub fn log_to(&self, file: File) -> Result<Ended, ProcessError> {
-        self.wait(|expression| expression.stderr_to_stdout().stdout_file(file))
+    pub fn stream_to(&self, sink: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Ended, ProcessError> {
+        self.run(Streams::Both, &mut |bytes| {
+            sink(bytes);
+            ControlFlow::Continue(())
+        })
     }
 
     /// Runs it on our own terminal, in our own process group: it may ask, and a key that interrupts us interrupts it.
@@ -281,10 +290,7 @@ impl Process {
         Ok(Ended { status: output.status, output: Vec::new(), missing: Missing::default() })
     }
 
-    fn wait(
-        &self,
-        redirect: impl FnOnce(duct::Expression) -> duct::Expression,
-    ) -> Result<Ended, ProcessError> {
+    fn run(&self, streams: Streams, sink: &mut stream::Sink<'_>) -> Result<Ended, ProcessError> {
         if signals::interrupted() {
             return Err(ProcessError::Interrupted { line: self.line() });
         }
@@ -292,7 +298,16 @@ impl Process {
         let report = self.sandbox.as_ref().map(|sandbox| sandbox.report().map(Arc::new)).transpose();
         let report = report.map_err(start_error)?;
         let missing = || report.as_deref().map(Missing::of).unwrap_or_default();
-        let handle = redirect(self.expression(report.as_ref())).start().map_err(|source| {
+        let (output, written) = stream::pipe().map_err(start_error)?;
+        if let Some(owner) = self.sandbox.as_ref().and_then(Sandbox::owner) {
+            // Who opens `/dev/stderr` opens this.
+            let _ = rustix::fs::fchown(&written, Some(owner.uid), Some(owner.gid));
+        }
+        let expression = match streams {
+            Streams::Both => self.expression(report.as_ref()).stderr_to_stdout(),
+            Streams::Out => self.expression(report.as_ref()).stderr_null(),
+        };
+        let handle = expression.stdout_file(written).start().map_err(|source| {
             let missing = missing();
             if missing.is_empty() || source.kind() != io::ErrorKind::PermissionDenied {
                 return start_error(source);
@@ -301,26 +316,77 @@ impl Process {
         })?;
         let groups: Vec<u32> = handle.pids();
         let _watched = signals::end_on_signal(&groups);
-        let ended_in_time = match self.time_limit {
-            None => handle.wait().map(|_| true),
-            Some(limit) => handle.wait_timeout(limit).map(|output| output.is_some()),
-        };
-        let ended_in_time = ended_in_time.map_err(start_error)?;
-        if !ended_in_time {
+        let (stop, stopped) = stream::pipe().map_err(start_error)?;
+        let ask_to_end = || groups.iter().for_each(|group| signals::ask_to_end(*group));
+        let (ended, too_much) = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| stream::drain(&output, &stop, sink, &ask_to_end));
+            let ended = self.until_ended(&handle, &groups);
+            // What it left running goes too: no child outlives the command.
             groups.iter().for_each(|group| signals::kill_group(*group));
-        }
-        let output = handle.wait().map_err(start_error)?;
-        // What it left running in its group goes too: no child outlives the command.
-        groups.iter().for_each(|group| signals::kill_group(*group));
+            drop(stopped);
+            // A reader that has died has read nothing more.
+            (ended, reader.join().unwrap_or_default())
+        });
+        let ended = ended.map_err(start_error)?;
+        let line = || self.line();
         if signals::interrupted() {
-            return Err(ProcessError::Interrupted { line: self.line() });
+            return Err(ProcessError::Interrupted { line: line() });
         }
-        if let (false, Some(limit)) = (ended_in_time, self.time_limit) {
-            return Err(ProcessError::TimedOut { line: self.line(), seconds: limit.as_secs() });
+        if too_much {
+            let most = if streams == Streams::Out { LONGEST_CAPTURE as u64 } else { stream::MOST };
+            return Err(ProcessError::TooMuchOutput { line: line(), mebibytes: most >> 20 });
         }
-        Ok(Ended { status: output.status, output: Vec::new(), missing: missing() })
+        match ended {
+            Some(status) => Ok(Ended { status, output: Vec::new(), missing: missing() }),
+            None => {
+                let seconds = self.time_limit.unwrap_or_default().as_secs();
+                Err(ProcessError::TimedOut { line: line(), seconds })
+            }
+        }
+    }
+
+    /// Waits for its end; `None`: that didn't come in time. Who is asked to end and doesn't is not waited for for ever.
+    fn until_ended(&self, handle: &duct::Handle, groups: &[u32]) -> io::Result<Option<ExitStatus>> {
+        let began = Instant::now();
+        let mut asked: Option<Instant> = None;
+        let mut is_late = false;
+        loop {
+            let left = self.time_limit.map(|limit| limit.saturating_sub(began.elapsed()));
+            let pause = left.filter(|_| !is_late).map_or(PAUSE, |left| left.min(PAUSE));
+            if let Some(output) = handle.wait_timeout(pause)? {
+                return Ok(if is_late { None } else { Some(output.status) });
+            }
+            is_late = is_late || left.is_some_and(|left| left.is_zero());
+            if !is_late && !signals::interrupted() {
+                continue;
+            }
+            let asked = *asked.get_or_insert_with(|| {
+                groups.iter().for_each(|group| signals::ask_to_end(*group));
+                Instant::now()
+            });
+            if asked.elapsed() > PATIENCE {
+                groups.iter().for_each(|group| signals::kill_group(*group));
+            }
+            if asked.elapsed() > 2 * PATIENCE {
+                return Ok(None);
+            }
+        }
     }
 }
+
+/// What is captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Streams {
+    Both,
+    Out,
+}
+
+/// More than any answer, or any message that somebody reads.
+const LONGEST_CAPTURE: usize = 16 << 20;
+/// How often a waiting thread looks at signals and time limits.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long a process has to end what it has started.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether we have the right to mount (`CAP_SYS_ADMIN`, capabilities(7)), without which no folder can be shown in another's
 /// place; whether it works is only known when it is [tried](can_see_privately).

@@ -24,7 +24,7 @@ pub fn listen() -> std::io::Result<()> {
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {
             INTERRUPTED.store(true, Ordering::SeqCst);
-            groups().keys().for_each(|group| kill_group(*group));
+            groups().keys().for_each(|group| ask_to_end(*group));
         }
     })?;
     Ok(())
@@ -47,6 +47,14 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
+/// Asks the process that keeps a group to end it, with all that has left the group meanwhile.
+pub(super) fn ask_to_end(group: u32) {
+    if let Some(pid) = i32::try_from(group).ok().and_then(Pid::from_raw) {
+        // Gone already is what we want.
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
+    }
+}
+
 /// Ends a process group, whatever is left of it.
 pub(super) fn kill_group(group: u32) {
     if let Some(pid) = i32::try_from(group).ok().and_then(Pid::from_raw) {
@@ -62,7 +70,7 @@ pub(super) fn end_on_signal(pids: &[u32]) -> Watched {
     let thread = thread::current().id();
     groups().extend(pids.iter().map(|pid| (*pid, thread)));
     if interrupted() {
-        pids.iter().for_each(|group| kill_group(*group));
+        pids.iter().for_each(|group| ask_to_end(*group));
     }
     Watched(pids.to_vec())
 }

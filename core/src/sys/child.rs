@@ -13,6 +13,7 @@ use rustix::io::{Errno, Result};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
+use super::keeper;
 use super::rights::{self, Rights};
 use super::scene::{self, Scene, Standing};
 
@@ -144,6 +145,11 @@ impl Variant {
     fn is_last(self) -> bool {
         !self.user && !self.pid
     }
+
+    /// What ends its first process: where all others don't end with it, it must be able to end them.
+    fn end(self) -> Signal {
+        if self.pid { Signal::KILL } else { keeper::END }
+    }
 }
 
 impl Plan {
@@ -156,13 +162,17 @@ impl Plan {
     ) {
         // Room for what is opened while the scene is built, made now.
         let mut trees: Vec<Option<OwnedFd>> = (0..self.scene.trees.len()).map(|_| None).collect();
+        let parent = rustix::process::getpid();
         // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly), with strings and room
         // that were made before: nothing is allocated, no lock is taken, nothing unwinds.
-        unsafe { command.pre_exec(move || self.enter(&dir, &report, &mut trees).map_err(Into::into)) };
+        unsafe {
+            command.pre_exec(move || self.enter(parent, &dir, &report, &mut trees).map_err(Into::into))
+        };
     }
 
     /// Returns in the process that becomes the program.
-    fn enter(&self, dir: &CStr, report: &Report, trees: &mut [Option<OwnedFd>]) -> Result<()> {
+    fn enter(&self, parent: Pid, dir: &CStr, report: &Report, trees: &mut [Option<OwnedFd>]) -> Result<()> {
+        keeper::begin(parent)?;
         let mut lost = Errno::PERM;
         // Here, where the right to map owners is: in a user namespace there is none.
         scene::map_owners(&self.scene, report, trees);
@@ -212,13 +222,16 @@ impl Plan {
             return Err(errno);
         }
         let _ = rustix::io::write(&say_mapped, &[0]);
-        drop(say_mapped);
         let mut byte = [0];
         let is_ready = matches!(rustix::io::read(&ready, &mut byte), Ok(1));
         if is_ready {
+            // Now it will be told when we die, and must know that we haven't before.
+            let _ = rustix::io::write(&say_mapped, &[0]);
             close_all_from(0);
+        } else {
+            drop(say_mapped);
         }
-        let code = wait_for(child);
+        let code = if is_ready { keeper::watch(child, variant.end()).code } else { wait_for(child) };
         if !is_ready {
             return Err(Errno::from_raw_os_error(code.clamp(1, 255)));
         }
@@ -246,7 +259,7 @@ impl Plan {
         trees: &mut [Option<OwnedFd>],
     ) -> Standing {
         // Whoever ends the outermost process ends all.
-        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        let _ = rustix::process::set_parent_process_death_signal(Some(variant.end()));
         let mut byte = [0];
         if !matches!(rustix::io::read(mapped, &mut byte), Ok(1)) {
             exit(Errno::CANCELED.raw_os_error());
@@ -268,6 +281,9 @@ impl Plan {
             let _ = rustix::process::set_child_subreaper(rustix::process::getpid().into());
         }
         let _ = rustix::io::write(say_ready, &[0]);
+        if !matches!(rustix::io::read(mapped, &mut byte), Ok(1)) {
+            exit(Errno::CANCELED.raw_os_error());
+        }
         scene::unshare_others(report);
         let standing = match own_mounts {
             Ok(()) => scene::build(&self.scene, dir, report, trees),
@@ -277,14 +293,16 @@ impl Plan {
                 Standing::Nothing
             }
         };
+        let own = rustix::process::getpid();
         match fork(0) {
             Ok(None) => {
-                let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+                keeper::end_with(own);
+                keeper::unblock();
                 standing
             }
             Ok(Some(child)) => {
                 close_all_from(0);
-                let code = wait_for(child);
+                let code = keeper::watch(child, Signal::KILL).code;
                 if !variant.pid {
                     end_children();
                 }
@@ -332,7 +350,7 @@ pub(super) fn wait_for_child(child: Pid) {
     while matches!(rustix::process::waitpid(Some(child), WaitOptions::empty()), Err(Errno::INTR)) {}
 }
 
-fn code_of(status: WaitStatus) -> i32 {
+pub(super) fn code_of(status: WaitStatus) -> i32 {
     status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(127)
 }
 
@@ -342,7 +360,7 @@ pub(super) fn exit(code: i32) -> ! {
 }
 
 /// Ends all children, and theirs, which become ours. For a process that is no namespace's first.
-fn end_children() {
+pub(super) fn end_children() {
     // Each round ends at least one process, if there is any; who forks faster than that hits the limit of processes.
     for _ in 0..100_000 {
         let mut text = [0; 4096];
@@ -370,7 +388,7 @@ fn end_children() {
 }
 
 /// Closes every descriptor from a number on.
-fn close_all_from(first: u32) {
+pub(super) fn close_all_from(first: u32) {
     // SAFETY: nothing in this process uses a descriptor after this: it waits, and ends.
     if unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } == -1 {
         for number in first..rights::most_descriptors() {

@@ -4,6 +4,7 @@
 
 mod child;
 mod idmap;
+mod keeper;
 mod overmount;
 mod regex;
 mod rights;
@@ -11,6 +12,7 @@ mod scene;
 
 pub use child::{Plan, Report, Wall};
 pub use idmap::{mapped_tree, user_namespace};
+pub use keeper::keep;
 pub use overmount::Overmount;
 pub use regex::Regex;
 pub use rights::{Rights, landlock_version};

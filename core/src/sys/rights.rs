@@ -56,6 +56,7 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
             break;
         }
     }
+    let parent = rustix::process::getppid();
     if let Some((uid, gid)) = rights.ids {
         told(Wall::User, become_user(uid, gid));
     }
@@ -65,6 +66,9 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
     told(Wall::Capabilities, rustix::thread::set_capabilities(None, none));
     // Becoming somebody else has taken it away.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    if rustix::process::getppid() != parent {
+        super::child::exit(127);
+    }
     told(Wall::NewPrivileges, rustix::thread::set_no_new_privs(true));
     if let Some(rules) = &rights.rules {
         told(Wall::Landlock, restrict(&rules[usize::from(!has_scene)]));

@@ -90,7 +90,11 @@ fn ask(
         let answer = match Process::new(path, arguments, environment).time_limit(PATIENCE).capture_stdout() {
             Ok(ended) => ended.text(),
             // What is no compiler will fail the build, or isn't called at all.
-            Err(ProcessError::Start { .. } | ProcessError::TimedOut { .. }) => continue,
+            Err(
+                ProcessError::Start { .. }
+                | ProcessError::TimedOut { .. }
+                | ProcessError::TooMuchOutput { .. },
+            ) => continue,
             Err(error @ (ProcessError::Interrupted { .. } | ProcessError::Refused { .. })) => {
                 return Err(error.into());
             }

@@ -124,6 +124,10 @@ impl Bash<'_> {
                 ProcessError::Refused { line: format!("/bin/bash (for {})", blamed.display()), missing }
                     .into()
             }
+            ProcessError::TooMuchOutput { mebibytes, .. } => {
+                let line = format!("/bin/bash (for {})", blamed.display());
+                ProcessError::TooMuchOutput { line, mebibytes }.into()
+            }
             // The command line is our whole script: not a thing to show.
             ProcessError::Start { source, .. } => {
                 ProcessError::Start { line: format!("/bin/bash (for {})", blamed.display()), source }.into()

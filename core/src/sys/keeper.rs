@@ -1,0 +1,148 @@
+//! The process between us and a program: it ends the program, with all that it has started, when we end it or die ourselves.
+//!
+//! A process that is killed can't take anything along: what it has started lives on. So the child that the standard library
+//! forked stays, as the leader of a session of its own, and waits. System calls only, as in [`super::child`].
+
+use std::os::unix::process::CommandExt;
+
+use rustix::io::{Errno, Result};
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use super::child::{close_all_from, code_of, end_children, errno, exit, fork};
+
+/// Who asks a keeper to end what it keeps: us, or the kernel when we have died.
+pub(super) const END: Signal = Signal::TERM;
+
+/// Has a keeper stand between us and the process of `command`. What was registered before happens in the keeper too.
+pub fn keep(command: &mut std::process::Command) {
+    let parent = rustix::process::getpid();
+    // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly): nothing is allocated, no
+    // lock is taken, nothing unwinds.
+    unsafe { command.pre_exec(move || stand_between(parent).map_err(Into::into)) };
+}
+
+/// Returns in the process that becomes the program.
+fn stand_between(parent: Pid) -> Result<()> {
+    begin(parent)?;
+    // What a process leaves behind becomes ours, to be ended.
+    rustix::process::set_child_subreaper(rustix::process::getpid().into())?;
+    let keeper = rustix::process::getpid();
+    match fork(0)? {
+        None => {
+            end_with(keeper);
+            unblock();
+            Ok(())
+        }
+        Some(child) => {
+            close_all_from(0);
+            let ended = watch(child, Signal::KILL);
+            // A script may have started a service that is to stay: only where nobody waits for its end any more it goes too.
+            if ended.was_asked {
+                end_children();
+            }
+            exit(ended.code)
+        }
+    }
+}
+
+/// A session without a terminal, which is told when its parent dies. Signals wait until [`watch`] takes them.
+///
+/// # Errors
+/// Where the parent is gone already.
+pub(super) fn begin(parent: Pid) -> Result<()> {
+    // A process group's leader can't; then it has been done.
+    let _ = rustix::process::setsid();
+    block();
+    tell_when_gone(parent)
+}
+
+/// Has the kernel tell us when `parent` dies.
+fn tell_when_gone(parent: Pid) -> Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(END))?;
+    // It may have died before that.
+    if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(Errno::SRCH) }
+}
+
+/// Ends this process when its parent dies, or at once where it has.
+pub(super) fn end_with(parent: Pid) {
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    if rustix::process::getppid() != Some(parent) {
+        exit(128 + END.as_raw());
+    }
+}
+
+/// How a process that was watched has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watched {
+    /// Its exit code as a shell would have it.
+    pub(super) code: i32,
+    /// Somebody asked for its end.
+    pub(super) was_asked: bool,
+}
+
+/// Waits until `child` has ended; ends it, with this signal, when somebody asks for it.
+///
+/// Needs all signals [blocked](block).
+pub(super) fn watch(child: Pid, end: Signal) -> Watched {
+    let mut was_asked = false;
+    loop {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == child => {
+                    return Watched { code: code_of(status), was_asked };
+                }
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => break,
+                Err(_) => return Watched { code: 127, was_asked },
+            }
+        }
+        if next_signal() != libc::SIGCHLD {
+            was_asked = true;
+            let _ = rustix::process::kill_process(child, end);
+        }
+    }
+}
+
+fn all_signals() -> libc::sigset_t {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: it fills the set that it is given, which is as large as it must be.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+/// Signals wait until they are asked for.
+pub(super) fn block() {
+    let all = all_signals();
+    // SAFETY: it reads one set.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
+}
+
+/// As the standard library has it before it starts a program.
+pub(super) fn unblock() {
+    let mut none = std::mem::MaybeUninit::uninit();
+    // SAFETY: the first call fills the set that the second one reads.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// The next signal that came, or comes.
+fn next_signal() -> libc::c_int {
+    let all = all_signals();
+    loop {
+        // SAFETY: it reads one set, and writes nothing.
+        let signal = unsafe { libc::sigwaitinfo(&raw const all, std::ptr::null_mut()) };
+        if signal != -1 {
+            return signal;
+        }
+        if errno() != Errno::INTR {
+            // It can't be waited for: asking now and then what has ended is left.
+            let pause = rustix::thread::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+            let _ = rustix::thread::clock_nanosleep_relative(rustix::thread::ClockId::Monotonic, &pause);
+            return libc::SIGCHLD;
+        }
+    }
+}
