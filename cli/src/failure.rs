@@ -113,8 +113,9 @@ impl From<BuildError> for Failure {
             BuildFailure::PatchFailed { .. } | BuildFailure::Compress { .. } => ExitCode::CANNOT_INSTALL,
             BuildFailure::NoSource(_) | BuildFailure::BuildEnvironment { .. } => ExitCode::INVALID_CONF,
             BuildFailure::ModuleNotBuilt(_) => ExitCode::NOT_BUILT,
-            BuildFailure::TooMuchLeft { .. } => ExitCode::MAKE_FAILED,
-            BuildFailure::MakeFailed { .. } => ExitCode::MAKE_FAILED,
+            BuildFailure::MakeFailed { .. }
+            | BuildFailure::TimedOut { .. }
+            | BuildFailure::TooMuchLeft { .. } => ExitCode::MAKE_FAILED,
             BuildFailure::ScriptFailed { code, .. } => of_script(*code),
             BuildFailure::Process(ProcessError::Interrupted { .. }) => ExitCode::INTERRUPTED,
             BuildFailure::Process(_) | BuildFailure::Fs(_) | BuildFailure::NotWanted => {

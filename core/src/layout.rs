@@ -173,6 +173,12 @@ impl Layout {
         self.state_dir().join("running")
     }
 
+    /// `.state/groups`: the process groups that commands have started, so that a later one can end what is left of them.
+    #[must_use]
+    pub fn groups_dir(&self) -> PathBuf {
+        self.state_dir().join("groups")
+    }
+
     /// `.state/journal`: what was begun and is not yet ended.
     #[must_use]
     pub fn journal_dir(&self) -> PathBuf {

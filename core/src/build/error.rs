@@ -101,6 +101,14 @@ pub enum Failure {
     /// Modules that the conf names are not there although make was content (exit code 7).
     #[error("make did not build {}", names(.0))]
     ModuleNotBuilt(Vec<PathBuf>),
+    /// It took too long, and was ended (exit code 10).
+    #[error("`{line}` still ran when the build had taken {seconds} seconds, and was ended")]
+    TimedOut {
+        /// As one could type it.
+        line: String,
+        /// `build_timeout`.
+        seconds: u64,
+    },
     /// What it left in its folder is deeper or fuller than any build's (exit code 10).
     #[error("the build left {what} in its folder, which no build needs; they are removed")]
     TooMuchLeft {
@@ -162,6 +170,7 @@ impl Failure {
             | Self::PatchMissing { .. }
             | Self::BuildEnvironment { .. }
             | Self::TooMuchLeft { .. }
+            | Self::TimedOut { .. }
             | Self::NotWanted
             | Self::Compress(_)
             | Self::Fs(_)
@@ -177,6 +186,9 @@ impl Failure {
                     .to_owned(),
             ),
             Self::NoSource(_) => Some("put the module's source there, or add the module again".to_owned()),
+            Self::TimedOut { .. } => {
+                Some("`build_timeout` in framework.conf says how long a build may take".to_owned())
+            }
             Self::Fs(error) if error.is_no_space() => Some("make room on that file system".to_owned()),
             _ => None,
         }

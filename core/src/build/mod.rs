@@ -5,11 +5,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crate::conf::{ModuleConf, Settings};
 use crate::diagnose::{Cause, Diagnosis, diagnose};
 use crate::host::fs::TreeLimit;
 use crate::host::jobs::JobPipe;
+use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::{KernelFacts, Toolchain};
@@ -42,7 +44,7 @@ use cache::{Cache, Entry, Staged};
 use command::MakeCommand;
 use confine::Confinement;
 use inputs::{Digests, InputsKey};
-use log::Log;
+use log::{Log, LogError};
 use publish::Stage;
 
 /// A build to be done.
@@ -187,6 +189,7 @@ struct Running<'a> {
     cache: Option<(&'a Cache, InputsKey)>,
     /// What the cache had.
     hit: Option<Entry>,
+    began: Instant,
     reporter: &'a dyn Reporter,
 }
 
@@ -212,7 +215,7 @@ impl<'a> Running<'a> {
             if hit.is_some() { Confinement::default() } else { Confinement::of(spec, &environment)? };
         reporter.report(Event::Logging { log: spec.folder.join("make.log") });
         let seen = spec.layout.build_dir(spec.id);
-        Ok(Self { spec, seen, environment, confinement, log, cache, hit, reporter })
+        Ok(Self { spec, seen, environment, confinement, log, cache, hit, began: Instant::now(), reporter })
     }
 
     fn run(&mut self) -> Result<Built, Failure> {
@@ -352,7 +355,10 @@ impl<'a> Running<'a> {
         if let Jobs::Shared(server) = self.spec.jobs {
             process = process.jobs_from(server);
         }
-        let ended = self.log.run(what, line, &process)?;
+        if let Some(limit) = self.spec.settings.build_timeout {
+            process = process.time_limit(limit.saturating_sub(self.began.elapsed()));
+        }
+        let ended = self.log.run(what, line, &process).map_err(|error| self.timed_out(error))?;
         if let Some(note) = self.confinement.note(&ended.missing) {
             self.log.note(&note)?;
         }
@@ -370,6 +376,16 @@ impl<'a> Running<'a> {
             self.reporter.report(Event::Output { text: ended.text().trim_end().to_owned() });
         }
         Ok(ended.code())
+    }
+
+    /// The error of a command that was ended names the limit of the whole build.
+    fn timed_out(&self, error: LogError) -> Failure {
+        match (error, self.spec.settings.build_timeout) {
+            (LogError::Process(ProcessError::TimedOut { line, .. }), Some(limit)) => {
+                Failure::TimedOut { line, seconds: limit.as_secs() }
+            }
+            (error, _) => error.into(),
+        }
     }
 
     /// The build folder goes. That it stays where it can't be removed is told, and no failure: the modules are there.

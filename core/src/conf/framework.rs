@@ -289,6 +289,9 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
     ] {
         *list = filled(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     }
+    if let Some(seconds) = number("build_timeout") {
+        settings.build_timeout = Some(Duration::from_secs(seconds)).filter(|limit| !limit.is_zero());
+    }
     if let Some(seconds) = number("lock_timeout") {
         settings.lock_timeout = Duration::from_secs(seconds);
     }

@@ -108,6 +108,8 @@ pub struct Settings {
     pub pass_environment: Vec<String>,
     /// `batch`: modules that arrive in one transaction of a package manager are built together, at its end.
     pub batch: bool,
+    /// `build_timeout`: how long a build may take; `None`: as long as it likes.
+    pub build_timeout: Option<Duration>,
     /// `lock_timeout`: how long to wait for another command.
     pub lock_timeout: Duration,
 }
@@ -119,6 +121,8 @@ pub const DEFAULT_ZSTD_OPTS: &str = "-q --rm -T0";
 
 /// The default of `build_cache_max`: 2 GiB.
 pub const DEFAULT_BUILD_CACHE_MAX: u64 = 2 << 30;
+/// The default of `build_timeout`: longer than the largest module takes on the slowest machine that builds it.
+pub const DEFAULT_BUILD_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 /// The default of `lock_timeout`.
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 
@@ -167,6 +171,7 @@ impl Settings {
             sandbox_exempt: Vec::new(),
             pass_environment: Vec::new(),
             batch: true,
+            build_timeout: Some(DEFAULT_BUILD_TIMEOUT),
             lock_timeout: DEFAULT_LOCK_TIMEOUT,
         }
     }

@@ -146,6 +146,12 @@ pub const SECTIONS: &[Section] = &[
             row("build_cache_max", Size, Default("2G"), "How large that folder may become."),
             row("continue_on_error", Flag, Default("true"), "After a module failed, go on with others."),
             row(
+                "build_timeout",
+                Number(u32::MAX as u64),
+                Default("14400"),
+                "How long the build of a module may take, in seconds; then it is ended, and has failed. 0 is no limit.",
+            ),
+            row(
                 "lock_timeout",
                 Number(u32::MAX as u64),
                 Default("1800"),

@@ -11,12 +11,12 @@ use super::refused::{self, Judge};
 use super::run::{self, Outcome};
 use super::survey::Survey;
 use crate::host::fs::FsError;
-use crate::host::signals;
+use crate::host::{groups, signals};
 use crate::install::{self, Recovery};
 use crate::layout::Layout;
 use crate::plan::{self, Action, Options, Plan, Request, Work, World, locks};
-use crate::report::{Reporter, Silent};
-use crate::tree::{Held, Keys, LockError, Snapshot, lock, running, sweep};
+use crate::report::{Event, Reporter, Silent};
+use crate::tree::{Held, Keys, LockError, Snapshot, lock, running, state, sweep};
 
 /// What is asked, and with what to look. All of it may be used more than once.
 pub struct Task<'a> {
@@ -123,10 +123,26 @@ pub fn hold(
     limit: Duration,
     reporter: &dyn Reporter,
 ) -> Result<Held, CarryOutError> {
+    end_what_is_left(recovery.layout, reporter);
     let held = lock::acquire(recovery.layout, keys, limit, reporter)?;
     install::recover(&Recovery { held: Some(&held), ..*recovery }, reporter)?;
     sweep::sweep(recovery.layout, Some(&held), reporter);
     Ok(held)
+}
+
+/// Ends what an interrupted command left running, before anything is looked at; notes what we start from now on.
+fn end_what_is_left(layout: &Layout, reporter: &dyn Reporter) {
+    let folder = layout.groups_dir();
+    let count = groups::end_left(&folder);
+    if count > 0 {
+        reporter.report(Event::note(format!(
+            "Ended {count} processes that an interrupted command has left running"
+        )));
+    }
+    // Where nothing can be noted, whoever needs a lock will tell.
+    if state::create_folder(layout, &folder).is_ok() {
+        groups::note_in(&folder);
+    }
 }
 
 fn recovery<'a>(context: &'a Context<'_>, held: Option<&'a Held>) -> Recovery<'a> {
@@ -151,6 +167,7 @@ fn ready(
             || refused.replace(plan.clone()).as_ref() == Some(plan)
             || !running::is_anybody_else(layout) && Snapshot::take(layout)? == world.snapshot)
     };
+    end_what_is_left(layout, reporter);
     let mut is_first = true;
     loop {
         install::recover(&recovery(context, task.held), reporter)?;

@@ -59,7 +59,11 @@ fn follows_from_inputs(error: &BuildError) -> bool {
         | Failure::ModuleNotBuilt(_)
         | Failure::TooMuchLeft { .. }
         | Failure::BuildEnvironment { .. } => true,
-        Failure::Compress(_) | Failure::Fs(_) | Failure::Process(_) | Failure::NotWanted => false,
+        Failure::TimedOut { .. }
+        | Failure::Compress(_)
+        | Failure::Fs(_)
+        | Failure::Process(_)
+        | Failure::NotWanted => false,
     };
     is_of_the_build && !error.attempt.diagnosis.cause.as_ref().is_some_and(Cause::is_of_the_system)
 }

@@ -8,6 +8,7 @@ pub mod descriptor;
 pub mod efi;
 pub mod environment;
 pub mod fs;
+pub mod groups;
 pub mod jobs;
 pub mod memory;
 pub mod ownership;
@@ -17,6 +18,7 @@ pub mod programs;
 pub mod root;
 pub mod sandbox;
 pub mod scratch;
+pub mod secrecy;
 pub mod signals;
 pub mod stream;
 

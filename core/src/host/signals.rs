@@ -69,6 +69,7 @@ pub(super) struct Watched(Vec<u32>);
 pub(super) fn end_on_signal(pids: &[u32]) -> Watched {
     let thread = thread::current().id();
     groups().extend(pids.iter().map(|pid| (*pid, thread)));
+    pids.iter().for_each(|group| super::groups::begun(*group));
     if interrupted() {
         pids.iter().for_each(|group| ask_to_end(*group));
     }
@@ -80,6 +81,7 @@ impl Drop for Watched {
         let mut groups = groups();
         self.0.iter().for_each(|group| {
             groups.remove(group);
+            super::groups::ended(*group);
         });
     }
 }

@@ -13,7 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::clock;
-use crate::host::fs;
+use crate::host::{fs, secrecy};
 use crate::tree;
 
 use super::SignError;
@@ -43,6 +43,7 @@ pub fn ensure(key: &Path, certificate: &Path) -> Result<Made, SignError> {
         key: key.to_owned(),
         why: why.to_string(),
     };
+    secrecy::begin();
     let pair = certificate::make(clock::unix_seconds()).map_err(making)?;
     publish(&pair, key, certificate)?;
     Ok(Made::Now)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::host::fs;
+use crate::host::{fs, secrecy};
 use crate::id::KernelRelease;
 use crate::kernel::KernelConfig;
 use crate::modfile::content::SIZE_LIMIT;
@@ -114,6 +114,7 @@ fn read_key(
     passphrases: &PassphrasePlaces,
     warnings: &mut Vec<String>,
 ) -> Result<PrivateKey, SignError> {
+    secrecy::begin();
     let bytes = Zeroizing::new(fs::read_limited(path, FILE_LIMIT)?);
     let key = || -> PathBuf { path.to_owned() };
     let unknown = |why| SignError::Key { key: key(), why };

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 use crate::conf::Settings;
-use crate::host::{Environment, descriptor, fs};
+use crate::host::{Environment, descriptor, fs, secrecy};
 use crate::id::KernelRelease;
 
 use super::SignError;
@@ -61,6 +61,7 @@ impl PassphrasePlaces {
     /// # Errors
     /// [`SignError::Passphrase`] where a place is named that can't be read.
     pub fn get(&self) -> Result<Option<Passphrase>, SignError> {
+        secrecy::begin();
         if let Some(path) = &self.file {
             return from_file(path).map(Some);
         }

@@ -200,6 +200,10 @@ impl Plan {
         report: &Report,
         trees: &mut [Option<OwnedFd>],
     ) -> Result<Standing> {
+        if variant.user {
+            // The id maps of a process that isn't dumpable are not ours to write (proc(5)): it is for as long as that takes.
+            let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
+        }
         let (mapped, say_mapped) = pipe_with(PipeFlags::CLOEXEC)?;
         let (ready, say_ready) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut flags = 0;
@@ -221,6 +225,7 @@ impl Plan {
             wait_for(child);
             return Err(errno);
         }
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
         let _ = rustix::io::write(&say_mapped, &[0]);
         let mut byte = [0];
         let is_ready = matches!(rustix::io::read(&ready, &mut byte), Ok(1));
@@ -263,6 +268,11 @@ impl Plan {
         let mut byte = [0];
         if !matches!(rustix::io::read(mapped, &mut byte), Ok(1)) {
             exit(Errno::CANCELED.raw_os_error());
+        }
+        if variant.user {
+            // What is counted for its owner too is little. Where this can't be written the filter is what is left.
+            let _ = super::write(c"/proc/sys/user/max_inotify_instances", c"4");
+            let _ = super::write(c"/proc/sys/user/max_fanotify_groups", c"0");
         }
         let own_mounts = scene::begin(variant.pid);
         if let Err(errno) = own_mounts

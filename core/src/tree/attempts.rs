@@ -19,7 +19,7 @@ const KEPT: usize = 5;
 /// No record comes near it.
 const RECORD_LIMIT: u64 = 256 << 10;
 /// What is kept of a log at its begin, where the first error is, and at its end.
-const LOG_PART: usize = 2 << 20;
+const LOG_PART: u64 = 2 << 20;
 
 /// A build that was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ pub fn record(
     let mut numbers = numbers(&dir);
     let number = numbers.last().map_or(1, |last| last + 1);
     if let Some(log) = log {
-        fs::write_whole(&dir.join(format!("{number}.log")), &shortened(fs::read(log)?), 0o644)?;
+        fs::write_whole(&dir.join(format!("{number}.log")), &shortened(log)?, 0o644)?;
     }
     // Texts and numbers can always be written as JSON.
     let text = serde_json::to_vec_pretty(record).unwrap_or_default();
@@ -119,13 +119,10 @@ pub fn record(
 }
 
 /// A log without its middle, where it is huge.
-fn shortened(log: Vec<u8>) -> Vec<u8> {
-    if log.len() <= 2 * LOG_PART {
-        return log;
-    }
-    let left_out = log.len() - 2 * LOG_PART;
-    let note = format!("\n# {left_out} bytes are left out here\n");
-    [&log[..LOG_PART], note.as_bytes(), &log[log.len() - LOG_PART..]].concat()
+fn shortened(log: &Path) -> Result<Vec<u8>, FsError> {
+    let (begin, left_out, end) = fs::read_ends(log, LOG_PART, LOG_PART)?;
+    let note = if left_out > 0 { format!("\n# {left_out} bytes are left out here\n") } else { String::new() };
+    Ok([begin, note.into_bytes(), end].concat())
 }
 
 /// The numbers of the records in a folder, ascending.
@@ -340,10 +337,13 @@ mod tests {
 
     #[test]
     fn the_middle_of_a_huge_log_is_left_out() {
-        let mut log = vec![b'a'; LOG_PART];
-        log.extend(vec![b'b'; 1_000]);
-        log.extend(vec![b'c'; LOG_PART]);
-        let short = String::from_utf8(shortened(log)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (path, part) = (dir.path().join("log"), usize::try_from(LOG_PART).unwrap());
+        let log = [vec![b'a'; part], vec![b'b'; 1_000], vec![b'c'; part]].concat();
+        fs::write_whole(&path, &log, 0o644).unwrap();
+        let short = String::from_utf8(shortened(&path).unwrap()).unwrap();
+        fs::write_whole(&path, &log[..part + 2_000], 0o644).unwrap();
+        assert_eq!(shortened(&path).unwrap(), log[..part + 2_000]);
         assert!(short.contains("a\n# 1000 bytes are left out here\nc") && !short.contains("bb"));
     }
 }

@@ -207,7 +207,9 @@ impl Built {
             let Some(name) = entry.name.to_str() else { continue };
             is_built |= name == "module" && entry.kind.is_dir();
             let Some(Ok(dependency)) = name.strip_prefix(".dep_").map(ModuleName::new) else { continue };
-            if let Ok(version) = ModuleVersion::new(fs::read_lossy(&dir.join(name))?.trim()) {
+            if let Ok(version) = ModuleVersion::new(
+                String::from_utf8_lossy(&fs::read_limited(&dir.join(name), 4096).unwrap_or_default()).trim(),
+            ) {
                 dependencies.insert(dependency, version);
             }
         }

@@ -5,7 +5,7 @@ use dkms_tests::root::{Root, User};
 use crate::attempt::{SECRET, root, write_evil};
 
 /// Runs a command with system calls that fail with EPERM: those that make namespaces of the kinds in `$1` (flags of clone(2)).
-const WITHOUT: &str = r#"#!/usr/bin/perl
+pub(crate) const WITHOUT: &str = r#"#!/usr/bin/perl
 # Calls that make namespaces fail where one of the flags is asked for; clone3 doesn't exist.
 my ($flags, @command) = @ARGV;
 my $stay = 0x7fff0000; my $no = 0x00050001; my $none = 0x00050026;
@@ -21,8 +21,8 @@ syscall(157, 22, 2, $filter) == 0 or die "no filter: $!";
 exec @command or die;
 "#;
 
-const USER_NAMESPACES: &str = "0x10000000";
-const ALL_NAMESPACES: &str = "0x7e020080";
+pub(crate) const USER_NAMESPACES: &str = "0x10000000";
+pub(crate) const ALL_NAMESPACES: &str = "0x7e020080";
 
 fn with_helper() -> Root {
     let root = root();

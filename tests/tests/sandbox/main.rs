@@ -5,5 +5,6 @@ mod attempt;
 mod degraded;
 mod escapes;
 mod inputs;
+mod limits;
 mod links;
 mod settings;

@@ -2,7 +2,6 @@
 //!
 //! A tree is copied folder by folder, each seen through its own descriptor and none through a link; it may be no deeper and
 //! fuller than any source is.
-#![expect(clippy::disallowed_methods, reason = "this is a part of the file system's home")]
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File, OpenOptions};

@@ -11,7 +11,7 @@ pub(in crate::host) mod walk;
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -106,19 +106,22 @@ pub fn optional<T>(result: Result<T>) -> Result<Option<T>> {
 /// A whole file.
 ///
 /// # Errors
-/// [`FsError`], also where it isn't a regular file (a FIFO would block for ever).
+/// [`FsError`], also where it isn't a regular file (a FIFO would block for ever), or larger than any that we know.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).naming("read", path)?;
-    Ok(bytes)
+    read_limited(path, LARGEST)
 }
+
+/// No file that we read is larger: what is, somebody has made so.
+const LARGEST: u64 = 512 << 20;
+/// No text is.
+const LARGEST_TEXT: u64 = 64 << 20;
 
 /// A whole file that should be text; bytes that are no UTF-8 become U+FFFD.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_lossy(path: &Path) -> Result<String> {
-    let bytes = read(path)?;
+    let bytes = read_limited(path, LARGEST_TEXT)?;
     Ok(String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
@@ -136,6 +139,22 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(io::Error::from(io::ErrorKind::FileTooLarge)).naming("read", path);
     }
     Ok(bytes)
+}
+
+/// The first and the last bytes of a file that may be of any size, and how many were left out between.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_ends(path: &Path, first: u64, last: u64) -> Result<(Vec<u8>, u64, Vec<u8>)> {
+    let (mut file, meta) = opened(path)?;
+    let (mut begin, mut end) = (Vec::new(), Vec::new());
+    Read::by_ref(&mut file).take(first).read_to_end(&mut begin).naming("read", path)?;
+    let left_out = meta.len().saturating_sub(begin.len() as u64 + last);
+    if left_out > 0 {
+        file.seek_relative(i64::try_from(left_out).unwrap_or(i64::MAX)).naming("read", path)?;
+    }
+    file.take(last).read_to_end(&mut end).naming("read", path)?;
+    Ok((begin, left_out, end))
 }
 
 /// Opens a regular file for reading, never waiting for the other end of a FIFO.

@@ -63,6 +63,14 @@ const REFUSED: &[c_long] = &[
     libc::SYS_ioperm,
 ];
 
+/// Calls that fail as if a limit were reached: what they make is counted for root where the user namespace is root's, and there are
+/// few of them (`fs.inotify.max_user_instances`).
+const USED_UP: &[c_long] = &[
+    libc::SYS_inotify_init1,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_inotify_init,
+];
+
 /// `AUDIT_ARCH_…` of audit.h: the machine whose call numbers these are. `None`: one that we have no filter for.
 const MACHINE: Option<u32> = if cfg!(target_arch = "x86_64") {
     Some(0xc000_003e)
@@ -97,8 +105,17 @@ const fn fail(errno: i32) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()
 }
 
+/// Which sockets can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sockets {
+    /// Those of this machine: what they could lead to is hidden.
+    Local,
+    /// Only pairs of them (socketpair(2)), which lead nowhere.
+    None,
+}
+
 /// The program, empty where we know none for this machine.
-pub(super) fn filter() -> Vec<sock_filter> {
+pub(super) fn filter(sockets: Sockets) -> Vec<sock_filter> {
     let Some(machine) = MACHINE else { return Vec::new() };
     let mut program = vec![load(ARCH)];
     // Another machine's numbers would mean other calls.
@@ -109,6 +126,9 @@ pub(super) fn filter() -> Vec<sock_filter> {
     }
     for call in REFUSED {
         program.extend(when_equal(number(*call), &[give(fail(libc::EPERM))]));
+    }
+    for call in USED_UP {
+        program.extend(when_equal(number(*call), &[give(fail(libc::EMFILE))]));
     }
     // clone3 keeps its flags where no filter can look: callers fall back to clone.
     program.extend(when_equal(number(libc::SYS_clone3), &[give(fail(libc::ENOSYS))]));
@@ -125,7 +145,7 @@ pub(super) fn filter() -> Vec<sock_filter> {
     let local = libc::AF_UNIX.cast_unsigned();
     let mut socket = vec![load(argument(0))];
     socket.extend(unless_equal(local, &[give(fail(libc::EACCES))]));
-    socket.push(give(ALLOW));
+    socket.push(give(if sockets == Sockets::Local { ALLOW } else { fail(libc::EACCES) }));
     program.extend(when_equal(number(libc::SYS_socket), &socket));
     let mut ioctl = vec![load(argument(1))];
     for request in TYPING {
@@ -183,7 +203,7 @@ mod tests {
 
     /// Runs the program as the kernel would, on a call with these arguments.
     fn verdict(machine: u32, call: c_long, arguments: [u32; 2]) -> u32 {
-        let program = filter();
+        let program = filter(Sockets::Local);
         let (mut at, mut loaded) = (0, 0);
         loop {
             let step = program[at];
@@ -230,6 +250,9 @@ mod tests {
             assert_eq!(of(libc::SYS_clone, [namespace.cast_unsigned(), 0]), no);
         }
         assert_eq!(of(libc::SYS_clone3, [0, 0]), fail(libc::ENOSYS));
+        for call in USED_UP {
+            assert_eq!(of(*call, [0, 0]), fail(libc::EMFILE), "{call}");
+        }
         assert_eq!(of(libc::SYS_socket, [1, 0]), allow);
         for family in [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_PACKET, libc::AF_ALG] {
             assert_eq!(of(libc::SYS_socket, [family.cast_unsigned(), 0]), fail(libc::EACCES));

@@ -21,6 +21,7 @@ mod inputs;
 mod keys;
 mod missing;
 mod rules;
+mod sockets;
 mod view;
 
 pub use account::Account;
@@ -88,7 +89,8 @@ impl Sandbox {
             rules,
             new_places: view.new_places()?,
             all_access: rules::all_access(),
-            filter: calls::filter(),
+            filter: calls::filter(calls::Sockets::Local),
+            bare_filter: calls::filter(calls::Sockets::None),
         };
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
         let folder = match wanted.folder {

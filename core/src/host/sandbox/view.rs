@@ -107,7 +107,9 @@ impl View {
             view.has_shared_ccache = !is_own;
         }
         let given = SECRET.iter().map(Path::new).chain(wanted.secret.iter().map(PathBuf::as_path));
-        for path in given {
+        // Sockets that anybody may talk to: what is mounted read-only keeps nobody from it.
+        let sockets = super::sockets::open_to_others();
+        for path in given.chain(sockets.iter().map(PathBuf::as_path)) {
             view.secret.push(path.to_owned());
             view.secret.extend(fs::canonical(path).ok());
         }

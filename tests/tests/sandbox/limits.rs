@@ -1,0 +1,210 @@
+//! What a build does to the command that runs it, and to others on the machine: it keeps nobody waiting, fills nobody's memory and
+//! terminal, leaves nothing that others stumble over, and ends with the command.
+
+use dkms_tests::fixture::Module;
+use dkms_tests::root::{Root, User};
+
+use crate::attempt::root;
+use crate::degraded::{ALL_NAMESPACES, USER_NAMESPACES, WITHOUT};
+
+/// A root with a module `bad` whose PRE_BUILD is this script, added.
+fn with_bad(script: &str) -> Root {
+    let root = root();
+    Module::new("bad", "1.0").with("PRE_BUILD=\"pre.sh\"").write_to(&root).unwrap();
+    root.write("/usr/src/bad-1.0/pre.sh", &format!("#!/bin/bash\n{script}\n"), 0o755).unwrap();
+    root.write("/usr/local/bin/without", WITHOUT, 0o755).unwrap();
+    root.must("$DKMS add bad/1.0; $DKMS add honest/1.0").unwrap();
+    root
+}
+
+fn set(root: &Root, setting: &str) {
+    let conf = root.read("/etc/dkms/framework.conf").unwrap();
+    root.write("/etc/dkms/framework.conf", &format!("{conf}{setting}\n"), 0o644).unwrap();
+}
+
+/// The honest module can be built, and everything can be removed.
+fn others_go_on(root: &Root) {
+    root.must("timeout 120 $DKMS install honest/1.0 -k $K && timeout 60 $DKMS remove honest/1.0 --all")
+        .unwrap();
+    root.must("timeout 120 $DKMS remove bad/1.0 --all").unwrap();
+    assert_eq!(root.must("find /var/lib/dkms -name '.tmp_*' -o -name bad").unwrap(), "");
+}
+
+#[test]
+fn with_a_killed_dkms_its_build_ends() {
+    let root = with_bad("setsid sleep 5151 & sleep 5151");
+    let plain = ["", &*format!("without {USER_NAMESPACES}"), &*format!("without {ALL_NAMESPACES}")]
+        .map(str::to_owned);
+    for (setting, front) in [("", &plain[0]), ("", &plain[1]), ("", &plain[2]), ("sandbox=off", &plain[0])] {
+        set(&root, setting);
+        let left = root
+            .must(&format!(
+                "{front} \"$DKMS\" build bad/1.0 -k $K >/dev/null 2>&1 & i=0
+                 until [ \"$(pgrep -cf '^sleep 5151')\" = 2 ]; do sleep 0.1; i=$((i + 1)); [ $i -lt 300 ] || exit 99; done
+                 pkill -9 -f '^[^ ]*dkms[^ ]* build bad/1.0'; i=0
+                 while pgrep -f '^sleep 5151' >/dev/null && [ $i -lt 30 ]; do sleep 0.1; i=$((i + 1)); done
+                 pgrep -af '^sleep 5151' || true"
+            ))
+            .unwrap();
+        assert_eq!(left, "", "{setting} {front}");
+    }
+    root.must("sed -i /PRE_BUILD/d /usr/src/bad-1.0/dkms.conf; timeout 100 $DKMS build bad/1.0 -k $K")
+        .unwrap();
+}
+
+#[test]
+fn a_build_that_floods_its_job_slots_keeps_nobody_waiting() {
+    let root = with_bad("true");
+    root.must("sed -i '/PRE_BUILD/d; $aMAKE[0]=\"make all\"' /usr/src/bad-1.0/dkms.conf").unwrap();
+    let make =
+        "obj-m := bad.o\nall:\n\t+bash ./flood.sh\n\t$(MAKE) -C $(kernel_source_dir) M=$(CURDIR) modules\n";
+    let make = make.replace("$(kernel_source_dir)", &format!("/lib/modules/{}/build", root.kernels().first));
+    root.write("/usr/src/bad-1.0/Makefile", &make, 0o644).unwrap();
+    // Its own ends are made not to block, filled, and made to block again.
+    let flood = "w=${MAKEFLAGS##*--jobserver-auth=}; w=${w#*,}; w=${w%% *}; [ -n \"$w\" ] || exit 0
+        perl -e 'use Fcntl; open(W, \">&=\", $ARGV[0]) or die; fcntl(W, F_SETFL, O_WRONLY | O_NONBLOCK);
+            1 while syswrite(W, \"+\" x 4096); fcntl(W, F_SETFL, O_WRONLY)' $w; echo flooded; sleep 3\n";
+    root.write("/usr/src/bad-1.0/flood.sh", flood, 0o755).unwrap();
+    let output = root.shell("timeout -k 5 120 \"$DKMS\" autoinstall -k $K -j4", User::Root, "/").unwrap();
+    assert!(output.code < 124, "{}: {}", output.code, output.stderr);
+    root.must("test -e /lib/modules/$K/updates/dkms/honest.ko").unwrap();
+    let log = root.must("cat /var/lib/dkms/bad/1.0/$K/*/log/make.log /var/lib/dkms/bad/1.0/build/make.log 2>/dev/null || true");
+    assert!(log.unwrap().contains("flooded"));
+    others_go_on(&root);
+}
+
+#[test]
+fn a_build_that_hangs_ends_in_time() {
+    let root = with_bad("trap '' TERM INT HUP; sleep 5152");
+    set(&root, "build_timeout=2");
+    let output = root.dkms("build bad/1.0 -k $K").unwrap();
+    assert_eq!(output.code, 10, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("2 seconds") && output.stderr.contains("build_timeout"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(root.must("pgrep -f '^sleep 5152' || true").unwrap(), "");
+    others_go_on(&root);
+}
+
+#[test]
+fn what_a_build_writes_takes_little_memory_and_room() {
+    for script in [
+        "perl -e 'truncate(STDOUT, 800 << 20)'; exit 1",
+        "yes 'x.c:1:1: warning: again' | head -c 300000000; exit 1",
+        "perl -e 'print \"x.c:1:1: error: \", \"A\" x 5000000, \"\\n\"'; exit 1",
+        "yes; exit 1",
+    ] {
+        let root = with_bad(script);
+        let peak = root
+            .must(
+                "\"$DKMS\" build bad/1.0 -k $K >/tmp/said 2>&1 & p=$!; peak=0
+                 while m=$(sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$p/status 2>/dev/null); [ -n \"$m\" ]; do peak=$m; sleep 0.05; done
+                 echo $peak; wait $p; test $? -gt 0",
+            )
+            .unwrap();
+        assert!(peak.trim().parse::<u64>().unwrap() < 300_000, "{peak} KiB for {script}");
+        let sizes = root.must("du -sk /var/lib/dkms | cut -f1; stat -c %s /tmp/said").unwrap();
+        let sizes: Vec<u64> = sizes.lines().map(|size| size.parse().unwrap()).collect();
+        assert!(sizes[0] < 40_000 && sizes[1] < 20_000, "{sizes:?} for {script}");
+        // It is remembered, and shown.
+        let log = root.dkms("log bad/1.0").unwrap();
+        assert!(log.stdout.contains("failed"), "{}", &log.stdout[..log.stdout.len().min(1000)]);
+    }
+}
+
+#[test]
+fn what_a_build_says_is_shown_and_not_obeyed() {
+    let root = with_bad(
+        r#"printf 'a.c:1:2: error: \033]0;T\007\033[2J\302\233 boo\rHIDDEN \342\200\256\n'; printf 'make: *** [Makefile:3: \033[31mX] Error 1\n'; exit 1"#,
+    );
+    for words in
+        ["build bad/1.0 -k $K", "build bad/1.0 -k $K --verbose", "autoinstall -k $K", "log bad/1.0", "doctor"]
+    {
+        let output = root.dkms(words).unwrap();
+        let said = output.stdout + &output.stderr;
+        let hidden = |c: char| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}');
+        assert!(!said.contains(hidden), "{words}: {said:?}");
+    }
+    let output = root.dkms("log bad/1.0 --json").unwrap();
+    assert!(!output.stdout.contains('\u{202e}'), "{}", output.stdout);
+    let shown: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert!(shown.to_string().contains('\u{202e}'), "{shown}");
+}
+
+#[test]
+fn a_terminal_is_out_of_reach() {
+    let attack = "{ printf '\\033]0;T\\007' >/dev/tty; } 2>/dev/null && echo REACHED; true";
+    for setting in ["", "sandbox=off"] {
+        let root = with_bad(attack);
+        set(&root, setting);
+        for front in ["", &*format!("without {ALL_NAMESPACES}")] {
+            let line = format!(
+                "script -qec '{front} '\"$DKMS\"' build bad/1.0 -k '$K' --force' /dev/null </dev/null"
+            );
+            let output = root.shell(&line, User::Root, "/").unwrap();
+            let log = root.must("cat /var/lib/dkms/bad/1.0/$K/*/log/make.log").unwrap();
+            assert!(!log.contains("REACHED") && !output.stdout.contains('\u{7}'), "{setting} {front}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_bottomless_folder_is_removed_and_named() {
+    let root = with_bad("perl -e 'for (1..1500) { mkdir \"d\"; chdir \"d\" or last }'");
+    let output = root.shell("ulimit -n 256; \"$DKMS\" build bad/1.0 -k $K", User::Root, "/").unwrap();
+    assert_eq!(output.code, 10, "{}", output.stderr);
+    assert!(output.stderr.contains("more than 200"), "{}", output.stderr);
+    // What an earlier version has left is no obstacle either.
+    root.must("cd /var/lib/dkms/bad/1.0 && perl -e 'for (\"build\", \".tmp_4999999_0_x\", (\"d\") x 3000) { mkdir $_; chdir $_ or last }'").unwrap();
+    root.must("ulimit -n 256; \"$DKMS\" doctor --fix || true").unwrap();
+    others_go_on(&root);
+}
+
+#[test]
+fn what_is_counted_for_root_is_not_used_up() {
+    let root =
+        with_bad("perl -e 'for (1..4000) { last if syscall(294, 0) < 0 } system(q(sleep 3.25))'; true");
+    for front in ["", &*format!("without {ALL_NAMESPACES}")] {
+        let line = format!(
+            "{front} \"$DKMS\" build bad/1.0 -k $K --force >/dev/null 2>&1 & i=0
+             until pgrep -f '^sleep 3.25' >/dev/null; do sleep 0.1; i=$((i + 1)); [ $i -lt 300 ] || exit 99; done
+             perl -e 'exit(syscall(294, 0) < 0)'; code=$?; wait; exit $code"
+        );
+        root.must(&line).unwrap();
+    }
+}
+
+#[test]
+fn a_socket_that_anybody_may_talk_to_is_out_of_reach() {
+    let attack = "perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un(\"/opt/s\")) && print \"REACHED\\n\"'; true";
+    let root = with_bad(attack);
+    for front in ["", &*format!("without {ALL_NAMESPACES}")] {
+        let line = format!(
+            "rm -f /opt/s; perl -MSocket -e 'umask 0; socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"/opt/s\")) or die; listen(S, 5); sleep 100' & s=$!
+             until [ -S /opt/s ]; do sleep 0.1; done; bash /usr/src/bad-1.0/pre.sh
+             {front} \"$DKMS\" build bad/1.0 -k $K --force >/dev/null; kill $s"
+        );
+        assert!(root.must(&line).unwrap().contains("REACHED"), "there is nothing to reach");
+        let log = root.must("cat /var/lib/dkms/bad/1.0/$K/*/log/make.log").unwrap();
+        assert!(!log.contains("REACHED"), "{front}: {log}");
+    }
+}
+
+#[test]
+fn who_has_a_key_leaves_no_core() {
+    let root = root();
+    Module::new("co", "1.0").with("POST_INSTALL=\"post.sh\"").write_to(&root).unwrap();
+    let post = "#!/bin/bash\np=$$; while [ $p -gt 1 ]; do [[ $(readlink /proc/$p/exe) != *dkms* ]] || sed -n 's/^Max core file size *//p' /proc/$p/limits
+        p=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$p/status); done >/var/tmp/limits; stat -c %u /proc/$PPID >/dev/null; ulimit -c >>/var/tmp/limits\n";
+    root.write("/usr/src/co-1.0/post.sh", post, 0o755).unwrap();
+    set(
+        &root,
+        "mok_signing_key=/var/lib/dkms/mok2.key\nmok_certificate=/var/lib/dkms/mok2.pub\ntry_sign_modules=true",
+    );
+    root.must("ulimit -c unlimited; \"$DKMS\" generate_mok && \"$DKMS\" add co/1.0 && \"$DKMS\" install co/1.0 -k $K").unwrap();
+    let limits = root.read("/var/tmp/limits").unwrap();
+    let first: Vec<&str> = limits.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(first.len() >= 2 && first.iter().all(|limit| *limit == "0"), "{limits}");
+}
