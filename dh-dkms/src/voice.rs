@@ -36,7 +36,7 @@ impl Voice {
         let mut lines = std::io::stderr().lock();
         let _ = writeln!(lines, "dh_dkms: error: {}", visible(&error.to_string()));
         if let Some(hint) = error.hint() {
-            let _ = writeln!(lines, "\n  hint: {}", visible(&hint));
+            let _ = writeln!(lines, "\n  hint: {}", visible(hint));
         }
     }
 }
