@@ -1,4 +1,7 @@
 //! `mkrpm -k`: an rpm package of the modules that were built for one kernel.
+//!
+//! The kernel is part of the name, `kmod-M-K`: rpm keeps only one version of a name, so packages for two kernels stand beside each
+//! other, and a new version replaces that of its kernel alone.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +12,7 @@ use rpm::Dependency;
 
 use super::about::About;
 use super::binary::{add_entries, finish};
-use super::name::{check_plain, release_of, seconds, version};
+use super::name::{check_plain, seconds, version};
 use super::relation::Relation;
 use super::spec::{Phase, Script};
 use crate::debian::Module;
@@ -26,7 +29,17 @@ pub struct Kmod<'a> {
     pub target: &'a Target,
 }
 
+/// The release of every such package: the version is the module's.
+const RELEASE: &str = "1";
+
 impl Kmod<'_> {
+    /// `kmod-M-K`.
+    fn name(&self) -> Result<String, PackageError> {
+        let (module, kernel) = (self.module.id.name.as_str(), self.target.kernel.as_str());
+        check_plain(kernel)?;
+        Ok(format!("kmod-{module}-{kernel}"))
+    }
+
     /// The file that is written.
     ///
     /// # Errors
@@ -37,8 +50,8 @@ impl Kmod<'_> {
         check_plain(id.name.as_str())?;
         check_plain(self.target.arch.as_str())?;
         self.module.built(self.target)?;
-        let release = release_of(&self.target.kernel)?;
-        Ok(self.module.output(format!("kmod-{}-{version}-{release}.{}.rpm", id.name, self.target.arch)))
+        let name = self.name()?;
+        Ok(self.module.output(format!("{name}-{version}-{RELEASE}.{}.rpm", self.target.arch)))
     }
 
     /// Writes the package and says where.
@@ -70,11 +83,11 @@ impl Kmod<'_> {
         aliases.sort();
         aliases.dedup();
 
-        let mut about = About::new(self.module, &format!("kmod-{name}"), licenses)?;
+        let mut about = About::new(self.module, &self.name()?, licenses)?;
         about.summary = format!("Kernel module {name} for Linux {kernel}");
         about.description =
             wrap(&format!("This package has the modules of {id}, built for the kernel {kernel}."));
-        about.release = release_of(kernel)?;
+        RELEASE.clone_into(&mut about.release);
         about.arch = self.target.arch.to_string();
         let needed = Dependency::eq("kernel-uname-r", kernel.as_str());
         about.relations.push((Relation::Requires, needed));

@@ -54,10 +54,10 @@ fn a_disk_for_red_hats_installer_has_a_repository_that_dnf_reads() {
     let dnf = "dnf -q --installroot=/srv/r --releasever=1 --disablerepo='*' --setopt=reposdir=/nowhere \
                --repofrompath=dd,file:///srv/disk/rpms/x86_64 --nogpgcheck";
     let found = root
-        .must(&format!("mkdir -p /srv/r/etc; {dnf} repoquery --whatprovides 'modalias(pci:v00001234d*)'; {dnf} repoquery --requires kmod-foo; {dnf} repoquery -l kmod-foo"))
+        .must(&format!("mkdir -p /srv/r/etc; {dnf} repoquery --whatprovides 'modalias(pci:v00001234d*)'; {dnf} repoquery --requires 'kmod-foo-*'; {dnf} repoquery -l 'kmod-foo-*'"))
         .unwrap();
     for part in [
-        format!("kmod-foo-0:1.0-1.{}.x86_64", kernels.first.replace('-', "_")),
+        format!("kmod-foo-{}-0:1.0-1.x86_64", kernels.first),
         format!("kernel-uname-r = {}", kernels.second),
         format!("/lib/modules/{}/extra/foo.ko", kernels.first),
     ] {
@@ -78,7 +78,7 @@ fn a_disk_for_suse_has_its_modules_in_order() {
     let root = built().unwrap();
     let listed = unpacked(&root, "-d suse -r 15.6 -k $K").unwrap();
     let kernel = root.kernels().first.clone();
-    let package = format!("kmod-foo-1.0-1.{}.x86_64.rpm", kernel.replace('-', "_"));
+    let package = format!("kmod-foo-{kernel}-1.0-1.x86_64.rpm");
     let place = "./linux/suse/x86_64-15.6";
     assert_eq!(
         listed,

@@ -103,7 +103,7 @@ fn check(root: &Root, how: &str, label: &str) -> Result<()> {
     root.must("rpm -q kernel-1-6.0.9_1.el9.x86_64")?;
     let found = root.must("K=$(ls /lib/modules); modinfo -k $K -n foo; modprobe -n -S $K foo")?;
     assert!(found.contains("/extra/foo.ko"), "{label}: {found}");
-    run("erase kmod-foo")?;
+    run(&format!("erase {}", kmod.split("-1.0-1").next().unwrap_or_default()))?;
     root.must("! find /lib/modules -name 'foo*' | grep .; ! grep foo /lib/modules/*/modules.dep; rpm -e --allmatches kernel")?;
     run("erase system").map(drop)
 }

@@ -1,5 +1,7 @@
 //! Packages for rpm, with rpm.
 
+use std::collections::BTreeSet;
+
 use dkms_tests::cache::Oracle;
 use dkms_tests::fixture::Module;
 
@@ -74,11 +76,47 @@ fn an_rpm_of_built_modules_wants_its_kernel_and_names_its_devices() {
     root.must("rpm --dbpath /srv/rpmdb -i --nodeps /srv/kmod.rpm").unwrap();
     assert_eq!(root.must("sha256sum </lib/modules/$K/extra/foo.ko").unwrap(), module);
     assert!(root.must("modprobe -n -v -S $K pci:v00001234d5").unwrap().contains("extra/foo.ko"));
-    root.must("rpm --dbpath /srv/rpmdb -e --nodeps kmod-foo").unwrap();
+    root.must("rpm --dbpath /srv/rpmdb -e --nodeps kmod-foo-$K").unwrap();
     assert_eq!(
         root.must("find /lib/modules -name 'foo*'; grep -c foo /lib/modules/$K/modules.dep || true")
             .unwrap()
             .trim(),
         "0"
     );
+}
+
+#[test]
+fn packages_of_built_modules_stand_beside_each_other() {
+    let root = with_foo().unwrap();
+    let second = root.kernels().second.clone();
+    let make = |version: &str, kernel: &str| {
+        root.must(&format!(
+            "dkms build foo/{version} -k {kernel}; dkms mkrpm foo/{version} -k {kernel}; mv /var/lib/dkms/foo/{version}/rpm/kmod-*.rpm /srv/{version}-{kernel}.rpm"
+        ))
+        .unwrap();
+    };
+    let first = root.kernels().first.clone();
+    make("1.0", &first);
+    make("1.0", &second);
+    root.must("cp -r /usr/src/foo-1.0 /usr/src/foo-2.0; sed -i 's/1[.]0/2.0/' /usr/src/foo-2.0/dkms.conf; dkms add foo/2.0").unwrap();
+    make("2.0", &first);
+    root.must("rm -rf /var/lib/dkms/foo").unwrap();
+    let upgrade = |file: &str| root.must(&format!("rpm --dbpath /srv/rpmdb -U --nodeps /srv/{file}.rpm"));
+    upgrade(&format!("1.0-{first}")).unwrap();
+    upgrade(&format!("1.0-{second}")).unwrap();
+    let listed = || -> BTreeSet<String> {
+        let list =
+            "rpm --dbpath /srv/rpmdb -qa 'kmod-*'; cd /lib/modules; find . -name 'foo.ko*'";
+        root.must(list).unwrap().lines().map(str::to_owned).collect()
+    };
+    let of = |kernel: &str, version: &str| {
+        [format!("kmod-foo-{kernel}-{version}-1.x86_64"), format!("./{kernel}/extra/foo.ko")]
+    };
+    let both = |version: &str| BTreeSet::from_iter([of(&first, version), of(&second, "1.0")].concat());
+    assert_eq!(listed(), both("1.0"));
+    // A new version takes the place of the same kernel's only.
+    upgrade(&format!("2.0-{first}")).unwrap();
+    assert_eq!(listed(), both("2.0"));
+    root.must(&format!("rpm --dbpath /srv/rpmdb -e --nodeps kmod-foo-{first}")).unwrap();
+    assert_eq!(listed(), BTreeSet::from(of(&second, "1.0")));
 }
