@@ -3,6 +3,7 @@
 use dkms_core::host::Environment;
 use dkms_core::host::fs;
 use dkms_core::host::process::Process;
+use dkms_core::kernel::Brought;
 use dkms_core::layout::Layout;
 
 /// The trigger of the package dkms, for what couldn't be begun when it was its turn.
@@ -29,17 +30,13 @@ pub fn will_call(environment: &Environment) -> bool {
     status.is_ok_and(|ended| ended.code() == 0 && ended.text().trim() != "installed")
 }
 
-/// The modules, as `M-V`, whose source an installed package has.
+/// What the files of an installed package bring.
 #[must_use]
-pub fn modules_of(package: &str, arch: &str, layout: &Layout) -> Vec<String> {
+pub fn brought_by(package: &str, arch: &str, layout: &Layout) -> Brought {
     let info = layout.at("/var/lib/dpkg/info");
     let names = [format!("{package}.list"), format!("{package}:{arch}.list")];
     let text = names.iter().find_map(|name| fs::read_lossy(&info.join(name)).ok()).unwrap_or_default();
-    let module = |line: &str| {
-        let folder = line.strip_prefix("/usr/src/")?.strip_suffix("/dkms.conf")?;
-        (!folder.contains('/')).then(|| folder.to_owned())
-    };
-    text.lines().filter_map(module).collect()
+    Brought::of(text.lines())
 }
 
 #[cfg(test)]
@@ -55,8 +52,8 @@ mod tests {
         let text = "/.\n/usr/src/a-1.0/dkms.conf\n/usr/src/a-1.0/sub/dkms.conf\n/usr/share/b-2/dkms.conf\n";
         fs::write_whole(&info.join("a-dkms.list"), text.as_bytes(), 0o644).unwrap();
         fs::write_whole(&info.join("c-dkms:amd64.list"), text.as_bytes(), 0o644).unwrap();
-        assert_eq!(modules_of("a-dkms", "all", &layout), ["a-1.0"]);
-        assert_eq!(modules_of("c-dkms", "amd64", &layout), ["a-1.0"]);
-        assert!(modules_of("d-dkms", "all", &layout).is_empty());
+        assert_eq!(brought_by("a-dkms", "all", &layout).sources, ["a-1.0".to_owned()].into());
+        assert_eq!(brought_by("c-dkms", "amd64", &layout).sources, ["a-1.0".to_owned()].into());
+        assert!(brought_by("d-dkms", "all", &layout).is_empty());
     }
 }

@@ -1,16 +1,21 @@
 //! What apt is about to do, before anything has changed: will the modules in use be there on the kernels that come?
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use dkms_core::adapter::AdapterError;
+use dkms_core::archive::deb;
 use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
+use dkms_core::id::KernelRelease;
+use dkms_core::kernel::{Brought, Owner};
+use dkms_core::layout::Layout;
 use dkms_core::plan::preflight::Prospect;
 use dkms_core::report::{Event, Reporter};
 
 use crate::session::Session;
-use crate::transaction::{self, Change, KernelPackage};
+use crate::transaction::{self, Change};
 use crate::{dpkg, frontend};
 
 /// Ends apt's run; see `apt.conf`. Nothing else that may happen to us does.
@@ -31,11 +36,13 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     let read = std::io::stdin().take(LIMIT).read_to_end(&mut text).map_err(|error| error.to_string());
     let parse = |_| transaction::parse(&String::from_utf8_lossy(&text)).map_err(|error| error.to_string());
     let absent = read.and_then(parse).and_then(|changes| {
-        let told = told(session, &changes).map_err(|error| error.to_string())?;
-        if told.is_empty() {
+        let layout = session.layout().clone();
+        let changing: Vec<_> = changes.iter().map(|change| Changing::look(change, &layout)).collect();
+        let told = told(session, &changing).map_err(|error| error.to_string())?;
+        if told.0.is_empty() {
             return Ok(Vec::new());
         }
-        absent(session, &told, &changes).map_err(|error| error.to_string())
+        absent(session, told, &changing).map_err(|error| error.to_string())
     });
     match absent {
         Ok(absent) => verdict(session, &absent),
@@ -58,44 +65,62 @@ fn verdict(session: &Session<'_>, absent: &[Prospect]) -> ExitCode {
     STOP
 }
 
-/// What the transaction does to kernels.
-fn told(session: &Session<'_>, changes: &[Change]) -> Result<Vec<Happening>, AdapterError> {
-    let mut told = Vec::new();
-    for Change { package, old_arch, comes } in changes {
-        match transaction::kernel_package(package) {
-            Some(KernelPackage::Image(kernel)) => {
-                let target = session.adapter.target(&kernel)?;
-                if old_arch.is_some() {
-                    told.push(Happening::KernelLeaving(target.clone()));
-                }
-                if *comes {
-                    told.push(Happening::KernelArrived(target));
-                }
-            }
-            Some(KernelPackage::Headers(kernel)) if *comes => {
-                told.push(Happening::HeadersArrived(session.adapter.target(&kernel)?));
-            }
-            Some(KernelPackage::Headers(_)) | None => {}
+/// A package that changes: what it has now, and what it will have.
+struct Changing<'a> {
+    change: &'a Change,
+    old: Brought,
+    new: Brought,
+}
+
+impl<'a> Changing<'a> {
+    /// What comes is read from the package's own file: names of kernels' packages differ, and are asked only where there is no file.
+    fn look(change: &'a Change, layout: &Layout) -> Self {
+        let old = change.old_arch.as_deref().map(|arch| dpkg::brought_by(&change.package, arch, layout));
+        let is_kernel = |file: &str| !Brought::of([file]).kernels.is_empty();
+        let new = change.file.as_deref().map(|file| match deb::files(file, &is_kernel) {
+            Some(files) => Brought::of(files),
+            None => transaction::by_name(&change.package),
+        });
+        Self { change, old: old.unwrap_or_default(), new: new.unwrap_or_default() }
+    }
+}
+
+/// What the transaction does to kernels, and which packages bring those that come.
+type Told = (Vec<Happening>, BTreeMap<KernelRelease, Owner>);
+
+fn told(session: &Session<'_>, changing: &[Changing<'_>]) -> Result<Told, AdapterError> {
+    let (mut told, mut owners) = (Vec::new(), BTreeMap::new());
+    for Changing { change, old, new } in changing {
+        let adapter = &session.adapter;
+        let releases = |set: &BTreeSet<String>| -> Vec<KernelRelease> {
+            set.iter().filter_map(|release| KernelRelease::new(release.as_str()).ok()).collect()
+        };
+        for kernel in releases(&old.kernels) {
+            told.push(Happening::KernelLeaving(adapter.target(&kernel)?));
+        }
+        for kernel in releases(&new.kernels) {
+            told.push(Happening::KernelArrived(adapter.target(&kernel)?));
+            let owner =
+                Owner { name: change.package.clone(), version: change.version.clone(), arch: String::new() };
+            owners.insert(kernel, owner);
+        }
+        for kernel in releases(&new.headers) {
+            told.push(Happening::HeadersArrived(adapter.target(&kernel)?));
         }
     }
-    Ok(told)
+    Ok((told, owners))
 }
 
 /// The modules in use that will not be there. Those whose package comes or goes as well can't be judged by what is there of them now.
 fn absent(
     session: &Session<'_>,
-    told: &[Happening],
-    changes: &[Change],
+    (told, owners): Told,
+    changing: &[Changing<'_>],
 ) -> Result<Vec<Prospect>, AdapterError> {
-    let mut absent = session.adapter.preflight(told)?;
-    absent.retain(|prospect| prospect.absent.is_some());
-    if !absent.is_empty() {
-        let modules = |change: &Change| match &change.old_arch {
-            Some(arch) => dpkg::modules_of(&change.package, arch, session.layout()),
-            None => Vec::new(),
-        };
-        let changing: Vec<String> = changes.iter().flat_map(modules).collect();
-        absent.retain(|prospect| !changing.contains(&prospect.id.dir_name()));
-    }
+    let mut absent = session.adapter.preflight(&told, owners)?;
+    absent.retain(|prospect| {
+        let folder = prospect.id.dir_name();
+        prospect.absent.is_some() && !changing.iter().any(|changing| changing.old.sources.contains(&folder))
+    });
     Ok(absent)
 }

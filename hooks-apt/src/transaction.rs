@@ -3,7 +3,10 @@
 //! After `VERSION 3` and apt's configuration, and an empty line, a line for each thing that dpkg will be asked to do:
 //! `PACKAGE OLD ARCH MULTIARCH < NEW ARCH MULTIARCH FILE|**CONFIGURE**|**REMOVE**`, with `-` where there is no old or no new one.
 
+use std::path::PathBuf;
+
 use dkms_core::id::KernelRelease;
+use dkms_core::kernel::Brought;
 
 /// A package that comes, goes, or is replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,10 @@ pub struct Change {
     pub old_arch: Option<String>,
     /// Whether something will be there afterwards.
     pub comes: bool,
+    /// The file that it comes from.
+    pub file: Option<PathBuf>,
+    /// Its version then.
+    pub version: String,
 }
 
 /// Why a text is no transaction.
@@ -46,7 +53,7 @@ pub fn parse(text: &str) -> Result<Vec<Change>, TransactionError> {
 fn change(line: &str) -> Option<Option<Change>> {
     let mut fields = line.splitn(9, ' ');
     let (package, old, old_arch) = (fields.next()?, fields.next()?, fields.next()?);
-    let (_multi_arch, direction, _new) = (fields.next()?, fields.next()?, fields.next()?);
+    let (_multi_arch, direction, new) = (fields.next()?, fields.next()?, fields.next()?);
     if !["<", ">", "="].contains(&direction) {
         return None;
     }
@@ -57,33 +64,31 @@ fn change(line: &str) -> Option<Option<Change>> {
         _ => true,
     };
     let old_arch = (old != "-").then(|| old_arch.to_owned());
-    Some(Some(Change { package: package.to_owned(), old_arch, comes }))
+    let file = comes.then(|| PathBuf::from(what));
+    Some(Some(Change { package: package.to_owned(), old_arch, comes, file, version: new.to_owned() }))
 }
 
-/// What the packages of a kernel are called, as far as we have to tell them apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KernelPackage {
-    /// The kernel itself.
-    Image(KernelRelease),
-    /// Its headers.
-    Headers(KernelRelease),
-}
-
-/// Which kernel a package is, by its name: `linux-image-K`, `linux-image-unsigned-K`, `linux-image-K-unsigned`, `linux-headers-K`. The names that
-/// always mean the newest one (`linux-image-amd64`, `linux-image-6.12-amd64`) bring nothing themselves.
+/// What a package brings by its name, where its contents aren't known: `linux-image-K`, `linux-image-unsigned-K`,
+/// `linux-image-K-unsigned`, `proxmox-kernel-K-signed`, `linux-headers-K`, `proxmox-headers-K`. The names that always mean the newest one
+/// (`linux-image-amd64`, `linux-image-6.12-amd64`) bring nothing themselves.
 #[must_use]
-pub fn kernel_package(package: &str) -> Option<KernelPackage> {
-    let release = |text: &str| {
-        let is_release = text.split(['-', '+', '~']).next()?.split('.').count() >= 3
-            && text.starts_with(|c: char| c.is_ascii_digit())
-            && !["-dbg", "-common", "-common-rt"].iter().any(|end| text.ends_with(end));
-        KernelRelease::new(text).ok().filter(|_| is_release)
-    };
-    if let Some(rest) = package.strip_prefix("linux-image-") {
-        let rest = rest.strip_prefix("unsigned-").unwrap_or(rest);
-        return release(rest.strip_suffix("-unsigned").unwrap_or(rest)).map(KernelPackage::Image);
+pub fn by_name(package: &str) -> Brought {
+    let mut brought = Brought::default();
+    let rest = |starts: &[&str]| starts.iter().find_map(|start| package.strip_prefix(start));
+    if let Some(rest) = rest(&["linux-image-unsigned-", "linux-image-", "proxmox-kernel-", "pve-kernel-"]) {
+        let release = ["-unsigned", "-signed"].iter().find_map(|end| rest.strip_suffix(end)).unwrap_or(rest);
+        brought.kernels.extend(is_release(release).then(|| release.to_owned()));
+    } else if let Some(release) = rest(&["linux-headers-", "proxmox-headers-", "pve-headers-"]) {
+        brought.headers.extend(is_release(release).then(|| release.to_owned()));
     }
-    release(package.strip_prefix("linux-headers-")?).map(KernelPackage::Headers)
+    brought
+}
+
+fn is_release(text: &str) -> bool {
+    let version = text.split(['-', '+', '~']).next().unwrap_or_default();
+    version.split('.').count() >= 3
+        && KernelRelease::looks_like_kernel(text)
+        && !["-dbg", "-common", "-common-rt"].iter().any(|end| text.ends_with(end))
 }
 
 #[cfg(test)]
@@ -92,8 +97,14 @@ mod tests {
 
     const HEAD: &str = "VERSION 3\nAPT::Architecture=amd64\nDir::Cache=var/cache/apt\n\n";
 
-    fn change(package: &str, old_arch: Option<&str>, comes: bool) -> Change {
-        Change { package: package.to_owned(), old_arch: old_arch.map(str::to_owned), comes }
+    fn change(package: &str, old_arch: Option<&str>, new: Option<(&str, &str)>) -> Change {
+        Change {
+            package: package.to_owned(),
+            old_arch: old_arch.map(str::to_owned),
+            comes: new.is_some(),
+            file: new.map(|(_, file)| file.into()),
+            version: new.map_or("-", |(version, _)| version).to_owned(),
+        }
     }
 
     #[test]
@@ -106,10 +117,10 @@ mod tests {
              evdi-dkms - - none < 1.12.0 all none **CONFIGURE**\n"
         );
         let expected = [
-            change("evdi-dkms", None, true),
-            change("gone", Some("amd64"), false),
-            change("linux-image-6.1.0-9-amd64", Some("amd64"), true),
-            change("same", Some("all"), true),
+            change("evdi-dkms", None, Some(("1.12.0", "/var/cache/apt/archives/evdi dkms.deb"))),
+            change("gone", Some("amd64"), None),
+            change("linux-image-6.1.0-9-amd64", Some("amd64"), Some(("6.1.2", "/a.deb"))),
+            change("same", Some("all"), Some(("1.0", "/b.deb"))),
         ];
         assert_eq!(parse(&text).unwrap(), expected);
         assert!(parse("VERSION 3\na=b\n\n").unwrap().is_empty());
@@ -128,24 +139,30 @@ mod tests {
 
     #[test]
     fn kernels_are_known_by_their_packages_names() {
-        let image = |release| Some(KernelPackage::Image(KernelRelease::new(release).unwrap()));
-        let headers = |release| Some(KernelPackage::Headers(KernelRelease::new(release).unwrap()));
+        let set = |release: &str| [release.to_owned()].into();
+        let image = |release| Brought { kernels: set(release), ..Brought::default() };
+        let headers = |release| Brought { headers: set(release), ..Brought::default() };
+        let none = Brought::default;
         for (package, expected) in [
             ("linux-image-6.1.0-9-cloud-amd64", image("6.1.0-9-cloud-amd64")),
             ("linux-image-6.12.117+deb12-amd64", image("6.12.117+deb12-amd64")),
             ("linux-image-6.1.0-9-amd64-unsigned", image("6.1.0-9-amd64")),
             ("linux-image-unsigned-6.8.0-31-generic", image("6.8.0-31-generic")),
             ("linux-image-6.9.0", image("6.9.0")),
+            ("proxmox-kernel-6.8.12-4-pve-signed", image("6.8.12-4-pve")),
+            ("proxmox-headers-6.8.12-4-pve", headers("6.8.12-4-pve")),
+            ("proxmox-default-kernel", none()),
+            ("proxmox-kernel-6.8", none()),
             ("linux-headers-6.1.0-9-amd64", headers("6.1.0-9-amd64")),
-            ("linux-headers-6.1.0-9-common", None),
-            ("linux-headers-6.1.0-9-common-rt", None),
-            ("linux-image-6.1.0-9-amd64-dbg", None),
-            ("linux-image-6.12-cloud-amd64", None),
-            ("linux-image-amd64", None),
-            ("linux-headers-generic-hwe-22.04", None),
-            ("linux-libc-dev", None),
+            ("linux-headers-6.1.0-9-common", none()),
+            ("linux-headers-6.1.0-9-common-rt", none()),
+            ("linux-image-6.1.0-9-amd64-dbg", none()),
+            ("linux-image-6.12-cloud-amd64", none()),
+            ("linux-image-amd64", none()),
+            ("linux-headers-generic-hwe-22.04", none()),
+            ("linux-libc-dev", none()),
         ] {
-            assert_eq!(kernel_package(package), expected, "{package}");
+            assert_eq!(by_name(package), expected, "{package}");
         }
     }
 }

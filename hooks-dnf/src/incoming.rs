@@ -1,11 +1,13 @@
 //! What the packages that come will bring: read from their files where the front end has downloaded them, else told from their
 //! names. Pure but for opening those files.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use dkms_core::host::fs;
+use dkms_core::id::KernelRelease;
+use dkms_core::kernel::{Brought, Owner};
 use rpm::PackageMetadata;
 use serde::Deserialize;
 
@@ -36,12 +38,10 @@ pub struct Package {
 /// What comes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coming {
-    /// Kernels, by release.
-    pub kernels: BTreeSet<String>,
-    /// Headers, by the release of their kernel.
-    pub headers: BTreeSet<String>,
-    /// Folders of modules' sources.
-    pub sources: BTreeSet<String>,
+    /// What the packages have.
+    pub brought: Brought,
+    /// Which package each kernel is in.
+    pub owners: BTreeMap<KernelRelease, Owner>,
 }
 
 impl Coming {
@@ -50,65 +50,57 @@ impl Coming {
     pub fn with(packages: &[Package]) -> Self {
         let mut coming = Self::default();
         for package in packages.iter().filter(|package| package.comes) {
-            match package.file.as_deref().and_then(read) {
-                Some((provided, files)) => coming.add_files(&provided, &files),
-                None => coming.add_name(package),
-            }
+            let brought = match package.file.as_deref().and_then(read) {
+                Some((provided, files)) => brought(&provided, &files),
+                None => by_name(package),
+            };
+            let owner = Owner {
+                name: package.name.clone(),
+                version: format!("{}-{}", package.version, package.release),
+                arch: package.arch.clone(),
+            };
+            let releases =
+                brought.kernels.iter().filter_map(|release| KernelRelease::new(release.as_str()).ok());
+            coming.owners.extend(releases.map(|release| (release, owner.clone())));
+            coming.brought.kernels.extend(brought.kernels);
+            coming.brought.headers.extend(brought.headers);
+            coming.brought.sources.extend(brought.sources);
         }
         coming
     }
-
-    /// By what a package provides, and what it has: `kernel-uname-r` is what packages of Fedora's kernels provide.
-    fn add_files(&mut self, provided: &[(String, String)], files: &[String]) {
-        let kernels = provided.iter().filter(|(name, _)| name == "kernel-uname-r").map(|(_, k)| k.as_str());
-        let mut kernels: BTreeSet<String> = kernels.map(str::to_owned).collect();
-        let (mut builds, mut folders) = (BTreeSet::new(), BTreeSet::new());
-        for file in files {
-            let file = file.strip_prefix("/usr").unwrap_or(file);
-            if let Some((release, rest)) = below(file, "/lib/modules/") {
-                match rest {
-                    "vmlinuz" | "modules.builtin" => kernels.insert(release.to_owned()),
-                    "build" => builds.insert(release.to_owned()),
-                    _ => continue,
-                };
-            } else if let Some((release, "Makefile")) = below(file, "/src/kernels/") {
-                self.headers.insert(release.to_owned());
-            } else if let Some((folder, "dkms.conf")) = below(file, "/src/") {
-                folders.insert(folder.to_owned());
-            }
-        }
-        // The link alone is the kernel's own, where it is the kernel's package that has it.
-        self.headers.extend(builds.into_iter().filter(|release| !kernels.contains(release)));
-        // Packages beside the kernel's own may provide its release too, but all come with it.
-        self.kernels.extend(kernels);
-        self.sources.extend(folders);
-    }
-
-    /// By its name, as the kernels of Fedora and RHEL are named: `kernel[-VARIANT]-core` and `-devel`.
-    fn add_name(&mut self, package: &Package) {
-        let Package { name, version, release, arch, .. } = package;
-        let Some(rest) = name.strip_prefix("kernel-") else { return };
-        let (variant, kind) = rest.rsplit_once('-').unwrap_or(("", rest));
-        let suffix = if variant.is_empty() { String::new() } else { format!("+{variant}") };
-        let kernel = format!("{version}-{release}.{arch}{suffix}");
-        match kind {
-            "core" if variant != "modules" => self.kernels.insert(kernel),
-            "devel" => self.headers.insert(kernel),
-            _ => false,
-        };
-    }
-
-    /// Whether another version of a module comes: one whose folder is `NAME-SOMETHING`.
-    #[must_use]
-    pub fn replaces(&self, name: &str) -> bool {
-        let is_of = |folder: &String| folder.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
-        self.sources.iter().any(is_of)
-    }
 }
 
-/// The first folder below a place, and the rest of the path.
-fn below<'a>(file: &'a str, place: &str) -> Option<(&'a str, &'a str)> {
-    file.strip_prefix(place)?.split_once('/')
+/// By what a package has, and what it provides: `kernel-uname-r` is what packages of Fedora's kernels provide.
+fn brought(provided: &[(String, String)], files: &[String]) -> Brought {
+    let mut brought = Brought::of(files);
+    let kernels = provided.iter().filter(|(name, _)| name == "kernel-uname-r").map(|(_, release)| release);
+    // Packages beside the kernel's own may provide its release too, but all come with it.
+    brought.kernels.extend(kernels.cloned());
+    brought.headers = &brought.headers - &brought.kernels;
+    brought
+}
+
+/// By its name: the kernels of Fedora and RHEL, and those that are named like them (`kernel[-VARIANT]-core`, `-devel`), of Oracle, ELRepo
+/// and Amazon (`kernel`, `kernel-ml`, `kernel6.12`).
+fn by_name(package: &Package) -> Brought {
+    let Package { name, version, release, arch, .. } = package;
+    let mut brought = Brought::default();
+    let Some(rest) = name.strip_prefix("kernel") else { return brought };
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let of_another_maker = ["-uek", "-ml", "-lt"];
+    let rest = of_another_maker.iter().find_map(|maker| rest.strip_prefix(maker)).unwrap_or(rest);
+    let (variant, kind) =
+        rest.trim_start_matches('-').rsplit_once('-').unwrap_or(("", rest.trim_start_matches('-')));
+    let suffix = if variant.is_empty() { String::new() } else { format!("+{variant}") };
+    let kernel = format!("{version}-{release}.{arch}{suffix}");
+    match kind {
+        "core" if variant != "modules" => brought.kernels.insert(kernel),
+        "devel" => brought.headers.insert(kernel),
+        // Fedora's `kernel` has nothing, and comes with `kernel-core`; others' is the kernel.
+        "" if name != "kernel" || release.contains(".amzn") => brought.kernels.insert(kernel),
+        _ => false,
+    };
+    brought
 }
 
 /// What a package provides (names and versions), and the files that it has.
@@ -127,27 +119,18 @@ fn read(file: &Path) -> Option<Header> {
 mod tests {
     use super::*;
 
-    fn of_files(files: &[&str], provided: &[(&str, &str)]) -> Coming {
-        let mut coming = Coming::default();
-        let provided: Vec<_> =
-            provided.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect();
-        let files: Vec<_> = files.iter().map(|file| (*file).to_owned()).collect();
-        coming.add_files(&provided, &files);
-        coming
-    }
-
     #[test]
-    fn a_package_is_known_by_what_it_has() {
-        let kernel = of_files(&["/lib/modules/6.1/vmlinuz", "/lib/modules/6.1/build"], &[]);
+    fn a_package_is_known_by_what_it_has_and_provides() {
+        let of = |files: &[&str], provided: &[(&str, &str)]| {
+            let texts = |(name, version): &(&str, &str)| ((*name).to_owned(), (*version).to_owned());
+            let files: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
+            brought(&provided.iter().map(texts).collect::<Vec<_>>(), &files)
+        };
+        let kernel = of(&["/lib/modules/6.1/vmlinuz", "/lib/modules/6.1/build"], &[]);
         assert_eq!((kernel.kernels.len(), kernel.headers.len()), (1, 0));
-        let headers = of_files(&["/usr/src/kernels/6.1/Makefile", "/usr/src/kernels/6.1/dkms.conf"], &[]);
+        let headers = of(&["/usr/src/kernels/6.1/Makefile", "/usr/src/kernels/6.1/dkms.conf"], &[]);
         assert_eq!((headers.kernels.len(), headers.headers.len(), headers.sources.len()), (0, 1, 0));
-        let suse = of_files(&["/usr/lib/modules/6.4/build"], &[]);
-        assert!(suse.headers.contains("6.4"));
-        assert!(of_files(&[], &[("kernel-uname-r", "6.1")]).kernels.contains("6.1"));
-        let module = of_files(&["/usr/src/foo-bar-1.0/dkms.conf", "/usr/src/foo-bar-1.0/src/dkms.conf"], &[]);
-        assert_eq!(module.sources, ["foo-bar-1.0".to_owned()].into());
-        assert!(module.replaces("foo-bar") && module.replaces("foo") && !module.replaces("fo"));
+        assert!(of(&[], &[("kernel-uname-r", "6.1")]).kernels.contains("6.1"));
     }
 
     #[test]
@@ -162,9 +145,26 @@ mod tests {
         };
         let names = ["kernel-core", "kernel-rt-core", "kernel-devel", "kernel", "kernel-modules-core", "foo"];
         let coming = Coming::with(&names.map(package));
-        let kernels: Vec<_> = coming.kernels.iter().map(String::as_str).collect();
+        let kernels: Vec<_> = coming.brought.kernels.iter().map(String::as_str).collect();
         assert_eq!(kernels, ["6.12.0-55.el10.x86_64", "6.12.0-55.el10.x86_64+rt"]);
-        assert_eq!(coming.headers.len(), 1);
+        assert_eq!(coming.brought.headers.len(), 1);
+        let owners: Vec<_> = coming.owners.values().map(|owner| owner.name.as_str()).collect();
+        assert_eq!(owners, ["kernel-core", "kernel-rt-core"]);
+        for (name, is_kernel) in [
+            ("kernel6.12", true),
+            ("kernel-ml", true),
+            ("kernel-uek-core", true),
+            ("kernel-lt-devel", false),
+            ("kernel-headers", false),
+            ("kernel-tools", false),
+            ("kernelshark", false),
+        ] {
+            let brought = by_name(&package(name));
+            let kernel = "6.12.0-55.el10.x86_64".to_owned();
+            assert_eq!(brought.kernels.contains(&kernel), is_kernel, "{name}: {brought:?}");
+        }
+        assert_eq!(by_name(&package("kernel-uek-devel")).headers.len(), 1);
+        assert_eq!(by_name(&package("kernel6.12-devel")).headers.len(), 1);
     }
 
     #[test]

@@ -32,12 +32,12 @@ pub fn preflight(
     coming: &Coming,
 ) -> Result<Verdict, AdapterError> {
     let policy = session.adapter.settings.preflight;
-    if policy == PreflightPolicy::Off || coming.kernels.is_empty() {
+    if policy == PreflightPolicy::Off || coming.brought.kernels.is_empty() {
         return Ok(Verdict::GoOn);
     }
     let view = memory::view(session.layout()).unwrap_or_default();
     let told = told(session, packages, coming, &view)?;
-    let mut prospects = session.adapter.preflight(&told)?;
+    let mut prospects = session.adapter.preflight(&told, coming.owners.clone())?;
     prospects.retain(|prospect| is_known(prospect, coming));
     if prospects.is_empty() {
         return Ok(Verdict::GoOn);
@@ -64,10 +64,10 @@ fn told(
         KernelRelease::new(release.as_str()).ok().map(|release| session.adapter.target(&release)).transpose()
     };
     let mut told = Vec::new();
-    for release in &coming.kernels {
+    for release in &coming.brought.kernels {
         told.extend(target(release)?.map(Happening::KernelArrived));
     }
-    for release in &coming.headers {
+    for release in &coming.brought.headers {
         told.extend(target(release)?.map(Happening::HeadersArrived));
     }
     let going: BTreeSet<String> =
@@ -85,12 +85,12 @@ fn told(
         told.extend(target(release)?.map(Happening::KernelLeaving));
     }
     for (_, seen) in
-        view.modules.iter().filter(|(folder, seen)| goes(seen) && !coming.sources.contains(*folder))
+        view.modules.iter().filter(|(folder, seen)| goes(seen) && !coming.brought.sources.contains(*folder))
     {
         let Some((name, version)) = &seen.module else { continue };
         // One that is replaced stays in use; how its new version judges the kernel isn't known yet.
         if let Ok(id) = ModuleId::parse(name, version)
-            && !coming.replaces(name)
+            && !coming.brought.replaces(name)
         {
             told.push(Happening::ModuleLeaving(id));
         }
@@ -104,7 +104,7 @@ fn is_known(prospect: &Prospect, coming: &Coming) -> bool {
         None => false,
         Some(Absent::NoHeaders(_) | Absent::NoKernel) => true,
         Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_) | Absent::Dependency(_)) => {
-            !coming.replaces(prospect.id.name.as_str())
+            !coming.brought.replaces(prospect.id.name.as_str())
         }
     }
 }

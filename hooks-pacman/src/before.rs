@@ -1,6 +1,6 @@
 //! Before a transaction: what it brings is noted and the preflight made; what goes for good is taken out while it is still there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dkms_core::adapter::{AdapterError, Plain, Summary};
 use dkms_core::conf::settings::PreflightPolicy;
@@ -92,7 +92,7 @@ fn preflight<W: std::io::Write + Send>(
             }
         }
     };
-    let mut absent = system.adapter.preflight(&told)?;
+    let mut absent = system.adapter.preflight(&told, BTreeMap::new())?;
     absent.retain(|prospect| !is_unknown(prospect));
     absent.iter().for_each(|prospect| plain.say(&prospect.to_string()));
     if absent.is_empty() || policy != PreflightPolicy::Block {

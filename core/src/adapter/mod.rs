@@ -9,7 +9,7 @@
 //!
 //! Knows no package manager.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::conf::framework::{self, Framework};
@@ -22,7 +22,7 @@ use crate::host::fs::{self, FsError};
 use crate::host::process::ProcessError;
 use crate::host::{Environment, processors};
 use crate::id::{Arch, KernelRelease, ModuleId, Target};
-use crate::kernel::{self, Distribution, DistributionError};
+use crate::kernel::{self, Distribution, DistributionError, Owner};
 use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question};
 use crate::plan::world::ConfFault;
@@ -334,13 +334,19 @@ impl Adapter {
         })
     }
 
-    /// What becomes of the modules in use on the kernels that come. Changes nothing.
+    /// What becomes of the modules in use on the kernels that come; `owners`: the packages that bring them, where they are known,
+    /// since headers are named after them. Changes nothing.
     ///
     /// # Errors
     /// [`AdapterError`].
-    pub fn preflight(&self, told: &[Happening]) -> Result<Vec<Prospect>, AdapterError> {
+    pub fn preflight(
+        &self,
+        told: &[Happening],
+        owners: BTreeMap<KernelRelease, Owner>,
+    ) -> Result<Vec<Prospect>, AdapterError> {
         let snapshot = self.snapshot()?;
         let mut survey = self.survey();
+        survey.owners = owners;
         survey.boot_configs = true;
         let kernels = survey.kernels(&self.installed()?)?;
         let question = Question::of(told, &snapshot, &kernels);

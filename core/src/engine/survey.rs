@@ -18,7 +18,7 @@ use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process;
 use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
-use crate::kernel::{self, Distribution, HeadersPackage, KernelFacts, Overrides};
+use crate::kernel::{self, Distribution, HeadersPackage, KernelFacts, Overrides, Owner};
 use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question, preflight};
 use crate::plan::{ConfFault, Cost, Options, Request, Work, World};
@@ -47,6 +47,8 @@ pub struct Survey<'a> {
     pub jobs: u32,
     /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
     pub module_folder: Option<String>,
+    /// Packages that bring kernels, where a transaction says; of others the package manager's database is asked.
+    pub owners: BTreeMap<KernelRelease, Owner>,
     kernels: RefCell<BTreeMap<Target, Rc<KernelFacts>>>,
 }
 
@@ -73,6 +75,7 @@ impl<'a> Survey<'a> {
             advises_authors: true,
             jobs: 1,
             module_folder: None,
+            owners: BTreeMap::new(),
             kernels: RefCell::default(),
         }
     }
@@ -131,8 +134,7 @@ impl<'a> Survey<'a> {
         for target in needs.targets.iter().chain(taken_out_of).collect::<BTreeSet<_>>() {
             let facts = self.kernel(target)?;
             if !facts.headers_usable {
-                let remedy = HeadersPackage::of(&target.kernel, self.distribution, self.layout()).to_string();
-                world.headers_remedy.insert(target.clone(), remedy);
+                world.headers_remedy.insert(target.clone(), self.headers_remedy(&target.kernel).to_string());
             }
             world.kernels.insert(target.clone(), Rc::unwrap_or_clone(facts));
         }
@@ -153,6 +155,14 @@ impl<'a> Survey<'a> {
                 self.weak(&world.snapshot)?.into_iter().map(|(id, target, _)| (id, target)).collect();
         }
         Ok(world)
+    }
+
+    /// What would bring a kernel's headers.
+    fn headers_remedy(&self, kernel: &KernelRelease) -> HeadersPackage {
+        let layout = self.layout();
+        let found = || Owner::of(kernel, self.distribution, layout, self.environment);
+        let owner = self.owners.get(kernel).cloned().or_else(found);
+        HeadersPackage::of(kernel, self.distribution, layout, owner.as_ref())
     }
 
     /// What becomes of the modules in use, on the kernels in question.

@@ -1,6 +1,7 @@
 //! Facts of a kernel and of the distribution it runs on: looked at once, plain data afterwards.
 //!
 //! - [`facts`]: one look at a kernel ([`KernelFacts::look`]); its parts: [`config`], [`module_tree`]
+//! - [`brought`]: what the files of a package bring; [`owner`]: which package a kernel belongs to
 //! - [`toolchain`]: what a kernel was built with; asked for when something is to be built
 //! - [`mod@distribution`]: which system this is; what follows from it: [`destination`], [`architecture`], [`headers_package`]
 
@@ -10,20 +11,24 @@ use std::path::PathBuf;
 use crate::id::Target;
 
 pub mod architecture;
+pub mod brought;
 pub mod config;
 pub mod destination;
 pub mod distribution;
 pub mod facts;
 pub mod headers_package;
 pub mod module_tree;
+pub mod owner;
 pub mod toolchain;
 
 pub use architecture::{default_arch, running_kernel};
+pub use brought::Brought;
 pub use destination::module_folder;
 pub use distribution::{Distribution, DistributionError, Family};
 pub use facts::{Overrides, boot_config, installed_kernels};
 pub use headers_package::HeadersPackage;
 pub use module_tree::ModuleTree;
+pub use owner::Owner;
 
 /// How the modules of a kernel are compressed, as the files below its folder are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -105,8 +105,7 @@ fn packages_of_built_modules_stand_beside_each_other() {
     upgrade(&format!("1.0-{first}")).unwrap();
     upgrade(&format!("1.0-{second}")).unwrap();
     let listed = || -> BTreeSet<String> {
-        let list =
-            "rpm --dbpath /srv/rpmdb -qa 'kmod-*'; cd /lib/modules; find . -name 'foo.ko*'";
+        let list = "rpm --dbpath /srv/rpmdb -qa 'kmod-*'; cd /lib/modules; find . -name 'foo.ko*'";
         root.must(list).unwrap().lines().map(str::to_owned).collect()
     };
     let of = |kernel: &str, version: &str| {
