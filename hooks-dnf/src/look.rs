@@ -76,7 +76,7 @@ pub fn look<W: std::io::Write + Send>(
         let Some(mut seen) = first_owned(std::slice::from_ref(&conf), known, environment)? else { continue };
         match known.filter(|known| known.stamp == seen.stamp && known.module.is_some()) {
             Some(known) => seen.module.clone_from(&known.module),
-            None if seen.owner.is_some() => match adapter.identify(&conf)? {
+            None if seen.owner.is_some() => match adapter.module_in(folder)? {
                 Ok(id) => seen.module = Some((id.name.to_string(), id.version.to_string())),
                 Err(ConfFault::Missing { .. }) => {}
                 Err(ConfFault::Invalid { path, problems }) => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkms_core::adapter::{AdapterError, Plain, Summary};
+use dkms_core::adapter::{AdapterError, Initramfs, Plain, Summary};
 use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
@@ -13,7 +13,7 @@ use dkms_core::report::{Event, Reporter};
 use crate::record::{Before, Record, State, Transaction};
 use crate::settle;
 use crate::system::System;
-use crate::targets::Thing;
+use crate::targets::{Targets, Thing};
 use crate::tell::{self, Now};
 
 /// Something comes, or is put in place anew. Only where the admin wants it does this end the transaction.
@@ -103,15 +103,17 @@ fn preflight<W: std::io::Write + Send>(
     Ok(Verdict::Blocked)
 }
 
-/// Something goes. What a new version takes the place of stays until that is built.
+/// Something goes. What a new version takes the place of stays until that is built. Where we go as well nobody is left to run depmod
+/// after the transaction, so it runs now; what is removed are modules that no package has.
 ///
 /// # Errors
 /// [`AdapterError`].
 pub fn leaving<W: std::io::Write + Send>(
     system: &mut System<'_>,
-    things: &BTreeSet<Thing>,
+    targets: &Targets,
     plain: &Plain<W>,
 ) -> Result<ExitCode, AdapterError> {
+    let things = &targets.things;
     let layout = system.adapter.settings.layout.clone();
     let mut record = earlier(system, things);
     let coming: BTreeSet<Thing> = record.coming(Transaction::ours()).cloned().collect();
@@ -144,11 +146,13 @@ pub fn leaving<W: std::io::Write + Send>(
         // What goes is taken out all the same.
         plain.report(Event::warning(error.to_string(), []));
     }
-    if told.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    // The hook after the transaction is called for what goes, too.
-    let outcome = system.adapter.batch_before_another(&told, plain)?;
+    let outcome = match targets.ourselves {
+        true if told.is_empty() && !system.adapter.owes_depmod() => return Ok(ExitCode::SUCCESS),
+        true => system.adapter.batch(&told, Initramfs::Others, plain)?,
+        false if told.is_empty() => return Ok(ExitCode::SUCCESS),
+        // The hook after the transaction is called for what goes, too.
+        false => system.adapter.batch_before_another(&told, plain)?,
+    };
     Summary::of(&outcome).lines().iter().for_each(|line| plain.say(line));
     Ok(system.adapter.exit_of(&outcome))
 }

@@ -1,10 +1,12 @@
 //! The system below `/`, as the hooks look at it: which of a transaction's things are there, whose they are, and which modules.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use dkms_core::adapter::{Adapter, AdapterError};
 use dkms_core::host::{Environment, fs};
 use dkms_core::id::{KernelRelease, ModuleId, Target};
+use dkms_core::kernel;
 use dkms_core::report::{Event, Reporter};
 use dkms_core::tree::{Snapshot, Source};
 
@@ -13,7 +15,8 @@ use crate::record::State;
 use crate::targets::Thing;
 use crate::tell::Now;
 
-/// Files of which a kernel's module folder has one; folders that other things have left behind have none.
+/// Files of which a kernel's module folder has one; folders that other things have left behind have none. Who builds a kernel without
+/// a package has them too.
 const KERNEL_FILES: [&str; 2] = ["vmlinuz", "modules.order"];
 
 /// The system.
@@ -37,6 +40,7 @@ impl<'a> System<'a> {
     pub fn look(environment: Environment, reporter: &'a dyn Reporter) -> Result<Self, AdapterError> {
         let mut adapter = Adapter::begin(environment, reporter)?;
         adapter.kernel_files = &KERNEL_FILES;
+        adapter.other_kernels = with_modules_only(&adapter)?;
         let snapshot = adapter.snapshot()?;
         let warned = RefCell::default();
         Ok(Self { adapter, snapshot, without_libalpm: None, owners: Owners::new(), reporter, warned })
@@ -45,7 +49,7 @@ impl<'a> System<'a> {
     /// Looks up who owns these things, all at once: lists are long.
     pub fn look_up<'t>(&mut self, things: impl IntoIterator<Item = &'t Thing>) {
         let there = things.into_iter().filter(|thing| self.is_there(thing));
-        let paths: Vec<String> = there.map(ToString::to_string).collect();
+        let paths: Vec<String> = there.flat_map(Thing::paths).collect();
         let found = Database::of(&self.adapter.settings.layout).owners(&paths);
         self.owners.extend(found.owners);
         self.without_libalpm = found.without_libalpm;
@@ -72,17 +76,8 @@ impl<'a> System<'a> {
         if let Some((id, _)) = registered {
             return Some(id.clone());
         }
-        let conf = dir.join("dkms.conf");
-        match self.adapter.identify(&conf) {
-            Ok(Ok(id)) if id.dir_name() == folder => Some(id),
-            Ok(Ok(id)) => {
-                let text = format!(
-                    "`{}` is of module {id}, whose source would be in `{}`: it is passed over",
-                    conf.display(),
-                    self.adapter.settings.layout.source_dir(&id).display()
-                );
-                self.warn(text)
-            }
+        match self.adapter.module_in(folder) {
+            Ok(Ok(id)) => Some(id),
             Ok(Err(fault)) => self.warn(format!("`{folder}` is passed over: {}", describe(&fault))),
             Err(error) => self.warn(format!("`{folder}` is passed over: {error}")),
         }
@@ -106,6 +101,19 @@ fn describe(fault: &dkms_core::plan::ConfFault) -> String {
     }
 }
 
+/// Kernels whose package has nothing but modules: it owns their folder `kernel`.
+fn with_modules_only(adapter: &Adapter) -> Result<BTreeSet<KernelRelease>, AdapterError> {
+    let layout = &adapter.settings.layout;
+    let mut folders = kernel::installed_kernels(layout)?;
+    let has_modules = |kernel: &KernelRelease| fs::is_dir(&layout.kernel_dir(kernel).join("kernel"));
+    folders.retain(|kernel| !adapter.is_kernel(kernel) && has_modules(kernel));
+    let path = |kernel: &KernelRelease| format!("usr/lib/modules/{kernel}/kernel/");
+    let paths: Vec<String> = folders.iter().map(path).collect();
+    let owners = Database::of(layout).owners(&paths).owners;
+    folders.retain(|kernel| owners.contains_key(&path(kernel)));
+    Ok(folders.into_iter().collect())
+}
+
 impl Now for System<'_> {
     fn state(&self, thing: &Thing) -> Option<State> {
         if !self.is_there(thing) {
@@ -116,7 +124,8 @@ impl Now for System<'_> {
             Thing::Kernel(_) | Thing::Headers(_) => None,
         };
         let module = id.map(|id| (id.name.to_string(), id.version.to_string()));
-        Some(State { owner: self.owners.get(&thing.to_string()).cloned(), module })
+        let owner = thing.paths().iter().find_map(|path| self.owners.get(path)).cloned();
+        Some(State { owner, module })
     }
 
     fn target(&self, kernel: &KernelRelease) -> Option<Target> {

@@ -12,14 +12,30 @@ use dkms_core::id::KernelRelease;
 pub enum Thing {
     /// `usr/src/FOLDER/dkms.conf`: a module's source.
     Module(String),
-    /// `usr/lib/modules/K/vmlinuz`: a kernel.
+    /// A kernel: its folder `usr/lib/modules/K` has `vmlinuz`, `modules.order` (Arch Linux ARM has no image there) or `kernel/`.
     Kernel(KernelRelease),
     /// `usr/lib/modules/K/build/include/`: its headers.
     Headers(KernelRelease),
 }
 
+/// What only the package of a kernel has in its folder, as file lists name it.
+pub const KERNEL_PARTS: [&str; 3] = ["vmlinuz", "modules.order", "kernel/"];
+
+impl Thing {
+    /// The paths that a package which has it lists, one of them at least.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        match self {
+            Self::Kernel(kernel) => {
+                KERNEL_PARTS.map(|part| format!("usr/lib/modules/{kernel}/{part}")).into()
+            }
+            Self::Module(_) | Self::Headers(_) => vec![self.to_string()],
+        }
+    }
+}
+
 impl fmt::Display for Thing {
-    /// As pacman's file lists have it.
+    /// As pacman's file lists have it; a kernel is noted by its image, whether it has one or not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Module(folder) => write!(f, "usr/src/{folder}/dkms.conf"),
@@ -34,6 +50,8 @@ impl fmt::Display for Thing {
 pub enum Line {
     /// A thing of ours.
     Thing(Thing),
+    /// This program.
+    Ourselves,
     /// Where a thing of ours would be, under a name that none can have.
     Odd,
     /// Something else.
@@ -47,8 +65,11 @@ impl Line {
         let parts: Vec<&[u8]> = line.strip_suffix(b"/").unwrap_or(line).split(|byte| *byte == b'/').collect();
         let thing = match parts.as_slice() {
             [b"usr", b"src", folder, b"dkms.conf"] => folder_name(folder).map(Thing::Module),
-            [b"usr", b"lib", b"modules", name, b"vmlinuz"] => kernel(name).map(Thing::Kernel),
+            [b"usr", b"lib", b"modules", name, b"vmlinuz" | b"modules.order" | b"kernel"] => {
+                kernel(name).map(Thing::Kernel)
+            }
             [b"usr", b"lib", b"modules", name, b"build", b"include"] => kernel(name).map(Thing::Headers),
+            [b"usr", b"lib", b"dkms", b"hooks-pacman"] => return Self::Ourselves,
             _ => return Self::Other,
         };
         thing.map_or(Self::Odd, Self::Thing)
@@ -73,6 +94,8 @@ pub struct Targets {
     pub things: BTreeSet<Thing>,
     /// Lines with names that can't be, as they can be shown.
     pub odd: BTreeSet<String>,
+    /// This program itself is among them.
+    pub ourselves: bool,
     /// How many lines there were.
     pub lines: usize,
 }
@@ -91,6 +114,7 @@ impl Targets {
                 Line::Odd => {
                     targets.odd.insert(String::from_utf8_lossy(line).escape_debug().to_string());
                 }
+                Line::Ourselves => targets.ourselves = true,
                 Line::Other => {}
             }
         }
@@ -107,7 +131,8 @@ mod tests {
     fn only_whole_paths_count() {
         let input = b"usr/src/foo-1.0/dkms.conf\nusr/src/foo-1.0/sub/dkms.conf\nusr/lib/modules/6.1.0-1/vmlinuz\n\
             usr/lib/modules/6.1.0-1/build/include/\nusr/lib/modules/6.1.0-1/build/include/linux/\n\nusr/src/a b/dkms.conf\n\
-            usr/lib/modules/extramodules/vmlinuz\nusr/src/../dkms.conf\nusr/src/\xff-1/dkms.conf\nusr/src/foo-1.0/dkms.conf";
+            usr/lib/modules/6.2.0-1/modules.order\nusr/lib/modules/6.2.0-1/kernel/\nusr/lib/modules/6.3.0-1/kernel/fs/\n\
+            usr/lib/dkms/hooks-pacman\nusr/lib/modules/extramodules/vmlinuz\nusr/src/../dkms.conf\nusr/src/\xff-1/dkms.conf\nusr/src/foo-1.0/dkms.conf";
         let targets = Targets::parse(input);
         let paths: Vec<String> = targets.things.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -116,11 +141,12 @@ mod tests {
                 "usr/src/a b/dkms.conf",
                 "usr/src/foo-1.0/dkms.conf",
                 "usr/lib/modules/6.1.0-1/vmlinuz",
+                "usr/lib/modules/6.2.0-1/vmlinuz",
                 "usr/lib/modules/6.1.0-1/build/include/",
             ]
         );
         assert_eq!(targets.odd.len(), 3, "{:?}", targets.odd);
-        assert_eq!(targets.lines, 10);
+        assert_eq!((targets.lines, targets.ourselves), (14, true));
     }
 
     proptest! {

@@ -59,7 +59,10 @@ pub fn happenings(record: &Record, brought: &BTreeSet<Thing>, now: &dyn Now) -> 
                     told.push(Happening::KernelArrived(target));
                 }
             }
-            Thing::Headers(kernel) if state.is_some() => {
+            // Headers alone are no kernel; should it come later it gets its modules then.
+            Thing::Headers(kernel)
+                if state.is_some() && now.state(&Thing::Kernel(kernel.clone())).is_some() =>
+            {
                 told.extend(now.target(kernel).map(Happening::HeadersArrived));
             }
             Thing::Headers(_) => {}
@@ -228,6 +231,17 @@ mod tests {
         let brought = [kernel("6.2.0"), kernel("6.3.0"), kernel("6.4.0"), headers];
         let told = said(record, &brought, World(now));
         assert_eq!(told, ["-6.1.0", "+6.2.0", "-6.3.0", "+6.3.0", "+6.4.0", "h6.2.0"]);
+    }
+
+    #[test]
+    fn headers_without_their_kernel_bring_nothing() {
+        let release = KernelRelease::new("6.2.0").unwrap();
+        let (headers, of) = (Thing::Headers(release.clone()), Thing::Kernel(release));
+        let state = State { module: None, ..owned("linux-headers", "2", "") };
+        let alone = World([(headers.clone(), state.clone())].into());
+        assert!(said(Record::default(), &[headers.clone()], alone).is_empty());
+        let both = World([(headers.clone(), state.clone()), (of, state)].into());
+        assert_eq!(said(Record::default(), &[headers], both), ["h6.2.0"]);
     }
 
     #[test]

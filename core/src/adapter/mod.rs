@@ -1,6 +1,7 @@
 //! What all adapters of package managers share: from what was told to one batch, the preflight, and what is said of both.
 //!
 //! - [`Adapter`]: the system that it works on
+//! - [`identity`]: which module a folder of sources is of
 //! - [`plain`]: what happens as plain lines, since package managers log them
 //! - [`summary`]: what a batch has done, and what failed, last
 //! - [`unsaid`]: a summary that is kept until somebody sees it
@@ -10,7 +11,6 @@
 //! Knows no package manager.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use crate::conf::framework::{self, Framework};
 use crate::conf::settings::OnBuildFailure;
@@ -31,6 +31,7 @@ use crate::report::{Event, Reporter};
 use crate::tree::{Snapshot, owed};
 
 pub mod hook;
+pub mod identity;
 pub mod module_package;
 pub mod plain;
 pub mod stream;
@@ -55,6 +56,8 @@ pub struct Adapter {
     pub arch: Option<Arch>,
     /// A module folder without any of these files is no kernel's: something left one behind. Empty: each folder is a kernel.
     pub kernel_files: &'static [&'static str],
+    /// Kernels without any of them that are known to be some nevertheless.
+    pub other_kernels: BTreeSet<KernelRelease>,
     module_folder: Option<String>,
     jobs: u32,
 }
@@ -111,7 +114,16 @@ impl Adapter {
         faults.iter().for_each(|value| reporter.report(Event::warning(value.to_string(), [])));
         let module_folder = kernel::module_folder(&settings.layout, &environment, &distribution)?;
         let jobs = settings.parallel_jobs.unwrap_or_else(processors::count);
-        Ok(Self { settings, distribution, environment, arch: None, kernel_files: &[], module_folder, jobs })
+        Ok(Self {
+            settings,
+            distribution,
+            environment,
+            arch: None,
+            kernel_files: &[],
+            other_kernels: BTreeSet::new(),
+            module_folder,
+            jobs,
+        })
     }
 
     /// A kernel on the architecture that it is for.
@@ -141,15 +153,27 @@ impl Adapter {
     #[must_use]
     pub fn is_kernel(&self, kernel: &KernelRelease) -> bool {
         let folder = self.settings.layout.kernel_dir(kernel);
-        self.kernel_files.is_empty() || self.kernel_files.iter().any(|name| fs::is_file(&folder.join(name)))
+        self.kernel_files.is_empty()
+            || self.kernel_files.iter().any(|name| fs::is_file(&folder.join(name)))
+            || self.other_kernels.contains(kernel)
     }
 
-    /// The module that a dkms.conf describes.
+    /// The module whose source is in a folder of `/usr/src`: as `dkms install` takes it, where its dkms.conf says another name or
+    /// version than the folder.
     ///
     /// # Errors
-    /// [`AdapterError::Fs`]; what is wrong with the conf is inside.
-    pub fn identify(&self, file: &Path) -> Result<Result<ModuleId, ConfFault>, AdapterError> {
-        Ok(self.survey().identify(file)?)
+    /// [`AdapterError::Fs`]; what is wrong with the conf, or the folder's name, is inside.
+    pub fn module_in(&self, folder: &str) -> Result<Result<ModuleId, ConfFault>, AdapterError> {
+        let file = self.settings.layout.source_tree.join(folder).join("dkms.conf");
+        let conf = self.survey().identify(&file)?;
+        Ok(conf.and_then(|conf| {
+            identity::of_folder(folder, &conf).ok_or_else(|| {
+                let problem = format!(
+                    "it is of module {conf}, and the name of its folder is not of the form NAME-VERSION"
+                );
+                ConfFault::Invalid { path: file, problems: vec![problem] }
+            })
+        }))
     }
 
     /// What is in the tree.

@@ -226,7 +226,7 @@ fn pkgbase(kernel: &KernelRelease, layout: &Layout) -> Option<String> {
 fn arch_by_release(kernel: &str) -> Option<String> {
     let parts: Vec<&str> = kernel.split('-').collect();
     let is_number = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let pkgrel = parts.iter().skip(1).position(|part| is_number(part))? + 1;
+    let pkgrel = parts.iter().skip(1).position(is_number)? + 1;
     let suffix = parts.get(pkgrel + 1..)?;
     match suffix {
         [] => parts.get(1).is_some_and(|word| word.starts_with("arch")).then(|| "linux".to_owned()),

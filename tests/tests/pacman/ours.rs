@@ -116,3 +116,23 @@ fn our_package_comes_with_what_it_serves() {
     must(&world, "rm /var/lib/dkms/mok.key /var/lib/dkms/mok.pub");
     assert_eq!(left(&world), "", "{said}");
 }
+
+#[test]
+fn what_goes_with_us_leaves_modules_dep_right() {
+    let world = bare();
+    let first = world.kernels[0].clone();
+    let ours = written(&world);
+    pacman(&world, "-S linux linux-headers");
+    pacman(&world, &format!("-Udd {ours} aa-dkms-1.0-1-any.pkg.tar.zst"));
+    must(&world, &format!("grep -q updates/dkms/aa.ko /lib/modules/{first}/modules.dep"));
+    let said = pacman(&world, "-R aa-dkms dkms");
+    must(&world, "! ls /usr/lib/dkms/hooks-pacman");
+    must(
+        &world,
+        &format!(
+            "test -s /lib/modules/{first}/modules.dep && ! grep updates/ /lib/modules/{first}/modules.dep"
+        ),
+    );
+    must(&world, &format!("! find /lib/modules/{first} -name 'aa.ko*' | grep ."));
+    assert_eq!(said.matches("Uninstalling DKMS modules").count(), 1, "{said}");
+}
