@@ -230,8 +230,11 @@ pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batc
     batch.leaving = leaving.into_iter().map(|old| (old.clone(), successor(&old))).collect();
     for id in newest {
         let arrival = arriving[&id];
-        let is_known = snapshot.modules.keys().any(|other| other.name == id.name)
-            || batch.leaving.keys().any(|other| other.name == id.name);
+        // Its package's script may have registered it before we are told; only what was built says that it was there before.
+        let was_there =
+            |other: &ModuleId| other.name == id.name && (*other != id || !snapshot.targets(other).is_empty());
+        let is_known =
+            snapshot.modules.keys().any(was_there) || batch.leaving.keys().any(|other| other.name == id.name);
         let mut targets = staying.for_module(if is_known { Arrival::Upgrade } else { arrival });
         // Where it is in use now it stays in use.
         let replaced = snapshot.modules.keys().filter(|other| {
@@ -298,6 +301,23 @@ mod tests {
             |new, old| [Happening::ModuleArrived(id(new), Arrival::First), Happening::ModuleLeaving(id(old))];
         assert!(has_downgrade(&told("9.0", "10.0")));
         assert!(!has_downgrade(&told("10.0", "9.0")) && !has_downgrade(&told("9.0", "9.0")));
+    }
+
+    #[test]
+    fn a_module_that_its_package_registers_has_come_for_the_first_time() {
+        let id = ModuleId::parse("foo", "2.0").unwrap();
+        let registered = |version: &str| {
+            let id = ModuleId::parse("foo", version).unwrap();
+            let source = crate::tree::snapshot::Source::Present("/usr/src/foo".into());
+            let found = crate::tree::snapshot::Registration { source, built: BTreeMap::new() };
+            Snapshot { modules: [(id, found)].into(), ..Snapshot::default() }
+        };
+        let targets = |snapshot: &Snapshot| {
+            let told = [Happening::ModuleArrived(id.clone(), Arrival::First)];
+            names(&batch(&told, snapshot, &kernels("elsewhere")).arriving[&id])
+        };
+        assert_eq!(targets(&registered("2.0")), "5.10.0 6.1.0-10 6.1.0-9", "as without `dkms add`");
+        assert_eq!(targets(&registered("1.0")), "6.1.0-10", "another version was there");
     }
 
     #[test]

@@ -14,6 +14,11 @@ PROGRAM = "/usr/libexec/dkms/hooks-dnf"
 class Dkms(dnf.Plugin):
     name = "dkms"
 
+    def resolved(self):
+        # Otherwise nobody would ask: what is only downloaded has no transaction.
+        if self.base.conf.downloadonly:
+            self.pre_transaction()
+
     def pre_transaction(self):
         if self._call("before") == 1:
             raise dnf.exceptions.Error("dkms: modules in use would not be there, and preflight=block is set")

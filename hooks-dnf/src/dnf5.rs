@@ -11,6 +11,7 @@ use dkms_core::visible::visible;
 use serde_json::{Value, json};
 
 use crate::incoming::Package;
+use crate::offline;
 use crate::plugin::{self, Said, Transaction};
 use crate::preflight::Verdict;
 
@@ -142,9 +143,13 @@ fn package(one: &Value, places: &Places) -> Package {
     }
 }
 
-/// `dnf5 before|after`.
+/// `dnf5 resolved|before|after`. What is only prepared (an offline upgrade, a download) is judged when it is resolved: nobody reads what
+/// is said at boot.
 #[must_use]
 pub fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
+    if words == ["resolved"] && !offline::is_prepared() {
+        return ExitCode::SUCCESS;
+    }
     let mut dnf = Plugin::new(std::io::stdin().lock(), std::io::stdout());
     let root = match dnf.root() {
         Ok(root) => root,
@@ -154,7 +159,7 @@ pub fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
         }
     };
     match words {
-        ["before"] => {
+        ["before" | "resolved"] => {
             let packages = dnf.packages().unwrap_or_else(|error| {
                 out.say(&format!("warning: what dnf says of its packages isn't understood: {error}"));
                 Vec::new()

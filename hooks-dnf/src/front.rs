@@ -26,15 +26,33 @@ impl Front {
         if memory::front(layout).is_some_and(|front| above.contains(&front)) {
             return Self::Plugin;
         }
-        match above.iter().any(|process| uses_librpm(process.pid)) && has_triggers() {
+        let rpms: Vec<u32> =
+            above.iter().map(|process| process.pid).filter(|pid| uses_librpm(*pid)).collect();
+        // zypper whose commit began before our plugin was there, and whoever else runs rpm like that.
+        let is_without_triggers = rpms.iter().any(|pid| has_no_triggers(*pid))
+            || above.iter().any(|process| uses_library(process.pid, "libzypp"));
+        match !rpms.is_empty() && !is_without_triggers && has_triggers() {
             true => Self::Triggers,
             false => Self::Nobody,
         }
     }
 }
 
+/// Whether an rpm was told to run no triggers.
+fn has_no_triggers(pid: u32) -> bool {
+    let line = ancestry::command_line(pid).unwrap_or_default();
+    ["--notriggers", "--nofiletriggers", "--notransfiletriggers", "--noscripts"]
+        .iter()
+        .any(|word| line.contains(word))
+}
+
 /// Whether a process has rpm's library in memory: every program that carries out transactions does.
-fn uses_librpm(pid: u32) -> bool {
+pub(crate) fn uses_librpm(pid: u32) -> bool {
+    uses_library(pid, "librpm")
+}
+
+fn uses_library(pid: u32, name: &str) -> bool {
     let maps = fs::read_lossy(Path::new(&format!("/proc/{pid}/maps"))).unwrap_or_default();
-    maps.lines().any(|line| line.contains("/librpm.so") || line.contains("/librpm-"))
+    let names = [format!("/{name}.so"), format!("/{name}-")];
+    maps.lines().any(|line| names.iter().any(|name| line.contains(name.as_str())))
 }

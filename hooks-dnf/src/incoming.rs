@@ -95,12 +95,24 @@ fn by_name(package: &Package) -> Brought {
     let kernel = format!("{version}-{release}.{arch}{suffix}");
     match kind {
         "core" if variant != "modules" => brought.kernels.insert(kernel),
+        "devel" if ["default", "azure", "64kb", "kvmsmall", "longterm"].contains(&variant) => {
+            brought.headers.insert(suse_release(version, release, variant))
+        }
         "devel" => brought.headers.insert(kernel),
+        // SUSE's: a package has one number more than the release tells.
+        "default" | "azure" | "rt" | "64kb" | "kvmsmall" | "longterm" if variant.is_empty() => {
+            brought.kernels.insert(suse_release(version, release, kind))
+        }
         // Fedora's `kernel` has nothing, and comes with `kernel-core`; others' is the kernel.
         "" if name != "kernel" || release.contains(".amzn") => brought.kernels.insert(kernel),
         _ => false,
     };
     brought
+}
+
+fn suse_release(version: &str, release: &str, flavour: &str) -> String {
+    let release = release.rsplit_once('.').map_or(release, |(release, _)| release);
+    format!("{version}-{release}-{flavour}")
 }
 
 /// What a package provides (names and versions), and the files that it has.
@@ -164,6 +176,8 @@ mod tests {
             assert_eq!(brought.kernels.contains(&kernel), is_kernel, "{name}: {brought:?}");
         }
         assert_eq!(by_name(&package("kernel-uek-devel")).headers.len(), 1);
+        let suse = Package { release: "150600.23.33.1".to_owned(), ..package("kernel-default") };
+        assert_eq!(by_name(&suse).kernels, ["6.12.0-150600.23.33-default".to_owned()].into());
         assert_eq!(by_name(&package("kernel6.12-devel")).headers.len(), 1);
     }
 

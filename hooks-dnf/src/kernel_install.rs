@@ -1,12 +1,28 @@
 //! kernel-install(8): `add K …` comes before the kernel's initramfs is made, `remove K …` before its files go.
 
+use std::path::Path;
+
 use dkms_core::adapter::Initramfs;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
+use dkms_core::host::{Environment, root};
 use dkms_core::id::KernelRelease;
 
 use crate::memory;
 use crate::session::{Session, When};
+
+/// `kernel-install --root` runs us outside of that root, and names it in `KERNEL_INSTALL_ROOT`.
+///
+/// # Errors
+/// Where it can't be entered, in words.
+pub fn enter_root(environment: &Environment) -> Result<(), String> {
+    let Some(at) =
+        environment.get_filled("KERNEL_INSTALL_ROOT").map(Path::new).filter(|at| *at != Path::new("/"))
+    else {
+        return Ok(());
+    };
+    root::enter(at).map_err(|error| format!("cannot look below `{}`: {error}", at.display()))
+}
 
 /// Whatever happens, kernel-install goes on: the failure is told and remembered.
 #[must_use]

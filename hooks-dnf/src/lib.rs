@@ -1,10 +1,12 @@
 //! What dnf, rpm and kernel-install call; each hook is a line or a few that run this program with words for itself.
 //!
 //! - [`dnf4`], [`dnf5`]: the plugins, before a transaction and after it; [`plugin`] is what both do
+//! - [`zypp`]: the plugin of libzypp; [`scriptlet`]: whether the script that calls us needs its module at once
 //! - [`trigger`]: rpm's file triggers, the net below both; [`kernel_install`], [`module`]: scripts of packages
 //! - [`view`]: what packages have brought, and what has changed since it was seen last (pure); [`mod@look`] sees it,
 //!   [`memory`] keeps it
 //! - [`incoming`], [`mod@preflight`]: what is about to come, and which modules will not be there
+//! - [`offline`]: transactions that are prepared now and carried out at the next boot
 //! - [`front`]: who runs us, and whether somebody calls again; [`session`]: how a batch is run and told
 //!
 //! What a change leads to is decided in [`dkms_core::event`] and in the planner.
@@ -17,11 +19,14 @@ pub mod kernel_install;
 pub mod look;
 pub mod memory;
 pub mod module;
+pub mod offline;
 pub mod plugin;
 pub mod preflight;
+pub mod scriptlet;
 pub mod session;
 pub mod trigger;
 pub mod view;
+pub mod zypp;
 
 use dkms_core::adapter::{Output, Stream, hook};
 use dkms_core::exit::ExitCode;
@@ -32,8 +37,10 @@ use session::Session;
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     let stream = |words: &[&str], _: &Environment| match words {
-        // What dnf 5 reads from us isn't for people.
+        // What dnf 5 and libzypp read from us isn't for people.
         ["dnf5", ..] => Stream::error(),
+        // Standard error isn't shown either.
+        ["zypp", ..] => Stream::of_parent(),
         ["dnf4", "after"] => Stream::below(),
         _ => Stream::out(),
     };
@@ -47,9 +54,16 @@ fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
     };
     match *name {
         "dnf4" => dnf4::run(words, environment, out),
+        "zypp" => zypp::run(&environment, out),
         "dnf5" => dnf5::run(words, environment, out),
         "trigger" => with_session(&|session| trigger::run(session, words)),
-        "kernel-install" => with_session(&|session| kernel_install::run(session, words)),
+        "kernel-install" => match kernel_install::enter_root(&environment) {
+            Ok(()) => with_session(&|session| kernel_install::run(session, words)),
+            Err(error) => {
+                out.say(&format!("warning: {error}"));
+                ExitCode::SUCCESS
+            }
+        },
         "common-postinst" => with_session(&|session| module::postinst(session, words)),
         _ => usage(out),
     }

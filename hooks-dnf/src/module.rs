@@ -5,9 +5,11 @@ use dkms_core::event::{Arrival, Happening};
 use dkms_core::exit::ExitCode;
 
 use crate::front::Front;
+use crate::scriptlet;
 use crate::session::{Session, When};
 
-/// Where somebody calls at the transaction's end, that is when it is built, with all that comes besides; otherwise now.
+/// Where somebody calls at the transaction's end, that is when it is built, with all that comes besides. Where nobody does, or the
+/// script goes on and may use the module, it is built now.
 #[must_use]
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(package) = ModulePackage::from_words(words, session.out) else {
@@ -17,7 +19,7 @@ pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
         return session.failed();
     }
     let front = session.front();
-    if front != Front::Nobody {
+    if front != Front::Nobody && !scriptlet::goes_on() {
         return ExitCode::SUCCESS;
     }
     let told = [Happening::ModuleArrived(package.id, Arrival::First)];

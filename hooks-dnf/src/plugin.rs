@@ -9,6 +9,7 @@ use dkms_core::host::{Environment, ancestry, root};
 use crate::front::Front;
 use crate::incoming::{Coming, Package};
 use crate::memory;
+use crate::offline;
 use crate::preflight::{Verdict, preflight};
 use crate::session::{Session, When};
 
@@ -61,6 +62,9 @@ pub fn finish(session: &Session<'_>, said: Said) -> ExitCode {
     let (summary, code) = session.act(&[], When::AtTheEnd, Initramfs::Ours);
     let summary = unsaid::take(session.layout()).and(summary);
     let code = if summary.failed.is_empty() { code } else { session.failed() };
+    if let Err(error) = offline::note(session.layout(), &summary, offline::is_at_work(session.layout())) {
+        session.out.say(&format!("warning: {error}"));
+    }
     let front = match said {
         Said::Now => Front::Nobody,
         Said::Later => Front::Plugin,

@@ -187,6 +187,9 @@ impl<'a> Session<'a> {
             Change::ModuleCame(name, version) => {
                 module(name, version).map(|id| vec![Happening::ModuleArrived(id, Arrival::First)])
             }
+            Change::ModuleCameAgain(name, version) => {
+                module(name, version).map(|id| vec![Happening::ModuleArrived(id, Arrival::Upgrade)])
+            }
             Change::ModuleReplaced(name, version) => module(name, version).map(|id| {
                 vec![Happening::ModuleLeaving(id.clone()), Happening::ModuleArrived(id, Arrival::Upgrade)]
             }),
@@ -233,7 +236,9 @@ impl<'a> Session<'a> {
 fn folders_of(changed: &BTreeSet<Change>, now: &View) -> Vec<String> {
     let is_changed = |name: &str, version: &str| {
         changed.iter().any(|change| match change {
-            Change::ModuleCame(n, v) | Change::ModuleReplaced(n, v) => n == name && v == version,
+            Change::ModuleCame(n, v) | Change::ModuleCameAgain(n, v) | Change::ModuleReplaced(n, v) => {
+                n == name && v == version
+            }
             _ => false,
         })
     };

@@ -87,8 +87,10 @@ pub enum Change {
     KernelWent(String),
     /// Headers have come, or were replaced.
     HeadersCame(String),
-    /// A module has come.
+    /// A module has come, of which no version was there before.
     ModuleCame(String, String),
+    /// Another version of a module has come, or the same was installed again.
+    ModuleCameAgain(String, String),
     /// Its source was put in place anew.
     ModuleReplaced(String, String),
     /// A module has gone.
@@ -148,7 +150,9 @@ pub fn changes(
     // Its old package's scripts may have taken it out of all of them.
     for (name, kernel, arch) in &old.in_use {
         let comes = |change: &Change| match change {
-            Change::ModuleCame(of, _) | Change::ModuleReplaced(of, _) => of == name,
+            Change::ModuleCame(of, _) | Change::ModuleCameAgain(of, _) | Change::ModuleReplaced(of, _) => {
+                of == name
+            }
             _ => false,
         };
         if of_modules.iter().any(comes) {
@@ -175,6 +179,9 @@ fn changed_modules(
     is_registered: &dyn Fn(&str, &str) -> bool,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
+    let was_there = |name: &String| {
+        old.modules.values().filter_map(|seen| seen.module.as_ref()).any(|(known, _)| known == name)
+    };
     for (folder, seen) in &now.modules {
         let Some((name, version)) = &seen.module else { continue };
         let known = old.modules.get(folder);
@@ -182,6 +189,9 @@ fn changed_modules(
         match came(seen, known) {
             Some(Way::Anew) if !is_another => {
                 changes.push(Change::ModuleReplaced(name.clone(), version.clone()));
+            }
+            Some(_) if was_there(name) => {
+                changes.push(Change::ModuleCameAgain(name.clone(), version.clone()));
             }
             Some(_) => changes.push(Change::ModuleCame(name.clone(), version.clone())),
             None if old.meanwhile.contains(folder) && !is_registered(name, version) => {
@@ -251,8 +261,8 @@ mod tests {
                 r#"KernelWent("6.1")"#,
                 r#"HeadersCame("6.2")"#,
                 r#"HeadersCame("6.3")"#,
-                r#"ModuleCame("bar", "1")"#,
-                r#"ModuleCame("foo", "2")"#,
+                r#"ModuleCameAgain("bar", "1")"#,
+                r#"ModuleCameAgain("foo", "2")"#,
                 r#"ModuleWent("foo", "1")"#,
             ]
         );
@@ -278,7 +288,7 @@ mod tests {
         let before = view(&[], &[("foo", "1", "1")]);
         let mut now = before.clone();
         now.modules.values_mut().for_each(|seen| seen.owner = Some(owner("foo-1", "1", "2")));
-        assert_eq!(between(Before::Known(&before), &now), [r#"ModuleCame("foo", "1")"#]);
+        assert_eq!(between(Before::Known(&before), &now), [r#"ModuleCameAgain("foo", "1")"#]);
     }
 
     #[test]
@@ -318,7 +328,7 @@ mod tests {
         before.in_use = [of("foo"), of("bar")].into();
         let now = view(&[], &[("foo", "2", "2"), ("bar", "1", "1")]);
         let all = changes(Before::Known(&before), &now, &|_, version| version == "2");
-        let came = Change::ModuleCame("foo".to_owned(), "2".to_owned());
+        let came = Change::ModuleCameAgain("foo".to_owned(), "2".to_owned());
         let was = Change::WasInUse("foo".to_owned(), "6.1".to_owned(), "x86_64".to_owned());
         assert_eq!(all, [came, was].into(), "its old version was taken out by its package's script");
     }
@@ -331,7 +341,7 @@ mod tests {
         };
         assert_eq!(
             between(Before::Known(&with("1", "1")), &with("2", "2")),
-            [r#"ModuleCame("foo", "2")"#, r#"ModuleWent("foo", "1")"#]
+            [r#"ModuleCameAgain("foo", "2")"#, r#"ModuleWent("foo", "1")"#]
         );
     }
 }

@@ -30,7 +30,7 @@ impl<'a> ModulePackage<'a> {
             Ok(id) => {
                 let file = Path::new(word(2)).join(format!("{}.dkms.tar.gz", id.dir_name()));
                 let tarball = (!word(2).is_empty() && fs::is_file(&file)).then_some(file);
-                Some(Self { id, arch: word(3), is_upgrade: !word(4).is_empty(), tarball })
+                Some(Self { id, arch: machine(word(3)), is_upgrade: !word(4).is_empty(), tarball })
             }
             Err(error) => {
                 out.say(&format!("error: {error}"));
@@ -57,6 +57,18 @@ impl<'a> ModulePackage<'a> {
     }
 }
 
+/// Packages name an architecture as dpkg does; kernels as `uname -m` prints it.
+fn machine(word: &str) -> &str {
+    match word {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        "i386" => "i686",
+        "armhf" => "armv7l",
+        "ppc64el" => "ppc64le",
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +84,8 @@ mod tests {
         let all = ["foo", "1.0", root, "aarch64", "0.9"];
         let told = ModulePackage::from_words(&all, &out).unwrap();
         assert_eq!((told.arch, told.is_upgrade, told.tarball), ("aarch64", true, None), "no such file");
+        let dpkg = ModulePackage::from_words(&["foo", "1.0", root, "amd64"], &out).unwrap();
+        assert_eq!(dpkg.arch, "x86_64");
         fs::write_whole(&dir.path().join("foo-1.0.dkms.tar.gz"), b"", 0o644).unwrap();
         assert!(ModulePackage::from_words(&all, &out).unwrap().tarball.is_some());
         for words in [&[] as &[&str], &["foo"], &["../foo", "1.0"], &["foo", "1/0"]] {

@@ -1,8 +1,11 @@
 //! Where adapters write.
 
+use std::fs::File;
 use std::io::{Result, Stderr, Stdout, Write};
+use std::path::Path;
 
 use super::Plain;
+use crate::host::fs;
 
 /// Where adapters write, in plain lines.
 pub type Output = Plain<Stream>;
@@ -16,6 +19,8 @@ pub enum Stream {
     Below(Stdout),
     /// Standard error, where the other one is somebody's protocol.
     Error(Stderr),
+    /// The standard output of who runs us.
+    Parent(File),
 }
 
 impl Stream {
@@ -36,6 +41,14 @@ impl Stream {
     pub fn error() -> Self {
         Self::Error(std::io::stderr())
     }
+
+    /// The standard output of our parent, where it shows nobody what we write: what it is is opened anew. Where it can't be (a socket),
+    /// standard error.
+    #[must_use]
+    pub fn of_parent() -> Self {
+        let parent = std::os::unix::process::parent_id();
+        fs::append_to(Path::new(&format!("/proc/{parent}/fd/1"))).map_or_else(|_| Self::error(), Self::Parent)
+    }
 }
 
 impl Write for Stream {
@@ -48,6 +61,7 @@ impl Write for Stream {
                 self.write(bytes)
             }
             Self::Error(stream) => stream.write(bytes),
+            Self::Parent(stream) => stream.write(bytes),
         }
     }
 
@@ -55,6 +69,7 @@ impl Write for Stream {
         match self {
             Self::Out(stream) | Self::Below(stream) => stream.flush(),
             Self::Error(stream) => stream.flush(),
+            Self::Parent(stream) => stream.flush(),
         }
     }
 }

@@ -101,3 +101,25 @@ fn a_failure_in_dnf_4() {
 fn a_failure_in_dnf_5() {
     failing(Suite::Forky);
 }
+
+fn prepared(suite: Suite, how: &str) {
+    let world = in_use(suite);
+    let before = world.must("rpm -qa | sort").unwrap();
+    let said = dnf(&world, &format!("{how} install kernel-core-6.2.0"));
+    assert!(said.contains("dkms: warning: one/1.0"), "{said}");
+    assert!(said.contains("will not be there"), "{said}");
+    assert_eq!(world.must("rpm -qa | sort").unwrap(), before, "{said}");
+    world.must("echo preflight=block >>/etc/dkms/framework.conf").unwrap();
+    let output = world.dnf(&format!("{how} install kernel-core-6.2.0")).unwrap();
+    assert!(output.code != 0 && output.stdout.contains("preflight=block"), "{}", output.stdout);
+}
+
+#[test]
+fn what_is_only_downloaded_is_judged_now_by_dnf_4() {
+    prepared(Suite::Bookworm, "--downloadonly");
+}
+
+#[test]
+fn what_is_prepared_for_the_next_boot_is_judged_now_by_dnf_5() {
+    prepared(Suite::Forky, "--offline");
+}

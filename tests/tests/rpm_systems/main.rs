@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod ahead;
+mod field;
 mod nasty;
 mod own_rpm;
 mod transactions;
