@@ -73,10 +73,9 @@ pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) 
     found
 }
 
-/// The module of a folder below `/usr/src`. One whose conf says something else, or can't be read, is its own package's to tell.
+/// The module of a folder below `/usr/src`. One whose conf can't be read is its own package's to tell.
 fn identify(session: &Session<'_>, folder: &str) -> Option<ModuleId> {
-    let conf = session.layout().source_tree.join(folder).join("dkms.conf");
-    session.adapter.identify(&conf).ok()?.ok().filter(|id| id.dir_name() == folder)
+    session.adapter.module_in(folder).ok()?.ok()
 }
 
 /// What is told of a module that arrives: what is built of it is stale, unless it was built ahead of what is there now.
