@@ -239,7 +239,7 @@ mod tests {
         let (headers, of) = (Thing::Headers(release.clone()), Thing::Kernel(release));
         let state = State { module: None, ..owned("linux-headers", "2", "") };
         let alone = World([(headers.clone(), state.clone())].into());
-        assert!(said(Record::default(), &[headers.clone()], alone).is_empty());
+        assert!(said(Record::default(), std::slice::from_ref(&headers), alone).is_empty());
         let both = World([(headers.clone(), state.clone()), (of, state)].into());
         assert_eq!(said(Record::default(), &[headers], both), ["h6.2.0"]);
     }
