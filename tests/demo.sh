@@ -52,8 +52,11 @@ fail() {
 # shellcheck disable=SC1091 # it is there on every system
 suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-this system}")
 
+# Packages that others can depend on, also if apt can't give them.
+# shellcheck disable=SC2016
+installed() { inside dpkg-query -W -f '\nPackage: ${Package}\nVersion: ${Version}\nDepends: ${Depends}\nOnly-Installed: ${db:Status-Status}\n' 'linux-*'; }
 # The kernels that apt can give, the newest first.
-offers() { inside apt-cache show --no-all-versions '?name(^linux-)' 2>/dev/null | "$offer" "$(dpkg --print-architecture)"; }
+offers() { { inside apt-cache show --no-all-versions '?name(^linux-)'; installed; } 2>/dev/null | "$offer" "$(dpkg --print-architecture)"; }
 install_headers() {
     apt install --no-install-recommends "linux-headers-$1" kmod gcc make >"$work/apt.log" 2>&1
 }

@@ -77,7 +77,7 @@ fn an_error_is_a_line_and_what_to_do() {
 fn without_security_updates_kernels_of_the_release_are_taken() {
     let dir = tempfile::tempdir().unwrap();
     let preferences = dir.path().join("preferences");
-    let text = "Package: linux-*\nPin: release l=Debian-Security\nPin-Priority: -1\n";
+    let text = "Package: *\nPin: release l=Debian-Security\nPin-Priority: -1\n";
     fs::write_whole(&preferences, text.as_bytes(), 0o644).unwrap();
     let (code, said) =
         set_up(dir.path(), &format!("Dir::Etc::Preferences \"{}\";\n", preferences.display())).unwrap();

@@ -91,7 +91,8 @@ impl<'a> Line<'a> {
 pub fn kernels(answer: &str, line: &Line<'_>) -> Vec<Kernel> {
     let all = records(answer);
     let mut found: Vec<(&str, Kernel)> = Vec::new();
-    for headers in all.keys().filter(|name| is_complete(&all, name)) {
+    let offered = all.iter().filter(|(name, record)| !record.only_installed && is_complete(&all, name));
+    for (headers, _) in offered {
         let Some(release) = headers.strip_prefix("linux-headers-") else { continue };
         let Some(numbers) = line.numbers_of(release) else { continue };
         if let Some(image) = image_of(&all, release) {
@@ -111,7 +112,8 @@ pub fn image(answer: &str, release: &str) -> Option<String> {
 
 fn image_of(all: &BTreeMap<&str, Record<'_>>, release: &str) -> Option<String> {
     let names = [format!("linux-image-{release}"), format!("linux-image-{release}-unsigned")];
-    names.into_iter().find(|name| all.contains_key(name.as_str()) && is_complete(all, name))
+    let is_offered = |name: &str| all.get(name).is_some_and(|record| !record.only_installed);
+    names.into_iter().find(|name| is_offered(name) && is_complete(all, name))
 }
 
 #[cfg(test)]
@@ -232,6 +234,24 @@ mod tests {
             ["linux-image-6.1.0-50-cloud-amd64", "linux-image-6.1.0-47-cloud-amd64"]
         );
         assert_eq!(kernels(&archive, &Line::beginning("cloud-amd64", "6.12.")), []);
+    }
+
+    #[test]
+    fn what_is_installed_can_be_depended_on_but_not_fetched() {
+        let images = ["linux-image-6.1.0-50-cloud-amd64 6.1.176-1"];
+        let apt = archive(&[(50, "6.1.176-1")], &images);
+        assert_eq!(chosen(&apt), Vec::<String>::new(), "nothing is known of kbuild");
+        let installed = |package: &str| {
+            format!("\nPackage: {package}\nVersion: 6.1.192-3\nDepends: \nOnly-Installed: installed\n")
+        };
+        let names = [
+            "linux-kbuild-6.1",
+            "linux-compiler-gcc-12-x86",
+            "linux-headers-6.1.0-57-cloud-amd64",
+            "linux-image-6.1.0-57-cloud-amd64",
+        ];
+        let both = apt + &names.map(installed).concat();
+        assert_eq!(chosen(&both), ["linux-image-6.1.0-50-cloud-amd64"]);
     }
 
     #[test]

@@ -14,3 +14,11 @@ pub use record::candidate;
 
 /// Words for `apt-cache`. It answers with one record for each package that has a candidate, so preferences count.
 pub const QUESTION: [&str; 3] = ["show", "--no-all-versions", "?name(^linux-)"];
+
+/// Words for `dpkg-query`. Its answer belongs after apt's: an installed package may have no candidate, and others can depend on it.
+pub const INSTALLED: [&str; 4] = [
+    "-W",
+    "-f",
+    "\nPackage: ${Package}\nVersion: ${Version}\nDepends: ${Depends}\nOnly-Installed: ${db:Status-Status}\n",
+    "linux-*",
+];

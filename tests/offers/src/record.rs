@@ -12,6 +12,8 @@ pub(crate) struct Record<'a> {
     depends: &'a str,
     pre_depends: &'a str,
     provides: &'a str,
+    /// It is installed and has no candidate: others can depend on it, but it can't be fetched.
+    pub(crate) only_installed: bool,
 }
 
 /// The version of a package in apt's answer about it, none if it has no candidate.
@@ -33,6 +35,7 @@ pub(crate) fn records(answer: &str) -> BTreeMap<&str, Record<'_>> {
             depends: field("Depends"),
             pre_depends: field("Pre-Depends"),
             provides: field("Provides"),
+            only_installed: !field("Only-Installed").is_empty(),
         };
         if !record.version.is_empty() {
             all.entry(field("Package")).or_insert(record);

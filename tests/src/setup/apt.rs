@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow};
 use dkms_core::host::fs;
-use dkms_offers::{Failure, Kernel, Line, QUESTION, newest_that_works};
+use dkms_offers::{Failure, INSTALLED, Kernel, Line, QUESTION, newest_that_works};
 
 use crate::cache::Cache;
 use crate::command::{must, must_briefly};
@@ -70,6 +70,10 @@ impl Apt {
         self
     }
 
+    fn is_of_machine(&self) -> bool {
+        self.dir == Path::new("/")
+    }
+
     /// Fetches the lists anew.
     pub(super) fn update(&self) -> Result<()> {
         let updated = self.run("apt-get", &["update"]);
@@ -83,8 +87,12 @@ impl Apt {
 
     /// Its answer about everything that belongs to kernels; empty if it knows nothing.
     pub(super) fn answer(&self) -> Result<String> {
-        // It fails if no package has such a name.
-        Ok(self.run("apt-cache", &QUESTION).unwrap_or_default())
+        // Both fail if no package has such a name.
+        let mut answer = self.run("apt-cache", &QUESTION).unwrap_or_default();
+        if self.is_of_machine() {
+            answer.push_str(&must_briefly("dpkg-query", &INSTALLED, &self.dir).unwrap_or_default());
+        }
+        Ok(answer)
     }
 
     /// Fetches by `attempt` the newest kernel of a line for which that works.
