@@ -105,12 +105,12 @@ fn a_failure_in_dnf_5() {
 fn prepared(suite: Suite, how: &str) {
     let world = in_use(suite);
     let before = world.must("rpm -qa | sort").unwrap();
-    let said = dnf(&world, &format!("{how} install kernel-core-6.2.0"));
+    let said = dnf(&world, &format!("install {how} kernel-core-6.2.0"));
     assert!(said.contains("dkms: warning: one/1.0"), "{said}");
     assert!(said.contains("will not be there"), "{said}");
     assert_eq!(world.must("rpm -qa | sort").unwrap(), before, "{said}");
     world.must("echo preflight=block >>/etc/dkms/framework.conf").unwrap();
-    let output = world.dnf(&format!("{how} install kernel-core-6.2.0")).unwrap();
+    let output = world.dnf(&format!("install {how} kernel-core-6.2.0")).unwrap();
     assert!(output.code != 0 && output.stdout.contains("preflight=block"), "{}", output.stdout);
 }
 

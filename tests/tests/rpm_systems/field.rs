@@ -38,19 +38,6 @@ fn in_an_image_a_first_installation_is_for_all_kernels() {
 }
 
 #[test]
-fn what_goes_with_dkms_leaves_nothing_behind() {
-    let package = Package { scripts: (MKRPM.0, ":"), ..Package::ready("one", "1.0") };
-    let world = world(Suite::Bookworm, &[package]);
-    dnf(&world, KERNELS);
-    run(&world, "rpm -U /srv/repo/one-dkms-1.0.rpm");
-    assert_eq!(status(&world), ON_BOTH);
-    let said = run(&world, "rpm -e one-dkms dkms");
-    world
-        .must("! find /lib/modules -name 'one.ko*' | grep .; ! grep one.ko /lib/modules/*/modules.dep")
-        .expect(&said);
-}
-
-#[test]
 fn kernel_install_in_another_root_leaves_this_one_alone() {
     let world = world(Suite::Bookworm, &[Package::ready("one", "1.0")]);
     dnf(&world, KERNELS);
