@@ -157,6 +157,12 @@ impl Action {
         )
     }
 
+    /// Whether it changes nothing, and so runs nothing of an image.
+    #[must_use]
+    pub fn only_reads(self) -> bool {
+        matches!(self, Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor | Self::Mok)
+    }
+
     /// Whether `--archive` names what it writes, not what it reads.
     #[must_use]
     pub fn writes_archive(self) -> bool {

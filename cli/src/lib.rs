@@ -19,10 +19,12 @@ pub mod rights;
 pub mod session;
 pub mod table;
 
+use std::path::Path;
+
 use clap::{CommandFactory, Parser};
 use dkms_core::conf::Directive;
 use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, signals};
+use dkms_core::host::{Environment, fs, root, signals};
 use dkms_core::kernel::Distribution;
 use dkms_core::layout::Layout;
 
@@ -46,6 +48,10 @@ pub fn main() -> std::process::ExitCode {
     let code = match result.and_then(|()| if terminal.lost() { Err(lost()) } else { Ok(()) }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            let failure = match files_of_the_host(&args) {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            };
             terminal.failure(&failure);
             failure.code
         }
@@ -53,13 +59,32 @@ pub fn main() -> std::process::ExitCode {
     std::process::ExitCode::from(code.0)
 }
 
+/// For a command that failed: paths that were perhaps meant on the other side of `--root`.
+fn files_of_the_host(args: &Args) -> Option<String> {
+    let root = args.root.as_ref().filter(|_| root::is_entered())?;
+    let named = args.words.iter().map(Path::new).chain(args.archive.as_deref());
+    let looks_like_a_path = |path: &&Path| {
+        let text = path.to_string_lossy();
+        text.starts_with(['.', '/'])
+            || text.contains(".tar")
+            || text.ends_with(".rpm")
+            || text.ends_with(".tgz")
+    };
+    let path = named.filter(looks_like_a_path).find(|path| !fs::exists(path))?;
+    Some(format!(
+        "`{}` is looked up below the root `{}`: copy it there, or name its path in the root",
+        path.display(),
+        root.display()
+    ))
+}
+
 fn run(
     parsed: Result<Args, clap::Error>,
     environment: &Environment,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
-    if let Ok(Args { root: Some(root), .. }) = &parsed {
-        rights::enter_root(root)?;
+    if let Ok(Args { root: Some(image), .. }) = &parsed {
+        rights::enter_root(image)?;
     }
     let distribution = Distribution::read(&Layout::under("/"))?;
     let args = parsed.map_err(|error| Failure::of_command_line(&error))?;
@@ -80,6 +105,9 @@ fn run(
     signals::listen().map_err(|error| {
         Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))
     })?;
+    if invocation.action.only_reads() || invocation.args.dry_run {
+        root::only_read();
+    }
     let session = Session::begin(&invocation, &distribution, environment, terminal)?;
     if invocation.action.needs_module() && invocation.source.is_none() {
         invocation.module()?;

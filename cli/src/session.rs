@@ -49,8 +49,9 @@ impl<'a> Session<'a> {
         environment: &'a Environment,
         terminal: &'a Terminal,
     ) -> Result<Self, Failure> {
+        let read = if invocation.action == Action::Doctor { framework::examine } else { framework::read };
         let Framework { mut settings, faults } =
-            framework::read(&Layout::under("/"), environment).map_err(|error: ConfError| {
+            read(&Layout::under("/"), environment).map_err(|error: ConfError| {
                 let failure = Failure::new(ExitCode::INVALID_CONF, error.to_string());
                 match error.hint() {
                     Some(hint) => failure.hint(hint),

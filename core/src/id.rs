@@ -45,6 +45,27 @@ fn check_plain(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// What a shell takes for more than a letter of a word: names and versions reach command lines of a dkms.conf
+/// (`POST_INSTALL="post.sh $module_version"`), which root's shell runs.
+fn check_for_shells(text: &str) -> Result<(), &'static str> {
+    if text.contains([
+        ';', '&', '|', '<', '>', '(', ')', '$', '`', '"', '\'', '\\', '*', '?', '[', ']', '{', '}', '!',
+    ]) {
+        return Err("contains a character that means something to shells");
+    }
+    Ok(())
+}
+
+/// Kernels and architectures have no others.
+fn check_kernel(text: &str) -> Result<(), &'static str> {
+    if text.chars().all(|c| {
+        c.is_ascii_alphanumeric() || matches!(c, '+' | '~' | '_' | '.' | '-' | ':' | '@' | ',' | '=')
+    }) {
+        return Ok(());
+    }
+    Err("contains other characters than letters, digits and `+ ~ _ . - : @ , =`")
+}
+
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $kind:literal $(, $extra:expr)?) => {
         $(#[$doc])*
@@ -97,7 +118,7 @@ macro_rules! id_type {
 
 id_type!(
     /// `PACKAGE_NAME` of a module, for instance `v4l2loopback`.
-    ModuleName, "module name"
+    ModuleName, "module name", check_for_shells
 );
 id_type!(
     /// `PACKAGE_VERSION` of a module.
@@ -105,17 +126,17 @@ id_type!(
         if text == "original_module" || text.starts_with("kernel-") {
             Err("means something else in the tree")
         } else {
-            Ok(())
+            check_for_shells(text)
         }
     }
 );
 id_type!(
     /// A kernel release as `uname -r` prints it, for instance `6.1.0-47-amd64`.
-    KernelRelease, "kernel release"
+    KernelRelease, "kernel release", check_kernel
 );
 id_type!(
     /// An architecture as `uname -m` prints it, for instance `x86_64`.
-    Arch, "architecture"
+    Arch, "architecture", check_kernel
 );
 
 impl KernelRelease {
@@ -224,6 +245,21 @@ mod tests {
         assert!(ModuleVersion::new("original_module").is_err());
         assert!(ModuleVersion::new("kernel-6.1").is_err());
         assert!(ModuleVersion::new("x".repeat(121)).is_err());
+    }
+
+    #[test]
+    fn no_name_says_anything_to_a_shell() {
+        for text in [
+            "a;id", "a&b", "a|b", "$(id)", "a`id`b", "a>b", "a'b", "a\"b", "a\\b", "a*", "a?", "{a,b}", "(a)",
+        ] {
+            assert!(ModuleName::new(text).is_err() && ModuleVersion::new(text).is_err(), "{text}");
+            assert!(KernelRelease::new(text).is_err() && Arch::new(text).is_err(), "{text}");
+        }
+        for text in
+            ["6.1.0-56-amd64", "6.1.0+", "5.10.0-0.deb10~bpo1", "6.6_1", "mykernel", "6.1.0-rc1-dirty"]
+        {
+            assert!(KernelRelease::new(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::conf::ModuleConf;
+use crate::conf::{ModuleConf, trust};
 use crate::host::process::{Process, ProcessError, quote};
+use crate::host::trusted::Fault;
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::Layout;
@@ -167,7 +168,15 @@ pub fn find_seen(layout: &Layout, name: &ModuleName, value: &str, dir: &Path, se
     Found { runnable: fs::is_executable(&path), dir: seen.to_owned(), path, line }
 }
 
+/// The exit code that shells give to what may not be run.
+const NOT_RUN: i32 = 126;
+
 impl Found {
+    /// Who else decides what root would run: by the script, or by the dkms.conf of the folder that names it.
+    fn fault(&self, dir: &Path) -> Option<Fault> {
+        trust::fault(&self.path).or_else(|| trust::fault(&dir.join("dkms.conf")))
+    }
+
     /// The warning for a script that can't be run.
     #[must_use]
     pub fn warning(&self, hook: Hook, id: &ModuleId) -> Event {
@@ -229,6 +238,15 @@ pub fn run(
     if !found.runnable {
         reporter.report(found.warning(hook, shell.id));
         return Ok(Outcome::Skipped);
+    }
+    if let Some(fault) = found.fault(dir) {
+        let text = format!("the {} script of {} is not run as root: {fault}", hook.directive(), shell.id);
+        reporter.report(Event::warning(text.clone(), [format!("mend it with `{}`", fault.mend())]));
+        return Ok(match hook {
+            // It is asked whether the module may be installed, and could not answer.
+            Hook::PreInstall => Outcome::Ran { line: found.line, code: NOT_RUN, output: text },
+            _ => Outcome::Skipped,
+        });
     }
     reporter
         .report(Event::Started { what: format!("Running the {} script of {}", hook.directive(), shell.id) });
@@ -301,6 +319,39 @@ mod tests {
         assert!(!world.find("sh -c true").runnable, "no program of PATH is taken");
         assert!(!world.find("/bin/sh").runnable, "an absolute path is relative too");
         assert!(!world.find("'a.sh'").runnable);
+    }
+
+    #[test]
+    fn root_runs_no_script_that_others_may_write() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let world = world();
+        let dir = world.dir.path().join("src");
+        world.script("src/a.sh", "#!/bin/sh\ntouch ran\n", 0o755);
+        world.script("src/dkms.conf", "", 0o644);
+        let shell = Shell {
+            layout: &world.layout,
+            id: &world.id,
+            target: None,
+            headers: None,
+            environment: &world.environment,
+        };
+        let mut conf = ModuleConf::empty(&world.id);
+        conf.scripts.pre_install = Some("a.sh".to_owned());
+        conf.scripts.post_install = Some("a.sh".to_owned());
+        for (place, sound) in [("src/a.sh", 0o755), ("src/dkms.conf", 0o644), ("src", 0o755)] {
+            let place = world.dir.path().join(place);
+            fs::set_mode(&place, sound | 0o022).unwrap();
+            let recorder = crate::report::Recorder::default();
+            let run = |hook| run(hook, &conf, &dir, &shell, &recorder).unwrap();
+            assert_eq!(run(Hook::PreInstall).failure(), Some(NOT_RUN));
+            assert_eq!(run(Hook::PostInstall), Outcome::Skipped);
+            let said = format!("{:?}", recorder.events());
+            assert!(said.contains("chmod go-w") && said.contains("not run as root"), "{said}");
+            assert!(!fs::exists(&dir.join("ran")));
+            fs::set_mode(&place, sound).unwrap();
+        }
     }
 
     #[test]

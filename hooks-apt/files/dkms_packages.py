@@ -6,6 +6,7 @@ Called by dkms as: dkms_packages.py -m MODULE -v VERSION -k KERNEL
 
 import argparse
 import os
+import stat
 import subprocess
 import sys
 
@@ -14,6 +15,19 @@ def owner(path):
     """The package that a file belongs to, or None."""
     found = subprocess.run(["dpkg-query", "--search", path], capture_output=True, text=True, check=False)
     return found.stdout.split(":")[0] if found.returncode == 0 else None
+
+
+def text_of(path):
+    """What is in a log of a build, read through no link and to a limit; or None. The code of a package wrote it."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(number, "rb") as log:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            return None
+        log.seek(max(0, os.fstat(number).st_size - 1000000))
+        return log.read(1000000).decode("utf-8", "replace")
 
 
 def main():
@@ -39,14 +53,15 @@ def main():
     report["ErrorMessage"] = report["Title"]
     report["DKMSKernelVersion"] = asked.kernel
     report["DKMSModuleVersion"] = asked.version
-    log = f"/var/lib/dkms/{asked.module}/{asked.version}/build/make.log"
-    if os.path.exists(log):
-        report["DKMSBuildLog"] = (log,)
+    log = text_of(f"/var/lib/dkms/{asked.module}/{asked.version}/build/make.log")
+    if log is not None:
+        report["DKMSBuildLog"] = log
     path = make_report_path(report)
     if os.path.exists(path):
         return 0
-    with open(path, "wb") as out:
-        os.chmod(path, 0o640)
+    # Everybody may write to /var/crash: nothing that is there is followed or taken.
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
+    with os.fdopen(number, "wb") as out:
         report.write(out)
     return 0
 

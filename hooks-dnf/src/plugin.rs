@@ -28,6 +28,8 @@ pub fn before(transaction: &Transaction, environment: Environment, out: &Output)
     // Outside the root, and with the system's own /proc.
     let coming = Coming::with(&transaction.packages);
     let front = ancestry::ancestors().first().copied();
+    // Nothing of an installroot runs before its transaction.
+    root::only_read();
     let Some(session) = enter(&transaction.root, environment, out) else { return Verdict::GoOn };
     session.see();
     if let Some(Err(error)) = front.map(|front| memory::keep_front(session.layout(), front)) {

@@ -63,7 +63,7 @@ pub(super) fn of(session: &Session<'_>) -> Result<Source, Failure> {
 }
 
 fn of_folder(session: &Session<'_>, folder: &Path) -> Result<Source, Failure> {
-    let (id, folder) = identify_folder(session, folder, ExitCode::MAKE_FAILED)?;
+    let (id, folder) = identify_folder(session, folder, ExitCode::INVALID_CONF)?;
     Ok(Source::Folder { id, folder })
 }
 

@@ -15,8 +15,8 @@ use super::BuildSpec;
 use super::collect::built_path;
 use super::inputs::{InputsKey, hex};
 use crate::conf::Settings;
-use crate::host::clock;
 use crate::host::fs::{self, FsError};
+use crate::host::{clock, trusted};
 use crate::layout::TEMPORARY_PREFIX;
 use crate::report::{Event, Reporter};
 
@@ -91,6 +91,9 @@ impl Cache {
         if meta.mode() & 0o022 != 0 {
             return refuse("others may write to it".to_owned(), Some(format!("`chmod go-w {name}`")));
         }
+        if let Some(fault) = trusted::fault(&folder) {
+            return refuse(fault.to_string(), Some(format!("`{}`", fault.mend())));
+        }
         Some(Self { folder, max: settings.build_cache_max })
     }
 
@@ -109,6 +112,11 @@ impl Cache {
         if !fs::exists(&place) {
             return None;
         }
+        if let Some(fault) = self.stranger_in(&place) {
+            let text = format!("`{}` of the build cache is not used: {fault}", place.display());
+            reporter.report(Event::warning(text, [format!("`{}`", fault.mend())]));
+            return None;
+        }
         let fault = match Entry::read(&place, key, spec) {
             Ok(entry) => {
                 // For the order in which entries go. One that can't be touched is used all the same.
@@ -125,6 +133,14 @@ impl Cache {
         // It is found damaged again where it can't be removed.
         drop(fs::discard(&place));
         None
+    }
+
+    /// What of an entry, or of the folders above it in the cache, others could write: whoever could may have made its checksums fit.
+    fn stranger_in(&self, place: &Path) -> Option<trusted::Fault> {
+        let files = ["", MANIFEST, LOG, SYMBOLS, "module"].map(|name| place.join(name));
+        let modules = fs::list(&place.join("module")).unwrap_or_default();
+        let modules = modules.into_iter().map(|entry| place.join("module").join(entry.name));
+        files.into_iter().chain(modules).find_map(|path| trusted::fault(&path))
     }
 
     /// Begins to keep what was built in the build folder, with the log so far. Nothing is visible yet.

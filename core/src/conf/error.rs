@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::exit::ExitCode;
 use crate::host::fs::FsError;
 use crate::host::process::ProcessError;
+use crate::host::trusted::Fault;
 
 /// A dkms.conf or framework.conf that can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,18 @@ pub enum ConfError {
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
+    },
+    /// Somebody else may write it.
+    #[error("root does not read `{}`: {fault}; mend it with `{}`", fault.path.display(), fault.mend())]
+    Untrusted {
+        /// Who may, and where.
+        fault: Fault,
+    },
+    /// Only bash could read it, and that would be a program of the image that is only looked at.
+    #[error("`{}` is more than assignments, and a command that reads runs no program of an image", path.display())]
+    NeedsBash {
+        /// The conf.
+        path: PathBuf,
     },
     /// Bash can't parse it.
     #[error("`{}`, line {line}: {message}", path.display())]
@@ -95,6 +108,8 @@ impl ConfError {
             Self::Unreadable(_)
             | Self::TooLarge { .. }
             | Self::Binary { .. }
+            | Self::Untrusted { .. }
+            | Self::NeedsBash { .. }
             | Self::Syntax { .. }
             | Self::Exits { .. }
             | Self::CutShort { .. }

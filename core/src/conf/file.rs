@@ -10,6 +10,7 @@ use super::error::ConfError;
 use super::found::Found;
 use super::syntax::{self, NeedsBash, Script};
 use crate::host::fs::{self, FsError};
+use crate::host::trusted;
 
 /// The longest conf that we read. The longest real one known has 30 KB.
 const LIMIT: u64 = 1 << 20;
@@ -95,7 +96,7 @@ fn sourced(
         let unwritable = |source| {
             ConfError::Unreadable(FsError { verb: "make a copy of", path: file.path.clone(), source })
         };
-        let mut copy = tempfile::NamedTempFile::new().map_err(unwritable)?;
+        let mut copy = tempfile::NamedTempFile::new_in(trusted::staging_folder()).map_err(unwritable)?;
         copy.write_all(&text).map_err(unwritable)?;
         if let Some(owner) = bash.confined.and_then(Confined::owner) {
             fs::give_to(copy.path(), owner.uid.as_raw(), owner.gid.as_raw());

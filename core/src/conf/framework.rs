@@ -10,12 +10,13 @@ use std::time::Duration;
 use super::bash::Bash;
 use super::error::ConfError;
 use super::file::{self, ConfFile};
-use super::found::Given;
+use super::found::{Found, Given};
 use super::settings::{OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign};
 use super::table::{self, Kind, Setting, Shown};
-use super::{notices, special, syntax};
+use super::{notices, special, syntax, trust};
 use crate::host::processors::nproc;
-use crate::host::{Environment, fs};
+use crate::host::trusted::Fault;
+use crate::host::{Environment, fs, root};
 use crate::layout::Layout;
 
 /// framework.conf, read.
@@ -39,6 +40,16 @@ pub enum SettingFault {
         /// Its value.
         value: String,
     },
+    /// A file that others may write: root doesn't read it.
+    Untrusted {
+        /// Who may, and where.
+        fault: Fault,
+    },
+    /// Only bash could read the files, and with `--root` that is the image's: the defaults hold.
+    NeedsBash {
+        /// The first file.
+        file: PathBuf,
+    },
     /// A name that is no setting's, and that no other line uses.
     Unknown {
         /// The file.
@@ -55,7 +66,8 @@ impl SettingFault {
     #[must_use]
     pub fn file(&self) -> &Path {
         match self {
-            Self::Value { file, .. } | Self::Unknown { file, .. } => file,
+            Self::Value { file, .. } | Self::Unknown { file, .. } | Self::NeedsBash { file } => file,
+            Self::Untrusted { fault } => &fault.place,
         }
     }
 }
@@ -77,6 +89,12 @@ impl std::fmt::Display for SettingFault {
                     Shown::Example(_) => f.write_str("; the default is used"),
                 }
             }
+            Self::NeedsBash { file } => write!(
+                f,
+                "`{}` is more than assignments, and with `--root` no program of the image reads it: the defaults are used",
+                file.display()
+            ),
+            Self::Untrusted { fault } => write!(f, "settings are not read: {fault}"),
             Self::Unknown { file, name, nearest } => {
                 write!(f, "`{name}` in `{}` is not a setting", file.display())?;
                 match nearest {
@@ -93,10 +111,27 @@ impl std::fmt::Display for SettingFault {
 /// # Errors
 /// [`ConfError`]; a file that isn't there is none.
 pub fn read(layout: &Layout, environment: &Environment) -> Result<Framework, ConfError> {
+    let framework = examine(layout, environment)?;
+    let refused = framework.faults.iter().find_map(|fault| match fault {
+        SettingFault::Untrusted { fault } => Some(fault.clone()),
+        SettingFault::Value { .. } | SettingFault::Unknown { .. } | SettingFault::NeedsBash { .. } => None,
+    });
+    refused.map_or(Ok(framework), |fault| Err(ConfError::Untrusted { fault }))
+}
+
+/// As [`read`]; files that others may write are left out, each with a fault. For doctor.
+///
+/// # Errors
+/// As there.
+pub fn examine(layout: &Layout, environment: &Environment) -> Result<Framework, ConfError> {
     let etc = layout.etc_dkms();
     let mut files = Vec::new();
+    let mut untrusted = Vec::new();
     for path in paths(layout)? {
-        files.push(Arc::new(ConfFile::read(&path)?));
+        match trust::fault(&path) {
+            Some(fault) => untrusted.push(SettingFault::Untrusted { fault }),
+            None => files.push(Arc::new(ConfFile::read(&path)?)),
+        }
     }
     // Which kernel is meant is known only when the value is used: until then the variable stands for itself.
     let variables = [("kernelver".to_owned(), "$kernelver".to_owned())];
@@ -109,13 +144,25 @@ pub fn read(layout: &Layout, environment: &Environment) -> Result<Framework, Con
     let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
     let found = match scripts.map(|scripts| syntax::run(&scripts, &given, &names)) {
         Some(Ok(found)) => found,
+        // The bash of an image is the image's: it runs walled in, if it runs at all, and these would be settings of ours.
+        _ if root::is_entered() => {
+            let path = files.first().map_or_else(|| etc.join("framework.conf"), |file| file.path.clone());
+            untrusted.push(SettingFault::NeedsBash { file: path });
+            Found::default()
+        }
         _ => file::through_bash(&files, &bash)?,
     };
     let first = |(name, values): (String, BTreeMap<usize, String>)| Some((name, values.get(&0)?.clone()));
     let values = found.values.into_iter().filter_map(first).collect();
     let (values, mut faults) = checked(&values, &files);
+    faults.extend(untrusted);
     faults.extend(unknown(found.names.iter().map(String::as_str), &files));
-    Ok(Framework { settings: settings(layout, &environment, &values), faults })
+    let mut settings = settings(layout, &environment, &values);
+    settings.tmp_location = settings.staging_place();
+    if root::is_entered() {
+        settings.of_an_image();
+    }
+    Ok(Framework { settings, faults })
 }
 
 /// framework.conf, then framework.conf.d/*.conf by name; those that are there.
@@ -390,6 +437,7 @@ mod tests {
         let plain = |fault| match fault {
             SettingFault::Value { setting, value, .. } => (setting.name.to_owned(), Some(value)),
             SettingFault::Unknown { name, nearest, .. } => (name, nearest.map(|name| format!("{name}?"))),
+            SettingFault::Untrusted { .. } | SettingFault::NeedsBash { .. } => panic!("{fault}"),
         };
         read.faults.into_iter().map(plain).collect()
     }
@@ -419,6 +467,26 @@ mod tests {
         assert_eq!(settings.preflight, PreflightPolicy::Block);
         assert_eq!(settings.on_build_failure, OnBuildFailure::Fail);
         assert!(!settings.verbose);
+    }
+
+    #[test]
+    fn root_reads_no_settings_that_others_may_write() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let root = Root::with(&[("framework.conf", "sandbox=off\n")]);
+        let file = root.0.path().join("etc/dkms/framework.conf");
+        for (place, mode, sound) in [(&*file, 0o666, 0o644), (file.parent().unwrap(), 0o777, 0o755)] {
+            fs::set_mode(place, mode).unwrap();
+            let error = root.read(&[]).unwrap_err();
+            assert!(matches!(&error, ConfError::Untrusted { .. }), "{error}");
+            assert!(error.to_string().contains("chmod go-w"), "{error}");
+            let layout = Layout::under(root.0.path());
+            let read = examine(&layout, &Environment::default()).unwrap();
+            assert_eq!((read.settings.sandbox, read.faults.len()), (SandboxMode::Auto, 1));
+            fs::set_mode(place, sound).unwrap();
+        }
+        assert_eq!(root.read(&[]).unwrap().sandbox, SandboxMode::Off);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::host::Environment;
+use crate::host::{Environment, fs, trusted};
 use crate::id::{KernelRelease, ModuleName};
 use crate::layout::Layout;
 
@@ -131,6 +131,26 @@ impl Settings {
     #[must_use]
     pub fn confines(&self, name: &ModuleName) -> bool {
         self.sandbox != SandboxMode::Off && !self.sandbox_exempt.iter().any(|exempt| exempt == name.as_str())
+    }
+
+    /// The settings of an image don't switch off what protects the system that works on it.
+    pub fn of_an_image(&mut self) {
+        if self.sandbox == SandboxMode::Off {
+            self.sandbox = SandboxMode::Auto;
+        }
+        self.sandbox_exempt.clear();
+        self.build_user = Self::defaults(self.layout.clone()).build_user;
+    }
+
+    /// A folder for temporary files in which nobody else can exchange what we make: `tmp_location`, or else one of the system.
+    #[must_use]
+    pub fn staging_place(&self) -> PathBuf {
+        let others = ["/tmp", "/var/tmp"].map(|path| self.layout.at(path));
+        let sound = |folder: &&PathBuf| trusted::is_for_staging(folder);
+        let place = || std::iter::once(&self.tmp_location).chain(&others).find(sound);
+        // One that isn't there is an error that names it.
+        let named = Some(&self.tmp_location).filter(|folder| !fs::exists(folder));
+        named.or_else(place).unwrap_or(&self.layout.dkms_tree).clone()
     }
 
     /// What the code of packages sees of the caller's environment.

@@ -39,6 +39,8 @@ pub struct Facts {
     pub disks: Vec<Disk>,
     /// Values of framework.conf that can't be meant.
     pub setting_faults: Vec<SettingFault>,
+    /// Whether the code of modules runs as root (`build_user=root`).
+    pub builds_as_root: bool,
     /// Where framework.conf is.
     pub framework_conf: PathBuf,
 }

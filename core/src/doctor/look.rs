@@ -50,6 +50,7 @@ pub fn look(
         failed,
         disks: disks(settings, &world.snapshot)?,
         setting_faults: faults,
+        builds_as_root: settings.build_user == "root" || settings.build_user == "0",
         framework_conf: layout.etc_dkms().join("framework.conf"),
         world,
     };

@@ -14,7 +14,11 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let settings = facts.setting_faults.iter().map(|fault| {
         let finding = match fault {
             SettingFault::Value { .. } | SettingFault::Unknown { nearest: Some(_), .. } => Finding::problem,
-            SettingFault::Unknown { nearest: None, .. } => Finding::hint,
+            SettingFault::Unknown { nearest: None, .. } | SettingFault::NeedsBash { .. } => Finding::hint,
+            SettingFault::Untrusted { fault } => {
+                return Finding::problem("untrusted-setting", format!("settings are not read: {fault}"))
+                    .command(fault.mend());
+            }
         };
         finding("wrong-setting", fault.to_string())
             .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&fault.file().display().to_string())))
@@ -29,7 +33,12 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             Finding::problem("signing", format!("modules for {} can't be signed: {why}", kernels.join(", ")));
         hint.into_iter().fold(finding, Finding::why)
     });
-    settings.chain(unsigned).chain(facts.disks.iter().filter_map(room)).collect()
+    let as_root = facts.builds_as_root.then(|| {
+        Finding::problem("build-user", "`build_user=root`: modules are built as root")
+            .why("what a build does to files that root owns is held back by fewer isolation layers")
+            .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&facts.framework_conf.display().to_string())))
+    });
+    settings.chain(as_root).chain(unsigned).chain(facts.disks.iter().filter_map(room)).collect()
 }
 
 fn room(disk: &Disk) -> Option<Finding> {

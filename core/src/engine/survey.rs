@@ -273,10 +273,12 @@ impl<'a> Survey<'a> {
         for_its_author: impl FnOnce() -> Vec<Event>,
     ) {
         let mut events = if self.advises_authors { for_its_author() } else { Vec::new() };
-        let folder = file.parent().unwrap_or(Path::new("/"));
-        let overrides = self.layout().etc_dkms().join(&id.name);
         events.extend(notices::on_unread(raw));
-        events.extend(trust::warnings([folder, file, &overrides]));
+        // What is still to be copied becomes root's.
+        let is_in_place =
+            file.starts_with(&self.layout().source_tree) || file.starts_with(&self.layout().dkms_tree);
+        let fault = if is_in_place { trust::fault(file) } else { None };
+        events.extend(fault.as_ref().map(trust::warning));
         world.notices.insert(id.clone(), events);
     }
 

@@ -13,7 +13,12 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "this is where it is read, once")]
     pub fn of_this_process() -> Self {
         let text = |s: OsString| s.into_string().ok();
-        Self(std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect())
+        let mut own = Self(std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect());
+        // su keeps it: what root makes in somebody's folder they could exchange before root uses it.
+        if own.get_filled("TMPDIR").is_some_and(|folder| !super::trusted::is_for_staging(folder.as_ref())) {
+            own.unset("TMPDIR");
+        }
+        own
     }
 
     /// The value of a variable, also where it is empty.

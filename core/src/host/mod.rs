@@ -21,5 +21,6 @@ pub mod scratch;
 pub mod secrecy;
 pub mod signals;
 pub mod stream;
+pub mod trusted;
 
 pub use environment::Environment;

@@ -57,18 +57,8 @@ pub fn image(layout: &Layout, environment: &Environment) -> Option<String> {
     // A machine in which a chroot is mended has that kernel too.
     let running = crate::kernel::running_kernel().ok()?;
     let is_foreign = !fs::is_dir(&layout.kernel_dir(&running));
-    (is_foreign && (in_chroot(environment) || in_pid_namespace()))
+    (is_foreign && in_chroot(environment))
         .then(|| format!("the kernel that runs, {running}, is not one of this system's"))
-}
-
-/// Whether process 1 is not that of the machine.
-fn in_pid_namespace() -> bool {
-    /// The kernel's own number of the first one (`PROC_PID_INIT_INO`).
-    const FIRST: &str = "pid:[4026531836]";
-    fs::link_target(Path::new("/proc/self/ns/pid"))
-        .ok()
-        .flatten()
-        .is_some_and(|link| link != Path::new(FIRST))
 }
 
 /// fakechroot(1) shows itself in the environment alone.

@@ -4,6 +4,7 @@
 
 mod child;
 mod idmap;
+mod image;
 mod keeper;
 mod overmount;
 mod regex;
@@ -12,6 +13,7 @@ mod scene;
 
 pub use child::{Plan, Report, Wall};
 pub use idmap::{mapped_tree, user_namespace};
+pub use image::{drop_rights_over_the_machine, leave_other_mounts};
 pub use keeper::keep;
 pub use overmount::Overmount;
 pub use regex::Regex;

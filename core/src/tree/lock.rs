@@ -152,7 +152,7 @@ pub fn acquire(
         _running: None,
     };
     let files = |source| LockError::Files { keys: keys.clone(), source };
-    state::create_folder(layout, &layout.locks_dir()).map_err(files)?;
+    state::create_private_folder(layout, &layout.locks_dir()).map_err(files)?;
     for (key, mode) in keys.iter() {
         let mut told = false;
         loop {
@@ -193,7 +193,7 @@ pub fn acquire(
 /// [`LockError::Files`].
 pub fn try_acquire(layout: &Layout, keys: &Keys) -> Result<Option<Held>, LockError> {
     let files = |source| LockError::Files { keys: keys.clone(), source };
-    state::create_folder(layout, &layout.locks_dir()).map_err(files)?;
+    state::create_private_folder(layout, &layout.locks_dir()).map_err(files)?;
     let mut locks = Vec::new();
     for (key, mode) in keys.iter() {
         match take(layout, key, mode).map_err(files)? {
@@ -233,14 +233,44 @@ fn take(layout: &Layout, key: &Key, mode: Mode) -> Result<Option<Lock>, FsError>
     };
     loop {
         let file = fs::open_lock(&path)?;
+        belongs_to_the_tree(&file, &path);
         match flock(&file, operation) {
             Ok(()) if is_at(&file, &path) => return Ok(Some(Lock { path, file, mode })),
             // Its last owner has deleted it in the meantime.
             Ok(()) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) if is_held_by_strangers(layout, key, &file, &path) => {
+                fs::remove_file(&path)?;
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             Err(errno) => return Err(FsError { verb: "lock", path, source: errno.into() }),
         }
     }
+}
+
+/// A lock file that root makes in somebody's own tree is theirs: else they could not take it when root has gone.
+fn belongs_to_the_tree(file: &File, path: &Path) {
+    let folder = path.parent().and_then(|folder| fs::stat(folder).ok().flatten());
+    if let (Ok(own), Some(folder)) = (file.metadata(), folder)
+        && own.uid() == 0
+        && folder.uid() != 0
+    {
+        fs::give_to(path, folder.uid(), folder.gid());
+    }
+}
+
+/// Whether only users who could not work in this tree hold a lock: its file is of an earlier version of ours, whose locks everybody
+/// could open, and no command of ours says that it holds it. Their lock counts for nothing: the file makes room for a new one.
+fn is_held_by_strangers(layout: &Layout, key: &Key, file: &File, path: &Path) -> bool {
+    let is_open = file.metadata().is_ok_and(|meta| meta.mode() & 0o077 != 0);
+    let ours = path.parent().and_then(|folder| fs::stat(folder).ok().flatten()).map(|meta| meta.uid());
+    let holders = if is_open { in_proc_locks(path) } else { Vec::new() };
+    let user = |holder: &Holder| {
+        let process = fs::stat(Path::new(&format!("/proc/{}", holder.process.pid))).ok().flatten();
+        process.map(|meta| meta.uid())
+    };
+    is_open
+        && running::holders(layout, key).is_empty()
+        && holders.iter().all(|holder| user(holder).is_some_and(|uid| uid != 0 && Some(uid) != ours))
 }
 
 /// Whether all who hold a lock stand above us: they wait for us to end, so we need not wait for them.
@@ -272,7 +302,8 @@ fn in_proc_locks(path: &Path) -> Vec<Holder> {
     };
     let holder = |pid: u32| {
         let process = ancestry::identity(pid)?;
-        Some(Holder { process, command: ancestry::command_line(pid)?, seconds: None })
+        let command = ancestry::command_line(pid)?;
+        Some(Holder { process, command: running::plain(&command), seconds: None })
     };
     text.lines().filter_map(pid).filter_map(holder).collect()
 }
@@ -369,6 +400,33 @@ mod tests {
     }
 
     #[test]
+    fn nobody_else_can_lock_and_what_others_hold_of_earlier_versions_stops_nobody() {
+        let (_dir, layout) = tree();
+        let held = try_acquire(&layout, &keys(&module("a"), Mode::Exclusive)).unwrap().unwrap();
+        let mode = |path: &Path| fs::stat(path).unwrap().unwrap().mode() & 0o777;
+        let file = layout.locks_dir().join(module("a").file_name());
+        assert_eq!((mode(&layout.locks_dir()), mode(&file)), (0o700, 0o600));
+        drop(held);
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        fs::write_whole(&file, b"", 0o644).unwrap();
+        fs::set_mode(&layout.locks_dir(), 0o755).unwrap();
+        let environment: Environment = [("PATH", "/usr/bin:/bin")].into_iter().collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let line = "exec 9<\"$F\"; exec setpriv --reuid 12345 --regid 12345 --clear-groups sh -c 'flock -x 9; exec sleep 3'";
+                Process::shell(line, &environment).env("F", &file.to_string_lossy()).capture().unwrap()
+            });
+            std::thread::sleep(Duration::from_millis(700));
+            let began = Instant::now();
+            let held = acquire(&layout, &keys(&module("a"), Mode::Exclusive), LONG, &Silent).unwrap();
+            assert!(began.elapsed() < Duration::from_secs(2) && !held.waited());
+            assert_eq!((mode(&layout.locks_dir()), mode(&file)), (0o700, 0o600));
+        });
+    }
+
+    #[test]
     fn a_lock_ends_with_its_process() {
         let (_dir, layout) = tree();
         fs::create_dir_all(&layout.locks_dir()).unwrap();
@@ -376,7 +434,7 @@ mod tests {
         let file = layout.locks_dir().join(module("a").file_name());
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let line = "exec 9>\"$F\"; flock -x 9; sleep 0.5; kill -9 $$";
+                let line = "umask 077; exec 9>\"$F\"; flock -x 9; sleep 0.5; kill -9 $$";
                 Process::shell(line, &environment).env("F", &file.to_string_lossy()).capture().unwrap()
             });
             while is_free(&layout, &module("a")) {

@@ -100,6 +100,17 @@ fn parse(path: &Path) -> Option<Record> {
     (record.version == VERSION).then_some(record)
 }
 
+/// A command line of another process as a terminal may show it: at most so long, and without what steers the terminal.
+pub(super) fn plain(command: &str) -> String {
+    const LONGEST: usize = 200;
+    // U+200E to U+202E and U+2066 to U+2069 change the direction of text.
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+    };
+    command.chars().filter(|c| !steers(*c)).take(LONGEST).collect()
+}
+
 /// Leaves the record of a process that worked on something and is gone.
 #[cfg(test)]
 pub(super) fn somebody_died(layout: &Layout, key: &Key) {
@@ -121,7 +132,7 @@ pub(super) fn holders(layout: &Layout, key: &Key) -> Vec<Holder> {
     let now = clock::unix_seconds();
     let holder = |record: Record| Holder {
         process: ProcessIdentity { pid: record.pid, started: record.started },
-        command: record.command.chars().filter(|c| !c.is_control()).collect(),
+        command: plain(&record.command),
         seconds: Some(now.saturating_sub(record.since)),
     };
     records.filter(|record| record.keys.contains(&name)).map(holder).collect()

@@ -7,6 +7,19 @@ use std::path::Path;
 use crate::host::fs::{self, FsError};
 use crate::layout::Layout;
 
+/// Makes a folder below `.state` that nobody else may enter: what is in it must not be locked, or read, by others.
+///
+/// # Errors
+/// [`FsError`].
+pub fn create_private_folder(layout: &Layout, dir: &Path) -> Result<(), FsError> {
+    create_folder(layout, dir)?;
+    // One of an earlier version of ours may be open to all.
+    match fs::stat(dir)? {
+        Some(meta) if meta.mode() & 0o077 != 0 && fs::may_write(dir) => fs::set_mode(dir, 0o700),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a folder below `.state`, and those above it.
 ///
 /// # Errors

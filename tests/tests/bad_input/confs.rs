@@ -28,7 +28,7 @@ pub(crate) fn unreadable() -> Vec<Case> {
         Case::new("100 MB, of a folder")
             .sh(large)
             .dkms("add /srv/big")
-            .fails(10, &["/srv/big/dkms.conf", "longer"]),
+            .fails(8, &["/srv/big/dkms.conf", "longer"]),
         Case::new("100 MB, by `-c`")
             .sh(large)
             .dkms("add foo/1.0 -c /srv/big/dkms.conf")

@@ -13,6 +13,7 @@ use super::error::ConfError;
 use super::found::{Found, Given};
 use super::special;
 use crate::host::process::{Process, ProcessError};
+use crate::host::root;
 
 use answer::Answer;
 
@@ -97,6 +98,9 @@ impl Bash<'_> {
         blamed: &Path,
         files: &[PathBuf],
     ) -> Result<(Answer, i32), ConfError> {
+        if root::is_entered() && !root::may_run_its_programs() {
+            return Err(ConfError::NeedsBash { path: blamed.to_owned() });
+        }
         let mark = format!("{:032x}", rand::random::<u128>());
         let variables = self.given.variables.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
         let options = ["--noprofile", "--norc", "-O", "extglob", "-c"].map(str::to_owned);

@@ -324,7 +324,7 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File> {
 pub fn open_lock(path: &Path) -> Result<File> {
     death::point();
     let flags = libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    OpenOptions::new().read(true).mode(0o644).custom_flags(flags).open(path).naming("open", path)
+    OpenOptions::new().read(true).mode(0o600).custom_flags(flags).open(path).naming("open", path)
 }
 
 /// Makes somebody the owner of what is at a path itself. Only root may, and nobody else has to.

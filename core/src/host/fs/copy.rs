@@ -78,6 +78,9 @@ pub fn copy_tree(from: &Path, to: &Path, ownership: Ownership) -> Result<()> {
     TreeCopy { ownership, is_synced: true, over: false }.run(from, to)
 }
 
+/// What a copy that becomes the caller's loses: others would decide what is in it, or become somebody by it.
+const OPEN: u32 = 0o6022;
+
 /// How a tree is copied.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::host) struct TreeCopy {
@@ -220,7 +223,8 @@ impl TreeCopy {
             let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
             let _ = rustix::fs::fchown(copy, Some(uid), Some(gid));
         }
-        rustix::fs::fchmod(copy, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+        let lost = if self.ownership == Ownership::Callers { OPEN } else { 0 };
+        rustix::fs::fchmod(copy, Mode::from_raw_mode(stat.st_mode & 0o7777 & !lost))?;
         rustix::fs::futimens(copy, &times(stat))
     }
 
@@ -299,6 +303,23 @@ mod tests {
     use super::*;
     use crate::host::fs::walk::tests::dig;
     use crate::host::fs::{link_target, lstat, symlink, write_whole};
+
+    #[test]
+    fn what_becomes_the_callers_is_nobody_elses_to_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        create_dir_all(&from.join("sub")).unwrap();
+        for (name, mode) in [("sub/run", 0o4777), ("sub/text", 0o666)] {
+            write_whole(&from.join(name), b"x", 0o600).unwrap();
+            crate::host::fs::set_mode(&from.join(name), mode).unwrap();
+            set_mtime(&from.join(name), (1_000_000, 5)).unwrap();
+        }
+        crate::host::fs::set_mode(&from.join("sub"), 0o777).unwrap();
+        copy_tree(&from, &to, Ownership::Callers).unwrap();
+        let of = |name: &str| lstat(&to.join(name)).unwrap().unwrap();
+        let modes = ["sub", "sub/run", "sub/text"].map(|name| of(name).mode() & 0o7777);
+        assert_eq!((modes, of("sub/run").mtime()), ([0o755, 0o755, 0o644], 1_000_000));
+    }
 
     #[test]
     fn a_tree_is_copied_with_modes_times_and_links() {

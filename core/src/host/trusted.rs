@@ -1,0 +1,191 @@
+//! Whether somebody else than root and we could change what is at a path: the file, each folder on the way, and where links lead.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::fs;
+use super::process::quote;
+
+/// The first place on the way to a path at which somebody else decides what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The path that was asked about.
+    pub path: PathBuf,
+    /// The place: the path itself, a folder above it, or one that a link leads through.
+    pub place: PathBuf,
+    /// The place's owner, if that is neither root nor we.
+    pub owner: Option<u32>,
+    /// Whether group or others may write to it.
+    pub is_open: bool,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, place, owner, is_open } = self;
+        write!(f, "`{}` ", place.display())?;
+        match (owner, is_open) {
+            (Some(owner), false) => write!(f, "is not owned by root (but by user {owner})")?,
+            (None, _) => f.write_str("is writable by group or others")?,
+            (Some(owner), true) => {
+                write!(f, "is not owned by root (but by user {owner}), and is writable by group or others")?;
+            }
+        }
+        if path == place {
+            f.write_str(": whoever may write it decides what root runs")
+        } else {
+            write!(f, ": whoever may write it decides what root finds as `{}`", path.display())
+        }
+    }
+}
+
+impl Fault {
+    /// The command that mends it.
+    #[must_use]
+    pub fn mend(&self) -> String {
+        let word = quote(&self.place.to_string_lossy());
+        match (self.owner, self.is_open) {
+            (Some(_), false) => format!("chown root {word}"),
+            (None, _) => format!("chmod go-w {word}"),
+            (Some(_), true) => format!("chown root {word} && chmod go-w {word}"),
+        }
+    }
+}
+
+/// More links than any path goes through.
+const MOST_LINKS: usize = 40;
+
+/// Why somebody else could change what is at a path; `None`: nobody could, or nothing is there.
+///
+/// A folder that everybody may write to, but in which nobody may rename what is another's (`/tmp`), is sound for what is root's.
+#[must_use]
+pub fn fault(path: &Path) -> Option<Fault> {
+    let absolute = std::path::absolute(path).ok()?;
+    let mut left: VecDeque<OsString> = names(&absolute);
+    let mut at = PathBuf::from("/");
+    let mut links = 0;
+    if let Some(fault) = of(path, &at) {
+        return Some(fault);
+    }
+    while let Some(name) = left.pop_front() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&name);
+        let meta = fs::lstat(&next).ok()??;
+        if let Some(fault) = of(path, &next) {
+            return Some(fault);
+        }
+        if meta.is_symlink() {
+            links += 1;
+            let target = fs::link_target(&next).ok()??;
+            if links > MOST_LINKS {
+                return None;
+            }
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            names(&target).into_iter().rev().for_each(|name| left.push_front(name));
+        } else {
+            at = next;
+        }
+    }
+    None
+}
+
+/// Whether root, or we, can make a folder in this one that nobody else can exchange.
+#[must_use]
+pub fn is_for_staging(folder: &Path) -> bool {
+    fs::is_dir(folder) && fault(folder).is_none()
+}
+
+/// The system's folder for temporary files.
+#[must_use]
+pub fn staging_folder() -> &'static Path {
+    let others = ["/tmp", "/var/tmp"].map(Path::new);
+    others.into_iter().find(|folder| is_for_staging(folder)).unwrap_or(others[0])
+}
+
+fn names(path: &Path) -> VecDeque<OsString> {
+    let name = |part: Component<'_>| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    };
+    path.components().filter_map(name).collect()
+}
+
+fn of(path: &Path, place: &Path) -> Option<Fault> {
+    const STICKY: u32 = 0o1000;
+    let meta = fs::lstat(place).ok()??;
+    let us = rustix::process::geteuid().as_raw();
+    let owner = Some(meta.uid()).filter(|uid| *uid != 0 && *uid != us);
+    let is_shared = meta.is_dir() && meta.mode() & STICKY != 0;
+    let group_counts = !(meta.is_dir() && is_empty_group(meta.gid()));
+    let writers = if group_counts { 0o022 } else { 0o002 };
+    // The mode of a link says nothing.
+    let is_open = !meta.is_symlink() && !is_shared && meta.mode() & writers != 0;
+    (owner.is_some() || is_open).then(|| Fault {
+        path: path.to_owned(),
+        place: place.to_owned(),
+        owner,
+        is_open,
+    })
+}
+
+/// Whether a group is the system's and has nobody in it: `/usr/src` is such a group's (`src`) on older Debian systems.
+fn is_empty_group(group: u32) -> bool {
+    const FIRST_OF_PEOPLE: u32 = 1000;
+    let read = |file: &str| fs::read_lossy(Path::new(file)).unwrap_or_default();
+    let field =
+        |line: &str, number: usize| line.split(':').nth(number).map(str::to_owned).unwrap_or_default();
+    let number = group.to_string();
+    let has_members =
+        || read("/etc/group").lines().any(|line| field(line, 2) == number && !field(line, 3).is_empty());
+    let is_somebodys =
+        || read("/etc/passwd").lines().any(|line| field(line, 3) == number && field(line, 2) != "0");
+    group < FIRST_OF_PEOPLE && !has_members() && !is_somebodys()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_on_the_way_counts() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let file = root.join("a/b/file");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write_whole(&file, b"", 0o644).unwrap();
+        assert_eq!(fault(&file), None);
+        assert_eq!(fault(&root.join("missing")), None);
+        let place_of = |path: &Path| fault(path).map(|fault| fault.place);
+        for place in ["a/b/file", "a/b", "a"].map(|place| root.join(place)) {
+            let mode = if place == file { 0o644 } else { 0o755 };
+            fs::set_mode(&place, mode | 0o002).unwrap();
+            assert_eq!(place_of(&file), Some(place.clone()));
+            fs::set_mode(&place, mode).unwrap();
+            fs::give_to(&place, 12345, 12345);
+            assert_eq!(place_of(&file), Some(place.clone()));
+            assert!(fault(&file).unwrap().mend().starts_with("chown root "));
+            fs::give_to(&place, 0, 0);
+        }
+        fs::symlink(&file, &root.join("link")).unwrap();
+        assert_eq!(fault(&root.join("link")), None);
+        fs::give_to(&root.join("a"), 12345, 0);
+        assert_eq!(place_of(&root.join("link")), Some(root.join("a")));
+        fs::give_to(&root.join("a"), 0, 0);
+        fs::give_to(&root.join("link"), 12345, 0);
+        assert_eq!(place_of(&root.join("link")), Some(root.join("link")), "a link of somebody's");
+        fs::set_mode(&root.join("a/b"), 0o1777).unwrap();
+        assert_eq!(fault(&file), None, "nobody can rename in it what is root's");
+        assert!(is_for_staging(&root.join("a/b")) && !is_for_staging(&file));
+    }
+}
