@@ -171,6 +171,7 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn options(&self) -> Options {
         Options {
+            held_initramfs: false,
             force: self.force(),
             no_depmod: self.args().no_depmod,
             modprobe: self.settings.modprobe_on_install,

@@ -6,8 +6,9 @@ use dkms_core::adapter::Initramfs;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
-use dkms_core::id::{KernelRelease, ModuleId};
+use dkms_core::id::{KernelRelease, ModuleId, Target};
 use dkms_core::install;
+use dkms_core::kernel::is_left_over;
 use dkms_core::plan::Action;
 
 use crate::ahead::{self, Ahead};
@@ -29,8 +30,9 @@ pub fn settle(session: &Session<'_>, what: &Pending, ended: &Ended) {
 pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     ahead::sweep(session);
     let waiting = pending::all(session.layout());
-    let (told, taken) = told(session, &waiting);
-    if taken.is_empty() {
+    let (mut told, taken) = told(session, &waiting);
+    told.extend(kernels_left_over(session));
+    if told.is_empty() && taken.is_empty() {
         return ExitCode::SUCCESS;
     }
     let ended = batch(session, &told, &Ahead::default());
@@ -39,6 +41,17 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
         drop(pending::done(session.layout(), taken));
     }
     ended.code
+}
+
+/// Kernels whose packages have all gone, while modules of ours are still there: no script runs when headers are removed.
+fn kernels_left_over(session: &Session<'_>) -> Vec<Happening> {
+    let layout = session.layout();
+    let snapshot = session.adapter.snapshot().unwrap_or_default();
+    let is_left = |target: &Target| {
+        snapshot.built_on(target).next().is_some() && is_left_over(&target.kernel, layout).unwrap_or(false)
+    };
+    let installed = session.adapter.installed().unwrap_or_default();
+    installed.into_iter().filter(is_left).map(Happening::KernelLeaving).collect()
 }
 
 /// What waits, as told by package managers, and the records of it.

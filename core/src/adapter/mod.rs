@@ -19,6 +19,7 @@ use crate::engine::{self, CarryOutError, Context, Looked, Outcome, Survey, Task}
 use crate::event::{self, Batch, Happening, LookAhead};
 use crate::exit::ExitCode;
 use crate::host::fs::{self, FsError};
+use crate::host::inhibitor::Inhibitor;
 use crate::host::process::ProcessError;
 use crate::host::{Environment, processors};
 use crate::id::{Arch, KernelRelease, ModuleId, Target};
@@ -189,6 +190,7 @@ impl Adapter {
         Options {
             modprobe: self.settings.modprobe_on_install,
             initramfs: initramfs == Initramfs::Ours && self.settings.remake_initrd,
+            held_initramfs: true,
             post_transaction: self.settings.post_transaction.is_some(),
             no_depmod: depmod == Depmod::Later,
             continue_on_error: true,
@@ -348,14 +350,19 @@ impl Adapter {
             jobs: self.jobs,
             ahead: ahead.clone(),
         };
-        self.with_task(work, options, |task| {
+        // Held until the batch has ended.
+        let mut inhibitor = None;
+        let outcome = self.with_task(work, options, |task| {
             engine::carry_out(task, &context, reporter, |plan, _| {
                 if let Some(line) = headline(plan) {
                     reporter.report(Event::note(line));
+                    inhibitor = Inhibitor::take("building kernel modules", &self.environment);
                 }
                 plan.remarks.iter().for_each(|remark| reporter.report(remark.event()));
             })
-        })
+        });
+        drop(inhibitor);
+        outcome
     }
 
     /// What becomes of the modules in use on the kernels that come; `owners`: the packages that bring them, where they are known,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::conf::framework::SettingFault;
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::install::InstalledState;
+use crate::install::{InstalledState, OutOfDate};
 use crate::plan::World;
 use crate::sign::Unsigned;
 use crate::trust::Rejection;
@@ -35,6 +35,8 @@ pub struct Facts {
     pub unsigned: BTreeMap<Target, Unsigned>,
     /// The last build of a module for a kernel failed: what is known of why.
     pub failed: BTreeMap<(ModuleId, Target), String>,
+    /// Images of kernels that hold another build of a module than the kernel's folder.
+    pub images: BTreeMap<Target, Vec<OutOfDate>>,
     /// File systems that we write to.
     pub disks: Vec<Disk>,
     /// Values of framework.conf that can't be meant.

@@ -6,7 +6,7 @@ use super::facts::{Install, InstalledFile};
 use super::{Facts, Finding, Fix, on};
 use crate::host::process::quote;
 use crate::id::{ModuleId, Target};
-use crate::install::InstalledState;
+use crate::install::{InstalledState, OutOfDate};
 use crate::plan::Refusal;
 use crate::trust::{Fault, Rejection, Untrusted, Way};
 
@@ -19,7 +19,29 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     for ((id, target), install) in &facts.installs {
         installed(facts, id, target, install, &mut findings);
     }
+    images(facts, &mut findings);
     findings
+}
+
+/// Images that the system boots and that were made of other builds.
+fn images(facts: &Facts, findings: &mut Vec<Finding>) {
+    for (target, images) in &facts.images {
+        for OutOfDate { image, modules, command } in images {
+            let what = format!(
+                "`{}` holds another build of {} than is installed on kernel {}",
+                image.display(),
+                modules.join(", "),
+                target.kernel
+            );
+            let finding = Finding::problem("initramfs-out-of-date", what)
+                .on(target)
+                .why("the one in the image is loaded at boot");
+            findings.push(match command {
+                Some(command) => finding.command(command.clone()),
+                None => finding,
+            });
+        }
+    }
 }
 
 /// Confs that can't be used, each told once.

@@ -48,6 +48,7 @@ pub fn look(
         refused: BTreeMap::new(),
         unsigned: BTreeMap::new(),
         failed,
+        images: BTreeMap::new(),
         disks: disks(settings, &world.snapshot)?,
         setting_faults: faults,
         builds_as_root: settings.build_user == "root" || settings.build_user == "0",
@@ -72,12 +73,18 @@ pub fn look(
             continue;
         }
         let kernel = InKernel::look(layout, target, &order)?;
+        let mut installed_files = Vec::new();
         for id in ids {
             let install = kernel.install(survey, layout, &id, target)?;
             let files: Vec<PathBuf> = install.files.iter().map(|file| file.path.clone()).collect();
             let rejection = facts.world.kernels.get(target).and_then(|facts| judge.refuses(facts, &files));
             facts.refused.extend(rejection.map(|rejection| ((id.clone(), target.clone()), rejection)));
+            installed_files.extend(files);
             facts.installs.insert((id, target.clone()), install);
+        }
+        let images = install::out_of_date(&target.kernel, &installed_files, layout, survey.environment());
+        if !images.is_empty() {
+            facts.images.insert(target.clone(), images);
         }
     }
     Ok(facts)

@@ -132,6 +132,9 @@ impl<'a> Effects<'a> {
             Action::Depmod { target } => self.depmod(target, reporter),
             Action::Initramfs { target } => {
                 let environment = self.context.environment;
+                if !self.wants_initramfs(target, reporter) {
+                    return Ok(Effect::Nothing);
+                }
                 let made = install::remake_initramfs(&target.kernel, self.layout(), environment, reporter)?;
                 Ok(if made { Effect::Changed } else { Effect::Nothing })
             }
@@ -150,6 +153,27 @@ impl<'a> Effects<'a> {
             }
             Action::Refuse(refusal) => Err(refusal.clone().into()),
         }
+    }
+
+    /// Whether a module that was installed on a kernel asks for a new initramfs, or an image holds another build of it.
+    fn wants_initramfs(&self, target: &Target, reporter: &dyn Reporter) -> bool {
+        let ids: Vec<ModuleId> =
+            locked(&self.installed).keys().filter(|(_, on)| on == target).map(|(id, _)| id.clone()).collect();
+        let facts: Vec<_> = ids.iter().filter_map(|id| self.facts(id, target).ok()).collect();
+        if facts.iter().any(|(conf, _)| conf.remake_initrd) {
+            return true;
+        }
+        let folder = self.context.module_folder.as_deref();
+        let files = facts
+            .iter()
+            .flat_map(|(conf, kernel)| install::installed_files(&kernel.module_dir, conf, folder));
+        let files: Vec<_> = files.collect();
+        let old = install::out_of_date(&target.kernel, &files, self.layout(), self.context.environment);
+        for install::OutOfDate { image, modules, .. } in &old {
+            let text = format!("`{}` holds another build of {}", image.display(), modules.join(", "));
+            reporter.report(Event::note(text));
+        }
+        !old.is_empty()
     }
 
     fn give_notices(&self, id: &ModuleId, reporter: &dyn Reporter) {

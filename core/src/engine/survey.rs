@@ -88,7 +88,7 @@ impl<'a> Survey<'a> {
         self.settings
     }
 
-    pub(super) fn environment(&self) -> &'a Environment {
+    pub(crate) fn environment(&self) -> &'a Environment {
         self.environment
     }
 

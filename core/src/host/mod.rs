@@ -9,6 +9,7 @@ pub mod efi;
 pub mod environment;
 pub mod fs;
 pub mod groups;
+pub mod inhibitor;
 pub mod jobs;
 pub mod memory;
 pub mod ownership;

@@ -93,6 +93,25 @@ pub fn installed_kernels(layout: &Layout) -> Result<Vec<KernelRelease>, FsError>
     Ok(fs::list(&layout.install_tree)?.into_iter().filter(folder).filter_map(release).collect())
 }
 
+/// Whether a kernel's module folder holds nothing but what dkms and depmod have put there: every package of the kernel and its headers has
+/// gone.
+///
+/// # Errors
+/// [`FsError`] where it can't be listed.
+pub fn is_left_over(kernel: &KernelRelease, layout: &Layout) -> Result<bool, FsError> {
+    let ours = |entry: &fs::Entry| {
+        let name = entry.name.to_string_lossy();
+        match entry.kind.is_dir() {
+            true => ["updates", "extra", "weak-updates"].contains(&&*name),
+            false => name.starts_with("modules.") && !OF_PACKAGES.contains(&&*name),
+        }
+    };
+    Ok(fs::list(&layout.kernel_dir(kernel))?.iter().all(ours))
+}
+
+/// Lists that a kernel's build makes; depmod makes the others.
+const OF_PACKAGES: [&str; 3] = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +188,23 @@ mod tests {
         let facts = world.look(&overrides).unwrap();
         assert!(facts.headers_usable);
         assert_eq!(facts.headers, other);
+    }
+
+    #[test]
+    fn a_kernel_without_a_package_is_left_over() {
+        let world = World::new();
+        let kernel = &world.target.kernel;
+        let dir = world.layout.kernel_dir(kernel);
+        write(&dir.join("updates/dkms/foo.ko"), "");
+        write(&dir.join("modules.dep"), "");
+        assert!(is_left_over(kernel, &world.layout).unwrap());
+        for name in ["modules.order", "kernel/a.ko", "build/Makefile", "vmlinuz"] {
+            write(&dir.join(name), "");
+            assert!(!is_left_over(kernel, &world.layout).unwrap(), "{name}");
+            fs::remove_any(&dir.join(name.split('/').next().unwrap())).unwrap();
+        }
+        fs::symlink(Path::new("/usr/src/linux-headers"), &dir.join("build")).unwrap();
+        assert!(!is_left_over(kernel, &world.layout).unwrap());
     }
 
     #[test]

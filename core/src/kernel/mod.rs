@@ -25,7 +25,7 @@ pub use architecture::{default_arch, running_kernel};
 pub use brought::Brought;
 pub use destination::module_folder;
 pub use distribution::{Distribution, DistributionError, Family};
-pub use facts::{Overrides, boot_config, installed_kernels};
+pub use facts::{Overrides, boot_config, installed_kernels, is_left_over};
 pub use headers_package::HeadersPackage;
 pub use module_tree::ModuleTree;
 pub use owner::Owner;

@@ -36,7 +36,7 @@ pub fn packing(bytes: &[u8]) -> Compression {
     }
 }
 
-pub(super) fn unpack(bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn unpack(bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
     match packing(&bytes) {
         Compression::None => Ok(bytes),
         Compression::Gzip => limited(flate2::read::MultiGzDecoder::new(bytes.as_slice()), limit),

@@ -438,7 +438,9 @@ impl<'a> Planner<'a> {
                 ends.push(depmod);
                 depmods.insert(target.clone(), depmod);
             }
-            if self.options.initramfs && steps.iter().any(|step| self.asks_for_initramfs(*step)) {
+            let may_hold = self.options.held_initramfs && steps.iter().any(|step| self.installs(*step));
+            if self.options.initramfs && (may_hold || steps.iter().any(|step| self.asks_for_initramfs(*step)))
+            {
                 let action = Action::Initramfs { target: target.clone() };
                 let step = self.push(action, "a module that it holds is installed", Vec::new());
                 self.steps[step.0].after.clone_from(&ends);
@@ -466,6 +468,10 @@ impl<'a> Planner<'a> {
             self.steps[step.0].after = all;
         }
         Plan { steps: self.steps, remarks: self.remarks }
+    }
+
+    fn installs(&self, step: StepId) -> bool {
+        matches!(self.steps[step.0].action, Action::Install { .. })
     }
 
     /// Whether a step installs a module whose conf has `REMAKE_INITRD`.

@@ -1,0 +1,158 @@
+//! The modules in an archive of an initramfs: cpio "newc", several one after the other, each packed or not. Streams; nothing of it is
+//! trusted, and all of it is bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufRead, Read};
+
+use super::lz4;
+use crate::modfile::{ModuleFile, canonical_name};
+
+/// No module is larger, packed as it is in the archive.
+const MODULE_LIMIT: u64 = 256 << 20;
+/// No path of a file is longer.
+const NAME_LIMIT: u64 = 4096;
+/// What all archives of an image may be, unpacked.
+const TOTAL_LIMIT: u64 = 4 << 30;
+/// And how many entries they may have.
+const ENTRY_LIMIT: u32 = 1_000_000;
+const HEADER: usize = 110;
+
+/// Modules by their names as the kernel has them (`-` is `_`), each with the bytes of its files.
+pub(super) type Modules = BTreeMap<String, Vec<Vec<u8>>>;
+
+/// Reads all archives of an image, keeping the files of the modules that are wanted.
+pub(super) fn modules(mut rest: &[u8], wanted: &BTreeSet<String>) -> io::Result<Modules> {
+    let mut found = Found { wanted, modules: Modules::new(), left: TOTAL_LIMIT, entries: ENTRY_LIMIT };
+    let mut any = false;
+    loop {
+        while let [0, after @ ..] = rest {
+            rest = after;
+        }
+        if rest.is_empty() {
+            return if any { Ok(found.modules) } else { Err(broken("it is empty")) };
+        }
+        rest = found.segment(rest)?;
+        any = true;
+    }
+}
+
+fn broken(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+struct Found<'a> {
+    wanted: &'a BTreeSet<String>,
+    modules: Modules,
+    left: u64,
+    entries: u32,
+}
+
+impl Found<'_> {
+    /// Reads what begins here, packed or not; returns what follows it.
+    fn segment<'b>(&mut self, bytes: &'b [u8]) -> io::Result<&'b [u8]> {
+        let mut rest = bytes;
+        match bytes {
+            [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] => self.archive(&mut rest)?,
+            [0x1f, 0x8b, ..] => self.packed(flate2::bufread::GzDecoder::new(&mut rest))?,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+                let stream = liblzma::stream::Stream::new_stream_decoder(256 << 20, 0)?;
+                self.packed(liblzma::bufread::XzDecoder::new_stream(&mut rest, stream))?;
+            }
+            [0x5d, 0, 0, ..] => {
+                let stream = liblzma::stream::Stream::new_lzma_decoder(256 << 20)?;
+                self.packed(liblzma::bufread::XzDecoder::new_stream(&mut rest, stream))?;
+            }
+            [b'B', b'Z', b'h', ..] => self.packed(bzip2::bufread::BzDecoder::new(&mut rest))?,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(&mut rest)?.single_frame();
+                decoder.window_log_max(28)?;
+                self.packed(decoder)?;
+            }
+            [0x02, 0x21, 0x4c, 0x18, after @ ..] => {
+                rest = after;
+                self.packed(lz4::Legacy::new(&mut rest))?;
+            }
+            _ => return Err(broken("it is neither cpio nor packed in a way that is known")),
+        }
+        Ok(rest)
+    }
+
+    /// All archives in what a decoder gives, to its end, so that what follows it is found.
+    fn packed(&mut self, decoder: impl Read) -> io::Result<()> {
+        let mut reader = io::BufReader::with_capacity(128 << 10, decoder);
+        loop {
+            match reader.fill_buf()? {
+                [] => return Ok(()),
+                [0, ..] => reader.consume(1),
+                _ => self.archive(&mut reader)?,
+            }
+            self.take(1)?;
+        }
+    }
+
+    fn take(&mut self, bytes: u64) -> io::Result<()> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| broken("it holds too much"))?;
+        Ok(())
+    }
+
+    /// One archive, to its trailer.
+    fn archive(&mut self, reader: &mut impl Read) -> io::Result<()> {
+        loop {
+            self.entries = self.entries.checked_sub(1).ok_or_else(|| broken("it has too many entries"))?;
+            let mut header = [0; HEADER];
+            reader.read_exact(&mut header)?;
+            if !matches!(&header[..6], b"070701" | b"070702") {
+                return Err(broken("an entry has no header"));
+            }
+            let (size, name_size) = (field(&header, 6)?, field(&header, 11)?);
+            if name_size == 0 || name_size > NAME_LIMIT {
+                return Err(broken("an entry's name is too long"));
+            }
+            self.take(HEADER as u64 + name_size + size)?;
+            let mut name = vec![0; padded(HEADER as u64 + name_size) - HEADER];
+            reader.read_exact(&mut name)?;
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            if name == b"TRAILER!!!" {
+                return skip(reader, size);
+            }
+            self.file(name, size, field(&header, 1)?, reader)?;
+            skip(reader, (4 - size % 4) % 4)?;
+        }
+    }
+
+    fn file(&mut self, path: &[u8], size: u64, mode: u64, reader: &mut impl Read) -> io::Result<()> {
+        let name = path.rsplit(|byte| *byte == b'/').next().and_then(|name| std::str::from_utf8(name).ok());
+        let module = name.and_then(ModuleFile::from_name).map(|module| canonical_name(&module.stem));
+        let module = module.filter(|module| mode & 0o170_000 == 0o100_000 && self.wanted.contains(module));
+        let Some(module) = module else { return skip(reader, size) };
+        if size > MODULE_LIMIT {
+            return Err(broken("a module in it is too large"));
+        }
+        let mut bytes = Vec::new();
+        if reader.take(size).read_to_end(&mut bytes)? as u64 != size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.modules.entry(module).or_default().push(bytes);
+        Ok(())
+    }
+}
+
+/// A hexadecimal field of a header: after the magic they have 8 digits each.
+fn field(header: &[u8; HEADER], number: usize) -> io::Result<u64> {
+    let digits = &header[6 + number * 8..14 + number * 8];
+    let text = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
+    let value = text.and_then(|text| u64::from_str_radix(text, 16).ok());
+    value.ok_or_else(|| broken("a header is broken"))
+}
+
+/// Up to a multiple of 4.
+fn padded(size: u64) -> usize {
+    usize::try_from(size.next_multiple_of(4)).unwrap_or(usize::MAX)
+}
+
+fn skip(reader: &mut impl Read, size: u64) -> io::Result<()> {
+    if io::copy(&mut reader.take(size), &mut io::sink())? != size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(())
+}

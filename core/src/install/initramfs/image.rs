@@ -1,0 +1,227 @@
+//! What an image that a system boots holds of some modules: an initramfs, or a unified kernel image with one in its section `.initrd`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::cpio;
+use crate::host::fs;
+use crate::modfile::{content, without_signature};
+
+/// No image is larger.
+const LIMIT: u64 = 1 << 30;
+
+/// A module's build, known by what is in it: its unpacked bytes without a signature, and the id that the linker gave it, which
+/// stays where debug information is stripped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Build {
+    digest: [u8; 32],
+    id: Option<Vec<u8>>,
+}
+
+impl Build {
+    /// Of the bytes of a module file, packed or not.
+    pub(super) fn of(bytes: Vec<u8>) -> io::Result<Self> {
+        let bytes = content::unpack(bytes, content::SIZE_LIMIT)?;
+        Ok(Self { digest: Sha256::digest(without_signature(&bytes)).into(), id: build_id(&bytes) })
+    }
+
+    /// Whether both are of one build.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.digest == other.digest || self.id.is_some() && self.id == other.id
+    }
+}
+
+fn build_id(bytes: &[u8]) -> Option<Vec<u8>> {
+    use elf::ElfBytes;
+    use elf::endian::AnyEndian;
+    use elf::note::Note;
+    let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).ok()?;
+    let section = file.section_header_by_name(".note.gnu.build-id").ok()??;
+    let note = file.section_data_as_notes(&section).ok()?.next()?;
+    match note {
+        Note::GnuBuildId(id) => Some(id.0.to_vec()),
+        _ => None,
+    }
+}
+
+/// The builds of these modules in an image. Names are as the kernel has them.
+///
+/// # Errors
+/// [`io::Error`] where it can't be read, or is no image.
+pub(super) fn builds(path: &Path, wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Build>>> {
+    let bytes = fs::read_limited(path, LIMIT).map_err(io::Error::other)?;
+    parse(&bytes, wanted)
+}
+
+/// The same of an image's bytes.
+fn parse(bytes: &[u8], wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Build>>> {
+    let modules = cpio::modules(initramfs_of(bytes)?, wanted)?;
+    let builds = |(name, files): (String, Vec<Vec<u8>>)| {
+        Ok((name, files.into_iter().map(Build::of).collect::<io::Result<_>>()?))
+    };
+    modules.into_iter().map(builds).collect()
+}
+
+/// Whether bytes are an image that can be read: for those who throw any at it.
+#[must_use]
+pub fn examine(bytes: &[u8]) -> bool {
+    parse(bytes, &BTreeSet::from(["foo".to_owned()])).is_ok()
+}
+
+/// The initramfs in an image: all of it, or the section `.initrd` of a program for EFI.
+fn initramfs_of(bytes: &[u8]) -> io::Result<&[u8]> {
+    if !bytes.starts_with(b"MZ") {
+        return Ok(bytes);
+    }
+    section(bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it has no section .initrd"))
+}
+
+fn section(bytes: &[u8]) -> Option<&[u8]> {
+    let number = |at: usize| -> Option<usize> {
+        let bytes = bytes.get(at..at.checked_add(4)?)?;
+        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+    };
+    let short = |at: usize| number(at).map(|value| value & 0xffff);
+    let head = number(0x3c)?;
+    if bytes.get(head..head.checked_add(4)?)? != b"PE\0\0" {
+        return None;
+    }
+    let (count, optional) = (short(head + 6)?, short(head + 20)?);
+    let table = head + 24 + optional;
+    for entry in (0..count).map(|place| table + place * 40) {
+        if bytes.get(entry..entry + 8)? == b".initrd\0" {
+            let (virtual_size, raw_size, at) = (number(entry + 8)?, number(entry + 16)?, number(entry + 20)?);
+            let size = if virtual_size == 0 { raw_size } else { virtual_size.min(raw_size) };
+            return bytes.get(at..at.checked_add(size)?);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn entry(name: &str, data: &[u8]) -> Vec<u8> {
+        let mode = if name == "TRAILER!!!" { 0 } else { 0o100_644 };
+        let fields = [1, mode, 0, 0, 1, 0, data.len(), 0, 0, 0, 0, name.len() + 1, 0];
+        let head: String = fields.iter().map(|field| format!("{field:08x}")).collect();
+        let mut bytes = format!("070701{head}{name}\0").into_bytes();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    pub(in crate::install::initramfs) fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut bytes: Vec<u8> = entries.iter().flat_map(|(name, data)| entry(name, data)).collect();
+        bytes.extend(entry("TRAILER!!!", b""));
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn lz4(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = vec![0x02, 0x21, 0x4c, 0x18];
+        for chunk in bytes.chunks(8 << 20) {
+            let block = lz4_flex::block::compress(chunk);
+            packed.extend(u32::try_from(block.len()).unwrap().to_le_bytes());
+            packed.extend(block);
+        }
+        packed
+    }
+
+    fn packings(bytes: &[u8]) -> [Vec<u8>; 6] {
+        let xz = liblzma::encode_all(bytes, 6).unwrap();
+        let zstd = zstd::encode_all(bytes, 3).unwrap();
+        [bytes.to_vec(), gzip(bytes), xz, zstd, bzip2(bytes), lz4(bytes)]
+    }
+
+    fn wanted() -> BTreeSet<String> {
+        ["foo_x", "bar"].map(str::to_owned).into()
+    }
+
+    fn count(bytes: &[u8]) -> Vec<(String, usize)> {
+        let found = parse(bytes, &wanted()).unwrap();
+        found.into_iter().map(|(name, builds)| (name, builds.len())).collect()
+    }
+
+    const MAIN: [(&str, &[u8]); 4] = [
+        ("usr/lib/modules/6.1/updates/foo-x.ko", b"one"),
+        ("usr/lib/modules/6.1/other.ko", b"two"),
+        ("bar", b"no module"),
+        ("init", b"#!/bin/sh"),
+    ];
+
+    #[test]
+    fn a_module_is_found_however_the_image_is_packed() {
+        let early = archive(&[("kernel/x86/microcode/AuthenticAMD.bin", b"123")]);
+        for packed in packings(&archive(&MAIN)) {
+            let expected = [("foo_x".to_owned(), 1)];
+            assert_eq!(count(&packed), expected);
+            assert_eq!(count(&[&early[..], &packed[..]].concat()), expected);
+            let more = gzip(&archive(&[("lib/modules/6.1/bar.ko", b"bar")]));
+            let both = [&early[..], &packed[..], &more[..]].concat();
+            assert_eq!(count(&both), [("bar".to_owned(), 1), ("foo_x".to_owned(), 1)]);
+        }
+    }
+
+    #[test]
+    fn a_unified_image_has_it_in_a_section() {
+        let inner = gzip(&archive(&MAIN));
+        let mut bytes = vec![0; 0x80];
+        bytes[..2].copy_from_slice(b"MZ");
+        bytes[0x3c] = 0x40;
+        bytes[0x40..0x44].copy_from_slice(b"PE\0\0");
+        bytes[0x46] = 2;
+        bytes.resize(0x40 + 24, 0);
+        for (name, size, at) in [(b".linux\0\0", 3_u32, 0x200_u32), (b".initrd\0", inner.len() as u32, 0x400)]
+        {
+            bytes.extend(name);
+            for value in [size, 0, (size + 511) & !511, at, 0, 0, 0, 0] {
+                bytes.extend(value.to_le_bytes());
+            }
+        }
+        bytes.resize(0x400, 0);
+        bytes.extend(&inner);
+        bytes.resize(0x400 + ((inner.len() + 511) & !511), 0);
+        assert_eq!(count(&bytes), [("foo_x".to_owned(), 1)]);
+        assert!(parse(&bytes[..0x300], &wanted()).is_err());
+    }
+
+    #[test]
+    fn a_build_is_known_by_its_content_packed_or_not() {
+        let plain = Build::of(b"module".to_vec()).unwrap();
+        assert!(plain.is_same(&Build::of(gzip(b"module")).unwrap()));
+        assert!(!plain.is_same(&Build::of(b"other".to_vec()).unwrap()));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_an_image_is_it_ends(cut in 0_usize..2000, at in 0_usize..2000, byte: u8) {
+            for packed in packings(&archive(&MAIN)) {
+                let mut bytes = packed[..packed.len() - cut % packed.len()].to_vec();
+                if let Some(place) = bytes.len().checked_sub(1) {
+                    bytes[at % (place + 1)] = byte;
+                }
+                let _ = examine(&bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Making a kernel's initramfs anew, with what the system has: it may hold a module that was installed just now.
+//!
+//! - [`image`]: what an image holds of some modules; `cpio` and `lz4` unpack it
+//! - `maker`: which images a kernel boots with, and what makes them
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::host::fs;
+use crate::host::process::{Process, ProcessError};
+use crate::host::{Environment, programs};
+use crate::id::KernelRelease;
+use crate::layout::Layout;
+use crate::modfile::content::SIZE_LIMIT;
+use crate::modfile::{ModuleFile, canonical_name};
+use crate::report::{Event, Reporter};
+
+mod cpio;
+mod image;
+mod lz4;
+mod maker;
+
+use image::Build;
+pub use image::examine as examine_image;
+
+/// Makes it anew, where this kernel has one; a kernel that is only coming gets its first from its own package, after us.
+/// A failure is warned of: the old initramfs is still there, and boots.
+///
+/// Returns whether one was made.
+///
+/// # Errors
+/// [`ProcessError`] only where we were interrupted.
+pub fn remake(
+    kernel: &KernelRelease,
+    layout: &Layout,
+    environment: &Environment,
+    reporter: &dyn Reporter,
+) -> Result<bool, ProcessError> {
+    if maker::images(kernel, layout).is_empty() {
+        reporter.report(Event::note(format!("kernel {kernel} has no initramfs yet, so none is made anew")));
+        return Ok(false);
+    }
+    let is_there = |program: &str| programs::find(program, environment).is_some();
+    let Some(maker) = maker::maker(kernel, layout, &is_there) else {
+        let text = format!(
+            "the initramfs of kernel {kernel} should be made anew, but nothing here makes it (update-initramfs, mkinitcpio, booster, dracut, kernel-install)"
+        );
+        reporter.report(Event::warning(text, []));
+        return Ok(false);
+    };
+    let process = Process::new(maker.program, maker.arguments, environment);
+    let line = process.line();
+    reporter.report(Event::Command { line: line.clone() });
+    let (why, output) = match process.capture() {
+        Ok(ended) if ended.code() == 0 => return Ok(true),
+        Ok(ended) => (format!("it ended with exit code {}", ended.code()), ended.text()),
+        Err(error @ ProcessError::Interrupted { .. }) => return Err(error),
+        Err(error) => (error.to_string(), String::new()),
+    };
+    let mut hints: Vec<String> = output.lines().rev().take(3).map(str::to_owned).collect();
+    hints.reverse();
+    hints.push(format!("once that is mended: `{line}`"));
+    reporter
+        .report(Event::warning(format!("the initramfs of kernel {kernel} was not made anew: {why}"), hints));
+    Ok(false)
+}
+
+/// An image that holds another state of modules than the kernel's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutOfDate {
+    /// The image.
+    pub image: PathBuf,
+    /// The modules, as the kernel names them.
+    pub modules: Vec<String>,
+    /// The command that makes it anew, if something here does.
+    pub command: Option<String>,
+}
+
+/// The images of a kernel that hold another build of one of these modules than the file that is installed. An image that doesn't hold a
+/// module needn't; one that can't be read is left alone.
+#[must_use]
+pub fn out_of_date(
+    kernel: &KernelRelease,
+    files: &[PathBuf],
+    layout: &Layout,
+    environment: &Environment,
+) -> Vec<OutOfDate> {
+    let images = maker::images(kernel, layout);
+    if images.is_empty() {
+        return Vec::new();
+    }
+    let named =
+        files.iter().filter_map(|path| Some((canonical_name(&ModuleFile::from_path(path)?.stem), path)));
+    let mut on_disk: BTreeMap<String, Build> = BTreeMap::new();
+    for (name, path) in named {
+        let bytes = fs::read_limited(path, SIZE_LIMIT).ok();
+        let build = bytes.and_then(|bytes| Build::of(bytes).ok());
+        on_disk.extend(build.map(|build| (name, build)));
+    }
+    let wanted: BTreeSet<String> = on_disk.keys().cloned().collect();
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let is_there = |program: &str| programs::find(program, environment).is_some();
+    let command = maker::maker(kernel, layout, &is_there)
+        .map(|maker| Process::new(maker.program, maker.arguments, environment).line());
+    let judge = |image: PathBuf| {
+        let held = image::builds(&image, &wanted).ok()?;
+        let differs = |(name, builds): (&String, &Vec<Build>)| {
+            let disk = &on_disk[name];
+            (!builds.iter().any(|build| build.is_same(disk))).then(|| name.clone())
+        };
+        let modules: Vec<String> = held.iter().filter_map(differs).collect();
+        (!modules.is_empty()).then(|| OutOfDate { image, modules, command: command.clone() })
+    };
+    images.into_iter().filter_map(judge).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Recorder;
+
+    fn world() -> (tempfile::TempDir, Layout, KernelRelease) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        fs::create_dir_all(&layout.at("/boot")).unwrap();
+        (dir, layout, KernelRelease::new("6.1.0-1-amd64").unwrap())
+    }
+
+    #[test]
+    fn it_is_made_where_there_is_one_and_a_failure_is_a_warning() {
+        let (dir, layout, kernel) = world();
+        let tool = dir.path().join("update-initramfs");
+        fs::write_whole(&tool, b"#!/bin/sh\necho oh; exit $CODE\n", 0o755).unwrap();
+        let path = format!("{}:/usr/bin:/bin", dir.path().display());
+        let remade = |code: &str| {
+            let environment = [("PATH", path.as_str()), ("CODE", code)].into_iter().collect();
+            let recorder = Recorder::default();
+            let made = remake(&kernel, &layout, &environment, &recorder).unwrap();
+            (made, recorder.events().iter().any(|event| matches!(event, Event::Warning { .. })))
+        };
+        assert_eq!(remade("0"), (false, false));
+        fs::write_whole(&layout.at("/boot/initrd.img-6.1.0-1-amd64"), b"", 0o644).unwrap();
+        assert_eq!(remade("0"), (true, false));
+        assert_eq!(remade("1"), (false, true));
+    }
+
+    #[test]
+    fn an_image_with_another_build_is_out_of_date() {
+        let (dir, layout, kernel) = world();
+        let environment = [("PATH", dir.path().to_str().unwrap())].into_iter().collect();
+        let file = layout.kernel_dir(&kernel).join("updates/dkms/foo-x.ko");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write_whole(&file, b"one", 0o644).unwrap();
+        let write = |data: &[u8]| {
+            let bytes = image::tests::archive(&[("lib/modules/k/foo-x.ko", data), ("bar.ko", b"1")]);
+            fs::write_whole(&layout.at("/boot/initrd.img-6.1.0-1-amd64"), &bytes, 0o644).unwrap();
+            let found = out_of_date(&kernel, std::slice::from_ref(&file), &layout, &environment);
+            found.into_iter().flat_map(|one| one.modules).collect::<Vec<_>>()
+        };
+        assert_eq!(write(b"two"), ["foo_x"]);
+        assert!(write(b"one").is_empty());
+        fs::write_whole(&layout.at("/boot/initrd.img-6.1.0-1-amd64"), b"nonsense", 0o644).unwrap();
+        assert!(out_of_date(&kernel, &[file], &layout, &environment).is_empty());
+    }
+}
