@@ -22,6 +22,9 @@ pub struct Layout {
 /// Prefix of everything temporary; swept by the next command that changes something.
 pub const TEMPORARY_PREFIX: &str = ".tmp_";
 
+/// In the private folder of a build: a link to where its result stands while `POST_BUILD` runs without mounts.
+pub const EXPOSED: &str = "exposed";
+
 impl Layout {
     /// The usual places below `root`.
     #[must_use]
@@ -51,6 +54,21 @@ impl Layout {
     #[must_use]
     pub fn etc_dkms(&self) -> PathBuf {
         self.at("/etc/dkms")
+    }
+
+    /// The files of `/etc/dkms` that come over a module's conf for a kernel, each over the one before.
+    #[must_use]
+    pub fn conf_overrides(&self, id: &ModuleId, target: &Target) -> [PathBuf; 6] {
+        let (ModuleId { name, version }, Target { kernel, arch }) = (id, target);
+        [
+            format!("{name}.conf"),
+            format!("{name}-{version}.conf"),
+            format!("{name}-{version}-{kernel}.conf"),
+            format!("{name}-{version}-{kernel}-{arch}.conf"),
+            format!("{name}--{kernel}.conf"),
+            format!("{name}--{kernel}-{arch}.conf"),
+        ]
+        .map(|file| self.etc_dkms().join(file))
     }
 
     /// `M`: all versions of a module.

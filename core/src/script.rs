@@ -2,7 +2,7 @@
 //!
 //! Knows where a script is looked for, what it sees and how it is called; not when it is its turn, nor what a failure means.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::conf::{ModuleConf, trust};
 use crate::host::process::{Process, ProcessError, quote};
@@ -144,6 +144,10 @@ pub struct Found {
     pub line: String,
     /// Whether it can be run.
     pub runnable: bool,
+    /// Whether it lies in `/etc/dkms/M`.
+    pub is_override: bool,
+    /// Whether its path leads out of the folder.
+    pub is_outside: bool,
 }
 
 /// Looks for the script that `value` names: in `/etc/dkms/M`, then in `dir`.
@@ -164,8 +168,38 @@ pub fn find_seen(layout: &Layout, name: &ModuleName, value: &str, dir: &Path, se
     let is_override = fs::is_file(&overrides.join(relative));
     let (dir, seen) = if is_override { (&*overrides, &*overrides) } else { (dir, seen) };
     let line = format!("{} {arguments}", quote(&seen.join(relative).to_string_lossy())).trim_end().to_owned();
-    let path = dir.join(relative);
-    Found { runnable: fs::is_executable(&path), dir: seen.to_owned(), path, line }
+    let is_outside = leads_out(Path::new(relative));
+    // What leads out is looked for from where the script's folder seems to be.
+    let path = if is_outside { seen.join(relative) } else { dir.join(relative) };
+    let runnable = fs::is_executable(&path);
+    Found { runnable, dir: seen.to_owned(), path, line, is_override, is_outside }
+}
+
+/// Whether a relative path leaves the folder that it begins in, by its text alone.
+fn leads_out(path: &Path) -> bool {
+    let mut depth = 0_usize;
+    !path.components().all(|part| match part {
+        Component::ParentDir => depth.checked_sub(1).map(|less| depth = less).is_some(),
+        Component::Normal(_) => {
+            depth += 1;
+            true
+        }
+        _ => true,
+    })
+}
+
+/// Whether a conf of `/etc/dkms` sets a directive of this module for this kernel: what it names is the admin's then.
+#[must_use]
+pub fn is_set_by_admin(layout: &Layout, id: &ModuleId, target: &Target, hook: Hook) -> bool {
+    let sets = |line: &str| {
+        let line = line.trim_start();
+        let rest = line.strip_prefix("export ").unwrap_or(line).trim_start().strip_prefix(hook.directive());
+        rest.is_some_and(|rest| rest.starts_with(['=', '+', '[']))
+    };
+    let is_text_that_sets = |path: &PathBuf| {
+        fs::read_limited(path, 1 << 20).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).lines().any(sets))
+    };
+    layout.conf_overrides(id, target).iter().any(is_text_that_sets)
 }
 
 /// The exit code that shells give to what may not be run.

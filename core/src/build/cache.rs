@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::BuildSpec;
-use super::collect::built_path;
+use super::collect::{Products, SYMBOLS};
 use super::inputs::{InputsKey, hex};
 use crate::conf::Settings;
 use crate::host::fs::{self, FsError};
@@ -24,7 +24,6 @@ use crate::report::{Event, Reporter};
 const FORMAT: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const LOG: &str = "make.log";
-const SYMBOLS: &str = "Module.symvers";
 /// No manifest comes near it.
 const MANIFEST_LIMIT: u64 = 1 << 20;
 /// What is being stored for longer than this was given up. Process numbers say nothing here: containers may share a cache.
@@ -143,11 +142,12 @@ impl Cache {
         files.into_iter().chain(modules).find_map(|path| trusted::fault(&path))
     }
 
-    /// Begins to keep what was built in the build folder, with the log so far. Nothing is visible yet.
+    /// Begins to keep what was built, with the log so far. Nothing is visible yet.
     pub(super) fn stage(
         &self,
         key: &InputsKey,
         spec: &BuildSpec<'_>,
+        products: &Products,
         log: &str,
     ) -> Result<Staged<'_>, FsError> {
         let place = self.place(key);
@@ -156,10 +156,10 @@ impl Cache {
         let mut staged = Staged { cache: self, dir, place, size: 0 };
         let mut files = BTreeMap::new();
         for record in spec.conf.included() {
-            let path = built_path(spec.folder, record);
+            let path = products.path(record);
             files.extend([staged.keep(&format!("module/{}.ko", record.dest_name), &path)?]);
         }
-        let symbols = spec.folder.join(SYMBOLS);
+        let symbols = products.symbols();
         if fs::is_file(&symbols) {
             files.extend([staged.keep(SYMBOLS, &symbols)?]);
         }
@@ -266,14 +266,12 @@ impl Entry {
         Ok(Self { manifest, contents })
     }
 
-    /// Fills the build folder with what make and strip had left there, as far as it is kept.
-    pub(super) fn restore(&self, spec: &BuildSpec<'_>) -> Result<(), FsError> {
-        fs::remove_any(spec.folder)?;
-        fs::create_dir_all(spec.folder)?;
+    /// What make and strip had left.
+    pub(super) fn restore(&self, spec: &BuildSpec<'_>, products: &Products) -> Result<(), FsError> {
         for record in spec.conf.included() {
-            self.put(&format!("module/{}.ko", record.dest_name), &built_path(spec.folder, record))?;
+            self.put(&format!("module/{}.ko", record.dest_name), &products.path(record))?;
         }
-        self.put(SYMBOLS, &spec.folder.join(SYMBOLS))
+        self.put(SYMBOLS, &products.symbols())
     }
 
     fn put(&self, name: &str, path: &Path) -> Result<(), FsError> {

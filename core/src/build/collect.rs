@@ -1,114 +1,176 @@
-//! From what make built to what is kept: strip, then sign and compress, each module copied to the stage.
+//! From what make built to what is kept: each module is copied out of the build folder, and what is done to it (strip, sign, compress) is
+//! done to that copy, which nobody but root can reach.
 
 use std::path::{Path, PathBuf};
 
 use super::log::Log;
-use super::{BuildSpec, Failure, trap};
+use super::place::Place;
+use super::{BuildSpec, Failure};
 use crate::conf::module::ModuleRecord;
 use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
-use crate::modfile::{CompressOptions, StripError, compress, strip};
+use crate::modfile::content::SIZE_LIMIT;
+use crate::modfile::{CompressOptions, StripError, ToolError, ToolRunner, compress, is_whole_object, strip};
 use crate::report::{Event, Reporter};
 use crate::script;
-use crate::sign::SignError;
+use crate::sign::{SignError, Signer};
 
-/// Where make leaves a module.
-pub(super) fn built_path(build_dir: &Path, record: &ModuleRecord) -> PathBuf {
-    build_dir.join(format!("{}{}.ko", record.built_location, record.built_name))
+/// `Module.symvers`: what a build's modules export.
+pub(super) const SYMBOLS: &str = "Module.symvers";
+
+/// Where make leaves a module, from the build folder.
+pub(super) fn built_path(record: &ModuleRecord) -> PathBuf {
+    PathBuf::from(format!("{}{}.ko", record.built_location, record.built_name))
 }
 
-/// Every module that the conf names for this kernel must be there, in the build folder; what isn't is named as the build saw it.
-pub(super) fn check_all_built(spec: &BuildSpec<'_>, seen: &Path) -> Result<(), Failure> {
-    let is_there = |record: &&ModuleRecord| trap::is_own_file(spec.folder, &built_path(spec.folder, record));
-    let missing = spec.conf.included().filter(|record| !is_there(record));
-    let missing: Vec<PathBuf> = missing.map(|record| built_path(seen, record)).collect();
-    if !missing.is_empty() {
-        return Err(Failure::ModuleNotBuilt(missing));
+/// The modules of a build on their way, each with its own name in a folder of its own.
+#[derive(Debug)]
+pub(super) struct Products {
+    dir: PathBuf,
+}
+
+impl Products {
+    /// An empty folder for them.
+    pub(super) fn new(place: &Place) -> Result<Self, Failure> {
+        let dir = place.at("products");
+        fs::create_dir_all(&dir)?;
+        Ok(Self { dir })
     }
-    for record in spec.conf.included() {
-        if let Some(module) = trap::real_within(spec.folder, &built_path(spec.folder, record)) {
-            trap::clear_beside(&module)?;
+
+    /// Where a module is.
+    pub(super) fn path(&self, record: &ModuleRecord) -> PathBuf {
+        self.dir.join(record.index.to_string()).join(format!("{}.ko", record.built_name))
+    }
+
+    /// Where the list of symbols is.
+    pub(super) fn symbols(&self) -> PathBuf {
+        self.dir.join(SYMBOLS)
+    }
+
+    /// Takes every module that the conf names for this kernel out of the build folder. What isn't there as a file within that folder is
+    /// named as the build saw it.
+    pub(super) fn take(&self, spec: &BuildSpec<'_>, place: &Place) -> Result<(), Failure> {
+        let beneath = place.beneath()?;
+        let mut missing = Vec::new();
+        for record in spec.conf.included() {
+            let (built, taken) = (built_path(record), self.path(record));
+            fs::create_dir_all(taken.parent().unwrap_or(&self.dir))?;
+            if !beneath.copy_to(&built, &taken, SIZE_LIMIT)? {
+                missing.push(place.seen().join(built));
+            }
         }
-        trap::clear_beside(&built_path(spec.folder, record))?;
-    }
-    Ok(())
-}
-
-/// Strips the modules that the conf wants stripped. Says whether that worked for all.
-pub(super) fn strip_all(
-    spec: &BuildSpec<'_>,
-    environment: &Environment,
-    log: &mut Log,
-    reporter: &dyn Reporter,
-) -> Result<bool, Failure> {
-    let mut all = true;
-    for record in spec.conf.included().filter(|record| record.strip) {
-        if let Some(fault) = strip_or_keep(&built_path(spec.folder, record), spec, environment)? {
-            all = false;
-            let text = format!("`{}` of {} is not stripped: {fault}", record.built_name, spec.id);
-            log.note(&text)?;
-            reporter.report(Event::warning(text, []));
+        if !missing.is_empty() {
+            return Err(Failure::ModuleNotBuilt(missing));
         }
+        // Other modules are built against it.
+        beneath.copy_to(Path::new(SYMBOLS), &self.symbols(), SIZE_LIMIT)?;
+        Ok(())
     }
-    Ok(all)
-}
 
-/// Signs and compresses each module in the build folder, where POST_BUILD will see it, and copies it into `stage`.
-///
-/// Returns the file names in `stage`.
-pub(super) fn collect(
-    spec: &BuildSpec<'_>,
-    stage: &Path,
-    environment: &Environment,
-    log: &mut Log,
-    reporter: &dyn Reporter,
-) -> Result<Vec<String>, Failure> {
-    let options = CompressOptions::of(spec.settings);
-    let mut names = Vec::new();
-    let mut variables = super::environment::toolchain_variables(spec.toolchain);
-    variables.extend(script::variables(spec.id, spec.target));
-    for record in spec.conf.included() {
-        let module = built_path(spec.folder, record);
-        if let Some(signer) = spec.signer {
-            match signer.sign(&module, &variables) {
-                Ok(()) => log.note(&format!("signed {}: {}", record.built_name, signer.describe()))?,
-                Err(SignError::Process(error @ ProcessError::Interrupted { .. })) => return Err(error.into()),
+    /// Strips the modules that the conf wants stripped. Says whether that worked for all. A module with its debugging symbols
+    /// works too, so one that can't be stripped stays as it was.
+    pub(super) fn strip(
+        &self,
+        spec: &BuildSpec<'_>,
+        environment: &Environment,
+        tools: &dyn ToolRunner,
+        log: &mut Log,
+        reporter: &dyn Reporter,
+    ) -> Result<bool, Failure> {
+        let mut all = true;
+        for record in spec.conf.included().filter(|record| record.strip) {
+            match strip(&self.path(record), spec.toolchain.clang, environment, tools) {
+                Ok(()) => {}
+                Err(StripError::Tool(ToolError::Process(error @ ProcessError::Interrupted { .. }))) => {
+                    return Err(error.into());
+                }
                 Err(error) => {
-                    let text = format!("`{}` of {} is not signed: {error}", record.built_name, spec.id);
-                    log.note(&text)?;
-                    reporter.report(Event::warning(text, []));
+                    all = false;
+                    warn_of(record, "stripped", &error, spec, log, reporter)?;
                 }
             }
         }
-        let finished = compress(&module, spec.kernel.compression, &options, environment)?;
-        let name = format!("{}.ko{}", record.dest_name, spec.kernel.compression.suffix());
-        fs::write_whole(&stage.join(&name), &fs::read(&finished)?, 0o644)?;
-        names.push(name);
+        Ok(all)
     }
-    // Other modules are built against it.
-    let symbols = spec.folder.join("Module.symvers");
-    if trap::is_own_file(spec.folder, &symbols) {
-        fs::write_whole(&stage.join("Module.symvers"), &fs::read(&symbols)?, 0o644)?;
+
+    /// Signs and compresses each module, and puts it into `stage` under the name that it will have.
+    pub(super) fn finish(
+        &self,
+        spec: &BuildSpec<'_>,
+        stage: &Path,
+        environment: &Environment,
+        tools: &dyn ToolRunner,
+        log: &mut Log,
+        reporter: &dyn Reporter,
+    ) -> Result<Vec<Finished>, Failure> {
+        let options = CompressOptions::of(spec.settings);
+        let mut variables = super::environment::toolchain_variables(spec.toolchain);
+        variables.extend(script::variables(spec.id, spec.target));
+        let mut finished = Vec::new();
+        for record in spec.conf.included() {
+            let module = self.path(record);
+            if let Some(signer) = spec.signer {
+                match signed(&module, signer, &variables) {
+                    Ok(()) => log.note(&format!("signed {}: {}", record.built_name, signer.describe()))?,
+                    Err(SignError::Process(error @ ProcessError::Interrupted { .. })) => {
+                        return Err(error.into());
+                    }
+                    Err(error) => warn_of(record, "signed", &error, spec, log, reporter)?,
+                }
+            }
+            let path = compress(&module, spec.kernel.compression, &options, environment, tools)?;
+            let suffix = spec.kernel.compression.suffix();
+            let name = format!("{}.ko{suffix}", record.dest_name);
+            fs::write_whole(&stage.join(&name), &fs::read(&path)?, 0o644)?;
+            finished.push(Finished {
+                path,
+                built: built_path(record),
+                suffix,
+                dest: record.dest_name.clone(),
+                name,
+            });
+        }
+        if fs::exists(&self.symbols()) {
+            fs::write_whole(&stage.join(SYMBOLS), &fs::read(&self.symbols())?, 0o644)?;
+        }
+        Ok(finished)
     }
-    Ok(names)
 }
 
-/// Strips a module; says why where that did not work. A module with its debugging symbols works too, so then it stays as it
-/// was, for which strip itself does not stand: on a full disk it may leave a cut one.
-fn strip_or_keep(
-    module: &Path,
-    spec: &BuildSpec<'_>,
-    environment: &Environment,
-) -> Result<Option<StripError>, Failure> {
-    let before = fs::read(module)?;
-    match strip(module, spec.toolchain.clang, environment) {
-        Ok(()) => Ok(None),
-        Err(StripError::Process(error @ ProcessError::Interrupted { .. })) => Err(error.into()),
-        Err(error) => {
-            if fs::read(module)? != before {
-                fs::write_whole(module, &before, 0o644)?;
-            }
-            Ok(Some(error))
-        }
+/// A module as it will be installed.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// Where make left it, from the build folder.
+    pub(super) built: PathBuf,
+    /// What compression appends to its name.
+    pub(super) suffix: &'static str,
+    /// `DEST_MODULE_NAME`.
+    pub(super) dest: String,
+    /// Its name in the result.
+    pub(super) name: String,
+}
+
+/// Signs a module. What isn't one from beginning to end gets no signature of ours.
+fn signed(module: &Path, signer: &dyn Signer, variables: &[(&str, &str)]) -> Result<(), SignError> {
+    if !is_whole_object(&fs::read_limited(module, SIZE_LIMIT)?) {
+        let why = "it is not a whole ELF object".to_owned();
+        return Err(SignError::Failed { module: module.to_owned(), why });
     }
+    signer.sign(module, variables)
+}
+
+fn warn_of(
+    record: &ModuleRecord,
+    what: &str,
+    error: &dyn std::error::Error,
+    spec: &BuildSpec<'_>,
+    log: &mut Log,
+    reporter: &dyn Reporter,
+) -> Result<(), Failure> {
+    let text = format!("`{}` of {} is not {what}: {error}", record.built_name, spec.id);
+    log.note(&text)?;
+    reporter.report(Event::warning(text, []));
+    Ok(())
 }

@@ -1,31 +1,47 @@
-//! The sandbox of a build: which it is, that the folder is its own for as long, and what the log says of it.
+//! The sandbox of a build: which it is, and what the log says of it.
 
-use super::{BuildSpec, Failure};
+use std::cell::OnceCell;
+use std::path::PathBuf;
+
+use super::BuildSpec;
 use crate::conf::kernel_inputs::KernelInputs;
 use crate::conf::notices;
 use crate::conf::settings::SandboxMode;
 use crate::conf::{confined, keys};
 use crate::host::fs::FsError;
-use crate::host::ownership::{self, Before};
-use crate::host::sandbox::{Missing, Sandbox, Wanted};
+use crate::host::sandbox::{Account, Missing, Sandbox, Wanted};
 use crate::host::{Environment, fs};
-use crate::report::{Event, Reporter};
+use crate::report::Event;
 
 /// How a build's commands are confined.
 #[derive(Debug, Default)]
 pub(super) struct Confinement {
-    sandbox: Option<Sandbox>,
-    /// What the folder was before it was given to the build user.
-    before: Option<Before>,
+    walls: Option<Walls>,
     /// What the log has still to say.
     note: Option<String>,
     is_told: bool,
     has_warned: bool,
 }
 
+/// What all sandboxes of a build have in common.
+#[derive(Debug)]
+struct Walls {
+    strict: bool,
+    user: String,
+    account: Option<Account>,
+    /// The module's source, to which some write as root could.
+    source: Option<PathBuf>,
+    shown: Vec<PathBuf>,
+    inputs: Vec<PathBuf>,
+    secret: Vec<PathBuf>,
+    environment: Environment,
+    /// The one of most commands.
+    main: OnceCell<Sandbox>,
+}
+
 impl Confinement {
-    /// The one for a build, whose folder is filled.
-    pub(super) fn of(spec: &BuildSpec<'_>, environment: &Environment) -> Result<Self, Failure> {
+    /// The one for a build.
+    pub(super) fn of(spec: &BuildSpec<'_>, environment: &Environment) -> Self {
         let settings = spec.settings;
         let note = if settings.sandbox == SandboxMode::Off {
             "not in a sandbox: `sandbox=off` in framework.conf".to_owned()
@@ -40,48 +56,62 @@ impl Confinement {
             inputs.push(spec.layout.source_link(spec.id));
             let mut secret = keys::hidden(settings, spec.environment);
             secret.extend(kernel.keys);
-            // Some write to their source, as root could.
             let source = fs::canonical(&spec.layout.source_link(spec.id)).ok();
             let source =
-                source.filter(|source| !seen.starts_with(source) && !spec.folder.starts_with(source));
-            let wanted = Wanted {
+                source.filter(|source| !seen.starts_with(source) && !spec.private.starts_with(source));
+            let walls = Walls {
                 strict: settings.sandbox == SandboxMode::Strict,
-                user: &settings.build_user,
-                folder: Some((spec.folder, &seen)),
-                layer: source.as_deref(),
+                user: settings.build_user.clone(),
+                account: Account::of_builds(&settings.build_user).map(Account::in_private_group),
+                source,
                 shown,
                 inputs,
                 secret,
-                environment,
+                environment: environment.clone(),
+                main: OnceCell::new(),
             };
-            let sandbox = Sandbox::new(&wanted).map_err(|_| FsError {
-                verb: "show",
-                path: spec.folder.to_owned(),
-                source: std::io::ErrorKind::InvalidFilename.into(),
-            })?;
-            return Ok(Self { sandbox: Some(sandbox), ..Self::default() });
+            return Self { walls: Some(walls), ..Self::default() };
         };
-        Ok(Self { note: Some(note), ..Self::default() })
+        Self { note: Some(note), ..Self::default() }
     }
 
-    /// The sandbox, with the folder given to whoever works in it.
-    pub(super) fn enter(&mut self, spec: &BuildSpec<'_>) -> Result<Option<Sandbox>, Failure> {
-        if let (Some(sandbox), None) = (&self.sandbox, &self.before)
-            && let Some(owner) = sandbox.owner()
-        {
-            self.before = Some(ownership::give_away(spec.folder, owner)?);
-        }
-        Ok(self.sandbox.clone())
+    /// Whose the processes of the build are, if not ours.
+    pub(super) fn account(&self) -> Option<Account> {
+        self.walls.as_ref().and_then(|walls| walls.account)
     }
 
-    /// What has changed hands since is theirs too, before the next command.
-    pub(super) fn share(&mut self, spec: &BuildSpec<'_>) -> Result<(), Failure> {
-        if let (Some(sandbox), Some(_)) = (&self.sandbox, &self.before)
-            && let Some(owner) = sandbox.owner()
-        {
-            ownership::give_away(spec.folder, owner)?;
+    /// Whether there is a sandbox at all.
+    pub(super) fn is_confining(&self) -> bool {
+        self.walls.is_some()
+    }
+
+    /// Whether nothing runs where a wall is missing.
+    pub(super) fn is_strict(&self) -> bool {
+        self.walls.as_ref().is_some_and(|walls| walls.strict)
+    }
+
+    /// The sandbox of a command that may write to these folders, which it sees under the second path of each, and to `further`; `None`:
+    /// it is not confined.
+    pub(super) fn sandbox(
+        &self,
+        folders: &[(PathBuf, PathBuf)],
+        further: Option<&(PathBuf, PathBuf)>,
+    ) -> Result<Option<Sandbox>, FsError> {
+        let Some(walls) = &self.walls else { return Ok(None) };
+        if let Some(further) = further {
+            let folders: Vec<_> = folders.iter().chain([further]).cloned().collect();
+            return walls.around(&folders, true).map(Some);
         }
-        Ok(())
+        if let Some(main) = walls.main.get() {
+            return Ok(Some(main.clone()));
+        }
+        let main = walls.around(folders, true)?;
+        Ok(Some(walls.main.get_or_init(|| main).clone()))
+    }
+
+    /// The same for a program of the system, which has nothing to do with the source.
+    pub(super) fn of_tool(&self, folders: &[(PathBuf, PathBuf)]) -> Result<Option<Sandbox>, FsError> {
+        self.walls.as_ref().map(|walls| walls.around(folders, false)).transpose()
     }
 
     /// What the log is to say once, now that it is known what a command's sandbox lacked.
@@ -95,21 +125,31 @@ impl Confinement {
 
     /// What a command could not read that root could, now that it is known what its sandbox lacked; once a build.
     pub(super) fn warning(&mut self, spec: &BuildSpec<'_>, missing: &Missing) -> Option<Event> {
-        let unreadable = self.sandbox.as_ref().filter(|_| !self.has_warned)?.unreadable(missing);
-        let named = notices::listed(&unreadable)?;
+        let main = self.walls.as_ref().and_then(|walls| walls.main.get()).filter(|_| !self.has_warned)?;
+        let named = notices::listed(&main.unreadable(missing))?;
         self.has_warned = true;
         let text = format!("{} is built without {named}, which only root may read", spec.id);
         Some(Event::warning(text, [notices::UNREAD_HINT.to_owned()]))
     }
+}
 
-    /// The folder is ours again, as a build without a sandbox leaves it.
-    pub(super) fn leave(&mut self, spec: &BuildSpec<'_>, reporter: &dyn Reporter) {
-        let owner = self.sandbox.as_ref().and_then(Sandbox::owner);
-        if let (Some(before), Some(owner)) = (self.before.take(), owner)
-            && fs::is_dir(spec.folder)
-            && let Err(error) = ownership::take_back(spec.folder, owner, &before)
-        {
-            reporter.report(Event::warning(format!("{}: {error}", spec.id), []));
-        }
+impl Walls {
+    /// A sandbox with the module's source and what its build reads, or one without.
+    fn around(&self, folders: &[(PathBuf, PathBuf)], has_inputs: bool) -> Result<Sandbox, FsError> {
+        let wanted = Wanted {
+            strict: self.strict,
+            user: &self.user,
+            account: self.account,
+            folders: folders.iter().map(|(folder, seen)| (folder.as_path(), seen.as_path())).collect(),
+            layer: self.source.as_deref().filter(|_| has_inputs),
+            shown: self.shown.clone(),
+            inputs: if has_inputs { self.inputs.clone() } else { Vec::new() },
+            secret: self.secret.clone(),
+            environment: &self.environment,
+        };
+        Sandbox::new(&wanted).map_err(|_| {
+            let path = folders.first().map(|(folder, _)| folder.clone()).unwrap_or_default();
+            FsError { verb: "show", path, source: std::io::ErrorKind::InvalidFilename.into() }
+        })
     }
 }

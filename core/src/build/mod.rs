@@ -11,13 +11,13 @@ use crate::conf::{ModuleConf, Settings};
 use crate::diagnose::{Cause, Diagnosis, diagnose};
 use crate::host::fs::TreeLimit;
 use crate::host::jobs::JobPipe;
-use crate::host::process::ProcessError;
+use crate::host::process::{Process, ProcessError};
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::{KernelFacts, Toolchain};
 use crate::layout::Layout;
 use crate::report::{Event, Reporter};
-use crate::script::{self, Hook, Shell};
+use crate::script::{Hook, Shell};
 use crate::sign::Signer;
 
 mod cache;
@@ -30,22 +30,30 @@ mod environment;
 mod error;
 pub mod inputs;
 mod log;
+mod place;
 mod prepare;
 mod publish;
+mod scripts;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trap;
+mod workshop;
 
 pub use command::jobs_of_its_own;
 pub use environment::toolchain_variables;
 pub use error::{Attempt, BuildError, Failure, PatchFault};
+pub use place::keep_left;
 
 use cache::{Cache, Entry, Staged};
+use collect::Products;
 use command::MakeCommand;
 use confine::Confinement;
 use inputs::{Digests, InputsKey};
 use log::{Log, LogError};
+use place::Place;
 use publish::Stage;
+use scripts::Whose;
+use workshop::Workshop;
 
 /// A build to be done.
 #[derive(Clone, Copy)]
@@ -66,8 +74,10 @@ pub struct BuildSpec<'a> {
     pub settings: &'a Settings,
     /// The caller's environment.
     pub environment: &'a Environment,
-    /// Where the build runs: `M/V/build`, or a folder of its own that is seen by it under that path.
-    pub folder: &'a Path,
+    /// A path for the folders of the build, beside `M/V/build`, under which it sees one of them. Not yet there.
+    pub private: &'a Path,
+    /// No other build of the module runs now: `M/V/build` is this one's.
+    pub alone: bool,
     /// How many jobs make may run.
     pub jobs: &'a Jobs,
     /// Asked before the result becomes visible, and may take its time: whether it still is to.
@@ -98,13 +108,15 @@ pub struct Memory {
     pub digests: Digests,
     /// `None` inside: there is none, or it can't be used, which has been told.
     cache: OnceLock<Option<Cache>>,
+    /// Whether processes can be shown a folder in another's place: those that aren't confined, and those that are.
+    is_mountable: [OnceLock<bool>; 2],
 }
 
 impl Memory {
     /// With inputs looked at in this way.
     #[must_use]
     pub fn with(digests: Digests) -> Self {
-        Self { digests, cache: OnceLock::new() }
+        Self { digests, cache: OnceLock::new(), is_mountable: <[OnceLock<bool>; 2]>::default() }
     }
 
     fn cache(&self, settings: &Settings, reporter: &dyn Reporter) -> Option<&Cache> {
@@ -158,16 +170,15 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
     running.run().map_err(|failure| {
         if matches!(failure, Failure::TooMuchLeft { .. }) {
             // The failure that is told is the first one.
-            drop(fs::empty_folder(spec.folder));
+            drop(fs::empty_folder(running.place.folder()));
         }
-        running.confinement.leave(spec, reporter);
-        let log = running.log.path();
         let text = if failure.is_told_by_log() { running.log.last() } else { String::new() };
         let mut diagnosis = diagnose(&text);
-        if failure.is_told_by_log() && is_full(spec.folder) {
+        if failure.is_told_by_log() && is_full(running.place.folder()) {
             // The log itself lost the line that says so.
             diagnosis.cause = Some(Cause::DiskFull);
         }
+        let log = running.left();
         fail(failure, Some(log), diagnosis)
     })
 }
@@ -180,8 +191,7 @@ fn is_full(folder: &Path) -> bool {
 /// A build that has its folder and its log.
 struct Running<'a> {
     spec: &'a BuildSpec<'a>,
-    /// The path under which the build sees its folder.
-    seen: PathBuf,
+    place: Place,
     environment: Environment,
     confinement: Confinement,
     log: Log,
@@ -202,41 +212,44 @@ impl<'a> Running<'a> {
             Some((cache, key)) if spec.reuse == Reuse::Allowed => cache.find(key, spec, reporter),
             _ => None,
         };
-        let path = spec.folder.join("make.log");
+        let confinement =
+            if hit.is_some() { Confinement::default() } else { Confinement::of(spec, &environment) };
+        let place = Place::new(spec, confinement.account(), |folder, seen| {
+            is_mountable(spec, &confinement, &environment, (folder, seen))
+        })?;
         let log = match &hit {
-            Some(entry) => {
-                entry.restore(spec).and_then(|()| Log::resume(path, &entry.log())).map_err(Failure::from)
-            }
-            None => prepare::fill(spec, &source).and_then(|()| Ok(Log::begin(path, spec.id, spec.target)?)),
+            Some(entry) => Log::resume(place.log(), &entry.log()).map_err(Failure::from),
+            None => prepare::fill(spec, &source, &place)
+                .and_then(|()| Ok(Log::begin(place.log(), spec.id, spec.target)?)),
         };
         // Half a copy without a log is of no use to anyone, and on a full disk it is in the way.
-        let log = log.inspect_err(|_| drop(fs::remove_any(spec.folder)))?;
-        let confinement =
-            if hit.is_some() { Confinement::default() } else { Confinement::of(spec, &environment)? };
-        reporter.report(Event::Logging { log: spec.folder.join("make.log") });
-        let seen = spec.layout.build_dir(spec.id);
-        Ok(Self { spec, seen, environment, confinement, log, cache, hit, began: Instant::now(), reporter })
+        let log = log.inspect_err(|_| place.remove_all())?;
+        reporter.report(Event::Logging { log: place.log() });
+        Ok(Self { spec, place, environment, confinement, log, cache, hit, began: Instant::now(), reporter })
     }
 
     fn run(&mut self) -> Result<Built, Failure> {
         let spec = self.spec;
         let mut kept = None;
-        if self.hit.is_some() {
+        let products = Products::new(&self.place)?;
+        if let Some(entry) = &self.hit {
             let Target { kernel, arch } = spec.target;
             let text = format!("{} for kernel {kernel} ({arch}) is taken from the build cache", spec.id);
             self.reporter.report(Event::note(text));
+            entry.restore(spec, &products)?;
         } else {
             self.make_modules()?;
-            let stripped = collect::strip_all(spec, &self.environment, &mut self.log, self.reporter)?;
-            kept = if stripped { self.keep() } else { None };
+            self.place.take_back()?;
+            products.take(spec, &self.place)?;
+            let tools = Workshop { place: &self.place, confinement: &self.confinement };
+            let stripped = products.strip(spec, &self.environment, &tools, &mut self.log, self.reporter)?;
+            kept = if stripped { self.keep(&products) } else { None };
         }
-        let stage = Stage::new(spec)?;
-        let names =
-            collect::collect(spec, &stage.modules(), &self.environment, &mut self.log, self.reporter)?;
-        if self.hit.is_none() {
-            self.confinement.share(spec)?;
-            self.script(Hook::PostBuild)?;
-        }
+        let stage = Stage::new(&self.place)?;
+        let tools = Workshop { place: &self.place, confinement: &self.confinement };
+        let (log, modules) = (&mut self.log, stage.modules());
+        let finished = products.finish(spec, &modules, &self.environment, &tools, log, self.reporter)?;
+        let (stage, names) = self.post_build(stage, &finished)?;
         self.log.keep(&stage.log())?;
         stage.write_dependencies(spec)?;
         if !(spec.may_land)() {
@@ -244,16 +257,16 @@ impl<'a> Running<'a> {
         }
         let dir = spec.layout.target_dir(spec.id, spec.target);
         // Out of sight before the result is in sight: killed in between, nothing is left that looks like a failed build.
-        let hidden = fs::hide(spec.folder)?;
+        let hidden = self.place.hide()?;
         if let Err(failure) = stage.publish(&dir) {
             // The failure that is told is the first one.
-            drop(fs::rename(&hidden, spec.folder));
+            hidden.map(|hidden| fs::rename(&hidden, self.place.seen()));
             return Err(failure);
         }
         if let Some(kept) = kept {
             kept.publish().unwrap_or_else(|error| self.warn_not_kept(&error));
         }
-        self.clean(&hidden);
+        self.clean(hidden.as_deref());
         let modules = spec.layout.built_dir(spec.id, spec.target);
         Ok(Built {
             modules: names.iter().map(|name| modules.join(name)).collect(),
@@ -264,26 +277,34 @@ impl<'a> Running<'a> {
         })
     }
 
+    /// The build has failed: what it leaves is put where people look. Returns where the log is.
+    fn left(&mut self) -> PathBuf {
+        let log = self.log.path();
+        if let Err(error) = self.place.keep() {
+            self.reporter.report(Event::warning(format!("{}: {error}", self.spec.id), []));
+        }
+        if self.spec.alone { self.place.seen().join("make.log") } else { log }
+    }
+
     /// From source to modules in the build folder.
     fn make_modules(&mut self) -> Result<(), Failure> {
         self.note_environment()?;
         for patch in &self.spec.conf.patches {
             self.patch(patch)?;
         }
-        self.script(Hook::PreBuild)?;
-        self.make()?;
-        collect::check_all_built(self.spec, &self.seen)
+        self.pre_build()?;
+        self.make()
     }
 
     /// Begins to put the modules into the cache, if there is one. Not if anything has changed while they were built: nobody
     /// knows which of it they were made of.
-    fn keep(&mut self) -> Option<Staged<'a>> {
+    fn keep(&mut self, products: &Products) -> Option<Staged<'a>> {
         let (cache, key) = self.cache.as_ref()?;
         let now = inputs::key_in(self.spec, &self.environment, &self.spec.memory.digests);
         if !now.is_ok_and(|now| now == *key) {
             return None;
         }
-        let staged = cache.stage(key, self.spec, &self.log.text());
+        let staged = cache.stage(key, self.spec, products, &self.log.text());
         staged.inspect_err(|error| self.warn_not_kept(error)).ok()
     }
 
@@ -302,27 +323,12 @@ impl<'a> Running<'a> {
     }
 
     fn patch(&mut self, patch: &str) -> Result<(), Failure> {
-        let path = prepare::patch_path(self.spec.folder, patch)?;
+        let path = prepare::patch_path(self.place.folder(), patch)?;
         let line = format!("patch -p1 -i {}", crate::host::process::quote(&path));
-        let code = self.command(&format!("Applying the patch {patch}"), &line, &self.seen.clone())?;
-        if code == 0 { Ok(()) } else { Err(Failure::PatchFailed { patch: patch.to_owned(), code }) }
-    }
-
-    fn script(&mut self, hook: Hook) -> Result<(), Failure> {
-        let Some(value) = hook.value(self.spec.conf) else { return Ok(()) };
-        let found =
-            script::find_seen(self.spec.layout, &self.spec.id.name, value, self.spec.folder, &self.seen);
-        if !found.runnable {
-            let warning = found.warning(hook, self.spec.id);
-            if let Event::Warning { text, .. } = &warning {
-                self.log.note(text)?;
-            }
-            self.reporter.report(warning);
-            return Ok(());
-        }
+        let seen = self.place.seen().to_owned();
         let code =
-            self.command(&format!("Running the {} script", hook.directive()), &found.line, &found.dir)?;
-        if code == 0 { Ok(()) } else { Err(Failure::ScriptFailed { hook, line: found.line, code }) }
+            self.command(&format!("Applying the patch {patch}"), &line, &seen, Whose::Modules, None)?;
+        if code == 0 { Ok(()) } else { Err(Failure::PatchFailed { patch: patch.to_owned(), code }) }
     }
 
     fn make(&mut self) -> Result<(), Failure> {
@@ -331,7 +337,7 @@ impl<'a> Running<'a> {
             make: spec.conf.make.as_deref(),
             kernel: &spec.target.kernel,
             headers: &spec.kernel.headers,
-            build_dir: &self.seen,
+            build_dir: self.place.seen(),
             jobs: match spec.jobs {
                 Jobs::Own(jobs) => Some(*jobs),
                 Jobs::Shared(_) | Jobs::Unsaid => None,
@@ -339,18 +345,38 @@ impl<'a> Running<'a> {
             clang: spec.toolchain.clang,
         }
         .line();
-        let code = self.command("Building the modules", &line, &self.seen.clone())?;
+        let seen = self.place.seen().to_owned();
+        let code = self.command("Building the modules", &line, &seen, Whose::Modules, None)?;
         if code == 0 { Ok(()) } else { Err(Failure::MakeFailed { line, code }) }
     }
 
-    /// Runs a shell line, logged; returns its exit code.
-    fn command(&mut self, what: &str, line: &str, dir: &std::path::Path) -> Result<i32, Failure> {
+    /// Runs a shell line, logged; returns its exit code. `further`: a folder that it may write besides, and the path that it sees it
+    /// under.
+    fn command(
+        &mut self,
+        what: &str,
+        line: &str,
+        dir: &Path,
+        whose: Whose,
+        further: Option<(PathBuf, PathBuf)>,
+    ) -> Result<i32, Failure> {
         self.reporter.report(Event::Command { line: line.to_owned() });
+        let mut folders = self.place.folders();
         let mut process = shell(self.spec, &self.environment).process(line, dir);
-        if let Some(sandbox) = self.confinement.enter(self.spec)? {
+        let sandbox = match whose {
+            Whose::Modules => self.confinement.sandbox(&folders, further.as_ref())?,
+            Whose::Admins => None,
+        };
+        if let Some(sandbox) = sandbox {
+            self.place.give()?;
             process = process.in_sandbox(&sandbox);
-        } else if self.spec.folder != self.seen {
-            process = process.seeing(self.spec.folder, &self.seen);
+            if !self.place.is_mounted() && self.confinement.account().is_some() {
+                process = process.env("TMPDIR", &self.place.tmp().to_string_lossy());
+            }
+        } else {
+            self.place.take_back()?;
+            folders.extend(further);
+            process = self.place.shown_to(process, &folders);
         }
         if let Jobs::Shared(server) = self.spec.jobs {
             process = process.jobs_from(server);
@@ -369,7 +395,7 @@ impl<'a> Running<'a> {
             self.reporter.report(warning);
         }
         // Before root works in it.
-        if let Some(what) = fs::excess(self.spec.folder, TreeLimit::SOURCE)? {
+        if let Some(what) = fs::excess(self.place.folder(), TreeLimit::SOURCE)? {
             return Err(Failure::TooMuchLeft { what });
         }
         if !ended.output.is_empty() {
@@ -389,11 +415,31 @@ impl<'a> Running<'a> {
     }
 
     /// The build folder goes. That it stays where it can't be removed is told, and no failure: the modules are there.
-    fn clean(&self, folder: &Path) {
-        if let Err(error) = fs::remove_any(folder) {
+    fn clean(&self, hidden: Option<&Path>) {
+        if let Err(error) = self.place.clean(hidden) {
             self.reporter.report(Event::warning(format!("{}: {error}", self.spec.id), []));
         }
     }
+}
+
+/// Whether processes of a build can be shown a folder in another's place. In a strict sandbox nothing runs where that can't be, so
+/// there it is said to be possible.
+fn is_mountable(
+    spec: &BuildSpec<'_>,
+    confinement: &Confinement,
+    environment: &Environment,
+    (folder, seen): (&Path, &Path),
+) -> bool {
+    let known = spec.memory.is_mountable[usize::from(confinement.is_confining())].get_or_init(|| {
+        let nothing = Process::new("/bin/sh", ["-c", ":"], environment).dir(seen);
+        let folders = [(folder.to_owned(), seen.to_owned())];
+        match confinement.of_tool(&folders) {
+            Ok(Some(sandbox)) => confinement.is_strict() || nothing.in_sandbox(&sandbox).capture().is_ok(),
+            Ok(None) => nothing.seeing(&[(folder, seen)]).capture().is_ok_and(|ended| ended.code() == 0),
+            Err(_) => false,
+        }
+    });
+    *known
 }
 
 /// The build cache and the key of a build in it. That there is no key is worth knowing for whoever looks closely only.
@@ -402,6 +448,10 @@ fn cached_under<'a>(
     environment: &Environment,
     reporter: &dyn Reporter,
 ) -> Option<(&'a Cache, InputsKey)> {
+    // What a script adds to the result is not kept in it.
+    if Hook::PostBuild.value(spec.conf).is_some() {
+        return None;
+    }
     let cache = spec.memory.cache(spec.settings, reporter)?;
     match inputs::key_in(spec, environment, &spec.memory.digests) {
         Ok(key) => Some((cache, key)),

@@ -2,8 +2,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::place::Place;
 use super::{BuildSpec, Failure, PatchFault, trap};
-use crate::host::{fs, scratch};
+use crate::host::{fs, ownership, scratch};
 
 /// The source folder, which must have more in it than a conf.
 pub(super) fn source(spec: &BuildSpec<'_>) -> Result<PathBuf, Failure> {
@@ -20,21 +21,22 @@ pub(super) fn source(spec: &BuildSpec<'_>) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Fills the build folder, in place of what an earlier build has left there.
-pub(super) fn fill(spec: &BuildSpec<'_>, source: &Path) -> Result<(), Failure> {
-    let build_dir = spec.folder;
-    fs::remove_any(build_dir)?;
-    scratch::copy_over(source, build_dir)?;
+/// Fills the build folder, which is empty. It appears there whole, as ours, so that nobody enters it before.
+pub(super) fn fill(spec: &BuildSpec<'_>, source: &Path, place: &Place) -> Result<(), Failure> {
+    let filled = place.at("filled");
+    scratch::copy_over(source, &filled)?;
     let overlay = spec.layout.etc_dkms().join(&spec.id.name).join("patches");
     if fs::is_dir(&overlay) {
-        let patches = build_dir.join("patches");
-        if trap::real_within(build_dir, &patches).is_none() {
+        let patches = filled.join("patches");
+        if trap::real_within(&filled, &patches).is_none() {
             // A link of the source that leads elsewhere: nothing is copied through that.
             fs::remove_any(&patches)?;
         }
         scratch::copy_over(&overlay, &patches)?;
     }
-    Ok(())
+    ownership::take_back(&filled)?;
+    fs::remove_any(place.folder())?;
+    Ok(fs::rename_unsynced(&filled, place.folder())?)
 }
 
 /// A patch's path as `patch` gets it, relative to the build folder.

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::place::Place;
 use super::{BuildSpec, Failure};
+use crate::host::adopt::{self, Links};
 use crate::host::fs;
 
 /// A result in the making. Dropped before it is published, it leaves nothing behind.
@@ -12,14 +14,32 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// An empty one, in the module's version folder.
-    pub(super) fn new(spec: &BuildSpec<'_>) -> Result<Self, Failure> {
-        let dir = fs::temporary_beside(&spec.layout.version_dir(spec.id).join(&spec.target.arch));
-        fs::remove_any(&dir)?;
+    /// An empty one, where only root gets.
+    pub(super) fn new(place: &Place) -> Result<Self, Failure> {
+        let dir = place.at("result");
         let stage = Self { dir };
         fs::create_dir_all(&stage.modules())?;
         fs::create_dir_all(&stage.dir.join("log"))?;
         Ok(stage)
+    }
+
+    /// The folder itself.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Takes over what a script left of it, as a copy; what was left out of that is said too.
+    pub(super) fn taken_over(self, place: &Place, links: Links) -> Result<(Self, Vec<PathBuf>), Failure> {
+        let copy = Self { dir: place.at("taken") };
+        let left_out = adopt::adopt(&self.dir, &copy.dir, links)?;
+        for folder in [copy.modules(), copy.dir.join("log")] {
+            if !fs::lstat(&folder)?.is_some_and(|meta| meta.is_dir()) {
+                fs::remove_any(&folder)?;
+                fs::create_dir_all(&folder)?;
+            }
+        }
+        fs::remove_any(&copy.log())?;
+        Ok((copy, left_out))
     }
 
     /// Where the modules go.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::conf::module::ModuleRecord;
+use crate::conf::settings::SandboxMode;
 use crate::id::{Arch, KernelRelease};
 use crate::kernel::{Compression, KernelConfig, Toolchain};
 use crate::report::Recorder;
@@ -13,7 +14,7 @@ use crate::sign::SignError;
 /// A module in a root of its own.
 pub(crate) struct World {
     pub(crate) root: tempfile::TempDir,
-    pub(crate) folder: PathBuf,
+    pub(crate) private: PathBuf,
     pub(crate) id: ModuleId,
     pub(crate) target: Target,
     pub(crate) conf: ModuleConf,
@@ -28,6 +29,8 @@ pub(crate) struct World {
 }
 
 const MAKE: &str = "printf '<%s>' \"$PWD\" > foo.ko";
+/// The same behind a whole object, which can be signed.
+const MAKE_OBJECT: &str = "{ cat whole.o; printf '<%s>' \"$PWD\"; } > foo.ko";
 
 pub(crate) fn world() -> World {
     let root = tempfile::tempdir().unwrap();
@@ -55,7 +58,7 @@ pub(crate) fn world() -> World {
         running: false,
     };
     let world = World {
-        folder: layout.build_dir(&id),
+        private: fs::temporary_beside(&layout.build_dir(&id)),
         id,
         target,
         conf,
@@ -87,6 +90,12 @@ impl World {
         fs::write_whole(&path, text.as_bytes(), mode).unwrap();
     }
 
+    /// Puts a file into the source that a signer takes.
+    pub(crate) fn write_object(&self) {
+        let path = self.path("usr/src/foo-1.0/whole.o");
+        fs::write_whole(&path, &crate::modfile::test_module(b"license=GPL\0"), 0o644).unwrap();
+    }
+
     pub(crate) fn build(&self) -> Result<Built, BuildError> {
         self.build_signed(None)
     }
@@ -105,7 +114,8 @@ impl World {
             layout: &self.settings.layout,
             settings: &self.settings,
             environment: &self.environment,
-            folder: &self.folder,
+            private: &self.private,
+            alone: true,
             jobs: &Jobs::Own(2),
             may_land: &|| true,
             signer,
@@ -317,19 +327,96 @@ impl Signer for TestSigner {
 }
 
 #[test]
-fn post_build_comes_after_signing_and_compressing_and_no_longer_changes_the_result() {
+fn post_build_finds_the_finished_modules_in_the_build_folder() {
     let mut world = world();
     world.kernel.compression = Compression::Xz;
+    world.write_object();
+    world.conf.make = Some(MAKE_OBJECT.to_owned());
     world.write("usr/src/foo-1.0/post", "#!/bin/sh\nls foo.ko*; echo changed > foo.ko.xz\n", 0o755);
     world.conf.scripts.post_build = Some("post".to_owned());
     let built = world.build_signed(Some(&TestSigner(true))).unwrap();
     assert!(fs::read_lossy(&built.log).unwrap().contains("\nfoo.ko.xz\n"));
-    let mut content = String::new();
-    let file = fs::open(&built.modules[0]).unwrap();
-    std::io::Read::read_to_string(&mut liblzma::read::XzDecoder::new(file), &mut content).unwrap();
-    assert!(content.ends_with(">signed"), "{content}");
+    let unpacked = crate::modfile::content(&built.modules[0]).unwrap();
+    assert!(unpacked.ends_with(b">signed"), "{}", String::from_utf8_lossy(&unpacked));
     world.build_signed(Some(&TestSigner(false))).unwrap();
     assert!(world.warnings()[0].contains("is not signed"), "{:?}", world.warnings());
+    world.conf.make = Some(MAKE.to_owned());
+    world.build_signed(Some(&TestSigner(true))).unwrap();
+    assert!(world.warnings()[1].contains("it is not a whole ELF object"), "{:?}", world.warnings());
+}
+
+#[test]
+fn post_build_changes_the_result_under_its_path() {
+    for (sandbox, is_there) in [
+        (SandboxMode::Auto, false),
+        (SandboxMode::Auto, true),
+        (SandboxMode::Off, false),
+        (SandboxMode::Off, true),
+    ] {
+        let mut world = world();
+        world.settings.sandbox = sandbox;
+        if is_there {
+            world.build().unwrap();
+        }
+        world.write_object();
+        world.conf.make = Some(format!("{MAKE_OBJECT}; touch Module.symvers"));
+        let post = "#!/bin/sh -e\ncd ../6.1.0-1-amd64/x86_64\n[ -f log/make.log ]; [ -f module/Module.symvers ]\nmkdir sub; echo x > sub/config.h\n\
+                    printf more >> module/foo.ko; chmod 6777 module/foo.ko || chmod 777 module/foo.ko; ln -s /etc/shadow out; ln -s foo.ko module/link\n";
+        world.write("usr/src/foo-1.0/post", post, 0o755);
+        world.conf.scripts.post_build = Some("post".to_owned());
+        let built = world.build().unwrap();
+        assert!(fs::read_lossy(&built.modules[0]).unwrap().ends_with(">more"));
+        let kept: Vec<String> = world.tree().into_iter().filter(|line| line.contains("x86_64/")).collect();
+        let kept: Vec<&str> = kept.iter().map(|line| line.split("x86_64/").nth(1).unwrap()).collect();
+        let mut expected = vec![
+            "log",
+            "log/make.log",
+            "module",
+            "module/Module.symvers",
+            "module/foo.ko",
+            "module/link",
+            "sub",
+            "sub/config.h",
+        ];
+        if sandbox == SandboxMode::Off {
+            expected.insert(6, "out");
+        }
+        assert_eq!(kept, expected);
+        assert_eq!(fs::lstat(&built.modules[0]).unwrap().unwrap().mode() & 0o7022, 0);
+        // A script that breaks a module, or takes one away, has failed.
+        let before = world.tree();
+        for broken in [
+            "echo garbage > module/foo.ko",
+            "rm module/foo.ko; ln -s ../x module/foo.ko",
+            "rm -r module",
+            "exit 3",
+        ] {
+            let post = format!("#!/bin/sh\ncd ../6.1.0-1-amd64/x86_64\n{broken}\n");
+            world.write("usr/src/foo-1.0/post", &post, 0o755);
+            assert!(world.build().is_err(), "{broken}");
+            let mut after = world.tree();
+            after.retain(|line| line != "40755 build");
+            assert_eq!(after, before, "{broken}");
+        }
+    }
+}
+
+#[test]
+fn the_admins_scripts_are_not_confined() {
+    let mut world = world();
+    let note = world.path("var/lib/dkms/note");
+    let script =
+        format!("#!/bin/sh -e\npwd; id -u > {0}; ls ../6.1.0-1-amd64/x86_64/module >> {0}\n", note.display());
+    world.write("srv/tool", &script, 0o755);
+    let out = format!("{}{}/srv/tool", "../".repeat(20).trim_end_matches('/'), world.root.path().display());
+    world.conf.scripts.post_build = Some(out);
+    assert!(matches!(world.failure(), Failure::ScriptFailed { .. }), "the module's conf names it");
+    world.write("etc/dkms/foo.conf", "POST_BUILD=\"...\"\n", 0o644);
+    let built = world.build().unwrap();
+    let uid = rustix::process::geteuid().as_raw();
+    assert_eq!(fs::read_lossy(&note).unwrap(), format!("{uid}\nfoo.ko\n"));
+    let build = format!("\n{}\n", world.path("var/lib/dkms/foo/1.0/build").display());
+    assert!(fs::read_lossy(&built.log).unwrap().contains(&build), "it runs in the build folder");
 }
 
 #[test]

@@ -81,7 +81,8 @@ impl Confined {
         Sandbox::new(&Wanted {
             strict: self.strict,
             user: &self.user,
-            folder: None,
+            account: None,
+            folders: Vec::new(),
             layer: Some(folder),
             shown: self.shown.clone(),
             inputs,

@@ -126,6 +126,9 @@ pub const DEFAULT_BUILD_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 /// The default of `lock_timeout`.
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 
+/// The user that our packages make for builds.
+pub const BUILD_USER: &str = "_dkms";
+
 impl Settings {
     /// Whether the code of a module runs in a sandbox.
     #[must_use]
@@ -187,7 +190,7 @@ impl Settings {
             on_build_failure: OnBuildFailure::Report,
             preflight: PreflightPolicy::Warn,
             sandbox: SandboxMode::Auto,
-            build_user: "nobody".to_owned(),
+            build_user: BUILD_USER.to_owned(),
             sandbox_exempt: Vec::new(),
             pass_environment: Vec::new(),
             batch: true,

@@ -115,7 +115,7 @@ pub const SECTIONS: &[Section] = &[
             row(
                 "build_user",
                 User,
-                Default("nobody"),
+                Default("_dkms"),
                 "The user that builds modules in the sandbox and reads each dkms.conf.",
             ),
             row(

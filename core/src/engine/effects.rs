@@ -296,7 +296,8 @@ impl<'a> Effects<'a> {
             layout: self.layout(),
             settings: self.context.settings,
             environment: self.context.environment,
-            folder: &folder,
+            private: &folder,
+            alone: !is_crowded,
             jobs: terms.jobs,
             may_land: &may_land,
             signer: signer.as_deref(),
@@ -325,7 +326,7 @@ impl<'a> Effects<'a> {
                 error.attempt.log = error.attempt.log.take().map(|_| remembered.unwrap_or_else(shown));
             }
         } else if is_unwanted {
-            self.folders.empty(&folder)?;
+            self.folders.empty(id)?;
         }
         match result {
             Ok(_) => Ok(Effect::Changed),

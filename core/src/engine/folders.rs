@@ -1,12 +1,13 @@
-//! Where builds run. Every build sees `M/V/build`, which its conf and Makefile may name. Where several builds of a module run
-//! at once each has a folder of its own, shown to it under that path; the folder in the tree is then empty until the last of
-//! them has ended. What a failed build leaves stays at `M/V/build`, for people and bug tools.
+//! Where builds run. Every build sees `M/V/build`, which its conf and Makefile may name, and has a folder of its own that is shown to
+//! it under that path. If several builds of a module run at once, the folder in the tree is empty until the last of them has
+//! ended. What a failed build leaves stays at `M/V/build`, for people and bug tools.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::context::Context;
+use crate::build;
 use crate::host::fs::{self, FsError};
 use crate::host::process;
 use crate::id::ModuleId;
@@ -62,15 +63,16 @@ impl<'a> Folders<'a> {
         Self { layout, modules: Mutex::default() }
     }
 
-    /// `M/V/build` itself, for a build that runs alone.
+    /// For a build that runs alone.
     pub(super) fn alone(&self, id: &ModuleId) -> PathBuf {
-        self.layout.build_dir(id)
+        fs::temporary_beside(&self.layout.build_dir(id))
     }
 
     /// The build that was alone has ended, and nobody wants to see it.
-    pub(super) fn empty(&self, folder: &Path) -> Result<(), FsError> {
-        fs::remove_any(folder)?;
-        fs::create_dir_all(folder)
+    pub(super) fn empty(&self, id: &ModuleId) -> Result<(), FsError> {
+        let folder = self.layout.build_dir(id);
+        fs::remove_any(&folder)?;
+        fs::create_dir_all(&folder)
     }
 
     /// A folder for one of several builds, not yet made.
@@ -99,10 +101,9 @@ impl<'a> Folders<'a> {
         }
         let Some(last) = last else { return Ok(()) };
         let place = self.layout.build_dir(id);
-        fs::remove_any(&place)?;
         match last.failed {
-            Some(folder) if fs::exists(&folder) => fs::rename(&folder, &place),
-            _ => Ok(()),
+            Some(folder) if fs::exists(&folder) => build::keep_left(&folder, &place),
+            _ => fs::remove_any(&place),
         }
     }
 
@@ -145,7 +146,8 @@ mod tests {
         let folders = Folders::new(&layout);
         let begun = ["a", "b", "c"].map(|name| {
             let folder = folders.begin(&id).unwrap();
-            fs::create_dir_all(&folder.join(name)).unwrap();
+            fs::create_dir_all(&folder.join("build").join(name)).unwrap();
+            fs::write_whole(&folder.join("make.log"), name.as_bytes(), 0o644).unwrap();
             folder
         });
         let names =
@@ -155,7 +157,8 @@ mod tests {
         assert!(names(&place).is_empty());
         folders.end(&id, b, true).unwrap();
         folders.end(&id, c, false).unwrap();
-        assert_eq!(names(&place), ["b"]);
+        assert_eq!(names(&place), ["b", "make.log"]);
+        assert_eq!(fs::read(&place.join("make.log")).unwrap(), b"b");
         assert_eq!(names(&layout.version_dir(&id)), ["build"]);
         let folder = folders.begin(&id).unwrap();
         folders.end(&id, folder, false).unwrap();

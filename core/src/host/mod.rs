@@ -2,7 +2,9 @@
 //!
 //! Everything else in this crate is given plain data, or calls these functions; the lints in `clippy.toml` hold that.
 
+pub mod adopt;
 pub mod ancestry;
+pub mod beneath;
 pub mod clock;
 pub mod descriptor;
 pub mod efi;

@@ -2,14 +2,14 @@
 //!
 //! Whoever has it may put anything into it. So links are never followed here, and names are looked up in open folders.
 
-use std::collections::HashMap;
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, fchmod, openat, statat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, fchmod, fchown, openat, statat,
 };
+use rustix::io::Result;
 
 use super::fs::FsError;
 use super::sandbox::Account;
@@ -17,92 +17,103 @@ use super::sandbox::Account;
 /// Below this depth nobody looks: no source is so deep, only somebody who wants to exhaust us.
 const DEEPEST: usize = 200;
 
-/// What was whose, and had which mode, where that isn't root's and as it is when it is given away.
-#[derive(Debug, Default)]
-pub struct Before(HashMap<(u64, u64), (Uid, Gid, Mode)>);
+/// What becomes of the folder itself when what is in it is given away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// It is theirs too. It must lie where nobody else gets.
+    Theirs,
+    /// It stays ours, and only those in the account's group may enter it and write to it.
+    Ours,
+}
 
-/// Gives a folder with all that is in it to somebody, who can then write it all.
+/// Gives what is in a folder to somebody, who can then write it all.
 ///
 /// # Errors
 /// [`FsError`], naming the folder.
-pub fn give_away(folder: &Path, to: Account) -> Result<Before, FsError> {
-    let mut before = Before::default();
-    let mut give = |parent: &OwnedFd, name: &CStr, stat: &Stat| -> rustix::io::Result<()> {
-        let (owner, mode) = (owner_of(stat), Mode::from_raw_mode(stat.st_mode));
-        if owner == (to.uid, to.gid) {
-            return Ok(());
+pub fn give_away(folder: &Path, to: Account, gate: Gate) -> std::result::Result<(), FsError> {
+    let mut give = |parent: &OwnedFd, name: &CStr, stat: &Stat| -> Result<()> {
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        if (stat.st_uid, stat.st_gid) != (to.uid.as_raw(), to.gid.as_raw()) {
+            chownat(parent, name, Some(to.uid), Some(to.gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
-        chownat(parent, name, Some(to.uid), Some(to.gid), AtFlags::SYMLINK_NOFOLLOW)?;
         let needed = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => Mode::RWXU,
             FileType::RegularFile => Mode::RUSR | Mode::WUSR,
             _ => Mode::empty(),
         };
-        if !mode.contains(needed) {
-            set_mode(parent, name, mode | needed)?;
-        }
-        if owner != (Uid::ROOT, Gid::ROOT) || !mode.contains(needed) {
-            before.0.insert((stat.st_dev, stat.st_ino), (owner.0, owner.1, mode));
-        }
-        Ok(())
+        if mode.contains(needed) { Ok(()) } else { set_mode(parent, name, mode | needed) }
     };
-    walk(folder, &mut give)?;
-    Ok(before)
+    let naming = naming(folder);
+    let opened = open(&CWD, folder).map_err(&naming)?;
+    below(&opened, &mut give, DEEPEST).map_err(&naming)?;
+    let (owner, mode) = match gate {
+        Gate::Theirs => (to.uid, Mode::RWXU),
+        Gate::Ours => (rustix::process::geteuid(), Mode::RWXU | Mode::RWXG),
+    };
+    let given = fchown(&opened, Some(owner), Some(to.gid)).and_then(|()| fchmod(&opened, mode));
+    given.map_err(&naming)
 }
 
-/// Takes back what is still theirs: what was there gets its owner and mode back, everything else is root's.
+/// Takes a folder back, with all that is in it: first the folder, which only we may enter from then on. Nothing in it has a set-id
+/// bit afterwards, or can be written by others.
 ///
 /// # Errors
 /// [`FsError`], naming the folder.
-pub fn take_back(folder: &Path, from: Account, before: &Before) -> Result<(), FsError> {
-    walk(folder, &mut |parent, name, stat| {
-        if stat.st_uid != from.uid.as_raw() {
-            return Ok(());
+pub fn take_back(folder: &Path) -> std::result::Result<(), FsError> {
+    let naming = naming(folder);
+    let (uid, gid) = ours();
+    let opened = open(&CWD, folder).map_err(&naming)?;
+    let closed = fchown(&opened, Some(uid), Some(gid)).and_then(|()| fchmod(&opened, Mode::RWXU));
+    closed.map_err(&naming)?;
+    let mut take = |parent: &OwnedFd, name: &CStr, stat: &Stat| {
+        if (stat.st_uid, stat.st_gid) != (uid.as_raw(), gid.as_raw()) {
+            chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
-        let earlier = before.0.get(&(stat.st_dev, stat.st_ino));
-        let (uid, gid) = earlier.map_or((Uid::ROOT, Gid::ROOT), |(uid, gid, _)| (*uid, *gid));
-        // This takes set-id bits of files away too.
-        chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-        match earlier {
-            Some((_, _, mode)) if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink => {
-                set_mode(parent, name, *mode)
+        let mode = stat.st_mode & 0o7777;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory | FileType::RegularFile if mode & 0o6022 != 0 => {
+                set_mode(parent, name, Mode::from_raw_mode(mode & 0o1755))
             }
             _ => Ok(()),
         }
-    })
+    };
+    below(&opened, &mut take, DEEPEST).map_err(&naming)
 }
 
-fn owner_of(stat: &Stat) -> (Uid, Gid) {
-    (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid))
+/// Makes a folder that is ours and which only those in a group may pass through.
+///
+/// # Errors
+/// [`FsError`], naming the folder.
+pub fn let_pass(folder: &Path, group: Gid) -> std::result::Result<(), FsError> {
+    let naming = naming(folder);
+    let opened = open(&CWD, folder).map_err(&naming)?;
+    let passable = fchown(&opened, None, Some(group)).and_then(|()| fchmod(&opened, Mode::RWXU | Mode::XGRP));
+    passable.map_err(&naming)
+}
+
+fn ours() -> (Uid, Gid) {
+    (rustix::process::geteuid(), rustix::process::getegid())
+}
+
+fn naming(folder: &Path) -> impl Fn(rustix::io::Errno) -> FsError {
+    |errno| FsError { verb: "change the owner of", path: folder.to_owned(), source: errno.into() }
 }
 
 /// Through a handle: a mode can't be set by name without following a link.
-fn set_mode(parent: &OwnedFd, name: &CStr, mode: Mode) -> rustix::io::Result<()> {
+fn set_mode(parent: &OwnedFd, name: &CStr, mode: Mode) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     fchmod(openat(parent, name, flags, Mode::empty())?, mode)
 }
 
-type Visit<'a> = dyn FnMut(&OwnedFd, &CStr, &Stat) -> rustix::io::Result<()> + 'a;
+type Visit<'a> = dyn FnMut(&OwnedFd, &CStr, &Stat) -> Result<()> + 'a;
 
-/// Visits a folder and all that is in it.
-fn walk(folder: &Path, visit: &mut Visit<'_>) -> Result<(), FsError> {
-    let naming = |errno: rustix::io::Errno| FsError {
-        verb: "change the owner of",
-        path: folder.to_owned(),
-        source: errno.into(),
-    };
-    let opened = open(&CWD, folder).map_err(naming)?;
-    let stat = statat(&opened, c".", AtFlags::empty()).map_err(naming)?;
-    visit(&opened, c".", &stat).map_err(naming)?;
-    below(&opened, visit, DEEPEST).map_err(naming)
-}
-
-fn open(parent: &impl std::os::fd::AsFd, name: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
+fn open(parent: &impl std::os::fd::AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(parent, name, flags, Mode::empty())
 }
 
-fn below(folder: &OwnedFd, visit: &mut Visit<'_>, depth: usize) -> rustix::io::Result<()> {
+/// Visits all that is in a folder.
+fn below(folder: &OwnedFd, visit: &mut Visit<'_>, depth: usize) -> Result<()> {
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -125,7 +136,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn what_was_given_away_comes_back_as_it_was() {
+    fn what_was_given_away_comes_back_as_ours() {
         assert!(rustix::process::geteuid().is_root(), "the tests run as root");
         let dir = tempfile::tempdir().unwrap();
         let (folder, outside) = (dir.path().join("build"), dir.path().join("outside"));
@@ -135,24 +146,28 @@ mod tests {
         }
         fs::write_whole(&outside, b"", 0o600).unwrap();
         fs::symlink(Path::new("../outside"), &folder.join("link")).unwrap();
-        fs::give_to(&folder.join("sub/shut"), 7, 8);
-        let to = Account { uid: Uid::from_raw(65534), gid: Gid::from_raw(65534) };
+        let to = Account { uid: Uid::from_raw(65534), gid: Gid::from_raw(2_000_000_000) };
         let of = |name: &str| {
             let meta = fs::lstat(&folder.join(name)).unwrap().unwrap();
             (meta.uid(), meta.gid(), meta.mode() & 0o7777)
         };
-        let before = give_away(&folder, to).unwrap();
-        assert_eq!(of("plain"), (65534, 65534, 0o644));
-        assert_eq!(of("sub/shut"), (65534, 65534, 0o600));
-        assert_eq!((of("").0, of("link").0), (65534, 65534));
-        fs::write_whole(&folder.join("made"), b"", 0o644).unwrap();
-        fs::give_to(&folder.join("made"), 65534, 65534);
-        fs::set_mode(&folder.join("made"), 0o4755).unwrap();
-        take_back(&folder, to, &before).unwrap();
-        assert_eq!(of("made"), (0, 0, 0o755));
-        assert_eq!(of("plain"), (0, 0, 0o644));
-        assert_eq!(of("sub/shut"), (7, 8, 0o400));
-        assert_eq!((of("").0, of("sub").0, of("link").0), (0, 0, 0));
+        for (gate, top) in
+            [(Gate::Theirs, (65534, 2_000_000_000, 0o700)), (Gate::Ours, (0, 2_000_000_000, 0o770))]
+        {
+            give_away(&folder, to, gate).unwrap();
+            assert_eq!(of(""), top);
+            assert_eq!(of("plain"), (65534, 2_000_000_000, 0o644));
+            assert_eq!(of("sub/shut"), (65534, 2_000_000_000, 0o600));
+            assert_eq!(of("link").0, 65534);
+            fs::write_whole(&folder.join("made"), b"", 0o644).unwrap();
+            fs::give_to(&folder.join("made"), 65534, 65534);
+            fs::set_mode(&folder.join("made"), 0o6777).unwrap();
+            fs::set_mode(&folder.join("sub"), 0o2777).unwrap();
+            take_back(&folder).unwrap();
+            assert_eq!(of("made"), (0, 0, 0o755));
+            assert_eq!((of(""), of("sub")), ((0, 0, 0o700), (0, 0, 0o755)));
+            assert_eq!((of("plain"), of("sub/shut").0, of("link").0), ((0, 0, 0o644), 0, 0));
+        }
         let meta = fs::lstat(&outside).unwrap().unwrap();
         assert_eq!((meta.uid(), meta.mode() & 0o777), (0, 0o600));
     }

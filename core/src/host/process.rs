@@ -162,12 +162,12 @@ impl Process {
         self
     }
 
-    /// With `folder` in the place of `over`, seen so by this process and its children only.
+    /// With each of these folders in the place of the one behind it, seen so by this process and its children only.
     #[must_use]
-    pub fn seeing(mut self, folder: &Path, over: &Path) -> Self {
-        let dir = self.dir.clone().unwrap_or_else(|| over.to_owned());
+    pub fn seeing(mut self, shown: &[(&Path, &Path)]) -> Self {
+        let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("/"));
         // A path with a NUL byte can't be a process's folder either: then it doesn't start, and says so.
-        self.overmount = Overmount::new(folder, over, &dir).ok();
+        self.overmount = Overmount::new(shown, &dir).ok();
         self
     }
 
@@ -393,16 +393,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[must_use]
 pub fn may_mount() -> bool {
     const CAP_SYS_ADMIN: u32 = 21;
+    has_capability(CAP_SYS_ADMIN)
+}
+
+/// Whether a capability is in effect for us.
+#[must_use]
+pub(super) fn has_capability(number: u32) -> bool {
     let status = super::fs::read_lossy(Path::new("/proc/self/status")).unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let bits = effective.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
-    bits.is_some_and(|bits| bits >> CAP_SYS_ADMIN & 1 == 1)
+    bits.is_some_and(|bits| bits >> number & 1 == 1)
 }
 
 /// Whether this system lets us show a process a folder in another's place (a mount namespace, see mount_namespaces(7)).
 #[must_use]
 pub fn can_see_privately(folder: &Path, environment: &Environment) -> bool {
-    let process = Process::new("true", [] as [&str; 0], environment).dir(folder).seeing(folder, folder);
+    let process = Process::new("true", [] as [&str; 0], environment).dir(folder).seeing(&[(folder, folder)]);
     process.capture().is_ok_and(|ended| ended.code() == 0)
 }
 
@@ -455,7 +461,7 @@ mod tests {
         }
         assert!(can_see_privately(&place, &environment()), "this machine has no mount namespaces");
         let process =
-            Process::shell("echo x >here; pwd -P", &environment()).dir(&place).seeing(&mine, &place);
+            Process::shell("echo x >here; pwd -P", &environment()).dir(&place).seeing(&[(&mine, &place)]);
         assert_eq!(process.capture().unwrap().text().trim(), place.to_str().unwrap());
         assert!(mine.join("here").exists() && !place.join("here").exists());
     }

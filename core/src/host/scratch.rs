@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::fs::{FsError, Ownership, Result, TreeCopy, remove_file, set_mtime, temporary_beside};
@@ -14,12 +14,22 @@ fn naming(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError 
 }
 
 /// Copies what is below `from` into the folder `to` (made where needed), over what is there: files by reference where the
-/// file system can, links as links, modes, times and, where we may, owners kept. Sockets, FIFOs and devices are left out.
+/// file system can, links as links, times kept. All of it is ours; modes are kept but for set-id bits and rights of others to write.
+/// Sockets, FIFOs and devices are left out. The mode of `to` stays what it is.
 ///
 /// # Errors
 /// [`FsError`]; what was copied so far is left.
 pub fn copy_over(from: &Path, to: &Path) -> Result<()> {
-    TreeCopy { ownership: Ownership::Kept, is_synced: false, over: true }.run(from, to)
+    TreeCopy { ownership: Ownership::Callers, is_synced: false, over: true }.run(from, to)
+}
+
+/// Makes a folder that nobody but us may enter.
+///
+/// # Errors
+/// [`FsError`], also where something is there already.
+pub fn create_private_folder(path: &Path) -> Result<()> {
+    super::fs::death::point();
+    fs::DirBuilder::new().mode(0o700).create(path).map_err(naming("create the folder", path))
 }
 
 /// Copies an open file to a new one, which gets this mode whatever the umask is; its time is kept.
@@ -82,7 +92,7 @@ mod tests {
         symlink("/nix", from.join("dangling")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, from.join("fifo"), rustix::fs::FileType::Fifo, 0o644.into(), 0)
             .unwrap();
-        crate::host::fs::set_mode(&from, 0o700).unwrap();
+        crate::host::fs::set_mode(&from.join("sub"), 0o2777).unwrap();
         create_dir_all(&to.join("sub")).unwrap();
         symlink("/etc/passwd", to.join("sub/run")).unwrap();
         copy_over(&from, &to).unwrap();
@@ -90,7 +100,7 @@ mod tests {
         assert_eq!((meta.mode() & 0o777, meta.mtime(), meta.mtime_nsec()), (0o755, 1_000_000, 5));
         assert_eq!(read(&to.join("sub/run")).unwrap(), b"new");
         assert_eq!(link_target(&to.join("dangling")).unwrap().unwrap(), Path::new("/nix"));
-        assert_eq!(lstat(&to).unwrap().unwrap().mode() & 0o777, 0o700);
+        assert_eq!(lstat(&to.join("sub")).unwrap().unwrap().mode() & 0o7777, 0o755);
         assert!(lstat(&to.join("fifo")).unwrap().is_none());
     }
 }

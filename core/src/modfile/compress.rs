@@ -18,7 +18,9 @@ use crate::host::process::{Process, ProcessError};
 use crate::host::{Environment, programs};
 use crate::kernel::Compression;
 
+use super::content::{SIZE_LIMIT, unpack};
 use super::gzip;
+use super::tool::{ToolError, ToolRunner};
 
 /// The tools' options from framework.conf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +76,8 @@ pub enum CompressError {
     },
 }
 
-/// Compresses `path` (a `.ko`) to its neighbour with the suffix, which is returned; the file itself is then gone. Mode and time are kept.
+/// Compresses `path` (a `.ko`) to its neighbour with the suffix, which is returned; the file itself is then gone. A program of the
+/// system does that on a copy.
 ///
 /// # Errors
 /// [`CompressError`]; then `path` is as it was and nothing is left beside it.
@@ -83,6 +86,7 @@ pub fn compress(
     compression: Compression,
     options: &CompressOptions,
     environment: &Environment,
+    tools: &dyn ToolRunner,
 ) -> Result<PathBuf, CompressError> {
     let target = suffixed(path, compression.suffix());
     let (tool, chosen, default, packer): (_, _, _, Packer) = match compression {
@@ -97,7 +101,12 @@ pub fn compress(
     if ours {
         ourselves(path, &target, packer)?;
     } else {
-        with_tool(tool, chosen, path, &target, environment)?;
+        let command = |path: &Path| {
+            let words = chosen.split_whitespace().map(OsString::from);
+            Process::new(tool, words.chain(["-f".into(), path.into()]), environment)
+        };
+        let result = with_tool(&command, path, compression.suffix(), &target, tools);
+        result.inspect_err(|_| drop(fs::remove_file(&target)))?;
     }
     Ok(target)
 }
@@ -145,31 +154,43 @@ fn zstd(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn with_tool(
-    tool: &str,
-    options: &str,
+    command: &dyn Fn(&Path) -> Process,
     path: &Path,
+    suffix: &str,
     target: &Path,
-    environment: &Environment,
+    tools: &dyn ToolRunner,
 ) -> Result<(), CompressError> {
-    let words = options.split_whitespace().map(OsString::from);
-    let process = Process::new(tool, words.chain(["-f".into(), path.into()]), environment);
+    let line = command(path).line();
     let failed =
-        |code, output| CompressError::Failed { path: path.to_owned(), line: process.line(), code, output };
-    let ended = process.capture().inspect_err(|_| drop(fs::remove_file(target)))?;
+        |code, output| CompressError::Failed { path: path.to_owned(), line: line.clone(), code, output };
+    let ended = tools.run(path, command, suffix, target)?;
     if !ended.status.success() {
-        fs::remove_file(target)?;
         return Err(failed(ended.code(), ended.text().trim_end().to_owned()));
     }
     if !fs::is_file(target) {
         return Err(failed(0, format!("it left no `{}`", target.display())));
     }
-    // Options such as `--keep` leave it.
+    // Nobody has to believe the program: what it made must be the module.
+    let packed = fs::read_limited(target, SIZE_LIMIT)?;
+    if unpack(packed, SIZE_LIMIT).ok().as_deref() != Some(&fs::read_limited(path, SIZE_LIMIT)?[..]) {
+        return Err(failed(0, format!("what it left in `{}` is not the module", target.display())));
+    }
     fs::remove_file(path)?;
     Ok(())
 }
 
+impl From<ToolError> for CompressError {
+    fn from(error: ToolError) -> Self {
+        match error {
+            ToolError::Fs(error) => Self::Fs(error),
+            ToolError::Process(error) => Self::Process(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::tool::Temporary;
     use super::*;
 
     fn environment() -> Environment {
@@ -201,7 +222,7 @@ mod tests {
         let path = dir.path().join("hi.ko");
         fs::write_whole(&path, bytes, 0o640).unwrap();
         fs::set_mtime(&path, (1_700_000_000, 0)).unwrap();
-        let target = compress(&path, compression, options, environment).unwrap();
+        let target = compress(&path, compression, options, environment, &Temporary).unwrap();
         let meta = fs::lstat(&target).unwrap().unwrap();
         assert_eq!((meta.mode() & 0o777, meta.mtime()), (0o640, 1_700_000_000));
         assert_eq!(fs::list(dir.path()).unwrap().len(), 1);
@@ -247,10 +268,11 @@ mod tests {
         let path = dir.path().join("hi.ko");
         fs::write_whole(&path, b"module", 0o644).unwrap();
         let options = CompressOptions { xz: "--no-such-option".into(), ..defaults() };
-        let error = compress(&path, Compression::Xz, &options, &environment()).unwrap_err().to_string();
+        let error =
+            compress(&path, Compression::Xz, &options, &environment(), &Temporary).unwrap_err().to_string();
         assert!(error.contains("xz --no-such-option -f") && error.contains("hi.ko"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"module");
         assert_eq!(fs::list(dir.path()).unwrap().len(), 1);
-        assert_eq!(compress(&path, Compression::None, &options, &environment()).unwrap(), path);
+        assert_eq!(compress(&path, Compression::None, &options, &environment(), &Temporary).unwrap(), path);
     }
 }

@@ -102,13 +102,13 @@ fn modinfo(reader: impl Read + Seek) -> Result<Vec<u8>, String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::super::content::tests::packed;
     use super::*;
     use proptest::prelude::*;
 
     /// The smallest ELF file with a section `.modinfo`: header, section data, names, three section headers.
-    pub(in crate::modfile) fn module(modinfo: &[u8]) -> Vec<u8> {
+    pub(crate) fn module(modinfo: &[u8]) -> Vec<u8> {
         let names = b"\0.modinfo\0.shstrtab\0";
         let (data_at, names_at) = (64, 64 + modinfo.len());
         let headers_at = (names_at + names.len()).next_multiple_of(8);

@@ -4,7 +4,8 @@
 //! - [`info`]: `.modinfo`, read from the ELF file itself, however it is compressed ([`mod@content`])
 //! - [`mod@compare`]: which of two modules is newer, whether they are the same
 //! - [`signature`]: the kernel's trailer behind a signed module
-//! - [`mod@compress`], [`mod@strip`]: what a build does to its modules
+//! - [`mod@compress`], [`mod@strip`]: what a build does to its modules, with the system's programs on copies ([`tool`])
+//! - [`whole`]: whether a file is a whole ELF object
 
 pub mod compare;
 pub mod compress;
@@ -14,14 +15,20 @@ pub mod info;
 pub mod name;
 pub mod signature;
 pub mod strip;
+pub mod tool;
+pub mod whole;
 
 pub use compare::{Standing, compare, same_module};
 pub use compress::{CompressError, CompressOptions, compress};
 pub use content::content;
+#[cfg(test)]
+pub(crate) use info::tests::module as test_module;
 pub use info::{ModuleInfo, read_info};
 pub use name::{ModuleFile, canonical_name};
 pub use signature::{SignatureInfo, signature_of, without_signature};
 pub use strip::{StripError, strip};
+pub use tool::{ToolError, ToolRunner};
+pub use whole::is_whole_object;
 
 use std::io;
 use std::path::PathBuf;

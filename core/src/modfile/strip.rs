@@ -3,15 +3,21 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::tool::{ToolError, ToolRunner};
+use super::whole::is_whole_object;
 use crate::host::Environment;
-use crate::host::process::{Process, ProcessError};
+use crate::host::fs::{self, FsError};
+use crate::host::process::Process;
 
 /// A module that could not be stripped; it is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum StripError {
-    /// The program could not be run.
+    /// It could not be copied, or the program not be run.
     #[error(transparent)]
-    Process(#[from] ProcessError),
+    Tool(#[from] ToolError),
+    /// A file operation failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
     /// The program failed.
     #[error("cannot strip `{}`: `{line}` failed with exit code {code}: {output}", path.display())]
     Failed {
@@ -33,24 +39,46 @@ pub fn command(path: &Path, clang: bool, environment: &Environment) -> Process {
     Process::new(program, [OsString::from("-g"), path.into()], environment)
 }
 
-/// Strips a module in place.
+/// Strips a module, which a program of the system does on a copy.
 ///
 /// # Errors
-/// [`StripError`].
-pub fn strip(path: &Path, clang: bool, environment: &Environment) -> Result<(), StripError> {
-    let process = command(path, clang, environment);
-    let ended = process.capture()?;
-    if ended.status.success() {
-        return Ok(());
+/// [`StripError`]; then the module is as it was.
+pub fn strip(
+    path: &Path,
+    clang: bool,
+    environment: &Environment,
+    tools: &dyn ToolRunner,
+) -> Result<(), StripError> {
+    let stripped = fs::temporary_beside(path);
+    let result = strip_to(path, &stripped, clang, environment, tools);
+    result.inspect_err(|_| drop(fs::remove_file(&stripped)))
+}
+
+fn strip_to(
+    path: &Path,
+    stripped: &Path,
+    clang: bool,
+    environment: &Environment,
+    tools: &dyn ToolRunner,
+) -> Result<(), StripError> {
+    let line = command(path, clang, environment).line();
+    let failed =
+        |code, output| StripError::Failed { path: path.to_owned(), line: line.clone(), code, output };
+    let ended = tools.run(path, &|copy| command(copy, clang, environment), "", stripped)?;
+    if !ended.status.success() {
+        return Err(failed(ended.code(), ended.text().trim_end().to_owned()));
     }
-    let (line, output) = (process.line(), ended.text().trim_end().to_owned());
-    Err(StripError::Failed { path: path.to_owned(), line, code: ended.code(), output })
+    let is_whole = |path: &Path| Ok::<_, FsError>(is_whole_object(&fs::read(path)?));
+    if !fs::is_file(stripped) || is_whole(path)? && !is_whole(stripped)? {
+        return Err(failed(0, "it left no whole module".to_owned()));
+    }
+    Ok(fs::rename(stripped, path)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tool::Temporary;
     use super::*;
-    use crate::host::fs;
 
     #[test]
     fn debug_information_goes_and_garbage_is_an_error() {
@@ -60,10 +88,10 @@ mod tests {
         let line = "echo 'int x(void){return 1;}' | gcc -g -x c -c - -o x.o";
         assert_eq!(Process::shell(line, &environment).dir(dir.path()).capture().unwrap().code(), 0);
         let before = fs::read(&object).unwrap().len();
-        strip(&object, false, &environment).unwrap();
+        strip(&object, false, &environment, &Temporary).unwrap();
         assert!(fs::read(&object).unwrap().len() < before);
         fs::write_whole(&object, b"garbage", 0o644).unwrap();
-        let error = strip(&object, false, &environment).unwrap_err().to_string();
+        let error = strip(&object, false, &environment, &Temporary).unwrap_err().to_string();
         assert!(error.contains("strip -g") && error.contains("x.o"), "{error}");
         assert_eq!(fs::read(&object).unwrap(), b"garbage");
     }

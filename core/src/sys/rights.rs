@@ -15,6 +15,8 @@ use super::child::{Report, Wall, errno, number};
 pub struct Rights {
     /// Whose it is; `None`: still ours.
     pub ids: Option<(Uid, Gid)>,
+    /// Further groups that it is in then.
+    pub groups: Vec<Gid>,
     /// At most as much of these as this.
     pub limits: Vec<(Resource, u64)>,
     /// A landlock ruleset for a process that has its own mounts, and one for a process that hasn't.
@@ -60,7 +62,7 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
     }
     let parent = rustix::process::getppid();
     if let Some((uid, gid)) = rights.ids {
-        told(Wall::User, become_user(uid, gid));
+        told(Wall::User, become_user(uid, gid, &rights.groups));
     }
     let _ = rustix::thread::clear_ambient_capability_set();
     let none = CapabilitySet::empty();
@@ -81,8 +83,8 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
     told(Wall::Calls, filter_calls(if has_scene { &rights.filter } else { &rights.bare_filter }));
 }
 
-fn become_user(uid: Uid, gid: Gid) -> Result<()> {
-    rustix::thread::set_thread_groups(&[])?;
+fn become_user(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<()> {
+    rustix::thread::set_thread_groups(groups)?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)
 }

@@ -21,8 +21,8 @@ pub struct Scene {
     pub trees: Vec<Tree>,
     /// User namespaces that say as whose the files of some trees are shown.
     pub owners: Vec<OwnedFd>,
-    /// The folder, in `trees`, that the process works in, and where it must see it.
-    pub folder: Option<(CString, CString)>,
+    /// The folders, in `trees`, that the process works in, and where it must see them.
+    pub folders: Vec<(CString, CString)>,
     /// What is done one after the other, once everything else is read-only.
     pub acts: Vec<Act>,
     /// Without its own mounts it can't work: it is shown a folder in another's place.
@@ -144,10 +144,10 @@ pub(super) fn build(scene: &Scene, dir: &CStr, report: &Report, trees: &mut [Opt
         }
         Err(errno) => {
             report.missing(Wall::Files, errno);
-            if let Some((folder, seen)) = &scene.folder {
-                let _ = mount_bind_recursive(folder.as_c_str(), seen.as_c_str());
-            }
-            Standing::Folder
+            let shown = |(folder, seen): &(CString, CString)| {
+                folder == seen || mount_bind_recursive(folder.as_c_str(), seen.as_c_str()).is_ok()
+            };
+            if scene.folders.iter().all(shown) { Standing::Folder } else { Standing::Nothing }
         }
     };
     told(rustix::process::chdir(dir));

@@ -10,7 +10,7 @@ use super::lock::{self, Held};
 use super::{owed, registration, running};
 use crate::host::fs::{self, FsError};
 use crate::id::{KernelRelease, ModuleName};
-use crate::layout::{Layout, TEMPORARY_PREFIX};
+use crate::layout::{EXPOSED, Layout, TEMPORARY_PREFIX};
 use crate::report::{Event, Reporter};
 
 /// Sweeps the whole tree and the source tree; `held`: what we hold already. What can't be removed is warned of: it is no
@@ -94,7 +94,7 @@ fn has_empty_folders(layout: &Layout, name: &ModuleName) -> Result<bool, FsError
     Ok(!has_a_version || !empty_kernel_folders(layout, name)?.is_empty())
 }
 
-/// `M/V/K` without any `A`: a build was about to appear there, or has gone.
+/// `M/V/K` without any `A`, or with empty ones: a build was about to appear there, or has gone. What is in a folder comes before it.
 fn empty_kernel_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBuf>, FsError> {
     let mut empty = Vec::new();
     let dir = layout.module_dir(name);
@@ -102,9 +102,20 @@ fn empty_kernel_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBu
         let dir = dir.join(version.name);
         for kernel in fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_dir()) {
             let folder = dir.join(&kernel.name);
-            if KernelRelease::looks_like_kernel(&kernel.name.to_string_lossy())
-                && fs::list(&folder)?.is_empty()
-            {
+            if !KernelRelease::looks_like_kernel(&kernel.name.to_string_lossy()) {
+                continue;
+            }
+            let below = fs::list(&folder)?;
+            let mut empty_below = Vec::new();
+            for arch in below.iter().filter(|entry| entry.kind.is_dir()) {
+                let arch = folder.join(&arch.name);
+                if fs::list(&arch)?.is_empty() {
+                    empty_below.push(arch);
+                }
+            }
+            let is_empty = empty_below.len() == below.len();
+            empty.extend(empty_below);
+            if is_empty {
                 empty.push(folder);
             }
         }
@@ -114,7 +125,24 @@ fn empty_kernel_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBu
 
 /// Removes every temporary of a dead process in a folder, and in what is at most `depth` folders below it.
 pub(crate) fn sweep_folder(dir: &Path, depth: usize) -> Result<(), FsError> {
-    each_temporary(dir, depth, &mut |path| fs::remove_any(path))
+    each_temporary(dir, depth, &mut |path| {
+        put_back_exposed(path)?;
+        fs::remove_any(path)
+    })
+}
+
+/// A build without mounts died while its `POST_BUILD` saw the result at `M/V/K/A`: what was there before is put back.
+fn put_back_exposed(private: &Path) -> Result<(), FsError> {
+    let Ok(Some(target)) = fs::link_target(&private.join(EXPOSED)) else { return Ok(()) };
+    // `M/V/.tmp_…` beside `M/V/K/A`.
+    if target.parent().and_then(Path::parent) != private.parent() {
+        return Ok(());
+    }
+    let earlier = private.join("earlier");
+    if fs::exists(&earlier) || !fs::exists(&private.join("result")) {
+        fs::remove_any(&target)?;
+    }
+    if fs::exists(&earlier) { fs::rename(&earlier, &target) } else { Ok(()) }
 }
 
 fn has_temporaries(dir: &Path, depth: usize) -> Result<bool, FsError> {
@@ -219,10 +247,32 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_was_shown_before_its_time_is_taken_back() {
+        for has_earlier in [true, false] {
+            let (_dir, layout, id) = world();
+            registration::add(&layout, &id).unwrap();
+            let private = layout.version_dir(&id).join(".tmp_4999999_0_build");
+            let target = layout.target_dir(&id, &target());
+            fs::create_dir_all(&target.join("module")).unwrap();
+            fs::write_whole(&target.join("half"), b"", 0o644).unwrap();
+            fs::create_dir_all(&private).unwrap();
+            if has_earlier {
+                fs::create_dir_all(&private.join("earlier/module")).unwrap();
+            }
+            fs::create_link(&target, &private.join(EXPOSED)).unwrap();
+            sweep(&layout, None, &Recorder::default());
+            assert!(!fs::exists(&private) && !fs::exists(&target.join("half")));
+            assert_eq!(fs::exists(&target.join("module")), has_earlier);
+            assert!(has_earlier || !fs::exists(target.parent().unwrap()));
+        }
+    }
+
+    #[test]
     fn folders_that_came_to_nothing_go_where_somebody_died() {
         let (_dir, layout, id) = world();
         registration::add(&layout, &id).unwrap();
         let kernel = layout.version_dir(&id).join("6.1.0");
+        fs::create_dir_all(&kernel.join("x86_64")).unwrap();
         let bare = layout.dkms_tree.join("bare");
         let forgotten = layout.dkms_tree.join("forgotten");
         for dir in [&kernel, &bare, &forgotten.join("original_module/6.1.0/x86_64")] {

@@ -7,4 +7,5 @@ mod escapes;
 mod inputs;
 mod limits;
 mod links;
+mod outsiders;
 mod settings;

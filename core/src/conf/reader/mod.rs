@@ -191,22 +191,15 @@ impl Reader {
 
     /// The files of `/etc/dkms` that come over a module's conf, each over the one before.
     fn overrides_of(&self, id: Option<&ModuleId>, target: &Target) -> Vec<PathBuf> {
-        let Some(ModuleId { name, version }) = id else { return Vec::new() };
-        let etc = self.layout.etc_dkms();
+        let Some(id) = id else { return Vec::new() };
         let there = self.overrides.get_or_init(|| {
-            let entries = fs::list(&etc).unwrap_or_default();
+            let entries = fs::list(&self.layout.etc_dkms()).unwrap_or_default();
             entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect()
         });
-        let Target { kernel, arch } = target;
-        let names = [
-            format!("{name}.conf"),
-            format!("{name}-{version}.conf"),
-            format!("{name}-{version}-{kernel}.conf"),
-            format!("{name}-{version}-{kernel}-{arch}.conf"),
-            format!("{name}--{kernel}.conf"),
-            format!("{name}--{kernel}-{arch}.conf"),
-        ];
-        let paths = names.iter().filter(|name| there.contains(*name)).map(|name| etc.join(name));
+        let is_there = |path: &PathBuf| {
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| there.contains(name))
+        };
+        let paths = self.layout.conf_overrides(id, target).into_iter().filter(is_there);
         // A link that leads nowhere is as good as no file.
         paths.filter(|path| !matches!(fs::stat(path), Ok(None))).collect()
     }

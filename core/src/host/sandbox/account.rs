@@ -1,10 +1,22 @@
-//! A user of the system, by name.
+//! A user of the system, by name; whether we can become somebody else at all; a group that nobody else is in.
 
 use std::path::Path;
 
 use rustix::fs::{Gid, Uid};
 
-use crate::host::fs;
+use super::id_map::IdMap;
+use crate::host::{fs, process};
+
+/// Capabilities without which nothing can be given to another user (capabilities(7)): CAP_CHOWN, CAP_FOWNER, CAP_SETGID,
+/// CAP_SETUID.
+const NEEDED: [u32; 4] = [0, 3, 6, 7];
+
+/// Who builds where the configured user doesn't exist.
+pub const FALLBACK: &str = "nobody";
+
+/// The groups that we choose from: no distribution and no container manager assigns ids from here on.
+const FIRST_PRIVATE: u32 = 0x7000_0000;
+const PRIVATE_COUNT: u32 = 1 << 27;
 
 /// Who somebody is to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +34,33 @@ impl Account {
         Self::find_in(&fs::read_lossy(Path::new("/etc/passwd")).ok()?, name)
     }
 
-    /// Who builds run as, where we are root: this user, else nobody; `None`: we ourselves.
+    /// Who builds run as, where we can become somebody else: this user, else nobody; `None`: we ourselves. A user namespace with
+    /// a few ids (a rootless container) has a root without anybody else.
     #[must_use]
     pub fn of_builds(name: &str) -> Option<Self> {
-        let found = || Self::find(name).or_else(|| Self::find("nobody"));
-        rustix::process::geteuid().is_root().then(found).flatten()
+        if !rustix::process::geteuid().is_root()
+            || !NEEDED.iter().all(|number| process::has_capability(*number))
+        {
+            return None;
+        }
+        let [uids, gids] = [IdMap::of_users(), IdMap::of_groups()];
+        let may_set_groups =
+            !fs::read_lossy(Path::new("/proc/self/setgroups")).is_ok_and(|text| text.trim() == "deny");
+        let is_there = |account: &Self| {
+            may_set_groups
+                && uids.has(account.uid.as_raw())
+                && gids.has(account.gid.as_raw())
+                && spare(&gids).is_some()
+        };
+        Self::find(name).or_else(|| Self::find(FALLBACK)).filter(is_there)
+    }
+
+    /// The account with a group in the place of its own that no other process is in. So what only that group may reach is closed to
+    /// every other process of the user, and none of them can look into ours (ptrace(2) compares groups too).
+    #[must_use]
+    pub fn in_private_group(self) -> Self {
+        let gid = spare(&IdMap::of_groups()).map_or(self.gid, Gid::from_raw);
+        Self { gid, ..self }
     }
 
     /// Whether this user can read a file, as far as its own mode says.
@@ -64,6 +98,24 @@ impl Account {
         };
         mode >> shift & wanted == wanted
     }
+}
+
+/// A group at random, of those that nobody is in.
+fn spare(map: &IdMap) -> Option<u32> {
+    let mut bytes = [0; 4];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    let number = if filled.is_ok_and(|length| length == bytes.len()) {
+        u32::from_ne_bytes(bytes)
+    } else {
+        std::process::id()
+    };
+    let usual = FIRST_PRIVATE + number % PRIVATE_COUNT;
+    if map.has(usual) {
+        return Some(usual);
+    }
+    // A container has a range of its own. What comes behind 65534 there is as unused as anything.
+    let (first, count) = map.largest_from(65536)?;
+    Some(first + number % count)
 }
 
 #[cfg(test)]

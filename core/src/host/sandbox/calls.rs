@@ -70,6 +70,33 @@ const USED_UP: &[c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_inotify_init,
 ];
+/// Calls that set a mode, and which argument it is.
+const MODES: &[(c_long, u32)] = &[
+    (libc::SYS_fchmod, 1),
+    (libc::SYS_fchmodat, 2),
+    // fchmodat2, which has the same number on every machine.
+    (452, 2),
+    (libc::SYS_mkdirat, 2),
+    (libc::SYS_mknodat, 2),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_creat, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_mkdir, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_mknod, 1),
+];
+/// Calls that open a file, and which argument their flags are; the mode comes behind them.
+const OPENS: &[(c_long, u32)] = &[
+    (libc::SYS_openat, 2),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_open, 1),
+];
+/// With one of these flags open(2) looks at the mode: `O_CREAT`, and what `O_TMPFILE` has besides `O_DIRECTORY`.
+const MAKES_A_FILE: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).cast_unsigned();
+/// A file of the build user that has one lends its rights to everybody who can run it.
+const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 
 /// `AUDIT_ARCH_…` of audit.h: the machine whose call numbers these are. `None`: one that we have no filter for.
 const MACHINE: Option<u32> = if cfg!(target_arch = "x86_64") {
@@ -130,8 +157,10 @@ pub(super) fn filter(sockets: Sockets) -> Vec<sock_filter> {
     for call in USED_UP {
         program.extend(when_equal(number(*call), &[give(fail(libc::EMFILE))]));
     }
-    // clone3 keeps its flags where no filter can look: callers fall back to clone.
-    program.extend(when_equal(number(libc::SYS_clone3), &[give(fail(libc::ENOSYS))]));
+    // These keep their flags and modes where no filter can look: callers fall back to clone and openat.
+    for call in [libc::SYS_clone3, libc::SYS_openat2] {
+        program.extend(when_equal(number(call), &[give(fail(libc::ENOSYS))]));
+    }
     let flags = if cfg!(target_arch = "s390x") { 1 } else { 0 };
     program.extend(when_equal(
         number(libc::SYS_clone),
@@ -153,8 +182,21 @@ pub(super) fn filter(sockets: Sockets) -> Vec<sock_filter> {
     }
     ioctl.push(give(ALLOW));
     program.extend(when_equal(number(libc::SYS_ioctl), &ioctl));
+    for (call, mode) in MODES {
+        program.extend(when_equal(number(*call), &without_set_id(*mode)));
+    }
+    for (call, flags) in OPENS {
+        let mut open = vec![load(argument(*flags)), jump(libc::BPF_JSET, MAKES_A_FILE, 1, 0), give(ALLOW)];
+        open.extend(without_set_id(*flags + 1));
+        program.extend(when_equal(number(*call), &open));
+    }
     program.push(give(ALLOW));
     program
+}
+
+/// Refuses a mode, the argument at this place, that has a set-id bit.
+fn without_set_id(mode: u32) -> Vec<sock_filter> {
+    vec![load(argument(mode)), jump(libc::BPF_JSET, SET_ID, 0, 1), give(fail(libc::EPERM)), give(ALLOW)]
 }
 
 /// Call numbers are small.
@@ -202,7 +244,8 @@ mod tests {
     use super::*;
 
     /// Runs the program as the kernel would, on a call with these arguments.
-    fn verdict(machine: u32, call: c_long, arguments: [u32; 2]) -> u32 {
+    fn verdict<const N: usize>(machine: u32, call: c_long, arguments: [u32; N]) -> u32 {
+        let value = |place: u32| arguments.get(place as usize).copied().unwrap_or(0);
         let program = filter(Sockets::Local);
         let (mut at, mut loaded) = (0, 0);
         loop {
@@ -214,9 +257,7 @@ mod tests {
                     loaded = match step.k {
                         NUMBER => number(call),
                         ARCH => machine,
-                        k if k == argument(0) => arguments[0],
-                        k if k == argument(1) => arguments[1],
-                        other => panic!("offset {other}"),
+                        k => (0..6).find(|place| k == argument(*place)).map(value).unwrap(),
                     }
                 }
                 libc::BPF_RET => return step.k,
@@ -236,7 +277,7 @@ mod tests {
     #[test]
     fn what_no_build_needs_is_refused() {
         let machine = MACHINE.expect("the filter is written for the architecture that the tests run on");
-        let of = |call, arguments| verdict(machine, call, arguments);
+        let of = |call, arguments: [u32; 2]| verdict(machine, call, arguments);
         let (allow, no) = (ALLOW, fail(libc::EPERM));
         for call in REFUSED {
             assert_eq!(of(*call, [0, 0]), no, "{call}");
@@ -259,6 +300,30 @@ mod tests {
         }
         assert_eq!(of(libc::SYS_ioctl, [0, 0x5401]), allow);
         assert_eq!(of(libc::SYS_ioctl, [0, 0x5412]), no);
+    }
+
+    #[test]
+    fn no_file_gets_a_set_id_bit() {
+        let Some(machine) = MACHINE else { return };
+        let (allow, no) = (ALLOW, fail(libc::EPERM));
+        for mode in [0o4755, 0o2755, 0o6000] {
+            for (call, place) in MODES {
+                let with = |mode| {
+                    std::array::from_fn::<u32, 3, _>(|at| if at == *place as usize { mode } else { 0 })
+                };
+                assert_eq!(verdict(machine, *call, with(mode)), no, "{call}");
+                assert_eq!(verdict(machine, *call, with(0o1777)), allow, "{call}");
+            }
+            let create = (libc::O_CREAT | libc::O_WRONLY).cast_unsigned();
+            for flags in [create, libc::O_TMPFILE.cast_unsigned()] {
+                assert_eq!(verdict(machine, libc::SYS_openat, [0, 0, flags, mode]), no);
+                assert_eq!(verdict(machine, libc::SYS_openat, [0, 0, flags, 0o666]), allow);
+            }
+            // Whatever stands there is no mode then.
+            let flags = (libc::O_RDONLY | libc::O_DIRECTORY).cast_unsigned();
+            assert_eq!(verdict(machine, libc::SYS_openat, [0, 0, flags, mode]), allow);
+        }
+        assert_eq!(verdict(machine, libc::SYS_openat2, [0, 0]), fail(libc::ENOSYS));
     }
 
     #[test]

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::process::Resource;
 
+use self::id_map::IdMap;
 use super::environment::Environment;
-use super::fs;
 use crate::sys::{Plan, Report, Rights, Scene, Wall};
 
 mod account;
 mod calls;
+mod id_map;
 mod inputs;
 mod keys;
 mod missing;
@@ -24,7 +25,7 @@ mod rules;
 mod sockets;
 mod view;
 
-pub use account::Account;
+pub use account::{Account, FALLBACK};
 pub use missing::{Missing, Told};
 
 /// What a sandbox is to be like.
@@ -32,10 +33,12 @@ pub use missing::{Missing, Told};
 pub struct Wanted<'a> {
     /// Where a wall can't be had, nothing runs.
     pub strict: bool,
-    /// Whose its processes are, where we are root.
+    /// Whose its processes are, where we can become somebody else.
     pub user: &'a str,
-    /// The folder that can be written, and the path that it is seen under.
-    pub folder: Option<(&'a Path, &'a Path)>,
+    /// The same in a group that several sandboxes share; `None`: one of its own is made.
+    pub account: Option<Account>,
+    /// The folders that can be written, and the paths that they are seen under.
+    pub folders: Vec<(&'a Path, &'a Path)>,
     /// A folder that seems to be writable; what is written there is thrown away.
     pub layer: Option<&'a Path>,
     /// What must be seen, wherever it is.
@@ -77,14 +80,16 @@ impl Sandbox {
     pub fn new(wanted: &Wanted<'_>) -> Result<Self, std::ffi::NulError> {
         let mut early = Vec::new();
         let is_root = rustix::process::geteuid().is_root();
-        let owner = Account::of_builds(wanted.user);
-        if is_root && owner.is_none() {
+        let own = Account::of_builds(wanted.user);
+        if is_root && own.is_none() {
             early.push(Told { wall: Wall::User, errno: Errno::NOENT.raw_os_error() });
         }
-        let mut view = view::View::of(wanted, owner);
+        let owner = own.map(|own| wanted.account.unwrap_or_else(|| own.in_private_group()));
+        let mut view = view::View::of(wanted, own);
         let rules = rules::make(&view);
         let rights = Rights {
             ids: owner.filter(|account| !account.uid.is_root()).map(|account| (account.uid, account.gid)),
+            groups: own.map(|own| own.gid).into_iter().collect(),
             limits: limits(),
             rules,
             new_places: view.new_places()?,
@@ -93,11 +98,9 @@ impl Sandbox {
             bare_filter: calls::filter(calls::Sockets::None),
         };
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
-        let folder = match wanted.folder {
-            Some((folder, seen)) => Some((text(folder)?, text(seen)?)),
-            None => None,
-        };
-        let is_needed = wanted.folder.is_some_and(|(folder, seen)| folder != seen);
+        let folders = wanted.folders.iter().map(|(folder, seen)| Ok((text(folder)?, text(seen)?)));
+        let folders = folders.collect::<Result<Vec<_>, std::ffi::NulError>>()?;
+        let is_needed = wanted.folders.iter().any(|(folder, seen)| folder != seen);
         let (trees, acts) = view.scene()?;
         let inputs = std::mem::take(&mut view.inputs);
         let by_mounts = inputs.found.iter().filter(|input| input.how != inputs::How::AsIs);
@@ -112,7 +115,7 @@ impl Sandbox {
             strict: wanted.strict,
             maps,
             deny_setgroups,
-            scene: Scene { trees, owners, folder, acts, is_needed },
+            scene: Scene { trees, owners, folders, acts, is_needed },
             rights,
         };
         let mut variables = Vec::new();
@@ -171,18 +174,12 @@ fn limits() -> Vec<(Resource, u64)> {
 
 /// The id maps of a user namespace in which everyone is who they were: all that root has, or just ourselves.
 fn maps(is_root: bool) -> ([CString; 2], bool) {
-    let same = |file: &str, own: u32| {
-        let text = fs::read_lossy(Path::new(file)).unwrap_or_default();
-        let ranges = text.lines().filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let (first, _, count) = (words.next()?, words.next()?, words.next()?);
-            Some(format!("{first} {first} {count}\n"))
-        });
-        let text = if is_root { ranges.collect() } else { format!("{own} {own} 1") };
+    let same = |map: &IdMap, own: u32| {
+        let text = if is_root { map.same() } else { format!("{own} {own} 1") };
         CString::new(text).unwrap_or_default()
     };
-    let uids = same("/proc/self/uid_map", rustix::process::geteuid().as_raw());
-    let gids = same("/proc/self/gid_map", rustix::process::getegid().as_raw());
+    let uids = same(&IdMap::of_users(), rustix::process::geteuid().as_raw());
+    let gids = same(&IdMap::of_groups(), rustix::process::getegid().as_raw());
     ([uids, gids], !is_root)
 }
 

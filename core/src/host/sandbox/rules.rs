@@ -39,7 +39,7 @@ pub(super) fn make(view: &View) -> Option<[OwnedFd; 2]> {
         }
         let devices = AccessFs::from_file(KNOWN) | AccessFs::ReadDir;
         rules = add(rules, Path::new("/dev"), devices)?;
-        for path in view.shown().chain(view.folder.iter().map(|(folder, _)| folder.as_path())) {
+        for path in view.shown().chain(view.folders.iter().map(|(folder, _)| folder.as_path())) {
             rules = add(rules, path, AccessFs::from_read(KNOWN))?;
         }
         for path in view.writable_in_place() {

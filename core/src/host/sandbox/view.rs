@@ -56,7 +56,7 @@ enum Kind {
 pub(super) struct View {
     owner: Option<Account>,
     /// What can be written, and where it is seen.
-    pub(super) folder: Option<(PathBuf, PathBuf)>,
+    pub(super) folders: Vec<(PathBuf, PathBuf)>,
     layer: Option<PathBuf>,
     replaced: Vec<(PathBuf, Kind)>,
     /// What is shown in what is replaced; whether it can be written.
@@ -76,7 +76,7 @@ impl View {
     pub(super) fn of(wanted: &Wanted<'_>, owner: Option<Account>) -> Self {
         let mut view = Self {
             owner,
-            folder: wanted.folder.map(|(folder, seen)| (folder.to_owned(), seen.to_owned())),
+            folders: wanted.folders.iter().map(|(folder, seen)| ((*folder).into(), (*seen).into())).collect(),
             layer: wanted.layer.map(Path::to_owned).filter(|layer| fs::is_dir(layer)),
             replaced: Vec::new(),
             shown: Vec::new(),
@@ -89,7 +89,7 @@ impl View {
         for (path, kind) in REPLACED {
             view.replace(Path::new(path), kind);
         }
-        let seen = view.folder.as_ref().map(|(_, seen)| seen.clone());
+        let seen: Vec<PathBuf> = view.folders.iter().map(|(_, seen)| seen.clone()).collect();
         let programs =
             wanted.environment.get_filled("PATH").unwrap_or_default().split(':').map(PathBuf::from);
         let wanted_paths: Vec<PathBuf> = wanted.shown.iter().cloned().chain(programs).collect();
@@ -208,7 +208,7 @@ impl View {
     /// What can be written where a process has mounts of its own, and is there before.
     pub(super) fn writable(&self) -> impl Iterator<Item = &Path> {
         let shown = self.shown.iter().filter(|(_, is_writable)| *is_writable).map(|(path, _)| path);
-        shown.chain(self.folder.iter().map(|(folder, _)| folder)).map(PathBuf::as_path)
+        shown.chain(self.folders.iter().map(|(folder, _)| folder)).map(PathBuf::as_path)
     }
 
     /// What can be written there, and is new.
@@ -221,8 +221,8 @@ impl View {
     pub(super) fn writable_in_place(&self) -> impl Iterator<Item = &Path> {
         let scratch = self.replaced.iter().filter(|(_, kind)| *kind == Kind::Scratch).map(|(path, _)| path);
         let shown = self.shown.iter().filter(|(_, is_writable)| *is_writable).map(|(path, _)| path);
-        let folder = self.folder.iter().map(|(folder, _)| folder);
-        scratch.chain(shown).chain(folder).map(PathBuf::as_path).chain([Path::new("/dev/shm")])
+        let folders = self.folders.iter().map(|(folder, _)| folder);
+        scratch.chain(shown).chain(folders).map(PathBuf::as_path).chain([Path::new("/dev/shm")])
     }
 
     /// What is shown although it lies in what is replaced.
@@ -261,7 +261,7 @@ impl View {
                 self.show_input(input, *number, place, &mut scene)?;
             }
         }
-        if let Some((folder, seen)) = &self.folder {
+        for (folder, seen) in &self.folders {
             self.folders_to(seen, &mut scene)?;
             scene.tree(folder, seen, true, false)?;
         }
