@@ -26,7 +26,7 @@ pub(crate) fn measure(kernels: &Kernels) -> Result<bool> {
         let sandbox = Sandbox::new(&Wanted {
             strict: true,
             user: "nobody",
-            folder: Some((&folder, &folder)),
+            folders: vec![(&folder, &folder)],
             layer: None,
             inputs: Vec::new(),
             shown: vec![tree.clone(), "/usr/src".into(), "/lib/modules".into(), headers.clone()],
