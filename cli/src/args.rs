@@ -39,7 +39,7 @@ Actions:
 
 /// Keeps out-of-tree kernel modules alive across kernel upgrades.
 #[derive(Debug, Clone, Default, Parser)]
-#[command(name = "dkms", after_help = ACTIONS, disable_version_flag = true, disable_help_flag = true)]
+#[command(name = "dkms", after_help = ACTIONS, disable_version_flag = true, disable_help_flag = true, args_override_self = true)]
 #[command(override_usage = "dkms ACTION [M/V] [OPTIONS]")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
@@ -235,6 +235,17 @@ mod tests {
         assert_eq!(parse("build -m foo -v").unwrap().version.as_deref(), Some(""));
         assert_eq!(parse("status -k").unwrap().kernels, [""]);
         assert_eq!(parse("build -k 6.1 -k 6.2 foo/1").unwrap().kernels, ["6.1", "6.2"]);
+    }
+
+    #[test]
+    fn what_is_given_twice_counts_once_and_of_values_the_last() {
+        let args = parse(
+            "install --force --force -q --quiet -j 2 -j 1 -m a -m b --no-depmod --no-depmod -k 6.1 -k 6.2",
+        )
+        .unwrap();
+        assert!(args.force && args.quiet && args.no_depmod);
+        assert_eq!((args.jobs, args.module.as_deref()), (Some(1), Some("b")));
+        assert_eq!(args.kernels, ["6.1", "6.2"]);
     }
 
     #[test]

@@ -217,7 +217,9 @@ fn module_of(
     args: &Args,
     word: Option<&str>,
 ) -> Result<(Option<ModuleName>, Option<ModuleVersion>), Failure> {
-    let given = args.module.as_deref().or(word).filter(|text| !text.is_empty());
+    // What completion of file names leaves behind is no part of a name.
+    let given = args.module.as_deref().or(word).map(|text| text.trim_end_matches('/'));
+    let given = given.filter(|text| !text.is_empty());
     let (name, version) =
         match given.map(|text| text.split_once('/').map_or((text, None), |(m, v)| (m, Some(v)))) {
             None => (None, None),
@@ -297,6 +299,8 @@ mod tests {
             "build -m foo -v 1.0",
             "build foo -v 1.0",
             "-m foo build -v 1.0",
+            "build -m foo/1.0/",
+            "build foo/ -v 1.0",
         ] {
             let module = understand(line).unwrap().module();
             assert_eq!(module.map(|id| id.to_string()).ok().as_deref(), Some("foo/1.0"), "dkms {line}");

@@ -112,8 +112,11 @@ fn run(
     if invocation.action.needs_module() && invocation.source.is_none() {
         invocation.module()?;
     }
-    if !invocation.args.dry_run {
-        rights::check(invocation.action, &session.settings)?;
+    if !invocation.args.dry_run
+        && let Err(refused) = rights::check(invocation.action, &session.settings)
+        && !session.needs_no_writing()?
+    {
+        return Err(refused);
     }
     command::run(&session)
 }

@@ -135,14 +135,19 @@ impl<'a> Session<'a> {
         Ok(Snapshot::take(&self.settings.layout)?)
     }
 
-    /// The kernels that `-k` and `-a` name, each with its architecture; without `-k` the one that runs.
+    /// The kernels that `-k` and `-a` name, each with its architecture; without `-k` [`kernel::default_kernels`].
     ///
     /// # Errors
     /// [`Failure`] with code 12 where no architecture is known.
     pub fn targets(&self) -> Result<Vec<Target>, Failure> {
         let Invocation { kernels, arches, .. } = self.invocation;
-        let running = [(kernel::running_kernel()?, None)];
-        let kernels = if kernels.is_empty() { &running[..] } else { kernels };
+        let own: Vec<(KernelRelease, Option<Arch>)>;
+        let kernels = if kernels.is_empty() {
+            own = self.default_kernels()?.into_iter().map(|kernel| (kernel, None)).collect();
+            &own
+        } else {
+            kernels
+        };
         let with_arch = kernels.iter().enumerate().map(|(place, (release, arch))| {
             let given = if arches.len() == 1 { arches.first() } else { arches.get(place) };
             let arch = match arch.as_ref().or(given) {
@@ -152,6 +157,28 @@ impl<'a> Session<'a> {
             Ok(Target::new(release.clone(), arch))
         });
         with_arch.collect()
+    }
+
+    /// The kernels of commands without `-k`.
+    fn default_kernels(&self) -> Result<Vec<KernelRelease>, Failure> {
+        // Nothing is taken away from kernels that nobody has named. With headers that are named, the running kernel can be meant.
+        let takes_away = matches!(
+            self.invocation.action,
+            Action::Uninstall | Action::Unbuild | Action::Remove | Action::Mktarball
+        );
+        if takes_away || self.args().kernelsourcedir.is_some() {
+            return Ok(vec![kernel::running_kernel()?]);
+        }
+        let kernels = kernel::default_kernels(&self.settings.layout)?;
+        if !kernels.is_empty() {
+            return Ok(kernels);
+        }
+        let tree = self.settings.layout.install_tree.display();
+        Err(Failure::new(
+            ExitCode::NO_HEADERS,
+            format!("no kernel of this system has headers below `{tree}`"),
+        )
+        .hint("install the headers of the kernel that this system will run, or name a kernel with `-k`"))
     }
 
     /// Every kernel that is installed.
@@ -233,6 +260,22 @@ impl<'a> Session<'a> {
             self.terminal.remarks(plan);
         })?;
         self.verdict(outcome)
+    }
+
+    /// Whether root asks to bring modules up where they all are: at each boot of a system whose trees can't be written.
+    ///
+    /// # Errors
+    /// [`Failure`] where something can't be looked at.
+    pub fn needs_no_writing(&self) -> Result<bool, Failure> {
+        let is_autoinstall = matches!(self.invocation.action, Action::Autoinstall | Action::KernelPostinst);
+        let is_root = rustix::process::geteuid().is_root();
+        if !is_autoinstall || !is_root || !fs::is_dir(&self.settings.layout.dkms_tree) {
+            return Ok(false);
+        }
+        let work = Work::Autoinstall { targets: self.targets()? };
+        let options = self.options();
+        let task = Task { work: &|_| work.clone(), options: &options, survey: &|| self.survey(), held: None };
+        Ok(engine::look(&task, &self.settings.layout)?.plan.steps.is_empty())
     }
 
     /// Locks a module for a command that changes it without a plan.

@@ -102,7 +102,7 @@ fn told(
 fn is_known(prospect: &Prospect, coming: &Coming) -> bool {
     match &prospect.absent {
         None => false,
-        Some(Absent::NoHeaders(_) | Absent::NoKernel) => true,
+        Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => true,
         Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_) | Absent::Dependency(_)) => {
             !coming.brought.replaces(prospect.id.name.as_str())
         }

@@ -85,7 +85,7 @@ fn preflight<W: std::io::Write + Send>(
         };
         match &prospect.absent {
             None => true,
-            Some(Absent::NoHeaders(_) | Absent::NoKernel) => false,
+            Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => false,
             Some(Absent::Dependency(needed)) => comes(needed) || comes(&prospect.id.name),
             Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_)) => {
                 comes(&prospect.id.name)

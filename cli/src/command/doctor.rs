@@ -46,8 +46,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
 }
 
 fn findings(session: &Session<'_>) -> Result<Vec<Finding>, Failure> {
-    let mut survey = session.survey();
-    survey.boot_configs = true;
+    let survey = session.survey();
     let installed = session.installed_targets()?;
     let facts = doctor::look(&session.settings, &survey, &installed, session.setting_faults.clone())?;
     unless_interrupted()?;

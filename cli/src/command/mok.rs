@@ -43,8 +43,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
 
 /// The keys for the kernels that are asked for; one serves all, but settings may name one for each.
 fn keys(session: &Session<'_>, judge: &Judge<'_>) -> Result<Vec<Key>, Failure> {
-    let mut survey = session.survey();
-    survey.boot_configs = true;
+    let survey = session.survey();
     let mut keys: BTreeMap<PathBuf, Key> = BTreeMap::new();
     for target in session.targets()? {
         let facts = survey.kernel(&target)?;

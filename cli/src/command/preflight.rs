@@ -23,8 +23,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         }
     }
     let snapshot = session.snapshot()?;
-    let mut survey = session.survey();
-    survey.boot_configs = true;
+    let survey = session.survey();
     let kernels = survey.kernels(&session.installed_targets()?)?;
     let question = Question::of(&told, &snapshot, &kernels).also_about(&targets);
     let asked: Vec<_> = question.kernels.iter().map(|target| target.kernel.to_string()).collect();

@@ -378,7 +378,6 @@ impl Adapter {
         let snapshot = self.snapshot()?;
         let mut survey = self.survey();
         survey.owners = owners;
-        survey.boot_configs = true;
         let kernels = survey.kernels(&self.installed()?)?;
         let question = Question::of(told, &snapshot, &kernels);
         Ok(survey.prospects(question, self.options(Initramfs::Others, Depmod::Now), snapshot)?)

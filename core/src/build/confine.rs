@@ -46,7 +46,10 @@ impl Confinement {
         let note = if settings.sandbox == SandboxMode::Off {
             "not in a sandbox: `sandbox=off` in framework.conf".to_owned()
         } else if !settings.confines(&spec.id.name) {
-            format!("not in a sandbox: `sandbox_exempt` in framework.conf names {}", spec.id.name)
+            format!(
+                "not in a sandbox: `sandbox_exempt`, or a file in `sandbox_exempt.d`, names {}",
+                spec.id.name
+            )
         } else {
             let seen = spec.layout.build_dir(spec.id);
             let headers = &spec.kernel.headers;
@@ -112,6 +115,11 @@ impl Confinement {
     /// The same for a program of the system, which has nothing to do with the source.
     pub(super) fn of_tool(&self, folders: &[(PathBuf, PathBuf)]) -> Result<Option<Sandbox>, FsError> {
         self.walls.as_ref().map(|walls| walls.around(folders, false)).transpose()
+    }
+
+    /// Whether there is a sandbox.
+    pub(super) fn holds(&self) -> bool {
+        self.walls.is_some()
     }
 
     /// What the log is to say once, now that it is known what a command's sandbox lacked.

@@ -10,8 +10,22 @@ use crate::kernel::Toolchain;
 use crate::report::{Event, Reporter};
 use crate::script::Shell;
 
-/// What would make a module be built otherwise than its kernel was.
-const DROPPED: [&str; 5] = ["CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS"];
+/// What would make a module be built otherwise than its kernel was, and what is left of a make around us.
+const DROPPED: [&str; 13] = [
+    "CC",
+    "CXX",
+    "CFLAGS",
+    "CXXFLAGS",
+    "LDFLAGS",
+    "ARCH",
+    "O",
+    "M",
+    "KBUILD_OUTPUT",
+    "KBUILD_EXTMOD",
+    "KBUILD_SRC",
+    "KERNELRELEASE",
+    "SUBARCH",
+];
 
 /// What a shell sets for itself.
 const OF_THE_SHELL: [&str; 8] =

@@ -33,6 +33,7 @@ mod log;
 mod place;
 mod prepare;
 mod publish;
+mod refusals;
 mod scripts;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -178,6 +179,9 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
             // The log itself lost the line that says so.
             diagnosis.cause = Some(Cause::DiskFull);
         }
+        if failure.is_told_by_log() {
+            refusals::refine(&mut diagnosis, spec, running.place.folder(), &running.environment);
+        }
         let log = running.left();
         fail(failure, Some(log), diagnosis)
     })
@@ -250,6 +254,7 @@ impl<'a> Running<'a> {
         let (log, modules) = (&mut self.log, stage.modules());
         let finished = products.finish(spec, &modules, &self.environment, &tools, log, self.reporter)?;
         let (stage, names) = self.post_build(stage, &finished)?;
+        self.warn_of_refusals()?;
         self.log.keep(&stage.log())?;
         stage.write_dependencies(spec)?;
         if !(spec.may_land)() {
@@ -306,6 +311,20 @@ impl<'a> Running<'a> {
         }
         let staged = cache.stage(key, self.spec, products, &self.log.text());
         staged.inspect_err(|error| self.warn_not_kept(error)).ok()
+    }
+
+    /// What the sandbox refused to a build that went well all the same.
+    fn warn_of_refusals(&mut self) -> Result<(), Failure> {
+        if self.hit.is_none()
+            && self.confinement.holds()
+            && let Some(warning) = refusals::after_success(self.spec, &self.log.text())
+        {
+            if let Event::Warning { text, .. } = &warning {
+                self.log.note(text)?;
+            }
+            self.reporter.report(warning);
+        }
+        Ok(())
     }
 
     fn warn_not_kept(&self, error: &fs::FsError) {

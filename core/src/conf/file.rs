@@ -26,8 +26,8 @@ pub(super) struct ConfFile {
     pub(super) script: Result<Script, NeedsBash>,
     /// Its text, without a byte order mark.
     pub(super) text: String,
-    /// Whether it has such a mark: bash would take it for part of the first word.
-    has_mark: bool,
+    /// Whether bash would read the file itself otherwise: it has such a mark, or line ends of another system.
+    is_changed: bool,
 }
 
 impl ConfFile {
@@ -43,10 +43,16 @@ impl ConfFile {
         }
         // Bytes that are no UTF-8 stand in comments; the static reader leaves those elsewhere to bash.
         let text = String::from_utf8_lossy(&bytes);
-        let (text, marked) = text.strip_prefix(BOM).map_or((&*text, false), |rest| (rest, true));
-        let script = syntax::parse(text);
-        Ok(Self { path: path.to_owned(), script, text: text.to_owned(), has_mark: marked })
+        let whole = with_own_line_ends(text.strip_prefix(BOM).unwrap_or(&text));
+        let script = syntax::parse(&whole);
+        Ok(Self { path: path.to_owned(), script, is_changed: whole != text, text: whole })
     }
+}
+
+/// A text of another system, whose lines all end in CR LF, with ours; in others, continued lines only.
+fn with_own_line_ends(text: &str) -> String {
+    let all_are = text.matches('\n').count() == text.matches("\r\n").count();
+    if all_are { text.replace("\r\n", "\n") } else { text.replace("\\\r\n", "\\\n") }
 }
 
 fn refused(path: &Path, error: FsError) -> ConfError {
@@ -59,7 +65,7 @@ fn refused(path: &Path, error: FsError) -> ConfError {
     }
 }
 
-/// Sources files in bash. One with a byte order mark is read from a copy without it; one that bash's user can't read too, where
+/// Sources files in bash. One with a byte order mark is read from a copy without it, one with line ends of another system too; one that bash's user can't read too, where
 /// the system gives no way to show it.
 ///
 /// # Errors
@@ -83,7 +89,7 @@ fn sourced(
     let mut copies = Vec::new();
     let mut paths = Vec::new();
     for file in files {
-        let text = match (file.has_mark, is_shut(file)) {
+        let text = match (file.is_changed, is_shut(file)) {
             (true, _) => file.text.clone().into_bytes(),
             (false, true) => {
                 fs::read_limited(&file.path, LIMIT).map_err(|error| refused(&file.path, error))?
@@ -108,4 +114,16 @@ fn sourced(
         files.iter().zip(&paths).fold(error, |error, (file, path)| error.renamed(path, &file.path))
     };
     bash.source(&paths).map_err(renamed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_of_another_system_are_ours() {
+        assert_eq!(with_own_line_ends("A=1\r\nB=\"x \\\r\n y\"\r\n"), "A=1\nB=\"x \\\n y\"\n");
+        assert_eq!(with_own_line_ends("A=1\r\nB=2\nC=\"x \\\r\n y\""), "A=1\r\nB=2\nC=\"x \\\n y\"");
+        assert_eq!(with_own_line_ends("A=1"), "A=1");
+    }
 }

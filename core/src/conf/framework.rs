@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::bash::Bash;
 use super::error::ConfError;
+use super::exempt;
 use super::file::{self, ConfFile};
 use super::found::{Found, Given};
 use super::settings::{OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign};
@@ -339,6 +340,7 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
     if let Some(seconds) = number("build_timeout") {
         settings.build_timeout = Some(Duration::from_secs(seconds)).filter(|limit| !limit.is_zero());
     }
+    settings.sandbox_exempt.extend(exempt::names(layout));
     if let Some(seconds) = number("lock_timeout") {
         settings.lock_timeout = Duration::from_secs(seconds);
     }

@@ -11,6 +11,7 @@
 //! - [`mod@ere`]: the regular expressions of `…_MATCH` and `BUILD_EXCLUSIVE_…`
 
 mod bash;
+mod exempt;
 mod file;
 mod found;
 pub(crate) mod kernel_inputs;

@@ -58,8 +58,25 @@ pub enum Cause {
     PatchMismatch,
     /// A key or certificate could not be read.
     Certificate,
-    /// A file is not executable, or may not be read.
-    Permission,
+    /// A program of the module is not executable.
+    NotExecutable,
+    /// Programs can't be run from the file system that the build folder is on.
+    NoExec {
+        /// The folder.
+        folder: String,
+    },
+    /// A file may not be read or written.
+    Unreadable,
+    /// A program is there, and the build can't see it.
+    HiddenTool {
+        /// Where it is.
+        path: String,
+    },
+    /// A file that a link of the source leads to is there, and the build can't see it.
+    HiddenFile {
+        /// Where it is.
+        path: String,
+    },
     /// What is written to can only be read, outside the build's own folder.
     ReadOnly,
     /// There is no Makefile where make was sent.
@@ -76,7 +93,11 @@ impl Cause {
             | Self::MissingTool { .. }
             | Self::MissingLibrary { .. }
             | Self::MissingHeader { .. }
-            | Self::Permission => true,
+            | Self::NotExecutable
+            | Self::NoExec { .. }
+            | Self::Unreadable
+            | Self::HiddenTool { .. }
+            | Self::HiddenFile { .. } => true,
             Self::MissingKernelTool { .. }
             | Self::WrongCompiler { .. }
             | Self::HeadersIncomplete
@@ -132,7 +153,15 @@ impl std::fmt::Display for Cause {
             Self::WarningAsError => f.write_str("the compiler's warnings count as errors in this module"),
             Self::PatchMismatch => f.write_str("the patch was made for another version of the source"),
             Self::Certificate => f.write_str("a key or certificate could not be read"),
-            Self::Permission => f.write_str("a file is not executable, or may not be read"),
+            Self::NotExecutable => f.write_str("a program of the module is not executable"),
+            Self::NoExec { folder } => {
+                write!(f, "no program can be run from `{folder}`: its file system is mounted noexec")
+            }
+            Self::Unreadable => f.write_str("who builds may not read or write a file"),
+            Self::HiddenTool { path } => write!(f, "the program `{path}` is there, but not for the build"),
+            Self::HiddenFile { path } => {
+                write!(f, "a link of the source leads to `{path}`, which the sandbox hides")
+            }
             Self::ReadOnly => f.write_str("the build writes outside its own folder, where it may only read"),
             Self::NoMakefile => f.write_str("make found no Makefile, or no such target in it"),
         }
@@ -174,7 +203,22 @@ impl Cause {
             Self::Certificate => {
                 "compare `mok_signing_key` and `mok_certificate` in framework.conf".to_owned()
             }
-            Self::Permission => "make it executable for who builds".to_owned(),
+            Self::NotExecutable => {
+                "make it executable in the module's source (`chmod +x`), and add the module again".to_owned()
+            }
+            Self::NoExec { .. } => {
+                "mount it with `exec`, or move the tree: `dkms_tree` in framework.conf".to_owned()
+            }
+            Self::Unreadable => {
+                "compare the owner and mode of the file, and of the folders above it, with who builds".to_owned()
+            }
+            Self::HiddenTool { .. } => {
+                "install it where everybody can run it, or name the module in `sandbox_exempt` in framework.conf"
+                    .to_owned()
+            }
+            Self::HiddenFile { .. } => {
+                "copy it into the source, or name the module in `sandbox_exempt` in framework.conf".to_owned()
+            }
             Self::ReadOnly => {
                 "have it write to its own folder; or name the module in `sandbox_exempt` in framework.conf"
                     .to_owned()
@@ -353,8 +397,11 @@ fn rest(text: &str) -> Option<Cause> {
     if text.contains("SSL error:") {
         return Some(Cause::Certificate);
     }
+    if super::error::is_not_executable(text) {
+        return Some(Cause::NotExecutable);
+    }
     if text.ends_with(": Permission denied") {
-        return Some(Cause::Permission);
+        return Some(Cause::Unreadable);
     }
     if text.contains("include/config/auto.conf") {
         return Some(Cause::HeadersIncomplete);

@@ -107,6 +107,20 @@ pub(super) fn missing_program(line: &str) -> Option<&str> {
     ((is_make || is_shell) && word(program)).then_some(program)
 }
 
+/// Whether a line says that a program of the build folder can't be run, as make, shells and `env` say it.
+pub(super) fn is_not_executable(line: &str) -> bool {
+    let Some(head) = line.strip_suffix(": Permission denied") else { return false };
+    let head = head.strip_suffix(": bad interpreter").unwrap_or(head);
+    let (who, path) = head.rsplit_once(": ").unwrap_or(("", head));
+    let who = who.split(": line ").next().unwrap_or(who);
+    let who = who.split(": ").next().unwrap_or(who);
+    let is_shell = who.rsplit('/').next().is_some_and(|name| name.ends_with("sh") || name == "env");
+    let is_make = who == "make" || who.starts_with("make[");
+    let path = path.trim_matches(['\'', '‘', '’', '"']);
+    let is_own = !path.starts_with('/') || path.contains("/build/");
+    (is_shell || is_make) && is_own && path.contains('/')
+}
+
 /// modpost, the linker, configure, patch, and a process that was killed.
 fn other(line: &str) -> Option<LogError> {
     let begins =

@@ -4,9 +4,11 @@
 
 mod cause;
 mod error;
+mod refusal;
 
 pub use cause::Cause;
 pub use error::LogError;
+pub use refusal::{Refusal, RefusalKind, exempt_hint};
 
 /// What a log says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,15 +17,30 @@ pub struct Diagnosis {
     pub first_error: Option<LogError>,
     /// What is behind it, where that is known.
     pub cause: Option<Cause>,
+    /// What the sandbox refused to the command that failed, the first of each kind.
+    pub refusals: Vec<Refusal>,
+    /// Where the source reads addresses of the kernel, which a sandbox doesn't show.
+    pub addresses: Option<String>,
+    /// The module, where the log is one of ours and says so.
+    pub module: Option<String>,
 }
 
 impl Diagnosis {
-    /// To be shown, a line each: the error, its cause, the remedy.
+    /// To be shown, a line each: the error, its cause, the remedy, what the sandbox refused.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let error = self.first_error.iter().map(|error| format!("first error: {error}"));
         let cause = self.cause.iter().flat_map(|cause| [cause.to_string(), cause.remedy()]);
-        error.chain(cause).collect()
+        let refusals = self.refusals.iter().map(ToString::to_string);
+        let refusals = refusals.chain(self.addresses.clone()).collect::<Vec<_>>();
+        let hint = self.module.as_deref().filter(|_| !refusals.is_empty()).map(exempt_hint);
+        error.chain(cause).chain(refusals).chain(hint).collect()
+    }
+
+    /// Whether the cause lies in the system around the build, where it may change without a trace in what is built.
+    #[must_use]
+    pub fn is_of_the_system(&self) -> bool {
+        !self.refusals.is_empty() || self.cause.as_ref().is_some_and(Cause::is_of_the_system)
     }
 }
 
@@ -36,13 +53,19 @@ pub fn diagnose(log: &str) -> Diagnosis {
         .filter(|line| !is_ours(line))
         .collect();
     let first_error = error::first(&lines);
-    let cause = cause::of(first_error.as_ref(), &lines);
+    let mut cause = cause::of(first_error.as_ref(), &lines);
+    let module = confined_module(log);
+    let refusals = if module.is_some() { refusal::of(&lines) } else { Vec::new() };
+    // What follows from a refusal, and would be mended in vain.
+    if !refusals.is_empty() && matches!(cause, Some(Cause::Unreadable | Cause::ReadOnly)) {
+        cause = None;
+    }
     let kept = |LogError { text, file, line }| LogError {
         text: shortened(&text),
         file: file.as_deref().map(shortened),
         line,
     };
-    Diagnosis { first_error: first_error.map(kept), cause }
+    Diagnosis { first_error: first_error.map(kept), cause, refusals, addresses: None, module }
 }
 
 /// More of a line than this says nothing of an error: in bytes.
@@ -62,6 +85,28 @@ fn shortened(text: &str) -> String {
         begin if begin.len() < text.len() => format!("{begin}…"),
         whole => whole.to_owned(),
     }
+}
+
+/// What the sandbox refused during a whole build, by its log; nothing for logs of builds without one.
+#[must_use]
+pub fn refusals(log: &str) -> Vec<Refusal> {
+    if confined_module(log).is_none() {
+        return Vec::new();
+    }
+    let lines: Vec<&str> = log
+        .lines()
+        .map(|line| begin_of(line, LONGEST_LINE).trim_end())
+        .filter(|line| !is_ours(line))
+        .collect();
+    refusal::of(&lines)
+}
+
+/// The module that a log of ours is about, if it was built in a sandbox.
+fn confined_module(log: &str) -> Option<String> {
+    let head = log.lines().next()?.strip_prefix("dkms-")?;
+    let (_, module) = head.split_once(": build of ")?;
+    let name = module.split('/').next()?;
+    (!log.contains("\n# not in a sandbox: ")).then(|| name.to_owned())
 }
 
 /// In our own logs only what ran last can have failed.

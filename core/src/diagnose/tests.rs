@@ -158,7 +158,7 @@ fn headers_makefiles_patches_and_keys() {
         said("cp: cannot create regular file '/usr/src/b/x.o': Read-only file system\nmake: *** No rule to make target 'x'.  Stop.\n"),
         @"No rule to make target 'x' | ReadOnly"
     );
-    insta::assert_snapshot!(said("./configure\nmake: ./configure: Permission denied\n"), @"make: ./configure: Permission denied | Permission");
+    insta::assert_snapshot!(said("./configure\nmake: ./configure: Permission denied\n"), @"make: ./configure: Permission denied | NotExecutable");
     insta::assert_snapshot!(said("configure: error: nix not found\nmake: *** [Mk:14: g] Error 1\n"), @"configure: error: nix not found | -");
 }
 
@@ -171,6 +171,71 @@ fn only_the_command_that_ran_last_counts_and_silence_is_told_as_such() {
     insta::assert_snapshot!(said(log), @"Mk:16: making `all` ended with `Error 1` | -");
     assert_eq!(said("false\n"), "- | -");
     assert_eq!(said(""), "- | -");
+}
+
+/// A log of ours about a build in a sandbox, whose last command wrote this.
+fn confined(output: &str) -> String {
+    format!(
+        "dkms-4.0.0: build of foo/1.0 for kernel 6.1 (x86_64)\n\n# Running the PRE_BUILD script\n# command: pre.sh\n{output}\n# exit code: 1\n"
+    )
+}
+
+#[test]
+fn what_the_sandbox_refused_is_told_with_the_line_and_the_setting() {
+    let hint = "to build foo without the sandbox, add it to `sandbox_exempt` in framework.conf";
+    for (output, first, refused) in [
+        (
+            "curl: (6) Could not resolve host: x.org",
+            None,
+            "builds have no network in the sandbox: `curl: (6) Could not resolve host: x.org`",
+        ),
+        (
+            "mkdir: cannot create directory ‘/var/lib/x’: Read-only file system",
+            None,
+            "builds write to their own folder only in the sandbox: `mkdir: cannot create directory ‘/var/lib/x’: Read-only file system`",
+        ),
+        (
+            "cat: /etc/secret: Permission denied",
+            Some("cat: /etc/secret: Permission denied"),
+            "this file is hidden in the sandbox, or the build user may not read it: `cat: /etc/secret: Permission denied`",
+        ),
+        (
+            "chown: changing ownership of '.': Operation not permitted",
+            None,
+            "builds have no rights of root in the sandbox: `chown: changing ownership of '.': Operation not permitted`",
+        ),
+        (
+            "sudo: effective uid is not 0",
+            None,
+            "no program gets the rights of root in the sandbox: `sudo: effective uid is not 0`",
+        ),
+    ] {
+        let mut expected: Vec<String> =
+            first.into_iter().map(|line| format!("first error: {line}")).collect();
+        expected.extend([refused.to_owned(), hint.to_owned()]);
+        assert_eq!(diagnose(&confined(output)).lines(), expected);
+    }
+    // What is only not executable is no refusal.
+    let shut = "/bin/bash: line 5: /var/lib/dkms/foo/1.0/build/pre.sh: Permission denied";
+    assert_eq!(diagnose(&confined(shut)).cause, Some(Cause::NotExecutable));
+    assert_eq!(diagnose(&confined(shut)).refusals, []);
+    // A fault of the module's own is told first.
+    let both = "curl: (6) Could not resolve host: x\n/b/foo.c:4:1: error: unknown type name ‘mm_segment_t’";
+    let told = diagnose(&confined(both));
+    assert_eq!((told.cause, told.refusals.len()), (Some(Cause::KernelInterface), 1));
+    // Without a sandbox nothing is blamed on it.
+    assert_eq!(diagnose("curl: (6) Could not resolve host: x\n").lines(), [""; 0]);
+    let exempt = confined("mknod: x: Operation not permitted")
+        .replace("\n\n# Running", "\n\n# not in a sandbox: x\n# Running");
+    assert_eq!((diagnose(&exempt).refusals, refusals(&exempt)), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_build_that_went_well_is_searched_whole() {
+    let log = confined("mknod: x: Operation not permitted")
+        + "\n# Building the modules\n# command: make\n  CC [M]  x.o\n# exit code: 0\n";
+    assert_eq!(refusals(&log).len(), 1);
+    assert_eq!(diagnose(&log).refusals, []);
 }
 
 proptest::proptest! {

@@ -39,6 +39,8 @@ pub struct Facts {
     pub images: BTreeMap<Target, Vec<OutOfDate>>,
     /// File systems that we write to.
     pub disks: Vec<Disk>,
+    /// Our trees whose file systems have become read-only.
+    pub read_only: Vec<PathBuf>,
     /// Values of framework.conf that can't be meant.
     pub setting_faults: Vec<SettingFault>,
     /// Whether the code of modules runs as root (`build_user=root`).

@@ -50,6 +50,14 @@ pub fn look(
         failed,
         images: BTreeMap::new(),
         disks: disks(settings, &world.snapshot)?,
+        // What lies below /usr may be meant to be read-only.
+        read_only: [&layout.dkms_tree, &layout.install_tree]
+            .into_iter()
+            .filter(|tree| {
+                fs::is_read_only(tree) && !fs::canonical(tree).is_ok_and(|real| real.starts_with("/usr"))
+            })
+            .cloned()
+            .collect(),
         setting_faults: faults,
         builds_as_root: settings.build_user == "root" || settings.build_user == "0",
         framework_conf: layout.etc_dkms().join("framework.conf"),

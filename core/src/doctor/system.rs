@@ -38,7 +38,18 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             .why("what a build does to files that root owns is held back by fewer isolation layers")
             .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&facts.framework_conf.display().to_string())))
     });
-    settings.chain(as_root).chain(unsigned).chain(facts.disks.iter().filter_map(room)).collect()
+    let read_only = facts.read_only.iter().map(|path| {
+        let tree = quote(&path.display().to_string());
+        Finding::problem("read-only", format!("`{}` is on a read-only file system", path.display()))
+            .why("no module can be built or installed; a file system becomes so after an error of its disk")
+            .command(format!("findmnt -T {tree} && dmesg | tail"))
+    });
+    settings
+        .chain(as_root)
+        .chain(unsigned)
+        .chain(read_only)
+        .chain(facts.disks.iter().filter_map(room))
+        .collect()
 }
 
 fn room(disk: &Disk) -> Option<Finding> {

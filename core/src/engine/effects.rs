@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::context::Context;
 use super::error::StepError;
 use super::folders::Folders;
+use super::survey::Survey;
 use super::{afterwards, ahead, apport, memory};
 use crate::build::inputs::Digests;
 use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
@@ -264,6 +265,9 @@ impl<'a> Effects<'a> {
         let (conf, kernel) = self.facts(id, target)?;
         let signer = self.signer(kernel, reporter);
         let installed: Vec<_> = locked(&self.installed).keys().cloned().collect();
+        let is_new = |name: &ModuleName| installed.iter().any(|(id, on)| id.name == *name && on == target);
+        let again = if conf.build_depends.iter().any(is_new) { self.read_again(id, target) } else { None };
+        let conf = again.as_ref().unwrap_or(conf);
         let dependencies: Vec<_> = conf
             .build_depends
             .iter()
@@ -339,6 +343,15 @@ impl<'a> Effects<'a> {
         }
     }
 
+    /// A conf that may look for what its dependencies have built: they have, since it was read.
+    fn read_again(&self, id: &ModuleId, target: &Target) -> Option<ModuleConf> {
+        let Context { settings, distribution, environment, jobs, .. } = self.context;
+        let mut survey = Survey::new(settings, distribution, environment);
+        survey.jobs = *jobs;
+        survey.module_folder.clone_from(&self.context.module_folder);
+        survey.conf_again(id, target)
+    }
+
     fn for_packages(&self) -> Environment {
         self.context.settings.for_packages(self.context.environment)
     }
@@ -403,6 +416,12 @@ impl<'a> Effects<'a> {
             Uninstalled::NotInstalled => Ok(Effect::Nothing),
             Uninstalled::Done { .. } => Ok(Effect::Changed),
         }
+    }
+
+    /// Whether a step does anything; a depmod without an index to make anew says so, and nothing else.
+    pub(super) fn has_work(&self, action: &Action) -> bool {
+        let Action::Depmod { target } = action else { return true };
+        self.world.kernels.get(target).is_some_and(|kernel| install::has_index(kernel))
     }
 
     fn depmod(&self, target: &Target, reporter: &dyn Reporter) -> Result<Effect, StepError> {

@@ -3,7 +3,6 @@
 
 use crate::build::{BuildError, BuildSpec, Built, Failure, Jobs, Memory, Reuse, inputs};
 use crate::conf::{ModuleConf, Settings};
-use crate::diagnose::Cause;
 use crate::host::{Environment, clock};
 use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::{KernelFacts, toolchain};
@@ -65,7 +64,7 @@ fn follows_from_inputs(error: &BuildError) -> bool {
         | Failure::Process(_)
         | Failure::NotWanted => false,
     };
-    is_of_the_build && !error.attempt.diagnosis.cause.as_ref().is_some_and(Cause::is_of_the_system)
+    is_of_the_build && !error.attempt.diagnosis.is_of_the_system()
 }
 
 /// What was to be said of the environment has been, when it was built.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::conf::Settings;
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, Target};
-use crate::kernel::{self, Distribution, KernelFacts};
+use crate::kernel::{Distribution, KernelFacts};
 use crate::layout::Layout;
 use crate::modfile;
 use crate::report::{Event, Reporter};
@@ -55,12 +55,7 @@ impl<'a> Judge<'a> {
     /// What is known of a kernel; without headers its package's configuration says it.
     #[must_use]
     pub fn kernel(&self, facts: &KernelFacts) -> Kernel {
-        if facts.config.path.is_some() {
-            return Kernel::of(facts, self.distribution);
-        }
-        let config = kernel::boot_config(&facts.target.kernel, &self.settings.layout).ok().flatten();
-        let facts = KernelFacts { config: config.unwrap_or_default(), ..facts.clone() };
-        Kernel::of(&facts, self.distribution)
+        Kernel::of(facts, self.distribution)
     }
 
     /// The first reason for which a kernel would refuse one of these files.

@@ -410,7 +410,9 @@ fn execute(
     reporter: &OfStep<'_>,
 ) -> Result<Effect, StepError> {
     let began = Instant::now();
-    reporter.report(Event::Started { what: action.doing() });
+    if effects.has_work(action) {
+        reporter.report(Event::Started { what: action.doing() });
+    }
     let result = effects.execute(action, terms, reporter);
     if let (Err(error), false) = (&result, effects.tells_of(action)) {
         reporter.report(Event::Output { text: format!("{action}: not yet: {error}") });

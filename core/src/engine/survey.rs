@@ -18,11 +18,10 @@ use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process;
 use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
-use crate::kernel::{self, Distribution, HeadersPackage, KernelFacts, Overrides, Owner};
+use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides, Owner};
 use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question, preflight};
 use crate::plan::{ConfFault, Cost, Options, Request, Work, World};
-use crate::report::Event;
 use crate::tree::attempts::{self, Expected};
 use crate::tree::{Held, Snapshot, owed, weak};
 
@@ -39,8 +38,6 @@ pub struct Survey<'a> {
     pub directives: Vec<String>,
     /// `--kernelsourcedir` and `--config`.
     pub overrides: Overrides,
-    /// Where a kernel has no headers, its configuration in `/boot` counts: to judge rules, not to build.
-    pub boot_configs: bool,
     /// What only the author of a conf can mend is told, too.
     pub advises_authors: bool,
     /// What `parallel_jobs` is for confs.
@@ -71,7 +68,6 @@ impl<'a> Survey<'a> {
             conf_file: None,
             directives: Vec::new(),
             overrides: Overrides::default(),
-            boot_configs: false,
             advises_authors: true,
             jobs: 1,
             module_folder: None,
@@ -183,6 +179,9 @@ impl<'a> Survey<'a> {
                 question.failed.insert((id.clone(), target.clone()), why);
             }
         }
+        let folders = world.kernels.values().filter(|kernel| kernel.module_dir_exists);
+        let read_only = folders.filter(|kernel| fs::is_read_only(&kernel.module_dir));
+        question.read_only = read_only.map(|kernel| kernel.target.clone()).collect();
         Ok(preflight(&question, &world))
     }
 
@@ -225,7 +224,11 @@ impl<'a> Survey<'a> {
         let file = self.conf_of(id, needs);
         let raw = self.read(Some(id), &file, &target)?;
         if let Ok(raw) = &raw {
-            self.notice(world, id, &file, raw, || notices::on_add(raw));
+            // What is copied is root's then.
+            let read_there = if needs.new_source.is_some() { Read::Copy } else { Read::InPlace };
+            self.notice(world, id, &file, raw, read_there);
+            let of_its_author = if self.advises_authors { notices::on_add(raw) } else { Vec::new() };
+            world.notices.entry(id.clone()).or_default().splice(0..0, of_its_author);
         }
         let conf = self.resolve(raw, &file, &target)?;
         world.plain_confs.insert(id.clone(), conf);
@@ -244,7 +247,7 @@ impl<'a> Survey<'a> {
             for target in &needs.targets {
                 let raw = self.read(Some(&id), &file, target)?;
                 if let (Ok(raw), false) = (&raw, needs.lenient || world.notices.contains_key(&id)) {
-                    self.notice(world, &id, &file, raw, || notices::on_use(raw));
+                    self.notice(world, &id, &file, raw, Read::InPlace);
                 }
                 let conf = if needs.lenient {
                     Ok(conf::leniently(&raw.unwrap_or_default(), &id, target, &self.kernel(target)?.config))
@@ -264,20 +267,10 @@ impl<'a> Survey<'a> {
     }
 
     /// Keeps what is to be warned of once the module is worked on.
-    fn notice(
-        &self,
-        world: &mut World,
-        id: &ModuleId,
-        file: &Path,
-        raw: &RawConf,
-        for_its_author: impl FnOnce() -> Vec<Event>,
-    ) {
-        let mut events = if self.advises_authors { for_its_author() } else { Vec::new() };
-        events.extend(notices::on_unread(raw));
+    fn notice(&self, world: &mut World, id: &ModuleId, file: &Path, raw: &RawConf, read: Read) {
+        let mut events: Vec<_> = notices::on_unread(raw).into_iter().collect();
         // What is still to be copied becomes root's.
-        let is_in_place =
-            file.starts_with(&self.layout().source_tree) || file.starts_with(&self.layout().dkms_tree);
-        let fault = if is_in_place { trust::fault(file) } else { None };
+        let fault = if read == Read::InPlace { trust::fault(file) } else { None };
         events.extend(fault.as_ref().map(trust::warning));
         world.notices.insert(id.clone(), events);
     }
@@ -317,11 +310,7 @@ impl<'a> Survey<'a> {
         if let Some(facts) = self.kernels.borrow().get(target) {
             return Ok(Rc::clone(facts));
         }
-        let mut facts = KernelFacts::look(target, self.layout(), &self.overrides)?;
-        if self.boot_configs && facts.config.path.is_none() {
-            facts.config = kernel::boot_config(&target.kernel, self.layout())?.unwrap_or_default();
-        }
-        let facts = Rc::new(facts);
+        let facts = Rc::new(KernelFacts::look(target, self.layout(), &self.overrides)?);
         self.kernels.borrow_mut().insert(target.clone(), Rc::clone(&facts));
         Ok(facts)
     }
@@ -365,6 +354,13 @@ impl<'a> Survey<'a> {
         }))
     }
 
+    /// What the conf of a module in the tree says now; `None` where that isn't valid.
+    pub(super) fn conf_again(&self, id: &ModuleId, target: &Target) -> Option<ModuleConf> {
+        let file = self.layout().source_link(id).join("dkms.conf");
+        let raw = self.read(Some(id), &file, target).ok()?;
+        self.resolve(raw, &file, target).ok()?.ok()
+    }
+
     /// As much of a module's conf as can be taken, for looking at what it has installed.
     ///
     /// # Errors
@@ -406,6 +402,15 @@ impl<'a> Survey<'a> {
         }
         Ok(served)
     }
+}
+
+/// From where a conf is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Read {
+    /// From a folder that is about to be copied.
+    Copy,
+    /// From the module's source as it stays.
+    InPlace,
 }
 
 /// The running kernel on its own architecture, for confs that are read where no kernel matters.

@@ -18,7 +18,15 @@ impl Environment {
         if own.get_filled("TMPDIR").is_some_and(|folder| !super::trusted::is_for_staging(folder.as_ref())) {
             own.unset("TMPDIR");
         }
-        own
+        own.with_path()
+    }
+
+    /// With a `PATH`, where there is none: udev, cron and small service managers give none.
+    fn with_path(mut self) -> Self {
+        if self.get_filled("PATH").is_none() {
+            self.set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        }
+        self
     }
 
     /// The value of a variable, also where it is empty.
@@ -179,6 +187,14 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_is_always_a_path() {
+        let none = Environment::default().with_path();
+        assert!(none.get("PATH").is_some_and(|path| path.contains("/usr/bin")));
+        let own: Environment = [("PATH", "/x")].into_iter().collect();
+        assert_eq!(own.with_path().get("PATH"), Some("/x"));
+    }
 
     #[test]
     fn packages_see_what_is_known_to_be_no_secret() {

@@ -82,6 +82,12 @@ pub fn begin_index(kernel: &KernelRelease, layout: &Layout) -> Result<(), FsErro
     Ok(())
 }
 
+/// Whether a kernel has an index that a depmod would make anew.
+#[must_use]
+pub fn has_index(kernel: &KernelFacts) -> bool {
+    fs::exists(&kernel.module_dir.join("modules.dep"))
+}
+
 /// Runs depmod for a kernel; an index of nothing stays.
 ///
 /// # Errors
@@ -105,7 +111,7 @@ fn run(
 ) -> Result<DepmodOutcome, InstallError> {
     let release = &kernel.target.kernel;
     let dir = &kernel.module_dir;
-    if !fs::exists(&dir.join("modules.dep")) {
+    if !has_index(kernel) {
         reporter.report(Event::note(format!(
             "no depmod for {release}: `{}` does not exist",
             dir.join("modules.dep").display()
@@ -123,16 +129,29 @@ fn run(
         arguments.extend(["-b".to_owned(), path.display().to_string()]);
     }
     let process = Process::new("depmod", arguments, environment);
+    let before = written(dir);
     reporter.report(Event::Command { line: process.line() });
     let ended = process.capture()?;
     let (code, output) = (ended.code(), ended.text().trim_end().to_owned());
     if code != 0 {
         return Err(InstallError::Depmod { kernel: release.clone(), line: process.line(), code, output });
     }
+    // It ends with 0 also where it could not write a single file.
+    if written(dir) == before {
+        let output = if output.is_empty() { "it has written no new modules.dep".to_owned() } else { output };
+        return Err(InstallError::Depmod { kernel: release.clone(), line: process.line(), code, output });
+    }
     if !output.is_empty() {
         reporter.report(Event::note(output));
     }
     Ok(DepmodOutcome::Ran)
+}
+
+/// What tells one modules.dep from another: depmod replaces the file whenever it runs.
+fn written(dir: &std::path::Path) -> Option<(u64, i64, i64)> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = fs::stat(&dir.join("modules.dep")).ok()??;
+    Some((meta.ino(), meta.ctime(), meta.ctime_nsec()))
 }
 
 /// depmod knows `BASE/lib/modules/K` only: the base that makes it look into our install tree.

@@ -31,6 +31,7 @@ mod initramfs;
 mod journal;
 mod modprobe_conf;
 mod originals;
+mod owners;
 mod put;
 mod recover;
 mod take;
@@ -41,7 +42,7 @@ mod tests;
 mod weak;
 
 pub use compare::{InstalledState, built_missing, compare_installed, installed_files, originals_exist};
-pub use dependencies::{DepmodOutcome, begin_index, depmod, index};
+pub use dependencies::{DepmodOutcome, begin_index, depmod, has_index, index};
 pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};
 pub use initramfs::{OutOfDate, examine_image, out_of_date, remake as remake_initramfs};

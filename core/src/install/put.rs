@@ -7,7 +7,8 @@ use super::hooks::{pre_install, run_hook};
 use super::identity::{Verdict, is_same_module, judge, version_text};
 use super::journal::Journal;
 use super::{
-    Force, InstallError, Options, Place, Put, VersionCheck, find, forced, modprobe_conf, originals, weak,
+    Force, InstallError, Options, Place, Put, VersionCheck, find, forced, modprobe_conf, originals, owners,
+    weak,
 };
 use crate::conf::ModuleConf;
 use crate::conf::module::ModuleRecord;
@@ -287,6 +288,7 @@ impl<'a> Work<'a> {
             // Another version of this package is installed: the originals were archived then.
             foreign.retain(|path| *path == destination);
         }
+        foreign.retain(|path| !owners::is_anothers(self.place, &candidate.record.dest_name, path));
         let choice = originals::choose(foreign, self.place, &candidate.folder, self.reporter);
         originals::archive(self.place, &choice, &mut self.done.changes, self.reporter)?;
         let replaces =

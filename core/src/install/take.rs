@@ -7,13 +7,14 @@ use super::changes::Changes;
 use super::hooks::run_hook;
 use super::identity::is_same_module;
 use super::journal::Journal;
-use super::{InstallError, Place, find, modprobe_conf, originals, weak};
+use super::{InstallError, Place, find, modprobe_conf, originals, owners, weak};
 use crate::conf::ModuleConf;
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process::Process;
 use crate::kernel::Family;
 use crate::kernel::module_tree::ModuleTree;
+use crate::modfile::ModuleFile;
 use crate::report::{Event, Reporter};
 use crate::script::Hook;
 
@@ -96,6 +97,12 @@ fn take_out(
         Some(super::destination_folder(place.kernel_dir(), record, None))
     };
     let restored = originals::restore(place, own_folder, changes, reporter)?;
+    for file in files {
+        let is_taken = restored.iter().any(|one| one.to == *file);
+        if let (Some(module), Some(folder), false) = (ModuleFile::from_path(file), file.parent(), is_taken) {
+            owners::put_back(place, &module.stem, folder, changes, reporter)?;
+        }
+    }
     changes.take(&place.link())?;
     originals::forget(place, restored.iter().map(|one| one.file.as_str()), changes)?;
     modprobe_conf::take(changes, place)?;

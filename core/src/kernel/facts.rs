@@ -32,7 +32,10 @@ impl KernelFacts {
         let headers = overrides.source_dir.clone().unwrap_or_else(|| layout.headers_dir(kernel));
         let config = match &overrides.config {
             Some(path) => read_config(path)?.unwrap_or_default(),
-            None => find_config(&headers)?,
+            None => match find_config(&headers)? {
+                config if config.path.is_some() => config,
+                _ => package_config(kernel, layout)?,
+            },
         };
         Ok(Self {
             target: target.clone(),
@@ -47,15 +50,23 @@ impl KernelFacts {
     }
 }
 
-/// The configuration of headers; without any, an empty one.
-/// The configuration that a kernel package leaves in `/boot`, for who wants to know it though headers are not there.
-///
-/// # Errors
-/// [`FsError`] where it is there and can't be read.
-pub fn boot_config(kernel: &KernelRelease, layout: &Layout) -> Result<Option<KernelConfig>, FsError> {
-    read_config(&layout.boot_config(kernel))
+/// The configuration that a kernel's own package leaves, for where no headers are; an empty one where it leaves none.
+fn package_config(kernel: &KernelRelease, layout: &Layout) -> Result<KernelConfig, FsError> {
+    for path in [layout.boot_config(kernel), layout.kernel_dir(kernel).join("config")] {
+        match read_config(&path) {
+            // Who isn't root may not read it: then nothing is known.
+            Err(error) if error.is_permission() => {}
+            read => {
+                if let Some(config) = read? {
+                    return Ok(config);
+                }
+            }
+        }
+    }
+    Ok(KernelConfig::default())
 }
 
+/// The configuration of headers; without any, an empty one.
 fn find_config(headers: &Path) -> Result<KernelConfig, FsError> {
     for name in ["include/config/auto.conf", ".config"] {
         if let Some(config) = read_config(&headers.join(name))? {
@@ -87,8 +98,10 @@ pub fn installed_kernels(layout: &Layout) -> Result<Vec<KernelRelease>, FsError>
         false => entry.kind.is_dir(),
     };
     let release = |entry: fs::Entry| {
-        let name = entry.name.to_str().filter(|name| KernelRelease::looks_like_kernel(name))?;
-        KernelRelease::new(name).ok()
+        let is_kernel = |name: &&str| {
+            KernelRelease::looks_like_kernel(name) || is_module_folder(&layout.install_tree.join(name))
+        };
+        KernelRelease::new(entry.name.to_str().filter(is_kernel)?).ok()
     };
     Ok(fs::list(&layout.install_tree)?.into_iter().filter(folder).filter_map(release).collect())
 }
@@ -111,6 +124,39 @@ pub fn is_left_over(kernel: &KernelRelease, layout: &Layout) -> Result<bool, FsE
 
 /// Lists that a kernel's build makes; depmod makes the others.
 const OF_PACKAGES: [&str; 3] = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
+/// Whether a folder is the module folder of a kernel, whatever its name is: kernels may be called anything.
+fn is_module_folder(folder: &Path) -> bool {
+    let has_headers = fs::is_dir(&folder.join("build/include"));
+    has_headers
+        || ["modules.order", "modules.builtin", "modules.dep"]
+            .iter()
+            .any(|name| fs::is_file(&folder.join(name)))
+}
+
+/// The kernels that commands without `-k` are about: the one that runs, if this system has it; else, as in a chroot or while
+/// an image is made, every kernel of this system that has headers.
+///
+/// # Errors
+/// [`FsError`] where the folder of the kernels can't be read.
+pub fn default_kernels(layout: &Layout) -> Result<Vec<KernelRelease>, FsError> {
+    kernels_instead_of(running_kernel().ok(), layout)
+}
+
+fn kernels_instead_of(
+    running: Option<KernelRelease>,
+    layout: &Layout,
+) -> Result<Vec<KernelRelease>, FsError> {
+    if let Some(running) = running.filter(|running| has_modules(&layout.kernel_dir(running))) {
+        return Ok(vec![running]);
+    }
+    let has_headers = |kernel: &KernelRelease| fs::is_dir(&layout.headers_dir(kernel).join("include"));
+    Ok(installed_kernels(layout)?.into_iter().filter(has_headers).collect())
+}
+
+/// Whether a kernel's package has put something into its folder, or its headers are there.
+fn has_modules(folder: &Path) -> bool {
+    is_module_folder(folder) || ["kernel", "vmlinuz"].iter().any(|name| fs::exists(&folder.join(name)))
+}
 
 #[cfg(test)]
 mod tests {
@@ -205,6 +251,36 @@ mod tests {
         }
         fs::symlink(Path::new("/usr/src/linux-headers"), &dir.join("build")).unwrap();
         assert!(!is_left_over(kernel, &world.layout).unwrap());
+    }
+
+    #[test]
+    fn without_headers_the_package_of_the_kernel_tells_its_configuration() {
+        let world = World::new();
+        write(&world.layout.kernel_dir(&world.target.kernel).join("config"), "CONFIG_X=modules\n");
+        let value = || world.look(&Overrides::default()).unwrap().config.get("CONFIG_X").map(str::to_owned);
+        assert_eq!(value().as_deref(), Some("modules"));
+        write(&world.layout.boot_config(&world.target.kernel), "CONFIG_X=boot\n");
+        assert_eq!(value().as_deref(), Some("boot"));
+    }
+
+    #[test]
+    fn commands_without_a_kernel_are_about_the_running_one_or_those_of_this_system() {
+        let world = World::new();
+        let running = KernelRelease::new("6.9-host").unwrap();
+        let found = || {
+            let kernels = kernels_instead_of(Some(running.clone()), &world.layout).unwrap();
+            kernels.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(found(), [""; 0]);
+        for kernel in ["6.1.0-2", "6.1.0-1", "linux-own"] {
+            fs::create_dir_all(&world.layout.install_tree.join(kernel).join("build/include")).unwrap();
+        }
+        fs::create_dir_all(&world.layout.install_tree.join("6.2.0/kernel")).unwrap();
+        // An empty folder that somebody has made for the builder's kernel is no kernel of this system.
+        fs::create_dir_all(&world.layout.kernel_dir(&running)).unwrap();
+        assert_eq!(found(), ["6.1.0-1", "6.1.0-2", "linux-own"]);
+        write(&world.layout.kernel_dir(&running).join("modules.order"), "");
+        assert_eq!(found(), ["6.9-host"]);
     }
 
     #[test]

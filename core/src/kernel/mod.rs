@@ -25,7 +25,7 @@ pub use architecture::{default_arch, running_kernel};
 pub use brought::Brought;
 pub use destination::module_folder;
 pub use distribution::{Distribution, DistributionError, Family};
-pub use facts::{Overrides, boot_config, installed_kernels, is_left_over};
+pub use facts::{Overrides, default_kernels, installed_kernels, is_left_over};
 pub use headers_package::HeadersPackage;
 pub use module_tree::ModuleTree;
 pub use owner::Owner;
@@ -81,6 +81,12 @@ impl KernelConfig {
     #[must_use]
     pub fn get(&self, option: &str) -> Option<&str> {
         self.options.get(option).map(String::as_str)
+    }
+
+    /// Whether anything is known of it. What isn't known is not "no".
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.path.is_some()
     }
 
     /// Whether an option is `y` or `m`.

@@ -240,6 +240,18 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether any module of a package is for this kernel.
+    fn may_be_there(&self, id: &ModuleId, target: &Target, conf: &ModuleConf) -> Result<(), Refusal> {
+        match &conf.excluded {
+            Some(exclusion) => Err(Refusal::Excluded {
+                id: id.clone(),
+                target: target.clone(),
+                exclusion: exclusion.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a build can begin, and after which steps.
     fn build_needs(&mut self, id: &ModuleId, target: &Target) -> Result<Vec<StepId>, Refusal> {
         let conf = self.conf(id, target)?;
@@ -252,13 +264,7 @@ impl<'a> Planner<'a> {
                 remedy: self.world.headers_remedy.get(target).cloned().unwrap_or_default(),
             });
         }
-        if let Some(exclusion) = &conf.excluded {
-            return Err(Refusal::Excluded {
-                id: id.clone(),
-                target: target.clone(),
-                exclusion: exclusion.clone(),
-            });
-        }
+        self.may_be_there(id, target, conf)?;
         let mut needs: Vec<StepId> = self.added.get(id).copied().into_iter().collect();
         needs.extend(self.dropped.get(&(id.clone(), target.clone())));
         let mut missing = Vec::new();
@@ -315,7 +321,11 @@ impl<'a> Planner<'a> {
         if !self.is_built(id, target) {
             needs.push(self.build(id, target)?);
         }
-        if let Err(refusal) = self.conf(id, target).and_then(|_| self.has_kernel_folder(id, target)) {
+        if let Err(refusal) = self
+            .conf(id, target)
+            .and_then(|conf| self.may_be_there(id, target, conf))
+            .and_then(|()| self.has_kernel_folder(id, target))
+        {
             self.refuse(refusal);
             return None;
         }

@@ -28,6 +28,8 @@ pub struct Question {
     pub installed: BTreeSet<Target>,
     /// Builds that failed the last time: what is known of why.
     pub failed: BTreeMap<(ModuleId, Target), String>,
+    /// Kernels whose module folders can't be written.
+    pub read_only: BTreeSet<Target>,
 }
 
 impl Question {
@@ -50,6 +52,7 @@ impl Question {
             headers_coming: told.iter().filter_map(headers).collect(),
             installed: kernels.installed.keys().cloned().collect(),
             failed: BTreeMap::new(),
+            read_only: BTreeSet::new(),
         }
     }
 
@@ -101,6 +104,8 @@ pub enum Absent {
     Dependency(ModuleName),
     /// The kernel is neither in the system nor in the transaction.
     NoKernel,
+    /// Its module folder is on a read-only file system, and the module isn't in it.
+    ReadOnly,
 }
 
 impl std::fmt::Display for Absent {
@@ -112,6 +117,7 @@ impl std::fmt::Display for Absent {
             Self::NoHeaders(_) => f.write_str("the headers of this kernel are not there"),
             Self::Dependency(name) => write!(f, "it needs `{name}`, which will not be there"),
             Self::NoKernel => f.write_str("the kernel is not there"),
+            Self::ReadOnly => f.write_str("the modules of this kernel are on a read-only file system"),
         }
     }
 }
@@ -128,6 +134,7 @@ impl Absent {
             Self::NoHeaders(_) => "no-headers",
             Self::Dependency(_) => "dependency",
             Self::NoKernel => "no-kernel",
+            Self::ReadOnly => "read-only",
         }
     }
 }
@@ -157,6 +164,7 @@ impl Prospect {
             Absent::NoHeaders(remedy) => remedy.clone(),
             Absent::Dependency(name) => Some(format!("`dkms status {name}` shows what is there of it")),
             Absent::NoKernel => Some(format!("install kernel {}", target.kernel)),
+            Absent::ReadOnly => Some("put it into the image that the system is made of".to_owned()),
         }
     }
 }
@@ -242,7 +250,10 @@ impl Judge<'_> {
             }
         }
         let has_folder = facts.is_some_and(|facts| facts.module_dir_exists);
-        (!has_folder && !self.question.kernels_coming.contains(target)).then_some(Absent::NoKernel)
+        if !has_folder && !self.question.kernels_coming.contains(target) {
+            return Some(Absent::NoKernel);
+        }
+        self.question.read_only.contains(target).then_some(Absent::ReadOnly)
     }
 
     /// Whether a dependency will be there, or be left out for good reasons.

@@ -36,10 +36,12 @@ impl Rules {
         rules
             .check(raw, Directive::BuildExclusiveArch, |pattern| ere::matches(pattern, target.arch.as_str()));
         rules.check(raw, Directive::BuildExclusiveConfig, |words| {
-            words.split_whitespace().all(|word| match word.strip_prefix('!') {
-                Some(option) => !config.is_enabled(option),
-                None => config.is_enabled(word),
-            })
+            // What nobody knows rules nothing out: a node without headers installs what was built elsewhere.
+            !config.is_known()
+                || words.split_whitespace().all(|word| match word.strip_prefix('!') {
+                    Some(option) => !config.is_enabled(option),
+                    None => config.is_enabled(word),
+                })
         });
         rules
     }

@@ -28,7 +28,10 @@ fn target() -> Target {
 
 fn config() -> KernelConfig {
     let options = [("CONFIG_MODULES", "y"), ("CONFIG_I2C", "m")];
-    KernelConfig { path: None, options: options.map(|(k, v)| (k.to_owned(), v.to_owned())).into() }
+    KernelConfig {
+        path: Some("/boot/config".into()),
+        options: options.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+    }
 }
 
 fn conf(more: &[(&str, usize, &str)]) -> ModuleConf {
@@ -209,6 +212,17 @@ fn rules_at_zero_are_for_all_and_others_for_one() {
     );
     assert_eq!(excluded(&[("BUILD_EXCLUSIVE_CONFIG", 0, "!CONFIG_I2C")]), (vec![true, true], true));
     assert_eq!(excluded(&[("BUILD_EXCLUSIVE_CONFIG", 1, "CONFIG_PCI")]), (vec![false, true], false));
+}
+
+#[test]
+fn what_nobody_knows_of_a_kernel_rules_nothing_out() {
+    let raw = raw(&[("BUILD_EXCLUSIVE_CONFIG", 0, "CONFIG_NIX")]);
+    let excluded = |config: &KernelConfig| {
+        let target = Target::parse("6.1.0-47-amd64", "x86_64").unwrap();
+        leniently(&raw, &ModuleId::parse("foo", "1.0").unwrap(), &target, config).excluded.is_some()
+    };
+    assert!(excluded(&config()));
+    assert!(!excluded(&KernelConfig::default()));
 }
 
 #[test]

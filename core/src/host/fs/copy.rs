@@ -70,7 +70,7 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Copies a whole folder to a path that doesn't exist yet: files, folders and links (as links), modes and times kept; files
-/// are synced. Anything else (devices, FIFOs, sockets) is an error.
+/// are synced. Anything else (devices, FIFOs, sockets) is left out.
 ///
 /// # Errors
 /// [`FsError`]; what was copied so far is left for the caller to remove.
@@ -87,7 +87,7 @@ pub(in crate::host) struct TreeCopy {
     pub(in crate::host) ownership: Ownership,
     /// Files are synced.
     pub(in crate::host) is_synced: bool,
-    /// Over what is there; and devices, FIFOs and sockets are left out.
+    /// Over what is there.
     pub(in crate::host) over: bool,
 }
 
@@ -191,9 +191,8 @@ impl TreeCopy {
                 super::death::point();
                 if self.is_synced { to.sync_all().naming("write the copy of", path) } else { Ok(()) }
             }
-            _ if self.over => Ok(()),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is neither file, folder nor link"))
-                .naming("copy", path),
+            // What programs leave there while they run is no part of any source.
+            _ => Ok(()),
         }
     }
 
@@ -333,6 +332,7 @@ mod tests {
         copy_tree(&from, &to, Ownership::Callers).unwrap();
         let meta = lstat(&to.join("sub/script")).unwrap().unwrap();
         assert_eq!((meta.mode() & 0o777, meta.mtime(), meta.mtime_nsec()), (0o755, 1_000_000, 5));
+        assert!(!super::super::exists(&to.join("fifo")));
         assert_eq!(link_target(&to.join("link")).unwrap().unwrap(), Path::new("sub/script"));
         assert_eq!(lstat(&to).unwrap().unwrap().mtime(), 2_000_000);
     }

@@ -26,6 +26,7 @@ pub(crate) fn measure(kernels: &Kernels) -> Result<bool> {
         let sandbox = Sandbox::new(&Wanted {
             strict: true,
             user: "nobody",
+            account: None,
             folders: vec![(&folder, &folder)],
             layer: None,
             inputs: Vec::new(),

@@ -1,0 +1,114 @@
+//! What the sandbox refused: looked up in the log of a build that went well, and, for one that failed, in what is there.
+
+use std::path::{Path, PathBuf};
+
+use super::BuildSpec;
+use crate::diagnose::{Cause, Diagnosis, Refusal, exempt_hint, refusals};
+use crate::host::{Environment, fs, programs};
+use crate::report::Event;
+
+/// No script is longer, that is read for what it names.
+const LONGEST: u64 = 1 << 20;
+
+/// No source is deeper.
+const DEEPEST: usize = 8;
+
+/// A warning for what was refused to a build that went well all the same: what came out may be another module.
+pub(super) fn after_success(spec: &BuildSpec<'_>, log: &str) -> Option<Event> {
+    let found = refusals(log);
+    let mut lines: Vec<String> = found.iter().map(Refusal::to_string).collect();
+    lines.extend(kernel_addresses(spec));
+    let first = (!lines.is_empty()).then(|| lines.remove(0))?;
+    lines.push(exempt_hint(spec.id.name.as_str()));
+    Some(Event::warning(format!("{} was built, but {first}", spec.id), lines))
+}
+
+/// What is only known by looking: whether what seems to be missing is there.
+pub(super) fn refine(
+    diagnosis: &mut Diagnosis,
+    spec: &BuildSpec<'_>,
+    folder: &Path,
+    environment: &Environment,
+) {
+    let refined = match &diagnosis.cause {
+        Some(Cause::NotExecutable) => fs::is_noexec(folder)
+            .then(|| Cause::NoExec { folder: spec.layout.dkms_tree.to_string_lossy().into_owned() }),
+        Some(Cause::MissingTool { tool }) => {
+            let found = programs::find(tool, environment).filter(|path| path.is_absolute());
+            found.map(|path| Cause::HiddenTool { path: path.to_string_lossy().into_owned() })
+        }
+        Some(Cause::MissingHeader { header }) => {
+            let file = diagnosis.first_error.as_ref().and_then(|error| error.file.as_deref());
+            hidden_target(folder, &spec.layout.build_dir(spec.id), header, file)
+                .map(|path| Cause::HiddenFile { path: path.to_string_lossy().into_owned() })
+        }
+        _ => None,
+    };
+    diagnosis.cause = refined.or(diagnosis.cause.take());
+    if diagnosis.module.is_some() {
+        diagnosis.addresses = kernel_addresses(spec);
+    }
+}
+
+/// Where a header's name is a link of the build folder, and that leads to something outside of it.
+fn hidden_target(folder: &Path, seen: &Path, header: &str, file: Option<&str>) -> Option<PathBuf> {
+    let beside = file.and_then(|file| Path::new(file).strip_prefix(seen).ok()).and_then(Path::parent);
+    let places = [Some(folder.to_owned()), beside.map(|beside| folder.join(beside))];
+    places.into_iter().flatten().map(|place| place.join(header)).find_map(|path| {
+        let target = fs::canonical(&path).ok()?;
+        (fs::link_target(&path).ok()?.is_some() && !target.starts_with(folder)).then_some(target)
+    })
+}
+
+/// Where scripts of the source read `/proc/kallsyms`: a build in a sandbox sees zeros there, where root sees addresses.
+fn kernel_addresses(spec: &BuildSpec<'_>) -> Option<String> {
+    const NAME: &str = "/proc/kallsyms";
+    if !root_sees_addresses() {
+        return None;
+    }
+    let source = fs::canonical(&spec.layout.source_link(spec.id)).ok()?;
+    let file = scripts(&source, DEEPEST).into_iter().find(|path| {
+        let bytes = fs::read_limited(path, LONGEST).unwrap_or_default();
+        bytes.windows(NAME.len()).any(|window| window == NAME.as_bytes())
+    })?;
+    Some(format!("`{}` reads `{NAME}`, which has no addresses in the sandbox", file.display()))
+}
+
+fn root_sees_addresses() -> bool {
+    use std::io::Read;
+    let mut head = [0; 4096];
+    let read = fs::open(Path::new("/proc/kallsyms")).and_then(|mut file| {
+        file.read(&mut head).map_err(|source| fs::FsError {
+            verb: "read",
+            path: "/proc/kallsyms".into(),
+            source,
+        })
+    });
+    let text = String::from_utf8_lossy(&head[..read.unwrap_or(0)]).into_owned();
+    let addresses = text.lines().filter_map(|line| line.split(' ').next());
+    rustix::process::geteuid().is_root()
+        && addresses.into_iter().any(|address| address.bytes().any(|byte| byte != b'0'))
+}
+
+/// The files of a source that run during a build: scripts and Makefiles, not the code of the module.
+fn scripts(folder: &Path, depth: usize) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::list(folder).unwrap_or_default() {
+        let path = folder.join(&entry.name);
+        if entry.kind.is_dir() && depth > 0 && entry.name != ".git" {
+            found.extend(scripts(&path, depth - 1));
+        } else if entry.kind.is_file() && is_script(&path) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn is_script(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let of_make = ["Makefile", "makefile", "GNUmakefile", "Kbuild", "configure", "dkms.conf"];
+    let extensions = ["sh", "bash", "py", "pl", "awk", "mk", "mak", "in", "ac", "m4"];
+    of_make.iter().any(|known| name.starts_with(known))
+        || path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known))
+        || fs::is_executable(path)
+}

@@ -1,0 +1,45 @@
+//! Whose a module file in a kernel's folder is: two packages may build modules of one name. What a registered module owns is no
+//! original of the kernel; when the one that lies over it goes, it is put back.
+
+use std::path::{Path, PathBuf};
+
+use super::Place;
+use super::changes::Changes;
+use super::find;
+use super::identity::is_same_module;
+use crate::host::fs::{self, FsError};
+use crate::id::ModuleName;
+use crate::report::{Event, Reporter};
+
+/// Whether a file of this name is that of another module, which is installed on the same kernel.
+pub(super) fn is_anothers(place: &Place<'_>, name: &str, path: &Path) -> bool {
+    others(place, name).iter().any(|(_, built)| is_same_module(built, path))
+}
+
+/// Puts back what other modules have installed under a name that is free again in `folder`.
+pub(super) fn put_back(
+    place: &Place<'_>,
+    name: &str,
+    folder: &Path,
+    changes: &mut Changes,
+    reporter: &dyn Reporter,
+) -> Result<(), FsError> {
+    let Some((owner, built)) = others(place, name).into_iter().next() else { return Ok(()) };
+    let to = folder.join(find::file_name(&built));
+    reporter.report(Event::note(format!("`{}` is that of {owner} again", to.display())));
+    changes.folder(folder)?;
+    let staged = changes.stage_copy(&built, &to)?;
+    changes.publish(&staged, &to)
+}
+
+/// The modules that are installed on this kernel and have built one of this name, each with what it has built.
+fn others(place: &Place<'_>, name: &str) -> Vec<(ModuleName, PathBuf)> {
+    let entries = fs::list(&place.layout.dkms_tree).unwrap_or_default();
+    let names = entries.into_iter().filter_map(|entry| ModuleName::new(entry.name.into_string().ok()?).ok());
+    let found = names.filter(|other| *other != place.id.name).filter_map(|other| {
+        let dir = fs::canonical(&place.layout.installed_link(&other, place.target())).ok()?;
+        let built = find::in_folder(&dir.join("module"), name, place.kernel.compression)?;
+        Some((other, built))
+    });
+    found.collect()
+}
