@@ -421,7 +421,7 @@ impl<'a> Effects<'a> {
     /// Whether a step does anything; a depmod without an index to make anew says so, and nothing else.
     pub(super) fn has_work(&self, action: &Action) -> bool {
         let Action::Depmod { target } = action else { return true };
-        self.world.kernels.get(target).is_some_and(|kernel| install::has_index(kernel))
+        self.world.kernels.get(target).is_some_and(install::has_index)
     }
 
     fn depmod(&self, target: &Target, reporter: &dyn Reporter) -> Result<Effect, StepError> {
