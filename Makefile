@@ -27,11 +27,12 @@ demo: build ## builds, installs, shows and removes a real module for a real kern
 	$(CARGO) build --release --package dkms-offers
 	tests/demo.sh target/release/dkms target/release/kernel-offers
 
-check: ## format, lints, documentation, dependencies that nobody uses, shell files
+check: ## format, lints, documentation, width of comments, dependencies that nobody uses, shell files
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	tests/unused.sh
+	tests/width.sh
 	@command -v shellcheck >/dev/null || $(CARGO) run --quiet --package dkms-tests --bin setup shellcheck
 	shellcheck $(SHELL_FILES)
 	@echo "make check: not checked: licences, bans and sources of dependencies (\`make deny\`, part of \`make test-full\`)"
