@@ -178,7 +178,8 @@ impl Action {
         )
     }
 
-    /// Whether a bare word after it (after the module, for those that need one) is a folder, whatever is in it.
+    /// Whether a bare word after it (after the module, for those that need one) is a
+    /// folder, whatever is in it.
     #[must_use]
     pub fn takes_folder(self) -> bool {
         matches!(self, Self::Mktree | Self::Unmktree | Self::Ltdk)

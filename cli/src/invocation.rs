@@ -1,5 +1,5 @@
-//! What is meant: words and options sorted out, contradictions refused with their exit codes. Looks at the disk only to tell
-//! a path from a module's name.
+//! What is meant: words and options sorted out, contradictions refused with their exit codes. Looks at the
+//! disk only to tell a path from a module's name.
 
 use std::path::{Path, PathBuf};
 
@@ -141,7 +141,8 @@ impl Words {
 }
 
 impl Words {
-    /// Whether a word is the folder of an action that takes one; before it comes the module, where the action needs one.
+    /// Whether a word is the folder of an action that takes one; before it comes the module, where
+    /// the action needs one.
     fn is_folder(&self, word: &str, module_is_known: bool) -> bool {
         let Some(action) = self.action.filter(|action| action.takes_folder()) else { return false };
         let waits_for_module = action.needs_module() && !module_is_known && self.module.is_none();

@@ -1,5 +1,5 @@
-//! What moves on a terminal while a plan is run: a line for each step with its time and the last line of its log, and a bar
-//! for the whole.
+//! What moves on a terminal while a plan is run: a line for each step with its time and the last line of its
+//! log, and a bar for the whole.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};

@@ -28,7 +28,8 @@ pub struct Terminal {
     quiet: bool,
     commands: bool,
     json: bool,
-    /// With `--json`: all of standard output is one document, so whatever else is said goes to standard error.
+    /// With `--json`: all of standard output is one document, so whatever else is said
+    /// goes to standard error.
     document: bool,
     color: bool,
     lost: AtomicBool,
@@ -67,7 +68,8 @@ impl Terminal {
         }
     }
 
-    /// A result on standard output. A reader that went away is nobody's error; that a full disk took it is [remembered](Self::lost).
+    /// A result on standard output. A reader that went away is nobody's error; that a full disk took it is
+    /// [remembered](Self::lost).
     pub fn print(&self, text: &str) {
         match self.line(text) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -9,8 +9,8 @@ use dkms_core::host::{fs, root};
 use crate::action::{Action, Rights};
 use crate::failure::Failure;
 
-/// Makes `root` the root of this process: from here on every path, every program, every user name is that system's, and
-/// nothing outside it can be reached.
+/// Makes `root` the root of this process: from here on every path, every program, every user name is that
+/// system's, and nothing outside it can be reached.
 ///
 /// # Errors
 /// [`Failure`] with code 1 where it is no folder, or we aren't root.

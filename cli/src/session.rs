@@ -1,4 +1,5 @@
-//! What every command starts with: settings, distribution, environment, and the way from a request to its end.
+//! What every command starts with: settings, distribution, environment, and the way from
+//! a request to its end.
 
 use dkms_core::adapter;
 use dkms_core::conf::framework::{self, Framework, SettingFault};
@@ -101,7 +102,8 @@ impl<'a> Session<'a> {
         &self.invocation.args
     }
 
-    /// `--force`; under rpm's upgrade order the old version's modules are still in place, and an install replaces them.
+    /// `--force`; under rpm's upgrade order the old version's modules are still in place, and an
+    /// install replaces them.
     fn force(&self) -> bool {
         self.args().force || self.args().rpm_safe_upgrade && self.invocation.action == Action::Install
     }
@@ -135,7 +137,8 @@ impl<'a> Session<'a> {
         Ok(Snapshot::take(&self.settings.layout)?)
     }
 
-    /// The kernels that `-k` and `-a` name, each with its architecture; without `-k` [`kernel::default_kernels`].
+    /// The kernels that `-k` and `-a` name, each with its architecture; without `-k`
+    /// [`kernel::default_kernels`].
     ///
     /// # Errors
     /// [`Failure`] with code 12 where no architecture is known.
@@ -161,7 +164,8 @@ impl<'a> Session<'a> {
 
     /// The kernels of commands without `-k`.
     fn default_kernels(&self) -> Result<Vec<KernelRelease>, Failure> {
-        // Nothing is taken away from kernels that nobody has named. With headers that are named, the running kernel can be meant.
+        // Nothing is taken away from kernels that nobody has named. With headers that are named, the running
+        // kernel can be meant.
         let takes_away = matches!(
             self.invocation.action,
             Action::Uninstall | Action::Unbuild | Action::Remove | Action::Mktarball
@@ -225,7 +229,8 @@ impl<'a> Session<'a> {
         self.carry_out_holding(&|_| work.clone(), None)
     }
 
-    /// As [`carry_out`](Self::carry_out), for work that depends on what is in the tree, and with locks that we have already.
+    /// As [`carry_out`](Self::carry_out), for work that depends on what is in the tree, and with locks
+    /// that we have already.
     ///
     /// # Errors
     /// As there.
@@ -262,7 +267,8 @@ impl<'a> Session<'a> {
         self.verdict(outcome)
     }
 
-    /// Whether root asks to bring modules up where they all are: at each boot of a system whose trees can't be written.
+    /// Whether root asks to bring modules up where they all are: at each boot of a system whose
+    /// trees can't be written.
     ///
     /// # Errors
     /// [`Failure`] where something can't be looked at.

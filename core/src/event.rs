@@ -1,7 +1,8 @@
-//! What package managers tell, and what follows from it: for which modules and kernels something is to be done.
+//! What package managers tell, and what follows from it: for which modules and kernels
+//! something is to be done.
 //!
-//! Pure: looks at what was told, at the snapshot of the tree and at the kernels of the system. Knows nothing of confs
-//! (whether a module is an `AUTOINSTALL` one, whether it is for a kernel at all): the planner does.
+//! Pure: looks at what was told, at the snapshot of the tree and at the kernels of the system. Knows nothing
+//! of confs (whether a module is an `AUTOINSTALL` one, whether it is for a kernel at all): the planner does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,8 @@ use crate::id::{ModuleId, ModuleName, Target};
 use crate::tree::Snapshot;
 use crate::version;
 
-/// One thing that a package manager tells. A transaction is any number of them, in any order, more than once too.
+/// One thing that a package manager tells. A transaction is any number of them, in any
+/// order, more than once too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Happening {
     /// A kernel was installed; one that leaves as well is replaced by another build of the same release.
@@ -26,7 +28,8 @@ pub enum Happening {
     ModuleWasInUse(ModuleName, Target),
 }
 
-/// Whether a module was there before in another version, as far as the package manager knows. The tree may know better.
+/// Whether a module was there before in another version, as far as the package manager knows. The
+/// tree may know better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arrival {
     /// It was not.
@@ -104,7 +107,8 @@ pub struct Batch {
 /// Modules whose packages are unpacked and will ask for them when they are configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LookAhead {
-    /// Those that this batch builds ahead: what doesn't work is not told and is tried again at their own turn.
+    /// Those that this batch builds ahead: what doesn't work is not told and is tried
+    /// again at their own turn.
     pub ahead: BTreeSet<ModuleId>,
     /// Those that an earlier batch has looked at: left alone until their own turn, and so is what needs them.
     pub later: BTreeSet<ModuleName>,
@@ -118,8 +122,8 @@ fn is_boot_kernel(target: &Target) -> bool {
 }
 
 impl Batch {
-    /// The version of each module that is to be brought up where nothing else is said: the one that arrives, else the newest
-    /// that stays.
+    /// The version of each module that is to be brought up where nothing else is said: the one that arrives,
+    /// else the newest that stays.
     #[must_use]
     pub fn candidates(&self, snapshot: &Snapshot) -> Vec<ModuleId> {
         let mut staying = snapshot.clone();
@@ -230,7 +234,8 @@ pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batc
     batch.leaving = leaving.into_iter().map(|old| (old.clone(), successor(&old))).collect();
     for id in newest {
         let arrival = arriving[&id];
-        // Its package's script may have registered it before we are told; only what was built says that it was there before.
+        // Its package's script may have registered it before we are told; only what was built says that
+        // it was there before.
         let was_there =
             |other: &ModuleId| other.name == id.name && (*other != id || !snapshot.targets(other).is_empty());
         let is_known =

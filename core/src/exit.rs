@@ -7,22 +7,26 @@ pub struct ExitCode(pub u8);
 impl ExitCode {
     /// Success; also: nothing to do.
     pub const SUCCESS: Self = Self(0);
-    /// Not root, no write access to the tree, no temporary file, module or version missing, `match` without template,
-    /// more architectures than kernels.
+    /// Not root, no write access to the tree, no temporary file, module or version missing, `match` without
+    /// template, more architectures than kernels.
     pub const USAGE_OR_RIGHTS: Self = Self(1);
-    /// Unknown option or action, `-k` with `--all`, `match` of a kernel with itself, no source folder for `add`, no such tarball.
+    /// Unknown option or action, `-k` with `--all`, `match` of a kernel with itself, no source folder for
+    /// `add`, no such tarball.
     pub const BAD_OPTION: Self = Self(2);
-    /// `-a` with `--all`, already added, not in the tree, tarball without dkms.conf, `match` of an unknown module.
+    /// `-a` with `--all`, already added, not in the tree, tarball without dkms.conf, `match`
+    /// of an unknown module.
     pub const NOT_IN_TREE: Self = Self(3);
     /// Two actions, no os-release, dkms.conf missing, one kernel expected, module broken.
     pub const BROKEN: Self = Self(4);
     /// `--all` not allowed, patch missing or with `..`.
     pub const NOT_ALLOWED: Self = Self(5);
-    /// Patch failed, kernel folder missing, built module missing, nothing could be installed, depmod failed, `mktarball` failed.
+    /// Patch failed, kernel folder missing, built module missing, nothing could be installed, depmod
+    /// failed, `mktarball` failed.
     pub const CANNOT_INSTALL: Self = Self(6);
     /// Tarball without a valid conf; a module that dkms.conf names was not built.
     pub const NOT_BUILT: Self = Self(7);
-    /// Invalid dkms.conf, no source in the source tree, tarball of what is already added, contradicting tarball options.
+    /// Invalid dkms.conf, no source in the source tree, tarball of what is already added,
+    /// contradicting tarball options.
     pub const INVALID_CONF: Self = Self(8);
     /// Source tree without dkms.conf, no right to write the tarball, rpm refused.
     pub const NO_CONF: Self = Self(9);

@@ -1,7 +1,7 @@
 //! Who is who: module names and versions, kernel releases, architectures.
 //!
-//! Each type is checked once, when it is parsed, and plain data afterwards; a value of these types may be put into a
-//! path or a command without another look. Nothing here touches the disk.
+//! Each type is checked once, when it is parsed, and plain data afterwards; a value of these types may be put
+//! into a path or a command without another look. Nothing here touches the disk.
 
 use std::fmt;
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
 
-/// The three trees and the fixed places around them. In production the root is `/` (`--root` changes the root of the
-/// whole process first); tests put everything below a temporary folder.
+/// The three trees and the fixed places around them. In production the root is `/` (`--root` changes the root
+/// of the whole process first); tests put everything below a temporary folder.
 #[derive(Debug, Clone)]
 pub struct Layout {
     root: PathBuf,
@@ -22,7 +22,8 @@ pub struct Layout {
 /// Prefix of everything temporary; swept by the next command that changes something.
 pub const TEMPORARY_PREFIX: &str = ".tmp_";
 
-/// In the private folder of a build: a link to where its result stands while `POST_BUILD` runs without mounts.
+/// In the private folder of a build: a link to where its result stands while `POST_BUILD`
+/// runs without mounts.
 pub const EXPOSED: &str = "exposed";
 
 impl Layout {
@@ -173,7 +174,8 @@ impl Layout {
         self.at("/usr/share/dkms/modules_to_force_install")
     }
 
-    /// `.state`: what we remember between commands. Names that begin with a dot are no module's, for the 3.x line too.
+    /// `.state`: what we remember between commands. Names that begin with a dot are no module's,
+    /// for the 3.x line too.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {
         self.dkms_tree.join(".state")
@@ -191,7 +193,8 @@ impl Layout {
         self.state_dir().join("running")
     }
 
-    /// `.state/groups`: the process groups that commands have started, so that a later one can end what is left of them.
+    /// `.state/groups`: the process groups that commands have started, so that a later one can end
+    /// what is left of them.
     #[must_use]
     pub fn groups_dir(&self) -> PathBuf {
         self.state_dir().join("groups")

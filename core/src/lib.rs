@@ -1,7 +1,7 @@
 //! The life cycle of out-of-tree kernel modules: add, build, install, and back.
 //!
-//! What is asked ([`plan::Request`]) and what is on disk ([`tree::Snapshot`]) give a plan ([`plan::Plan`]): plain data, each step with
-//! its reason; the [`engine`] runs it.
+//! What is asked ([`plan::Request`]) and what is on disk ([`tree::Snapshot`]) give a plan ([`plan::Plan`]):
+//! plain data, each step with its reason; the [`engine`] runs it.
 //!
 //! - Names and rules: [`id`], [`version`], [`layout`], [`exit`]
 //! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`], [`trust`]

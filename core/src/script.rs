@@ -1,6 +1,7 @@
 //! The shell commands of a dkms.conf: its script directives, and the shell that they and MAKE run in.
 //!
-//! Knows where a script is looked for, what it sees and how it is called; not when it is its turn, nor what a failure means.
+//! Knows where a script is looked for, what it sees and how it is called; not when it is its turn, nor
+//! what a failure means.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -61,9 +62,10 @@ impl Hook {
 
 /// The shell that runs a conf's commands, and what it is told.
 ///
-/// Commands are bash's, because a dkms.conf is. Scripts and make see the caller's environment and, where there is a target,
-/// `kernelver`, `arch`, `module` and `module_version`. The command line itself may besides use `dkms_tree`, `source_tree`,
-/// `install_tree` and `kernel_source_dir`, which are not exported: a Makefile that has a variable of that name keeps its own.
+/// Commands are bash's, because a dkms.conf is. Scripts and make see the caller's environment and, where
+/// there is a target, `kernelver`, `arch`, `module` and `module_version`. The command line itself may besides
+/// use `dkms_tree`, `source_tree`, `install_tree` and `kernel_source_dir`, which are not exported: a Makefile
+/// that has a variable of that name keeps its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Shell<'a> {
     /// The three trees.
@@ -188,7 +190,8 @@ fn leads_out(path: &Path) -> bool {
     })
 }
 
-/// Whether a conf of `/etc/dkms` sets a directive of this module for this kernel: what it names is the admin's then.
+/// Whether a conf of `/etc/dkms` sets a directive of this module for this kernel: what it names
+/// is the admin's then.
 #[must_use]
 pub fn is_set_by_admin(layout: &Layout, id: &ModuleId, target: &Target, hook: Hook) -> bool {
     let sets = |line: &str| {
@@ -256,7 +259,8 @@ impl Outcome {
     }
 }
 
-/// Runs a script of a conf in `dir` (usually the `source` link); its output, captured, is reported as a note when it ends.
+/// Runs a script of a conf in `dir` (usually the `source` link); its output, captured, is reported as
+/// a note when it ends.
 ///
 /// # Errors
 /// [`ProcessError`] where it could not be started or we were interrupted. Its failure is an [`Outcome`].
@@ -416,7 +420,8 @@ mod tests {
         let recorder = crate::report::Recorder::default();
         let run = |value: Option<&str>| {
             let conf = ModuleConf { scripts: scripts(value), ..ModuleConf::empty(&world.id) };
-            // Another test's thread may be between fork and exec and still hold our script open for writing (ETXTBSY).
+            // Another test's thread may be between fork and exec and still hold our script open
+            // for writing (ETXTBSY).
             loop {
                 let outcome =
                     run(Hook::PostAdd, &conf, &world.dir.path().join("src"), &shell, &recorder).unwrap();

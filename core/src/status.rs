@@ -1,7 +1,7 @@
 //! The states of all modules, as `dkms status` prints them.
 //!
-//! Knows how states are told apart, filtered and written; what the installed files look like is told by the caller, since
-//! that takes a conf and a look at the kernel's folder.
+//! Knows how states are told apart, filtered and written; what the installed files look like is told by the
+//! caller, since that takes a conf and a look at the kernel's folder.
 
 use std::fmt;
 
@@ -163,7 +163,8 @@ impl Filter {
 
 /// The states of the modules that a filter takes, ordered by module, version, kernel and architecture.
 ///
-/// `remarks` is asked for each built module, with whether it is installed; `weak` lists what weak-updates links serve.
+/// `remarks` is asked for each built module, with whether it is installed; `weak` lists what
+/// weak-updates links serve.
 #[must_use]
 pub fn states(
     snapshot: &Snapshot,

@@ -1,7 +1,8 @@
 //! Comparing versions: of modules, of kernels, in `BUILD_EXCLUSIVE_KERNEL_MIN` and `_MAX`.
 //!
-//! Runs of digits compare as numbers of any length, everything else byte by byte; `~` sorts before everything, even
-//! before the end; a string that is a prefix of the other comes first. This is a total order on all strings.
+//! Runs of digits compare as numbers of any length, everything else byte by byte; `~` sorts before
+//! everything, even before the end; a string that is a prefix of the other comes first. This is a total
+//! order on all strings.
 
 use std::cmp::Ordering;
 

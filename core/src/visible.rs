@@ -1,13 +1,14 @@
 //! Text of foreign origin, made safe for a terminal: the one filter at the places where we print. Pure.
 //!
-//! What a build printed, a conf or a file's name says, may hold commands for terminals. They are shown as escapes (`\x1b`).
+//! What a build printed, a conf or a file's name says, may hold commands for terminals. They are shown
+//! as escapes (`\x1b`).
 
 use std::borrow::Cow;
 
 /// Whether a terminal does something else with a character than showing it, or shows others in another order.
 ///
-/// Newline and tab are none of these. C0 and C1 control characters, DEL, the bidirectional controls of Unicode and its
-/// line and paragraph separators are.
+/// Newline and tab are none of these. C0 and C1 control characters, DEL, the bidirectional controls of
+/// Unicode and its line and paragraph separators are.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     match c {
@@ -17,7 +18,8 @@ pub fn is_hidden(c: char) -> bool {
     }
 }
 
-/// The text with such characters as `\x1b` or `\u{202e}`. The carriage return of a line that ends as on Windows is dropped.
+/// The text with such characters as `\x1b` or `\u{202e}`. The carriage return of a line that ends as
+/// on Windows is dropped.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     let text = match text.contains("\r\n") {

@@ -97,8 +97,8 @@ impl Job<'_> {
         self.put(&file, text.as_bytes(), 0o644, None)
     }
 
-    /// The snippet where debhelper looks for it: `DH_AUTOSCRIPTDIR`, folders of `DH_DATAFILES`, its own folder, in which our package
-    /// has it.
+    /// The snippet where debhelper looks for it: `DH_AUTOSCRIPTDIR`, folders of `DH_DATAFILES`, its own
+    /// folder, in which our package has it.
     fn installed_snippet(&self, script: Script) -> Result<Option<String>, Error> {
         let direct = self.environment.get_filled("DH_AUTOSCRIPTDIR").map(PathBuf::from);
         let data = self.environment.get_filled("DH_DATAFILES").unwrap_or_default();

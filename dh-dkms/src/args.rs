@@ -18,7 +18,8 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     pub files: Vec<String>,
 
-    /// What `#MODULE_VERSION#` in the conf stands for [default: the package's version without epoch and Debian revision]
+    /// What `#MODULE_VERSION#` in the conf stands for
+    /// [default: the package's version without epoch and Debian revision]
     #[arg(short = 'V', value_name = "VERSION", num_args = 0..=1, default_missing_value = "")]
     pub module_version: Option<String>,
     /// Ship a copy of common.postinst, for systems whose dkms has none, and depend on any dkms

@@ -113,7 +113,8 @@ fn named_in(job: &Job<'_>, file: &Path, text: String) -> Result<PathBuf, Error> 
     Err(fault(format!("names `{word}`, which does not exist here or in debian/tmp")))
 }
 
-/// With `${…}` replaced: variables of dpkg-architecture and of the environment. `None` where one means nothing.
+/// With `${…}` replaced: variables of dpkg-architecture and of the environment. `None`
+/// where one means nothing.
 fn expanded(word: &str, job: &Job<'_>) -> Option<String> {
     if job.compat < Compat(EXPANDS) {
         return Some(word.to_owned());

@@ -1,4 +1,5 @@
-//! `debian/control` as debhelper reads it: packages with their architectures and profiles, and the level of compatibility.
+//! `debian/control` as debhelper reads it: packages with their architectures and profiles, and the
+//! level of compatibility.
 
 use std::path::Path;
 

@@ -1,12 +1,14 @@
-//! `dh_dkms`: puts a module's dkms.conf and the maintainer scripts that DKMS needs into a package that debhelper builds.
+//! `dh_dkms`: puts a module's dkms.conf and the maintainer scripts that DKMS needs into a package
+//! that debhelper builds.
 //!
-//! It keeps debhelper's protocol by itself (options through three ways, packages of `debian/control`, snippets, variables of
-//! `debian/*.substvars`), so that no Perl is needed but the one line that `dh` reads.
+//! It keeps debhelper's protocol by itself (options through three ways, packages of `debian/control`,
+//! snippets, variables of `debian/*.substvars`), so that no Perl is needed but the one line that `dh` reads.
 //!
 //! - [`args`]: the options' definition; [`options`]: the ways they come, and which packages they mean
 //! - [`control`], [`changelog`], [`substvars`], [`snippet`]: the files of `debian/`, as text
 //! - [`config`]: which file of `debian/` is a package's, and the conf that it is or names
-//! - [`module`]: the conf's name and version, and what else the package needs to know of it; [`check`]: what is wrong with it
+//! - [`module`]: the conf's name and version, and what else the package needs to know of it; [`check`]:
+//!   what is wrong with it
 //! - [`host`]: what this machine says of architectures
 //! - [`act`]: what is done to one package; [`voice`]: what is said
 

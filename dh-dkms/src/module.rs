@@ -56,7 +56,8 @@ impl Conf {
         Ok(Self { file, text, mtime, raw, id })
     }
 
-    /// Whether any dkms will do, if it comes with a script for those that have none: not where the conf uses what is newer.
+    /// Whether any dkms will do, if it comes with a script for those that have none: not where the
+    /// conf uses what is newer.
     #[must_use]
     pub fn can_be_legacy(&self) -> bool {
         self.since().is_none()

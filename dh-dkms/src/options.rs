@@ -1,7 +1,8 @@
 //! The ways that options come to a program of debhelper, and the packages that they mean.
 //!
-//! `dh` passes those of its own command line in `DH_INTERNAL_OPTIONS` (packages there only narrow what is acted on), a maintainer his own
-//! in `DH_OPTIONS` (unknown ones are warned of), and the command line has the rest. `-O--option` is for options that others know.
+//! `dh` passes those of its own command line in `DH_INTERNAL_OPTIONS` (packages there only narrow what is
+//! acted on), a maintainer his own in `DH_OPTIONS` (unknown ones are warned of), and the command line has the
+//! rest. `-O--option` is for options that others know.
 
 use std::path::Path;
 
@@ -168,7 +169,8 @@ fn was_acted_on(package: &str) -> bool {
     log.lines().any(|line| line == "dh_dkms")
 }
 
-/// With `-O--option` replaced by the option where it is one of ours, and left out otherwise. What follows `--` stays.
+/// With `-O--option` replaced by the option where it is one of ours, and left out otherwise.
+/// What follows `--` stays.
 fn expand(words: Vec<String>, compat: Compat) -> Vec<String> {
     let (mut out, mut words) = (Vec::new(), words.into_iter());
     while let Some(word) = words.next() {

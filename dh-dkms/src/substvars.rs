@@ -1,6 +1,7 @@
 //! Variables for the control file: `debian/PACKAGE.substvars`. Text in, text out.
 
-/// The text with `value` among those of the variable `name`, as debhelper's `addsubstvar` leaves it; `None` where it is there.
+/// The text with `value` among those of the variable `name`, as debhelper's `addsubstvar` leaves it;
+/// `None` where it is there.
 #[must_use]
 pub fn add(text: &str, name: &str, value: &str) -> Option<String> {
     let (mut out, mut is_set, mut changed) = (String::new(), false, false);

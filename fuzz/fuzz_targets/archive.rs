@@ -1,5 +1,5 @@
-//! Whatever bytes `dkms ldtarball` is given: no panic, nothing outside the folder that it stages in, and no link in what it takes that
-//! leads out of it.
+//! Whatever bytes `dkms ldtarball` is given: no panic, nothing outside the folder that it stages in, and no
+//! link in what it takes that leads out of it.
 
 #![no_main]
 

@@ -1,6 +1,8 @@
-//! What a hook's batch takes on besides what it was called for: everything that dpkg has unpacked and not configured yet.
+//! What a hook's batch takes on besides what it was called for: everything that dpkg has unpacked
+//! and not configured yet.
 //!
-//! The first hook of a dpkg run builds all of it. Later ones find their work done, and leave alone what fails before its turn.
+//! The first hook of a dpkg run builds all of it. Later ones find their work done, and leave alone what
+//! fails before its turn.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +26,8 @@ pub struct Ahead {
     kernels: BTreeSet<KernelRelease>,
 }
 
-/// Looks at what dpkg has unpacked; `own` is the module whose package calls. Nothing outside of dpkg's run and with `batch=no`.
+/// Looks at what dpkg has unpacked; `own` is the module whose package calls. Nothing outside of dpkg's run
+/// and with `batch=no`.
 #[must_use]
 pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) -> Ahead {
     let mut found = Ahead::default();
@@ -65,7 +68,8 @@ pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) 
     found.told.extend(new.filter_map(target).map(Happening::HeadersArrived));
     drop(ahead::sweep(layout, &found.look.noted, !found.kernels.is_empty()));
     if let Some(id) = own {
-        // Where it failed ahead it is tried again now, and nobody else will for a kernel that has been worked on.
+        // Where it failed ahead it is tried again now, and nobody else will for a kernel
+        // that has been worked on.
         let kernels = ahead::kernels_done(layout);
         let of_run = |target| Happening::ModuleWasInUse(id.name.clone(), target);
         found.told.extend(kernels.iter().filter_map(target).map(of_run));
@@ -78,7 +82,8 @@ fn identify(session: &Session<'_>, folder: &str) -> Option<ModuleId> {
     session.adapter.module_in(folder).ok()?.ok()
 }
 
-/// What is told of a module that arrives: what is built of it is stale, unless it was built ahead of what is there now.
+/// What is told of a module that arrives: what is built of it is stale, unless it was built ahead
+/// of what is there now.
 #[must_use]
 pub fn arrived(
     session: &Session<'_>,

@@ -1,4 +1,5 @@
-//! `dkms_autoinstaller start [K]`: brings up what the running kernel, or another, lacks. Called by dkms.service at boot, and by hand.
+//! `dkms_autoinstaller start [K]`: brings up what the running kernel, or another, lacks. Called by
+//! dkms.service at boot, and by hand.
 
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;

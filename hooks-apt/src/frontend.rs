@@ -1,6 +1,8 @@
-//! Whether a process stands above us that calls us once more at the end of its run: apt, and all that is made of its library.
+//! Whether a process stands above us that calls us once more at the end of its run: apt, and all that is
+//! made of its library.
 //!
-//! Before dpkg runs, apt calls the preflight through a shell; that leaves `.state/frontend`, which names apt's process.
+//! Before dpkg runs, apt calls the preflight through a shell; that leaves `.state/frontend`, which
+//! names apt's process.
 
 use std::path::PathBuf;
 

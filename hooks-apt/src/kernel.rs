@@ -1,4 +1,5 @@
-//! A kernel's packages come and go: what `/etc/kernel/*.d/dkms` and kernel-install call, with the kernel's release.
+//! A kernel's packages come and go: what `/etc/kernel/*.d/dkms` and kernel-install call, with
+//! the kernel's release.
 
 use dkms_core::adapter::Initramfs;
 use dkms_core::conf::settings::OnBuildFailure;
@@ -21,7 +22,8 @@ pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     session.carry_out(&|_| Work::KernelPreinst { target: target.clone() }).code
 }
 
-/// `postinst.d`: a kernel is there. What makes its initramfs comes after us, so nothing waits for the trigger.
+/// `postinst.d`: a kernel is there. What makes its initramfs comes after us, so nothing
+/// waits for the trigger.
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
     let ended = with_all_that_comes(session, Happening::KernelArrived(target.clone()), Initramfs::Others);
@@ -34,12 +36,13 @@ fn note_initramfs(session: &Session<'_>, target: &Target) {
     let layout = session.layout();
     let debt = Pending::initramfs(&target.kernel);
     let has_headers = fs::is_dir(&layout.headers_dir(&target.kernel).join("include"));
-    // Where no note can be kept the modules are built all the same; only the initramfs is not made anew for them.
+    // Where no note can be kept the modules are built all the same; only the initramfs is
+    // not made anew for them.
     drop(if has_headers { pending::done(layout, [&debt]) } else { pending::add(layout, &debt) });
 }
 
-/// `header_postinst.d`: a kernel's headers are there. Within dpkg's run, modules and other kernels' headers come with them,
-/// so all of it is built together. The trigger is left what couldn't be begun.
+/// `header_postinst.d`: a kernel's headers are there. Within dpkg's run, modules and other kernels' headers
+/// come with them, so all of it is built together. The trigger is left what couldn't be begun.
 pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
     let is_inside = dpkg::is_above(session.environment());

@@ -1,4 +1,5 @@
-//! A module package has come: `common.postinst NAME VERSION TARBALL_ROOT ARCH UPGRADE`, called by its postinst.
+//! A module package has come: `common.postinst NAME VERSION TARBALL_ROOT ARCH UPGRADE`,
+//! called by its postinst.
 
 use dkms_core::adapter::ModulePackage;
 use dkms_core::event::{Arrival, Happening};

@@ -1,8 +1,9 @@
-//! What waits for the trigger: a small record for each module and kernel, written before dpkg is told that there is something to do, and
-//! taken away when it is done. Killed in between, it is still there for the next one who looks.
+//! What waits for the trigger: a small record for each module and kernel, written before dpkg is told
+//! that there is something to do, and taken away when it is done. Killed in between, it is still there
+//! for the next one who looks.
 //!
-//! `.state/pending/module-M-V`, `headers-K`, and `initramfs-K`: K's initramfs was made while modules waited for K's headers. What can't be
-//! read as such isn't there.
+//! `.state/pending/module-M-V`, `headers-K`, and `initramfs-K`: K's initramfs was made while modules waited
+//! for K's headers. What can't be read as such isn't there.
 
 use std::path::PathBuf;
 

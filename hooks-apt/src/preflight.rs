@@ -1,4 +1,5 @@
-//! What apt is about to do, before anything has changed: will the modules in use be there on the kernels that come?
+//! What apt is about to do, before anything has changed: will the modules in use be there on
+//! the kernels that come?
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -73,7 +74,8 @@ struct Changing<'a> {
 }
 
 impl<'a> Changing<'a> {
-    /// What comes is read from the package's own file: names of kernels' packages differ, and are asked only where there is no file.
+    /// What comes is read from the package's own file: names of kernels' packages differ, and are asked only
+    /// where there is no file.
     fn look(change: &'a Change, layout: &Layout) -> Self {
         let old = change.old_arch.as_deref().map(|arch| dpkg::brought_by(&change.package, arch, layout));
         let is_kernel = |file: &str| !Brought::of([file]).kernels.is_empty();
@@ -111,7 +113,8 @@ fn told(session: &Session<'_>, changing: &[Changing<'_>]) -> Result<Told, Adapte
     Ok((told, owners))
 }
 
-/// The modules in use that will not be there. Those whose package comes or goes as well can't be judged by what is there of them now.
+/// The modules in use that will not be there. Those whose package comes or goes as well can't be judged by
+/// what is there of them now.
 fn absent(
     session: &Session<'_>,
     (told, owners): Told,

@@ -13,7 +13,8 @@ use dkms_core::tree::Snapshot;
 use crate::ahead::Ahead;
 use crate::frontend;
 
-/// Standard output; where that is debconf's (a module package may talk to it while it calls us), standard error.
+/// Standard output; where that is debconf's (a module package may talk to it while it calls
+/// us), standard error.
 #[must_use]
 pub fn stream(environment: &Environment) -> Stream {
     match environment.get_filled("DEBIAN_HAS_FRONTEND") {

@@ -1,7 +1,9 @@
-//! What apt tells its hooks before it runs dpkg (`DPkg::Pre-Install-Pkgs`, protocol version 3), and which kernels come and go with that. Pure.
+//! What apt tells its hooks before it runs dpkg (`DPkg::Pre-Install-Pkgs`, protocol version 3), and which
+//! kernels come and go with that. Pure.
 //!
-//! After `VERSION 3` and apt's configuration, and an empty line, a line for each thing that dpkg will be asked to do:
-//! `PACKAGE OLD ARCH MULTIARCH < NEW ARCH MULTIARCH FILE|**CONFIGURE**|**REMOVE**`, with `-` where there is no old or no new one.
+//! After `VERSION 3` and apt's configuration, and an empty line, a line for each thing that dpkg will be
+//! asked to do: `PACKAGE OLD ARCH MULTIARCH < NEW ARCH MULTIARCH FILE|**CONFIGURE**|**REMOVE**`, with `-`
+//! where there is no old or no new one.
 
 use std::path::PathBuf;
 
@@ -68,9 +70,10 @@ fn change(line: &str) -> Option<Option<Change>> {
     Some(Some(Change { package: package.to_owned(), old_arch, comes, file, version: new.to_owned() }))
 }
 
-/// What a package brings by its name, where its contents aren't known: `linux-image-K`, `linux-image-unsigned-K`,
-/// `linux-image-K-unsigned`, `proxmox-kernel-K-signed`, `linux-headers-K`, `proxmox-headers-K`. The names that always mean the newest one
-/// (`linux-image-amd64`, `linux-image-6.12-amd64`) bring nothing themselves.
+/// What a package brings by its name, where its contents aren't known: `linux-image-K`,
+/// `linux-image-unsigned-K`, `linux-image-K-unsigned`, `proxmox-kernel-K-signed`, `linux-headers-K`,
+/// `proxmox-headers-K`. The names that always mean the newest one (`linux-image-amd64`,
+/// `linux-image-6.12-amd64`) bring nothing themselves.
 #[must_use]
 pub fn by_name(package: &str) -> Brought {
     let mut brought = Brought::default();

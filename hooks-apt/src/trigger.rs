@@ -1,4 +1,5 @@
-//! What nobody called for, or could not be begun, is built when dpkg processes triggers; at the end of apt's run it is said how all went.
+//! What nobody called for, or could not be begun, is built when dpkg processes triggers; at the end of apt's
+//! run it is said how all went.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +44,8 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     ended.code
 }
 
-/// Kernels whose packages have all gone, while modules of ours are still there: no script runs when headers are removed.
+/// Kernels whose packages have all gone, while modules of ours are still there: no script runs when
+/// headers are removed.
 fn kernels_left_over(session: &Session<'_>) -> Vec<Happening> {
     let layout = session.layout();
     let snapshot = session.adapter.snapshot().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! dnf 5: its actions plugin in JSON mode. We ask with lines on standard output, and read its answers; people see what we write
-//! to standard error.
+//! dnf 5: its actions plugin in JSON mode. We ask with lines on standard output, and read its answers; people
+//! see what we write to standard error.
 
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -143,8 +143,8 @@ fn package(one: &Value, places: &Places) -> Package {
     }
 }
 
-/// `dnf5 resolved|before|after`. What is only prepared (an offline upgrade, a download) is judged when it is resolved: nobody reads what
-/// is said at boot.
+/// `dnf5 resolved|before|after`. What is only prepared (an offline upgrade, a download) is judged when it is
+/// resolved: nobody reads what is said at boot.
 #[must_use]
 pub fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
     if words == ["resolved"] && !offline::is_prepared() {

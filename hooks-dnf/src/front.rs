@@ -19,7 +19,8 @@ pub enum Front {
 }
 
 impl Front {
-    /// Looks at the processes above us. `has_triggers`: whether our package is one of rpm's; asked only where it matters.
+    /// Looks at the processes above us. `has_triggers`: whether our package is one of rpm's; asked
+    /// only where it matters.
     #[must_use]
     pub fn look(layout: &Layout, has_triggers: impl FnOnce() -> bool) -> Self {
         let above = ancestry::ancestors();

@@ -1,5 +1,5 @@
-//! What the packages that come will bring: read from their files where the front end has downloaded them, else told from their
-//! names. Pure but for opening those files.
+//! What the packages that come will bring: read from their files where the front end has downloaded them,
+//! else told from their names. Pure but for opening those files.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -70,7 +70,8 @@ impl Coming {
     }
 }
 
-/// By what a package has, and what it provides: `kernel-uname-r` is what packages of Fedora's kernels provide.
+/// By what a package has, and what it provides: `kernel-uname-r` is what packages of
+/// Fedora's kernels provide.
 fn brought(provided: &[(String, String)], files: &[String]) -> Brought {
     let mut brought = Brought::of(files);
     let kernels = provided.iter().filter(|(name, _)| name == "kernel-uname-r").map(|(_, release)| release);
@@ -80,8 +81,8 @@ fn brought(provided: &[(String, String)], files: &[String]) -> Brought {
     brought
 }
 
-/// By its name: the kernels of Fedora and RHEL, and those that are named like them (`kernel[-VARIANT]-core`, `-devel`), of Oracle, ELRepo
-/// and Amazon (`kernel`, `kernel-ml`, `kernel6.12`).
+/// By its name: the kernels of Fedora and RHEL, and those that are named like them (`kernel[-VARIANT]-core`,
+/// `-devel`), of Oracle, ELRepo and Amazon (`kernel`, `kernel-ml`, `kernel6.12`).
 fn by_name(package: &Package) -> Brought {
     let Package { name, version, release, arch, .. } = package;
     let mut brought = Brought::default();
@@ -118,7 +119,8 @@ fn suse_release(version: &str, release: &str, flavour: &str) -> String {
 /// What a package provides (names and versions), and the files that it has.
 type Header = (Vec<(String, String)>, Vec<String>);
 
-/// What a package's file says that it provides, and that it has. What can't be read says nothing: dnf judges packages, not we.
+/// What a package's file says that it provides, and that it has. What can't be read says nothing: dnf
+/// judges packages, not we.
 fn read(file: &Path) -> Option<Header> {
     let metadata = PackageMetadata::parse(&mut BufReader::new(fs::open(file).ok()?)).ok()?;
     let provided = metadata.get_provides().ok()?;

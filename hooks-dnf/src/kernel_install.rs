@@ -1,4 +1,5 @@
-//! kernel-install(8): `add K …` comes before the kernel's initramfs is made, `remove K …` before its files go.
+//! kernel-install(8): `add K …` comes before the kernel's initramfs is made, `remove K …`
+//! before its files go.
 
 use std::path::Path;
 

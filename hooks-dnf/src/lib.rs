@@ -1,10 +1,13 @@
-//! What dnf, rpm and kernel-install call; each hook is a line or a few that run this program with words for itself.
+//! What dnf, rpm and kernel-install call; each hook is a line or a few that run this program
+//! with words for itself.
 //!
 //! - [`dnf4`], [`dnf5`]: the plugins, before a transaction and after it; [`plugin`] is what both do
-//! - [`zypp`]: the plugin of libzypp; [`scriptlet`]: whether the script that calls us needs its module at once
-//! - [`trigger`]: rpm's file triggers, the net below both; [`kernel_install`], [`module`]: scripts of packages
-//! - [`view`]: what packages have brought, and what has changed since it was seen last (pure); [`mod@look`] sees it,
-//!   [`memory`] keeps it
+//! - [`zypp`]: the plugin of libzypp; [`scriptlet`]: whether the script that calls us
+//!   needs its module at once
+//! - [`trigger`]: rpm's file triggers, the net below both; [`kernel_install`],
+//!   [`module`]: scripts of packages
+//! - [`view`]: what packages have brought, and what has changed since it was seen last (pure); [`mod@look`]
+//!   sees it, [`memory`] keeps it
 //! - [`incoming`], [`mod@preflight`]: what is about to come, and which modules will not be there
 //! - [`offline`]: transactions that are prepared now and carried out at the next boot
 //! - [`front`]: who runs us, and whether somebody calls again; [`session`]: how a batch is run and told

@@ -103,7 +103,8 @@ fn kernel_files(layout: &Layout, release: &str) -> Vec<PathBuf> {
     inside.into_iter().chain([layout.at("/boot").join(format!("vmlinuz-{release}"))]).collect()
 }
 
-/// The same for headers: `build` may be a link that leads into the package of another kernel, or of the kernel itself.
+/// The same for headers: `build` may be a link that leads into the package of another kernel, or
+/// of the kernel itself.
 fn header_files(layout: &Layout, release: &str) -> Vec<PathBuf> {
     let build = layout.install_tree.join(release).join("build");
     fs::canonical(&build)

@@ -1,4 +1,5 @@
-//! What we keep between calls, in `.state` of the tree: what was seen last, and which front end will call again.
+//! What we keep between calls, in `.state` of the tree: what was seen last, and which front
+//! end will call again.
 
 use std::path::PathBuf;
 

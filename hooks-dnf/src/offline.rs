@@ -1,4 +1,5 @@
-//! Upgrades that are prepared now and carried out at the next boot, where nobody reads what is said: failures are told at the next login.
+//! Upgrades that are prepared now and carried out at the next boot, where nobody reads what is said: failures
+//! are told at the next login.
 
 use dkms_core::adapter::Summary;
 use dkms_core::host::ancestry;
@@ -46,7 +47,8 @@ fn is_among(line: &str, words: &[&str]) -> bool {
     words.iter().any(is_part)
 }
 
-/// Leaves what failed for the next login, or takes away what an earlier upgrade has left and this batch has done.
+/// Leaves what failed for the next login, or takes away what an earlier upgrade has left and
+/// this batch has done.
 ///
 /// # Errors
 /// Where it can't be written.

@@ -1,4 +1,5 @@
-//! What the plugins of both dnfs do: before a transaction and after it, on the system itself or in an `--installroot`.
+//! What the plugins of both dnfs do: before a transaction and after it, on the system itself or
+//! in an `--installroot`.
 
 use std::path::{Path, PathBuf};
 

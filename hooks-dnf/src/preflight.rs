@@ -98,7 +98,8 @@ fn told(
     Ok(told)
 }
 
-/// Whether what is foreseen will be so: what a conf or an earlier build says means nothing where a new version comes.
+/// Whether what is foreseen will be so: what a conf or an earlier build says means nothing where
+/// a new version comes.
 fn is_known(prospect: &Prospect, coming: &Coming) -> bool {
     match &prospect.absent {
         None => false,

@@ -1,6 +1,8 @@
-//! The %post that calls `common.postinst`: whether it goes on to use the module, so that the module must be there at once.
+//! The %post that calls `common.postinst`: whether it goes on to use the module, so that the module
+//! must be there at once.
 //!
-//! rpm writes a scriptlet to a file and gives that to its shell, so the text is found by the command lines of the processes above us.
+//! rpm writes a scriptlet to a file and gives that to its shell, so the text is found by the command lines of
+//! the processes above us.
 
 use std::path::Path;
 
@@ -42,7 +44,8 @@ fn script(pid: u32) -> Option<String> {
     String::from_utf8(fs::read_limited(file, LIMIT).ok()?).ok()
 }
 
-/// Whether anything that may need the module follows the call. A script without it has called another one: all of it counts.
+/// Whether anything that may need the module follows the call. A script without it has called another
+/// one: all of it counts.
 fn uses_module(script: &str) -> bool {
     let after = match script.rfind(CALL) {
         Some(place) => script
@@ -61,7 +64,8 @@ fn is_harmless(command: &str) -> bool {
     let is_assignment = first.split_once('=').is_some_and(|(name, value)| {
         name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !value.contains(['$', '`'])
     });
-    // The loop of older packages: `for POSTINST in …/common.postinst …; do if [ -f $POSTINST ]; then $POSTINST …`.
+    // The loop of older packages:
+    // `for POSTINST in …/common.postinst …; do if [ -f $POSTINST ]; then $POSTINST …`.
     let is_loop = first
         .trim_start_matches('"')
         .trim_start_matches("${")

@@ -33,7 +33,8 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Looks at the system. `None` where it has no tree: then it has no modules of ours either, and nothing is said.
+    /// Looks at the system. `None` where it has no tree: then it has no modules of ours either,
+    /// and nothing is said.
     #[must_use]
     pub fn begin(environment: Environment, out: &'a Output) -> Option<Self> {
         if !fs::is_dir(&Layout::under("/").dkms_tree) {
@@ -87,7 +88,8 @@ impl<'a> Session<'a> {
         Ok(snapshot.installed.keys().map(texts).collect())
     }
 
-    /// Does all that follows from what has changed since the last time, and from `told` besides, as one batch.
+    /// Does all that follows from what has changed since the last time, and from `told`
+    /// besides, as one batch.
     #[must_use]
     pub fn act(&self, told: &[Happening], when: When, initramfs: Initramfs) -> (Summary, ExitCode) {
         match self.try_to_act(told, when, initramfs) {

@@ -1,4 +1,5 @@
-//! rpm's own calls in a transaction that touches kernels or sources, whoever runs it: before anything goes, and when all has ended.
+//! rpm's own calls in a transaction that touches kernels or sources, whoever runs it: before anything goes,
+//! and when all has ended.
 
 use dkms_core::exit::ExitCode;
 
@@ -6,8 +7,8 @@ use crate::front::Front;
 use crate::plugin::{self, Said};
 use crate::session::Session;
 
-/// `trigger before|after|last`: sees what is there, or does what is to be done, where no plugin of a front end will. `last`: our own
-/// package goes, so that nobody calls after it.
+/// `trigger before|after|last`: sees what is there, or does what is to be done, where no plugin of a front
+/// end will. `last`: our own package goes, so that nobody calls after it.
 #[must_use]
 pub fn run(session: &Session<'_>, words: &[&str]) -> ExitCode {
     // The paths: that we are called says enough, and rpm wants to be rid of them.

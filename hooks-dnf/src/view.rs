@@ -1,7 +1,8 @@
 //! What packages have brought that concerns us, as it was seen last, and what has changed since. Pure.
 //!
-//! File lists of a transaction's packages aren't to be had from dnf, and rpm forgets what it has removed. So we remember what was
-//! there, and compare: what is told by whom no longer matters, and what was missed is found the next time.
+//! File lists of a transaction's packages aren't to be had from dnf, and rpm forgets what it has removed. So
+//! we remember what was there, and compare: what is told by whom no longer matters, and what was missed is
+//! found the next time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,8 @@ pub struct View {
     pub headers: BTreeMap<String, Seen>,
     /// Modules by the folder of their source.
     pub modules: BTreeMap<String, Seen>,
-    /// Folders whose modules were dealt with in the middle of a transaction: a script of rpm's may have undone that.
+    /// Folders whose modules were dealt with in the middle of a transaction: a script of rpm's
+    /// may have undone that.
     #[serde(default)]
     pub meanwhile: BTreeSet<String>,
     /// Modules by name, with the kernels and architectures that they were in use on.
@@ -39,7 +41,8 @@ impl View {
 /// One thing that was seen: a file that stands for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// Which file: its number, and when it was last changed in any way (seconds, nanoseconds). Another one isn't looked at again.
+    /// Which file: its number, and when it was last changed in any way (seconds, nanoseconds). Another one
+    /// isn't looked at again.
     pub stamp: (u64, i64, i64),
     /// The packages that own it, and the transactions that brought them; `None`: no package does.
     pub owner: Option<Owner>,
@@ -126,7 +129,8 @@ pub fn changes(
             (Some(transaction), _) => owner.came_with(transaction).then_some(Way::New),
             (None, None) => Some(Way::New),
             (None, Some(known)) if known == owner => None,
-            // Reinstalled: all that was built of it is as good as before. Where scripts took it out, it has come.
+            // Reinstalled: all that was built of it is as good as before. Where scripts took
+            // it out, it has come.
             (None, Some(known)) if owner.is_same(known) => Some(Way::New),
             (None, Some(_)) => Some(Way::Anew),
         }

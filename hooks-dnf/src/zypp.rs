@@ -1,7 +1,9 @@
-//! zypper: libzypp's commit plugin, which is asked with frames on standard input and answers each on standard output.
+//! zypper: libzypp's commit plugin, which is asked with frames on standard input and answers
+//! each on standard output.
 //!
-//! In classic mode libzypp starts an rpm for each package and keeps our triggers from running, so this is all that calls us. A frame is a
-//! command, headers, an empty line, a body, and a zero byte. Nothing that is answered ends a commit.
+//! In classic mode libzypp starts an rpm for each package and keeps our triggers from running, so this is all
+//! that calls us. A frame is a command, headers, an empty line, a body, and a zero byte. Nothing that is
+//! answered ends a commit.
 
 use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
@@ -40,7 +42,8 @@ fn next(input: &mut impl BufRead) -> std::io::Result<Option<Frame>> {
     Ok(Some(Frame { command, body: body.to_owned() }))
 }
 
-/// Answers until libzypp hangs up. The system is that of the process: libzypp runs plugins in its own root only.
+/// Answers until libzypp hangs up. The system is that of the process: libzypp runs plugins
+/// in its own root only.
 #[must_use]
 pub fn run(environment: &Environment, out: &Output) -> ExitCode {
     serve(&mut std::io::stdin().lock(), &mut std::io::stdout(), |frame| match frame.command.as_str() {
@@ -70,7 +73,8 @@ fn serve(input: &mut impl BufRead, answers: &mut impl Write, mut act: impl FnMut
     ExitCode::SUCCESS
 }
 
-/// What a commit brings and takes away: `{"TransactionStepList": [{"type": "+", "solvable": {"n": …, "v": …, "r": …, "a": …}}]}`.
+/// What a commit brings and takes away:
+/// `{"TransactionStepList": [{"type": "+", "solvable": {"n": …, "v": …, "r": …, "a": …}}]}`.
 fn packages(body: &str) -> Vec<Package> {
     let document: Value = serde_json::from_str(body).unwrap_or_default();
     let steps = document["TransactionStepList"].as_array().cloned().unwrap_or_default();

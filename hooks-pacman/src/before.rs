@@ -1,4 +1,5 @@
-//! Before a transaction: what it brings is noted and the preflight made; what goes for good is taken out while it is still there.
+//! Before a transaction: what it brings is noted and the preflight made; what goes for good is taken out
+//! while it is still there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,8 +46,8 @@ fn earlier(system: &mut System<'_>, things: &BTreeSet<Thing>) -> Record {
     record
 }
 
-/// Remembers how a thing is. What an earlier transaction has left unsettled is as it was before that, unless the tree has what
-/// came then.
+/// Remembers how a thing is. What an earlier transaction has left unsettled is as it was before that, unless
+/// the tree has what came then.
 fn note<'r>(record: &'r mut Record, thing: &Thing, system: &System<'_>) -> &'r mut Before {
     let state = system.state(thing);
     let id = state.as_ref().and_then(State::module);
@@ -77,7 +78,8 @@ fn preflight<W: std::io::Write + Send>(
         return Ok(Verdict::Clear);
     }
     let is_unknown = |prospect: &Prospect| {
-        // A version that comes may be better than the one that is judged here, which is all that can be read yet.
+        // A version that comes may be better than the one that is judged here, which is all
+        // that can be read yet.
         let comes = |name: &ModuleName| {
             things
                 .iter()
@@ -103,8 +105,9 @@ fn preflight<W: std::io::Write + Send>(
     Ok(Verdict::Blocked)
 }
 
-/// Something goes. What a new version takes the place of stays until that is built. Where we go as well nobody is left to run depmod
-/// after the transaction, so it runs now; what is removed are modules that no package has.
+/// Something goes. What a new version takes the place of stays until that is built. Where we go as
+/// well nobody is left to run depmod after the transaction, so it runs now; what is removed are
+/// modules that no package has.
 ///
 /// # Errors
 /// [`AdapterError`].

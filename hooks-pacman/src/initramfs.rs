@@ -8,8 +8,8 @@ use dkms_core::layout::Layout;
 
 use crate::targets::Thing;
 
-/// Folders of hooks. A hook in a later one hides one of the same name in an earlier one; nobody can turn that off but with a
-/// file of the same name.
+/// Folders of hooks. A hook in a later one hides one of the same name in an earlier one; nobody can turn that
+/// off but with a file of the same name.
 const FOLDERS: [&str; 2] = ["/usr/share/libalpm/hooks", "/etc/pacman.d/hooks"];
 
 /// Ours, which the others must come after.

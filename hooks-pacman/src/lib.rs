@@ -1,7 +1,7 @@
 //! pacman's transactions as batches: the helper of the alpm hooks in `files/`.
 //!
-//! A hook gets no more than paths, once before and once after a transaction, and not whether a path is about to go for good:
-//! [docs/pacman.md](../../docs/pacman.md) says how that is enough.
+//! A hook gets no more than paths, once before and once after a transaction, and not whether a path is about
+//! to go for good: [docs/pacman.md](../../docs/pacman.md) says how that is enough.
 //!
 //! - [`targets`]: what a hook is told
 //! - [`owners`]: which package a path belongs to; [`pacman_conf`]: where the database is
@@ -87,7 +87,8 @@ pub fn main() -> std::process::ExitCode {
                 text: error.to_string(),
                 hints: error.hints(),
             });
-            // A transaction isn't to fail because of us, unless that is wanted; then somebody has decided so above.
+            // A transaction isn't to fail because of us, unless that is wanted; then somebody
+            // has decided so above.
             let code = if moment == Moment::Coming { ExitCode::SUCCESS } else { ExitCode::USAGE_OR_RIGHTS };
             code.0.into()
         }

@@ -5,7 +5,8 @@
 /// Where it is if nothing else is said.
 const USUAL: &str = "/var/lib/pacman";
 
-/// Where the database may be, best first. We run below pacman's root: a path through it is one below `/` for us.
+/// Where the database may be, best first. We run below pacman's root: a path through it is
+/// one below `/` for us.
 #[must_use]
 pub fn databases(conf: &str) -> Vec<String> {
     let root = value(conf, "RootDir").unwrap_or("/").trim_end_matches('/');

@@ -1,8 +1,9 @@
-//! What is remembered between the hooks before a transaction and the one after it, and of transactions that never came to
-//! that: `.state/pacman.json` in the tree.
+//! What is remembered between the hooks before a transaction and the one after it, and of transactions that
+//! never came to that: `.state/pacman.json` in the tree.
 //!
-//! For each thing that a transaction touches: how it was before. After it, that and what is there now tell what has happened,
-//! whoever looks: the hook, the next transaction's, or the boot service. What is settled is forgotten.
+//! For each thing that a transaction touches: how it was before. After it, that and what is there now tell
+//! what has happened, whoever looks: the hook, the next transaction's, or the boot service. What is
+//! settled is forgotten.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

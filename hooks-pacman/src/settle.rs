@@ -40,8 +40,8 @@ pub fn before(record: &mut Record, system: &System<'_>) {
     });
 }
 
-/// After a batch: all is settled but an old version that stays in use, since the new one could not be built. Both are
-/// remembered, so that they are seen together when something comes the next time.
+/// After a batch: all is settled but an old version that stays in use, since the new one could not be built.
+/// Both are remembered, so that they are seen together when something comes the next time.
 pub fn after(record: &mut Record, snapshot: &Snapshot) {
     let module = |before: &Before| before.state.as_ref().and_then(State::module);
     let stays = |id: &ModuleId| snapshot.get(id).is_some_and(|found| found.is_broken());

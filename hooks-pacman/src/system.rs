@@ -1,4 +1,5 @@
-//! The system below `/`, as the hooks look at it: which of a transaction's things are there, whose they are, and which modules.
+//! The system below `/`, as the hooks look at it: which of a transaction's things are there, whose they
+//! are, and which modules.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,8 +16,8 @@ use crate::record::State;
 use crate::targets::Thing;
 use crate::tell::Now;
 
-/// Files of which a kernel's module folder has one; folders that other things have left behind have none. Who builds a kernel without
-/// a package has them too.
+/// Files of which a kernel's module folder has one; folders that other things have left behind have none. Who
+/// builds a kernel without a package has them too.
 const KERNEL_FILES: [&str; 2] = ["vmlinuz", "modules.order"];
 
 /// The system.

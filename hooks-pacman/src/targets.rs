@@ -1,6 +1,7 @@
 //! What an alpm hook is told on standard input: paths, one a line, without a leading slash. Pure.
 //!
-//! libalpm's patterns match across slashes, so a hook is told more than it asked for; what is none of ours is passed over.
+//! libalpm's patterns match across slashes, so a hook is told more than it asked for; what is none of
+//! ours is passed over.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,7 +13,8 @@ use dkms_core::id::KernelRelease;
 pub enum Thing {
     /// `usr/src/FOLDER/dkms.conf`: a module's source.
     Module(String),
-    /// A kernel: its folder `usr/lib/modules/K` has `vmlinuz`, `modules.order` (Arch Linux ARM has no image there) or `kernel/`.
+    /// A kernel: its folder `usr/lib/modules/K` has `vmlinuz`, `modules.order` (Arch Linux ARM has no image
+    /// there) or `kernel/`.
     Kernel(KernelRelease),
     /// `usr/lib/modules/K/build/include/`: its headers.
     Headers(KernelRelease),

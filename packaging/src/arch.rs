@@ -1,5 +1,5 @@
-//! A pacman package: a tar archive, compressed with zstd, that begins with what pacman reads: `.MTREE`, how each file is, and
-//! `.PKGINFO`, what the package is.
+//! A pacman package: a tar archive, compressed with zstd, that begins with what pacman reads: `.MTREE`, how
+//! each file is, and `.PKGINFO`, what the package is.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

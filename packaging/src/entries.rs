@@ -60,7 +60,8 @@ impl Entries {
         self.put(name.as_ref(), Entry { mode, mtime: None, body: Body::Bytes(contents.into()) });
     }
 
-    /// A file on disk, with a mode and the archive's time: when and under which umask it was made is nobody's business.
+    /// A file on disk, with a mode and the archive's time: when and under which umask it was made
+    /// is nobody's business.
     ///
     /// # Errors
     /// [`PackageError::Fs`] where it can't be looked at.
@@ -70,8 +71,8 @@ impl Entries {
         Ok(())
     }
 
-    /// A folder on disk with all that is in it, modes and times kept, set-id bits dropped; what version control keeps
-    /// there is left out.
+    /// A folder on disk with all that is in it, modes and times kept, set-id bits dropped; what version
+    /// control keeps there is left out.
     ///
     /// # Errors
     /// [`PackageError::CannotPack`] for what is neither file, folder nor link.

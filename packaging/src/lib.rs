@@ -1,12 +1,13 @@
-//! Packages from modules: `.deb` and `.rpm` files, Debian source packages, new source trees, and what a source's licences allow.
-//! Pure Rust, but for xorriso: no debhelper, no rpmbuild, no fakeroot, no root. The same input gives the same bytes.
+//! Packages from modules: `.deb` and `.rpm` files, Debian source packages, new source trees, and what a
+//! source's licences allow. Pure Rust, but for xorriso: no debhelper, no rpmbuild, no fakeroot, no root. The
+//! same input gives the same bytes.
 //!
 //! - [`debian`]: `mkdeb`, `mkbmdeb`, `mkdsc`
 //! - [`mkrpm`]: `mkrpm`, `mkkmp`; [`driver_disk`]: `mkdriverdisk`
 //! - [`skeleton`]: `mktree` and `unmktree`; [`license`]: `ltdk`
 //! - [`own`]: this project's own packages
-//! - below these: [`entries`] is what goes into an archive, [`tarball`], [`deb`] and [`arch`] are the formats, [`staged`] makes files
-//!   appear whole or not at all
+//! - below these: [`entries`] is what goes into an archive, [`tarball`], [`deb`] and [`arch`] are the
+//!   formats, [`staged`] makes files appear whole or not at all
 
 pub mod arch;
 pub mod deb;

@@ -1,4 +1,5 @@
-//! `ltdk`: which licence each C file of a source names, and whether the kernel lets a module of it use GPL-only symbols.
+//! `ltdk`: which licence each C file of a source names, and whether the kernel lets a module of it
+//! use GPL-only symbols.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! Files that appear whole or not at all: written under temporary names beside their places, synced, then renamed.
+//! Files that appear whole or not at all: written under temporary names beside their places,
+//! synced, then renamed.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

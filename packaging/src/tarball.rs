@@ -43,8 +43,8 @@ impl Effort {
     }
 }
 
-/// Writes all entries below a folder (`.` in a .deb), compressed with xz, and says what was written. `archive` is the file
-/// that errors name.
+/// Writes all entries below a folder (`.` in a .deb), compressed with xz, and says what was written.
+/// `archive` is the file that errors name.
 ///
 /// # Errors
 /// [`PackageError`].
@@ -64,7 +64,8 @@ pub fn write<W: Write>(
     Ok((out.finish().map_err(failed)?, written))
 }
 
-/// All entries in a temporary file below `folder`, compressed as the suffix of a name asks for; the file, at its beginning.
+/// All entries in a temporary file below `folder`, compressed as the suffix of a name asks for; the
+/// file, at its beginning.
 ///
 /// # Errors
 /// [`PackageError`].
@@ -231,7 +232,8 @@ fn copy(
 
 const LONGEST_NAME: usize = 100;
 
-/// The `tar` crate would drop the `./` that dpkg writes, so the bytes are ours; a long name goes before, as GNU tar does.
+/// The `tar` crate would drop the `./` that dpkg writes, so the bytes are ours; a long name goes
+/// before, as GNU tar does.
 fn put_name(out: &mut dyn Write, header: &mut Header, name: &[u8]) -> io::Result<()> {
     if name.len() > LONGEST_NAME {
         long(out, b'L', name)?;

@@ -1,7 +1,9 @@
-//! What is on disk in a root: every path with kind, mode, owner, link target and, for what is stable, the contents.
+//! What is on disk in a root: every path with kind, mode, owner, link target and, for what is
+//! stable, the contents.
 //!
-//! Left out on purpose: what is inside a build folder (ours runs elsewhere; only that `build/make.log` can be read is
-//! recorded), what we remember in `.state`, the text of logs, keys, and the indexes that depmod makes besides modules.dep.
+//! Left out on purpose: what is inside a build folder (ours runs elsewhere; only that `build/make.log` can be
+//! read is recorded), what we remember in `.state`, the text of logs, keys, and the indexes that depmod makes
+//! besides modules.dep.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -111,7 +113,8 @@ fn of_the_machine(place: &str, name: &str) -> bool {
     }
 }
 
-/// What we remember between commands: the 3.x line has nothing like it, and never looks at names that begin with a dot.
+/// What we remember between commands: the 3.x line has nothing like it, and never looks at names
+/// that begin with a dot.
 fn is_remembered(place: &str, name: &str) -> bool {
     place == "/var/lib/dkms" && (name == ".state" || name.starts_with(".state/"))
 }

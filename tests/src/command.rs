@@ -1,4 +1,5 @@
-//! Runs the tools that tests themselves need (apt-get, dpkg-deb): a failure is an error that shows their output.
+//! Runs the tools that tests themselves need (apt-get, dpkg-deb): a failure is an error
+//! that shows their output.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,7 +20,8 @@ pub fn must(program: &str, args: &[&str], dir: &Path) -> Result<String> {
     Ok(ended.text())
 }
 
-/// The same for programs whose errors have lines of their own, as apt's and mmdebstrap's have: the error is one line.
+/// The same for programs whose errors have lines of their own, as apt's and mmdebstrap's have:
+/// the error is one line.
 ///
 /// # Errors
 /// As [`must`].
@@ -55,7 +57,8 @@ fn brief(output: &str) -> String {
     errors.join("; ")
 }
 
-/// Ends a program as a person reads it: an error is `Error: ` and what led to it on one line, below it what to do; never a backtrace.
+/// Ends a program as a person reads it: an error is `Error: ` and what led to it on one line, below it what
+/// to do; never a backtrace.
 #[must_use]
 pub fn ended(result: Result<(), Error>, what_to_do: &str) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };

@@ -1,5 +1,5 @@
-//! Our own Debian packages, written by our own writer of the programs that the tests were built with: in seconds, since these are
-//! stripped and hardly compressed.
+//! Our own Debian packages, written by our own writer of the programs that the tests were built with: in
+//! seconds, since these are stripped and hardly compressed.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
@@ -45,8 +45,8 @@ impl Debs {
     }
 }
 
-/// Writes them; an integration test passes `env!("CARGO_BIN_EXE_dkms-under-test")`, beside which the other programs are. They are kept
-/// in the cache while nothing that is in them has changed.
+/// Writes them; an integration test passes `env!("CARGO_BIN_EXE_dkms-under-test")`, beside which the other
+/// programs are. They are kept in the cache while nothing that is in them has changed.
 ///
 /// # Errors
 /// Where they can't be written.
@@ -131,7 +131,8 @@ fn is_old(path: &Path) -> bool {
     matches!(fs::lstat(path), Ok(Some(meta)) if meta.mtime() + day < now)
 }
 
-/// Debian with its own dkms, a kernel's headers, a module that a package brought, and one that was added by hand.
+/// Debian with its own dkms, a kernel's headers, a module that a package brought, and one
+/// that was added by hand.
 const SCRIPT: &str = "
     # With a module's package, so that it is built: the headers and what needs them in one go.
     take() { apt install dkms dh-dkms dm-writeboost-dkms \"$2\"; }

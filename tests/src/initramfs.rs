@@ -1,7 +1,7 @@
 //! An initramfs, made in memory: busybox, what a test puts in, and a script that is its `/init`.
 //!
-//! The format is cpio's "newc", uncompressed, as the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`
-//! has it.
+//! The format is cpio's "newc", uncompressed, as the kernel's
+//! `Documentation/driver-api/early-userspace/buffer-format.rst` has it.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -75,8 +75,8 @@ impl Initramfs {
         Ok(())
     }
 
-    /// A folder of this machine, or of a test's root, with all that is in it but links that lead out of the guest's world
-    /// (a kernel's `build`).
+    /// A folder of this machine, or of a test's root, with all that is in it but links that lead out of the
+    /// guest's world (a kernel's `build`).
     ///
     /// # Errors
     /// Where something in it can't be read.
@@ -96,8 +96,8 @@ impl Initramfs {
         Ok(())
     }
 
-    /// The whole, with a script that runs when the guest has booted. `/proc`, `/sys`, `/dev` and `/tmp` are mounted for it;
-    /// when it ends, however it ends, so does the guest.
+    /// The whole, with a script that runs when the guest has booted. `/proc`, `/sys`, `/dev` and `/tmp` are
+    /// mounted for it; when it ends, however it ends, so does the guest.
     ///
     /// # Errors
     /// Where the script isn't one for a shell.
@@ -135,7 +135,8 @@ impl Initramfs {
         let name = path.as_os_str().as_encoded_bytes();
         let inode = u32::try_from(self.present.len() + 1).unwrap_or(u32::MAX);
         let (length, name_length) = (bytes.len(), name.len() + 1);
-        // Magic, inode, mode, user, group, links, time, length, device (2), special device (2), length of the name, checksum.
+        // Magic, inode, mode, user, group, links, time, length, device (2), special device (2), length
+        // of the name, checksum.
         let head = format!(
             "070701{inode:08x}{mode:08x}{:08x}{:08x}{:08x}{:08x}{length:08x}{:08x}{:08x}{:08x}{:08x}{name_length:08x}{:08x}",
             0, 0, 1, 0, 0, 0, 0, 0, 0

@@ -62,8 +62,8 @@ pub fn has_headers(release: &str) -> bool {
     fs::is_dir(&Path::new("/lib/modules").join(release).join("build/include"))
 }
 
-/// `6.1.0-56-amd64` of flavour `amd64` is (6, 1, 0, 56): the kernel's part first, then the ABI number. Other flavours
-/// and other ways to number are none.
+/// `6.1.0-56-amd64` of flavour `amd64` is (6, 1, 0, 56): the kernel's part first, then the ABI number. Other
+/// flavours and other ways to number are none.
 #[must_use]
 pub fn abi_of(release: &str, flavour: &str) -> Option<Vec<u32>> {
     let (version, rest) = release.split_once('-')?;

@@ -1,9 +1,9 @@
 //! The host under test, and what the end-to-end tests in `tests/` share.
 //!
-//! - [`setup`] fetches what a test can't make itself (the original, kernel headers, Debian's module packages);
-//!   [`cache`] knows where that lies, [`kernels`] which kernels there are
-//! - [`root`] is a fresh private root in milliseconds, [`tool`] a `dkms` to run in it, [`fixture`] a module's source
-//!   as text, [`capture`] what is on disk afterwards
+//! - [`setup`] fetches what a test can't make itself (the original, kernel headers, Debian's module
+//!   packages); [`cache`] knows where that lies, [`kernels`] which kernels there are
+//! - [`root`] is a fresh private root in milliseconds, [`tool`] a `dkms` to run in it, [`fixture`] a module's
+//!   source as text, [`capture`] what is on disk afterwards
 //! - [`apt`] is a Debian system with kernels and module packages at hand, for what apt and dpkg make us do
 //! - [`debs`] are our own packages, of the programs that tests built
 //! - [`crash`] ends commands at every change they make

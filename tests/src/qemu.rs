@@ -48,7 +48,8 @@ pub struct Said {
     code: i32,
 }
 
-/// Gives a root all modules of its second kernel (`$K2`, the smaller one), as the kernel's package leaves them; and what boots it.
+/// Gives a root all modules of its second kernel (`$K2`, the smaller one), as the kernel's package leaves
+/// them; and what boots it.
 ///
 /// # Errors
 /// Where the package can't be had.

@@ -1,4 +1,5 @@
-//! A module compiled once for all tests of a process: where a test is about files, not about the compiler, `MAKE` copies it.
+//! A module compiled once for all tests of a process: where a test is about files, not about the
+//! compiler, `MAKE` copies it.
 
 use anyhow::{Context, Result};
 use dkms_core::host::fs;

@@ -1,5 +1,5 @@
-//! Firmware with Secure Boot on: OVMF, with keys of the test's own, and shim with machine owner keys. Knows how its variables are
-//! made and what QEMU needs for it.
+//! Firmware with Secure Boot on: OVMF, with keys of the test's own, and shim with machine owner keys. Knows
+//! how its variables are made and what QEMU needs for it.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,8 @@ struct Shim {
 }
 
 impl SecureBoot {
-    /// Firmware whose owner's pair is `OWNER.key` and `OWNER.pem` in a folder; it trusts these other certificates (PEM) as well.
+    /// Firmware whose owner's pair is `OWNER.key` and `OWNER.pem` in a folder; it trusts these other
+    /// certificates (PEM) as well.
     ///
     /// # Errors
     /// Where a tool is missing (`make setup`).
@@ -128,7 +129,8 @@ fn variables(cache: &Cache, dir: &Path, owner: &str, more: &[&str]) -> Result<Pa
     Ok(file)
 }
 
-/// Signs what firmware is to boot, a kernel or another EFI program, with `KEY.key` and `KEY.pem` in a folder; the result is there.
+/// Signs what firmware is to boot, a kernel or another EFI program, with `KEY.key` and `KEY.pem` in a folder;
+/// the result is there.
 ///
 /// # Errors
 /// Where sbsign fails.

@@ -1,8 +1,8 @@
 //! How much a run tries: the part that every run takes, or everything (`make test-full`).
 //!
-//! What only the full tier runs is a test of its own, `#[ignore = "full tier"]`. A test that goes through many points of one
-//! kind (scenarios, packages, calls, sizes) takes a part of them, and all of them where [`is_full`]. Which part it is changes
-//! from day to day, so that in time every point has its turn.
+//! What only the full tier runs is a test of its own, `#[ignore = "full tier"]`. A test that goes through
+//! many points of one kind (scenarios, packages, calls, sizes) takes a part of them, and all of them where
+//! [`is_full`]. Which part it is changes from day to day, so that in time every point has its turn.
 
 use dkms_core::host::{Environment, clock};
 
@@ -20,7 +20,8 @@ pub fn only() -> Option<String> {
     Environment::of_this_process().get_filled("DKMS_TEST_ONLY").map(str::to_owned)
 }
 
-/// Whose turn it is among the points that a run takes in turns: the number of the day, or `DKMS_TEST_TURN`. The output says it.
+/// Whose turn it is among the points that a run takes in turns: the number of the day, or
+/// `DKMS_TEST_TURN`. The output says it.
 ///
 /// # Panics
 /// Where `DKMS_TEST_TURN` is no number.

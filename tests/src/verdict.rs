@@ -1,6 +1,8 @@
-//! Judges how a command ended: one clear error or none, a quiet stdout, nothing on disk that it had no reason to change.
+//! Judges how a command ended: one clear error or none, a quiet stdout, nothing on disk that it had
+//! no reason to change.
 //!
-//! Each judgement is a list of what is wrong, empty where all is well, so that a table can tell everything at once.
+//! Each judgement is a list of what is wrong, empty where all is well, so that a table can
+//! tell everything at once.
 
 use crate::capture::Listing;
 use crate::root::Output;
@@ -75,8 +77,9 @@ pub fn nonsense(stdout: &str) -> Vec<String> {
     unknown.map(|line| format!("stdout has a line that tells nothing: {line:?}")).collect()
 }
 
-/// Whether a path is what we remember between commands: locks, journal, attempts. It is no part of any module's state, the
-/// 3.x line never looks at names that begin with a dot, and what must not be left there is asked for by name.
+/// Whether a path is what we remember between commands: locks, journal, attempts. It is no part of any
+/// module's state, the 3.x line never looks at names that begin with a dot, and what must not be left there
+/// is asked for by name.
 #[must_use]
 pub fn is_remembered(path: &str) -> bool {
     path.split('/').any(|part| part == ".state")

@@ -1,4 +1,5 @@
-//! Ours beside the original, over the whole table of scenarios: exit codes, status lines, every path, mode and link.
+//! Ours beside the original, over the whole table of scenarios: exit codes, status lines, every
+//! path, mode and link.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -67,11 +68,13 @@ fn beside(
     Ok(compare(scenario, &theirs, &observe(scenario, cache, kernels, ours)?))
 }
 
-/// A run that isn't full takes one of so many parts: half of the scenarios are enough to notice what breaks for all.
+/// A run that isn't full takes one of so many parts: half of the scenarios are enough to notice
+/// what breaks for all.
 const SAMPLED: usize = 2;
 
-/// `DKMS_TEST_ONLY=words` picks scenarios by name, `DKMS_TEST_FULL=1` takes all and doesn't trust what was recorded of the original,
-/// `DKMS_TEST_PROGRAM=FILE` tests another program as ours (the original itself shows how steady the harness is).
+/// `DKMS_TEST_ONLY=words` picks scenarios by name, `DKMS_TEST_FULL=1` takes all and doesn't trust what was
+/// recorded of the original, `DKMS_TEST_PROGRAM=FILE` tests another program as ours (the original itself
+/// shows how steady the harness is).
 #[test]
 fn ours_does_what_the_original_does() {
     let environment = Environment::of_this_process();

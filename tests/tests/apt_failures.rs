@@ -1,4 +1,5 @@
-//! Real apt in real roots: what goes wrong with a module breaks nobody's package manager; it is the last thing said, and known afterwards.
+//! Real apt in real roots: what goes wrong with a module breaks nobody's package manager; it is the last
+//! thing said, and known afterwards.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 

@@ -1,5 +1,5 @@
-//! Real apt in real roots: kernels come and go. Modules are in place before somebody makes the initramfs, nothing is built twice, and who
-//! comes without headers is told before anything has changed.
+//! Real apt in real roots: kernels come and go. Modules are in place before somebody makes the initramfs,
+//! nothing is built twice, and who comes without headers is told before anything has changed.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
@@ -52,7 +52,8 @@ fn a_new_kernels_initramfs_finds_its_modules() {
         assert_eq!(machine.noted("initramfs").unwrap(), ["NEW (-c): a b"], "{line}: {said}");
         assert_eq!(machine.makes().unwrap().0, 2, "{line}: nothing is built twice: {said}");
         assert_eq!(batches(&said).len(), 1, "{line}: {said}");
-        // Where the kernel isn't configured yet it has no index: its own package makes the first one, of our modules too.
+        // Where the kernel isn't configured yet it has no index: its own package makes the first
+        // one, of our modules too.
         let depmods = machine.depmods().unwrap();
         assert!(depmods.len() <= 1 && depmods.iter().all(|kernel| kernel == "NEW"), "{line}: {depmods:?}");
         assert_eq!(

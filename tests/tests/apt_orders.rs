@@ -1,5 +1,5 @@
-//! Real apt in real roots: dkms, a kernel, its headers, and two modules of which one needs the other, in any order, one by one or together:
-//! the end is the same.
+//! Real apt in real roots: dkms, a kernel, its headers, and two modules of which one needs the other, in any
+//! order, one by one or together: the end is the same.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 

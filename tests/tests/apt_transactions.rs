@@ -1,4 +1,5 @@
-//! Real apt in real roots: what a transaction brings is built as one batch, and is there when somebody needs it.
+//! Real apt in real roots: what a transaction brings is built as one batch, and is there
+//! when somebody needs it.
 
 use dkms_tests::apt::{Machine, Package, batches};
 use dkms_tests::fixture::Module;
@@ -133,7 +134,8 @@ fn a_package_may_use_its_module_when_the_call_returns() {
     let states = machine.states().unwrap();
     let installed = states.iter().filter(|line| line.ends_with(": installed")).count();
     assert_eq!((installed, states.len()), (16, 17), "{states:#?}\n{said}");
-    // All are built in the first call; the source that changed, what had to wait and what fails in turn once more for each kernel.
+    // All are built in the first call; the source that changed, what had to wait and what fails in turn once
+    // more for each kernel.
     let (makes, at_once) = machine.makes().unwrap();
     assert!(at_once >= 2, "{said}");
     assert_eq!(makes, 14 + 2 + 2, "{said}");

@@ -69,8 +69,8 @@ fn everything() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// A test that ends early has passed, whatever it didn't try: what a machine can't do fails, and what takes too long is
-/// `#[ignore = "full tier"]`.
+/// A test that ends early has passed, whatever it didn't try: what a machine can't do fails, and what takes
+/// too long is `#[ignore = "full tier"]`.
 #[test]
 fn no_test_ends_early() {
     let mut tests = 0;

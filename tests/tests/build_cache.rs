@@ -1,5 +1,5 @@
-//! The build cache with a real kernel's headers and compiler: what comes from it is what a build gives, byte for byte, and
-//! whatever a build depends on makes it miss. And what is remembered of builds that failed.
+//! The build cache with a real kernel's headers and compiler: what comes from it is what a build gives, byte
+//! for byte, and whatever a build depends on makes it miss. And what is remembered of builds that failed.
 
 use anyhow::{Result, ensure};
 use dkms_tests::cache::Cache;

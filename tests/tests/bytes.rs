@@ -1,7 +1,9 @@
-//! Debian's own module packages on two kernels: what ours builds and installs is byte for byte what the original does.
+//! Debian's own module packages on two kernels: what ours builds and installs is byte for byte
+//! what the original does.
 //!
-//! `DKMS_TEST_FULL=1` takes all packages and runs the original anew; without it a few small ones are built, and what the
-//! original did is remembered in the cache. `DKMS_TEST_ONLY=words` picks packages by name, of all of them.
+//! `DKMS_TEST_FULL=1` takes all packages and runs the original anew; without it a few small ones are
+//! built, and what the original did is remembered in the cache. `DKMS_TEST_ONLY=words` picks packages by
+//! name, of all of them.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,9 +1,10 @@
-//! Every action that changes something, killed at every change it makes to names, and at every sync: before the call is
-//! carried out, and after.
+//! Every action that changes something, killed at every change it makes to names, and at every sync: before
+//! the call is carried out, and after.
 //!
-//! Each time `status` tells a state that lies on the way, no half module is below `/lib/modules`, the kernel's own modules
-//! are not lost, the action goes on as if nothing had happened when it is asked for again, and so does another one. A usual run
-//! takes a sample of the points; with `DKMS_TEST_FULL=1` it takes each. `DKMS_TEST_ONLY` takes the actions whose names contain it.
+//! Each time `status` tells a state that lies on the way, no half module is below `/lib/modules`, the
+//! kernel's own modules are not lost, the action goes on as if nothing had happened when it is asked for
+//! again, and so does another one. A usual run takes a sample of the points; with `DKMS_TEST_FULL=1` it takes
+//! each. `DKMS_TEST_ONLY` takes the actions whose names contain it.
 
 use dkms_tests::cache::Cache;
 use dkms_tests::crash::action::{Action, MODULES};

@@ -1,5 +1,5 @@
-//! `dkms doctor`: it finds nothing on a healthy tree, and each fault that it knows when one is made; what it says mends it, and
-//! `--fix` what is safe.
+//! `dkms doctor`: it finds nothing on a healthy tree, and each fault that it knows when one is made; what it
+//! says mends it, and `--fix` what is safe.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use dkms_tests::cache::Cache;

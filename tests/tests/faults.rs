@@ -1,8 +1,10 @@
-//! Every action that changes something, with a full disk and with a broken one at every call by which it changes files.
+//! Every action that changes something, with a full disk and with a broken one at every call by
+//! which it changes files.
 //!
-//! It fails with an error that names the file, and leaves the state before, or (the call didn't matter) ends as ever. No half
-//! module is below `/lib/modules`, and the same action works afterwards. A usual run takes a sample of the calls; with
-//! `DKMS_TEST_FULL=1` it takes each. `DKMS_TEST_ONLY` takes the actions whose names contain it.
+//! It fails with an error that names the file, and leaves the state before, or (the call didn't matter)
+//! ends as ever. No half module is below `/lib/modules`, and the same action works afterwards. A usual run
+//! takes a sample of the calls; with `DKMS_TEST_FULL=1` it takes each. `DKMS_TEST_ONLY` takes the actions
+//! whose names contain it.
 
 use std::path::{Path, PathBuf};
 
@@ -111,7 +113,8 @@ fn error_of(ran: &Tripped, call: &str) -> Vec<String> {
     wrong
 }
 
-/// Whether an error that names one path tells of another: the same, its folder, or a whole tree that is made or changed.
+/// Whether an error that names one path tells of another: the same, its folder, or a whole tree
+/// that is made or changed.
 fn is_about(named: &Path, path: &Path) -> bool {
     let is_tree = |above: &Path| above.components().count() > 3;
     Some(named) == path.parent()
@@ -142,7 +145,8 @@ fn is_finished_later(seen: &Seen) -> bool {
     has("/var/lib/dkms/mok.pub") && has("/var/lib/dkms/mok.key.staged-")
 }
 
-/// What is neither as after the action nor, if that may be, as before it. What is done in several steps may stop between two.
+/// What is neither as after the action nor, if that may be, as before it. What is done in several steps
+/// may stop between two.
 fn elsewhere(rehearsal: &Rehearsal, seen: &Seen, may_be_before: bool) -> Vec<String> {
     let states = |seen: &Seen| States::parse(&seen.status).unwrap_or_default();
     let several = states(&rehearsal.before).distance(&states(&rehearsal.after[0])) > 1;
@@ -164,8 +168,8 @@ fn elsewhere(rehearsal: &Rehearsal, seen: &Seen, may_be_before: bool) -> Vec<Str
     nearest.into_iter().map(|line| format!("ends elsewhere: {line}")).collect()
 }
 
-/// What is wrong with a state between two steps of an action: what `status` says is what is there, and every path is as before
-/// the action or as after it, or as one step alone makes it.
+/// What is wrong with a state between two steps of an action: what `status` says is what is there, and every
+/// path is as before the action or as after it, or as one step alone makes it.
 fn in_the_middle(rehearsal: &Rehearsal, seen: &Seen) -> Vec<String> {
     let mut wrong = sound::disagreements(seen);
     let mut ends = vec![&rehearsal.before];

@@ -1,8 +1,9 @@
-//! A full disk, page by page: the tree, or the kernel's folder, on a file system of every size from nothing to enough.
+//! A full disk, page by page: the tree, or the kernel's folder, on a file system of every size
+//! from nothing to enough.
 //!
-//! Whatever the size, a command succeeds, or fails with one error and leaves the state before; no module below
-//! `/lib/modules` is ever cut, and nothing temporary is left. A usual run takes the sizes around every change of outcome;
-//! with `DKMS_TEST_FULL=1` it takes each.
+//! Whatever the size, a command succeeds, or fails with one error and leaves the state before; no module
+//! below `/lib/modules` is ever cut, and nothing temporary is left. A usual run takes the sizes around every
+//! change of outcome; with `DKMS_TEST_FULL=1` it takes each.
 
 use std::collections::BTreeMap;
 
@@ -170,7 +171,8 @@ impl World {
         Ok(Ended { code: output.code, wrong })
     }
 
-    /// Puts a file system with so many free pages, and as many free inodes, over a folder, and what is in it into it.
+    /// Puts a file system with so many free pages, and as many free inodes, over a folder, and
+    /// what is in it into it.
     fn mount(&self, root: &Root, sweep: &Sweep, pages: u32) -> anyhow::Result<()> {
         let (place, size) = (sweep.place, pages * PAGE);
         // `size=0` would be no limit, so one page and one inode are there to be filled.

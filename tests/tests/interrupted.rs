@@ -1,5 +1,5 @@
-//! A signal in the middle of a build: it ends with 130, no child lives on, the state is the one before, and the next command
-//! works.
+//! A signal in the middle of a build: it ends with 130, no child lives on, the state is the one before, and
+//! the next command works.
 
 use dkms_tests::cache::Cache;
 use dkms_tests::capture::capture;
@@ -9,7 +9,8 @@ use dkms_tests::root::{Root, User};
 use dkms_tests::tool::Tool;
 use dkms_tests::verdict;
 
-/// What a build may do when the signal comes: each is seen to sleep, since it can leave no mark outside its sandbox.
+/// What a build may do when the signal comes: each is seen to sleep, since it can leave no mark
+/// outside its sandbox.
 const MAKES: [(&str, &str); 4] = [
     ("make sleeps", "sleep 1000"),
     ("make has children", "(sleep 1001 & sleep 1002 | cat) & sleep 1000"),
@@ -19,7 +20,8 @@ const MAKES: [(&str, &str); 4] = [
 
 /// Starts ours in the background, waits for make, sends the signal, and passes on how ours ended.
 fn interrupt(words: &str, signal: &str) -> String {
-    // A shell without job control has its background processes ignore SIGINT; one that begins as usual doesn't.
+    // A shell without job control has its background processes ignore SIGINT; one that
+    // begins as usual doesn't.
     format!(
         "env --default-signal=INT \"$DKMS\" {words} & ours=$!
          i=0; until ps -e -o args= | grep -Eq '^sleep (1000|0\\.7)$'; do sleep 0.05; i=$((i + 1)); [ $i -lt 400 ] || exit 99; done

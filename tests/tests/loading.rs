@@ -1,4 +1,5 @@
-//! What we install loads: a real kernel boots in a virtual machine, and takes the modules from the folder that we made.
+//! What we install loads: a real kernel boots in a virtual machine, and takes the modules from the
+//! folder that we made.
 
 use anyhow::{Result, ensure};
 use dkms_tests::cache::Cache;

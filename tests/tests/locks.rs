@@ -1,4 +1,5 @@
-//! Two commands at once: the second waits and says for whom, reading waits for nobody, and nobody waits for ever.
+//! Two commands at once: the second waits and says for whom, reading waits for nobody, and
+//! nobody waits for ever.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use dkms_tests::cache::Cache;

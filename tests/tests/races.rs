@@ -1,8 +1,9 @@
 //! Four at once, each giving one random command after the other, over five modules and three kernels.
 //!
-//! Each ends with a code that its action may have in some state, never for a reason that only a race explains; `status` is
-//! never kept waiting and never tells nonsense; at the end disk, `status` and modules.dep agree, and all can be taken away.
-//! Ten seconds, a minute with `DKMS_TEST_FULL=1`. `DKMS_TEST_SEED` repeats the choice of commands, not their timing.
+//! Each ends with a code that its action may have in some state, never for a reason that only a race
+//! explains; `status` is never kept waiting and never tells nonsense; at the end disk, `status` and
+//! modules.dep agree, and all can be taken away. Ten seconds, a minute with `DKMS_TEST_FULL=1`.
+//! `DKMS_TEST_SEED` repeats the choice of commands, not their timing.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};

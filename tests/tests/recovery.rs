@@ -1,4 +1,5 @@
-//! Killed where it hurts: by its own depmod, by its own POST_INSTALL. The next command puts all in order, whatever it is asked for.
+//! Killed where it hurts: by its own depmod, by its own POST_INSTALL. The next command puts all in order,
+//! whatever it is asked for.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use dkms_tests::cache::Cache;

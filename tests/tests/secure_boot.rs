@@ -1,5 +1,6 @@
-//! What we say of whether a module will load is what the kernel then does: free, with `module.sig_enforce`, under Secure Boot; for
-//! modules without a signature, with one that nobody trusts, and with an enrolled one, however they are compressed.
+//! What we say of whether a module will load is what the kernel then does: free, with `module.sig_enforce`,
+//! under Secure Boot; for modules without a signature, with one that nobody trusts, and with an enrolled one,
+//! however they are compressed.
 
 use std::path::{Path, PathBuf};
 
@@ -158,7 +159,8 @@ impl World {
         Ok(Guest::new(signed).under(&firmware))
     }
 
-    /// Each module was installed; only those with one of these keys loaded, and we have said of the others that they won't.
+    /// Each module was installed; only those with one of these keys loaded, and we have said of the
+    /// others that they won't.
     fn told_the_truth(&self, said: &Said, trusted: &[&str]) -> Result<()> {
         for Case { name, key, .. } in self.cases {
             ensure!(said.value(&format!("install {name}"))? == "0", "{name}:\n{}", said.text);

@@ -35,7 +35,8 @@ fn what_apt_cannot_give_is_not_chosen() {
     assert_eq!(hiding("linux-kbuild-6.1").unwrap(), []);
 }
 
-/// Runs the set-up of kernels with a cache of its own and these lines in apt's configuration: exit code, and what it said.
+/// Runs the set-up of kernels with a cache of its own and these lines in apt's configuration: exit
+/// code, and what it said.
 fn set_up(dir: &Path, configuration: &str) -> Result<(i32, String)> {
     let file = dir.join("apt.conf");
     fs::write_whole(&file, configuration.as_bytes(), 0o644)?;

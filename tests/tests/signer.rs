@@ -1,5 +1,6 @@
-//! Our signer beside the kernel's `sign-file`, on Debian's own modules: the same bytes with RSA keys, the same to modinfo with
-//! others. `DKMS_TEST_FULL=1` takes fifty modules, every digest and larger keys; without it there are fewer of each.
+//! Our signer beside the kernel's `sign-file`, on Debian's own modules: the same bytes with RSA keys, the
+//! same to modinfo with others. `DKMS_TEST_FULL=1` takes fifty modules, every digest and larger keys; without
+//! it there are fewer of each.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

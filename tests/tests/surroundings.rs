@@ -1,5 +1,5 @@
-//! Good commands in bad surroundings: output that nobody takes, a compiler that is missing or runs out of disk, a tree with
-//! one rotten module in it, sources with names that no shell likes.
+//! Good commands in bad surroundings: output that nobody takes, a compiler that is missing or runs out of
+//! disk, a tree with one rotten module in it, sources with names that no shell likes.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use dkms_tests::cache::Cache;

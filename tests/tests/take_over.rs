@@ -1,5 +1,6 @@
-//! A machine that changes from the original to ours and back, with modules added, built, installed and originals
-//! archived: each reads what the other left, goes on from there, and at the end everything is as it was in the beginning.
+//! A machine that changes from the original to ours and back, with modules added, built, installed and
+//! originals archived: each reads what the other left, goes on from there, and at the end everything is as it
+//! was in the beginning.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use dkms_tests::cache::{Cache, Oracle};
@@ -101,8 +102,8 @@ impl Machine {
     }
 }
 
-/// Where the original is the last to uninstall what another archived: bookworm's drops such a module (also one that
-/// trixie's archived: it knows no `.origin`), so there the kernel has none.
+/// Where the original is the last to uninstall what another archived: bookworm's drops such a module (also
+/// one that trixie's archived: it knows no `.origin`), so there the kernel has none.
 fn kernels_own(oracle: Oracle) -> KernelsOwn {
     match oracle {
         Oracle::Trixie => KernelsOwn::Foo,

@@ -27,8 +27,8 @@ fn add_module(session: &Session<'_>, id: &ModuleId, source: Option<NewSource>) -
     put_in_noted(session, id, Work::Add { id: id.clone(), source })
 }
 
-/// Does what is asked; then, where the module is in the tree (it may have been there before, or its build may have
-/// failed), notes for `--rpm_safe_upgrade` that this rpm wants it there.
+/// Does what is asked; then, where the module is in the tree (it may have been there before, or its build may
+/// have failed), notes for `--rpm_safe_upgrade` that this rpm wants it there.
 fn put_in_noted(session: &Session<'_>, id: &ModuleId, work: Work) -> Result<(), Failure> {
     let result = session.carry_out(&work);
     if !session.args().rpm_safe_upgrade || session.args().dry_run {
@@ -71,7 +71,8 @@ fn put_in(
         Source::Archive(staged) => {
             tarball::publish(session, &staged, ExitCode::NOT_IN_TREE)?;
             if session.args().dry_run {
-                // What would be done to a module that isn't there yet can't be planned; that it is loaded has been said.
+                // What would be done to a module that isn't there yet can't be planned; that it is
+                // loaded has been said.
                 return Ok(());
             }
             session.carry_out(&work(staged.id.clone(), session.targets()?, None))

@@ -1,4 +1,5 @@
-//! `dkms doctor [--fix]`: what is wrong, why, and the command that mends it; with `--fix` it does what is safe.
+//! `dkms doctor [--fix]`: what is wrong, why, and the command that mends it; with `--fix`
+//! it does what is safe.
 
 use std::collections::BTreeSet;
 
@@ -83,7 +84,8 @@ fn apply(session: &Session<'_>, fix: &Fix) -> Result<(), Failure> {
         }
         Fix::Remove(path) => Ok(mend::remove(path)?),
         Fix::Unlink(link) => Ok(mend::unlink(link)?),
-        // Whoever changes something next pays what is owed, and puts in order what was interrupted: so does who changes nothing.
+        // Whoever changes something next pays what is owed, and puts in order what was interrupted: so does
+        // who changes nothing.
         Fix::Depmod(target) => {
             owed::note(&session.settings.layout, target)?;
             session.carry_out(&Work::Batch(Batch::default()))

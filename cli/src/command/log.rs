@@ -1,4 +1,5 @@
-//! `dkms log [M[/V]] [-k K]`: what became of builds, newest first, with the error on top and the log behind it. Reads only.
+//! `dkms log [M[/V]] [-k K]`: what became of builds, newest first, with the error on top and the log
+//! behind it. Reads only.
 
 use dkms_core::diagnose::diagnose;
 use dkms_core::host::clock;

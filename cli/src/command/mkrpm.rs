@@ -8,7 +8,8 @@ use super::package::{Subject, only_said, wrote};
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Writes an rpm package of the source and its source package, and one of the built modules for each kernel that is named.
+/// Writes an rpm package of the source and its source package, and one of the built modules for each
+/// kernel that is named.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let args = session.args();
     if args.binaries_only && args.source_only {

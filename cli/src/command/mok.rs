@@ -1,5 +1,5 @@
-//! `dkms mok`: how strict this machine is with modules, and whether it trusts the keys that they are signed with; `dkms mok enroll`
-//! has `mokutil` enrol them.
+//! `dkms mok`: how strict this machine is with modules, and whether it trusts the keys that they are signed
+//! with; `dkms mok enroll` has `mokutil` enrol them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What the package makers work on: a module of the tree, or a source folder, which they are called in or which is named, and
-//! then nothing is written to the tree.
+//! What the package makers work on: a module of the tree, or a source folder, which they are called in or
+//! which is named, and then nothing is written to the tree.
 
 use std::path::{Path, PathBuf};
 
@@ -26,8 +26,8 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Finds it; results without a name of their own go to `folder` of the module in the tree, or beside the source folder,
-    /// where dpkg-buildpackage puts them too.
+    /// Finds it; results without a name of their own go to `folder` of the module in the tree, or beside the
+    /// source folder, where dpkg-buildpackage puts them too.
     pub(super) fn find(session: &Session<'_>, folder: &str) -> Result<Self, Failure> {
         let maintainer = maintainer(session);
         let invocation = session.invocation;

@@ -1,5 +1,5 @@
-//! `dkms plan`: what autoinstall would do, on as many kernels as are named. (`dkms plan ACTION …` is that action with
-//! `--dry-run`, and never comes here.)
+//! `dkms plan`: what autoinstall would do, on as many kernels as are named. (`dkms plan ACTION …` is that
+//! action with `--dry-run`, and never comes here.)
 
 use dkms_core::exit::ExitCode;
 use dkms_core::plan::Work;

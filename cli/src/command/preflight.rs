@@ -1,4 +1,5 @@
-//! `dkms preflight`: which modules in use will not be there on a kernel, why, and what would help. Reads only.
+//! `dkms preflight`: which modules in use will not be there on a kernel, why, and what
+//! would help. Reads only.
 
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;

@@ -67,7 +67,8 @@ fn of_folder(session: &Session<'_>, folder: &Path) -> Result<Source, Failure> {
     Ok(Source::Folder { id, folder })
 }
 
-/// The module that a folder's dkms.conf describes, and the folder without links; a conf that isn't valid fails with `code`.
+/// The module that a folder's dkms.conf describes, and the folder without links; a conf that isn't
+/// valid fails with `code`.
 pub(super) fn identify_folder(
     session: &Session<'_>,
     folder: &Path,

@@ -81,8 +81,8 @@ pub(super) fn load(session: &Session<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Registers what an archive holds: its source, then what was built from it. A source that is added already fails with
-/// `code`.
+/// Registers what an archive holds: its source, then what was built from it. A source that is added
+/// already fails with `code`.
 pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: ExitCode) -> Result<(), Failure> {
     let layout = &session.settings.layout;
     let id = &archive.id;

@@ -1,11 +1,13 @@
-//! Which module a folder of `/usr/src` is of, where its dkms.conf says another name or version than the folder. Pure.
+//! Which module a folder of `/usr/src` is of, where its dkms.conf says another name or version
+//! than the folder. Pure.
 //!
-//! `dkms install NAME/VERSION` goes by the folder, `/usr/src/NAME-VERSION`, and so do the packages that call it.
+//! `dkms install NAME/VERSION` goes by the folder, `/usr/src/NAME-VERSION`, and so do the
+//! packages that call it.
 
 use crate::id::ModuleId;
 
-/// The module whose source a folder is; `conf`: what its dkms.conf says. `None`: the folder's name is no name and version, so that no
-/// command can name the module either.
+/// The module whose source a folder is; `conf`: what its dkms.conf says. `None`: the folder's name is no name
+/// and version, so that no command can name the module either.
 #[must_use]
 pub fn of_folder(folder: &str, conf: &ModuleId) -> Option<ModuleId> {
     if conf.dir_name() == folder {

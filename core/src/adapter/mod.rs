@@ -1,4 +1,5 @@
-//! What all adapters of package managers share: from what was told to one batch, the preflight, and what is said of both.
+//! What all adapters of package managers share: from what was told to one batch, the preflight, and
+//! what is said of both.
 //!
 //! - [`Adapter`]: the system that it works on
 //! - [`identity`]: which module a folder of sources is of
@@ -55,7 +56,8 @@ pub struct Adapter {
     pub environment: Environment,
     /// The architecture of all kernels, where somebody has named it.
     pub arch: Option<Arch>,
-    /// A module folder without any of these files is no kernel's: something left one behind. Empty: each folder is a kernel.
+    /// A module folder without any of these files is no kernel's: something left one behind. Empty:
+    /// each folder is a kernel.
     pub kernel_files: &'static [&'static str],
     /// Kernels without any of them that are known to be some nevertheless.
     pub other_kernels: BTreeSet<KernelRelease>,
@@ -159,8 +161,8 @@ impl Adapter {
             || self.other_kernels.contains(kernel)
     }
 
-    /// The module whose source is in a folder of `/usr/src`: as `dkms install` takes it, where its dkms.conf says another name or
-    /// version than the folder.
+    /// The module whose source is in a folder of `/usr/src`: as `dkms install` takes it, where its dkms.conf
+    /// says another name or version than the folder.
     ///
     /// # Errors
     /// [`AdapterError::Fs`]; what is wrong with the conf, or the folder's name, is inside.
@@ -242,8 +244,8 @@ impl Adapter {
         self.batch_with(told, self.options(initramfs, Depmod::Now), reporter)
     }
 
-    /// Does the same where another batch of the same transaction follows, which runs depmod for both. Should it never come
-    /// to that, whoever changes modules next does.
+    /// Does the same where another batch of the same transaction follows, which runs depmod for both. Should
+    /// it never come to that, whoever changes modules next does.
     ///
     /// # Errors
     /// [`AdapterError`], where nothing was begun.
@@ -266,8 +268,8 @@ impl Adapter {
         owed::sweep(&self.settings.layout);
     }
 
-    /// Does the same, with modules whose packages are not configured yet. What fails of those isn't in the outcome, since it
-    /// is tried again when they are.
+    /// Does the same, with modules whose packages are not configured yet. What fails of those isn't in the
+    /// outcome, since it is tried again when they are.
     ///
     /// # Errors
     /// [`AdapterError`], where nothing was begun.
@@ -365,8 +367,8 @@ impl Adapter {
         outcome
     }
 
-    /// What becomes of the modules in use on the kernels that come; `owners`: the packages that bring them, where they are known,
-    /// since headers are named after them. Changes nothing.
+    /// What becomes of the modules in use on the kernels that come; `owners`: the packages that bring them,
+    /// where they are known, since headers are named after them. Changes nothing.
     ///
     /// # Errors
     /// [`AdapterError`].

@@ -1,4 +1,5 @@
-//! `common.postinst NAME VERSION [TARBALL_ROOT [ARCH [UPGRADE]]]`: a module's package has come, as its script tells.
+//! `common.postinst NAME VERSION [TARBALL_ROOT [ARCH [UPGRADE]]]`: a module's package has come,
+//! as its script tells.
 
 use std::path::{Path, PathBuf};
 

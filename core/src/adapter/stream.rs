@@ -42,8 +42,8 @@ impl Stream {
         Self::Error(std::io::stderr())
     }
 
-    /// The standard output of our parent, where it shows nobody what we write: what it is is opened anew. Where it can't be (a socket),
-    /// standard error.
+    /// The standard output of our parent, where it shows nobody what we write: what it is is opened anew.
+    /// Where it can't be (a socket), standard error.
     #[must_use]
     pub fn of_parent() -> Self {
         let parent = std::os::unix::process::parent_id();

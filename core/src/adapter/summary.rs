@@ -1,4 +1,5 @@
-//! What a batch has done, a line for each kernel, and what failed, each with its log and the command that helps. Pure.
+//! What a batch has done, a line for each kernel, and what failed, each with its log and the
+//! command that helps. Pure.
 
 use std::collections::BTreeMap;
 

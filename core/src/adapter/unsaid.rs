@@ -1,5 +1,5 @@
-//! Summaries that nobody has seen yet: a batch that runs in the middle of a package transaction leaves its own here, and who is called at
-//! the transaction's end says it as the last thing.
+//! Summaries that nobody has seen yet: a batch that runs in the middle of a package transaction leaves its
+//! own here, and who is called at the transaction's end says it as the last thing.
 //!
 //! `.state/unsaid/N.json`, in order of N. What can't be read as such isn't there.
 

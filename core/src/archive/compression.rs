@@ -49,8 +49,8 @@ impl Compression {
         }
     }
 
-    /// A reader of what `packed` holds, several streams in a row included, that uses no more than `window` bytes of memory
-    /// to look back.
+    /// A reader of what `packed` holds, several streams in a row included, that uses no more than `window`
+    /// bytes of memory to look back.
     ///
     /// # Errors
     /// Where the decompressor can't be set up.

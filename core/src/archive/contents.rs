@@ -1,5 +1,5 @@
-//! What an unpacked archive is: a DKMS tarball of some kind, or a plain one with a dkms.conf somewhere. Pure, but for two
-//! small files read by the caller.
+//! What an unpacked archive is: a DKMS tarball of some kind, or a plain one with a dkms.conf somewhere. Pure,
+//! but for two small files read by the caller.
 
 use std::path::{Path, PathBuf};
 

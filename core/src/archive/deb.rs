@@ -1,5 +1,5 @@
-//! The names of the files in a Debian package, without dpkg: from its list of checksums where it has one, which is small, else from
-//! the archive of its data as far as that is worth reading.
+//! The names of the files in a Debian package, without dpkg: from its list of checksums where it has one,
+//! which is small, else from the archive of its data as far as that is worth reading.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -16,8 +16,8 @@ const WINDOW: u64 = 1 << 27;
 /// The header of a member: name, time, owner, group, mode, size, end mark.
 const HEADER: usize = 60;
 
-/// The names of the files in the package, without a leading slash or dot; reading ends after one that is `enough`. `None`: it is no
-/// package that can be read.
+/// The names of the files in the package, without a leading slash or dot; reading ends after one that is
+/// `enough`. `None`: it is no package that can be read.
 #[must_use]
 pub fn files(package: &Path, enough: &dyn Fn(&str) -> bool) -> Option<Vec<String>> {
     let mut file = fs::open(package).ok()?;

@@ -1,5 +1,6 @@
-//! The tar format, taken apart entry by entry from a stream: ustar, GNU long names, pax headers. Memory stays bounded
-//! whatever the headers claim, and an archive that stops before its end mark is damaged. Judges kinds, not names.
+//! The tar format, taken apart entry by entry from a stream: ustar, GNU long names, pax headers. Memory
+//! stays bounded whatever the headers claim, and an archive that stops before its end mark is damaged.
+//! Judges kinds, not names.
 
 use std::io::{self, Read};
 
@@ -48,7 +49,8 @@ impl From<io::Error> for Broken {
     }
 }
 
-/// The entries of a stream. Between two calls of [`Entries::next`] it reads as the contents of the entry at hand.
+/// The entries of a stream. Between two calls of [`Entries::next`] it reads as the contents
+/// of the entry at hand.
 pub(super) struct Entries<R> {
     stream: R,
     /// Contents of the entry at hand that were not read yet.
@@ -233,7 +235,8 @@ impl<R: Read> Read for Entries<R> {
 }
 
 impl Extensions {
-    /// Takes the records of a pax header: `LENGTH KEY=VALUE\n`, the length counting itself. `None` where they aren't that.
+    /// Takes the records of a pax header: `LENGTH KEY=VALUE\n`, the length counting itself. `None`
+    /// where they aren't that.
     fn take_pax(&mut self, mut text: &[u8]) -> Option<()> {
         while !text.is_empty() {
             let blank = text.iter().position(|byte| *byte == b' ')?;

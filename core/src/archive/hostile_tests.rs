@@ -1,5 +1,5 @@
-//! Archives that mean harm, built here byte by byte: each is refused with the entry named, and nothing outside the staging
-//! folder changes.
+//! Archives that mean harm, built here byte by byte: each is refused with the entry named, and nothing
+//! outside the staging folder changes.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

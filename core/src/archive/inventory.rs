@@ -1,5 +1,5 @@
-//! Everything that an archive holds, by name: admits entries one after the other and follows links in memory. Pure; what
-//! is on disk is only ever what was admitted here.
+//! Everything that an archive holds, by name: admits entries one after the other and follows links in memory.
+//! Pure; what is on disk is only ever what was admitted here.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;

@@ -1,11 +1,12 @@
-//! How large an archive may become: limits, and the reader that holds a stream to them while it is decompressed.
-//! Knows nothing of entries.
+//! How large an archive may become: limits, and the reader that holds a stream to them while it is
+//! decompressed. Knows nothing of entries.
 
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// How large an archive may become. The defaults leave room for the largest real modules built for dozens of kernels.
+/// How large an archive may become. The defaults leave room for the largest real modules built
+/// for dozens of kernels.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Bytes, unpacked.

@@ -1,5 +1,5 @@
-//! `MANIFEST.json`: a SHA-256 per file of a tarball, and what each build depended on. Ours: the original's tarballs have
-//! none, and it overlooks ours.
+//! `MANIFEST.json`: a SHA-256 per file of a tarball, and what each build depended on. Ours: the original's
+//! tarballs have none, and it overlooks ours.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,11 +1,11 @@
-//! DKMS tarballs: what `mktarball` writes and `ldtarball` reads. Pure Rust, streaming, and on guard: an archive comes from
-//! anywhere and is read by root.
+//! DKMS tarballs: what `mktarball` writes and `ldtarball` reads. Pure Rust, streaming, and on guard: an
+//! archive comes from anywhere and is read by root.
 //!
-//! Reading: [`compression`] finds the format by its magic; `entries` takes the tar format apart; `name` and `inventory` judge
-//! every entry before it is written, without touching the disk; `unpack` writes into a private folder; `contents` says what
-//! it is; [`manifest`] compares hashes; [`read`] puts these in order, and [`publish`] moves what was staged to its place.
-//! [`deb`] lists the files of a Debian package.
-//! Writing: [`mod@write`] and `pack`, held to the same inventory, so that whatever we write we also take.
+//! Reading: [`compression`] finds the format by its magic; `entries` takes the tar format apart; `name` and
+//! `inventory` judge every entry before it is written, without touching the disk; `unpack` writes into a
+//! private folder; `contents` says what it is; [`manifest`] compares hashes; [`read`] puts these in order,
+//! and [`publish`] moves what was staged to its place. [`deb`] lists the files of a Debian package. Writing:
+//! [`mod@write`] and `pack`, held to the same inventory, so that whatever we write we also take.
 
 pub mod compression;
 mod contents;

@@ -12,8 +12,8 @@ const LONGEST: usize = 2_000;
 /// The most folders above an entry.
 const DEEPEST: usize = 100;
 
-/// An entry's name as a plain relative path (`./` and doubled slashes taken away), or why it can't be one. The archive's
-/// own root is the empty path.
+/// An entry's name as a plain relative path (`./` and doubled slashes taken away), or why it can't be one.
+/// The archive's own root is the empty path.
 pub(super) fn parse(name: &[u8]) -> Result<PathBuf, Fault> {
     if name.is_empty() {
         return Err(Fault::EmptyName);
@@ -43,7 +43,8 @@ pub(super) fn parse(name: &[u8]) -> Result<PathBuf, Fault> {
     Ok(path)
 }
 
-/// Where a symbolic link points, or why no link of ours may point there. That it stays inside is for the inventory to see.
+/// Where a symbolic link points, or why no link of ours may point there. That it stays inside is for
+/// the inventory to see.
 pub(super) fn parse_target(target: &[u8]) -> Result<PathBuf, Fault> {
     if target.is_empty() {
         return Err(Fault::EmptyName);

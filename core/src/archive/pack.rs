@@ -1,5 +1,5 @@
-//! The entries of an archive in the making: gathered from the disk, held to the rules of a reader, written in order under a
-//! temporary name. Knows nothing of DKMS.
+//! The entries of an archive in the making: gathered from the disk, held to the rules of a reader, written in
+//! order under a temporary name. Knows nothing of DKMS.
 
 use std::fs::Metadata;
 use std::io::{self, Read};

@@ -1,5 +1,6 @@
-//! `ldtarball`, second half: what was staged appears at its place. Each folder is copied beside its place under a temporary
-//! name and put there by one rename; a crash leaves what was there, and rubbish that is swept.
+//! `ldtarball`, second half: what was staged appears at its place. Each folder is copied beside its
+//! place under a temporary name and put there by one rename; a crash leaves what was there, and
+//! rubbish that is swept.
 //!
 //! Whether the module is added already, and who holds the lock, is the caller's to know.
 
@@ -21,7 +22,8 @@ pub enum Existing {
     Replaced,
 }
 
-/// Puts the staged source at `/usr/src/M-V`. Of built modules alone, that is a folder with just the dkms.conf.
+/// Puts the staged source at `/usr/src/M-V`. Of built modules alone, that is a folder
+/// with just the dkms.conf.
 ///
 /// # Errors
 /// [`ArchiveError::SourceExists`] where one is there and is to be kept; [`ArchiveError::Fs`] otherwise.
@@ -45,8 +47,8 @@ pub fn publish_source(
     })
 }
 
-/// Puts the staged built modules into the tree, in the built state, and says for which kernels it did. Those that are
-/// there are skipped with a warning, unless they are to be replaced.
+/// Puts the staged built modules into the tree, in the built state, and says for which kernels it did. Those
+/// that are there are skipped with a warning, unless they are to be replaced.
 ///
 /// # Errors
 /// [`ArchiveError::Fs`]; kernels before the failing one stay.
@@ -86,7 +88,8 @@ fn publish_build(
     fs::create_dir_all(&kernel_dir)?;
     let result = put(place, |temporary| copy_build(&build.dir, temporary));
     if result.is_err() {
-        // An empty kernel folder means nothing, but is none of what was there before; the first error is the one to tell.
+        // An empty kernel folder means nothing, but is none of what was there before; the first
+        // error is the one to tell.
         drop(fs::remove_dir_if_empty(&kernel_dir));
     }
     result

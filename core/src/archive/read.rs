@@ -1,5 +1,6 @@
-//! `ldtarball`, first half: an archive becomes files in a private folder, and a word on what they are. Nothing outside that
-//! folder changes; moving it to its place is [`super::publish`]'s, reading the conf the conf reader's.
+//! `ldtarball`, first half: an archive becomes files in a private folder, and a word on what they are.
+//! Nothing outside that folder changes; moving it to its place is [`super::publish`]'s, reading the
+//! conf the conf reader's.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,8 @@ pub struct Staged {
     pub source: Option<PathBuf>,
     /// Its built modules, ordered by kernel and architecture.
     pub builds: Vec<StagedBuild>,
-    /// For [`Kind::BinariesOnly`], what its `PACKAGE_NAME` and `PACKAGE_VERSION` say; otherwise the conf says it.
+    /// For [`Kind::BinariesOnly`], what its `PACKAGE_NAME` and `PACKAGE_VERSION` say;
+    /// otherwise the conf says it.
     pub id: Option<ModuleId>,
 }
 
@@ -55,8 +57,8 @@ pub struct StagedBuild {
 /// Unpacks `archive` below `into`, an existing, empty, private folder, and says what it is.
 ///
 /// # Errors
-/// [`ArchiveError`], naming archive and entry; then `into` holds rubbish, to be removed by its owner, and nothing else
-/// has changed.
+/// [`ArchiveError`], naming archive and entry; then `into` holds rubbish, to be removed by its owner, and
+/// nothing else has changed.
 pub fn stage(archive: &Path, into: &Path, limits: &Limits) -> Result<Staged, ArchiveError> {
     let unpacked = unpack(archive, into, limits)?;
     let found = contents::classify(&unpacked.inventory).map_err(|unusable| match unusable {

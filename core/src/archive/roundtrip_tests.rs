@@ -1,4 +1,5 @@
-//! What is written is read back, published, and the same; written twice it is the same file; failures leave nothing.
+//! What is written is read back, published, and the same; written twice it is the same file;
+//! failures leave nothing.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! From a stream into a private folder: each entry is judged before it is written, links are made last, so that nothing can
-//! be written through one. Knows nothing of DKMS.
+//! From a stream into a private folder: each entry is judged before it is written, links are made last, so
+//! that nothing can be written through one. Knows nothing of DKMS.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

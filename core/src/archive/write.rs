@@ -1,5 +1,5 @@
-//! `mktarball`: a source and what was built from it become one file, byte for byte the same each time. Written under a
-//! temporary name and renamed when whole.
+//! `mktarball`: a source and what was built from it become one file, byte for byte the same each time.
+//! Written under a temporary name and renamed when whole.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -41,7 +41,8 @@ pub struct TarballSpec<'a> {
     pub contents: Contents,
     /// For which kernels, in the order in which the name has them.
     pub targets: &'a [Target],
-    /// `--archive`: a name without a folder lies in the tree like the default; its suffix picks the compression.
+    /// `--archive`: a name without a folder lies in the tree like the default; its suffix
+    /// picks the compression.
     pub file: Option<&'a Path>,
     /// `SOURCE_DATE_EPOCH`; without it the newest file of the source gives the time.
     pub source_date: Option<u64>,
@@ -90,8 +91,8 @@ impl TarballSpec<'_> {
 /// Writes a tarball and says where.
 ///
 /// # Errors
-/// [`ArchiveError::NotBuilt`] for a kernel without built modules, [`ArchiveError::CannotPack`] for what no reader of ours
-/// would take, [`ArchiveError::Write`]; nothing partial is left.
+/// [`ArchiveError::NotBuilt`] for a kernel without built modules, [`ArchiveError::CannotPack`] for what no
+/// reader of ours would take, [`ArchiveError::Write`]; nothing partial is left.
 pub fn write(spec: &TarballSpec<'_>) -> Result<PathBuf, ArchiveError> {
     let targets = spec.distinct_targets();
     for target in &targets {

@@ -1,8 +1,9 @@
 //! The build cache: results by their inputs key, as they were after strip and before signing and compression.
 //!
-//! `CACHE/ab/abcdef…/` appears by one rename and is never changed: `manifest.json`, `make.log`, `module/NAME.ko`, and `Module.symvers`
-//! where the build made one. Several users may share a cache; each believes only what has the checksum that the manifest says.
-//! What was used longest ago goes first when there is too much. Knows nothing of how a key is made.
+//! `CACHE/ab/abcdef…/` appears by one rename and is never changed: `manifest.json`, `make.log`,
+//! `module/NAME.ko`, and `Module.symvers` where the build made one. Several users may share a cache; each
+//! believes only what has the checksum that the manifest says. What was used longest ago goes first when
+//! there is too much. Knows nothing of how a key is made.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -26,7 +27,8 @@ const MANIFEST: &str = "manifest.json";
 const LOG: &str = "make.log";
 /// No manifest comes near it.
 const MANIFEST_LIMIT: u64 = 1 << 20;
-/// What is being stored for longer than this was given up. Process numbers say nothing here: containers may share a cache.
+/// What is being stored for longer than this was given up. Process numbers say nothing here:
+/// containers may share a cache.
 const STORING_SECONDS: u64 = 3_600;
 
 /// A folder that may be used.
@@ -67,7 +69,8 @@ pub(super) struct Entry {
 }
 
 impl Cache {
-    /// The cache that the settings name, made where it isn't there yet. One that others could write to isn't used.
+    /// The cache that the settings name, made where it isn't there yet. One that others could
+    /// write to isn't used.
     pub(super) fn open(settings: &Settings, reporter: &dyn Reporter) -> Option<Self> {
         let folder = settings.build_cache.clone()?;
         let name = folder.display();
@@ -134,7 +137,8 @@ impl Cache {
         None
     }
 
-    /// What of an entry, or of the folders above it in the cache, others could write: whoever could may have made its checksums fit.
+    /// What of an entry, or of the folders above it in the cache, others could write: whoever could may have
+    /// made its checksums fit.
     fn stranger_in(&self, place: &Path) -> Option<trusted::Fault> {
         let files = ["", MANIFEST, LOG, SYMBOLS, "module"].map(|name| place.join(name));
         let modules = fs::list(&place.join("module")).unwrap_or_default();
@@ -339,7 +343,8 @@ impl Staged<'_> {
         fs::optional(self.cache.make_room(&self.place)).map(|_| ())
     }
 
-    /// Whether what is there under this key has the same files: then those who are reading it needn't be disturbed.
+    /// Whether what is there under this key has the same files: then those who are reading it
+    /// needn't be disturbed.
     fn is_same(&self) -> bool {
         let files = |dir: &Path| {
             let text = fs::read_limited(&dir.join(MANIFEST), MANIFEST_LIMIT).ok()?;

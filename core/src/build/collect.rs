@@ -1,5 +1,5 @@
-//! From what make built to what is kept: each module is copied out of the build folder, and what is done to it (strip, sign, compress) is
-//! done to that copy, which nobody but root can reach.
+//! From what make built to what is kept: each module is copied out of the build folder, and what is done to
+//! it (strip, sign, compress) is done to that copy, which nobody but root can reach.
 
 use std::path::{Path, PathBuf};
 
@@ -47,8 +47,8 @@ impl Products {
         self.dir.join(SYMBOLS)
     }
 
-    /// Takes every module that the conf names for this kernel out of the build folder. What isn't there as a file within that folder is
-    /// named as the build saw it.
+    /// Takes every module that the conf names for this kernel out of the build folder. What isn't there as a
+    /// file within that folder is named as the build saw it.
     pub(super) fn take(&self, spec: &BuildSpec<'_>, place: &Place) -> Result<(), Failure> {
         let beneath = place.beneath()?;
         let mut missing = Vec::new();
@@ -67,8 +67,8 @@ impl Products {
         Ok(())
     }
 
-    /// Strips the modules that the conf wants stripped. Says whether that worked for all. A module with its debugging symbols
-    /// works too, so one that can't be stripped stays as it was.
+    /// Strips the modules that the conf wants stripped. Says whether that worked for all. A module with its
+    /// debugging symbols works too, so one that can't be stripped stays as it was.
     pub(super) fn strip(
         &self,
         spec: &BuildSpec<'_>,

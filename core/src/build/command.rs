@@ -25,9 +25,9 @@ pub(super) struct MakeCommand<'a> {
 impl MakeCommand<'_> {
     /// The line for the shell.
     ///
-    /// What begins with the letters `make` gets the jobs and `KERNELRELEASE` right behind them, whatever follows.
-    /// `LLVM=1` is in the environment; it is appended too where the line is one command, since a make variable given on
-    /// the line wins over a Makefile's own.
+    /// What begins with the letters `make` gets the jobs and `KERNELRELEASE` right behind them, whatever
+    /// follows. `LLVM=1` is in the environment; it is appended too where the line is one command, since a
+    /// make variable given on the line wins over a Makefile's own.
     pub(super) fn line(&self) -> String {
         let path = |path: &Path| quote(&path.to_string_lossy());
         let make = match self.make.filter(|make| !make.trim().is_empty()) {
@@ -52,8 +52,8 @@ impl MakeCommand<'_> {
     }
 }
 
-/// How many jobs a conf's make command asks for itself (`-jN`); 0 where it sets no limit, or one that only its shell
-/// knows; `None` where it leaves that to us.
+/// How many jobs a conf's make command asks for itself (`-jN`); 0 where it sets no limit, or one that only
+/// its shell knows; `None` where it leaves that to us.
 #[must_use]
 pub fn jobs_of_its_own(make: &str) -> Option<u32> {
     let mut words = make.split_whitespace().peekable();
@@ -70,7 +70,8 @@ pub fn jobs_of_its_own(make: &str) -> Option<u32> {
     jobs
 }
 
-/// Whether a shell line is a single simple command, so that words appended to it are that command's arguments.
+/// Whether a shell line is a single simple command, so that words appended to it are that
+/// command's arguments.
 fn is_one_command(line: &str) -> bool {
     let mut quoted_by = None;
     let mut characters = line.chars();

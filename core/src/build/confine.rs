@@ -93,8 +93,8 @@ impl Confinement {
         self.walls.as_ref().is_some_and(|walls| walls.strict)
     }
 
-    /// The sandbox of a command that may write to these folders, which it sees under the second path of each, and to `further`; `None`:
-    /// it is not confined.
+    /// The sandbox of a command that may write to these folders, which it sees under the second path of each,
+    /// and to `further`; `None`: it is not confined.
     pub(super) fn sandbox(
         &self,
         folders: &[(PathBuf, PathBuf)],
@@ -131,7 +131,8 @@ impl Confinement {
         self.note.take()
     }
 
-    /// What a command could not read that root could, now that it is known what its sandbox lacked; once a build.
+    /// What a command could not read that root could, now that it is known what its sandbox
+    /// lacked; once a build.
     pub(super) fn warning(&mut self, spec: &BuildSpec<'_>, missing: &Missing) -> Option<Event> {
         let main = self.walls.as_ref().and_then(|walls| walls.main.get()).filter(|_| !self.has_warned)?;
         let named = notices::listed(&main.unreadable(missing))?;

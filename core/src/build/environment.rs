@@ -1,4 +1,5 @@
-//! The environment of a build: the caller's, the kernel's compiler, and what the file `build_environment` exports.
+//! The environment of a build: the caller's, the kernel's compiler, and what the file
+//! `build_environment` exports.
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,8 @@ pub(super) fn with_toolchain(callers: &Environment, toolchain: &Toolchain) -> En
     DROPPED.iter().for_each(|name| environment.unset(name));
     let of_the_locale = |name: &&str| *name == "LANGUAGE" || name.starts_with("LC_");
     callers.iter().map(|(name, _)| name).filter(of_the_locale).for_each(|name| environment.unset(name));
-    // Both: the kernel's Makefile takes LC_ALL out of the environment, and compilers would speak the caller's language.
+    // Both: the kernel's Makefile takes LC_ALL out of the environment, and compilers would speak
+    // the caller's language.
     environment.set("LANG", "C.UTF-8");
     environment.set("LC_ALL", "C.UTF-8");
     for (name, value) in toolchain_variables(toolchain) {
@@ -76,7 +78,8 @@ pub(super) fn file_for(setting: &str, kernel: &KernelRelease) -> PathBuf {
     setting.replace("${kernelver}", kernel.as_str()).replace("$kernelver", kernel.as_str()).into()
 }
 
-/// Adds what a shell file exports. Its output is discarded; it sees the environment so far, and `kernelver` and the like.
+/// Adds what a shell file exports. Its output is discarded; it sees the environment so far, and
+/// `kernelver` and the like.
 pub(super) fn add_exports_of(
     file: &Path,
     shell: &Shell<'_>,

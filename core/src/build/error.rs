@@ -123,7 +123,8 @@ pub enum Failure {
         /// Bash's exit code; 0 where the file ended it.
         code: i32,
     },
-    /// It was built, but something that it was to come after has failed meanwhile: it is dropped, and no failure.
+    /// It was built, but something that it was to come after has failed meanwhile: it is
+    /// dropped, and no failure.
     #[error("what it was to come after has failed")]
     NotWanted,
     /// A module could not be compressed.
@@ -209,7 +210,8 @@ impl From<LogError> for Failure {
 }
 
 impl From<CompressError> for Failure {
-    /// What isn't the compressor's own is told as everywhere else, so that a full disk and an interruption are seen as such.
+    /// What isn't the compressor's own is told as everywhere else, so that a full disk and an
+    /// interruption are seen as such.
     fn from(error: CompressError) -> Self {
         match error {
             CompressError::Fs(error) => Self::Fs(error),

@@ -1,7 +1,8 @@
-//! make.log: a head, then what ran, each command with its line, output, exit code and time. Knows no step's meaning.
+//! make.log: a head, then what ran, each command with its line, output, exit code and time.
+//! Knows no step's meaning.
 //!
-//! What counts is in memory, begin and end where it is too long. The file in the build folder is for people who watch; a build may
-//! do with it what it likes, and at the end it is written anew.
+//! What counts is in memory, begin and end where it is too long. The file in the build folder is for people
+//! who watch; a build may do with it what it likes, and at the end it is written anew.
 
 use std::fs::File;
 use std::io::Write;
@@ -60,7 +61,8 @@ impl Log {
         Ok(log)
     }
 
-    /// Runs a command whose output goes here, and is returned besides. `line` is what people may read and type.
+    /// Runs a command whose output goes here, and is returned besides. `line` is what
+    /// people may read and type.
     pub(super) fn run(&mut self, what: &str, line: &str, process: &Process) -> Result<Ended, LogError> {
         self.write(&format!("\n# {what}\n# command: {line}\n"))?;
         self.last = Bounded::new(KEPT[0], KEPT[1]);

@@ -1,7 +1,9 @@
-//! One module for one kernel: prepare, patch, make, collect, publish; or taken from the cache, where it was built before.
+//! One module for one kernel: prepare, patch, make, collect, publish; or taken from the cache, where
+//! it was built before.
 //!
-//! Everything it needs is given as plain data; whether the module may be built for that kernel has been decided before. A build
-//! that fails leaves the tree as it was but for `M/V/build`, which keeps what was built and `make.log`.
+//! Everything it needs is given as plain data; whether the module may be built for that kernel has been
+//! decided before. A build that fails leaves the tree as it was but for `M/V/build`, which keeps what was
+//! built and `make.log`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -75,7 +77,8 @@ pub struct BuildSpec<'a> {
     pub settings: &'a Settings,
     /// The caller's environment.
     pub environment: &'a Environment,
-    /// A path for the folders of the build, beside `M/V/build`, under which it sees one of them. Not yet there.
+    /// A path for the folders of the build, beside `M/V/build`, under which it sees one of
+    /// them. Not yet there.
     pub private: &'a Path,
     /// No other build of the module runs now: `M/V/build` is this one's.
     pub alone: bool,
@@ -109,7 +112,8 @@ pub struct Memory {
     pub digests: Digests,
     /// `None` inside: there is none, or it can't be used, which has been told.
     cache: OnceLock<Option<Cache>>,
-    /// Whether processes can be shown a folder in another's place: those that aren't confined, and those that are.
+    /// Whether processes can be shown a folder in another's place: those that aren't
+    /// confined, and those that are.
     is_mountable: [OnceLock<bool>; 2],
 }
 
@@ -261,7 +265,8 @@ impl<'a> Running<'a> {
             return Err(Failure::NotWanted);
         }
         let dir = spec.layout.target_dir(spec.id, spec.target);
-        // Out of sight before the result is in sight: killed in between, nothing is left that looks like a failed build.
+        // Out of sight before the result is in sight: killed in between, nothing is left that looks
+        // like a failed build.
         let hidden = self.place.hide()?;
         if let Err(failure) = stage.publish(&dir) {
             // The failure that is told is the first one.
@@ -301,8 +306,8 @@ impl<'a> Running<'a> {
         self.make()
     }
 
-    /// Begins to put the modules into the cache, if there is one. Not if anything has changed while they were built: nobody
-    /// knows which of it they were made of.
+    /// Begins to put the modules into the cache, if there is one. Not if anything has changed while they were
+    /// built: nobody knows which of it they were made of.
     fn keep(&mut self, products: &Products) -> Option<Staged<'a>> {
         let (cache, key) = self.cache.as_ref()?;
         let now = inputs::key_in(self.spec, &self.environment, &self.spec.memory.digests);
@@ -369,8 +374,8 @@ impl<'a> Running<'a> {
         if code == 0 { Ok(()) } else { Err(Failure::MakeFailed { line, code }) }
     }
 
-    /// Runs a shell line, logged; returns its exit code. `further`: a folder that it may write besides, and the path that it sees it
-    /// under.
+    /// Runs a shell line, logged; returns its exit code. `further`: a folder that it may write besides, and
+    /// the path that it sees it under.
     fn command(
         &mut self,
         what: &str,
@@ -433,7 +438,8 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// The build folder goes. That it stays where it can't be removed is told, and no failure: the modules are there.
+    /// The build folder goes. That it stays where it can't be removed is told, and no failure:
+    /// the modules are there.
     fn clean(&self, hidden: Option<&Path>) {
         if let Err(error) = self.place.clean(hidden) {
             self.reporter.report(Event::warning(format!("{}: {error}", self.spec.id), []));
@@ -441,8 +447,8 @@ impl<'a> Running<'a> {
     }
 }
 
-/// Whether processes of a build can be shown a folder in another's place. In a strict sandbox nothing runs where that can't be, so
-/// there it is said to be possible.
+/// Whether processes of a build can be shown a folder in another's place. In a strict sandbox nothing runs
+/// where that can't be, so there it is said to be possible.
 fn is_mountable(
     spec: &BuildSpec<'_>,
     confinement: &Confinement,
@@ -461,7 +467,8 @@ fn is_mountable(
     *known
 }
 
-/// The build cache and the key of a build in it. That there is no key is worth knowing for whoever looks closely only.
+/// The build cache and the key of a build in it. That there is no key is worth knowing for
+/// whoever looks closely only.
 fn cached_under<'a>(
     spec: &BuildSpec<'a>,
     environment: &Environment,

@@ -1,8 +1,9 @@
 //! Where a build works. Nobody but root and the build itself reaches it, at no moment.
 //!
-//! The build's own folder lies in one that only root may enter, and its processes see it as `M/V/build`, where an empty folder with
-//! the log stands for all others. Without mounts it is `M/V/build` itself, which only the build's group may enter; no
-//! other process is in that group. What root works on is always taken back first.
+//! The build's own folder lies in one that only root may enter, and its processes see it as `M/V/build`,
+//! where an empty folder with the log stands for all others. Without mounts it is `M/V/build` itself,
+//! which only the build's group may enter; no other process is in that group. What root works on is
+//! always taken back first.
 
 use std::path::{Path, PathBuf};
 
@@ -131,7 +132,8 @@ impl Place {
 
     /// The build's folder is root's: nobody else may enter it, or write what is in it.
     pub(super) fn take_back(&mut self) -> Result<(), FsError> {
-        // Without a user of its own the build is ours from the beginning, and what it left may have loose modes.
+        // Without a user of its own the build is ours from the beginning, and what it left
+        // may have loose modes.
         self.is_given = false;
         ownership::take_back(&self.folder)
     }
@@ -149,7 +151,8 @@ impl Place {
         if moved.is_empty() { process } else { process.seeing(&moved) }
     }
 
-    /// The build has failed: what it left stays, as root's. Where it built alone that is at `M/V/build`, with the log in it.
+    /// The build has failed: what it left stays, as root's. Where it built alone that is at
+    /// `M/V/build`, with the log in it.
     pub(super) fn keep(&mut self) -> Result<(), FsError> {
         self.take_back()?;
         if self.is_mounted() && !self.alone {

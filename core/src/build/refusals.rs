@@ -1,4 +1,5 @@
-//! What the sandbox refused: looked up in the log of a build that went well, and, for one that failed, in what is there.
+//! What the sandbox refused: looked up in the log of a build that went well, and, for one that
+//! failed, in what is there.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,8 @@ const LONGEST: u64 = 1 << 20;
 /// No source is deeper.
 const DEEPEST: usize = 8;
 
-/// A warning for what was refused to a build that went well all the same: what came out may be another module.
+/// A warning for what was refused to a build that went well all the same: what came out
+/// may be another module.
 pub(super) fn after_success(spec: &BuildSpec<'_>, log: &str) -> Option<Event> {
     let found = refusals(log);
     let mut lines: Vec<String> = found.iter().map(Refusal::to_string).collect();
@@ -60,7 +62,8 @@ fn hidden_target(folder: &Path, seen: &Path, header: &str, file: Option<&str>) -
     })
 }
 
-/// Where scripts of the source read `/proc/kallsyms`: a build in a sandbox sees zeros there, where root sees addresses.
+/// Where scripts of the source read `/proc/kallsyms`: a build in a sandbox sees zeros there, where
+/// root sees addresses.
 fn kernel_addresses(spec: &BuildSpec<'_>) -> Option<String> {
     const NAME: &str = "/proc/kallsyms";
     if !root_sees_addresses() {

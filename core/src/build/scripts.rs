@@ -1,8 +1,9 @@
 //! `PRE_BUILD` and `POST_BUILD`: whose script it is, and what it sees of the tree.
 //!
-//! A script of the module runs as the rest of the build does. One that the admin put into `/etc/dkms`, or that a conf there names
-//! outside of the build folder, is the admin's: it sees the same folders, and nothing confines it.
-//! `POST_BUILD` finds the result at `M/V/K/A` and may change it; what it leaves is taken over as a copy and looked at again.
+//! A script of the module runs as the rest of the build does. One that the admin put into `/etc/dkms`, or
+//! that a conf there names outside of the build folder, is the admin's: it sees the same folders, and nothing
+//! confines it. `POST_BUILD` finds the result at `M/V/K/A` and may change it; what it leaves is taken over as
+//! a copy and looked at again.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,8 @@ impl Running<'_> {
         }
     }
 
-    /// Runs `POST_BUILD`, if there is one, over a result. Returns what is to be published, and the names of the modules in it.
+    /// Runs `POST_BUILD`, if there is one, over a result. Returns what is to be published, and the names
+    /// of the modules in it.
     pub(super) fn post_build(
         &mut self,
         stage: Stage,
@@ -114,7 +116,8 @@ impl Running<'_> {
         if code == 0 { Ok(()) } else { Err(Failure::ScriptFailed { hook, line: found.line.clone(), code }) }
     }
 
-    /// The finished modules go back to where make left them: as in the 3.x line, that is where they were signed and compressed.
+    /// The finished modules go back to where make left them: as in the 3.x line, that is where they were
+    /// signed and compressed.
     fn put_back(&self, finished: &[Finished]) -> Result<(), Failure> {
         let beneath = self.place.beneath()?;
         for module in finished {
@@ -129,7 +132,8 @@ impl Running<'_> {
     }
 }
 
-/// The name of a module in what a script left, if it is there as a file. One that the script replaced must be a module again.
+/// The name of a module in what a script left, if it is there as a file. One that the script replaced
+/// must be a module again.
 fn checked(module: &Finished, taken: &Stage) -> Result<Option<String>, Failure> {
     let is_file = |path: &Path| fs::lstat(path).map(|meta| meta.is_some_and(|meta| meta.is_file()));
     let others = ["", ".gz", ".xz", ".zst"].map(|suffix| format!("{}.ko{suffix}", module.dest));

@@ -1,4 +1,5 @@
-//! The directives of a dkms.conf, by name and in the order in which their values are expanded the second time.
+//! The directives of a dkms.conf, by name and in the order in which their values are
+//! expanded the second time.
 
 use std::fmt;
 use std::str::FromStr;

@@ -36,7 +36,8 @@ impl Ere {
     }
 }
 
-/// Whether `pattern` matches anywhere in `text`, where one that can't be compiled matches nothing, as in bash.
+/// Whether `pattern` matches anywhere in `text`, where one that can't be compiled matches
+/// nothing, as in bash.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
     Ere::new(pattern).is_ok_and(|ere| ere.is_match(text))

@@ -1,4 +1,5 @@
-//! Why a conf could not be read. What is wrong with one that was read says [`InvalidConf`](super::resolve::InvalidConf).
+//! Why a conf could not be read. What is wrong with one that was read says
+//! [`InvalidConf`](super::resolve::InvalidConf).
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! Modules that are built without the sandbox, by files in folders: packages bring theirs, the admin adds or masks them.
+//! Modules that are built without the sandbox, by files in folders: packages bring theirs, the
+//! admin adds or masks them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +10,8 @@ use crate::layout::Layout;
 /// No list is longer.
 const LONGEST: u64 = 1 << 16;
 
-/// The names of all files: one a line, `#` begins a comment. A file of the admin's replaces that of a package of the same name.
+/// The names of all files: one a line, `#` begins a comment. A file of the admin's replaces that of a
+/// package of the same name.
 pub(super) fn names(layout: &Layout) -> Vec<String> {
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
     for folder in [layout.at("/usr/share/dkms/sandbox_exempt.d"), layout.etc_dkms().join("sandbox_exempt.d")]

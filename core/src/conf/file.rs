@@ -65,8 +65,8 @@ fn refused(path: &Path, error: FsError) -> ConfError {
     }
 }
 
-/// Sources files in bash. One with a byte order mark is read from a copy without it, one with line ends of another system too; one that bash's user can't read too, where
-/// the system gives no way to show it.
+/// Sources files in bash. One with a byte order mark is read from a copy without it, one with line ends of
+/// another system too; one that bash's user can't read too, where the system gives no way to show it.
 ///
 /// # Errors
 /// [`ConfError`].

@@ -1,6 +1,7 @@
 //! Reading framework.conf and framework.conf.d into [`Settings`].
 //!
-//! Only names of the table are taken. An unknown name does no harm, but produces a warning: it may be a misspelt one.
+//! Only names of the table are taken. An unknown name does no harm, but produces a warning: it
+//! may be a misspelt one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -145,7 +146,8 @@ pub fn examine(layout: &Layout, environment: &Environment) -> Result<Framework, 
     let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
     let found = match scripts.map(|scripts| syntax::run(&scripts, &given, &names)) {
         Some(Ok(found)) => found,
-        // The bash of an image is the image's: it runs walled in, if it runs at all, and these would be settings of ours.
+        // The bash of an image is the image's: it runs walled in, if it runs at all, and these would
+        // be settings of ours.
         _ if root::is_entered() => {
             let path = files.first().map_or_else(|| etc.join("framework.conf"), |file| file.path.clone());
             untrusted.push(SettingFault::NeedsBash { file: path });

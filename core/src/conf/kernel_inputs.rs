@@ -1,4 +1,5 @@
-//! What builds and confs read of a kernel: its headers in all their trees, its configuration, its map of symbols.
+//! What builds and confs read of a kernel: its headers in all their trees, its
+//! configuration, its map of symbols.
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,8 @@ impl KernelInputs {
     }
 }
 
-/// The trees of a kernel that the Makefile of another one goes on in: of a build with `O=`, of distributions' common headers.
+/// The trees of a kernel that the Makefile of another one goes on in: of a build with `O=`, of
+/// distributions' common headers.
 fn trees_that_it_names(tree: &Path) -> Vec<PathBuf> {
     let Ok(bytes) = fs::read_limited(&tree.join("Makefile"), LONGEST) else { return Vec::new() };
     let text = String::from_utf8_lossy(&bytes);

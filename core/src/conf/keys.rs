@@ -1,4 +1,5 @@
-//! Where signing keys lie: the one list, by which modules are signed and keys are hidden from the code of packages.
+//! Where signing keys lie: the one list, by which modules are signed and keys are hidden from
+//! the code of packages.
 //!
 //! Knows settings and places; not whether a key is one.
 
@@ -20,7 +21,8 @@ const MAKE_CONF: [&str; 2] = ["/etc/portage/make.conf", "/etc/make.conf"];
 /// More than any configuration has.
 const LIMIT: u64 = 4 << 20;
 
-/// Gentoo's `MODULES_SIGN_KEY` and `MODULES_SIGN_CERT`, of the environment or make.conf; one PEM file may be both.
+/// Gentoo's `MODULES_SIGN_KEY` and `MODULES_SIGN_CERT`, of the environment or make.conf; one
+/// PEM file may be both.
 #[must_use]
 pub fn of_portage(layout: &Layout, environment: &Environment) -> Option<(String, String)> {
     let texts: Vec<String> = make_confs(layout).iter().filter_map(|file| read(file)).collect();
@@ -125,7 +127,8 @@ pub fn hidden(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
     found
 }
 
-/// What `$kernelver` in a path may lead to: every file whose name fits, since a key of another kernel is a key too.
+/// What `$kernelver` in a path may lead to: every file whose name fits, since a key of another
+/// kernel is a key too.
 fn of_any_kernel(layout: &Layout, text: &str) -> Vec<PathBuf> {
     let text = text.replace("${kernelver}", "$kernelver");
     let mut found = vec![layout.at("/")];

@@ -4,7 +4,8 @@
 //! - `syntax`: tier 1, static; `bash`: tier 2, the real one; `second_pass`: values are expanded twice
 //! - [`mod@resolve`]: what a [`RawConf`] means for one kernel, with all errors at once ([`ModuleConf`])
 //! - [`mod@notices`]: what is worth a warning
-//! - [`mod@framework`]: framework.conf as [`Settings`]; [`mod@table`]: every setting with its kind, default and sentence
+//! - [`mod@framework`]: framework.conf as [`Settings`]; [`mod@table`]: every setting with its kind,
+//!   default and sentence
 //! - [`mod@keys`]: where signing keys lie, for signing and for hiding
 //! - [`mod@confined`]: the sandbox of what goes through bash
 //! - [`mod@trust`]: what root reads should be root's

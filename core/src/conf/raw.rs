@@ -15,7 +15,8 @@ pub enum Tier {
     Bash,
 }
 
-/// The directives of a conf with their final texts (expanded twice). [`RawConf::default`] is the conf that says nothing.
+/// The directives of a conf with their final texts (expanded twice). [`RawConf::default`] is the
+/// conf that says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawConf {
     /// The module's own conf, to name it.

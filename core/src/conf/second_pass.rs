@@ -1,7 +1,8 @@
 //! The second expansion: every value is read once more, as the inside of a double-quoted string.
 //!
-//! Each sees our own variables and the values that come before it in the fixed order, nothing that the conf set besides.
-//! Differences to the 3.x line, on purpose: no pathname expansion, and a value with a bare `"` around a blank keeps its text.
+//! Each sees our own variables and the values that come before it in the fixed order, nothing that the conf
+//! set besides. Differences to the 3.x line, on purpose: no pathname expansion, and a value with a bare `"`
+//! around a blank keeps its text.
 
 use std::path::Path;
 
@@ -83,8 +84,8 @@ fn with_single_blanks(value: &str) -> String {
     result
 }
 
-/// A value as bash takes it between double quotes: bare quotes dropped, a backslash at the end kept, what `$(…)`,
-/// `${…}` and backquotes enclose as it is.
+/// A value as bash takes it between double quotes: bare quotes dropped, a backslash at the end kept, what
+/// `$(…)`, `${…}` and backquotes enclose as it is.
 fn ready_for_quotes(value: &str) -> String {
     let mut result = String::with_capacity(value.len());
     let mut rest = value;
@@ -149,8 +150,8 @@ fn enclosed(text: &str) -> usize {
     text.len()
 }
 
-/// Whether a value, after the first expansion, has a blank that stands between a pair of bare quotes of its own: the
-/// 3.x line then loses it, and we keep it.
+/// Whether a value, after the first expansion, has a blank that stands between a pair of bare quotes of its
+/// own: the 3.x line then loses it, and we keep it.
 #[must_use]
 pub fn has_bare_quoted_blank(value: &str) -> bool {
     let mut rest = value;

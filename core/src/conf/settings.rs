@@ -121,7 +121,8 @@ pub const DEFAULT_ZSTD_OPTS: &str = "-q --rm -T0";
 
 /// The default of `build_cache_max`: 2 GiB.
 pub const DEFAULT_BUILD_CACHE_MAX: u64 = 2 << 30;
-/// The default of `build_timeout`: longer than the largest module takes on the slowest machine that builds it.
+/// The default of `build_timeout`: longer than the largest module takes on the slowest
+/// machine that builds it.
 pub const DEFAULT_BUILD_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 /// The default of `lock_timeout`.
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
@@ -145,7 +146,8 @@ impl Settings {
         self.build_user = Self::defaults(self.layout.clone()).build_user;
     }
 
-    /// A folder for temporary files in which nobody else can exchange what we make: `tmp_location`, or else one of the system.
+    /// A folder for temporary files in which nobody else can exchange what we make: `tmp_location`, or
+    /// else one of the system.
     #[must_use]
     pub fn staging_place(&self) -> PathBuf {
         let others = ["/tmp", "/var/tmp"].map(|path| self.layout.at(path));

@@ -1,5 +1,5 @@
-//! Variables that mean something to bash itself: the static reader leaves them alone, and confs get none of those that
-//! change how bash reads.
+//! Variables that mean something to bash itself: the static reader leaves them alone, and confs get none of
+//! those that change how bash reads.
 
 use super::directive::Directive;
 use crate::host::Environment;
@@ -90,8 +90,8 @@ pub(super) fn is_special(name: &str) -> bool {
     NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// What a conf sees of the environment: nothing that changes how bash reads or speaks, none of our own variables, and no
-/// directive, which only a conf may set.
+/// What a conf sees of the environment: nothing that changes how bash reads or speaks, none of our own
+/// variables, and no directive, which only a conf may set.
 pub(super) fn for_confs<'a>(environment: &Environment, own: impl Iterator<Item = &'a str>) -> Environment {
     let own: Vec<&str> = own.collect();
     let kept = |name: &str| {

@@ -1,7 +1,7 @@
 //! The table of settings: for each its name, what it may be, its default, and a sentence about it.
 //!
-//! The reader, the warnings, framework.conf as shipped, and the manual's section come from it. A new setting is a row here and a
-//! field of [`Settings`](super::Settings) that [`mod@super::framework`] fills.
+//! The reader, the warnings, framework.conf as shipped, and the manual's section come from it. A new setting
+//! is a row here and a field of [`Settings`](super::Settings) that [`mod@super::framework`] fills.
 
 /// What a setting may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,13 @@
-//! What root reads should be root's: files whose owner or mode, or those of a folder on the way, let somebody else decide what root runs.
+//! What root reads should be root's: files whose owner or mode, or those of a folder on the way, let somebody
+//! else decide what root runs.
 
 use std::path::Path;
 
 use crate::host::trusted::{self, Fault};
 use crate::report::Event;
 
-/// Why root doesn't read or run what is at a path; `None` also if we aren't root: then we decide for ourselves only.
+/// Why root doesn't read or run what is at a path; `None` also if we aren't root: then we
+/// decide for ourselves only.
 #[must_use]
 pub fn fault(path: &Path) -> Option<Fault> {
     rustix::process::geteuid().is_root().then(|| trusted::fault(path)).flatten()

@@ -1,6 +1,7 @@
 //! Build logs: which error came first, and what causes it. Pure: reads text, touches nothing.
 //!
-//! What it says of causes is what a person would guess from the same lines; where those fit none that is known, it says nothing.
+//! What it says of causes is what a person would guess from the same lines; where those fit none that is
+//! known, it says nothing.
 
 mod cause;
 mod error;
@@ -37,7 +38,8 @@ impl Diagnosis {
         error.chain(cause).chain(refusals).chain(hint).collect()
     }
 
-    /// Whether the cause lies in the system around the build, where it may change without a trace in what is built.
+    /// Whether the cause lies in the system around the build, where it may change without a
+    /// trace in what is built.
     #[must_use]
     pub fn is_of_the_system(&self) -> bool {
         !self.refusals.is_empty() || self.cause.as_ref().is_some_and(Cause::is_of_the_system)

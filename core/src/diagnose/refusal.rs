@@ -1,6 +1,7 @@
 //! Lines of a build's log that say that the sandbox refused something. Pure: text in, kinds out.
 //!
-//! The messages are those of the programs that builds run: curl, wget, git, apt, pip, coreutils, sudo, mount and their kind.
+//! The messages are those of the programs that builds run: curl, wget, git, apt, pip, coreutils, sudo,
+//! mount and their kind.
 
 /// What a sandbox refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +66,8 @@ pub(super) fn of(lines: &[&str]) -> Vec<Refusal> {
 
 /// The kind of refusal that a line tells of.
 pub(super) fn kind_of(line: &str) -> Option<RefusalKind> {
-    // Commands that make shows before they run, and what a compiler says of a source, are no messages of the kind.
+    // Commands that make shows before they run, and what a compiler says of a source, are no
+    // messages of the kind.
     if line.starts_with(['+', '\t', '#']) || line.contains(": warning: ") || line.contains(": note: ") {
         return None;
     }

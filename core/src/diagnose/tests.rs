@@ -1,5 +1,5 @@
-//! Excerpts of logs that real tools have written: gcc 12, GNU make 4.3, dash, bash, modpost of 6.1, binutils 2.40; clang's
-//! line alone is given by its manual.
+//! Excerpts of logs that real tools have written: gcc 12, GNU make 4.3, dash, bash, modpost of 6.1, binutils
+//! 2.40; clang's line alone is given by its manual.
 
 use super::*;
 

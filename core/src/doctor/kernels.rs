@@ -112,7 +112,8 @@ fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The command in a sentence like ``install the package `x`: `apt-get install x` ``; the sentence where there is none.
+/// The command in a sentence like ``install the package `x`: `apt-get install x` ``; the sentence
+/// where there is none.
 fn command_in(remedy: &str) -> String {
     remedy
         .strip_suffix('`')

@@ -1,4 +1,5 @@
-//! Gathers [`Facts`]: one look at the tree, at each kernel and at the system around them. Changes nothing, starts no process.
+//! Gathers [`Facts`]: one look at the tree, at each kernel and at the system around them. Changes
+//! nothing, starts no process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;

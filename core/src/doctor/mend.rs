@@ -1,4 +1,5 @@
-//! The small repairs, each looked at once more right before it is made. What needs a plan goes through the engine.
+//! The small repairs, each looked at once more right before it is made. What needs a plan
+//! goes through the engine.
 
 use std::path::Path;
 

@@ -1,8 +1,9 @@
-//! What is wrong with a dkms tree and the kernels it serves, each fault with its reason and the one command that mends it.
+//! What is wrong with a dkms tree and the kernels it serves, each fault with its reason and the one
+//! command that mends it.
 //!
 //! - [`facts`]: what is known, plain data; [`mod@look`] gathers it and changes nothing
-//! - [`examine`]: facts → findings, pure; `tree` for registrations, links and leftovers, `kernels` for what should be
-//!   installed and is, `system` for the rest
+//! - [`examine`]: facts → findings, pure; `tree` for registrations, links and leftovers, `kernels` for what
+//!   should be installed and is, `system` for the rest
 //! - [`mend`]: the repairs that need no plan
 //! - [`search`]: which of two modules of one name depmod takes
 

@@ -1,4 +1,5 @@
-//! Which of two modules of one name depmod takes: the order of folders in depmod.d(5). Only `search` lines are read; pure.
+//! Which of two modules of one name depmod takes: the order of folders in depmod.d(5). Only `search`
+//! lines are read; pure.
 
 use std::path::Path;
 
@@ -34,8 +35,8 @@ impl SearchOrder {
         named.unwrap_or_else(built_in)
     }
 
-    /// Whether depmod takes `other` and not `ours`, both below the kernel's folder. Where both rank the same it is
-    /// not told: that depends on the order of folders on disk.
+    /// Whether depmod takes `other` and not `ours`, both below the kernel's folder. Where both rank the same
+    /// it is not told: that depends on the order of folders on disk.
     #[must_use]
     pub fn prefers(&self, other: &Path, ours: &Path) -> bool {
         self.rank(other) < self.rank(ours)

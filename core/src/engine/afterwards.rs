@@ -11,8 +11,8 @@ use crate::host::{Environment, clock};
 use crate::id::Target;
 use crate::report::{Event, Reporter};
 
-/// Runs `post_transaction`, its output going to `post_transaction.log` in the tree: once, or once for each kernel where the
-/// command asks for `$kernelver`. A failing one is warned of, and nothing more.
+/// Runs `post_transaction`, its output going to `post_transaction.log` in the tree: once, or once for each
+/// kernel where the command asks for `$kernelver`. A failing one is warned of, and nothing more.
 ///
 /// # Errors
 /// [`ProcessError`] only where we were interrupted.

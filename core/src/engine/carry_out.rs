@@ -1,8 +1,8 @@
-//! From a request to its end: what an interrupted command left is put in order, the world is looked at, a plan is made, what it
-//! needs is locked, and it is run.
+//! From a request to its end: what an interrupted command left is put in order, the world is looked at, a
+//! plan is made, what it needs is locked, and it is run.
 //!
-//! Who had to wait, or finds that the tree has changed since the look, looks and plans anew under the locks. Knows neither
-//! what a step does nor how it is told; the caller sees the plan before it runs.
+//! Who had to wait, or finds that the tree has changed since the look, looks and plans anew under the locks.
+//! Knows neither what a step does nor how it is told; the caller sees the plan before it runs.
 
 use std::time::Duration;
 
@@ -130,7 +130,8 @@ pub fn hold(
     Ok(held)
 }
 
-/// Ends what an interrupted command left running, before anything is looked at; notes what we start from now on.
+/// Ends what an interrupted command left running, before anything is looked at; notes what
+/// we start from now on.
 fn end_what_is_left(layout: &Layout, reporter: &dyn Reporter) {
     let folder = layout.groups_dir();
     let count = groups::end_left(&folder);
@@ -159,7 +160,8 @@ fn ready(
 ) -> Result<(Looked, Option<Held>), CarryOutError> {
     let nothing = Keys::default();
     let given = task.held.map_or(&nothing, Held::keys);
-    // What is not locked may be looked at in the middle of somebody's change: then a refusal counts when it is seen twice.
+    // What is not locked may be looked at in the middle of somebody's change: then a refusal counts
+    // when it is seen twice.
     let mut refused: Option<Plan> = None;
     let mut is_certain = |Looked { plan, world }: &Looked| -> Result<bool, FsError> {
         let refuses = plan.steps.iter().any(|step| matches!(step.action, Action::Refuse(_)));
@@ -195,6 +197,7 @@ fn ready(
         if is_covered && is_certain(&anew)? {
             return Ok((anew, Some(held)));
         }
-        // It needs more than before, or refuses: all is given back and begun again, since locks are taken in one order.
+        // It needs more than before, or refuses: all is given back and begun again, since locks
+        // are taken in one order.
     }
 }

@@ -156,7 +156,8 @@ impl<'a> Effects<'a> {
         }
     }
 
-    /// Whether a module that was installed on a kernel asks for a new initramfs, or an image holds another build of it.
+    /// Whether a module that was installed on a kernel asks for a new initramfs, or an image holds
+    /// another build of it.
     fn wants_initramfs(&self, target: &Target, reporter: &dyn Reporter) -> bool {
         let ids: Vec<ModuleId> =
             locked(&self.installed).keys().filter(|(_, on)| on == target).map(|(id, _)| id.clone()).collect();
@@ -433,7 +434,8 @@ impl<'a> Effects<'a> {
         })
     }
 
-    /// Makes the index of a kernel's modules anew after a depmod that failed; that this fails too was told then.
+    /// Makes the index of a kernel's modules anew after a depmod that failed; that this
+    /// fails too was told then.
     pub(super) fn index_again(&self, target: &Target, reporter: &dyn Reporter) {
         if let Some(kernel) = self.world.kernels.get(target) {
             drop(install::index(kernel, self.layout(), self.context.environment, reporter));

@@ -1,6 +1,7 @@
-//! Where builds run. Every build sees `M/V/build`, which its conf and Makefile may name, and has a folder of its own that is shown to
-//! it under that path. If several builds of a module run at once, the folder in the tree is empty until the last of them has
-//! ended. What a failed build leaves stays at `M/V/build`, for people and bug tools.
+//! Where builds run. Every build sees `M/V/build`, which its conf and Makefile may name, and has a folder of
+//! its own that is shown to it under that path. If several builds of a module run at once, the folder in the
+//! tree is empty until the last of them has ended. What a failed build leaves stays at `M/V/build`, for
+//! people and bug tools.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -88,8 +89,8 @@ impl<'a> Folders<'a> {
         Ok(fs::temporary_beside(&place))
     }
 
-    /// The build that had this folder has ended. Nobody may touch `M/V/build` before the last one has: where a folder is shown
-    /// to a process in its place, removing it takes it away from there too.
+    /// The build that had this folder has ended. Nobody may touch `M/V/build` before the last one has: where
+    /// a folder is shown to a process in its place, removing it takes it away from there too.
     pub(super) fn end(&self, id: &ModuleId, folder: PathBuf, failed: bool) -> Result<(), FsError> {
         let mut modules = self.modules();
         let Some(in_use) = modules.get_mut(id) else { return Ok(()) };

@@ -1,5 +1,6 @@
-//! Between a run and what is remembered of builds: notes each that was tried, and looks for what failed before with the same
-//! inputs. That something can't be remembered is no failure: it is said to whoever looks closely.
+//! Between a run and what is remembered of builds: notes each that was tried, and looks for what
+//! failed before with the same inputs. That something can't be remembered is no failure: it is said to
+//! whoever looks closely.
 
 use crate::build::{BuildError, BuildSpec, Built, Failure, Jobs, Memory, Reuse, inputs};
 use crate::conf::{ModuleConf, Settings};
@@ -47,7 +48,8 @@ fn say(id: &ModuleId, fault: &str, reporter: &dyn Reporter) {
     reporter.report(Event::Output { text: format!("the build of {id} can't be remembered: {fault}") });
 }
 
-/// Whether the same inputs would fail again. Not where the system was at fault: memory, disk, a program that isn't installed.
+/// Whether the same inputs would fail again. Not where the system was at fault: memory, disk, a program
+/// that isn't installed.
 fn follows_from_inputs(error: &BuildError) -> bool {
     let is_of_the_build = match &error.failure {
         Failure::NoSource(_)

@@ -2,10 +2,12 @@
 //!
 //! - [`mod@carry_out`]: the whole way from a request to its end, under locks
 //! - [`survey`]: gathers what a plan needs to know; `needs` says what that is
-//! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds share;
-//!   `effects` does what a step says, `memory` notes what became of builds, `ahead` of what those were made that their packages ask for later
+//! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds
+//!   share; `effects` does what a step says, `memory` notes what became of builds, `ahead` of what those were
+//!   made that their packages ask for later
 //! - [`policy`]: what failures mean to a package manager
-//! - [`afterwards`]: what is done once at the end; [`refused`]: whether what was installed will load; `apport`: Ubuntu's crash reports
+//! - [`afterwards`]: what is done once at the end; [`refused`]: whether what was installed will load;
+//!   `apport`: Ubuntu's crash reports
 
 pub mod afterwards;
 mod ahead;

@@ -4,8 +4,8 @@ use super::run::Outcome;
 use crate::conf::settings::OnBuildFailure;
 use crate::exit::ExitCode;
 
-/// How an adapter ends: a module that can't be built is told and remembered, and fails the transaction only where the admin
-/// wants that.
+/// How an adapter ends: a module that can't be built is told and remembered, and fails the transaction only
+/// where the admin wants that.
 #[must_use]
 pub fn exit_of_adapter(outcome: &Outcome, policy: OnBuildFailure) -> ExitCode {
     match policy {

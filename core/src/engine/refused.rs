@@ -1,5 +1,6 @@
-//! Whether what was installed will be loaded: kernels under Secure Boot refuse modules of whom they don't trust. Looks, and tells
-//! it in a line; where we can't see how strict the kernel is (a container, a chroot) there is nothing to tell.
+//! Whether what was installed will be loaded: kernels under Secure Boot refuse modules of whom they don't
+//! trust. Looks, and tells it in a line; where we can't see how strict the kernel is (a container, a chroot)
+//! there is nothing to tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -37,7 +38,8 @@ impl<'a> Judge<'a> {
         &self.machine
     }
 
-    /// Where the certificate of the key is that modules of a kernel are signed with, and the certificate itself, if it is there.
+    /// Where the certificate of the key is that modules of a kernel are signed with, and the certificate
+    /// itself, if it is there.
     #[must_use]
     pub fn certificate(&self, kernel: &KernelFacts) -> Option<(PathBuf, Option<Certificate>)> {
         let places = KeyPlaces::of(self.settings, kernel, self.distribution, self.environment);

@@ -1,7 +1,8 @@
-//! Runs a plan: each step when what it waits for has ended, and not at all when something that it needs has failed.
+//! Runs a plan: each step when what it waits for has ended, and not at all when something that
+//! it needs has failed.
 //!
-//! One thread decides (`schedule` says what may run) and starts a thread for each step; steps of the kind that takes
-//! long run side by side. How far each step is stands in one place, and `Engine` alone changes it.
+//! One thread decides (`schedule` says what may run) and starts a thread for each step; steps of the kind
+//! that takes long run side by side. How far each step is stands in one place, and `Engine` alone changes it.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -438,8 +439,8 @@ impl Reporter for OfStep<'_> {
     }
 }
 
-/// What became of it all, in the plan's order. A build that failed where something that it was to come after failed too
-/// would not have been begun one after the other: it was not tried.
+/// What became of it all, in the plan's order. A build that failed where something that it was to come after
+/// failed too would not have been begun one after the other: it was not tried.
 fn outcome(plan: &Plan, states: &[State], mut failures: Vec<(StepId, StepError)>) -> Outcome {
     failures.sort_by_key(|(step, _)| *step);
     let mut outcome = Outcome::default();

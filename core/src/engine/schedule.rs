@@ -128,8 +128,8 @@ fn seconds(action: &Action, world: &World) -> f64 {
 /// What a build whose like was never measured is taken to need, in bytes: a compiler or two.
 const UNKNOWN: u64 = 200 << 20;
 
-/// Whether memory allows one more build: what it is expected to take, and what those that run are still expected to take,
-/// must be available. The first always may run.
+/// Whether memory allows one more build: what it is expected to take, and what those that run are still
+/// expected to take, must be available. The first always may run.
 pub(super) fn fits(expected: Option<u64>, running: &[Taking], available: Option<u64>) -> bool {
     let Some(available) = available else { return true };
     let still: u64 =

@@ -1,9 +1,9 @@
 //! Job slots: all builds of a run together use no more than the jobs that were asked for.
 //!
-//! The tokens are numbers here. A build needs one before it begins, which is the job that its make has for itself; a conf whose
-//! command asks for N jobs of its own needs as many, and keeps them. Further ones stand in the pipe of each build that shares
-//! ([`JobPipe`]), moved from those that have some to spare to those that have none. When a build ends, all that it was given is
-//! free again, whatever it did with its pipe.
+//! The tokens are numbers here. A build needs one before it begins, which is the job that its make has for
+//! itself; a conf whose command asks for N jobs of its own needs as many, and keeps them. Further ones stand
+//! in the pipe of each build that shares ([`JobPipe`]), moved from those that have some to spare to those
+//! that have none. When a build ends, all that it was given is free again, whatever it did with its pipe.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,7 +87,8 @@ impl Slots {
         }
     }
 
-    /// At most so many free tokens, which are the caller's until it [gives them back](Self::give_back) or a build begins with them.
+    /// At most so many free tokens, which are the caller's until it [gives them back](Self::give_back) or a
+    /// build begins with them.
     pub(super) fn take(&mut self, most: usize) -> usize {
         let Self::Counted(tokens) = self else { return 0 };
         let taken = most.min(tokens.free);
@@ -129,7 +130,8 @@ impl Slots {
         }
     }
 
-    /// Moves tokens to where they are needed: `wanted` for a build that is to begin, the others to those that have none to spare.
+    /// Moves tokens to where they are needed: `wanted` for a build that is to begin, the others to those
+    /// that have none to spare.
     pub(super) fn balance(&mut self, wanted: usize) {
         let Self::Counted(tokens) = self else { return };
         tokens.drop_what_is_not_ours();
@@ -160,7 +162,8 @@ impl Tokens {
         shared.map(|(pipe, count)| pipe.idle().min(*count)).sum()
     }
 
-    /// Takes out of the pipes what we never put there: a full one would have the build's own makes wait for ever.
+    /// Takes out of the pipes what we never put there: a full one would have the build's own
+    /// makes wait for ever.
     fn drop_what_is_not_ours(&self) {
         for (pipe, count) in self.given.values().filter_map(|given| given.shared.as_ref()) {
             let excess = pipe.idle().saturating_sub(*count);

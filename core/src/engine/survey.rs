@@ -44,7 +44,8 @@ pub struct Survey<'a> {
     pub jobs: u32,
     /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
     pub module_folder: Option<String>,
-    /// Packages that bring kernels, where a transaction says; of others the package manager's database is asked.
+    /// Packages that bring kernels, where a transaction says; of others the package
+    /// manager's database is asked.
     pub owners: BTreeMap<KernelRelease, Owner>,
     kernels: RefCell<BTreeMap<Target, Rc<KernelFacts>>>,
 }

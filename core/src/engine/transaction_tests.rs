@@ -1,4 +1,5 @@
-//! Package transactions through survey, planner and engine, on a made-up system: real files, real depmod, `MAKE` copies.
+//! Package transactions through survey, planner and engine, on a made-up system: real files, real
+//! depmod, `MAKE` copies.
 
 use std::collections::BTreeSet;
 

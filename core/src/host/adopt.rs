@@ -1,5 +1,5 @@
-//! A folder that somebody else had is copied into one of ours: files, folders, and links that stay within. Nobody who still has one
-//! of its files open can write to the copy.
+//! A folder that somebody else had is copied into one of ours: files, folders, and links that stay within.
+//! Nobody who still has one of its files open can write to the copy.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -109,8 +109,8 @@ impl Copy<'_> {
     }
 }
 
-/// Whether a link at a path of a folder leads to a place in that folder, by its text alone: up first, in folders that are no links,
-/// then down, through other links of which the same holds.
+/// Whether a link at a path of a folder leads to a place in that folder, by its text alone: up first, in
+/// folders that are no links, then down, through other links of which the same holds.
 fn stays_within(path: &Path, to: &Path) -> bool {
     let depth = path.components().count().saturating_sub(1);
     let up = to.components().take_while(|part| *part == Component::ParentDir).count();

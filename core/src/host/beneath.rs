@@ -1,5 +1,5 @@
-//! Files below a folder that somebody else has filled: looked up in open folders, one name at a time. A link is followed only
-//! within the folder, whoever changes it meanwhile.
+//! Files below a folder that somebody else has filled: looked up in open folders, one name at a time. A link
+//! is followed only within the folder, whoever changes it meanwhile.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -46,7 +46,8 @@ impl Beneath {
         Ok(Self { folder, path: path.to_owned(), seen: seen.into_iter().flatten().collect() })
     }
 
-    /// Opens a regular file for reading; `None` where there is none, or where the path leads out of the folder.
+    /// Opens a regular file for reading; `None` where there is none, or where the path
+    /// leads out of the folder.
     ///
     /// # Errors
     /// [`FsError`].
@@ -65,8 +66,8 @@ impl Beneath {
         }
     }
 
-    /// Copies a regular file to a new one of ours, with its time, and its mode but for rights of others to write. `false` where
-    /// there is none.
+    /// Copies a regular file to a new one of ours, with its time, and its mode but for rights of others to
+    /// write. `false` where there is none.
     ///
     /// # Errors
     /// [`FsError`]; one that is larger than `limit` is one too.
@@ -76,7 +77,8 @@ impl Beneath {
         Ok(true)
     }
 
-    /// Puts a file of ours in the place of what is at a path, whose folder must be there; `false` where it isn't.
+    /// Puts a file of ours in the place of what is at a path, whose folder must be there;
+    /// `false` where it isn't.
     ///
     /// # Errors
     /// [`FsError`].

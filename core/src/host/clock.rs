@@ -11,8 +11,8 @@ pub fn unix_seconds() -> u64 {
 
 /// A date as `date -u -R` would print it, for the heads of logs: `Fri, 20 Nov 2026 19:56:20 +0000`.
 ///
-/// `seconds` are counted from 1970-01-01 UTC. The calendar is computed here (days to civil date, proleptic Gregorian)
-/// so that no process and no time zone data is needed.
+/// `seconds` are counted from 1970-01-01 UTC. The calendar is computed here (days to civil date, proleptic
+/// Gregorian) so that no process and no time zone data is needed.
 #[must_use]
 pub fn rfc2822(seconds: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 
 /// The first line that can be read from a descriptor, without its end; at most `limit` bytes.
 ///
-/// It is opened anew through `/proc`, which works for files (from their beginning) and pipes, not for sockets. Nothing behind
-/// the line is taken out of a pipe.
+/// It is opened anew through `/proc`, which works for files (from their beginning) and pipes, not for
+/// sockets. Nothing behind the line is taken out of a pipe.
 ///
 /// # Errors
 /// Where it isn't open, can't be read, or the line is longer.

@@ -1,4 +1,5 @@
-//! EFI variables, as the kernel's efivarfs shows them: a file each, four bytes of attributes before the value.
+//! EFI variables, as the kernel's efivarfs shows them: a file each, four bytes of
+//! attributes before the value.
 
 use std::path::Path;
 
@@ -10,7 +11,8 @@ const LIMIT: u64 = 1 << 20;
 /// Bytes of attributes.
 const ATTRIBUTES: usize = 4;
 
-/// The value of a variable in a folder where efivarfs is mounted; `None` where there is no such variable, or no such folder.
+/// The value of a variable in a folder where efivarfs is mounted; `None` where there is no such
+/// variable, or no such folder.
 ///
 /// # Errors
 /// [`FsError`] where it is there and can't be read.

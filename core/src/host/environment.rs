@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-/// Environment variables by name. Those whose name or value is no UTF-8 are left out: no conf and no build can mean them.
+/// Environment variables by name. Those whose name or value is no UTF-8 are left out: no conf and no
+/// build can mean them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 
@@ -51,8 +52,8 @@ impl Environment {
         self.0.remove(name);
     }
 
-    /// What the code of a package sees: variables that are known to be no secrets, and those that `more` names (`*` at the end of
-    /// a name stands for anything).
+    /// What the code of a package sees: variables that are known to be no secrets, and those that `more`
+    /// names (`*` at the end of a name stands for anything).
     #[must_use]
     pub fn for_packages(&self, more: &[String]) -> Self {
         let named = |name: &str| {
@@ -73,7 +74,8 @@ impl Environment {
 
 /// Whether the code of a package may need a variable of this name, and it is known to be no secret.
 fn is_known(name: &str) -> bool {
-    /// Who calls and how; what builds heed, the kernel's and the tools'; what drivers' confs ask; what stands in for root.
+    /// Who calls and how; what builds heed, the kernel's and the tools'; what drivers' confs ask;
+    /// what stands in for root.
     const NAMES: [&str; 52] = [
         "ADDON_MODULES_DIR",
         "CC",

@@ -1,7 +1,8 @@
-//! The process groups that we have started, noted on disk while they run: so that the next command can end what an earlier one, and the
-//! keeper between it and its build, left running when both were killed.
+//! The process groups that we have started, noted on disk while they run: so that the next command can end
+//! what an earlier one, and the keeper between it and its build, left running when both were killed.
 //!
-//! `FOLDER/GROUP`: who started it, when, and what the machine called this boot. A number alone means nothing: it may be another's by now.
+//! `FOLDER/GROUP`: who started it, when, and what the machine called this boot. A number alone means nothing:
+//! it may be another's by now.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -85,7 +86,8 @@ impl Note {
             .filter(|note| note.leader.pid > 1)
     }
 
-    /// The processes of the group: of its session too, and no older than its leader, or it is another one of that number.
+    /// The processes of the group: of its session too, and no older than its leader, or it is
+    /// another one of that number.
     fn members(&self) -> usize {
         if self.boot != boot()
             || ancestry::identity(self.leader.pid).is_some_and(|found| found != self.leader)

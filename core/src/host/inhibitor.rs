@@ -1,5 +1,6 @@
-//! Keeps the machine from being shut down or suspended by itself while something runs that should not be cut short: an inhibitor of
-//! logind, held by `systemd-inhibit`. Without logind nothing is held, and nothing is said.
+//! Keeps the machine from being shut down or suspended by itself while something runs that should not
+//! be cut short: an inhibitor of logind, held by `systemd-inhibit`. Without logind nothing is held,
+//! and nothing is said.
 //!
 //! The program that holds it reads from a pipe of ours, so it ends with us, however we end.
 

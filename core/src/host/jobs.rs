@@ -1,7 +1,9 @@
-//! A pipe of job tokens that one build's makes take theirs from (the manual of GNU make, "Job Slots"), one byte a token.
+//! A pipe of job tokens that one build's makes take theirs from (the manual of GNU make, "Job
+//! Slots"), one byte a token.
 //!
-//! The build has the same pipe and may do with it what it likes: fill it, empty it, keep what is in it. So our ends are open file
-//! descriptions of our own, which never block; and what is in the pipe is a hint, never a number that anything relies on.
+//! The build has the same pipe and may do with it what it likes: fill it, empty it, keep what is in it. So
+//! our ends are open file descriptions of our own, which never block; and what is in the pipe is a hint,
+//! never a number that anything relies on.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::fs;
 
-/// Bytes that new processes can have without pushing others out (`MemAvailable` of proc_meminfo(5)), within the limit of
-/// our control group where it has one (cgroups(7), version 2); `None` where the system doesn't say.
+/// Bytes that new processes can have without pushing others out (`MemAvailable` of
+/// proc_meminfo(5)), within the limit of our control group where it has one (cgroups(7), version
+/// 2); `None` where the system doesn't say.
 #[must_use]
 pub fn available() -> Option<u64> {
     let meminfo = fs::read_lossy(Path::new("/proc/meminfo")).ok().and_then(|text| of_meminfo(&text));
@@ -56,7 +57,8 @@ pub fn of_groups(groups: &[u32]) -> BTreeMap<u32, u64> {
     sums
 }
 
-/// Process group and resident pages: the fields 5 and 24 of proc_pid_stat(5). The name before them may hold anything.
+/// Process group and resident pages: the fields 5 and 24 of proc_pid_stat(5). The name before
+/// them may hold anything.
 fn group_and_pages(stat: &str) -> Option<(u32, u64)> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let group = fields.nth(2)?.parse().ok()?;

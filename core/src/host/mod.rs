@@ -1,6 +1,7 @@
 //! The only door to the outside: files, processes, clock, environment, signals.
 //!
-//! Everything else in this crate is given plain data, or calls these functions; the lints in `clippy.toml` hold that.
+//! Everything else in this crate is given plain data, or calls these functions; the lints in
+//! `clippy.toml` hold that.
 
 pub mod adopt;
 pub mod ancestry;

@@ -1,6 +1,7 @@
 //! A folder that is somebody else's for a while: given away with all that is in it, and taken back.
 //!
-//! Whoever has it may put anything into it. So links are never followed here, and names are looked up in open folders.
+//! Whoever has it may put anything into it. So links are never followed here, and names are
+//! looked up in open folders.
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -54,8 +55,8 @@ pub fn give_away(folder: &Path, to: Account, gate: Gate) -> std::result::Result<
     given.map_err(&naming)
 }
 
-/// Takes a folder back, with all that is in it: first the folder, which only we may enter from then on. Nothing in it has a set-id
-/// bit afterwards, or can be written by others.
+/// Takes a folder back, with all that is in it: first the folder, which only we may enter from then on.
+/// Nothing in it has a set-id bit afterwards, or can be written by others.
 ///
 /// # Errors
 /// [`FsError`], naming the folder.

@@ -1,5 +1,6 @@
-//! Processes: the one way to run one. Arguments are a list, never a shell line, unless the program *is* the shell that a
-//! dkms.conf asks for; standard input is empty unless given; each runs in a process group of its own that is ended whole.
+//! Processes: the one way to run one. Arguments are a list, never a shell line, unless the program *is* the
+//! shell that a dkms.conf asks for; standard input is empty unless given; each runs in a process group of its
+//! own that is ended whole.
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -155,14 +156,16 @@ impl Process {
         self
     }
 
-    /// Ended, with everything in its group, when it still runs after `limit`: then [`ProcessError::TimedOut`].
+    /// Ended, with everything in its group, when it still runs after `limit`: then
+    /// [`ProcessError::TimedOut`].
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self
     }
 
-    /// With each of these folders in the place of the one behind it, seen so by this process and its children only.
+    /// With each of these folders in the place of the one behind it, seen so by this process
+    /// and its children only.
     #[must_use]
     pub fn seeing(mut self, shown: &[(&Path, &Path)]) -> Self {
         let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("/"));
@@ -237,7 +240,8 @@ impl Process {
         expression
     }
 
-    /// Runs it, stdout and stderr captured together; the middle of it is left out where there is far too much.
+    /// Runs it, stdout and stderr captured together; the middle of it is left out where
+    /// there is far too much.
     ///
     /// # Errors
     /// [`ProcessError`]; a status other than 0 is no error here.
@@ -276,7 +280,8 @@ impl Process {
         })
     }
 
-    /// Runs it on our own terminal, in our own process group: it may ask, and a key that interrupts us interrupts it.
+    /// Runs it on our own terminal, in our own process group: it may ask, and a key that
+    /// interrupts us interrupts it.
     ///
     /// # Errors
     /// [`ProcessError`]; a status other than 0 is no error here.
@@ -345,7 +350,8 @@ impl Process {
         }
     }
 
-    /// Waits for its end; `None`: that didn't come in time. Who is asked to end and doesn't is not waited for for ever.
+    /// Waits for its end; `None`: that didn't come in time. Who is asked to end and doesn't is not
+    /// waited for for ever.
     fn until_ended(&self, handle: &duct::Handle, groups: &[u32]) -> io::Result<Option<ExitStatus>> {
         let began = Instant::now();
         let mut asked: Option<Instant> = None;
@@ -388,8 +394,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How long a process has to end what it has started.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether we have the right to mount (`CAP_SYS_ADMIN`, capabilities(7)), without which no folder can be shown in another's
-/// place; whether it works is only known when it is [tried](can_see_privately).
+/// Whether we have the right to mount (`CAP_SYS_ADMIN`, capabilities(7)), without which no folder can be
+/// shown in another's place; whether it works is only known when it is [tried](can_see_privately).
 #[must_use]
 pub fn may_mount() -> bool {
     const CAP_SYS_ADMIN: u32 = 21;
@@ -405,7 +411,8 @@ pub(super) fn has_capability(number: u32) -> bool {
     bits.is_some_and(|bits| bits >> number & 1 == 1)
 }
 
-/// Whether this system lets us show a process a folder in another's place (a mount namespace, see mount_namespaces(7)).
+/// Whether this system lets us show a process a folder in another's place (a mount namespace, see
+/// mount_namespaces(7)).
 #[must_use]
 pub fn can_see_privately(folder: &Path, environment: &Environment) -> bool {
     let process = Process::new("true", [] as [&str; 0], environment).dir(folder).seeing(&[(folder, folder)]);

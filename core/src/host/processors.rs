@@ -11,8 +11,9 @@ pub fn count() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
 }
 
-/// What `nproc` would print in this environment; `None` where that isn't certain without running it: another program of
-/// that name comes first, a variable has a say, or a control group limits us, which not every version of it honours.
+/// What `nproc` would print in this environment; `None` where that isn't certain without running it: another
+/// program of that name comes first, a variable has a say, or a control group limits us, which not every
+/// version of it honours.
 #[must_use]
 pub fn nproc(environment: &Environment) -> Option<usize> {
     let path = environment.get("PATH")?;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::fs;
 
-/// The program of that name, found as a shell would: in the folders of `PATH`, or as it is where the name has a `/`.
+/// The program of that name, found as a shell would: in the folders of `PATH`, or as it is
+/// where the name has a `/`.
 #[must_use]
 pub fn find(name: &str, environment: &Environment) -> Option<PathBuf> {
     if name.is_empty() {

@@ -1,7 +1,8 @@
 //! The root that this process works in.
 //!
-//! An image may be hostile. Before anything of it runs, the mounts outside of it are gone from this process, which so can't climb out of
-//! a chroot, and so are the rights to reach the machine in other ways: devices, raw memory, other processes.
+//! An image may be hostile. Before anything of it runs, the mounts outside of it are gone from this process,
+//! which so can't climb out of a chroot, and so are the rights to reach the machine in other ways: devices,
+//! raw memory, other processes.
 
 use std::io;
 use std::path::Path;
@@ -10,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::fs;
 use crate::sys;
 
-/// Makes `root` the root of this process: from here on every path, every program, every user name is that system's, and
-/// nothing outside it can be reached.
+/// Makes `root` the root of this process: from here on every path, every program, every user name is that
+/// system's, and nothing outside it can be reached.
 ///
 /// # Errors
 /// Where it is no folder, or we aren't root.

@@ -1,5 +1,5 @@
-//! What nobody misses after a power cut, so that nothing here is synced: build folders, the log that is written into them,
-//! small notes.
+//! What nobody misses after a power cut, so that nothing here is synced: build folders, the log that is
+//! written into them, small notes.
 #![expect(clippy::disallowed_methods, reason = "this is a part of the file system's home")]
 
 use std::fs::{self, File, OpenOptions};
@@ -13,9 +13,10 @@ fn naming(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError 
     move |source| FsError { verb, path: path.to_owned(), source }
 }
 
-/// Copies what is below `from` into the folder `to` (made where needed), over what is there: files by reference where the
-/// file system can, links as links, times kept. All of it is ours; modes are kept but for set-id bits and rights of others to write.
-/// Sockets, FIFOs and devices are left out. The mode of `to` stays what it is.
+/// Copies what is below `from` into the folder `to` (made where needed), over what is there: files by
+/// reference where the file system can, links as links, times kept. All of it is ours; modes are kept but
+/// for set-id bits and rights of others to write. Sockets, FIFOs and devices are left out. The mode of
+/// `to` stays what it is.
 ///
 /// # Errors
 /// [`FsError`]; what was copied so far is left.
@@ -62,7 +63,8 @@ pub fn write_note(path: &Path, text: &str) -> Result<()> {
     write().map_err(naming("write", path)).inspect_err(|_| drop(remove_file(&temporary)))
 }
 
-/// Makes a log: written at its end by whoever has the handle, readable through it even when its name has been deleted.
+/// Makes a log: written at its end by whoever has the handle, readable through it even when its
+/// name has been deleted.
 ///
 /// # Errors
 /// [`FsError`], also where something is there already.

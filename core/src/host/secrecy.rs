@@ -1,11 +1,13 @@
-//! What a process that has a private key or a passphrase in its memory owes it: no core dump, and nobody looks into it.
+//! What a process that has a private key or a passphrase in its memory owes it: no core dump, and
+//! nobody looks into it.
 
 use std::sync::Once;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// From now on this process leaves no core, whatever the caller's limit is and wherever cores go (core(5): a pipe's program gets one
-/// with any limit), and no other process of the same user reads its memory (ptrace(2)). What it starts has a core limit of 0 too.
+/// From now on this process leaves no core, whatever the caller's limit is and wherever cores go (core(5): a
+/// pipe's program gets one with any limit), and no other process of the same user reads its memory
+/// (ptrace(2)). What it starts has a core limit of 0 too.
 ///
 /// To be called before a secret is read. It can't be undone.
 pub fn begin() {

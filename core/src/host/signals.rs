@@ -1,5 +1,6 @@
-//! SIGINT, SIGTERM and SIGHUP: noted, and passed on to the process groups that we started. Nothing dies in the middle of
-//! a file operation: the running process ends, its step fails as interrupted, and the command returns in order.
+//! SIGINT, SIGTERM and SIGHUP: noted, and passed on to the process groups that we started. Nothing dies in
+//! the middle of a file operation: the running process ends, its step fails as interrupted, and the
+//! command returns in order.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,8 +15,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// The groups that run, each with the thread that waits for it.
 static GROUPS: Mutex<BTreeMap<u32, ThreadId>> = Mutex::new(BTreeMap::new());
 
-/// Begins to listen. Called once, by a binary that is about to start processes: they are in groups of their own, which a
-/// terminal's Ctrl-C doesn't reach.
+/// Begins to listen. Called once, by a binary that is about to start processes: they are in groups of their
+/// own, which a terminal's Ctrl-C doesn't reach.
 ///
 /// # Errors
 /// What the system says where no handler can be set or no thread started.

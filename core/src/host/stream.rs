@@ -1,4 +1,5 @@
-//! What a process writes, taken from a pipe while it runs: it never gets a file of ours, and can keep nobody waiting.
+//! What a process writes, taken from a pipe while it runs: it never gets a file of ours, and can
+//! keep nobody waiting.
 
 use std::collections::VecDeque;
 use std::io;
@@ -70,8 +71,8 @@ impl Bounded {
 /// What is done with each piece of output; [`ControlFlow::Break`]: it is too much.
 pub(super) type Sink<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + Send + 'a;
 
-/// Reads what comes out of `pipe` until nobody can write to it any more, or `stop` is closed; then what is still in it.
-/// Says whether it was too much, which `enough` is told at once.
+/// Reads what comes out of `pipe` until nobody can write to it any more, or `stop` is closed; then what is
+/// still in it. Says whether it was too much, which `enough` is told at once.
 pub(super) fn drain(pipe: &OwnedFd, stop: &OwnedFd, sink: &mut Sink<'_>, enough: &dyn Fn()) -> bool {
     let mut buffer = vec![0; 64 << 10];
     let (mut total, mut too_much, mut left) = (0_u64, false, None);

@@ -1,4 +1,5 @@
-//! Whether somebody else than root and we could change what is at a path: the file, each folder on the way, and where links lead.
+//! Whether somebody else than root and we could change what is at a path: the file, each folder on the way,
+//! and where links lead.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -59,7 +60,8 @@ const MOST_LINKS: usize = 40;
 
 /// Why somebody else could change what is at a path; `None`: nobody could, or nothing is there.
 ///
-/// A folder that everybody may write to, but in which nobody may rename what is another's (`/tmp`), is sound for what is root's.
+/// A folder that everybody may write to, but in which nobody may rename what is another's (`/tmp`), is
+/// sound for what is root's.
 #[must_use]
 pub fn fault(path: &Path) -> Option<Fault> {
     let absolute = std::path::absolute(path).ok()?;
@@ -136,7 +138,8 @@ fn of(path: &Path, place: &Path) -> Option<Fault> {
     })
 }
 
-/// Whether a group is the system's and has nobody in it: `/usr/src` is such a group's (`src`) on older Debian systems.
+/// Whether a group is the system's and has nobody in it: `/usr/src` is such a group's (`src`) on
+/// older Debian systems.
 fn is_empty_group(group: u32) -> bool {
     const FIRST_OF_PEOPLE: u32 = 1000;
     let read = |file: &str| fs::read_lossy(Path::new(file)).unwrap_or_default();

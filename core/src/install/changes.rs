@@ -1,9 +1,10 @@
-//! Changes to files that can be taken back until somebody says that they stay, also by another process after a crash.
+//! Changes to files that can be taken back until somebody says that they stay, also by another
+//! process after a crash.
 //!
-//! Everything is prepared first, under temporary names that no depmod takes for a module; then all steps are written down
-//! ([`super::journal`]), and only then made, each by one rename. What is replaced or taken away is moved aside, in its own
-//! folder, so taking back needs no room on the disk. What has been done is told by the files themselves, by their inodes.
-//! Knows nothing of modules.
+//! Everything is prepared first, under temporary names that no depmod takes for a module; then all steps are
+//! written down ([`super::journal`]), and only then made, each by one rename. What is replaced or taken away
+//! is moved aside, in its own folder, so taking back needs no room on the disk. What has been done is told by
+//! the files themselves, by their inodes. Knows nothing of modules.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -70,8 +71,8 @@ pub(super) enum Phase {
     Keep,
 }
 
-/// What tells a file from another at the same path. Renaming changes none of this; a device's number isn't a part of it, since
-/// that is another after a reboot.
+/// What tells a file from another at the same path. Renaming changes none of this; a device's number isn't a
+/// part of it, since that is another after a reboot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Identity {
     inode: u64,
@@ -246,7 +247,8 @@ impl Changes {
         fs::rename_unsynced(staged, path)
     }
 
-    /// It is to stay, unless somebody [undoes](Self::undo) it after all: who finds this after a crash finishes it.
+    /// It is to stay, unless somebody [undoes](Self::undo) it after all: who finds this after
+    /// a crash finishes it.
     ///
     /// # Errors
     /// [`FsError`] where that can't be written down.
@@ -356,7 +358,8 @@ impl Undoing {
     }
 }
 
-/// Removes what undoing these would have needed, then the folders that are empty now and `may_go`. Doing it twice does no harm.
+/// Removes what undoing these would have needed, then the folders that are empty now and `may_go`. Doing
+/// it twice does no harm.
 ///
 /// # Errors
 /// The first [`FsError`]; it goes on after a failure.

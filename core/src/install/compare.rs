@@ -1,5 +1,5 @@
-//! What `status` wants to know of the modules on disk: are the built ones all there, are the installed ones the built ones.
-//! Sizes first, bytes only where they are equal; no process, no ELF.
+//! What `status` wants to know of the modules on disk: are the built ones all there, are the installed ones
+//! the built ones. Sizes first, bytes only where they are equal; no process, no ELF.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,9 @@ use crate::layout::Layout;
 pub enum InstalledState {
     /// Each is there, byte for byte.
     Same,
-    /// A module that the conf names is not among the *built* ones (`Built modules are missing in the kernel modules folder`,
-    /// says the interface; it has always meant this).
+    /// A module that the conf names is not among the *built* ones
+    /// (`Built modules are missing in the kernel modules folder`, says the interface; it
+    /// has always meant this).
     Missing,
     /// An installed one has other bytes, or isn't there.
     Different,

@@ -1,4 +1,5 @@
-//! Installs and uninstalls that die before each single change that they make to the disk, and what the next command makes of it.
+//! Installs and uninstalls that die before each single change that they make to the disk, and what the next
+//! command makes of it.
 
 use super::testing::{KERNEL, World, id, module};
 use super::{Force, Options, Put, Recovery, Uninstalled, VersionCheck, install, recover, uninstall};

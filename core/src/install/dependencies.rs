@@ -1,4 +1,5 @@
-//! depmod: the index of a kernel's modules, made anew after they changed. Once per kernel and command; when, the engine knows.
+//! depmod: the index of a kernel's modules, made anew after they changed. Once per kernel and command;
+//! when, the engine knows.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,8 @@ pub enum DepmodOutcome {
     Emptied,
 }
 
-/// All that depmod writes; last the one without which there is no depmod, so that whoever dies on the way can go on.
+/// All that depmod writes; last the one without which there is no depmod, so that whoever dies
+/// on the way can go on.
 const WRITTEN: [&str; 11] = [
     "modules.alias",
     "modules.alias.bin",
@@ -41,7 +43,8 @@ const WRITTEN: [&str; 11] = [
 /// Runs depmod for a kernel, which owes none any more then.
 ///
 /// # Errors
-/// [`InstallError::Depmod`] where it fails; the old index is then as depmod left it (it replaces each file by a rename).
+/// [`InstallError::Depmod`] where it fails; the old index is then as depmod left it (it replaces
+/// each file by a rename).
 pub fn depmod(
     kernel: &KernelFacts,
     layout: &Layout,
@@ -68,8 +71,8 @@ pub fn depmod(
     Ok(DepmodOutcome::Emptied)
 }
 
-/// Gives a kernel that is unpacked and not configured yet an index of nothing, so that depmod runs for what is installed there before
-/// the kernel's own package runs it. Not where no package has put modules.
+/// Gives a kernel that is unpacked and not configured yet an index of nothing, so that depmod runs for what
+/// is installed there before the kernel's own package runs it. Not where no package has put modules.
 ///
 /// # Errors
 /// [`FsError`].
@@ -160,7 +163,8 @@ enum Base {
     System,
     /// The tree is `BASE/lib/modules`.
     Above(PathBuf),
-    /// The tree is some other folder: a base of our own, removed with this value, whose `lib/modules` links to it.
+    /// The tree is some other folder: a base of our own, removed with this value, whose
+    /// `lib/modules` links to it.
     Linked(PathBuf),
 }
 

@@ -7,7 +7,8 @@ use crate::kernel::Compression;
 use crate::kernel::module_tree::ModuleTree;
 use crate::modfile::ModuleFile;
 
-/// Folders right below a kernel's that hold no modules of that kernel: the headers, and links to other kernels' modules.
+/// Folders right below a kernel's that hold no modules of that kernel: the headers, and links to
+/// other kernels' modules.
 const FOREIGN: [&str; 3] = ["build", "source", "weak-updates"];
 
 /// The name of a file, where it is text.

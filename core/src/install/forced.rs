@@ -1,4 +1,5 @@
-//! The lists of modules that are always installed by force: files that packages put into `modules_to_force_install`.
+//! The lists of modules that are always installed by force: files that packages put into
+//! `modules_to_force_install`.
 
 use crate::host::fs::{self, FsError};
 use crate::id::ModuleName;

@@ -16,8 +16,8 @@ pub(super) enum Verdict {
     Older,
 }
 
-/// Compares a new module with the one in the kernel. What can't be read as a module stands in nobody's way, and a module
-/// without a version is older than one with.
+/// Compares a new module with the one in the kernel. What can't be read as a module stands in nobody's way,
+/// and a module without a version is older than one with.
 pub(super) fn judge(new: &Path, present: &Path) -> Verdict {
     let (Ok(new_info), Ok(present_info)) = (read_info(new), read_info(present)) else {
         return Verdict::Install;
@@ -43,8 +43,8 @@ pub(super) fn is_module_of(path: &Path, kernel: &str) -> bool {
     read_info(path).is_ok_and(|info| info.kernel_release() == Some(kernel))
 }
 
-/// Whether an installed file is the built module: the same bytes, or the same `version` (which survives another signature
-/// or strip), or where there is none whatever [`modfile::same_module`] goes by.
+/// Whether an installed file is the built module: the same bytes, or the same `version` (which survives
+/// another signature or strip), or where there is none whatever [`modfile::same_module`] goes by.
 pub(super) fn is_same_module(built: &Path, installed: &Path) -> bool {
     if fs::same_bytes(built, installed) {
         return true;

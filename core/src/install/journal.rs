@@ -1,7 +1,9 @@
-//! What an install or uninstall is about to change, written down before: a file in `.state/journal`, a line for each step.
+//! What an install or uninstall is about to change, written down before: a file in `.state/journal`,
+//! a line for each step.
 //!
-//! The first line says who changes what; then each step, before it is made; last, that all is to stay. A line is whole
-//! before its step begins, so a torn last line means nothing. What the steps do, [`super::changes`] knows.
+//! The first line says who changes what; then each step, before it is made; last, that all is to stay. A
+//! line is whole before its step begins, so a torn last line means nothing. What the steps do,
+//! [`super::changes`] knows.
 
 use std::fs::File;
 use std::io::Write;
@@ -65,7 +67,8 @@ impl Journal {
             arch: target.arch.to_string(),
             depmod: place.owes_depmod,
         };
-        // The start time, so that a reused number doesn't meet an old file. The module comes last: it may hold dots.
+        // The start time, so that a reused number doesn't meet an old file. The module comes
+        // last: it may hold dots.
         let name = format!("{pid}-{started}.{unique}.{}", place.id.name);
         let path = place.layout.journal_dir().join(name);
         Self { layout: place.layout.clone(), path, head, file: None, named: false }
@@ -107,7 +110,8 @@ impl Journal {
         Ok(())
     }
 
-    /// All is done, and there is nothing left to remember. A journal that can't be removed is finished once more.
+    /// All is done, and there is nothing left to remember. A journal that can't be removed
+    /// is finished once more.
     pub(super) fn remove(self) {
         if self.file.is_some() {
             drop(fs::remove_file(&self.path));

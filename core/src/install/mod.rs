@@ -1,7 +1,8 @@
 //! Putting a built module in place for a kernel, and taking it out again.
 //!
 //! - [`install`], [`uninstall`], [`depmod`]: the three effects; each leaves the state before where it fails
-//! - [`Installed::keep`], [`Installed::undo`]: an install can be taken back as long as nobody said that it stays
+//! - [`Installed::keep`], [`Installed::undo`]: an install can be taken back as long as
+//!   nobody said that it stays
 //! - [`recover`]: what an interrupted install or uninstall began is undone or finished
 //! - [`compare_installed`], [`built_missing`], [`originals_exist`]: what `status` asks, cheap
 //!
@@ -63,8 +64,8 @@ pub struct Place<'a> {
     pub environment: &'a Environment,
     /// Whose rules hold for weak modules and for empty folders.
     pub family: Family,
-    /// The folder that the distribution or the admin puts every module in (`/updates/dkms`, say); `None`: each module's
-    /// own `DEST_MODULE_LOCATION`.
+    /// The folder that the distribution or the admin puts every module in (`/updates/dkms`, say); `None`:
+    /// each module's own `DEST_MODULE_LOCATION`.
     pub module_folder: Option<&'a str>,
     /// Whether a depmod follows; until it went well, the kernel is marked as owing one.
     pub owes_depmod: bool,

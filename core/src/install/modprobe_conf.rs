@@ -1,4 +1,5 @@
-//! `/etc/modprobe.d/dkms-M.conf`: the lines of `MODULES_CONF`, there as long as the module is installed on some kernel.
+//! `/etc/modprobe.d/dkms-M.conf`: the lines of `MODULES_CONF`, there as long as the module is
+//! installed on some kernel.
 
 use super::Place;
 use super::changes::Changes;

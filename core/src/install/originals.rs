@@ -1,7 +1,8 @@
-//! Modules of the kernel that ours replace: archived in `original_module/K/A` on the first install, put back on uninstall.
+//! Modules of the kernel that ours replace: archived in `original_module/K/A` on the first install,
+//! put back on uninstall.
 //!
-//! `X.ko` there is the module, `X.ko.origin` one line: the path it came from. `collisions/` holds what can't be put back: further
-//! modules of one name, and files that are no module of this kernel.
+//! `X.ko` there is the module, `X.ko.origin` one line: the path it came from. `collisions/` holds what can't
+//! be put back: further modules of one name, and files that are no module of this kernel.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -29,8 +30,9 @@ impl Choice {
     }
 }
 
-/// Picks the original among `found`: the first in `extra`, then `updates`, then the destination, else the only one.
-/// Where there are several and none of these, all are collisions. Files elsewhere stay where one was picked.
+/// Picks the original among `found`: the first in `extra`, then `updates`, then the destination, else
+/// the only one. Where there are several and none of these, all are collisions. Files elsewhere stay
+/// where one was picked.
 fn pick(found: &[PathBuf], kernel_dir: &Path, destination: &Path) -> Choice {
     let places = [kernel_dir.join("extra"), kernel_dir.join("updates"), destination.to_owned()];
     let picked = places.iter().find_map(|place| found.iter().find(|path| path.starts_with(place)));
@@ -47,8 +49,8 @@ fn pick(found: &[PathBuf], kernel_dir: &Path, destination: &Path) -> Choice {
     }
 }
 
-/// Decides what becomes of `found`, and says what won't be put back. Only a readable module of this kernel can be an
-/// original; what isn't one (cut by a full disk, say) is kept aside.
+/// Decides what becomes of `found`, and says what won't be put back. Only a readable module of this kernel
+/// can be an original; what isn't one (cut by a full disk, say) is kept aside.
 pub(super) fn choose(
     found: Vec<PathBuf>,
     place: &Place<'_>,
@@ -79,8 +81,8 @@ pub(super) fn choose(
     choice
 }
 
-/// Copies what was chosen into the archive. The files themselves are still where they were: the caller takes them away,
-/// or puts ours over them.
+/// Copies what was chosen into the archive. The files themselves are still where they were: the caller takes
+/// them away, or puts ours over them.
 pub(super) fn archive(
     place: &Place<'_>,
     choice: &Choice,
@@ -110,8 +112,8 @@ fn copy_into(dir: &Path, from: &Path, changes: &mut Changes) -> Result<(), FsErr
     changes.publish(&staged, &to)
 }
 
-/// Where an archived module goes back to, by what its `.origin` says. That counts only if it lies below this kernel's folder,
-/// under one of its `names`, has no `..` and is a file of the same module.
+/// Where an archived module goes back to, by what its `.origin` says. That counts only if it lies below this
+/// kernel's folder, under one of its `names`, has no `..` and is a file of the same module.
 fn way_back(origin: &str, file: &str, names: &[PathBuf]) -> Option<PathBuf> {
     let origin = Path::new(origin.trim_end_matches('\n'));
     let relative = names.iter().find_map(|name| origin.strip_prefix(name).ok())?;
@@ -170,8 +172,9 @@ pub(super) struct Restored {
     pub(super) to: PathBuf,
 }
 
-/// Puts every archived module of the package back; the archive stays until it is [forgotten](forget). `fallback`: the folder for a module (by name)
-/// whose origin isn't known. What can't go back stays in the archive, said.
+/// Puts every archived module of the package back; the archive stays until it is [forgotten](forget).
+/// `fallback`: the folder for a module (by name) whose origin isn't known. What can't go back stays
+/// in the archive, said.
 pub(super) fn restore(
     place: &Place<'_>,
     fallback: impl Fn(&str) -> Option<PathBuf>,

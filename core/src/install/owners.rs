@@ -1,5 +1,5 @@
-//! Whose a module file in a kernel's folder is: two packages may build modules of one name. What a registered module owns is no
-//! original of the kernel; when the one that lies over it goes, it is put back.
+//! Whose a module file in a kernel's folder is: two packages may build modules of one name. What a registered
+//! module owns is no original of the kernel; when the one that lies over it goes, it is put back.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,8 @@ pub(super) fn put_back(
     changes.publish(&staged, &to)
 }
 
-/// The modules that are installed on this kernel and have built one of this name, each with what it has built.
+/// The modules that are installed on this kernel and have built one of this name, each
+/// with what it has built.
 fn others(place: &Place<'_>, name: &str) -> Vec<(ModuleName, PathBuf)> {
     let entries = fs::list(&place.layout.dkms_tree).unwrap_or_default();
     let names = entries.into_iter().filter_map(|entry| ModuleName::new(entry.name.into_string().ok()?).ok());

@@ -1,4 +1,5 @@
-//! Install: decide per module, stage everything, make it visible step by step, and take all of it back where one fails.
+//! Install: decide per module, stage everything, make it visible step by step, and take all of it
+//! back where one fails.
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +58,8 @@ impl Installed {
         self.changes.keep(|_| true);
     }
 
-    /// Takes all back: the modules, the link, the originals. `POST_REMOVE` runs where the install was the first.
+    /// Takes all back: the modules, the link, the originals. `POST_REMOVE` runs where the
+    /// install was the first.
     ///
     /// # Errors
     /// [`InstallError::Files`] where something could not be put back.
@@ -279,7 +281,8 @@ impl<'a> Work<'a> {
         this_version: bool,
     ) -> Result<Staged, FsError> {
         let destination = candidate.destination();
-        // Built again since it was installed, so that no build says any more what lies there: nobody else uses this folder.
+        // Built again since it was installed, so that no build says any more what lies there: nobody
+        // else uses this folder.
         let is_own_folder = self.place.module_folder == Some(OWN_FOLDER) && linked.is_some() && this_version;
         let is_earlier = |path: &Path| is_own_folder && path == destination;
         let (ours, mut foreign): (Vec<PathBuf>, Vec<PathBuf>) =

@@ -1,7 +1,8 @@
-//! What an interrupted install or uninstall began is undone, or finished where all was visible already, by its journal.
+//! What an interrupted install or uninstall began is undone, or finished where all was visible
+//! already, by its journal.
 //!
-//! A journal is believed only as far as its paths are in places that an install of that module on that kernel may change: the
-//! tree it lies in may be somebody else's. One whose locks are held is its owner's.
+//! A journal is believed only as far as its paths are in places that an install of that module on that kernel
+//! may change: the tree it lies in may be somebody else's. One whose locks are held is its owner's.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -28,8 +29,8 @@ pub struct Recovery<'a> {
     pub held: Option<&'a Held>,
 }
 
-/// Goes through all journals that nobody is at work on; says whether anything was done. What can't be undone is warned of,
-/// and its journal stays.
+/// Goes through all journals that nobody is at work on; says whether anything was done. What can't be undone
+/// is warned of, and its journal stays.
 ///
 /// # Errors
 /// [`FsError`] where the journals can't be read.

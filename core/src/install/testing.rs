@@ -166,7 +166,8 @@ impl World {
         uninstall(&self.place(&conf.id), Some(conf), &self.said).unwrap()
     }
 
-    /// Everything on disk but what we remember: path, and where a link leads or what a file's first `version=` says.
+    /// Everything on disk but what we remember: path, and where a link leads or what a file's
+    /// first `version=` says.
     pub(super) fn state(&self) -> Vec<String> {
         let mut lines = Vec::new();
         self.describe(self.root(), &mut lines);

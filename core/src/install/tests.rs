@@ -1,4 +1,5 @@
-//! Installs and uninstalls on real files, the way that the 3.x line leaves them (measured on 3.2.2) unless said otherwise.
+//! Installs and uninstalls on real files, the way that the 3.x line leaves them (measured on 3.2.2)
+//! unless said otherwise.
 
 use std::path::Path;
 

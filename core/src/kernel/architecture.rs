@@ -15,8 +15,9 @@ pub fn running_kernel() -> Result<KernelRelease, IdError> {
     KernelRelease::new(rustix::system::uname().release().to_string_lossy())
 }
 
-/// The architecture of a kernel where none is named: on families with rpm that of the package which owns the kernel's
-/// module folder, otherwise, and where none owns it, what `uname -m` prints. `None` where even that is unusable.
+/// The architecture of a kernel where none is named: on families with rpm that of the package which owns
+/// the kernel's module folder, otherwise, and where none owns it, what `uname -m` prints. `None` where
+/// even that is unusable.
 ///
 /// # Errors
 /// [`ProcessError`] only where we were interrupted; rpm not being there is fine.

@@ -1,8 +1,9 @@
-//! What the files of a package bring: a kernel, headers, sources of modules. Pure, and the same for every kind of package.
+//! What the files of a package bring: a kernel, headers, sources of modules. Pure, and the same for
+//! every kind of package.
 //!
-//! A kernel is what has `boot/vmlinuz-K`, `lib/modules/K/vmlinuz` or `lib/modules/K/modules.order`, which `make modules_install`
-//! writes: names of packages differ between distributions, and `lib/modules/K` with a configuration may be there with headers
-//! alone.
+//! A kernel is what has `boot/vmlinuz-K`, `lib/modules/K/vmlinuz` or `lib/modules/K/modules.order`, which
+//! `make modules_install` writes: names of packages differ between distributions, and `lib/modules/K` with a
+//! configuration may be there with headers alone.
 
 use std::collections::BTreeSet;
 
@@ -113,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_package_is_known_by_what_it_has() {
-        // Debian's: the image, the headers, their common part. Paths as dpkg-deb, md5sums and dpkg's lists have them.
+        // Debian's: the image, the headers, their common part. Paths as dpkg-deb, md5sums and
+        // dpkg's lists have them.
         assert_eq!(
             words(&["./boot/vmlinuz-6.1.0-56-amd64", "./lib/modules/6.1.0-56-amd64/"]),
             "k:6.1.0-56-amd64"

@@ -1,12 +1,13 @@
-//! A kernel's configuration, in both its formats: `.config` and `include/config/auto.conf`. Knows nothing of where it is.
+//! A kernel's configuration, in both its formats: `.config` and `include/config/auto.conf`. Knows
+//! nothing of where it is.
 
 use std::collections::BTreeMap;
 
 use super::KernelConfig;
 
 impl KernelConfig {
-    /// Reads the options of a configuration's text. What isn't set (`# CONFIG_X is not set`) is left out; `auto.conf` has strings without
-    /// quotes since Linux 6.1, `.config` with.
+    /// Reads the options of a configuration's text. What isn't set (`# CONFIG_X is not set`) is left out;
+    /// `auto.conf` has strings without quotes since Linux 6.1, `.config` with.
     #[must_use]
     pub fn parse_options(text: &str) -> BTreeMap<String, String> {
         let option = |line: &str| {

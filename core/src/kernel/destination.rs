@@ -6,10 +6,12 @@ use crate::layout::Layout;
 
 use super::distribution::{Distribution, assigned};
 
-/// The folder below `/lib/modules/K` that all modules go to; `None`: each dkms.conf's `DEST_MODULE_LOCATION` counts.
+/// The folder below `/lib/modules/K` that all modules go to; `None`: each dkms.conf's
+/// `DEST_MODULE_LOCATION` counts.
 ///
 /// `ADDON_MODULES_DIR` wins over the distribution's rule: from the environment, or else from
-/// `/etc/sysconfig/module-init-tools`, of which only the plain assignment is read. The result begins with `/` and doesn't end with one.
+/// `/etc/sysconfig/module-init-tools`, of which only the plain assignment is read. The result begins with `/`
+/// and doesn't end with one.
 ///
 /// # Errors
 /// [`FsError`] where that file is there but can't be read.

@@ -107,8 +107,8 @@ impl Distribution {
     }
 }
 
-/// Ubuntu and RHEL are what they say; else the first known word of `ID_LIKE` counts before `ID`. (RHEL calls itself like
-/// Fedora, but has RHEL's weak-modules.)
+/// Ubuntu and RHEL are what they say; else the first known word of `ID_LIKE` counts before `ID`. (RHEL calls
+/// itself like Fedora, but has RHEL's weak-modules.)
 fn family(id: &str, like: &str) -> Family {
     match Family::named(id) {
         Some(own @ (Family::Ubuntu | Family::Rhel)) => own,
@@ -116,7 +116,8 @@ fn family(id: &str, like: &str) -> Family {
     }
 }
 
-/// The value of the last assignment to `name` in a file of plain shell assignments, quotes and escapes taken away.
+/// The value of the last assignment to `name` in a file of plain shell assignments, quotes
+/// and escapes taken away.
 pub(crate) fn assigned(text: &str, name: &str) -> Option<String> {
     let value = |line: &str| Some(unquote(line.trim().strip_prefix(name)?.strip_prefix('=')?));
     text.lines().filter_map(value).next_back()

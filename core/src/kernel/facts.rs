@@ -50,7 +50,8 @@ impl KernelFacts {
     }
 }
 
-/// The configuration that a kernel's own package leaves, for where no headers are; an empty one where it leaves none.
+/// The configuration that a kernel's own package leaves, for where no headers are; an empty one
+/// where it leaves none.
 fn package_config(kernel: &KernelRelease, layout: &Layout) -> Result<KernelConfig, FsError> {
     for path in [layout.boot_config(kernel), layout.kernel_dir(kernel).join("config")] {
         match read_config(&path) {
@@ -106,8 +107,8 @@ pub fn installed_kernels(layout: &Layout) -> Result<Vec<KernelRelease>, FsError>
     Ok(fs::list(&layout.install_tree)?.into_iter().filter(folder).filter_map(release).collect())
 }
 
-/// Whether a kernel's module folder holds nothing but what dkms and depmod have put there: every package of the kernel and its headers has
-/// gone.
+/// Whether a kernel's module folder holds nothing but what dkms and depmod have put there: every package of
+/// the kernel and its headers has gone.
 ///
 /// # Errors
 /// [`FsError`] where it can't be listed.
@@ -133,8 +134,8 @@ fn is_module_folder(folder: &Path) -> bool {
             .any(|name| fs::is_file(&folder.join(name)))
 }
 
-/// The kernels that commands without `-k` are about: the one that runs, if this system has it; else, as in a chroot or while
-/// an image is made, every kernel of this system that has headers.
+/// The kernels that commands without `-k` are about: the one that runs, if this system has it; else, as in a
+/// chroot or while an image is made, every kernel of this system that has headers.
 ///
 /// # Errors
 /// [`FsError`] where the folder of the kernels can't be read.

@@ -1,7 +1,8 @@
-//! Which package has a kernel's headers, and the command that installs it. Only advice: nothing is looked up or installed.
+//! Which package has a kernel's headers, and the command that installs it. Only advice: nothing is
+//! looked up or installed.
 //!
-//! The package that owns the kernel tells best: its headers are its twin, from the same source in the same version. Where no owner is
-//! known the kernel's release tells, by the rules of the distribution.
+//! The package that owns the kernel tells best: its headers are its twin, from the same source in the same
+//! version. Where no owner is known the kernel's release tells, by the rules of the distribution.
 
 use std::fmt;
 
@@ -108,8 +109,9 @@ impl fmt::Display for HeadersPackage {
     }
 }
 
-/// Debian's and Ubuntu's, and those of all that builds packages as `make bindeb-pkg` names them (Armbian, XanMod, Liquorix, Kali):
-/// what follows `linux-image-` follows `linux-headers-`. A kernel may be split, and its package signed or not.
+/// Debian's and Ubuntu's, and those of all that builds packages as `make bindeb-pkg` names them (Armbian,
+/// XanMod, Liquorix, Kali): what follows `linux-image-` follows `linux-headers-`. A kernel may be split, and
+/// its package signed or not.
 fn debian_twin(owner: &str) -> Option<String> {
     const SPLIT: [&str; 7] = [
         "linux-image-unsigned-",
@@ -157,7 +159,8 @@ fn debian_by_release(kernel: &str) -> String {
     format!("linux-headers-{kernel}")
 }
 
-/// The name that all packages of a kernel begin with: `kernel`, `kernel-rt`, `kernel6.12`, `kernel-uek`, `kernel-ml`, `kernel-default`.
+/// The name that all packages of a kernel begin with: `kernel`, `kernel-rt`, `kernel6.12`, `kernel-uek`,
+/// `kernel-ml`, `kernel-default`.
 fn rpm_base(owner: &str) -> &str {
     const PARTS: [&str; 7] =
         ["-modules-core", "-modules-extra", "-modules-internal", "-modules", "-core", "-optional", "-base"];
@@ -174,8 +177,8 @@ fn rpm_twin(owner: &Owner) -> String {
     }
 }
 
-/// `kernel-devel-K`; a variant stands behind `+` in the release (`….x86_64+rt`), and in front of `-devel` in the package's name.
-/// `None`: ELRepo's kernel-ml and kernel-lt can't be told apart.
+/// `kernel-devel-K`; a variant stands behind `+` in the release (`….x86_64+rt`), and in front of `-devel` in
+/// the package's name. `None`: ELRepo's kernel-ml and kernel-lt can't be told apart.
 fn rpm_by_release(kernel: &str, distribution: &Distribution) -> Option<String> {
     if let Some((release, variant)) = kernel.split_once('+') {
         return Some(format!("kernel-{variant}-devel-{release}"));
@@ -198,8 +201,8 @@ fn rpm_by_release(kernel: &str, distribution: &Distribution) -> Option<String> {
     Some(format!("kernel-devel-{kernel}"))
 }
 
-/// SUSE's releases end in the flavour. Its packages carry one more number than the release tells, so only the owner's version can be
-/// asked for.
+/// SUSE's releases end in the flavour. Its packages carry one more number than the release tells, so only the
+/// owner's version can be asked for.
 fn suse(kernel: &str, owner: Option<&Owner>) -> HeadersPackage {
     let flavour = kernel.rsplit_once('-').map(|(_, flavour)| flavour);
     let flavour = flavour.filter(|flavour| flavour.starts_with(|c: char| c.is_ascii_alphabetic()));
@@ -221,8 +224,9 @@ fn pkgbase(kernel: &KernelRelease, layout: &Layout) -> Option<String> {
     (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
 }
 
-/// `6.12.8-arch1-1` is `linux`; what follows the package's release in others is what follows `linux-` in its name: `6.12.8-zen1-1-zen`,
-/// `6.6.70-1-lts`, `6.12.8-2-cachyos`, `6.12.8-1-rpi-16k`, `6.12.8-1-aarch64-ARCH`. Manjaro's have the version in their names.
+/// `6.12.8-arch1-1` is `linux`; what follows the package's release in others is what follows `linux-` in its
+/// name: `6.12.8-zen1-1-zen`, `6.6.70-1-lts`, `6.12.8-2-cachyos`, `6.12.8-1-rpi-16k`,
+/// `6.12.8-1-aarch64-ARCH`. Manjaro's have the version in their names.
 fn arch_by_release(kernel: &str) -> Option<String> {
     let parts: Vec<&str> = kernel.split('-').collect();
     let is_number = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit() || c == '.');
@@ -259,11 +263,12 @@ mod tests {
     const ARCH: &str = "ID=arch";
     const ALARM: &str = "ID=archarm\nID_LIKE=arch";
 
-    /// A distribution, a kernel, who has it (`NAME VERSION ARCH`, as their databases say), what to install; and where that can be told by
-    /// the kernel's release alone, the same without an owner.
+    /// A distribution, a kernel, who has it (`NAME VERSION ARCH`, as their databases say), what to install;
+    /// and where that can be told by the kernel's release alone, the same without an owner.
     type Row = (&'static str, &'static str, &'static str, &'static str, bool);
 
-    /// Debian's rows are from its package lists, the others are rows as these distributions' databases have them, written by hand.
+    /// Debian's rows are from its package lists, the others are rows as these distributions' databases have
+    /// them, written by hand.
     const TABLE: [Row; 27] = [
         (
             DEBIAN,

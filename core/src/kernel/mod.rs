@@ -3,7 +3,8 @@
 //! - [`facts`]: one look at a kernel ([`KernelFacts::look`]); its parts: [`config`], [`module_tree`]
 //! - [`brought`]: what the files of a package bring; [`owner`]: which package a kernel belongs to
 //! - [`toolchain`]: what a kernel was built with; asked for when something is to be built
-//! - [`mod@distribution`]: which system this is; what follows from it: [`destination`], [`architecture`], [`headers_package`]
+//! - [`mod@distribution`]: which system this is; what follows from it: [`destination`],
+//!   [`architecture`], [`headers_package`]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

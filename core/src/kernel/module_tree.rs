@@ -1,4 +1,5 @@
-//! The modules below a kernel's folder: where each is, and how they are compressed. Knows only names, opens no module.
+//! The modules below a kernel's folder: where each is, and how they are compressed. Knows only
+//! names, opens no module.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ pub struct ModuleTree {
 }
 
 impl ModuleTree {
-    /// Walks a kernel's folder once, following no link to a folder (`build` and `source` lead out of it). A link to a module is one.
-    /// A folder that isn't there has no modules.
+    /// Walks a kernel's folder once, following no link to a folder (`build` and `source` lead out of it). A
+    /// link to a module is one. A folder that isn't there has no modules.
     ///
     /// # Errors
     /// [`FsError`] where a folder can't be read: what we don't see must not count as missing.
@@ -65,8 +66,9 @@ fn module_of(entry: &Entry) -> Option<ModuleFile> {
 /// Folders of modules that came from elsewhere.
 const ADDED: [&str; 3] = ["extra", "updates", "weak-updates"];
 
-/// How the modules of a kernel are compressed: as the first that is found. Its own (`kernel/`) count before all others, and those that were added
-/// (`updates`, `extra`, `weak-updates`: ours, mostly) only where there is nothing else. Without any: not compressed.
+/// How the modules of a kernel are compressed: as the first that is found. Its own (`kernel/`) count before
+/// all others, and those that were added (`updates`, `extra`, `weak-updates`: ours, mostly) only where there
+/// is nothing else. Without any: not compressed.
 ///
 /// # Errors
 /// [`FsError`] where a folder can't be read.

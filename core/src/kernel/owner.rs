@@ -1,4 +1,5 @@
-//! The package that a kernel belongs to, as the package manager's database says: dpkg's and pacman's are read, rpm is asked.
+//! The package that a kernel belongs to, as the package manager's database says: dpkg's and pacman's
+//! are read, rpm is asked.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The package that has a kernel. `None`: none has, or nothing can be found out; only advice depends on it.
+    /// The package that has a kernel. `None`: none has, or nothing can be found out; only
+    /// advice depends on it.
     #[must_use]
     pub fn of(
         kernel: &KernelRelease,

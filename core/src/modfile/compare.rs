@@ -22,7 +22,8 @@ pub enum Standing {
 }
 
 impl ModuleInfo {
-    /// How it stands to `other`, by `version`, then `srcversion`; `None` where neither module has one of the two, and only their bytes can tell.
+    /// How it stands to `other`, by `version`, then `srcversion`; `None` where neither module has one of the
+    /// two, and only their bytes can tell.
     #[must_use]
     pub fn standing(&self, other: &Self) -> Option<Standing> {
         if let (Some(own), Some(others)) = (&self.version, &other.version) {
@@ -56,8 +57,8 @@ pub fn compare(path: &Path, other: &Path) -> Result<Standing, ModfileError> {
     Ok(if same { Standing::Same } else { Standing::Different })
 }
 
-/// Whether two files are the same module: the same `version` and `srcversion`, or, where they have neither, the same bytes once
-/// unpacked and without their signatures.
+/// Whether two files are the same module: the same `version` and `srcversion`, or, where they have neither,
+/// the same bytes once unpacked and without their signatures.
 ///
 /// # Errors
 /// As [`compare`].

@@ -1,8 +1,10 @@
-//! Compressing a module as the others of its kernel are, to the very bytes that the tool gives with the default options.
+//! Compressing a module as the others of its kernel are, to the very bytes that the tool gives with
+//! the default options.
 //!
-//! xz is done in this process (one block, as `xz` up to 5.4 and `xz -T1` write it), unless the admin chose options of his own. gzip's deflate is in no
-//! library, and zstd's bytes change from version to version: there the tool runs, and only on a system without it our own compressor stands in,
-//! whose result every kernel can read too.
+//! xz is done in this process (one block, as `xz` up to 5.4 and `xz -T1` write it), unless the admin chose
+//! options of his own. gzip's deflate is in no library, and zstd's bytes change from version to version:
+//! there the tool runs, and only on a system without it our own compressor stands in, whose result every
+//! kernel can read too.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -76,8 +78,8 @@ pub enum CompressError {
     },
 }
 
-/// Compresses `path` (a `.ko`) to its neighbour with the suffix, which is returned; the file itself is then gone. A program of the
-/// system does that on a copy.
+/// Compresses `path` (a `.ko`) to its neighbour with the suffix, which is returned; the file itself is then
+/// gone. A program of the system does that on a copy.
 ///
 /// # Errors
 /// [`CompressError`]; then `path` is as it was and nothing is left beside it.

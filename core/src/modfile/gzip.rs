@@ -1,4 +1,5 @@
-//! gzip without the program, for systems that don't have it: a header as the program writes it, flate2's deflate behind it.
+//! gzip without the program, for systems that don't have it: a header as the program writes it,
+//! flate2's deflate behind it.
 
 use std::io::{self, Write};
 

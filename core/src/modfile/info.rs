@@ -34,7 +34,8 @@ pub struct ModuleInfo {
 }
 
 impl ModuleInfo {
-    /// Reads the section's bytes: `key=value`, each ended by NUL. Of a single-valued field the first counts, as with modinfo(8).
+    /// Reads the section's bytes: `key=value`, each ended by NUL. Of a single-valued field the first
+    /// counts, as with modinfo(8).
     #[must_use]
     pub fn parse(section: &[u8]) -> Self {
         let mut info = Self::default();

@@ -4,7 +4,8 @@
 //! - [`info`]: `.modinfo`, read from the ELF file itself, however it is compressed ([`mod@content`])
 //! - [`mod@compare`]: which of two modules is newer, whether they are the same
 //! - [`signature`]: the kernel's trailer behind a signed module
-//! - [`mod@compress`], [`mod@strip`]: what a build does to its modules, with the system's programs on copies ([`tool`])
+//! - [`mod@compress`], [`mod@strip`]: what a build does to its modules, with the system's programs
+//!   on copies ([`tool`])
 //! - [`whole`]: whether a file is a whole ELF object
 
 pub mod compare;

@@ -1,4 +1,5 @@
-//! What the name of a module file says: `snd-hda.ko.xz` is the module `snd_hda`, compressed with xz. Touches no file.
+//! What the name of a module file says: `snd-hda.ko.xz` is the module `snd_hda`, compressed with
+//! xz. Touches no file.
 
 use std::path::Path;
 

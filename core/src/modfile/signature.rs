@@ -1,5 +1,5 @@
-//! The trailer that the kernel wants behind a signed module: signature, twelve bytes of lengths, a magic line.
-//! Reads only; making one is a signer's work.
+//! The trailer that the kernel wants behind a signed module: signature, twelve bytes of lengths, a magic
+//! line. Reads only; making one is a signer's work.
 
 /// The last bytes of a signed module.
 pub const MAGIC: &[u8] = b"~Module signature appended~\n";

@@ -7,8 +7,9 @@ use crate::host::process::{Ended, Process, ProcessError};
 
 /// Runs programs on copies of modules.
 pub trait ToolRunner {
-    /// Runs the command that `command` makes of the path of a copy of `module`. What it leaves under that path, with `suffix` behind
-    /// it, is copied to `result`, which must not be there yet; nothing is if it leaves no file.
+    /// Runs the command that `command` makes of the path of a copy of `module`. What it leaves under
+    /// that path, with `suffix` behind it, is copied to `result`, which must not be there yet; nothing
+    /// is if it leaves no file.
     ///
     /// # Errors
     /// [`ToolError`]. That the command fails is none.

@@ -1,4 +1,5 @@
-//! All modules of a kernel at once: autoinstall, match, and what kernel packages ask for before and after a kernel.
+//! All modules of a kernel at once: autoinstall, match, and what kernel packages ask for
+//! before and after a kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +37,8 @@ pub(super) fn is_switched_off(planner: &mut Planner<'_>) -> bool {
 pub(super) struct Rules {
     /// Modules that go: nothing is built against them.
     pub(super) going: BTreeSet<ModuleName>,
-    /// A package transaction: a kernel without headers gets its modules when its headers arrive, which is no failure.
+    /// A package transaction: a kernel without headers gets its modules when its headers arrive,
+    /// which is no failure.
     pub(super) headers_may_come: bool,
     /// What is left to a later batch, or said by one.
     pub(super) ahead: LookAhead,
@@ -139,7 +141,8 @@ pub(super) fn warn_of_broken(planner: &mut Planner<'_>, concerned: impl Fn(&Modu
     }
 }
 
-/// Whether autoinstall has work with a module; says so where it is passed over for a reason that isn't plain to see.
+/// Whether autoinstall has work with a module; says so where it is passed over for a reason
+/// that isn't plain to see.
 fn wants_autoinstall<'a>(
     planner: &mut Planner<'a>,
     id: &ModuleId,

@@ -5,8 +5,8 @@ use super::world::World;
 use crate::id::{KernelRelease, ModuleId};
 use crate::tree::{Key, Keys, Mode};
 
-/// The keys of a plan: alone, each module that it changes and each kernel whose module folder it changes; with others, the
-/// modules that its builds depend on.
+/// The keys of a plan: alone, each module that it changes and each kernel whose module folder it changes;
+/// with others, the modules that its builds depend on.
 #[must_use]
 pub fn needed(plan: &Plan, world: &World) -> Keys {
     let mut keys = Keys::default();

@@ -1,4 +1,5 @@
-//! Deciding: a [`Request`] and the [`World`] as it is give a [`Plan`]. No input or output at all happens here.
+//! Deciding: a [`Request`] and the [`World`] as it is give a [`Plan`]. No input or output
+//! at all happens here.
 //!
 //! - [`request`]: what is asked
 //! - [`world`]: what is known

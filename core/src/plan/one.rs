@@ -1,5 +1,5 @@
-//! The steps for one module on one kernel, each asked for in order: what must come before, what is there already, what
-//! speaks against it.
+//! The steps for one module on one kernel, each asked for in order: what must come before, what is there
+//! already, what speaks against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -357,7 +357,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Modules on this kernel with `BUILD_DEPENDS_REBUILD` that were built against another version of this one.
+    /// Modules on this kernel with `BUILD_DEPENDS_REBUILD` that were built against another
+    /// version of this one.
     fn rebuild_dependents(&mut self, id: &ModuleId, target: &Target, after: StepId) {
         let dependents: Vec<ModuleId> = self
             .world

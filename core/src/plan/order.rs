@@ -9,7 +9,8 @@ use crate::id::ModuleName;
 pub struct Order {
     /// Can be built, in this order; by name where nothing else decides.
     pub sorted: Vec<ModuleName>,
-    /// Are part of a circle, or depend on one: each with the circle it meets, its first name again at its end.
+    /// Are part of a circle, or depend on one: each with the circle it meets, its first
+    /// name again at its end.
     pub cyclic: BTreeMap<ModuleName, Vec<ModuleName>>,
 }
 

@@ -1,7 +1,8 @@
 //! Asked before a transaction: will each module that is in use now be there on the kernels that come? Pure.
 //!
-//! Judges by the world and by what the transaction brings, with the planner's own rules; knows nothing of what a compiler will
-//! say. A rule about the configuration of a kernel is judged only where that configuration is known.
+//! Judges by the world and by what the transaction brings, with the planner's own rules; knows nothing of
+//! what a compiler will say. A rule about the configuration of a kernel is judged only where that
+//! configuration is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -276,7 +277,8 @@ impl Judge<'_> {
     }
 }
 
-/// The rule that keeps a module off a kernel; where its configuration isn't known, rules about that are not judged.
+/// The rule that keeps a module off a kernel; where its configuration isn't known, rules about
+/// that are not judged.
 fn exclusion(conf: &ModuleConf, config_known: bool) -> Option<&Exclusion> {
     let excluded = conf.excluded.as_ref()?;
     let by_config = |rule: &Exclusion| rule.directive.starts_with("BUILD_EXCLUSIVE_CONFIG");

@@ -109,12 +109,14 @@ pub struct Options {
     pub modprobe: bool,
     /// Where an installed module asks for it, make the kernel's initramfs anew: nobody else will.
     pub initramfs: bool,
-    /// Also where the image holds another build of a module that was installed, which is looked at when that is done.
+    /// Also where the image holds another build of a module that was installed, which is looked
+    /// at when that is done.
     pub held_initramfs: bool,
     /// A command to run at the end, where something changed, is set in framework.conf.
     pub post_transaction: bool,
     /// One that fails doesn't stop the others.
     pub continue_on_error: bool,
-    /// What has failed isn't tried again as long as nothing has changed: package managers ask so, people don't.
+    /// What has failed isn't tried again as long as nothing has changed: package managers
+    /// ask so, people don't.
     pub respect_failures: bool,
 }

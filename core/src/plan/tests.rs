@@ -276,8 +276,9 @@ fn remove_of_the_last_kernel_forgets() {
 }
 
 proptest! {
-    /// Whatever is asked in whatever order: every step's precondition holds when its turn comes (`apply` asserts it), a
-    /// plan for what is so already is empty, and what waits comes later than what it waits for.
+    /// Whatever is asked in whatever order: every step's precondition holds when its turn comes
+    /// (`apply` asserts it), a plan for what is so already is empty, and what waits comes later
+    /// than what it waits for.
     #[test]
     fn random_requests_keep_the_tree_legal(requests in proptest::collection::vec((0_u8..7, 0_u8..3, 0_u8..2), 1..12)) {
         let kernels = ["6.1.0", "6.2.0"];
@@ -308,7 +309,8 @@ proptest! {
                 apply(&mut world, &first);
                 let again = plan(&request, &world);
                 let repeats = again.steps.iter().filter(|step| !matches!(step.action, Action::Refuse(_)));
-                // Removing again asks for a module that may be gone, or forgets what another version still held.
+                // Removing again asks for a module that may be gone, or forgets what
+                // another version still held.
                 prop_assert!(repeats.count() == 0 || action == 4);
             }
         }

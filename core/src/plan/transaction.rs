@@ -1,8 +1,8 @@
 //! A package transaction as one plan: modules and kernels that come and go together.
 //!
-//! What comes is built side by side; an old version stays in use on a kernel until the new one is installed there and
-//! depmod has seen it, so that a failure leaves the old one. Knows nothing of package managers: [`crate::event`] makes
-//! a [`Batch`] of what they tell.
+//! What comes is built side by side; an old version stays in use on a kernel until the new one is installed
+//! there and depmod has seen it, so that a failure leaves the old one. Knows nothing of package managers:
+//! [`crate::event`] makes a [`Batch`] of what they tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
-//! What is known when a plan is made: plain data, gathered beforehand for all modules and kernels that may matter.
+//! What is known when a plan is made: plain data, gathered beforehand for all modules and
+//! kernels that may matter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,8 +27,8 @@ pub struct World {
     pub plain_confs: BTreeMap<ModuleId, Result<ModuleConf, ConfFault>>,
     /// Modules that another kernel's build serves on a target through a weak-updates link.
     pub weak: BTreeSet<(ModuleId, Target)>,
-    /// Each build can have the folder `M/V/build` for itself (a mount namespace), so that a module can be built for several
-    /// kernels at once.
+    /// Each build can have the folder `M/V/build` for itself (a mount namespace), so that a module can be
+    /// built for several kernels at once.
     pub private_folders: bool,
     /// Modules whose builds run in no sandbox: two at once could meet in the module's source.
     pub unconfined: BTreeSet<ModuleName>,

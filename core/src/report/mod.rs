@@ -1,5 +1,5 @@
-//! What happens while a command runs, as typed events. Core never prints: it tells a [`Reporter`], which has faces for
-//! people and for programs.
+//! What happens while a command runs, as typed events. Core never prints: it tells a [`Reporter`], which has
+//! faces for people and for programs.
 
 use crate::id::{ModuleId, Target};
 
@@ -79,7 +79,8 @@ pub trait Reporter: Send + Sync {
     /// Called for each event, from any thread, in the order in which things happen.
     fn report(&self, event: Event);
 
-    /// As [`report`](Self::report), for what happens within a step of a plan: the steps have their numbers there.
+    /// As [`report`](Self::report), for what happens within a step of a plan: the steps have
+    /// their numbers there.
     fn report_of(&self, step: usize, event: Event) {
         let _ = step;
         self.report(event);

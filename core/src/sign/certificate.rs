@@ -1,6 +1,7 @@
 //! A new key and its certificate, as bytes: RSA 2048, self-signed, for signing code. Touches no file.
 //!
-//! The certificate has the fields that the original gives it by way of openssl, so that one made by either serves both.
+//! The certificate has the fields that the original gives it by way of openssl, so that one made
+//! by either serves both.
 
 use std::time::Duration;
 
@@ -41,7 +42,8 @@ pub struct KeyPair {
     pub fingerprint: String,
 }
 
-/// What the libraries may say; none of it can happen with our own input and a working random number generator.
+/// What the libraries may say; none of it can happen with our own input and a working
+/// random number generator.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes a new pair that is valid from `now` (seconds since 1970) for a hundred years.
@@ -114,7 +116,8 @@ fn fingerprint_of(public: &SubjectPublicKeyInfoOwned) -> String {
     key_digest(public)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The key's name within certificates: the leftmost 160 bits of SHA-256 over the public key (RFC 7093, method 1).
+/// The key's name within certificates: the leftmost 160 bits of SHA-256 over the public key
+/// (RFC 7093, method 1).
 fn key_id(public: &SubjectPublicKeyInfoOwned) -> Vec<u8> {
     key_digest(public)[..20].to_vec()
 }

@@ -70,7 +70,8 @@ pub enum Unsigned {
 }
 
 impl Unsigned {
-    /// Whether somebody should be told: modules could have been signed, were not meant to stay unsigned, but will.
+    /// Whether somebody should be told: modules could have been signed, were not meant to
+    /// stay unsigned, but will.
     #[must_use]
     pub fn is_warning(&self) -> bool {
         match self {
@@ -133,11 +134,12 @@ impl fmt::Display for Unsigned {
 
 /// Decides for a kernel. Where modules are to be signed and there is no key pair yet, it is made.
 ///
-/// We sign ourselves wherever we can: the result is the kernel's program's (RSA), or as good and the same each time (ECDSA), without
-/// a process for each module. The program signs where `sign_file` names it, and with what we don't know: tokens, other kinds of keys
-/// and digests.
+/// We sign ourselves wherever we can: the result is the kernel's program's (RSA), or as good and the same
+/// each time (ECDSA), without a process for each module. The program signs where `sign_file` names it, and
+/// with what we don't know: tokens, other kinds of keys and digests.
 ///
-/// Nothing that is wrong with keys or programs keeps a module from being built: it stays unsigned, and the reason is a warning.
+/// Nothing that is wrong with keys or programs keeps a module from being built: it stays unsigned, and the
+/// reason is a warning.
 #[must_use]
 pub fn choose(
     settings: &Settings,
@@ -149,7 +151,8 @@ pub fn choose(
     decide(settings, facts, distribution, environment, pair).unwrap_or_else(Signing::Unsigned)
 }
 
-/// What keeps modules of a kernel from being signed, as far as a look that makes nothing can see it. For doctor.
+/// What keeps modules of a kernel from being signed, as far as a look that makes nothing
+/// can see it. For doctor.
 #[must_use]
 pub fn fault(
     settings: &Settings,
@@ -347,7 +350,8 @@ fn by_secure_boot_policy(places: &KeyPlaces, environment: &Environment) -> Resul
         let (line, output) = (process.line(), ended.text().trim().to_owned());
         return Err(SignError::Program { line, code: ended.code(), output });
     }
-    // Whether the key is enrolled shows later, and is said at the end of each command; signing needs only the key.
+    // Whether the key is enrolled shows later, and is said at the end of each command;
+    // signing needs only the key.
     drop(Process::new(PROGRAM, ["--enroll-key"], environment).capture()?);
     Ok(Pair::Ready(Made::Now))
 }

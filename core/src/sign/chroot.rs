@@ -1,4 +1,5 @@
-//! Whether we are in a chroot, decided as Debian's ischroot(1) does; and whether this is the image of a system and not one that runs.
+//! Whether we are in a chroot, decided as Debian's ischroot(1) does; and whether this is the image of a
+//! system and not one that runs.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -33,8 +34,8 @@ pub fn in_chroot(environment: &Environment) -> bool {
     is_fake(environment) || decide(identity("/").ok().flatten(), inits)
 }
 
-/// By what one sees that this is an image, or a container: a key that is made here would be in every copy of it, and nobody would
-/// enrol it. `None`: it is a system that runs.
+/// By what one sees that this is an image, or a container: a key that is made here would be in every copy of
+/// it, and nobody would enrol it. `None`: it is a system that runs.
 #[must_use]
 pub fn image(layout: &Layout, environment: &Environment) -> Option<String> {
     if root::is_entered() {

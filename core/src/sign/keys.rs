@@ -1,14 +1,15 @@
 //! A key pair on disk: whether it is there, and making it on first use. Never writes over a file.
 //!
-//! Key and certificate can't appear in one step, so the certificate's appearance is what counts, and the key waits beside its place under a name that
-//! tells which certificate it belongs to:
+//! Key and certificate can't appear in one step, so the certificate's appearance is what counts, and the key
+//! waits beside its place under a name that tells which certificate it belongs to:
 //!
 //! 1. `KEY.staged-FINGERPRINT` is written,
 //! 2. the certificate appears, if none is there: from now on this pair has won,
 //! 3. the staged key is renamed to `KEY`.
 //!
-//! Whoever finds a certificate without a key, but with its staged key, does step 3. So a crash anywhere leaves either no pair or one
-//! that is finished by the next command, and of two processes that make a pair at once both end up with the same one.
+//! Whoever finds a certificate without a key, but with its staged key, does step 3. So a crash anywhere
+//! leaves either no pair or one that is finished by the next command, and of two processes that make a pair
+//! at once both end up with the same one.
 
 use std::path::{Path, PathBuf};
 

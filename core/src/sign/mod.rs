@@ -3,7 +3,8 @@
 //! - [`choose()`]: whether modules of a kernel are signed, and by what
 //! - [`places`]: where key, certificate and program are, by settings and distribution
 //! - [`keys`]: a key pair made on first use; [`certificate`]: what its certificate says
-//! - [`OwnSigner`]: signs as the kernel's program does, to the byte; [`passphrase`]: what opens an encrypted key
+//! - [`OwnSigner`]: signs as the kernel's program does, to the byte; [`passphrase`]: what
+//!   opens an encrypted key
 //! - [`KernelSignFile`]: the kernel's own program as a signer
 //! - [`verify()`]: whether a module's signature holds
 //! - [`chroot`]: whether this is one, or an image
@@ -43,8 +44,8 @@ use std::path::{Path, PathBuf};
 
 /// Signs module files in place.
 ///
-/// A signer must append the kernel's trailer (`~Module signature appended~`) to the uncompressed `.ko`, or leave the file as
-/// it was and return an error.
+/// A signer must append the kernel's trailer (`~Module signature appended~`) to the uncompressed `.ko`, or
+/// leave the file as it was and return an error.
 pub trait Signer: Send + Sync + std::fmt::Debug {
     /// Signs one file with the hash that it was made for. `variables` tell a program what it signs for.
     ///

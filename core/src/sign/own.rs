@@ -37,8 +37,8 @@ impl OwnSigner {
     /// Reads key and certificate, for modules of a kernel with this `CONFIG_MODULE_SIG_HASH`.
     ///
     /// # Errors
-    /// [`SignError::is_beyond_us`] where the kernel's program may do what we can't. Else the key is not to be opened, or
-    /// isn't the certificate's.
+    /// [`SignError::is_beyond_us`] where the kernel's program may do what we can't. Else the key is not to be
+    /// opened, or isn't the certificate's.
     pub fn load(places: &KeyPlaces, hash: &str, passphrases: &PassphrasePlaces) -> Result<Self, SignError> {
         let hash = ModuleHash::parse(hash).ok_or_else(|| SignError::Hash { hash: hash.to_owned() })?;
         if places.is_token() {

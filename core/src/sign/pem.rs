@@ -1,4 +1,5 @@
-//! The blocks of a PEM file, in which a key, its certificate and remarks may stand together. Decodes none of them.
+//! The blocks of a PEM file, in which a key, its certificate and remarks may stand together.
+//! Decodes none of them.
 
 /// A block's label and its text, from its first line to its last.
 pub(super) type Block<'a> = (&'a str, &'a str);

@@ -1,4 +1,5 @@
-//! Where key, certificate and signing program are: by settings, or else by distribution. Decides over names; looks only whether files are there.
+//! Where key, certificate and signing program are: by settings, or else by distribution. Decides over names;
+//! looks only whether files are there.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! Private keys from PEM: PKCS#8 (plain or encrypted), PKCS#1, SEC1. Reads no file and asks for no passphrase.
+//! Private keys from PEM: PKCS#8 (plain or encrypted), PKCS#1, SEC1. Reads no file and
+//! asks for no passphrase.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Signing with the kernel's own program, `sign-file`, or Ubuntu's `kmodsign`, which takes the same arguments.
+//! Signing with the kernel's own program, `sign-file`, or Ubuntu's `kmodsign`, which
+//! takes the same arguments.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -50,8 +51,8 @@ impl KernelSignFile {
             let (line, hash) = (process.line(), self.hash.clone());
             return Err(SignError::NotSigned { line, hash, module: module.to_owned() });
         }
-        // An admin's own program may sign with another certificate, or in a way that we can't read; but in the name of this one
-        // no kernel would take it.
+        // An admin's own program may sign with another certificate, or in a way that we can't read; but in
+        // the name of this one no kernel would take it.
         let certificate = SigningCertificate::parse(&fs::read(&self.places.certificate)?);
         match certificate.map(|certificate| verify(&signed, &certificate)) {
             Ok(Err(why @ Unverified::Wrong)) => {
@@ -64,8 +65,8 @@ impl KernelSignFile {
 
 impl Signer for KernelSignFile {
     fn sign(&self, module: &Path, variables: &[(&str, &str)]) -> Result<(), SignError> {
-        // On a copy, so that a program that dies half-way leaves the module alone; with the module's name, by which an admin's
-        // program may choose; in a folder of its own, in which it may leave what it likes.
+        // On a copy, so that a program that dies half-way leaves the module alone; with the module's name, by
+        // which an admin's program may choose; in a folder of its own, in which it may leave what it likes.
         let folder = fs::temporary_beside(module);
         let copy = folder.join(module.file_name().unwrap_or_default());
         let signed = || -> Result<(), SignError> {

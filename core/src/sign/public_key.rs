@@ -75,7 +75,8 @@ pub(super) fn unknown_kind(oid: ObjectIdentifier, curve: Option<ObjectIdentifier
     }
 }
 
-/// A digest as ECDSA takes it: zeros before a short one don't change its number, but our library refuses very short ones.
+/// A digest as ECDSA takes it: zeros before a short one don't change its number, but our library
+/// refuses very short ones.
 pub(super) fn filled<const LENGTH: usize>(digest: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; LENGTH.saturating_sub(digest.len())];
     bytes.extend(digest);

@@ -1,7 +1,8 @@
-//! What a signature takes from the signer's certificate: issuer and serial number as they are written there, and the public key.
+//! What a signature takes from the signer's certificate: issuer and serial number as they are written
+//! there, and the public key.
 //!
-//! It is read more leniently than `x509-cert` would: what names the certificate must be the same bytes, also where another
-//! maker's certificate isn't as the standards want it, and the rest of it doesn't matter here.
+//! It is read more leniently than `x509-cert` would: what names the certificate must be the same bytes, also
+//! where another maker's certificate isn't as the standards want it, and the rest of it doesn't matter here.
 
 use der::asn1::{Any, BitString};
 use der::{Decode, Document, Sequence, SliceReader};

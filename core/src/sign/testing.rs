@@ -42,7 +42,8 @@ impl Keys {
         ended.text()
     }
 
-    /// A key `NAME.key` (PKCS#8) as openssl's `genpkey` makes it of these words, and its certificate `NAME.der`.
+    /// A key `NAME.key` (PKCS#8) as openssl's `genpkey` makes it of these words, and its
+    /// certificate `NAME.der`.
     pub(super) fn make(&self, name: &str, words: &str) {
         self.make_for(name, words, &format!("/CN=Test {name}"));
     }

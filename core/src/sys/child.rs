@@ -1,9 +1,10 @@
 //! From a forked child to a process in a sandbox: a chain of three, made of system calls only.
 //!
-//! The child that the standard library forked stays outside, in no new namespace: it writes the id maps, waits, and passes the
-//! exit code on. Its child is the first process of the new namespaces: it builds the scene, reaps whatever is left to it, and
-//! takes everything along when it ends. *Its* child gives up its rights and is the one that becomes the program. Nothing
-//! here allocates, takes a lock or panics: the process that was forked had other threads.
+//! The child that the standard library forked stays outside, in no new namespace: it writes the id maps,
+//! waits, and passes the exit code on. Its child is the first process of the new namespaces: it builds the
+//! scene, reaps whatever is left to it, and takes everything along when it ends. *Its* child gives up its
+//! rights and is the one that becomes the program. Nothing here allocates, takes a lock or panics: the
+//! process that was forked had other threads.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -79,7 +80,8 @@ pub struct Plan {
     pub rights: Rights,
 }
 
-/// Where the child says which walls could not be had: a byte for each [`Wall`], the error number, 0 for one that stands.
+/// Where the child says which walls could not be had: a byte for each [`Wall`], the error number, 0
+/// for one that stands.
 #[derive(Debug)]
 pub struct Report(OwnedFd);
 
@@ -97,7 +99,8 @@ impl Report {
     /// Notes a wall that could not be had, and why.
     pub fn missing(&self, wall: Wall, errno: Errno) {
         let number = u8::try_from(errno.raw_os_error()).unwrap_or(u8::MAX);
-        // A report that can't be written leaves the wall standing in it; it is a file in memory of a few bytes.
+        // A report that can't be written leaves the wall standing in it; it is a file in
+        // memory of a few bytes.
         let _ = rustix::io::pwrite(&self.0, &[number], wall as u64);
     }
 
@@ -127,7 +130,8 @@ impl Report {
     }
 }
 
-/// The namespaces that must be made with the process; tried in this order, each with less than the one before.
+/// The namespaces that must be made with the process; tried in this order, each with less
+/// than the one before.
 const VARIANTS: [Variant; 4] = [
     Variant { user: true, pid: true },
     Variant { user: false, pid: true },
@@ -163,8 +167,8 @@ impl Plan {
         // Room for what is opened while the scene is built, made now.
         let mut trees: Vec<Option<OwnedFd>> = (0..self.scene.trees.len()).map(|_| None).collect();
         let parent = rustix::process::getpid();
-        // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly), with strings and room
-        // that were made before: nothing is allocated, no lock is taken, nothing unwinds.
+        // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly), with
+        // strings and room that were made before: nothing is allocated, no lock is taken, nothing unwinds.
         unsafe {
             command.pre_exec(move || self.enter(parent, &dir, &report, &mut trees).map_err(Into::into))
         };
@@ -201,7 +205,8 @@ impl Plan {
         trees: &mut [Option<OwnedFd>],
     ) -> Result<Standing> {
         if variant.user {
-            // The id maps of a process that isn't dumpable are not ours to write (proc(5)): it is for as long as that takes.
+            // The id maps of a process that isn't dumpable are not ours to write (proc(5)): it is for
+            // as long as that takes.
             let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
         }
         let (mapped, say_mapped) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -270,7 +275,8 @@ impl Plan {
             exit(Errno::CANCELED.raw_os_error());
         }
         if variant.user {
-            // What is counted for its owner too is little. Where this can't be written the filter is what is left.
+            // What is counted for its owner too is little. Where this can't be written the
+            // filter is what is left.
             let _ = super::write(c"/proc/sys/user/max_inotify_instances", c"4");
             let _ = super::write(c"/proc/sys/user/max_fanotify_groups", c"0");
         }
@@ -326,8 +332,9 @@ impl Plan {
 /// Forks with a bare system call: `None` in the child.
 pub(super) fn fork(flags: libc::c_int) -> Result<Option<Pid>> {
     let (flags, zero) = (libc::c_long::from(flags | libc::SIGCHLD), libc::c_long::from(0));
-    // SAFETY: without a new stack and without CLONE_VM this is a fork. The caller is a child between fork and exec, with one
-    // thread; the child goes on with a copy of its memory, and like it makes system calls only.
+    // SAFETY: without a new stack and without CLONE_VM this is a fork. The caller is a child
+    // between fork and exec, with one thread; the child goes on with a copy of its memory, and like
+    // it makes system calls only.
     #[cfg(not(target_arch = "s390x"))]
     let result = unsafe { libc::syscall(libc::SYS_clone, flags, zero, zero, zero, zero) };
     // SAFETY: the same; there the first two arguments are the other way round.
@@ -344,7 +351,8 @@ pub(super) fn errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-/// Waits until `child` has ended, reaping whatever else ends meanwhile; its exit code as a shell would have it.
+/// Waits until `child` has ended, reaping whatever else ends meanwhile; its exit code as a
+/// shell would have it.
 fn wait_for(child: Pid) -> i32 {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
@@ -371,7 +379,8 @@ pub(super) fn exit(code: i32) -> ! {
 
 /// Ends all children, and theirs, which become ours. For a process that is no namespace's first.
 pub(super) fn end_children() {
-    // Each round ends at least one process, if there is any; who forks faster than that hits the limit of processes.
+    // Each round ends at least one process, if there is any; who forks faster than that hits
+    // the limit of processes.
     for _ in 0..100_000 {
         let mut text = [0; 4096];
         let read = rustix::fs::open(

@@ -39,7 +39,8 @@ pub fn user_namespace(uids: &CStr, gids: &CStr) -> std::io::Result<OwnedFd> {
 /// A detached, read-only mount of a folder or file, whose owners are mapped as `namespace` says.
 ///
 /// # Errors
-/// What the kernel says: `EINVAL` for file systems that can't (overlayfs), `EPERM` without the right to mount.
+/// What the kernel says: `EINVAL` for file systems that can't (overlayfs), `EPERM`
+/// without the right to mount.
 pub fn mapped_tree(path: &CStr, namespace: &OwnedFd) -> Result<OwnedFd> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
@@ -48,7 +49,8 @@ pub fn mapped_tree(path: &CStr, namespace: &OwnedFd) -> Result<OwnedFd> {
     let attr_set =
         libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     let wanted = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd };
-    // SAFETY: it reads a NUL-terminated text, and as many bytes of the structure as it is told that there are.
+    // SAFETY: it reads a NUL-terminated text, and as many bytes of the structure as it is
+    // told that there are.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,

@@ -20,7 +20,8 @@ pub fn leave_other_mounts(root: &Path) -> Result<()> {
     chdir("/")
 }
 
-/// What nothing needs that works on an image, and what the machine could be reached by. `SYS_ADMIN` stays: sandboxes are made with it.
+/// What nothing needs that works on an image, and what the machine could be reached by. `SYS_ADMIN` stays:
+/// sandboxes are made with it.
 const DANGEROUS: [CapabilitySet; 18] = [
     CapabilitySet::MKNOD,
     CapabilitySet::SYS_MODULE,

@@ -1,7 +1,9 @@
-//! The process between us and a program: it ends the program, with all that it has started, when we end it or die ourselves.
+//! The process between us and a program: it ends the program, with all that it has started, when we end
+//! it or die ourselves.
 //!
-//! A process that is killed can't take anything along: what it has started lives on. So the child that the standard library
-//! forked stays, as the leader of a session of its own, and waits. System calls only, as in [`super::child`].
+//! A process that is killed can't take anything along: what it has started lives on. So the child that the
+//! standard library forked stays, as the leader of a session of its own, and waits. System calls only, as
+//! in [`super::child`].
 
 use std::os::unix::process::CommandExt;
 
@@ -13,11 +15,12 @@ use super::child::{close_all_from, code_of, end_children, errno, exit, fork};
 /// Who asks a keeper to end what it keeps: us, or the kernel when we have died.
 pub(super) const END: Signal = Signal::TERM;
 
-/// Has a keeper stand between us and the process of `command`. What was registered before happens in the keeper too.
+/// Has a keeper stand between us and the process of `command`. What was registered before
+/// happens in the keeper too.
 pub fn keep(command: &mut std::process::Command) {
     let parent = rustix::process::getpid();
-    // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly): nothing is allocated, no
-    // lock is taken, nothing unwinds.
+    // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly): nothing is
+    // allocated, no lock is taken, nothing unwinds.
     unsafe { command.pre_exec(move || stand_between(parent).map_err(Into::into)) };
 }
 
@@ -36,7 +39,8 @@ fn stand_between(parent: Pid) -> Result<()> {
         Some(child) => {
             close_all_from(0);
             let ended = watch(child, Signal::KILL);
-            // A script may have started a service that is to stay: only where nobody waits for its end any more it goes too.
+            // A script may have started a service that is to stay: only where nobody waits for its end
+            // any more it goes too.
             if ended.was_asked {
                 end_children();
             }

@@ -1,5 +1,5 @@
-//! The one home of `unsafe`: calls into libc that no safe crate offers, and what a child does between fork and exec. Each
-//! block says why it is sound.
+//! The one home of `unsafe`: calls into libc that no safe crate offers, and what a child does between fork
+//! and exec. Each block says why it is sound.
 #![expect(unsafe_code, reason = "this is its home")]
 
 mod child;
@@ -22,7 +22,8 @@ pub use scene::{Act, Scene, Tree};
 
 use std::ffi::CStr;
 
-/// Has the process of `command` keep descriptors of ours open under their numbers. `owner` keeps them open until then.
+/// Has the process of `command` keep descriptors of ours open under their numbers. `owner` keeps
+/// them open until then.
 pub fn pass_on<T: Send + Sync + 'static>(numbers: [i32; 2], owner: T, command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     let keep = move || {

@@ -17,8 +17,8 @@ pub struct Overmount {
 }
 
 impl Overmount {
-    /// Shows each folder at the second path of its pair, which must be a folder too; the process begins in `dir`, looked up after
-    /// that.
+    /// Shows each folder at the second path of its pair, which must be a folder too; the process begins in
+    /// `dir`, looked up after that.
     ///
     /// # Errors
     /// A path that has a NUL byte.
@@ -40,15 +40,16 @@ impl Overmount {
 
     /// Has the process of `command` see it; if that is not possible, the process doesn't start.
     pub fn apply_to(self, command: &mut std::process::Command) {
-        // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly), with strings that
-        // were made before: nothing is allocated, no lock is taken.
+        // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly), with
+        // strings that were made before: nothing is allocated, no lock is taken.
         unsafe { command.pre_exec(move || self.enter().map_err(Into::into)) };
     }
 
     fn enter(&self) -> rustix::io::Result<()> {
         use rustix::thread::UnshareFlags;
         if let Some([uid, gid]) = &self.maps {
-            // SAFETY: a child between fork and exec has one thread, and no file descriptor table is shared or unshared.
+            // SAFETY: a child between fork and exec has one thread, and no file descriptor table
+            // is shared or unshared.
             unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER)? };
             write(c"/proc/self/setgroups", c"deny")?;
             write(c"/proc/self/uid_map", uid)?;

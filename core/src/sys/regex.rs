@@ -19,15 +19,17 @@ impl Regex {
     pub fn new(pattern: &CStr) -> Result<Self, String> {
         let mut regex = Box::new(MaybeUninit::<libc::regex_t>::uninit());
         let flags = libc::REG_EXTENDED | libc::REG_NOSUB;
-        // SAFETY: the first argument is writable memory for a regex_t, the second a NUL-terminated text; both outlive the call.
+        // SAFETY: the first argument is writable memory for a regex_t, the second a NUL-terminated text;
+        // both outlive the call.
         let code = unsafe { libc::regcomp(regex.as_mut_ptr(), pattern.as_ptr(), flags) };
         if code == 0 {
             // SAFETY: regcomp returned 0, so it has filled the regex_t.
             return Ok(Self(unsafe { regex.assume_init() }));
         }
         let mut text = vec![0_u8; 256];
-        // SAFETY: after a failed regcomp its regex_t may be given to regerror, which writes at most `len` bytes to the
-        // buffer, the last of them NUL. A regex_t of a failed regcomp must not be freed by regfree.
+        // SAFETY: after a failed regcomp its regex_t may be given to regerror, which writes at most
+        // `len` bytes to the buffer, the last of them NUL. A regex_t of a failed regcomp must not
+        // be freed by regfree.
         unsafe { libc::regerror(code, regex.as_ptr(), text.as_mut_ptr().cast(), text.len()) };
         Err(CStr::from_bytes_until_nul(&text)
             .map_or_else(|_| "it can't be compiled".to_owned(), |text| text.to_string_lossy().into_owned()))
@@ -36,8 +38,8 @@ impl Regex {
     /// Whether it matches anywhere in `text`.
     #[must_use]
     pub fn is_match(&self, text: &CString) -> bool {
-        // SAFETY: the regex_t was filled by a successful regcomp, the text is NUL-terminated, and with REG_NOSUB and 0
-        // matches asked for regexec writes nowhere.
+        // SAFETY: the regex_t was filled by a successful regcomp, the text is NUL-terminated, and with
+        // REG_NOSUB and 0 matches asked for regexec writes nowhere.
         unsafe { libc::regexec(&raw const *self.0, text.as_ptr(), 0, std::ptr::null_mut(), 0) == 0 }
     }
 }

@@ -21,7 +21,8 @@ pub struct Rights {
     pub limits: Vec<(Resource, u64)>,
     /// A landlock ruleset for a process that has its own mounts, and one for a process that hasn't.
     pub rules: Option<[OwnedFd; 2]>,
-    /// Where a process that has its own mounts may write although no rule could be made before: the mounts are new.
+    /// Where a process that has its own mounts may write although no rule could be made
+    /// before: the mounts are new.
     pub new_places: Vec<CString>,
     /// What landlock calls all access that these rules are about.
     pub all_access: u64,

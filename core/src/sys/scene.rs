@@ -1,4 +1,5 @@
-//! What a sandboxed process sees: a list of mounts that was made before, carried out in a mount namespace of its own.
+//! What a sandboxed process sees: a list of mounts that was made before, carried out in a mount
+//! namespace of its own.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -61,7 +62,8 @@ pub enum Act {
     Again(CString, CString),
     /// A file system that shows a folder, with these options; where that can't be, the folder stays as it is.
     Layer(CString, CString),
-    /// As [`Act::Layer`], over what the user of the sandbox could not read otherwise: where it can't be, that is told.
+    /// As [`Act::Layer`], over what the user of the sandbox could not read otherwise: where it
+    /// can't be, that is told.
     Cover(CString, CString),
     /// Read-only from now on.
     ReadOnly(CString),
@@ -87,7 +89,8 @@ fn leave_chroot_for(act: impl FnOnce() -> Result<()>) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(c"/", flags, Mode::empty())?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())?;
-    // SAFETY: it is given a descriptor that is open. Entering the mount namespace that it is in already makes its root ours.
+    // SAFETY: it is given a descriptor that is open. Entering the mount namespace that it is in already
+    // makes its root ours.
     if unsafe { libc::setns(number(&own), libc::CLONE_NEWNS) } == -1 {
         return Err(errno());
     }
@@ -194,7 +197,8 @@ fn walled(scene: &Scene, trees: &mut [Option<OwnedFd>]) -> Result<()> {
 fn set_attributes(folder: i32, path: &CStr, attributes: u64, flags: i32) -> Result<()> {
     let wanted = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
     let flags = flags | if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
-    // SAFETY: it reads a NUL-terminated text, and as many bytes of the structure as it is told that there are.
+    // SAFETY: it reads a NUL-terminated text, and as many bytes of the structure as it is
+    // told that there are.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,

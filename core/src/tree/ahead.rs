@@ -1,8 +1,9 @@
 //! Modules and kernels that a batch has worked on before their own package was configured.
 //!
-//! A package manager that unpacks packages before it configures them lets the first batch build all of them. What was built then
-//! counts later only if its inputs are still the same, so each build leaves the key of its inputs:
-//! `.state/ahead/modules/M/V/K/A`. `.state/ahead/modules/M/V/looked` and `.state/ahead/kernels/K` say that such a batch has ended.
+//! A package manager that unpacks packages before it configures them lets the first batch build all of them.
+//! What was built then counts later only if its inputs are still the same, so each build leaves the key of
+//! its inputs: `.state/ahead/modules/M/V/K/A`. `.state/ahead/modules/M/V/looked` and `.state/ahead/kernels/K`
+//! say that such a batch has ended.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -99,7 +100,8 @@ pub fn kernels_done(layout: &Layout) -> BTreeSet<KernelRelease> {
     names.filter_map(|entry| KernelRelease::new(entry.name.to_str()?).ok()).collect()
 }
 
-/// Forgets all modules but these, whose packages are still to be configured; kernels count as long as there is one.
+/// Forgets all modules but these, whose packages are still to be configured; kernels count as
+/// long as there is one.
 ///
 /// # Errors
 /// [`FsError`].

@@ -1,7 +1,9 @@
-//! What became of the last builds of each module for each kernel: when, how long, how much memory, why it failed, with the log
-//! of a failure. So what has failed need not be tried again as long as nothing has changed, and a batch knows what to expect.
+//! What became of the last builds of each module for each kernel: when, how long, how much memory, why it
+//! failed, with the log of a failure. So what has failed need not be tried again as long as nothing has
+//! changed, and a batch knows what to expect.
 //!
-//! `.state/attempts/M/V/K/A/N.json` with `N.log` beside it, the highest number the newest. What can't be read as such isn't there.
+//! `.state/attempts/M/V/K/A/N.json` with `N.log` beside it, the highest number the newest. What can't be read
+//! as such isn't there.
 
 use std::path::{Path, PathBuf};
 
@@ -167,8 +169,8 @@ pub fn remembered_failure(
     last(layout, id, target).filter(|attempt| is_the_same(&attempt.record))
 }
 
-/// The first error of the newest build, where that is a failure that follows from its inputs. Whether these are still the same
-/// isn't looked at: that takes processes.
+/// The first error of the newest build, where that is a failure that follows from its inputs. Whether these
+/// are still the same isn't looked at: that takes processes.
 #[must_use]
 pub fn last_failure(layout: &Layout, id: &ModuleId, target: &Target) -> Option<String> {
     let record = last(layout, id, target)?.record;
@@ -203,8 +205,8 @@ pub fn all(layout: &Layout, name: Option<&ModuleName>) -> Vec<Attempt> {
     attempts
 }
 
-/// What a build of a module will take: as its newest real one, of any version for any kernel, that went well; failing that, as
-/// the newest that didn't.
+/// What a build of a module will take: as its newest real one, of any version for any kernel, that went well;
+/// failing that, as the newest that didn't.
 #[must_use]
 pub fn expected(layout: &Layout, name: &ModuleName) -> Option<Expected> {
     let attempts = all(layout, Some(name));

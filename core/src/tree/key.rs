@@ -1,4 +1,5 @@
-//! What a command may lock: a module's name (all its versions), and a kernel (what is in its module folder, and its index).
+//! What a command may lock: a module's name (all its versions), and a kernel (what is in its module
+//! folder, and its index).
 //!
 //! Knows names, not files: [`super::lock`] does.
 
@@ -7,7 +8,8 @@ use std::fmt;
 
 use crate::id::{KernelRelease, ModuleName};
 
-/// One thing that is locked. The order is the one in which all commands lock, so that no two wait for each other.
+/// One thing that is locked. The order is the one in which all commands lock, so that no two
+/// wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// A module: its folder in the tree, its source folders, its line in modprobe.d.

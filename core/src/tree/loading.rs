@@ -1,5 +1,6 @@
-//! A tarball whose builds are not all in the tree yet: a note from before its module is registered until after its last build, so that
-//! the same command, after it was killed, goes on instead of finding the module there already.
+//! A tarball whose builds are not all in the tree yet: a note from before its module is registered until
+//! after its last build, so that the same command, after it was killed, goes on instead of finding the
+//! module there already.
 
 use super::state;
 use crate::host::fs::{self, FsError};

@@ -1,8 +1,10 @@
-//! Advisory locks (flock) on modules and kernels: the system frees them when their process ends, however it ends.
+//! Advisory locks (flock) on modules and kernels: the system frees them when their process
+//! ends, however it ends.
 //!
-//! A lock is a file in `.state/locks`; whoever holds it exclusively deletes it at the end. So a file that is locked counts
-//! only if it still is the one at its path. Locks are taken in the order of their keys and never made stronger, so no two
-//! commands wait for each other. What a process above us holds (a `POST_INSTALL` script that calls `dkms`) it holds for us.
+//! A lock is a file in `.state/locks`; whoever holds it exclusively deletes it at the end. So a file that is
+//! locked counts only if it still is the one at its path. Locks are taken in the order of their keys and
+//! never made stronger, so no two commands wait for each other. What a process above us holds (a
+//! `POST_INSTALL` script that calls `dkms`) it holds for us.
 //!
 //! Knows nothing of what is done under a lock.
 
@@ -247,7 +249,8 @@ fn take(layout: &Layout, key: &Key, mode: Mode) -> Result<Option<Lock>, FsError>
     }
 }
 
-/// A lock file that root makes in somebody's own tree is theirs: else they could not take it when root has gone.
+/// A lock file that root makes in somebody's own tree is theirs: else they could not take
+/// it when root has gone.
 fn belongs_to_the_tree(file: &File, path: &Path) {
     let folder = path.parent().and_then(|folder| fs::stat(folder).ok().flatten());
     if let (Ok(own), Some(folder)) = (file.metadata(), folder)
@@ -258,8 +261,9 @@ fn belongs_to_the_tree(file: &File, path: &Path) {
     }
 }
 
-/// Whether only users who could not work in this tree hold a lock: its file is of an earlier version of ours, whose locks everybody
-/// could open, and no command of ours says that it holds it. Their lock counts for nothing: the file makes room for a new one.
+/// Whether only users who could not work in this tree hold a lock: its file is of an earlier version of ours,
+/// whose locks everybody could open, and no command of ours says that it holds it. Their lock counts for
+/// nothing: the file makes room for a new one.
 fn is_held_by_strangers(layout: &Layout, key: &Key, file: &File, path: &Path) -> bool {
     let is_open = file.metadata().is_ok_and(|meta| meta.mode() & 0o077 != 0);
     let ours = path.parent().and_then(|folder| fs::stat(folder).ok().flatten()).map(|meta| meta.uid());

@@ -1,5 +1,5 @@
-//! Which builds there are logs of: those that are remembered ([`attempts`]), what is built now, and what a failed build has
-//! left, be it one of the 3.x line. Reads only.
+//! Which builds there are logs of: those that are remembered ([`attempts`]), what is built now, and what a
+//! failed build has left, be it one of the 3.x line. Reads only.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

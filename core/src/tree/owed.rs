@@ -1,7 +1,8 @@
-//! Kernels whose modules have changed and whose modules.dep has not: a mark for each, made before the change and taken away
-//! by the depmod that went well. Whoever finds one of a kernel that nobody works on pays.
+//! Kernels whose modules have changed and whose modules.dep has not: a mark for each, made before the change
+//! and taken away by the depmod that went well. Whoever finds one of a kernel that nobody works on pays.
 //!
-//! A mark is not synced: it is made before the journal's entry of the same change goes, in the same file system.
+//! A mark is not synced: it is made before the journal's entry of the same change goes, in
+//! the same file system.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,8 @@ pub fn paid(layout: &Layout, kernel: &KernelRelease) {
     drop(fs::remove_file(&layout.owed_depmod(kernel)));
 }
 
-/// The kernels that need a depmod, whose folder we may write to, and that nobody else works on (who does will pay).
+/// The kernels that need a depmod, whose folder we may write to, and that nobody else works on
+/// (who does will pay).
 #[must_use]
 pub fn unattended(layout: &Layout, held: Option<&Held>) -> BTreeSet<Target> {
     let marks = fs::list(&layout.owed_dir()).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Changes to the tree itself: registering a source, forgetting it, dropping what was built, copying a source into place.
-//! Each becomes visible by one rename; what is on its way in or out has a name that the next changing command
-//! sweeps ([`super::sweep`]).
+//! Changes to the tree itself: registering a source, forgetting it, dropping what was built, copying a source
+//! into place. Each becomes visible by one rename; what is on its way in or out has a name that the next
+//! changing command sweeps ([`super::sweep`]).
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,8 +10,8 @@ use crate::host::fs::{self, FsError, Ownership};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::Layout;
 
-/// Registers a module: `M/V/source` leads to its source folder. Also mends a registration whose link is missing.
-/// An empty `build/` comes with it, as programs of the 3.x line expect.
+/// Registers a module: `M/V/source` leads to its source folder. Also mends a registration whose link is
+/// missing. An empty `build/` comes with it, as programs of the 3.x line expect.
 ///
 /// # Errors
 /// [`FsError`]; then the tree is as it was.
@@ -90,8 +90,8 @@ pub fn drop_build(layout: &Layout, id: &ModuleId, target: &Target) -> Result<(),
     Ok(())
 }
 
-/// Copies a source folder to `/usr/src/M-V`, modes and times kept, replacing what is there in one step, and registers it.
-/// Where both are the same folder already nothing is copied.
+/// Copies a source folder to `/usr/src/M-V`, modes and times kept, replacing what is there in one step, and
+/// registers it. Where both are the same folder already nothing is copied.
 ///
 /// # Errors
 /// [`FsError`]; then both trees are as they were.

@@ -1,8 +1,8 @@
-//! `--rpm_safe_upgrade`: rpm runs the new package's %post before the old one's %preun, so a `remove` that follows an `add` of
-//! the same module in the same rpm process must do nothing.
+//! `--rpm_safe_upgrade`: rpm runs the new package's %post before the old one's %preun, so a `remove` that
+//! follows an `add` of the same module in the same rpm process must do nothing.
 //!
-//! `add` leaves a note that names the module and rpm's process, by number and start time so that a reused number can't match;
-//! `remove` under the same rpm takes the note away.
+//! `add` leaves a note that names the module and rpm's process, by number and start time so that a reused
+//! number can't match; `remove` under the same rpm takes the note away.
 
 use std::path::PathBuf;
 

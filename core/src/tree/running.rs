@@ -1,6 +1,8 @@
-//! Who holds which locks, and since when: a small record for each command that changes something, for those who wait.
+//! Who holds which locks, and since when: a small record for each command that changes
+//! something, for those who wait.
 //!
-//! Only told to people, and asked whether a holder stands above us; a lock is held because the kernel says so ([`super::lock`]).
+//! Only told to people, and asked whether a holder stands above us; a lock is held because the kernel says
+//! so ([`super::lock`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -100,7 +102,8 @@ fn parse(path: &Path) -> Option<Record> {
     (record.version == VERSION).then_some(record)
 }
 
-/// A command line of another process as a terminal may show it: at most so long, and without what steers the terminal.
+/// A command line of another process as a terminal may show it: at most so long, and without what
+/// steers the terminal.
 pub(super) fn plain(command: &str) -> String {
     const LONGEST: usize = 200;
     // U+200E to U+202E and U+2066 to U+2069 change the direction of text.
@@ -152,7 +155,8 @@ pub(super) struct Dead {
     records: Vec<(PathBuf, Vec<String>)>,
 }
 
-/// Looks for them. One that can't be read names nothing: it was being written, before its process had changed anything.
+/// Looks for them. One that can't be read names nothing: it was being written, before its process
+/// had changed anything.
 pub(super) fn dead(layout: &Layout) -> Dead {
     let paths = fs::list(&layout.running_dir()).unwrap_or_default().into_iter();
     let paths = paths.map(|entry| layout.running_dir().join(entry.name));

@@ -1,6 +1,7 @@
 //! What is on disk in the dkms tree, as plain data: one walk, nothing read twice, nothing changed.
 //!
-//! Knows the folders, not what confs say: names of installed files, exclusions and the like need a conf besides.
+//! Knows the folders, not what confs say: names of installed files, exclusions and the like
+//! need a conf besides.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -55,7 +56,8 @@ impl Registration {
 }
 
 impl Snapshot {
-    /// Looks at the whole tree. A tree that isn't there is an empty one; names that can't be ids are left alone.
+    /// Looks at the whole tree. A tree that isn't there is an empty one; names that can't
+    /// be ids are left alone.
     ///
     /// # Errors
     /// [`FsError`] where a folder of the tree can't be read.

@@ -1,5 +1,5 @@
-//! The folders of what we remember between commands (`.state`): they belong to whoever the tree belongs to, so that a tree of
-//! somebody's own stays one after root has worked in it.
+//! The folders of what we remember between commands (`.state`): they belong to whoever the tree belongs to,
+//! so that a tree of somebody's own stays one after root has worked in it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::host::fs::{self, FsError};
 use crate::layout::Layout;
 
-/// Makes a folder below `.state` that nobody else may enter: what is in it must not be locked, or read, by others.
+/// Makes a folder below `.state` that nobody else may enter: what is in it must not be
+/// locked, or read, by others.
 ///
 /// # Errors
 /// [`FsError`].

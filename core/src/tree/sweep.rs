@@ -1,5 +1,5 @@
-//! What interrupted commands left in the tree: temporary names (`.tmp_*`), empty folders that were to become something,
-//! records of processes that are gone. Nothing that shows a state is touched.
+//! What interrupted commands left in the tree: temporary names (`.tmp_*`), empty folders that were to become
+//! something, records of processes that are gone. Nothing that shows a state is touched.
 //!
 //! What belongs to a module goes only while nobody else works on that module.
 
@@ -13,8 +13,8 @@ use crate::id::{KernelRelease, ModuleName};
 use crate::layout::{EXPOSED, Layout, TEMPORARY_PREFIX};
 use crate::report::{Event, Reporter};
 
-/// Sweeps the whole tree and the source tree; `held`: what we hold already. What can't be removed is warned of: it is no
-/// reason for a command about something else to end.
+/// Sweeps the whole tree and the source tree; `held`: what we hold already. What can't be removed is warned
+/// of: it is no reason for a command about something else to end.
 pub fn sweep(layout: &Layout, held: Option<&Held>, reporter: &dyn Reporter) {
     let told = |result: Result<(), FsError>| {
         if let Err(error) = result {
@@ -73,7 +73,8 @@ fn sweep_module(layout: &Layout, name: &ModuleName, held: Option<&Held>) -> Resu
     } else {
         match lock::try_acquire(layout, &Keys::default().with(key, Mode::Exclusive)) {
             Ok(Some(locked)) => Some(locked),
-            // Somebody works on it, and sweeps it one day; or nobody can lock, which whoever has to will tell.
+            // Somebody works on it, and sweeps it one day; or nobody can lock, which
+            // whoever has to will tell.
             Ok(None) | Err(_) => return Ok(false),
         }
     };
@@ -94,7 +95,8 @@ fn has_empty_folders(layout: &Layout, name: &ModuleName) -> Result<bool, FsError
     Ok(!has_a_version || !empty_kernel_folders(layout, name)?.is_empty())
 }
 
-/// `M/V/K` without any `A`, or with empty ones: a build was about to appear there, or has gone. What is in a folder comes before it.
+/// `M/V/K` without any `A`, or with empty ones: a build was about to appear there, or has gone. What is in a
+/// folder comes before it.
 fn empty_kernel_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBuf>, FsError> {
     let mut empty = Vec::new();
     let dir = layout.module_dir(name);
@@ -131,7 +133,8 @@ pub(crate) fn sweep_folder(dir: &Path, depth: usize) -> Result<(), FsError> {
     })
 }
 
-/// A build without mounts died while its `POST_BUILD` saw the result at `M/V/K/A`: what was there before is put back.
+/// A build without mounts died while its `POST_BUILD` saw the result at `M/V/K/A`: what was
+/// there before is put back.
 fn put_back_exposed(private: &Path) -> Result<(), FsError> {
     let Ok(Some(target)) = fs::link_target(&private.join(EXPOSED)) else { return Ok(()) };
     // `M/V/.tmp_…` beside `M/V/K/A`.
@@ -292,7 +295,8 @@ mod tests {
         assert!(fs::is_dir(&layout.build_dir(&id)));
     }
 
-    /// Lets an action die before each change that it makes, then sweeps: it is done, or not begun, and can be done again.
+    /// Lets an action die before each change that it makes, then sweeps: it is done, or not begun,
+    /// and can be done again.
     fn dies_anywhere(prepare: impl Fn(&Layout, &ModuleId), act: impl Fn(&Layout, &ModuleId)) {
         let paths = |layout: &Layout| {
             let walk = walkdir::WalkDir::new(layout.root()).sort_by_file_name();

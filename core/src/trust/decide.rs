@@ -1,9 +1,10 @@
 //! Whether a kernel demands signatures, and whether it trusts a certificate. Pure: facts in, decisions out.
 //!
-//! What the rules follow from: Linux's `kernel/module/signing.c` (who is refused), `security/integrity/platform_certs/`
-//! (which keys of firmware and shim go to which keyring); `.builtin_trusted_keys`, `.secondary_trusted_keys` and, below the
-//! latter, `.machine` are trusted for modules. `.platform` is not, but with the patch "KEYS: Make use of platform keyring for
-//! module signature verify", which Debian (bugs 935945, 1030200), Ubuntu (lockdown series), Fedora, RHEL and SUSE carry.
+//! What the rules follow from: Linux's `kernel/module/signing.c` (who is refused),
+//! `security/integrity/platform_certs/` (which keys of firmware and shim go to which keyring);
+//! `.builtin_trusted_keys`, `.secondary_trusted_keys` and, below the latter, `.machine` are trusted for
+//! modules. `.platform` is not, but with the patch "KEYS: Make use of platform keyring for module signature
+//! verify", which Debian (bugs 935945, 1030200), Ubuntu (lockdown series), Fedora, RHEL and SUSE carry.
 
 use std::fmt;
 

@@ -1,12 +1,12 @@
 //! `/proc/keys`: which certificates the running kernel has loaded, into whichever of its keyrings. Pure.
 //!
-//! A line is `1f4d4a6a I------  1 perm 1f030000  0  0 asymmetri NAME: ID: X509.rsa 0b1c2d3e []`, where the id is the
-//! certificate's own for its key in hex, or its serial number where it has none.
+//! A line is `1f4d4a6a I------  1 perm 1f030000  0  0 asymmetri NAME: ID: X509.rsa 0b1c2d3e []`, where the id
+//! is the certificate's own for its key in hex, or its serial number where it has none.
 
 use std::collections::BTreeSet;
 
-/// The ids of the certificates in the text; `None` where it lists none at all: who isn't root sees none, and every kernel that
-/// checks signatures has one.
+/// The ids of the certificates in the text; `None` where it lists none at all: who isn't root sees none, and
+/// every kernel that checks signatures has one.
 #[must_use]
 pub fn loaded(text: &str) -> Option<BTreeSet<String>> {
     let ids: BTreeSet<String> = text.lines().filter_map(id).collect();

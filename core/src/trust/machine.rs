@@ -1,5 +1,5 @@
-//! What a machine demands of modules and whom it trusts: the facts, gathered from sysfs, efivarfs and procfs. Changes nothing;
-//! decides nothing.
+//! What a machine demands of modules and whom it trusts: the facts, gathered from sysfs, efivarfs and procfs.
+//! Changes nothing; decides nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,7 +21,8 @@ const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
 pub struct Machine {
     /// How the firmware stands, where its variables are here.
     pub firmware: Option<Firmware>,
-    /// The running kernel's `module.sig_enforce`; `None` where it doesn't check signatures at all, or we can't see.
+    /// The running kernel's `module.sig_enforce`; `None` where it doesn't check signatures at
+    /// all, or we can't see.
     pub enforced: Option<bool>,
     /// The running kernel's lockdown; `None` where we can't see.
     pub lockdown: Option<Lockdown>,
@@ -36,7 +37,8 @@ pub struct Firmware {
     pub secure_boot: bool,
     /// `SetupMode`: there is no owner's key yet, anybody may put one there.
     pub setup_mode: bool,
-    /// shim was told to check nothing (`mokutil --disable-validation`): kernels then take Secure Boot for off.
+    /// shim was told to check nothing (`mokutil --disable-validation`): kernels then take
+    /// Secure Boot for off.
     pub unchecked: bool,
     /// shim booted the system: only it enrols machine owner keys.
     pub shim: bool,
@@ -140,8 +142,8 @@ impl Firmware {
     }
 }
 
-/// The value of `MokListRT`: from the table that newer kernels show whole (to root), or else from the variables; a list that is
-/// too long for one goes on in `MokListRT1`, `MokListRT2`, ….
+/// The value of `MokListRT`: from the table that newer kernels show whole (to root), or else from the
+/// variables; a list that is too long for one goes on in `MokListRT1`, `MokListRT2`, ….
 fn moks(table: &Path, variables: &Path) -> Result<Option<Vec<u8>>, FsError> {
     if let Ok(whole) = fs::read_limited(&table.join("MokListRT"), 8 << 20) {
         return Ok(Some(whole));

@@ -1,6 +1,7 @@
 //! Which modules a kernel lets in: whether it demands signatures, and whose it trusts.
 //!
-//! - [`Machine`]: the facts, from EFI variables, lockdown, `/proc/keys` ([`signature_list`] and [`kernel_keys`] read their forms)
+//! - [`Machine`]: the facts, from EFI variables, lockdown, `/proc/keys` ([`signature_list`] and
+//!   [`kernel_keys`] read their forms)
 //! - [`Kernel`]: what a kernel's configuration and its makers say
 //! - [`demand()`], [`trust()`], [`rejection()`]: the decisions, over plain data
 //! - [`Certificate`]: as firmware and kernel know it

@@ -120,8 +120,8 @@ impl Rejection {
     }
 }
 
-/// Whether a kernel would refuse a module, and why; `certificate` is that of the key that modules are signed with, and where
-/// it is.
+/// Whether a kernel would refuse a module, and why; `certificate` is that of the key that modules are signed
+/// with, and where it is.
 #[must_use]
 pub fn rejection(
     machine: &Machine,

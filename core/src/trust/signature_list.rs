@@ -1,5 +1,5 @@
-//! Lists of signatures as EFI has them in `db` and as shim has them in its variables (UEFI 2.10, 32.4.1): the certificates
-//! in them. Pure; whatever isn't a whole list ends the reading, and what came before counts.
+//! Lists of signatures as EFI has them in `db` and as shim has them in its variables (UEFI 2.10, 32.4.1): the
+//! certificates in them. Pure; whatever isn't a whole list ends the reading, and what came before counts.
 
 /// `EFI_CERT_X509_GUID`, a5c059a1-94e4-4aa7-87b5-ab155c2bf072, as it is stored.
 const X509: [u8; 16] =

@@ -1,4 +1,5 @@
-//! Owners of paths from the files of the local database: a folder for each package, with `desc` and `files` in it.
+//! Owners of paths from the files of the local database: a folder for each package, with
+//! `desc` and `files` in it.
 
 use std::path::Path;
 

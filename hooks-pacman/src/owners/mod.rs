@@ -1,5 +1,5 @@
-//! Which package a path belongs to: asked of libalpm where we are built with it, otherwise read from the files of pacman's
-//! local database.
+//! Which package a path belongs to: asked of libalpm where we are built with it, otherwise read from the
+//! files of pacman's local database.
 //!
 //! - `libalpm`: the only place that knows that library, in each of its versions
 //! - [`files`]: the database's files

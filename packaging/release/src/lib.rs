@@ -1,6 +1,7 @@
 //! Installs this project and writes its packages: what the Makefile calls.
 //!
-//! - [`pages`]: manuals and completions, from the definitions of the command lines; [`roff`]: how manuals are written
+//! - [`pages`]: manuals and completions, from the definitions of the command lines; [`roff`]:
+//!   how manuals are written
 //! - [`packages`]: finished packages
 
 pub mod packages;

@@ -1,4 +1,5 @@
-//! Manuals and completions, from the definitions of the command lines; framework.conf, from the table of settings.
+//! Manuals and completions, from the definitions of the command lines; framework.conf, from
+//! the table of settings.
 
 use std::collections::BTreeMap;
 

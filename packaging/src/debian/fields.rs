@@ -72,8 +72,8 @@ impl Fields {
         text
     }
 
-    /// Whether dpkg would take it: each value in one piece, each relation well-formed, and what is written read back as it
-    /// was meant.
+    /// Whether dpkg would take it: each value in one piece, each relation well-formed, and what is written
+    /// read back as it was meant.
     ///
     /// # Errors
     /// [`PackageError::Field`].

@@ -1,4 +1,5 @@
-//! `mkbmdeb`: a package of the modules that were built for one kernel; who installs it needs no compiler, no headers, no DKMS.
+//! `mkbmdeb`: a package of the modules that were built for one kernel; who installs it needs no compiler,
+//! no headers, no DKMS.
 
 use std::path::{Path, PathBuf};
 
@@ -99,8 +100,8 @@ impl BuiltModules<'_> {
     }
 }
 
-/// The field `Modaliases` as dh_modaliases writes it: `module(alias, alias), module(alias)`, by which programs find the
-/// package for a device. None where no module serves devices.
+/// The field `Modaliases` as dh_modaliases writes it: `module(alias, alias), module(alias)`, by which
+/// programs find the package for a device. None where no module serves devices.
 fn modaliases(modules: Vec<(String, Vec<String>)>) -> Option<String> {
     let mut texts: Vec<String> = modules
         .into_iter()

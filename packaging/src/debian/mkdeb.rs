@@ -1,4 +1,5 @@
-//! `mkdeb`: a package of the source, which DKMS builds where it is installed; with kernels named, of what was built for them too.
+//! `mkdeb`: a package of the source, which DKMS builds where it is installed; with kernels named, of what
+//! was built for them too.
 
 use std::path::{Path, PathBuf};
 
@@ -112,7 +113,8 @@ impl Wrapper<'_> {
         Ok(path)
     }
 
-    /// Puts a DKMS tarball of what was built where `common.postinst` looks for it; the folder that holds it meanwhile.
+    /// Puts a DKMS tarball of what was built where `common.postinst` looks for it; the folder
+    /// that holds it meanwhile.
     fn put_tarball(
         &self,
         data: &mut Entries,

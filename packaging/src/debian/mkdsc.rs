@@ -1,7 +1,7 @@
 //! `mkdsc`: a Debian source package that dpkg-buildpackage makes the wrapper of, with dh and dh_dkms.
 //!
-//! Its format is 3.0 (native), one tarball. A version with a hyphen can't be that by dpkg's rules: then it is 3.0 (quilt), with
-//! the source in one tarball and `debian/` in another.
+//! Its format is 3.0 (native), one tarball. A version with a hyphen can't be that by dpkg's rules: then it is
+//! 3.0 (quilt), with the source in one tarball and `debian/` in another.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,9 @@
-//! Debian packages of a module: `mkdeb` wraps its source, `mkbmdeb` what was built from it, `mkdsc` makes a source package of
-//! the wrapper.
+//! Debian packages of a module: `mkdeb` wraps its source, `mkbmdeb` what was built from it, `mkdsc` makes a
+//! source package of the wrapper.
 //!
 //! - [`name`]: Debian's rules for names, versions and architectures; [`fields`]: control files
-//! - [`upstream`]: what the source, or an administrator's template, says of the package; [`template`]: where that lies
+//! - [`upstream`]: what the source, or an administrator's template, says of the package;
+//!   [`template`]: where that lies
 //! - [`docs`]: changelog and copyright; [`module`]: what they are all made of
 
 pub mod docs;

@@ -154,8 +154,8 @@ impl Module<'_> {
         Ok(())
     }
 
-    /// Maintainer scripts: ours, each replaced by the template's of its name, and those that only the template has.
-    /// `#DEBHELPER#` in a template's stands for ours.
+    /// Maintainer scripts: ours, each replaced by the template's of its name, and those that only the
+    /// template has. `#DEBHELPER#` in a template's stands for ours.
     pub(super) fn scripts(
         &self,
         package: &str,

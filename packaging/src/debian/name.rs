@@ -5,7 +5,8 @@ use dkms_core::id::{Arch, KernelRelease, ModuleName, ModuleVersion};
 
 use crate::error::PackageError;
 
-/// A module's or kernel's name as part of a package's: `_` is none of Debian's letters, and capitals aren't either.
+/// A module's or kernel's name as part of a package's: `_` is none of Debian's letters, and
+/// capitals aren't either.
 fn plain(text: &str) -> String {
     text.replace('_', "-").to_ascii_lowercase()
 }

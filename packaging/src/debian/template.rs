@@ -1,5 +1,5 @@
-//! An administrator's or author's own `debian/*` files, which go before ours: the folder `M-dkms-mkdeb` of the source, or
-//! `/etc/dkms/template-dkms-mkdeb`. Words in them are replaced; nothing in them is run.
+//! An administrator's or author's own `debian/*` files, which go before ours: the folder `M-dkms-mkdeb` of
+//! the source, or `/etc/dkms/template-dkms-mkdeb`. Words in them are replaced; nothing in them is run.
 
 use std::path::{Path, PathBuf};
 

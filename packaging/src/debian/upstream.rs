@@ -10,8 +10,9 @@ use crate::error::PackageError;
 /// Fields that are taken over as they are.
 const KEPT: [&str; 5] = ["Maintainer", "Section", "Priority", "Homepage", "Description"];
 
-/// Takes the fields for `package` from the text of a `debian/control` into `ours`: those of the whole source, then those of
-/// the package, where it is in there. Relations are added to ours; variables of debhelper mean nothing here.
+/// Takes the fields for `package` from the text of a `debian/control` into `ours`: those of the whole
+/// source, then those of the package, where it is in there. Relations are added to ours; variables of
+/// debhelper mean nothing here.
 ///
 /// # Errors
 /// [`PackageError::Control`] where it is no control file.

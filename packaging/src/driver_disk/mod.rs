@@ -1,6 +1,7 @@
 //! `mkdriverdisk`: what an installer loads drivers from, as a disk image or a tar archive.
 //!
-//! - [`redhat`], [`suse`] and [`ubuntu`] say what lies where on a disk; [`repodata`] describes its packages to dnf
+//! - [`redhat`], [`suse`] and [`ubuntu`] say what lies where on a disk; [`repodata`]
+//!   describes its packages to dnf
 //! - [`iso`] makes an image of it
 
 pub mod iso;

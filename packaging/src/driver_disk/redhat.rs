@@ -1,5 +1,5 @@
-//! A driver disk as Anaconda reads it (version 3): the marker `rhdd3`, and a repository of packages for each architecture.
-//! Of these it takes what provides `kernel-modules` of the kernel that runs.
+//! A driver disk as Anaconda reads it (version 3): the marker `rhdd3`, and a repository of packages for each
+//! architecture. Of these it takes what provides `kernel-modules` of the kernel that runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! A driver disk as SUSE's installer reads it: below `linux/suse/ARCH-RELEASE/` the modules, their order, and the packages to
-//! install.
+//! A driver disk as SUSE's installer reads it: below `linux/suse/ARCH-RELEASE/` the modules, their order, and
+//! the packages to install.
 
 use std::path::Path;
 

@@ -238,8 +238,8 @@ impl About {
         builder
     }
 
-    /// The text of a spec file from which rpmbuild makes the same package: the source is in `tarball`, and unpacks to the
-    /// folder `source`.
+    /// The text of a spec file from which rpmbuild makes the same package: the source is in `tarball`, and
+    /// unpacks to the folder `source`.
     pub(crate) fn to_spec(&self, tarball: &str, source: &str, date: u32) -> String {
         let plain = |text: &str| text.replace('%', "%%");
         let mut text = String::from(include_str!("head.spec"));

@@ -1,7 +1,7 @@
 //! `mkrpm -k`: an rpm package of the modules that were built for one kernel.
 //!
-//! The kernel is part of the name, `kmod-M-K`: rpm keeps only one version of a name, so packages for two kernels stand beside each
-//! other, and a new version replaces that of its kernel alone.
+//! The kernel is part of the name, `kmod-M-K`: rpm keeps only one version of a name, so packages for two
+//! kernels stand beside each other, and a new version replaces that of its kernel alone.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
-//! `mkkmp`: the source package of a kernel module package, which rpmbuild makes with a distribution's own macros. The spec
-//! file is the author's, `--spec` or `M-kmp.spec` in the source; what it names as sources is packed beside it.
+//! `mkkmp`: the source package of a kernel module package, which rpmbuild makes with a distribution's own
+//! macros. The spec file is the author's, `--spec` or `M-kmp.spec` in the source; what it names as sources
+//! is packed beside it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -98,7 +99,8 @@ impl<'a> Kmp<'a> {
         Ok(path)
     }
 
-    /// A file that the spec names, where it is: in the source, in a folder of patches there, beside the spec file.
+    /// A file that the spec names, where it is: in the source, in a folder of patches there,
+    /// beside the spec file.
     fn beside(&self, name: &str) -> Option<PathBuf> {
         let source = &self.module.source;
         let folders = [source.clone(), source.join("patches"), folder(&self.spec_file)];

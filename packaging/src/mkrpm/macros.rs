@@ -1,5 +1,5 @@
-//! rpm's macros, as far as a spec file's tags and scripts need them: names with texts, asked for with `%x`, `%{x}`, `%{?x:…}`.
-//! Nothing is run: `%(…)` and Lua are refused.
+//! rpm's macros, as far as a spec file's tags and scripts need them: names with texts, asked for with `%x`,
+//! `%{x}`, `%{?x:…}`. Nothing is run: `%(…)` and Lua are refused.
 
 use std::collections::BTreeMap;
 

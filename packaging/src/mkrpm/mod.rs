@@ -1,5 +1,6 @@
-//! `mkrpm`: an rpm package of the source, which DKMS builds where it is installed, and the source package that rpmbuild makes
-//! the same of; [`kmod`]: of what was built for a kernel; [`kmp`]: the source package of a kernel module package.
+//! `mkrpm`: an rpm package of the source, which DKMS builds where it is installed, and the source package
+//! that rpmbuild makes the same of; [`kmod`]: of what was built for a kernel; [`kmp`]: the source package of
+//! a kernel module package.
 //!
 //! - `about` is what a package says of itself, `relation` what of others, `name` rpm's rules for names
 //! - `spec` reads spec files, by `macros` and `condition`

@@ -36,7 +36,8 @@ pub(super) fn check_plain(text: &str) -> Result<(), PackageError> {
     Err(PackageError::RpmName { text: text.to_owned(), why })
 }
 
-/// Epoch and version by rpm's rules. A hyphen can't be in one: `_` parts the same numbers when versions are compared.
+/// Epoch and version by rpm's rules. A hyphen can't be in one: `_` parts the same numbers when
+/// versions are compared.
 pub(super) fn version(version: &ModuleVersion) -> Result<(Option<u32>, String), PackageError> {
     let text = version.as_str();
     let refuse = |why| Err(PackageError::RpmName { text: text.to_owned(), why });

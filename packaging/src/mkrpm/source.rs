@@ -1,5 +1,5 @@
-//! Source packages: a spec file and what it names, in one rpm. The crate writes binary packages only, so header and payload
-//! are put together here, as rpmbuild does.
+//! Source packages: a spec file and what it names, in one rpm. The crate writes binary packages only, so
+//! header and payload are put together here, as rpmbuild does.
 
 use std::io::Write as _;
 use std::path::Path;

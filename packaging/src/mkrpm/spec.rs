@@ -1,5 +1,5 @@
-//! Reads a spec file: its tags, its description, the scripts of its main package, and the folder that its source unpacks to.
-//! What it builds, and how, is rpmbuild's business.
+//! Reads a spec file: its tags, its description, the scripts of its main package, and the folder that its
+//! source unpacks to. What it builds, and how, is rpmbuild's business.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! `packaging/debian/control` as the fields of a finished package: variables replaced, the source's fields taken over.
+//! `packaging/debian/control` as the fields of a finished package: variables replaced, the
+//! source's fields taken over.
 
 use std::path::Path;
 

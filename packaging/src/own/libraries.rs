@@ -1,4 +1,5 @@
-//! The libraries that a program needs, as dependencies: what dpkg-shlibdeps says of programs that need only the C library and gcc's.
+//! The libraries that a program needs, as dependencies: what dpkg-shlibdeps says of programs that need only
+//! the C library and gcc's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -49,7 +50,8 @@ pub fn dependencies(programs: &[&Path]) -> Result<Vec<String>, PackageError> {
     Ok(needed.iter().map(text).collect())
 }
 
-/// The dependency on libalpm of a program that needs it, as makepkg writes those on libraries: `libalpm.so=13-64`.
+/// The dependency on libalpm of a program that needs it, as makepkg writes those on
+/// libraries: `libalpm.so=13-64`.
 #[must_use]
 pub fn libalpm(program: &[u8]) -> Option<String> {
     let file = ElfBytes::<AnyEndian>::minimal_parse(program).ok()?;

@@ -1,6 +1,8 @@
-//! This project's own files and packages: what `install.list` names, as files below a folder or as finished packages.
+//! This project's own files and packages: what `install.list` names, as files below a folder or
+//! as finished packages.
 //!
-//! - [`list`]: what is installed where; [`control`]: the fields of a package; [`libraries`]: what its programs need
+//! - [`list`]: what is installed where; [`control`]: the fields of a package; [`libraries`]:
+//!   what its programs need
 //! - [`pkgbuild`]: the PKGBUILD's fields
 //! - [`mod@rpm`]: the package for systems with rpm
 //!
@@ -206,7 +208,8 @@ impl Project {
 }
 
 impl Project {
-    /// pacman's package, not yet written: what `packaging/PKGBUILD` says, and the same files that makepkg finds.
+    /// pacman's package, not yet written: what `packaging/PKGBUILD` says, and the same
+    /// files that makepkg finds.
     ///
     /// # Errors
     /// [`PackageError`].

@@ -1,5 +1,5 @@
-//! The fields of our PKGBUILD: assignments of plain words and of lists of them, up to the first function. No shell's language,
-//! only as much of it as that file uses.
+//! The fields of our PKGBUILD: assignments of plain words and of lists of them, up to the first function. No
+//! shell's language, only as much of it as that file uses.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! This project's own rpm: what `install.list` names, with what `packaging/dkms.spec` says of it, its scripts and its triggers.
+//! This project's own rpm: what `install.list` names, with what `packaging/dkms.spec` says of it, its
+//! scripts and its triggers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

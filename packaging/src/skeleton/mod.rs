@@ -1,4 +1,5 @@
-//! `mktree` and `unmktree`: a new module's source tree, which builds as it is, and its end where it was never added.
+//! `mktree` and `unmktree`: a new module's source tree, which builds as it is, and its end
+//! where it was never added.
 
 use std::path::{Path, PathBuf};
 

@@ -9,8 +9,8 @@ pub enum Failure<E> {
     Failed(E),
 }
 
-/// Tries the newest offer. If that fails, `update` runs once and the offers are asked for again, since names and versions change
-/// with the lists; then each is tried, from the newest to the oldest.
+/// Tries the newest offer. If that fails, `update` runs once and the offers are asked for again, since names
+/// and versions change with the lists; then each is tried, from the newest to the oldest.
 ///
 /// An update that fails is no reason to stop: what is in a cache may still do.
 ///
@@ -43,7 +43,8 @@ mod tests {
 
     use super::{Failure, newest_that_works};
 
-    /// What was done over these offers (before and after the update), when those named `works` can be fetched.
+    /// What was done over these offers (before and after the update), when those named
+    /// `works` can be fetched.
     fn run(before: &[&str], after: &[&str], works: &[&str]) -> (Result<String, Failure<String>>, String) {
         let (log, updated) = (RefCell::new(Vec::new()), RefCell::new(false));
         let result = newest_that_works(

@@ -60,7 +60,8 @@ impl<'a> Line<'a> {
     pub fn numbers_of<'r>(&self, release: &'r str) -> Option<&'r str> {
         let numbers = release.strip_suffix(self.flavour)?.strip_suffix('-')?;
         let (version, rest) = numbers.split_at(numbers.find(['-', '+']).unwrap_or(numbers.len()));
-        // `linux-headers-6.12-amd64` is a metapackage. What ends in a letter is of another flavour, `6.1.0-57-rt`.
+        // `linux-headers-6.12-amd64` is a metapackage. What ends in a letter is of another
+        // flavour, `6.1.0-57-rt`.
         let is_release = version.split('.').count() >= 3
             && version.split('.').all(|part| part.parse::<u32>().is_ok())
             && numbers.ends_with(|last: char| last.is_ascii_digit())

@@ -1,5 +1,6 @@
-//! `apt-cache show --no-all-versions '?name(^linux-)' | kernel-offers FLAVOUR`: the kernels that can be had, the newest first, a line
-//! each: release, package of the headers, package of the image. Without any it says what was looked for, and ends with 1.
+//! `apt-cache show --no-all-versions '?name(^linux-)' | kernel-offers FLAVOUR`: the kernels that can be had,
+//! the newest first, a line each: release, package of the headers, package of the image. Without any it says
+//! what was looked for, and ends with 1.
 
 use std::io::{Read, Write};
 use std::process::ExitCode;

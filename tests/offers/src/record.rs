@@ -44,8 +44,8 @@ pub(crate) fn records(answer: &str) -> BTreeMap<&str, Record<'_>> {
     all
 }
 
-/// Whether a package can be had with all that it depends on. Only packages named `linux-…` are looked at: apt was asked about no
-/// others.
+/// Whether a package can be had with all that it depends on. Only packages named `linux-…` are looked at: apt
+/// was asked about no others.
 pub(crate) fn is_complete(all: &BTreeMap<&str, Record<'_>>, package: &str) -> bool {
     let mut seen = Vec::new();
     complete(all, package, &mut seen)

@@ -1,4 +1,5 @@
-//! A Debian system with apt, kernels and module packages at hand, and our package dkms, for tests of what apt and dpkg make us do.
+//! A Debian system with apt, kernels and module packages at hand, and our package dkms, for tests of what apt
+//! and dpkg make us do.
 //!
 //! - [`Machine`]: a fresh one in which depmods, makes and initramfs are noted
 //! - [`package`]: packages that a test makes up
@@ -47,7 +48,8 @@ pub const TRIXIE: Base = Base {
     script: concat!("COMMON=\nMODULES='acpi-call bbswitch v4l2loopback'\n", include_str!("base.sh")),
 };
 
-/// Stands before depmod and make: notes who calls them (`depmods`), and when builds of modules begin and end (`makes`).
+/// Stands before depmod and make: notes who calls them (`depmods`), and when builds of modules
+/// begin and end (`makes`).
 const NOTING: &str = "
 mkdir -p /opt/real
 ln -s /usr/bin/kmod /opt/real/depmod
@@ -82,8 +84,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// One without dkms, in which nothing is noted; `/debs/dkms.deb` is ours, with this program and those beside it: an integration test
-    /// passes `env!("CARGO_BIN_EXE_dkms-under-test")`.
+    /// One without dkms, in which nothing is noted; `/debs/dkms.deb` is ours, with this program and those
+    /// beside it: an integration test passes `env!("CARGO_BIN_EXE_dkms-under-test")`.
     ///
     /// # Errors
     /// Where it can't be made.
@@ -151,7 +153,8 @@ impl Machine {
         .map(drop)
     }
 
-    /// Runs `apt-get -y` with these words, `$OLD` and `$NEW` being the kernels; recommended packages are left out.
+    /// Runs `apt-get -y` with these words, `$OLD` and `$NEW` being the kernels; recommended
+    /// packages are left out.
     ///
     /// # Errors
     /// Where no process can be started.
@@ -190,7 +193,8 @@ impl Machine {
         Ok(stdout)
     }
 
-    /// The states of modules, each a line as `dkms status` prints it, `NEW` and `OLD` in place of the kernels.
+    /// The states of modules, each a line as `dkms status` prints it, `NEW` and `OLD` in
+    /// place of the kernels.
     ///
     /// # Errors
     /// Where they can't be had.

@@ -1,4 +1,5 @@
-//! Stands for an adapter: tells core that the kernels of the command line have arrived, and runs the one batch that follows.
+//! Stands for an adapter: tells core that the kernels of the command line have arrived, and runs the
+//! one batch that follows.
 
 use std::io::Write;
 

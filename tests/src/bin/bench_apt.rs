@@ -1,5 +1,5 @@
-//! `make bench-apt`: eight of Debian's module packages and two kernels' headers in one run of apt, with ours and with Debian's dkms, in equal
-//! roots; fails where ours isn't twice as fast.
+//! `make bench-apt`: eight of Debian's module packages and two kernels' headers in one run of apt, with ours
+//! and with Debian's dkms, in equal roots; fails where ours isn't twice as fast.
 
 use std::process::ExitCode;
 use std::time::Duration;

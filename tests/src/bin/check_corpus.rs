@@ -1,5 +1,6 @@
-//! Holds our reader of dkms.conf against what the original takes from several hundred real files: every directive of every
-//! file, through both tiers. The files belong to others and stay outside of this project; `make check-corpus CORPUS=DIR`.
+//! Holds our reader of dkms.conf against what the original takes from several hundred real files: every
+//! directive of every file, through both tiers. The files belong to others and stay outside of this project;
+//! `make check-corpus CORPUS=DIR`.
 #![expect(clippy::disallowed_macros, reason = "a program for people at a terminal")]
 
 use std::collections::BTreeMap;
@@ -180,9 +181,9 @@ fn compare(conf: &Path, name: &str, expected: &Expected, kernel: &str, counts: &
     Ok(())
 }
 
-/// Compares all values of a file. `once` has them as they were before the second expansion, to tell where we differ on
-/// purpose: the original loses a value with a bare `"` around a blank, we keep its text. (The other such difference,
-/// pathname expansion, played no part when the expected values were made.)
+/// Compares all values of a file. `once` has them as they were before the second expansion, to tell where we
+/// differ on purpose: the original loses a value with a bare `"` around a blank, we keep its text. (The other
+/// such difference, pathname expansion, played no part when the expected values were made.)
 fn values(name: &str, tier: &str, raw: &RawConf, once: &RawConf, expected: &Expected, counts: &mut Counts) {
     let mut ours = Flat::new();
     for (directive, values) in &raw.values {

@@ -1,5 +1,5 @@
-//! `load-module FILE`: asks the kernel to take a module's file as it is, which it unpacks itself where it is compressed.
-//! Kmod does so too since version 31.
+//! `load-module FILE`: asks the kernel to take a module's file as it is, which it unpacks itself where it is
+//! compressed. Kmod does so too since version 31.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Fetches what the tests need. With words less of it: `kernels`, `systems NAME...`, or only the programs that they name.
+//! Fetches what the tests need. With words less of it: `kernels`, `systems NAME...`, or only the
+//! programs that they name.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! An action undisturbed: the state before, the state it leads to, what it answers when it is asked once more.
+//! An action undisturbed: the state before, the state it leads to, what it answers when
+//! it is asked once more.
 
 use anyhow::{Result, ensure};
 
@@ -30,7 +31,8 @@ pub struct Rehearsal {
 pub enum Litter {
     /// Nothing.
     None,
-    /// What means nothing: empty folders (nobody knows whose they are, but for those of the dead), indexes of no modules.
+    /// What means nothing: empty folders (nobody knows whose they are, but for those of the dead),
+    /// indexes of no modules.
     Meaningless,
 }
 

@@ -1,4 +1,5 @@
-//! Judges what is on disk: whole modules, links that lead to builds, originals that aren't lost, an index that is right.
+//! Judges what is on disk: whole modules, links that lead to builds, originals that aren't lost, an
+//! index that is right.
 //!
 //! Each judgement is a list of what is wrong, empty where all is well.
 
@@ -34,7 +35,8 @@ pub fn strange_modules(listing: &Listing, known: &BTreeSet<String>) -> Vec<Strin
     strange.map(|(path, node)| format!("`{path}` is no whole module: {node}")).collect()
 }
 
-/// Originals (paths below `/lib/modules` before anything of ours was installed) that are neither in their place nor archived.
+/// Originals (paths below `/lib/modules` before anything of ours was installed) that are neither in
+/// their place nor archived.
 #[must_use]
 pub fn lost_originals(listing: &Listing, originals: &[(String, String)]) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -60,8 +62,8 @@ pub fn leftovers(listing: &Listing) -> Vec<String> {
     left.map(|path| format!("`{path}` is left")).collect()
 }
 
-/// Takes out of a listing what means nothing and is not in another: folders that hold nothing (but such folders), and indexes
-/// of kernels without modules.
+/// Takes out of a listing what means nothing and is not in another: folders that hold nothing (but such
+/// folders), and indexes of kernels without modules.
 pub fn forget_litter(listing: &mut Listing, other: &Listing) {
     listing.retain(|path, _| {
         let index = path.strip_prefix("/lib/modules/").and_then(|rest| rest.split_once("/modules."));
@@ -83,7 +85,8 @@ pub fn forget_litter(listing: &mut Listing, other: &Listing) {
     }
 }
 
-/// What in `status`, the links, the built folders and `/lib/modules` does not fit together. Modules are called as their packages.
+/// What in `status`, the links, the built folders and `/lib/modules` does not fit together. Modules are
+/// called as their packages.
 #[must_use]
 pub fn disagreements(seen: &Seen) -> Vec<String> {
     let states = match States::parse(&seen.status) {

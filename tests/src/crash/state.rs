@@ -49,7 +49,8 @@ impl States {
         self.0.get(&(id.to_owned(), kernel.to_owned())).copied().unwrap_or(Stage::Absent)
     }
 
-    /// How many steps it is to another: adding, building and installing are one each, and so is what takes them back.
+    /// How many steps it is to another: adding, building and installing are one each, and so is
+    /// what takes them back.
     #[must_use]
     pub fn distance(&self, other: &Self) -> usize {
         let mut keys: Vec<_> = self.0.keys().chain(other.0.keys()).collect();

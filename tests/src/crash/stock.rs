@@ -1,4 +1,5 @@
-//! Ready-built modules of several names and versions, made from one compiled file: a build copies one, in no time.
+//! Ready-built modules of several names and versions, made from one compiled file: a build
+//! copies one, in no time.
 
 use anyhow::{Result, ensure};
 use dkms_core::host::fs;
@@ -53,7 +54,8 @@ pub fn module(name: &str, version: &str) -> Module {
     Module::new(name, version).with(&format!("MAKE=\"cp /srv/ready/{name}-{version}.ko {name}.ko\""))
 }
 
-/// Writes `new` over the first `old`; both begin alike, and `new` may be longer where what follows may be lost.
+/// Writes `new` over the first `old`; both begin alike, and `new` may be longer where what
+/// follows may be lost.
 fn patch(bytes: &mut [u8], old: &str, new: &str) -> Result<()> {
     let place = bytes.windows(old.len()).position(|window| window == old.as_bytes());
     let Some(to) = place.and_then(|place| bytes.get_mut(place..place + new.len())) else {

@@ -68,7 +68,8 @@ pub fn put_into(root: &Root) -> Result<()> {
     root.must(&format!("cc -O2 -Wall -Wextra -Werror -o {PROGRAM} /srv/tripwire.c")).map(|_| ())
 }
 
-/// Runs `dkms` with these words up to the call with this number (0: to its end), after `before`, a line of shell.
+/// Runs `dkms` with these words up to the call with this number (0: to its end), after
+/// `before`, a line of shell.
 ///
 /// # Errors
 /// Where no process can be started, or the tripwire itself fails.

@@ -12,7 +12,8 @@ use crate::kernels::Kernels;
 use crate::root::Root;
 use crate::tool::Tool;
 
-/// The folders that make up a state. All but the sources are file systems of their own, which can do all that ext4 can.
+/// The folders that make up a state. All but the sources are file systems of their own, which can
+/// do all that ext4 can.
 const PLACES: &str = "/var/lib/dkms /lib/modules /etc/modprobe.d";
 /// Reading the tree takes milliseconds. This is for a loaded machine, and shorter than any wait for a lock.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -20,7 +21,8 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// What is there: on disk, and as `status` says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Every path but those of `.state`, which is no part of what others see, and what a killed depmod left half-written.
+    /// Every path but those of `.state`, which is no part of what others see, and what a killed
+    /// depmod left half-written.
     pub listing: Listing,
     /// What `status` printed.
     pub status: String,

@@ -1,5 +1,5 @@
-//! Roots with a real pacman, and a repository of real packages for it: kernels with their headers as Arch lays them out,
-//! modules, others. See `repository.sh`.
+//! Roots with a real pacman, and a repository of real packages for it: kernels with their headers as Arch
+//! lays them out, modules, others. See `repository.sh`.
 
 use std::path::{Path, PathBuf};
 

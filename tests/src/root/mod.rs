@@ -1,8 +1,9 @@
 //! A fresh root in milliseconds: an overlay of this machine in namespaces that end with the test.
 //!
-//! Compiler and headers come from the machine below; `/var/lib/dkms`, `/etc/dkms`, `/usr/src` and `/lib/modules` are
-//! the test's own. A process holds the namespaces and reads a pipe from us: when the [`Root`] is dropped, or this
-//! process dies in any way, the pipe ends and everything goes. Nothing is ever mounted in the machine's own namespace.
+//! Compiler and headers come from the machine below; `/var/lib/dkms`, `/etc/dkms`, `/usr/src` and
+//! `/lib/modules` are the test's own. A process holds the namespaces and reads a pipe from us: when the
+//! [`Root`] is dropped, or this process dies in any way, the pipe ends and everything goes. Nothing is ever
+//! mounted in the machine's own namespace.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeWriter, Read, Seek};
@@ -65,8 +66,8 @@ impl Root {
         Ok(root)
     }
 
-    /// A root over a system that [`base`](crate::setup::base) made, as it is there; these tools are in `/opt/NAME/dkms`. `$K` and the like
-    /// mean nothing in it.
+    /// A root over a system that [`base`](crate::setup::base) made, as it is there; these tools are in
+    /// `/opt/NAME/dkms`. `$K` and the like mean nothing in it.
     ///
     /// # Errors
     /// Where the namespaces can't be had (tests run as root).
@@ -137,7 +138,8 @@ impl Root {
         Ok(self)
     }
 
-    /// A path of the root as this process can open it. Links in it that are absolute lead out: use [`Self::open`].
+    /// A path of the root as this process can open it. Links in it that are absolute lead
+    /// out: use [`Self::open`].
     #[must_use]
     pub fn view(&self, path: &str) -> PathBuf {
         self.view.join(path.trim_start_matches('/'))
@@ -191,7 +193,8 @@ impl Root {
         self.dkms = tool.path_in_root();
     }
 
-    /// Runs the tool with these words, which a shell splits (`$K`, `$K2`, `$K3` and quotes mean what they mean).
+    /// Runs the tool with these words, which a shell splits (`$K`, `$K2`, `$K3` and quotes
+    /// mean what they mean).
     ///
     /// # Errors
     /// Where no process can be started.
@@ -211,8 +214,8 @@ impl Root {
         Ok(output.stdout)
     }
 
-    /// Runs a line of shell in a folder of the root, with a small environment of its own. Output goes to files: what
-    /// the line leaves behind in the background holds up nobody.
+    /// Runs a line of shell in a folder of the root, with a small environment of its own. Output goes to
+    /// files: what the line leaves behind in the background holds up nobody.
     ///
     /// # Errors
     /// Where no process can be started.

@@ -1,6 +1,7 @@
 //! Roots with a real rpm and dnf over Debian systems that call themselves Fedora, and packages for them.
 //!
-//! Kernels and headers are Debian's, packaged as Fedora packages them; our own package is the rpm that our own writer makes.
+//! Kernels and headers are Debian's, packaged as Fedora packages them; our own package is the rpm that
+//! our own writer makes.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -138,7 +139,8 @@ impl World {
         Ok(Self { root, kernels, suite })
     }
 
-    /// Puts a module's package into the repository. Its modules are built already, unless it is told otherwise.
+    /// Puts a module's package into the repository. Its modules are built already, unless
+    /// it is told otherwise.
     ///
     /// # Errors
     /// Where rpmbuild doesn't take it.

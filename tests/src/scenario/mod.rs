@@ -1,4 +1,5 @@
-//! The table of scenarios: what is set up, which commands run, and where ours differs from the original on purpose.
+//! The table of scenarios: what is set up, which commands run, and where ours differs from the
+//! original on purpose.
 //!
 //! The table is text, in `scenarios/*.txt`:
 //!
@@ -22,8 +23,9 @@
 //!   ! apart                 from here on the trees differ: only exit codes and what is declared of ours are compared
 //! ```
 //!
-//! After each command exit codes, the stdout of `status`, what a further `status` says, and the trees are compared; and our
-//! JSON document says what our lines say. A declared difference that doesn't show is an error too: the table stays honest.
+//! After each command exit codes, the stdout of `status`, what a further `status` says, and the trees are
+//! compared; and our JSON document says what our lines say. A declared difference that doesn't show is an
+//! error too: the table stays honest.
 
 mod compare;
 mod observe;

@@ -1,4 +1,5 @@
-//! What `dkms status` says, as lines; and its JSON document as the same lines, so that the two can be compared.
+//! What `dkms status` says, as lines; and its JSON document as the same lines, so that the
+//! two can be compared.
 
 use serde_json::Value;
 
@@ -10,7 +11,8 @@ pub(super) fn lines(output: &Output) -> Vec<String> {
     ended(output, output.stdout.lines().map(str::to_owned).collect())
 }
 
-/// The lines that a document stands for, and how it ended; something else than a document is a line that says so.
+/// The lines that a document stands for, and how it ended; something else than a document is
+/// a line that says so.
 #[must_use]
 pub(super) fn of_document(output: &Output) -> Vec<String> {
     let lines = match output.stdout.as_str() {

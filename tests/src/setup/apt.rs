@@ -1,5 +1,6 @@
-//! Apt, the machine's own or a private one for a Debian suite. All that setup fetches comes through here: the newest that works, one
-//! retry after an update, then an error of one line that names the package and the suite.
+//! Apt, the machine's own or a private one for a Debian suite. All that setup fetches comes through
+//! here: the newest that works, one retry after an update, then an error of one line that names the
+//! package and the suite.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,8 @@ impl Apt {
         }
     }
 
-    /// One with lists of its own, Debian's keyring, and nothing of the machine's sources and preferences. The lists are fetched once.
+    /// One with lists of its own, Debian's keyring, and nothing of the machine's sources and preferences. The
+    /// lists are fetched once.
     pub(super) fn open(cache: &Cache, suite: &str) -> Result<Self> {
         let dir = cache.apt(suite);
         fs::create_dir_all(&dir.join("lists/partial"))?;
@@ -105,7 +107,8 @@ impl Apt {
         done.map_err(|failure| self.failed(failure, &line.describe()))
     }
 
-    /// Installs the packages that `missing` names; it is asked again once the lists are new, since names change with them.
+    /// Installs the packages that `missing` names; it is asked again once the lists are new, since
+    /// names change with them.
     pub(super) fn install(&self, missing: &dyn Fn() -> Vec<String>) -> Result<()> {
         let names = || Ok(vec![missing()]);
         let done = newest_that_works(names, || self.update(), |names| self.install_now(names));
@@ -124,7 +127,8 @@ impl Apt {
         done.with_context(|| format!("can't install {} from {}", names.join(", "), self.suite))
     }
 
-    /// Downloads the package that `name` names into a folder; the file's path. It is asked again once the lists are new.
+    /// Downloads the package that `name` names into a folder; the file's path. It is asked again
+    /// once the lists are new.
     pub(super) fn download(
         &self,
         name: &dyn Fn() -> Result<Option<String>>,
@@ -168,7 +172,8 @@ impl Apt {
     }
 }
 
-/// The mirror that this machine's own apt takes Debian from; for `bookworm-security` the archive of security updates beside it.
+/// The mirror that this machine's own apt takes Debian from; for `bookworm-security` the archive of
+/// security updates beside it.
 fn mirror(suite: &str) -> Result<String> {
     let words = ["indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"];
     let targets = must("apt-get", &words, Path::new("/"))?;

@@ -1,5 +1,6 @@
-//! Whole Debian systems for roots of tests. Each is a few layers, made once, kept in the cache and never changed afterwards: a minimal
-//! system of its suite by mmdebstrap, the tools that build modules if it has them, and what is its own.
+//! Whole Debian systems for roots of tests. Each is a few layers, made once, kept in the cache and never
+//! changed afterwards: a minimal system of its suite by mmdebstrap, the tools that build modules if it has
+//! them, and what is its own.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,10 +21,12 @@ pub struct Base {
     pub name: &'static str,
     /// Debian's suite.
     pub suite: &'static str,
-    /// Packages in it besides a minimal system's. With `gcc` among them it stands on the layer of [`COMPILER`].
+    /// Packages in it besides a minimal system's. With `gcc` among them it stands on the
+    /// layer of `COMPILER`.
     pub include: &'static [&'static str],
-    /// A shell script that runs in it at the end, with `/proc` and network. If it fetches packages (`apt install --download-only`), tests
-    /// have them without network: lists and archives are kept. `kernels.sh` stands before it, which knows the kernels that can be had.
+    /// A shell script that runs in it at the end, with `/proc` and network. If it fetches packages
+    /// (`apt install --download-only`), tests have them without network: lists and archives are kept.
+    /// `kernels.sh` stands before it, which knows the kernels that can be had.
     pub script: &'static str,
 }
 
@@ -36,8 +39,8 @@ const PRELUDE: &str = include_str!("kernels.sh");
 /// Updates the lists; says what apt knows of kernels.
 const UPDATE: &str = "apt-get -qq update >&2 || apt-get -qq update >&2\n";
 
-/// The layers of a system as an overlay's `lowerdir` names them, made if they aren't there as they should be. Tests that want the same
-/// one at once wait for each other.
+/// The layers of a system as an overlay's `lowerdir` names them, made if they aren't there as they should be.
+/// Tests that want the same one at once wait for each other.
 ///
 /// # Errors
 /// If it can't be made.
@@ -130,8 +133,8 @@ impl Layers<'_> {
         Ok(PathBuf::from(layers))
     }
 
-    /// A layer's folder `root`, made if it isn't there as its recipe says. What it stands on is a part of that: `below` says when that was
-    /// made.
+    /// A layer's folder `root`, made if it isn't there as its recipe says. What it stands on is a part of
+    /// that: `below` says when that was made.
     fn once(&self, below: &str, script: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let Self { cache, name, suite } = self;
         let dir = folder(cache, name);

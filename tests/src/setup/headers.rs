@@ -1,4 +1,5 @@
-//! Kernel headers of each flavour, installed on the machine as any package is. Which kernels those are is written down in the cache.
+//! Kernel headers of each flavour, installed on the machine as any package is. Which kernels those are is
+//! written down in the cache.
 
 use anyhow::{Result, bail};
 use dkms_core::host::fs;
@@ -10,8 +11,8 @@ use crate::cache::Cache;
 use crate::kernels::{FLAVOURS, has_headers, installed};
 use crate::say;
 
-/// Installs headers of the newest kernel of each flavour that has an image too, where the machine has none of that kind. Newer headers
-/// than any image may be there; they are left alone.
+/// Installs headers of the newest kernel of each flavour that has an image too, where the machine has none of
+/// that kind. Newer headers than any image may be there; they are left alone.
 pub(super) fn install(cache: &Cache) -> Result<()> {
     let mut chosen = Vec::new();
     for (at, flavour) in FLAVOURS.iter().enumerate() {

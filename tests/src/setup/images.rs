@@ -1,4 +1,5 @@
-//! Whole kernels: a `linux-image` package, unpacked into the cache. Measurements need its module tree, and some tests boot it.
+//! Whole kernels: a `linux-image` package, unpacked into the cache. Measurements need its module tree,
+//! and some tests boot it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,9 @@ use crate::cache::Cache;
 use crate::command::must;
 use crate::say;
 
-/// The folder that is `/lib/modules/K` in the package of kernel K; fetched with the machine's own apt, as its headers were. If the
-/// signed image can't be had, it is the one that is not signed: it has the same modules and boots the same.
+/// The folder that is `/lib/modules/K` in the package of kernel K; fetched with the machine's own apt, as
+/// its headers were. If the signed image can't be had, it is the one that is not signed: it has the same
+/// modules and boots the same.
 ///
 /// # Errors
 /// Where neither can be had.

@@ -1,5 +1,5 @@
-//! Fetches what the tests need and the machine doesn't have, into the cache. Quick where all is there; whatever is
-//! missing at the end is an error.
+//! Fetches what the tests need and the machine doesn't have, into the cache. Quick where all is there;
+//! whatever is missing at the end is an error.
 
 mod apt;
 mod bases;
@@ -43,7 +43,8 @@ pub fn kernels(cache: &Cache) -> Result<()> {
     NewerKernel::fetch(cache).map(drop)
 }
 
-/// The kernels of a line that a suite has, the newest first, with these apt preferences (which hide packages).
+/// The kernels of a line that a suite has, the newest first, with these apt preferences
+/// (which hide packages).
 ///
 /// # Errors
 /// Where the suite's lists can't be had.

@@ -1,4 +1,5 @@
-//! A kernel of a newer line than the machine's own: image and headers, unpacked into the cache, never installed.
+//! A kernel of a newer line than the machine's own: image and headers, unpacked into the
+//! cache, never installed.
 
 use std::path::{Path, PathBuf};
 
@@ -26,13 +27,14 @@ fn names(release: &str) -> [String; 4] {
     ]
 }
 
-/// Linux 6.12, as Debian's security archive has it for bookworm: its modules are compressed (xz), it unpacks them itself, and it
-/// knows ECDSA.
+/// Linux 6.12, as Debian's security archive has it for bookworm: its modules are compressed (xz), it unpacks
+/// them itself, and it knows ECDSA.
 #[derive(Debug, Clone)]
 pub struct NewerKernel {
     /// Its release.
     pub release: String,
-    /// Unpacked packages: image, headers, headers that all flavours have in common, programs that build modules.
+    /// Unpacked packages: image, headers, headers that all flavours have in common,
+    /// programs that build modules.
     packages: Vec<PathBuf>,
 }
 
@@ -81,8 +83,8 @@ impl NewerKernel {
         self.packages[0].join("boot").join(format!("config-{}", self.release))
     }
 
-    /// Puts its modules and headers into a root, without the types of the kernel itself: those would have to be added to modules
-    /// by a program that isn't here.
+    /// Puts its modules and headers into a root, without the types of the kernel itself: those would have to
+    /// be added to modules by a program that isn't here.
     ///
     /// # Errors
     /// Where they can't be copied.

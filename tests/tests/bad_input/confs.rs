@@ -1,4 +1,5 @@
-//! A dkms.conf that is none, one that misbehaves while it is read, and one whose values lead where they must not.
+//! A dkms.conf that is none, one that misbehaves while it is read, and one whose values lead
+//! where they must not.
 
 use super::Case;
 

@@ -1,7 +1,8 @@
-//! Bad input at every door: the right exit code, one clear error, the tree as before, and an end within seconds.
+//! Bad input at every door: the right exit code, one clear error, the tree as before, and
+//! an end within seconds.
 //!
-//! A table, a file a door: [`confs`], [`names`], [`links`], [`folders`], [`system`]. Each row runs in a fresh root that has the
-//! source tree of `foo/1.0` in `/usr/src`, ready to be built without a compiler.
+//! A table, a file a door: [`confs`], [`names`], [`links`], [`folders`], [`system`]. Each row runs in a fresh
+//! root that has the source tree of `foo/1.0` in `/usr/src`, ready to be built without a compiler.
 
 mod case;
 mod confs;

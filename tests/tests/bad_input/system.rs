@@ -1,4 +1,5 @@
-//! A system that lacks what every system has: os-release, the kernel, a framework.conf that can be read, the root itself.
+//! A system that lacks what every system has: os-release, the kernel, a framework.conf that can be
+//! read, the root itself.
 
 use super::Case;
 

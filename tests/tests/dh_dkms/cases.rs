@@ -9,7 +9,8 @@ use crate::bench::{Bench, changelog, conf};
 
 use Oracle::{Bookworm, Trixie};
 
-/// A folder for each Debian module package in the cache: its real conf, name and version, as its maintainer has it.
+/// A folder for each Debian module package in the cache: its real conf, name and version, as
+/// its maintainer has it.
 #[test]
 fn real_modules_come_out_as_debians_own_makes_them() {
     let bench = Bench::new().unwrap();
@@ -29,7 +30,8 @@ fn real_modules_come_out_as_debians_own_makes_them() {
     assert!(count >= 15, "{count}");
 }
 
-/// Makes the case of a real package; whether the module's version is the package's, so that the placeholder stands for it.
+/// Makes the case of a real package; whether the module's version is the package's, so that the
+/// placeholder stands for it.
 fn real(bench: &Bench, cache: &Cache, package: &str) -> Result<bool> {
     let whole = cache.package_version("bookworm", package)?;
     // bookworm's leaves the epoch in, which no folder of a module has.

@@ -1,4 +1,5 @@
-//! `dh_dkms` beside Debian's own, of bookworm and of trixie: the same folders, the same options, what both leave is compared.
+//! `dh_dkms` beside Debian's own, of bookworm and of trixie: the same folders, the same options, what
+//! both leave is compared.
 //!
 //! - [`bench`]: the root that both run in, and the comparison
 //! - [`cases`]: folders and options, real confs and made ones

@@ -1,4 +1,5 @@
-//! `dh_dkms` in `dh`'s sequence: source packages are built with Debian's and with ours, and the packages compared.
+//! `dh_dkms` in `dh`'s sequence: source packages are built with Debian's and with ours, and
+//! the packages compared.
 
 use anyhow::Result;
 use dkms_core::host::fs;
@@ -69,7 +70,8 @@ fn switch(bench: &Bench, who: Option<Oracle>) -> Result<()> {
     Ok(())
 }
 
-/// Builds in a copy of the case; what the package is, without the version in marker lines. With `snippets` those of a release.
+/// Builds in a copy of the case; what the package is, without the version in marker lines. With
+/// `snippets` those of a release.
 fn build(bench: &Bench, snippets: Option<Oracle>) -> Result<String> {
     let variables = snippets
         .map(|oracle| format!("DH_AUTOSCRIPTDIR=/srv/{}/usr/share/debhelper/autoscripts", oracle.suite()))

@@ -1,10 +1,12 @@
-//! What the maintainer scripts do: both run with every way that dpkg calls them, and what they call is compared.
+//! What the maintainer scripts do: both run with every way that dpkg calls them, and what
+//! they call is compared.
 
 use dkms_tests::cache::Oracle;
 
 use crate::bench::{Bench, conf};
 
-/// Runs a snippet as dpkg would run the script that it is in, with stand-ins that write down their arguments. Called as: sh … SNIPPET ARGS
+/// Runs a snippet as dpkg would run the script that it is in, with stand-ins that write down their arguments.
+/// Called as: sh … SNIPPET ARGS
 const AS_DPKG: &str = "#!/bin/sh
 { echo '#!/bin/sh'; echo 'set -e'; cat \"$1\"; echo 'echo end'; } >/srv/script
 shift

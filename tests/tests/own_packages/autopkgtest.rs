@@ -1,4 +1,5 @@
-//! `dkms-autopkgtest`, with real packages: what passes, what is ruled out, what fails, and what can't be tested.
+//! `dkms-autopkgtest`, with real packages: what passes, what is ruled out, what fails, and
+//! what can't be tested.
 
 use dkms_core::host::fs;
 use dkms_tests::cache::{Cache, Oracle};

@@ -1,4 +1,5 @@
-//! dkms.service of each package manager: systemd finds no ordering cycle with services that start the network early in the boot.
+//! dkms.service of each package manager: systemd finds no ordering cycle with services that start the
+//! network early in the boot.
 
 use std::path::{Path, PathBuf};
 

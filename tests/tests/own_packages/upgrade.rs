@@ -1,4 +1,5 @@
-//! From Debian's dkms to ours and back, with modules installed: nothing is asked, nothing is lost, nothing is left.
+//! From Debian's dkms to ours and back, with modules installed: nothing is asked, nothing is
+//! lost, nothing is left.
 
 use anyhow::Result;
 use dkms_tests::cache::{Cache, Oracle};

@@ -26,7 +26,8 @@ pub(crate) fn with_foo() -> Result<Root> {
     Ok(root)
 }
 
-/// Installs a package of the original's `dkms`, for what else is in it, and puts ours in place of the command.
+/// Installs a package of the original's `dkms`, for what else is in it, and puts ours in
+/// place of the command.
 pub(crate) fn install_dkms(root: &Root, oracle: Oracle) -> Result<()> {
     let folder = Cache::open()?.package(oracle.suite(), "dkms");
     let debs = fs::list(&folder)?;

@@ -19,8 +19,8 @@ fn built() -> Result<Root> {
     Ok(root)
 }
 
-/// Makes a disk as image and as archive, unpacks both to `/srv/disk`, and says what is on it. Made again elsewhere, later and
-/// under another umask it is the same.
+/// Makes a disk as image and as archive, unpacks both to `/srv/disk`, and says what is on it. Made again
+/// elsewhere, later and under another umask it is the same.
 fn unpacked(root: &Root, words: &str) -> Result<String> {
     root.must(&format!(
         "exec 3>&1 >/dev/null; rm -rf /srv/*; dkms mkdriverdisk foo/1.0 {words}; dkms mkdriverdisk foo/1.0 {words} --media tar

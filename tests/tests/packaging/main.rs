@@ -1,4 +1,5 @@
-//! Packages with the tools that read them, each in a root of its own, so that the machine's dpkg and rpm never hear of them.
+//! Packages with the tools that read them, each in a root of its own, so that the machine's dpkg and
+//! rpm never hear of them.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod bad_input;

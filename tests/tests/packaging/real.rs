@@ -1,4 +1,5 @@
-//! Debian's own module packages, packed by us: whole, without an error of lintian or rpmlint, the same each time.
+//! Debian's own module packages, packed by us: whole, without an error of lintian or
+//! rpmlint, the same each time.
 
 use anyhow::{Context, Result, ensure};
 use dkms_core::host::fs;

@@ -1,4 +1,5 @@
-//! Packages for rpm where they are installed for real: by rpm 4.18 and dnf 4 of bookworm, by rpm 6 and dnf 5 of forky.
+//! Packages for rpm where they are installed for real: by rpm 4.18 and dnf 4 of bookworm, by rpm
+//! 6 and dnf 5 of forky.
 
 use std::path::Path;
 
@@ -38,8 +39,8 @@ fn put_kernel(root: &Root, headers: &str) -> Result<()> {
     .map(drop)
 }
 
-/// Packages that a compiler isn't needed for, in `/srv/repo` of a root: two versions of the source, a kernel's modules, the
-/// kernel, another kernel, a system.
+/// Packages that a compiler isn't needed for, in `/srv/repo` of a root: two versions of the source, a
+/// kernel's modules, the kernel, another kernel, a system.
 fn made() -> Result<Root> {
     let cache = Cache::open()?;
     let root = root()?;

@@ -1,5 +1,5 @@
-//! Packages in whole Debian systems: taken by dpkg and apt, with Debian's dkms and with ours, and the modules loaded by a kernel
-//! that boots.
+//! Packages in whole Debian systems: taken by dpkg and apt, with Debian's dkms and with ours, and the modules
+//! loaded by a kernel that boots.
 
 use anyhow::Result;
 use dkms_core::host::fs;

@@ -1,5 +1,5 @@
-//! Tarballs from one tool to another: what ours writes each original loads, and the other way, and the trees are equal
-//! afterwards.
+//! Tarballs from one tool to another: what ours writes each original loads, and the other way, and the trees
+//! are equal afterwards.
 
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::fixture::Module;
@@ -18,7 +18,8 @@ const KINDS: [(&str, bool); 4] = [
 
 const SUFFIXES: [&str; 4] = ["tar", "tar.gz", "tar.bz2", "tar.xz"];
 
-/// Names, kinds, modes, targets and contents of all that a module has; an empty folder to build in is nothing.
+/// Names, kinds, modes, targets and contents of all that a module has; an empty folder to
+/// build in is nothing.
 const STATE: &str = "cd / && find usr/src/foo-1.0 var/lib/dkms/foo -not -path '*/tarball*' -not -name build -printf '%p %y %l\\n' | sort
                      find usr/src/foo-1.0 var/lib/dkms/foo -type f -not -path '*/tarball*' | sort | xargs sha256sum
                      find usr/src/foo-1.0 -printf '%p %m\\n' | sort";
@@ -40,8 +41,8 @@ fn every_kind_goes_from_one_tool_to_another_and_back() {
             root.switch_to(writer);
             root.must("$DKMS add foo/1.0; $DKMS build foo/1.0 -k $K; $DKMS build foo/1.0 -k $K2").unwrap();
             root.must("cp -a /usr/src/foo-1.0 /var/lib/dkms/foo /srv/").unwrap();
-            // Neither original takes a second kernel from a tarball (they stumble over it, in their own too), and the
-            // older one doesn't even write it.
+            // Neither original takes a second kernel from a tarball (they stumble over it, in their own too),
+            // and the older one doesn't even write it.
             let is_one_lost = reader.name != "ours" || writer.name == "original-bookworm";
             for (at, (kind, needs_source)) in KINDS.into_iter().enumerate() {
                 for (number, suffix) in SUFFIXES.into_iter().enumerate() {

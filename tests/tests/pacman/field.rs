@@ -1,5 +1,5 @@
-//! Packages as they are found in the field: kernels without an image or with modules only, headers alone, a folder that is named otherwise
-//! than its dkms.conf says.
+//! Packages as they are found in the field: kernels without an image or with modules only, headers alone, a
+//! folder that is named otherwise than its dkms.conf says.
 
 use super::*;
 

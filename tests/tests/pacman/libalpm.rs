@@ -17,7 +17,8 @@ fn target_folder() -> PathBuf {
         .to_owned()
 }
 
-/// The helper for a libalpm, which lies in the root of a test's system: a link to it stands for what libalpm-dev has.
+/// The helper for a libalpm, which lies in the root of a test's system: a link to it stands for
+/// what libalpm-dev has.
 fn with_libalpm(pacman: Pacman, number: u32) -> Tool {
     let cache = Cache::open().expect("setup has made the cache");
     let system = pacman.own_layer(&cache).expect("mmdebstrap makes it");
@@ -80,7 +81,8 @@ fn libalpm_16_is_asked() {
     works_with(Pacman::V7_1, 16);
 }
 
-/// The helper without any library, not even C's: in a root where nothing else is. It takes minutes to build everything once more.
+/// The helper without any library, not even C's: in a root where nothing else is. It takes minutes to build
+/// everything once more.
 #[test]
 #[ignore = "full tier"]
 fn a_static_helper_needs_nothing() {

@@ -79,8 +79,8 @@ fn a_system_upgrade_swaps_kernel_and_modules_in(release: Pacman) {
     assert_eq!((status(&world), super::builds(&world)), (expected, builds), "{said}");
     must(&world, &format!("ls /lib/modules/{lts}/updates/dkms/cc.ko"));
     pacman(&world, "-R onlycloud-dkms");
-    // A version that can be built again: it comes where the module is in use, and to the newest kernel. Of the others
-    // nothing is left.
+    // A version that can be built again: it comes where the module is in use, and to the newest kernel. Of
+    // the others nothing is left.
     let said = pacman(&world, "-U cc-dkms-1.0-2-any.pkg.tar.zst");
     let mut expected = installed(&["aa/2.0", "bb/2.0"], &[second, lts]);
     expected.extend(installed(&["cc/1.0"], &[lts]));

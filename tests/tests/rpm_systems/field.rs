@@ -1,4 +1,5 @@
-//! Packages of modules as they are found in the field: a %post that registers, that goes on to use its module, no %preun at all.
+//! Packages of modules as they are found in the field: a %post that registers, that goes on to use its
+//! module, no %preun at all.
 
 use dkms_tests::rpm::{MKRPM, Package, Suite};
 

@@ -44,7 +44,8 @@ fn batches(said: &str) -> usize {
     said.matches("dkms: building ").count()
 }
 
-/// The last lines are our summary; dnf 5 draws its last line once more, and has a last word that nobody can take from it.
+/// The last lines are our summary; dnf 5 draws its last line once more, and has a last word that
+/// nobody can take from it.
 fn ends_with_summary(said: &str) -> bool {
     let is_dnfs = |line: &str| {
         line.is_empty()

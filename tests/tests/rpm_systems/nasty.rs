@@ -142,7 +142,8 @@ fn rubbish() {
     assert_eq!(status(&world), "one/1.0, K1: installed", "{said}");
 }
 
-/// Written by another program than rpmbuild, which refuses such names; those with worse characters no writer makes.
+/// Written by another program than rpmbuild, which refuses such names; those with worse
+/// characters no writer makes.
 #[test]
 fn a_hostile_name() {
     let world = World::new(Suite::Bookworm, PROGRAM).unwrap();

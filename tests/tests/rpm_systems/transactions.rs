@@ -1,4 +1,5 @@
-//! Kernels and modules that come and go: by dnf 4, dnf 5 and plain rpm, with packages as mkrpm makes them and as people write them.
+//! Kernels and modules that come and go: by dnf 4, dnf 5 and plain rpm, with packages as mkrpm makes them and
+//! as people write them.
 
 use dkms_tests::rpm::{Build, MKRPM, Package, Suite};
 

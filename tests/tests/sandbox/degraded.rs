@@ -4,7 +4,8 @@ use dkms_tests::root::{Root, User};
 
 use crate::attempt::{SECRET, root, write_evil};
 
-/// Runs a command with system calls that fail with EPERM: those that make namespaces of the kinds in `$1` (flags of clone(2)).
+/// Runs a command with system calls that fail with EPERM: those that make namespaces of the kinds in `$1`
+/// (flags of clone(2)).
 pub(crate) const WITHOUT: &str = r#"#!/usr/bin/perl
 # Calls that make namespaces fail where one of the flags is asked for; clone3 doesn't exist.
 my ($flags, @command) = @ARGV;
@@ -144,8 +145,8 @@ fn in_a_container() {
     for path in ["/etc/x", "/usr/src/x", "/var/lib/dkms/x", "/home/x"] {
         assert!(root.open(path).unwrap().is_none(), "{path}");
     }
-    // As others are: nobody may mount or make namespaces. Bookworm's systemd-nspawn has no landlock either, so that what
-    // everyone may read can be read.
+    // As others are: nobody may mount or make namespaces. Bookworm's systemd-nspawn has no landlock either,
+    // so that what everyone may read can be read.
     let front = contained("--system-call-filter='~@mount unshare'");
     let log = log_of(&root, &front);
     stands(&root, &log, &["no read-only view", "no network namespace"]);

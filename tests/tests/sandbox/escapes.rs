@@ -66,7 +66,8 @@ fn the_callers_environment_and_descriptors() {
     let line = "env; cat <&7; cat <&9; echo ESCAPED-not >&9 2>/dev/null; cat /proc/*/fd/7 /proc/*/fd/9 /proc/*/environ 2>/dev/null | tr '\\0' '\\n'
                 for fd in /proc/$$/fd/*; do case ${fd##*/} in 0|1|2|255) ;; *) \
                 case $(readlink $fd) in pipe:*|*try.sh|/memfd:output*) ;; *) echo \"ESCAPED: $fd $(readlink $fd)\";; esac;; esac; done";
-    // The memory that a conf's answer goes to is its own. `>&9` isn't open, which bash says; that it says so is how we know.
+    // The memory that a conf's answer goes to is its own. `>&9` isn't open, which bash says; that it
+    // says so is how we know.
     let line = line.replace("echo ESCAPED-not >&9 2>/dev/null; ", "");
     let tried = comes_to_nothing(&root, before, &line);
     assert!(tried.log.contains("7: Bad file descriptor"), "{}", tried.log);

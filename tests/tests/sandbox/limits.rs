@@ -1,5 +1,5 @@
-//! What a build does to the command that runs it, and to others on the machine: it keeps nobody waiting, fills nobody's memory and
-//! terminal, leaves nothing that others stumble over, and ends with the command.
+//! What a build does to the command that runs it, and to others on the machine: it keeps nobody waiting,
+//! fills nobody's memory and terminal, leaves nothing that others stumble over, and ends with the command.
 
 use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};

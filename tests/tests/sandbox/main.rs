@@ -1,4 +1,5 @@
-//! What a module's own code can't do to the system it is built on, and what it is told where a wall is missing.
+//! What a module's own code can't do to the system it is built on, and what it is told
+//! where a wall is missing.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod attempt;

@@ -1,5 +1,5 @@
-//! Processes of the build user outside of any sandbox, while an honest module and a hostile one are built: none of them reaches a
-//! build folder, whatever this system can isolate.
+//! Processes of the build user outside of any sandbox, while an honest module and a hostile one are built:
+//! none of them reaches a build folder, whatever this system can isolate.
 
 use dkms_tests::root::{Root, User};
 

@@ -1,21 +1,25 @@
-//! The inputs key: one SHA-256 over everything that the result of a build depends on. Two builds with the same key make the
-//! same modules; so a cached one may stand for the other, and one that failed need not be tried again.
+//! The inputs key: one SHA-256 over everything that the result of a build depends on. Two builds with
+//! the same key make the same modules; so a cached one may stand for the other, and one that failed
+//! need not be tried again.
 //!
 //! In it, and why:
 //! - our own format version, so that a change of what we do with a build asks for new ones
 //! - module, kernel release and architecture
 //! - every file of the source (`tree`) and of the admin's folder `/etc/dkms/M`, whose patches and scripts win
-//! - the conf as resolved for that kernel: `--directive`, `-c` and framework.conf can change what the file says
-//! - the kernel's headers with configuration and `Module.symvers`: all of `/lib/modules/K/build` and `…/source`, what links in
-//!   them lead to, and the tree whose Makefile theirs includes
-//! - compiler, linker, make and what else a kernel build calls, by content; the compiler also by what it says of itself (`programs`)
+//! - the conf as resolved for that kernel: `--directive`, `-c` and framework.conf can
+//!   change what the file says
+//! - the kernel's headers with configuration and `Module.symvers`: all of `/lib/modules/K/build` and
+//!   `…/source`, what links in them lead to, and the tree whose Makefile theirs includes
+//! - compiler, linker, make and what else a kernel build calls, by content; the compiler also by what it says
+//!   of itself (`programs`)
 //! - the variables that can reach a build (`variables`)
 //! - modules of `BUILD_DEPENDS`: version, source, symbols and modules as they were built
-//! - the paths that a build sees (the trees, headers, `M/V/build`): they end up inside modules (`__FILE__`). So the same source
-//!   in another tree has another key.
+//! - the paths that a build sees (the trees, headers, `M/V/build`): they end up inside modules (`__FILE__`).
+//!   So the same source in another tree has another key.
 //!
-//! Not in it: times (but see `tree`), owners, `-jN`, who asks, and what comes after a build: signing and compression are done anew.
-//! What a build fetches from elsewhere (a file that its Makefile names outside of all this) is not seen.
+//! Not in it: times (but see `tree`), owners, `-jN`, who asks, and what comes after a build: signing and
+//! compression are done anew. What a build fetches from elsewhere (a file that its Makefile names outside of
+//! all this) is not seen.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -101,8 +105,8 @@ impl From<ProcessError> for InputsError {
     }
 }
 
-/// What many builds of a run share, looked at once: headers and programs. Source and dependencies are looked at each time, since
-/// they may change while we run.
+/// What many builds of a run share, looked at once: headers and programs. Source and dependencies are looked
+/// at each time, since they may change while we run.
 #[derive(Debug, Default)]
 pub struct Digests {
     look: Look,
@@ -116,7 +120,8 @@ enum Look {
     /// What is in their files.
     #[default]
     Content,
-    /// Which files they are, how large, and when they changed. Such keys stand for a short time on one machine, and never equal others.
+    /// Which files they are, how large, and when they changed. Such keys stand for a short time on one
+    /// machine, and never equal others.
     Stat,
 }
 
@@ -124,7 +129,8 @@ enum Look {
 type Folders = OnceLock<Result<Digest, InputsError>>;
 
 impl Digests {
-    /// Compares headers and programs by what the file system says of them: fast, and what is the same now was not changed in between.
+    /// Compares headers and programs by what the file system says of them: fast, and what is the same now was
+    /// not changed in between.
     #[must_use]
     pub fn by_stat() -> Self {
         Self { look: Look::Stat, ..Self::default() }
@@ -167,7 +173,8 @@ impl Digests {
     }
 }
 
-/// Gathers fields, each with its name and length before it, so that no two lists of fields give the same bytes.
+/// Gathers fields, each with its name and length before it, so that no two lists of fields
+/// give the same bytes.
 struct Hasher(Sha256);
 
 impl Hasher {

@@ -1,5 +1,5 @@
-//! The programs that a kernel build calls, each found in the `PATH` of the build: which are there, their content, and of
-//! compilers what they say of themselves.
+//! The programs that a kernel build calls, each found in the `PATH` of the build: which are there, their
+//! content, and of compilers what they say of themselves.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-//! What is in folders: every entry's name, kind, execute bit, link target and content, in byte order; and what their links lead
-//! to outside of them. Each real folder is visited once. Knows nothing of what the folders are.
+//! What is in folders: every entry's name, kind, execute bit, link target and content, in byte order;
+//! and what their links lead to outside of them. Each real folder is visited once. Knows nothing of
+//! what the folders are.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -12,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 use super::{Digest, Hasher, InputsError, is_executable};
 use crate::host::fs;
 
-/// More entries, or bytes, are a link to a whole system or a kernel built in place: not worth reading before every build.
+/// More entries, or bytes, are a link to a whole system or a kernel built in place: not worth
+/// reading before every build.
 const MOST_ENTRIES: usize = 400_000;
 const MOST_BYTES: u64 = 4 << 30;
 
@@ -24,7 +26,8 @@ const THREADS: usize = 2;
 pub(super) enum Times {
     /// Never: what a package manager or a checkout puts there anew is the same.
     Never,
-    /// Where something is among them that make can think it has made: by times it decides whether to make it again.
+    /// Where something is among them that make can think it has made: by times it decides
+    /// whether to make it again.
     WhereMade,
 }
 

@@ -1,8 +1,9 @@
 //! Which variables of the environment can reach a build.
 //!
-//! A Makefile can use any. Those that kernel builds and compilers are known to look at count always; any other where its name
-//! stands in the source: in a Makefile, a script, the conf, but not in C, which can't read it. So the number of a CI job or of
-//! a terminal is no reason to build again, and a variable that only this module knows is one.
+//! A Makefile can use any. Those that kernel builds and compilers are known to look at count always; any
+//! other where its name stands in the source: in a Makefile, a script, the conf, but not in C, which can't
+//! read it. So the number of a CI job or of a terminal is no reason to build again, and a variable that only
+//! this module knows is one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -64,7 +65,8 @@ const BEGINNINGS: [&str; 22] = [
     "RUST",
 ];
 
-/// Names that never count, even where a Makefile has them: they say where and as whom we were called, and confs may not depend on it.
+/// Names that never count, even where a Makefile has them: they say where and as whom we were called, and
+/// confs may not depend on it.
 const NEVER: [&str; 16] = [
     "_",
     "HOME",
@@ -87,8 +89,8 @@ const NEVER: [&str; 16] = [
 /// A larger file is data.
 const TEXT_LIMIT: u64 = 1 << 20;
 
-/// The variables that count, with their values, ordered by name: of `environment`, in which what isn't the `callers`' was set
-/// for builds on purpose.
+/// The variables that count, with their values, ordered by name: of `environment`, in which what isn't the
+/// `callers`' was set for builds on purpose.
 pub(super) fn that_count<'a>(
     environment: &'a Environment,
     callers: &Environment,

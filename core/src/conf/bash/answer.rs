@@ -1,5 +1,5 @@
-//! Reading what the scripts of this folder print: NUL-separated records, each begun by the mark of this run. A conf may
-//! have printed anything in between; only whole records count.
+//! Reading what the scripts of this folder print: NUL-separated records, each begun by the mark of this run.
+//! A conf may have printed anything in between; only whole records count.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Tier 2: the real bash, for whatever the static reader isn't certain of.
 //!
-//! One process sources all files of a conf and says what they set; the shell that ran a conf is trusted with nothing but
-//! that answer. It stands in a sandbox, where what a conf writes is thrown away.
+//! One process sources all files of a conf and says what they set; the shell that ran a conf is trusted with
+//! nothing but that answer. It stands in a sandbox, where what a conf writes is thrown away.
 
 mod answer;
 
@@ -31,7 +31,8 @@ pub(super) struct Bash<'a> {
     pub(super) dir: &'a Path,
     /// What the confs see.
     pub(super) given: &'a Given<'a>,
-    /// What `override_dest_module_location` prints, if not its argument: a function of the 3.x line that confs call.
+    /// What `override_dest_module_location` prints, if not its argument: a function of the 3.x
+    /// line that confs call.
     pub(super) dest_override: Option<&'a str>,
     /// The names whose values are wanted.
     pub(super) wanted: &'a [&'static str],

@@ -32,15 +32,16 @@ pub struct Variables {
     pub kernel_config: Option<PathBuf>,
     /// `parallel_jobs`; 0 is no limit, and an empty variable.
     pub parallel_jobs: u32,
-    /// Where this distribution puts modules whatever a conf says, such as `/updates/dkms`; `None`: where the conf says.
+    /// Where this distribution puts modules whatever a conf says, such as `/updates/dkms`; `None`:
+    /// where the conf says.
     pub dest_override: Option<String>,
 }
 
 /// Which conf is read.
 #[derive(Debug, Clone)]
 pub struct ConfSource<'a> {
-    /// The module that it belongs to, where that is known yet: `module`, `module_version`, and which files of `/etc/dkms`
-    /// come over it.
+    /// The module that it belongs to, where that is known yet: `module`, `module_version`, and which files of
+    /// `/etc/dkms` come over it.
     pub id: Option<&'a ModuleId>,
     /// The module's dkms.conf, or that of `-c`.
     pub file: PathBuf,
@@ -99,8 +100,8 @@ impl Reader {
         self
     }
 
-    /// What the files of a conf say, those of `/etc/dkms`, `DKMS_DIRECTIVE…` and `--directive` over the module's own.
-    /// `directives` are the values of `--directive`; one that sets no directive is ignored.
+    /// What the files of a conf say, those of `/etc/dkms`, `DKMS_DIRECTIVE…` and `--directive` over the
+    /// module's own. `directives` are the values of `--directive`; one that sets no directive is ignored.
     ///
     /// # Errors
     /// [`ConfError`].

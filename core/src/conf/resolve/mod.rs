@@ -47,8 +47,9 @@ pub fn resolve(
     if problems.is_empty() { Ok(conf) } else { Err(invalid(problems)) }
 }
 
-/// As much of a conf as is sound, for commands that must work whatever the conf says: `id` is what the tree calls the
-/// module. A module whose name or place is unsound is left out; [`RawConf::default`] gives a conf without modules.
+/// As much of a conf as is sound, for commands that must work whatever the conf says: `id` is what the
+/// tree calls the module. A module whose name or place is unsound is left out; [`RawConf::default`] gives
+/// a conf without modules.
 #[must_use]
 pub fn leniently(raw: &RawConf, id: &ModuleId, target: &Target, config: &KernelConfig) -> ModuleConf {
     conf(raw, id.name.as_str(), target, config, &mut Vec::new())(id.clone())

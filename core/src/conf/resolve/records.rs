@@ -127,7 +127,8 @@ fn strip(raw: &RawConf, index: usize) -> bool {
     !value.is_some_and(|value| value.starts_with(['n', 'N']))
 }
 
-/// Two modules with one built path, or one installed name. Those that are ruled out for this kernel don't count.
+/// Two modules with one built path, or one installed name. Those that are ruled out for
+/// this kernel don't count.
 pub(super) fn duplicates(modules: &[ModuleRecord], problems: &mut Vec<Problem>) {
     let mut built = BTreeSet::new();
     let mut installed = BTreeSet::new();

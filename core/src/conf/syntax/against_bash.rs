@@ -41,7 +41,8 @@ impl World {
         Given { variables: &self.variables, environment: &self.environment, processors }
     }
 
-    /// What bash says of several texts, each a conf of its own, read by one bash each; `None` for one it can't read.
+    /// What bash says of several texts, each a conf of its own, read by one bash each; `None`
+    /// for one it can't read.
     fn bash(&self, text: &str) -> Option<Found> {
         let file = self.dir.path().join("dkms.conf");
         drop(fs::remove_file(&file));
@@ -152,8 +153,8 @@ fn statement() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Checks a property over random values, each of which the static tier may answer or leave to bash: of every hundred it has to
-/// answer so many, or the property would hold for the wrong reason.
+/// Checks a property over random values, each of which the static tier may answer or leave to bash: of every
+/// hundred it has to answer so many, or the property would hold for the wrong reason.
 fn answered<S: Strategy>(
     strategy: S,
     percent: usize,

@@ -142,7 +142,8 @@ impl Scope<'_> {
     }
 }
 
-/// The longest text that is searched: it takes the square of its length, and more, and only bash has a time limit.
+/// The longest text that is searched: it takes the square of its length, and more, and only
+/// bash has a time limit.
 const LONGEST: usize = 4096;
 
 /// Bash counts bytes or characters, as the locale says; in ASCII they are the same.

@@ -1,9 +1,11 @@
-//! Tier 1: the part of bash that most confs keep to, read without running anything. Pure: text in, values out.
+//! Tier 1: the part of bash that most confs keep to, read without running anything. Pure:
+//! text in, values out.
 //!
 //! - [`parse`](mod@parse), `word`, `parameter`: text → [`Script`], once a file
 //! - `eval`, `arith`, `pattern`, `scope`: [`Script`] → values, once a kernel
 //!
-//! It is certain or it gives up: whatever it doesn't fully understand is [`NeedsBash`], and the whole conf goes to bash.
+//! It is certain or it gives up: whatever it doesn't fully understand is [`NeedsBash`], and the
+//! whole conf goes to bash.
 
 mod arith;
 mod ast;

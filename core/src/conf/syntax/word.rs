@@ -212,7 +212,8 @@ pub(super) fn subscript(cursor: &mut Cursor<'_>) -> Certain<Word> {
     }
 }
 
-/// An operand within `${…}`, up to one of `ends`, which stays. No quotes: their rules there are bash's to know.
+/// An operand within `${…}`, up to one of `ends`, which stays. No quotes: their rules
+/// there are bash's to know.
 pub(super) fn operand(cursor: &mut Cursor<'_>, ends: &[char], quoted: bool) -> Certain<Word> {
     let mut word = Word::default();
     loop {

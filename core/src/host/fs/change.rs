@@ -114,7 +114,8 @@ pub fn remove_dir_if_empty(path: &Path) -> Result<bool> {
 /// Renames and syncs the folder of the new name, so that a power cut can't undo it alone.
 ///
 /// # Errors
-/// [`FsError`] naming the new path; then nothing has moved, but for a file that was replaced when the sync failed.
+/// [`FsError`] naming the new path; then nothing has moved, but for a file that was replaced
+/// when the sync failed.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     let is_new = lstat(to)?.is_none();
     death::point();
@@ -172,8 +173,8 @@ pub fn exchange_unsynced(a: &Path, b: &Path) -> Result<()> {
     renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).naming("exchange", b)
 }
 
-/// Puts what is at `staged` at `path`, over what is there: a file, a link or a whole folder. What was there is at `staged`
-/// afterwards, or gone: the caller removes it.
+/// Puts what is at `staged` at `path`, over what is there: a file, a link or a whole folder. What was there
+/// is at `staged` afterwards, or gone: the caller removes it.
 ///
 /// # Errors
 /// [`FsError`].
@@ -190,7 +191,8 @@ pub fn replace(staged: &Path, path: &Path) -> Result<()> {
     }
 }
 
-/// Renames a folder to a temporary name beside it, which is returned; where the file system can't, it stays as it is.
+/// Renames a folder to a temporary name beside it, which is returned; where the file system
+/// can't, it stays as it is.
 ///
 /// # Errors
 /// [`FsError`].
@@ -219,8 +221,8 @@ pub fn discard(dir: &Path) -> Result<()> {
     }
 }
 
-/// Whether the file system can't move or exchange these at all: some never exchange, and an overlay (a container's root)
-/// moves no folder of a lower layer.
+/// Whether the file system can't move or exchange these at all: some never exchange, and an overlay (a
+/// container's root) moves no folder of a lower layer.
 fn cannot_move(error: &FsError) -> bool {
     matches!(error.source.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EXDEV | libc::EOPNOTSUPP))
 }
@@ -406,7 +408,8 @@ mod tests {
     fn folders_of_a_lower_layer_are_replaced_and_discarded() {
         use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
         let dir = tempfile::tempdir().unwrap();
-        // An upper layer needs a file system that takes one. A tmpfs does; an overlay, as below a container's /tmp, does not.
+        // An upper layer needs a file system that takes one. A tmpfs does; an overlay, as below a
+        // container's /tmp, does not.
         mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), None).expect("the tests run as root");
         let at = |name: &str| dir.path().join(name);
         for folder in ["lower/kept", "lower/gone", "upper", "work", "view"] {

@@ -1,7 +1,7 @@
 //! Copying files and trees, with modes and times.
 //!
-//! A tree is copied folder by folder, each seen through its own descriptor and none through a link; it may be no deeper and
-//! fuller than any source is.
+//! A tree is copied folder by folder, each seen through its own descriptor and none through a link; it may be
+//! no deeper and fuller than any source is.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File, OpenOptions};
@@ -69,8 +69,8 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     })
 }
 
-/// Copies a whole folder to a path that doesn't exist yet: files, folders and links (as links), modes and times kept; files
-/// are synced. Anything else (devices, FIFOs, sockets) is left out.
+/// Copies a whole folder to a path that doesn't exist yet: files, folders and links (as links), modes and
+/// times kept; files are synced. Anything else (devices, FIFOs, sockets) is left out.
 ///
 /// # Errors
 /// [`FsError`]; what was copied so far is left for the caller to remove.
@@ -258,7 +258,8 @@ fn too_much(top: &Path, what: String) -> FsError {
     FsError { verb: "copy", path: PathBuf::from(top), source }
 }
 
-/// What a tree has too much of, by the first folder that is too deep or the first entry too many; `None`: it is within the limit.
+/// What a tree has too much of, by the first folder that is too deep or the first entry too many; `None`: it
+/// is within the limit.
 ///
 /// # Errors
 /// [`FsError`] where it can't be looked at.

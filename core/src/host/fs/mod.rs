@@ -1,5 +1,5 @@
-//! Files: every call names what it did and to which path when it fails, every write is synced before it becomes visible,
-//! and what becomes visible does so by one rename.
+//! Files: every call names what it did and to which path when it fails, every write is synced before it
+//! becomes visible, and what becomes visible does so by one rename.
 //!
 //! Looking is here; `change` makes, moves and removes; `copy` copies files and trees; `walk` goes
 //! through trees that others may have made.
@@ -106,7 +106,8 @@ pub fn optional<T>(result: Result<T>) -> Result<Option<T>> {
 /// A whole file.
 ///
 /// # Errors
-/// [`FsError`], also where it isn't a regular file (a FIFO would block for ever), or larger than any that we know.
+/// [`FsError`], also where it isn't a regular file (a FIFO would block for ever), or larger
+/// than any that we know.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_limited(path, LARGEST)
 }
@@ -160,7 +161,8 @@ pub fn read_ends(path: &Path, first: u64, last: u64) -> Result<(Vec<u8>, u64, Ve
 /// Opens a regular file for reading, never waiting for the other end of a FIFO.
 ///
 /// # Errors
-/// [`FsError`]; a folder is [`io::ErrorKind::IsADirectory`], anything else that isn't a file [`io::ErrorKind::InvalidInput`].
+/// [`FsError`]; a folder is [`io::ErrorKind::IsADirectory`], anything else that isn't a file
+/// [`io::ErrorKind::InvalidInput`].
 pub fn open(path: &Path) -> Result<File> {
     opened(path).map(|(file, _)| file)
 }

@@ -1,7 +1,7 @@
 //! A place in a tree of folders that somebody else may have made: as deep and as full as they liked.
 //!
-//! One folder is open at a time, whatever the depth; names are looked up in it, so no path is ever too long; nothing
-//! recurses. On the way up `..` must be the folder that it was on the way down.
+//! One folder is open at a time, whatever the depth; names are looked up in it, so no path is ever too long;
+//! nothing recurses. On the way up `..` must be the folder that it was on the way down.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,7 +13,8 @@ use rustix::io::{Errno, Result};
 
 /// How many entries of a folder are looked at together.
 const BATCH: usize = 1024;
-/// How many folders of a folder are remembered at once where the tree is so deep that this may take much memory.
+/// How many folders of a folder are remembered at once where the tree is so deep that this
+/// may take much memory.
 const FEW: usize = 4;
 /// From here on it is.
 const DEEP: usize = 64;

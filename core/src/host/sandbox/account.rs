@@ -7,8 +7,8 @@ use rustix::fs::{Gid, Uid};
 use super::id_map::IdMap;
 use crate::host::{fs, process};
 
-/// Capabilities without which nothing can be given to another user (capabilities(7)): CAP_CHOWN, CAP_FOWNER, CAP_SETGID,
-/// CAP_SETUID.
+/// Capabilities without which nothing can be given to another user (capabilities(7)): CAP_CHOWN, CAP_FOWNER,
+/// CAP_SETGID, CAP_SETUID.
 const NEEDED: [u32; 4] = [0, 3, 6, 7];
 
 /// Who builds where the configured user doesn't exist.
@@ -34,8 +34,8 @@ impl Account {
         Self::find_in(&fs::read_lossy(Path::new("/etc/passwd")).ok()?, name)
     }
 
-    /// Who builds run as, where we can become somebody else: this user, else nobody; `None`: we ourselves. A user namespace with
-    /// a few ids (a rootless container) has a root without anybody else.
+    /// Who builds run as, where we can become somebody else: this user, else nobody; `None`: we ourselves. A
+    /// user namespace with a few ids (a rootless container) has a root without anybody else.
     #[must_use]
     pub fn of_builds(name: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root()
@@ -55,8 +55,9 @@ impl Account {
         Self::find(name).or_else(|| Self::find(FALLBACK)).filter(is_there)
     }
 
-    /// The account with a group in the place of its own that no other process is in. So what only that group may reach is closed to
-    /// every other process of the user, and none of them can look into ours (ptrace(2) compares groups too).
+    /// The account with a group in the place of its own that no other process is in. So what only that group
+    /// may reach is closed to every other process of the user, and none of them can look into ours (ptrace(2)
+    /// compares groups too).
     #[must_use]
     pub fn in_private_group(self) -> Self {
         let gid = spare(&IdMap::of_groups()).map_or(self.gid, Gid::from_raw);

@@ -1,7 +1,7 @@
 //! The filter of system calls, for seccomp(2): what no build needs is refused, everything else goes through.
 //!
-//! A build's programs are any program's, so this is a list of what is refused and not of what is allowed; the other walls
-//! don't depend on it. Refused calls fail with `EPERM`, so that programs which only try go on.
+//! A build's programs are any program's, so this is a list of what is refused and not of what is allowed; the
+//! other walls don't depend on it. Refused calls fail with `EPERM`, so that programs which only try go on.
 
 use libc::{c_long, sock_filter};
 
@@ -63,8 +63,8 @@ const REFUSED: &[c_long] = &[
     libc::SYS_ioperm,
 ];
 
-/// Calls that fail as if a limit were reached: what they make is counted for root where the user namespace is root's, and there are
-/// few of them (`fs.inotify.max_user_instances`).
+/// Calls that fail as if a limit were reached: what they make is counted for root where the user namespace is
+/// root's, and there are few of them (`fs.inotify.max_user_instances`).
 const USED_UP: &[c_long] = &[
     libc::SYS_inotify_init1,
     #[cfg(target_arch = "x86_64")]
@@ -93,12 +93,14 @@ const OPENS: &[(c_long, u32)] = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_open, 1),
 ];
-/// With one of these flags open(2) looks at the mode: `O_CREAT`, and what `O_TMPFILE` has besides `O_DIRECTORY`.
+/// With one of these flags open(2) looks at the mode: `O_CREAT`, and what `O_TMPFILE` has
+/// besides `O_DIRECTORY`.
 const MAKES_A_FILE: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).cast_unsigned();
 /// A file of the build user that has one lends its rights to everybody who can run it.
 const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 
-/// `AUDIT_ARCH_…` of audit.h: the machine whose call numbers these are. `None`: one that we have no filter for.
+/// `AUDIT_ARCH_…` of audit.h: the machine whose call numbers these are. `None`: one that
+/// we have no filter for.
 const MACHINE: Option<u32> = if cfg!(target_arch = "x86_64") {
     Some(0xc000_003e)
 } else if cfg!(target_arch = "aarch64") {

@@ -19,7 +19,8 @@ impl IdMap {
         Self::read("/proc/self/gid_map")
     }
 
-    /// Without `/proc` nothing is known; all ids are taken to be there then, as on a system without user namespaces.
+    /// Without `/proc` nothing is known; all ids are taken to be there then, as on a system
+    /// without user namespaces.
     fn read(path: &str) -> Self {
         fs::read_lossy(Path::new(path)).map_or_else(|_| Self(vec![(0, u32::MAX)]), |text| Self::parse(&text))
     }

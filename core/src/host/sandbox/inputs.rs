@@ -1,7 +1,8 @@
 //! What a build reads and only root may: shown in the sandbox as root reads it.
 //!
-//! Where the file system can, a tree is mounted with its owner mapped to the build user. Where it can't (overlayfs), what the
-//! build user could not read is copied, and laid over the tree. Keys are never among it.
+//! Where the file system can, a tree is mounted with its owner mapped to the build user. Where
+//! it can't (overlayfs), what the build user could not read is copied, and laid over the tree.
+//! Keys are never among it.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -62,7 +63,8 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// The inputs at these paths, for a process of `owner` (`None`: ours). What is below `layer` is never mapped.
+    /// The inputs at these paths, for a process of `owner` (`None`: ours). What is below
+    /// `layer` is never mapped.
     pub(super) fn of(
         paths: &[PathBuf],
         layer: Option<&Path>,
@@ -122,7 +124,8 @@ impl Inputs {
         links
     }
 
-    /// The place of the owners that show `path` as the build user's, where that is possible and means anything.
+    /// The place of the owners that show `path` as the build user's, where that is
+    /// possible and means anything.
     fn mapped(&mut self, path: &Path, of: (u32, u32), owner: Account) -> Option<usize> {
         if of.0 == owner.uid.as_raw() {
             return None;
@@ -192,8 +195,8 @@ pub(super) fn without_maps() -> impl Drop {
     Again
 }
 
-/// Whether a link of a source or of headers may show what it leads to: parts of a home, of headers and sources, not the state
-/// and the settings of the system, and no hidden folder of anyone's.
+/// Whether a link of a source or of headers may show what it leads to: parts of a home, of headers and
+/// sources, not the state and the settings of the system, and no hidden folder of anyone's.
 pub(super) fn may_be_shown(target: &Path) -> bool {
     let has_dot = target.iter().any(|part| part.as_bytes().starts_with(b"."));
     let depth = target.components().count();

@@ -1,7 +1,8 @@
 //! The sandbox that a module's own code runs in: what it may see, write and do, and who it is there.
 //!
-//! Everything is decided and made ready here, in safe code; [`crate::sys`] carries it out in the child. A wall that the system
-//! can't give is left out and told, unless the sandbox is strict. `docs/sandbox.md` says which wall is for what.
+//! Everything is decided and made ready here, in safe code; [`crate::sys`] carries it out in the child. A
+//! wall that the system can't give is left out and told, unless the sandbox is strict. `docs/sandbox.md` says
+//! which wall is for what.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -43,7 +44,8 @@ pub struct Wanted<'a> {
     pub layer: Option<&'a Path>,
     /// What must be seen, wherever it is.
     pub shown: Vec<PathBuf>,
-    /// What root reads and its processes must read too, whatever its mode is and wherever it lies: headers, sources, maps.
+    /// What root reads and its processes must read too, whatever its mode is and wherever it lies:
+    /// headers, sources, maps.
     pub inputs: Vec<PathBuf>,
     /// What must not be seen, besides what never is.
     pub secret: Vec<PathBuf>,
@@ -135,8 +137,8 @@ impl Sandbox {
         self.owner
     }
 
-    /// What its processes could not read although root can, after they lacked what is `missing`: files, and trees in which
-    /// some may be.
+    /// What its processes could not read although root can, after they lacked what is `missing`: files, and
+    /// trees in which some may be.
     #[must_use]
     pub fn unreadable(&self, missing: &Missing) -> Vec<PathBuf> {
         let lacks = missing.0.iter().any(|told| matches!(told.wall, Wall::Files | Wall::Inputs));

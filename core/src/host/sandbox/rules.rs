@@ -11,14 +11,15 @@ use landlock::{
 use super::view::View;
 use crate::host::fs;
 
-/// The newest that we know; of older ones we take what they have, from the second on: the first one lets nobody move a file
-/// from one folder to another, which builds do.
+/// The newest that we know; of older ones we take what they have, from the second on: the first one lets
+/// nobody move a file from one folder to another, which builds do.
 const KNOWN: ABI = ABI::V6;
 
 /// Below this depth a hidden path hides all that stands beside it.
 const DEEPEST: usize = 12;
 
-/// The rules for a process with mounts of its own, and for one without; `None` where the kernel has no landlock.
+/// The rules for a process with mounts of its own, and for one without; `None` where the
+/// kernel has no landlock.
 pub(super) fn make(view: &View) -> Option<[OwnedFd; 2]> {
     let with_mounts = || -> Result<RulesetCreated, RulesetError> {
         let mut rules = add(begin()?, Path::new("/"), AccessFs::from_read(KNOWN))?;

@@ -1,4 +1,5 @@
-//! Sockets of services that anybody may talk to, wherever they are: a read-only mount keeps nobody from connecting to one.
+//! Sockets of services that anybody may talk to, wherever they are: a read-only mount keeps nobody
+//! from connecting to one.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

@@ -205,7 +205,8 @@ fn folders_that_others_may_not_enter_are_no_hindrance() {
     assert_eq!(process.in_sandbox(&sandbox).capture().unwrap().text(), "build\nx\n");
 }
 
-/// Inputs of a build in a folder that nobody may enter: a tree for root alone, with a key, and a file; another file beside them.
+/// Inputs of a build in a folder that nobody may enter: a tree for root alone, with a key, and a file;
+/// another file beside them.
 fn private_world() -> World {
     let world = World::new();
     for name in ["home/linux/include", "home/linux/certs"] {

@@ -1,5 +1,5 @@
-//! What is seen in a sandbox: the system as it is, read-only, but for what is hidden, what is shown nevertheless, and the few
-//! places that can be written.
+//! What is seen in a sandbox: the system as it is, read-only, but for what is hidden, what is shown
+//! nevertheless, and the few places that can be written.
 
 use std::ffi::{CString, NulError};
 use std::os::unix::ffi::OsStrExt;
@@ -122,7 +122,8 @@ impl View {
         view
     }
 
-    /// Finds the inputs, and where each is to be seen: where it lies, and where the paths that name it seem to lead.
+    /// Finds the inputs, and where each is to be seen: where it lies, and where the paths that
+    /// name it seem to lead.
     fn take_inputs(&mut self, paths: &[PathBuf]) {
         let is_hidden =
             |path: &Path| self.is_replaced(path) || self.owner.is_some_and(|owner| !is_open_to(owner, path));
@@ -360,8 +361,8 @@ impl View {
         Ok(())
     }
 
-    /// A folder in which new files can be written, and nothing stays. What is there can be replaced, since all folders are the
-    /// owner's. Paths that overlayfs has its own meaning for get none.
+    /// A folder in which new files can be written, and nothing stays. What is there can be replaced, since
+    /// all folders are the owner's. Paths that overlayfs has its own meaning for get none.
     fn lay_over(&self, folder: &Path, scene: &mut Building) -> Result<(), NulError> {
         if !is_plain(folder) {
             return Ok(());

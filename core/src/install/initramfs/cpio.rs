@@ -1,5 +1,5 @@
-//! The modules in an archive of an initramfs: cpio "newc", several one after the other, each packed or not. Streams; nothing of it is
-//! trusted, and all of it is bounded.
+//! The modules in an archive of an initramfs: cpio "newc", several one after the other, each packed or not.
+//! Streams; nothing of it is trusted, and all of it is bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};

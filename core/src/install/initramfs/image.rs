@@ -1,4 +1,5 @@
-//! What an image that a system boots holds of some modules: an initramfs, or a unified kernel image with one in its section `.initrd`.
+//! What an image that a system boots holds of some modules: an initramfs, or a unified kernel image with one
+//! in its section `.initrd`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,8 +14,8 @@ use crate::modfile::{content, without_signature};
 /// No image is larger.
 const LIMIT: u64 = 1 << 30;
 
-/// A module's build, known by what is in it: its unpacked bytes without a signature, and the id that the linker gave it, which
-/// stays where debug information is stripped.
+/// A module's build, known by what is in it: its unpacked bytes without a signature, and the id that the
+/// linker gave it, which stays where debug information is stripped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Build {
     digest: [u8; 32],

@@ -1,4 +1,5 @@
-//! The format that the kernel unpacks as lz4 (`lz4 -l`): blocks of up to 8 MiB, each after its packed size, until there is none.
+//! The format that the kernel unpacks as lz4 (`lz4 -l`): blocks of up to 8 MiB, each after its packed size,
+//! until there is none.
 
 use std::io::{self, Read};
 

@@ -1,4 +1,5 @@
-//! Which images a kernel boots with, and what of this system makes them: for exactly the files that are there.
+//! Which images a kernel boots with, and what of this system makes them: for exactly the
+//! files that are there.
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +17,8 @@ pub(super) struct Maker {
 /// No preset comes near it.
 const PRESET_LIMIT: u64 = 1 << 20;
 
-/// Where the families keep a kernel's images: Debian's, dracut's (Fedora, SUSE), Arch's by the kernel's package, those that its
-/// preset names, and those of the Boot Loader Specification.
+/// Where the families keep a kernel's images: Debian's, dracut's (Fedora, SUSE), Arch's by the kernel's
+/// package, those that its preset names, and those of the Boot Loader Specification.
 pub(super) fn images(kernel: &KernelRelease, layout: &Layout) -> Vec<PathBuf> {
     let boot = layout.at("/boot");
     let mut images = vec![

@@ -1,4 +1,5 @@
-//! Making a kernel's initramfs anew, with what the system has: it may hold a module that was installed just now.
+//! Making a kernel's initramfs anew, with what the system has: it may hold a module that
+//! was installed just now.
 //!
 //! - [`image`]: what an image holds of some modules; `cpio` and `lz4` unpack it
 //! - `maker`: which images a kernel boots with, and what makes them
@@ -23,8 +24,8 @@ mod maker;
 use image::Build;
 pub use image::examine as examine_image;
 
-/// Makes it anew, where this kernel has one; a kernel that is only coming gets its first from its own package, after us.
-/// A failure is warned of: the old initramfs is still there, and boots.
+/// Makes it anew, where this kernel has one; a kernel that is only coming gets its first from its own
+/// package, after us. A failure is warned of: the old initramfs is still there, and boots.
 ///
 /// Returns whether one was made.
 ///
@@ -76,8 +77,8 @@ pub struct OutOfDate {
     pub command: Option<String>,
 }
 
-/// The images of a kernel that hold another build of one of these modules than the file that is installed. An image that doesn't hold a
-/// module needn't; one that can't be read is left alone.
+/// The images of a kernel that hold another build of one of these modules than the file that is installed. An
+/// image that doesn't hold a module needn't; one that can't be read is left alone.
 #[must_use]
 pub fn out_of_date(
     kernel: &KernelRelease,

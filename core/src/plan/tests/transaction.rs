@@ -1,5 +1,5 @@
-//! Transactions over made-up worlds: what was told becomes a plan, a small interpreter runs it with steps that fail as
-//! they like, and what is left must be what was asked.
+//! Transactions over made-up worlds: what was told becomes a plan, a small interpreter runs it with steps
+//! that fail as they like, and what is left must be what was asked.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ enum End {
     Pruned,
 }
 
-/// Runs a plan on a snapshot as the engine does: whoever needs what failed is pruned, and a depmod that fails takes the
-/// installs of its kernel back. Every step's own precondition is asserted.
+/// Runs a plan on a snapshot as the engine does: whoever needs what failed is pruned, and a depmod that fails
+/// takes the installs of its kernel back. Every step's own precondition is asserted.
 fn run(snapshot: &mut Snapshot, plan: &Plan, fails: impl Fn(usize) -> bool) -> Vec<End> {
     let mut ends: Vec<End> = Vec::new();
     let mut before = BTreeMap::new();
@@ -110,7 +110,8 @@ impl Case {
     }
 }
 
-/// For each module: registered, `AUTOINSTALL`, what is on each kernel (0: nothing, 1: built, 2: installed), excluded from.
+/// For each module: registered, `AUTOINSTALL`, what is on each kernel (0: nothing, 1: built, 2:
+/// installed), excluded from.
 type ModuleCase = (bool, bool, [u8; 3], [bool; 3]);
 
 fn case(modules: Vec<ModuleCase>, headers: [bool; 3], running: usize, told: &[(u8, u8)]) -> Case {

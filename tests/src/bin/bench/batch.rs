@@ -1,5 +1,5 @@
-//! Twelve modules for three kernels: ours as one batch, the original one after the other, both beside the bound that the
-//! compilers' own time sets.
+//! Twelve modules for three kernels: ours as one batch, the original one after the other, both beside the
+//! bound that the compilers' own time sets.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! `make bench`: ours against the original, in the same run and the same root; prints ratios, and fails where one is worse
-//! than what the project promises. The words `sandbox`, `status`, `install` and `batch` pick some.
+//! `make bench`: ours against the original, in the same run and the same root; prints ratios, and
+//! fails where one is worse than what the project promises. The words `sandbox`, `status`, `install`
+//! and `batch` pick some.
 
 mod batch;
 mod sandbox;
