@@ -13,6 +13,7 @@ use dkms_core::install;
 use dkms_core::tree::{Snapshot, ahead};
 
 use crate::dpkg;
+use crate::frontend;
 use crate::session::Session;
 use crate::unpacked;
 
@@ -26,12 +27,20 @@ pub struct Ahead {
     kernels: BTreeSet<KernelRelease>,
 }
 
-/// Looks at what dpkg has unpacked; `own` is the module whose package calls. Nothing outside of dpkg's run
-/// and with `batch=no`.
+/// Begins a hook within dpkg's run: what another run has noted is forgotten. Whether there is looking ahead at
+/// all: not outside of dpkg's run, not with `batch=no`, and not where runs can't be told apart, as without `/proc`.
+fn begins(session: &Session<'_>) -> bool {
+    if !session.adapter.settings.batch || !dpkg::is_above(session.environment()) {
+        return false;
+    }
+    frontend::run(session.layout()).is_some_and(|run| ahead::enter(session.layout(), &run).is_ok())
+}
+
+/// Looks at what dpkg has unpacked; `own` is the module whose package calls.
 #[must_use]
 pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) -> Ahead {
     let mut found = Ahead::default();
-    if !session.adapter.settings.batch || !dpkg::is_above(session.environment()) {
+    if !begins(session) {
         return found;
     }
     let layout = session.layout();
@@ -91,7 +100,7 @@ pub fn arrived(
     arrival: Arrival,
     snapshot: &Snapshot,
 ) -> Vec<Happening> {
-    let is_current = || session.adapter.is_as_built_ahead(id, snapshot).unwrap_or(false);
+    let is_current = || begins(session) && session.adapter.is_as_built_ahead(id, snapshot).unwrap_or(false);
     let is_stale = !snapshot.targets(id).is_empty() && !is_current();
     let left = is_stale.then(|| Happening::ModuleLeaving(id.clone()));
     std::iter::once(Happening::ModuleArrived(id.clone(), arrival)).chain(left).collect()
@@ -111,9 +120,20 @@ impl Ahead {
     }
 }
 
-/// Forgets what was noted of packages that are configured by now.
+/// Whether a batch of this run has worked on a kernel.
+#[must_use]
+pub fn is_kernel_done(session: &Session<'_>, kernel: &KernelRelease) -> bool {
+    begins(session) && ahead::is_kernel_done(session.layout(), kernel)
+}
+
+/// Forgets what was noted of packages that are configured by now; all of it at the end of apt's run.
 pub fn sweep(session: &Session<'_>) {
-    if fs::exists(&session.layout().ahead_dir()) {
+    if !fs::exists(&session.layout().ahead_dir()) {
+        return;
+    }
+    if dpkg::is_above(session.environment()) {
         let _ = look(session, None, &Snapshot::default());
+    } else {
+        drop(ahead::forget(session.layout()));
     }
 }

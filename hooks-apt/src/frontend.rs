@@ -31,9 +31,25 @@ pub fn begins(layout: &Layout) -> Result<(), FsError> {
 /// Whether that process still stands above us.
 #[must_use]
 pub fn is_above(layout: &Layout) -> bool {
+    above(layout).is_some()
+}
+
+fn above(layout: &Layout) -> Option<ProcessIdentity> {
     let text = fs::read_limited(&note(layout), LIMIT).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    parse(&text).is_some_and(|noted| ancestry::ancestors().contains(&noted))
+    parse(&text).filter(|noted| ancestry::ancestors().contains(noted))
+}
+
+/// What tells this run from others: the process of apt, or the dpkg above us where nobody has noted an apt.
+/// `None` where none can be seen.
+#[must_use]
+pub fn run(layout: &Layout) -> Option<String> {
+    let is_dpkg = |process: &ProcessIdentity| {
+        let line = ancestry::command_line(process.pid).unwrap_or_default();
+        line.split(' ').next().is_some_and(|program| program.rsplit('/').next() == Some("dpkg"))
+    };
+    let process = above(layout).or_else(|| ancestry::ancestors().into_iter().find(is_dpkg))?;
+    Some(format!("{} {}", process.pid, process.started))
 }
 
 /// Its run ends.

@@ -8,7 +8,6 @@ use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
 use dkms_core::id::Target;
 use dkms_core::plan::Work;
-use dkms_core::tree;
 
 use crate::ahead;
 use crate::dpkg;
@@ -48,7 +47,7 @@ pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let is_inside = dpkg::is_above(session.environment());
     // What failed then was told; where failures count it fails here as well.
     let is_told = session.adapter.settings.on_build_failure == OnBuildFailure::Report;
-    if is_inside && is_told && tree::ahead::is_kernel_done(session.layout(), &target.kernel) {
+    if is_inside && is_told && ahead::is_kernel_done(session, &target.kernel) {
         return ExitCode::SUCCESS;
     }
     let pending = Pending::headers(&target.kernel);

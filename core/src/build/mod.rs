@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crate::conf::{ModuleConf, Settings};
-use crate::diagnose::{Cause, Diagnosis, diagnose};
+use crate::diagnose::{Cause, Diagnosis, diagnose_output};
 use crate::host::fs::TreeLimit;
 use crate::host::jobs::JobPipe;
 use crate::host::process::{Process, ProcessError};
@@ -178,7 +178,8 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
             drop(fs::empty_folder(running.place.folder()));
         }
         let text = if failure.is_told_by_log() { running.log.last() } else { String::new() };
-        let mut diagnosis = diagnose(&text);
+        let confined = running.confinement.holds().then(|| spec.id.name.to_string());
+        let mut diagnosis = diagnose_output(&text, confined);
         if failure.is_told_by_log() && is_full(running.place.folder()) {
             // The log itself lost the line that says so.
             diagnosis.cause = Some(Cause::DiskFull);

@@ -49,14 +49,19 @@ impl Diagnosis {
 /// Reads a log, ours or any that make, a compiler, a shell or `patch` has written.
 #[must_use]
 pub fn diagnose(log: &str) -> Diagnosis {
-    let lines: Vec<&str> = last_command(log)
+    diagnose_output(last_command(log), confined_module(log))
+}
+
+/// Reads what a command of a build wrote; with the name of the module where it ran in a sandbox.
+#[must_use]
+pub fn diagnose_output(output: &str, module: Option<String>) -> Diagnosis {
+    let lines: Vec<&str> = output
         .lines()
         .map(|line| begin_of(line, LONGEST_LINE).trim_end())
         .filter(|line| !is_ours(line))
         .collect();
     let first_error = error::first(&lines);
     let mut cause = cause::of(first_error.as_ref(), &lines);
-    let module = confined_module(log);
     let refusals = if module.is_some() { refusal::of(&lines) } else { Vec::new() };
     // What follows from a refusal, and would be mended in vain.
     if !refusals.is_empty() && matches!(cause, Some(Cause::Unreadable | Cause::ReadOnly)) {

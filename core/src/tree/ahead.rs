@@ -3,7 +3,8 @@
 //! A package manager that unpacks packages before it configures them lets the first batch build all of them.
 //! What was built then counts later only if its inputs are still the same, so each build leaves the key of
 //! its inputs: `.state/ahead/modules/M/V/K/A`. `.state/ahead/modules/M/V/looked` and `.state/ahead/kernels/K`
-//! say that such a batch has ended.
+//! say that such a batch has ended. `.state/ahead/run` names the run of the package manager that all of it
+//! belongs to.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -53,6 +54,27 @@ pub fn note_key(layout: &Layout, id: &ModuleId, target: &Target, key: &str) -> R
 pub fn key(layout: &Layout, id: &ModuleId, target: &Target) -> Option<String> {
     let bytes = fs::read_limited(&key_file(layout, id, target), LIMIT).ok()?;
     String::from_utf8(bytes).ok()
+}
+
+/// Forgets what belongs to another run of the package manager than the one that `run` names.
+///
+/// # Errors
+/// [`FsError`].
+pub fn enter(layout: &Layout, run: &str) -> Result<(), FsError> {
+    let note = layout.ahead_dir().join("run");
+    if fs::read_limited(&note, LIMIT).is_ok_and(|noted| noted == run.as_bytes()) {
+        return Ok(());
+    }
+    forget(layout)?;
+    write(layout, &note, run)
+}
+
+/// Forgets all of it: the run has ended.
+///
+/// # Errors
+/// [`FsError`].
+pub fn forget(layout: &Layout) -> Result<(), FsError> {
+    fs::remove_any(&layout.ahead_dir())
 }
 
 /// A batch has ended that worked on these modules and kernels.
@@ -119,6 +141,22 @@ pub fn sweep(layout: &Layout, ids: &BTreeSet<ModuleId>, is_kernel_to_come: bool)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_of_another_run_count_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        fs::create_dir_all(&layout.dkms_tree).unwrap();
+        let kernel = KernelRelease::new("6.1.0-1").unwrap();
+        enter(&layout, "100 1").unwrap();
+        mark(&layout, &BTreeSet::new(), &[kernel.clone()].into()).unwrap();
+        enter(&layout, "100 1").unwrap();
+        assert!(is_kernel_done(&layout, &kernel));
+        enter(&layout, "100 2").unwrap();
+        assert!(!is_kernel_done(&layout, &kernel));
+        forget(&layout).unwrap();
+        assert!(!fs::exists(&layout.ahead_dir()));
+    }
 
     #[test]
     fn only_what_is_still_to_come_is_kept() {
