@@ -90,7 +90,9 @@ impl Running<'_> {
         let spec = self.spec;
         let Some(value) = hook.value(spec.conf) else { return Ok(None) };
         let (folder, seen) = (self.place.folder(), self.place.seen());
-        let found = script::find_seen(spec.layout, &spec.id.name, value, folder, seen);
+        let mut found = script::find_seen(spec.layout, &spec.id.name, value, folder, seen);
+        // One that stands in for a script of the module works on the same files.
+        seen.clone_into(&mut found.dir);
         if !found.runnable {
             let warning = found.warning(hook, spec.id);
             if let Event::Warning { text, .. } = &warning {
