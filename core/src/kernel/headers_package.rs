@@ -267,8 +267,7 @@ mod tests {
     /// and where that can be told by the kernel's release alone, the same without an owner.
     type Row = (&'static str, &'static str, &'static str, &'static str, bool);
 
-    /// Debian's rows are from its package lists, the others are rows as these distributions' databases have
-    /// them, written by hand.
+    /// All rows are written by hand, as these distributions' databases have them.
     const TABLE: [Row; 27] = [
         (
             DEBIAN,
