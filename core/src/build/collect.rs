@@ -84,6 +84,10 @@ impl Products {
                 Err(StripError::Tool(ToolError::Process(error @ ProcessError::Interrupted { .. }))) => {
                     return Err(error.into());
                 }
+                // That the disk is full is no reason for another module than with room on it.
+                Err(StripError::Fs(error) | StripError::Tool(ToolError::Fs(error))) => {
+                    return Err(error.into());
+                }
                 Err(error) => {
                     all = false;
                     warn_of(record, "stripped", &error, spec, log, reporter)?;

@@ -128,7 +128,11 @@ fn temporaries(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(),
         if is_abandoned(&path) {
             found.push(path);
         } else if entry.kind.is_dir() && depth > 0 {
-            temporaries(&path, depth - 1, found)?;
+            match temporaries(&path, depth - 1, found) {
+                // Locks and the folders of builds are root's alone: who is not root sees nothing in them.
+                Err(error) if error.is_permission() => {}
+                result => result?,
+            }
         }
     }
     Ok(())

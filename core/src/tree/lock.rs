@@ -211,6 +211,8 @@ pub fn try_acquire(layout: &Layout, keys: &Keys) -> Result<Option<Held>, LockErr
 pub fn is_free(layout: &Layout, key: &Key) -> bool {
     match fs::open(&layout.locks_dir().join(key.file_name())) {
         Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_ok(),
+        // Who is not root can't open it; that its holder is noted everybody can read.
+        Err(error) if error.is_permission() => running::holders(layout, key).is_empty(),
         Err(error) => error.is_not_found(),
     }
 }

@@ -105,20 +105,19 @@ impl TreeCopy {
         let mut target = Place::at(to, true).naming("open", to)?;
         let mut left = TreeLimit::SOURCE.entries;
         let mut levels = vec![Level::enter(&source, &mut left, from)?];
-        // For messages only: no call sees it.
-        let mut path = from.to_owned();
+        let mut paths = Paths { source: from.to_owned(), target: to.to_owned() };
         while let Some(level) = levels.last_mut() {
             let Some(entry) = level.entries.next() else {
-                self.finish(target.folder(), &level.stat).naming("copy", &path)?;
+                self.finish(target.folder(), &level.stat).naming("set the mode of", &paths.target)?;
                 levels.pop();
                 if !levels.is_empty() {
-                    source.up().naming("copy", &path)?;
-                    target.up().naming("copy", &path)?;
-                    path.pop();
+                    source.up().naming("open", &paths.source)?;
+                    target.up().naming("open", &paths.target)?;
+                    paths.pop();
                 }
                 continue;
             };
-            path.push(OsStr::from_bytes(entry.name.to_bytes()));
+            paths.push(OsStr::from_bytes(entry.name.to_bytes()));
             if entry.is_folder {
                 if source.depth() >= TreeLimit::SOURCE.depth {
                     return Err(too_much(
@@ -126,13 +125,13 @@ impl TreeCopy {
                         format!("folders in folders, more than {}", TreeLimit::SOURCE.depth),
                     ));
                 }
-                self.folder(&target, &entry.name).naming("create the folder", &path)?;
-                source.down(&entry.name).naming("open", &path)?;
-                target.down(&entry.name).naming("open", &path)?;
+                self.folder(&target, &entry.name).naming("create the folder", &paths.target)?;
+                source.down(&entry.name).naming("open", &paths.source)?;
+                target.down(&entry.name).naming("open", &paths.target)?;
                 levels.push(Level::enter(&source, &mut left, from)?);
             } else {
-                self.entry(&source, &target, &entry.name, &path)?;
-                path.pop();
+                self.entry(&source, &target, &entry.name, &paths)?;
+                paths.pop();
             }
         }
         Ok(())
@@ -154,42 +153,43 @@ impl TreeCopy {
     }
 
     /// Copies what is no folder.
-    fn entry(self, source: &Place, target: &Place, name: &CStr, path: &Path) -> Result<()> {
-        let stat = source.stat(name).naming("look at", path)?;
+    fn entry(self, source: &Place, target: &Place, name: &CStr, paths: &Paths) -> Result<()> {
+        let Paths { source: read, target: written } = paths;
+        let stat = source.stat(name).naming("look at", read)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => {
-                self.make_way(target, name, path)?;
+                self.make_way(target, name, written)?;
                 let leads_to = rustix::fs::readlinkat(source.folder(), name, Vec::new())
-                    .naming("read the link", path)?;
+                    .naming("read the link", read)?;
                 rustix::fs::symlinkat(leads_to.as_c_str(), target.folder(), name)
-                    .naming("make the link", path)?;
+                    .naming("make the link", written)?;
                 self.give(target.folder(), name, &stat);
                 let flags = AtFlags::SYMLINK_NOFOLLOW;
                 rustix::fs::utimensat(target.folder(), name, &times(&stat), flags)
-                    .naming("set the time of", path)
+                    .naming("set the time of", written)
             }
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let opened =
-                    rustix::fs::openat(source.folder(), name, flags, Mode::empty()).naming("open", path)?;
+                    rustix::fs::openat(source.folder(), name, flags, Mode::empty()).naming("open", read)?;
                 let mut from = File::from(opened);
-                let meta = from.metadata().naming("look at", path)?;
+                let meta = from.metadata().naming("look at", read)?;
                 if !meta.is_file() {
-                    return Err(io::Error::from(io::ErrorKind::InvalidInput)).naming("copy", path);
+                    return Err(io::Error::from(io::ErrorKind::InvalidInput)).naming("copy", read);
                 }
-                self.make_way(target, name, path)?;
+                self.make_way(target, name, written)?;
                 let flags =
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 super::death::point();
                 let made = rustix::fs::openat(target.folder(), name, flags, Mode::RUSR | Mode::WUSR);
-                let mut to = File::from(made.naming("create", path)?);
+                let mut to = File::from(made.naming("create", written)?);
                 super::death::point();
                 if rustix::fs::ioctl_ficlone(&to, &from).is_err() {
-                    io::copy(&mut from, &mut to).naming("write the copy of", path)?;
+                    io::copy(&mut from, &mut to).naming("write", written)?;
                 }
-                self.finish(&to, &stat).naming("set the mode of the copy of", path)?;
+                self.finish(&to, &stat).naming("set the mode of", written)?;
                 super::death::point();
-                if self.is_synced { to.sync_all().naming("write the copy of", path) } else { Ok(()) }
+                if self.is_synced { to.sync_all().naming("write", written) } else { Ok(()) }
             }
             // What programs leave there while they run is no part of any source.
             _ => Ok(()),
@@ -232,6 +232,24 @@ impl TreeCopy {
             let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
             let _ = rustix::fs::chownat(target, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
         }
+    }
+}
+
+/// Where a copy is, for messages only: no call sees these paths.
+struct Paths {
+    source: PathBuf,
+    target: PathBuf,
+}
+
+impl Paths {
+    fn push(&mut self, name: &OsStr) {
+        self.source.push(name);
+        self.target.push(name);
+    }
+
+    fn pop(&mut self) {
+        self.source.pop();
+        self.target.pop();
     }
 }
 
