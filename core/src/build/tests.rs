@@ -255,7 +255,8 @@ fn scripts_run_in_the_build_folder_and_pass_their_code_on() {
     assert_eq!(world.warnings().len(), 1);
     world.write("etc/dkms/foo/pre", "#!/bin/sh\npwd; exit 7\n", 0o755);
     assert!(matches!(world.failure(), Failure::ScriptFailed { code: 7, .. }));
-    assert!(world.log().contains(&format!("\n{}\n", world.path("etc/dkms/foo").display())));
+    let build = world.path("var/lib/dkms/foo/1.0/build");
+    assert!(world.log().contains(&format!("\n{}\n", build.display())), "an override, too");
 }
 
 #[test]
