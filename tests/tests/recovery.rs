@@ -22,6 +22,9 @@ fn root() -> Root {
     root
 }
 
+/// Kills the `dkms` that runs it. Between the two stands the process that ends what `dkms` has started.
+const KILLER: &str = "#!/bin/sh\nkill -9 $(sed 's/.*) . //; s/ .*//' /proc/$PPID/stat)\n";
+
 /// Where `foo` is for modprobe.
 fn known(root: &Root) -> String {
     root.must("sed -n 's/:.*//p' /lib/modules/$K/modules.dep | grep foo").unwrap()
@@ -42,7 +45,7 @@ fn whoever_comes_next_runs_the_depmod_that_is_owed() {
         ("install foo/1.0 -k $K --force", "kernel/misc/foo.ko\n", "updates/dkms/foo.ko\n"),
         ("uninstall foo/1.0 -k $K", "updates/dkms/foo.ko\n", "kernel/misc/foo.ko\n"),
     ] {
-        root.write("/usr/local/sbin/depmod", "#!/bin/sh\nkill -9 $PPID\n", 0o755).unwrap();
+        root.write("/usr/local/sbin/depmod", KILLER, 0o755).unwrap();
         let killed = root.shell(&format!("\"$DKMS\" {words}"), dkms_tests::root::User::Root, "/").unwrap();
         assert_eq!(killed.code, 137, "{words}: {}", killed.stderr);
         assert_eq!(known(&root), before);
@@ -73,7 +76,7 @@ fn an_install_that_its_own_script_killed_is_taken_back() {
     let root = root();
     let conf = Ready::module().with("POST_INSTALL=killer").conf();
     root.write("/usr/src/foo-1.0/dkms.conf", &conf, 0o644).unwrap();
-    root.write("/usr/src/foo-1.0/killer", "#!/bin/sh\nkill -9 $PPID\n", 0o755).unwrap();
+    root.write("/usr/src/foo-1.0/killer", KILLER, 0o755).unwrap();
     root.must("\"$DKMS\" build foo/1.0 -k $K").unwrap();
     let killed =
         root.shell("\"$DKMS\" install foo/1.0 -k $K --force", dkms_tests::root::User::Root, "/").unwrap();

@@ -142,12 +142,7 @@ fn temporaries(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(),
 pub(super) fn is_abandoned(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let pid = name.strip_prefix(TEMPORARY_PREFIX).and_then(|rest| rest.split('_').next());
-    pid.and_then(|pid| pid.parse().ok()).is_some_and(is_dead)
-}
-
-fn is_dead(pid: i32) -> bool {
-    use rustix::process::{Pid, test_kill_process};
-    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    pid.and_then(|pid| pid.parse().ok()).is_some_and(ancestry::is_gone)
 }
 
 /// Who wrote a journal; the rest of its first line is for who recovers.

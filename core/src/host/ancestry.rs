@@ -28,6 +28,17 @@ pub fn identity(pid: u32) -> Option<ProcessIdentity> {
     parent_and_start(pid).map(|(_, started)| ProcessIdentity { pid, started })
 }
 
+/// Whether no process of this number runs any more. One that has ended and that nobody has waited for, as in a
+/// container whose first process waits for none, runs no more.
+#[must_use]
+pub fn is_gone(pid: i32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    let is_unknown = |pid: i32| {
+        Pid::from_raw(pid).is_none_or(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    };
+    is_unknown(pid) || stat(pid.unsigned_abs()).is_some_and(|stat| has_ended(&stat))
+}
+
 /// This process.
 #[must_use]
 pub fn own() -> ProcessIdentity {
@@ -52,7 +63,16 @@ pub fn command_line(pid: u32) -> Option<String> {
 }
 
 fn parent_and_start(pid: u32) -> Option<(u32, u64)> {
-    parse_stat(&fs::read_lossy(Path::new(&format!("/proc/{pid}/stat"))).ok()?)
+    parse_stat(&stat(pid)?)
+}
+
+fn stat(pid: u32) -> Option<String> {
+    fs::read_lossy(Path::new(&format!("/proc/{pid}/stat"))).ok()
+}
+
+/// Field 3: `Z` and `X` are what is left of a process.
+fn has_ended(stat: &str) -> bool {
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 /// Fields 4 and 22 of proc_pid_stat(5). The second, the name, stands in parentheses and may hold anything.
@@ -71,6 +91,21 @@ mod tests {
         let stat = "12 (a) b (c) S 7 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1 1";
         assert_eq!(parse_stat(stat), Some((7, 12345)));
         assert_eq!(parse_stat("nonsense"), None);
+        assert!(!has_ended(stat) && has_ended("12 (a) Z) Z 7 12") && !has_ended("nonsense"));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a process that nobody waits for")]
+    fn a_process_that_nobody_waited_for_is_gone() {
+        assert!(!is_gone(i32::try_from(own().pid).unwrap()) && is_gone(4_999_999));
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let ended = (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            is_gone(pid)
+        });
+        child.wait().unwrap();
+        assert!(ended);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::key::{Key, Keys, Mode};
 use super::lock::{self, Held};
 use super::{owed, registration, running};
+use crate::host::ancestry;
 use crate::host::fs::{self, FsError};
 use crate::id::{KernelRelease, ModuleName};
 use crate::layout::{EXPOSED, Layout, TEMPORARY_PREFIX};
@@ -179,9 +180,8 @@ fn each_temporary(
 
 /// Whether what follows the prefix is the number of a process that is gone.
 fn is_abandoned(rest: &str) -> bool {
-    use rustix::process::{Pid, test_kill_process};
     let number = rest.split('_').next().and_then(|number| number.parse().ok());
-    number.and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    number.is_some_and(ancestry::is_gone)
 }
 
 /// Folders of a version that hold no temporaries of ours, and may be large.
