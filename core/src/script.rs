@@ -361,9 +361,6 @@ mod tests {
 
     #[test]
     fn root_runs_no_script_that_others_may_write() {
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
         let world = world();
         let dir = world.dir.path().join("src");
         world.script("src/a.sh", "#!/bin/sh\ntouch ran\n", 0o755);

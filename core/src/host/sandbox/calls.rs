@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn no_file_gets_a_set_id_bit() {
-        let Some(machine) = MACHINE else { return };
+        let machine = MACHINE.expect("the filter is written for the architecture that the tests run on");
         let (allow, no) = (ALLOW, fail(libc::EPERM));
         for mode in [0o4755, 0o2755, 0o6000] {
             for (call, place) in MODES {
