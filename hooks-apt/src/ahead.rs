@@ -27,8 +27,9 @@ pub struct Ahead {
     kernels: BTreeSet<KernelRelease>,
 }
 
-/// Begins a hook within dpkg's run: what another run has noted is forgotten. Whether there is looking ahead at
-/// all: not outside of dpkg's run, not with `batch=no`, and not where runs can't be told apart, as without `/proc`.
+/// Begins a hook within dpkg's run: what another run has noted is forgotten. Whether there is looking
+/// ahead at all: not outside of dpkg's run, not with `batch=no`, and not where runs can't be told
+/// apart, as without `/proc`.
 fn begins(session: &Session<'_>) -> bool {
     if !session.adapter.settings.batch || !dpkg::is_above(session.environment()) {
         return false;

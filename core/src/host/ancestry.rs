@@ -28,8 +28,8 @@ pub fn identity(pid: u32) -> Option<ProcessIdentity> {
     parent_and_start(pid).map(|(_, started)| ProcessIdentity { pid, started })
 }
 
-/// Whether no process of this number runs any more. One that has ended and that nobody has waited for, as in a
-/// container whose first process waits for none, runs no more.
+/// Whether no process of this number runs any more. One that has ended and that nobody has waited for, as in
+/// a container whose first process waits for none, runs no more.
 #[must_use]
 pub fn is_gone(pid: i32) -> bool {
     use rustix::process::{Pid, test_kill_process};
