@@ -114,6 +114,7 @@ impl From<BuildError> for Failure {
             BuildFailure::NoSource(_) | BuildFailure::BuildEnvironment { .. } => ExitCode::INVALID_CONF,
             BuildFailure::ModuleNotBuilt(_) => ExitCode::NOT_BUILT,
             BuildFailure::MakeFailed { .. }
+            | BuildFailure::NoCompiler(_)
             | BuildFailure::TimedOut { .. }
             | BuildFailure::TooMuchLeft { .. } => ExitCode::MAKE_FAILED,
             BuildFailure::ScriptFailed { code, .. } => of_script(*code),

@@ -56,6 +56,37 @@ fn no_make() {
     assert_eq!(verdict::changes(&before, &capture(&root).unwrap(), &log), Vec::<String>::new());
 }
 
+/// Raspberry Pi OS: a kernel for 64-bit ARM under programs for another machine. Here the headers and the compiler
+/// are made up, and what is compiled is not for ARM: no such machine is at hand.
+#[test]
+fn a_kernel_for_another_machine_than_the_programs() {
+    let root = root();
+    works(&root, "add foo/1.0");
+    root.must(
+        "build=/lib/modules/6.12.25-v8/build; mkdir -p $build/include/config
+        echo CONFIG_ARM64=y >$build/.config; echo 6.12.25-v8 >$build/include/config/kernel.release
+        printf 'all:\\n\\techo \"char v[] __attribute__((section(\\\".modinfo\\\"))) = \\\"vermagic=$(KERNELRELEASE) aarch64\\\";\" >v.c\\n' >$build/Makefile
+        printf '\\t$(CC) -c v.c -o $(M)/foo.ko && echo $(ARCH) $(CROSS_COMPILE) >$(M)/words && cat $(M)/words\\n' >>$build/Makefile
+        sed -i 's/^\\techo/\\tcd $(M) \\&\\& echo/; s/-c v.c/-c $(M)\\/v.c/' $build/Makefile",
+    )
+    .unwrap();
+    let output = root.dkms("build foo/1.0 -k 6.12.25-v8").unwrap();
+    is_well_told(&output, 10, &["is for aarch64", "`aarch64-linux-gnu-gcc` is not there"]);
+    assert!(output.stderr.contains("the package `gcc-aarch64-linux-gnu`"), "{}", output.stderr);
+    root.must(
+        "printf '#!/bin/sh\\nexec gcc \"$@\"\\n' >/usr/bin/aarch64-linux-gnu-gcc
+        printf '#!/bin/sh\\nexec strip \"$@\"\\n' >/usr/bin/aarch64-linux-gnu-strip
+        chmod 755 /usr/bin/aarch64-linux-gnu-*",
+    )
+    .unwrap();
+    works(&root, "build foo/1.0 -k 6.12.25-v8");
+    assert_eq!(works(&root, "status"), "foo/1.0, 6.12.25-v8, aarch64: built\n");
+    let log = root.must("cat /var/lib/dkms/foo/1.0/6.12.25-v8/aarch64/log/make.log").unwrap();
+    for part in ["CC=aarch64-linux-gnu-gcc", "ARCH=arm64", "arm64 aarch64-linux-gnu-\n"] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+}
+
 /// The real compiler, on disks that end in each of its stages.
 #[test]
 fn a_compiler_on_a_full_disk() {

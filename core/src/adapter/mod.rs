@@ -24,7 +24,7 @@ use crate::host::inhibitor::Inhibitor;
 use crate::host::process::ProcessError;
 use crate::host::{Environment, processors};
 use crate::id::{Arch, KernelRelease, ModuleId, Target};
-use crate::kernel::{self, Distribution, DistributionError, Owner};
+use crate::kernel::{self, Distribution, DistributionError, Machine, Owner};
 use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question};
 use crate::plan::world::ConfFault;
@@ -129,12 +129,18 @@ impl Adapter {
         })
     }
 
-    /// A kernel on the architecture that it is for.
+    /// A kernel on the architecture that it is for. What a package says of that is meant for the machine; a
+    /// kernel that says otherwise knows better.
     ///
     /// # Errors
     /// [`AdapterError::Arch`] where that isn't known.
     pub fn target(&self, kernel: &KernelRelease) -> Result<Target, AdapterError> {
-        if let Some(arch) = &self.arch {
+        let is_meant = |arch: &&Arch| {
+            let (meant, own) =
+                (Machine::named(arch.as_str()), Machine::of_kernel(kernel, &self.settings.layout));
+            meant.is_none() || own.is_none() || meant == own
+        };
+        if let Some(arch) = self.arch.as_ref().filter(is_meant) {
             return Ok(Target::new(kernel.clone(), arch.clone()));
         }
         let arch =

@@ -79,7 +79,7 @@ impl Products {
     ) -> Result<bool, Failure> {
         let mut all = true;
         for record in spec.conf.included().filter(|record| record.strip) {
-            match strip(&self.path(record), spec.toolchain.clang, environment, tools) {
+            match strip(&self.path(record), &spec.toolchain.strip(), environment, tools) {
                 Ok(()) => {}
                 Err(StripError::Tool(ToolError::Process(error @ ProcessError::Interrupted { .. }))) => {
                     return Err(error.into());

@@ -7,7 +7,7 @@ use super::{BuildSpec, Failure};
 use crate::host::process::{Process, quote};
 use crate::host::{Environment, fs};
 use crate::id::KernelRelease;
-use crate::kernel::Toolchain;
+use crate::kernel::{Reach, Toolchain};
 use crate::report::{Event, Reporter};
 use crate::script::Shell;
 
@@ -35,10 +35,20 @@ const OF_THE_SHELL: [&str; 8] =
 /// The environment of a build.
 pub(super) fn of_build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Environment, Failure> {
     let environment = with_toolchain(&spec.settings.for_packages(spec.environment), spec.toolchain);
-    let Some(setting) = spec.settings.build_environment.as_deref().filter(|file| !file.is_empty()) else {
-        return Ok(environment);
+    let environment = match spec.settings.build_environment.as_deref().filter(|file| !file.is_empty()) {
+        Some(setting) => {
+            let shell = super::shell(spec, &environment);
+            add_exports_of(&file_for(setting, &spec.target.kernel), &shell, reporter)?
+        }
+        None => environment,
     };
-    add_exports_of(&file_for(setting, &spec.target.kernel), &super::shell(spec, &environment), reporter)
+    match &spec.toolchain.reach {
+        // That file may name a compiler.
+        Reach::Missing(missing) if environment.get_filled("CROSS_COMPILE").is_none() => {
+            Err(Failure::NoCompiler(missing.clone()))
+        }
+        _ => Ok(environment),
+    }
 }
 
 /// The caller's environment with the kernel's tools in it, in a locale whose messages we can read.
@@ -69,6 +79,9 @@ pub fn toolchain_variables(toolchain: &Toolchain) -> Vec<(&'static str, &str)> {
     }
     if toolchain.clang {
         variables.push(("LLVM", "1"));
+    }
+    if let Reach::Cross { prefix, arch } = &toolchain.reach {
+        variables.extend([("ARCH", *arch), ("CROSS_COMPILE", prefix.as_str())]);
     }
     variables
 }
@@ -142,7 +155,8 @@ mod tests {
             ("LC_ALL", "C.UTF-8"),
         ];
         assert_eq!(listed, expected);
-        let clang = Toolchain { cc: Some("clang".to_owned()), clang: true, lld: true };
+        let clang =
+            Toolchain { cc: Some("clang".to_owned()), clang: true, lld: true, ..Toolchain::default() };
         assert_eq!(with_toolchain(&callers, &clang).get("KERNEL_LD"), Some("ld.lld"));
         assert_eq!(with_toolchain(&callers, &clang).get("LLVM"), Some("1"));
         assert_eq!(with_toolchain(&callers, &Toolchain::default()).get("CC"), None);

@@ -6,6 +6,7 @@ use crate::diagnose::Diagnosis;
 use crate::host::fs::FsError;
 use crate::host::process::ProcessError;
 use crate::id::{ModuleId, Target};
+use crate::kernel::MissingCompiler;
 use crate::modfile::CompressError;
 use crate::script::Hook;
 
@@ -123,6 +124,9 @@ pub enum Failure {
         /// Bash's exit code; 0 where the file ended it.
         code: i32,
     },
+    /// Nothing here compiles for the kernel's machine (exit code 10).
+    #[error(transparent)]
+    NoCompiler(MissingCompiler),
     /// It was built, but something that it was to come after has failed meanwhile: it is
     /// dropped, and no failure.
     #[error("what it was to come after has failed")]
@@ -170,6 +174,7 @@ impl Failure {
             Self::NoSource(_)
             | Self::PatchMissing { .. }
             | Self::BuildEnvironment { .. }
+            | Self::NoCompiler(_)
             | Self::TooMuchLeft { .. }
             | Self::TimedOut { .. }
             | Self::NotWanted
@@ -190,6 +195,7 @@ impl Failure {
             Self::TimedOut { .. } => {
                 Some("`build_timeout` in framework.conf says how long a build may take".to_owned())
             }
+            Self::NoCompiler(missing) => Some(missing.remedy()),
             Self::Fs(error) if error.is_no_space() => Some("make room on that file system".to_owned()),
             _ => None,
         }

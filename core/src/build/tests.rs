@@ -301,7 +301,7 @@ fn make_sees_the_kernels_compiler_and_what_build_environment_exports() {
     let mut world = world();
     world.write("etc/env-6.1.0-1-amd64", "export EXTRA=e HIDDEN\nCC=mine\n", 0o644);
     world.settings.build_environment = Some(format!("{}-$kernelver", world.path("etc/env").display()));
-    world.toolchain = Toolchain { cc: Some("clang".to_owned()), clang: true, lld: false };
+    world.toolchain = Toolchain { cc: Some("clang".to_owned()), clang: true, ..Toolchain::default() };
     world.environment.set("CFLAGS", "-O9");
     world.conf.make = Some("echo $CC $KERNEL_CC $EXTRA $CFLAGS $LLVM > foo.ko && true".to_owned());
     let built = world.build().unwrap();

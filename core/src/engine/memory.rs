@@ -61,6 +61,7 @@ fn follows_from_inputs(error: &BuildError) -> bool {
         | Failure::TooMuchLeft { .. }
         | Failure::BuildEnvironment { .. } => true,
         Failure::TimedOut { .. }
+        | Failure::NoCompiler(_)
         | Failure::Compress(_)
         | Failure::Fs(_)
         | Failure::Process(_)

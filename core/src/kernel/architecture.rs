@@ -6,6 +6,7 @@ use crate::id::{Arch, IdError, KernelRelease};
 use crate::layout::Layout;
 
 use super::distribution::Distribution;
+use super::machine::Machine;
 
 /// The kernel that runs, as `uname -r` prints it.
 ///
@@ -16,8 +17,11 @@ pub fn running_kernel() -> Result<KernelRelease, IdError> {
 }
 
 /// The architecture of a kernel where none is named: on families with rpm that of the package which owns
-/// the kernel's module folder, otherwise, and where none owns it, what `uname -m` prints. `None` where
-/// even that is unusable.
+/// the kernel's module folder; otherwise, and where none owns it, that of the kernel's configuration or
+/// modules, in the word of `uname -m` where that says the same; what `uname -m` prints where nothing
+/// is known of the kernel. `None` where even that is unusable.
+///
+/// The programs of the system, and its packages, may be for another machine than its kernels.
 ///
 /// # Errors
 /// [`ProcessError`] only where we were interrupted; rpm not being there is fine.
@@ -32,7 +36,17 @@ pub fn default_arch(
     {
         return Ok(Some(arch));
     }
-    Ok(Arch::new(rustix::system::uname().machine().to_string_lossy()).ok())
+    let running = rustix::system::uname();
+    let running = running.machine().to_string_lossy();
+    Ok(Arch::new(word(Machine::of_kernel(kernel, layout), &running)).ok())
+}
+
+/// The word for a kernel's machine, where the running kernel has that for its own.
+fn word(machine: Option<Machine>, running: &str) -> &str {
+    match machine {
+        Some(machine) if Machine::named(running) != Some(machine) => machine.word(),
+        _ => running,
+    }
 }
 
 /// What rpm says of the package that owns `/lib/modules/K`.
@@ -71,6 +85,35 @@ mod tests {
         let distribution = Distribution::parse(&format!("ID={id}"));
         let arch = default_arch(&distribution, &kernel, &Layout::under("/r"), environment);
         arch.unwrap().unwrap().to_string()
+    }
+
+    #[test]
+    fn the_kernel_says_what_it_is_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let environment = [("PATH", "/nonexistent")].into_iter().collect();
+        let arch = |kernel: &str| {
+            let kernel = KernelRelease::new(kernel).unwrap();
+            let debian = Distribution::parse("ID=raspbian\nID_LIKE=debian");
+            default_arch(&debian, &kernel, &layout, &environment).unwrap().unwrap().to_string()
+        };
+        let write = |path: &str, bytes: &[u8]| {
+            let path = layout.at(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write_whole(&path, bytes, 0o644).unwrap();
+        };
+        write("/lib/modules/6.12.25-v8/build/.config", b"CONFIG_ARM64=y\n");
+        write("/boot/config-6.12.25-v7l", b"CONFIG_ARM=y\n");
+        write("/lib/modules/6.12.25-s390/kernel/fs/a.ko", &super::super::machine::tests::elf(Machine::S390X));
+        assert_eq!(arch("6.12.25-v8"), "aarch64");
+        assert_eq!(arch("6.12.25-v7l"), "armv7l");
+        assert_eq!(arch("6.12.25-s390"), "s390x");
+        assert_eq!(arch("6.12.25"), rustix::system::uname().machine().to_str().unwrap());
+        // The running kernel's own word is kept.
+        assert_eq!(word(Some(Machine::Arm), "armv6l"), "armv6l");
+        assert_eq!(word(Some(Machine::Arm64), "armv8l"), "aarch64");
+        assert_eq!(word(Some(Machine::X86), "x86_64"), "i686");
+        assert_eq!(word(None, "mips64"), "mips64");
     }
 
     #[test]

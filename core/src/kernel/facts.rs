@@ -50,6 +50,15 @@ impl KernelFacts {
     }
 }
 
+/// The configuration of a kernel, from its usual places; an empty one where none can be read.
+pub(super) fn config_of(kernel: &KernelRelease, layout: &Layout) -> KernelConfig {
+    let of_headers = find_config(&layout.headers_dir(kernel)).unwrap_or_default();
+    if of_headers.path.is_some() {
+        return of_headers;
+    }
+    package_config(kernel, layout).unwrap_or_default()
+}
+
 /// The configuration that a kernel's own package leaves, for where no headers are; an empty one
 /// where it leaves none.
 fn package_config(kernel: &KernelRelease, layout: &Layout) -> Result<KernelConfig, FsError> {

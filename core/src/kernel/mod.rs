@@ -2,7 +2,7 @@
 //!
 //! - [`facts`]: one look at a kernel ([`KernelFacts::look`]); its parts: [`config`], [`module_tree`]
 //! - [`brought`]: what the files of a package bring; [`owner`]: which package a kernel belongs to
-//! - [`toolchain`]: what a kernel was built with; asked for when something is to be built
+//! - [`machine`]: what it is for; [`toolchain`]: what it was built with; asked for when something is to be built
 //! - [`mod@distribution`]: which system this is; what follows from it: [`destination`],
 //!   [`architecture`], [`headers_package`]
 
@@ -18,6 +18,7 @@ pub mod destination;
 pub mod distribution;
 pub mod facts;
 pub mod headers_package;
+pub mod machine;
 pub mod module_tree;
 pub mod owner;
 pub mod toolchain;
@@ -28,6 +29,7 @@ pub use destination::module_folder;
 pub use distribution::{Distribution, DistributionError, Family};
 pub use facts::{Overrides, default_kernels, installed_kernels, is_left_over};
 pub use headers_package::HeadersPackage;
+pub use machine::Machine;
 pub use module_tree::ModuleTree;
 pub use owner::Owner;
 
@@ -66,6 +68,71 @@ pub struct Toolchain {
     pub clang: bool,
     /// Linked by `ld.lld`: exported as `LD` and `KERNEL_LD`.
     pub lld: bool,
+    /// Whether this system's compiler makes code for the kernel's machine.
+    pub reach: Reach,
+}
+
+impl Toolchain {
+    /// The program that strips its modules.
+    #[must_use]
+    pub fn strip(&self) -> String {
+        match &self.reach {
+            _ if self.clang => "llvm-strip".to_owned(),
+            Reach::Cross { prefix, .. } => format!("{prefix}strip"),
+            Reach::Native | Reach::Missing(_) => "strip".to_owned(),
+        }
+    }
+}
+
+/// Whether the compiler of a system makes code for a kernel's machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// It does, or nothing is known of it.
+    #[default]
+    Native,
+    /// It doesn't, and a compiler for that machine is there.
+    Cross {
+        /// What its programs' names begin with: `CROSS_COMPILE` of the kernel's make.
+        prefix: String,
+        /// `ARCH` of the kernel's make.
+        arch: &'static str,
+    },
+    /// It doesn't, and no compiler for that machine is there.
+    Missing(MissingCompiler),
+}
+
+/// A compiler that a kernel's machine needs, and that isn't there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "kernel {kernel} is for {}, and this system's compiler makes code for {compiler}: `{}gcc` is not there",
+    machine.word(),
+    self.prefix()
+)]
+pub struct MissingCompiler {
+    /// The kernel's release, as its headers say; else the folder of its headers.
+    pub kernel: String,
+    /// What the kernel is for.
+    pub machine: Machine,
+    /// What the compiler here is for, as it says.
+    pub compiler: String,
+}
+
+impl MissingCompiler {
+    /// What the names of the compiler's programs begin with.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        format!("{}-", self.machine.triplet())
+    }
+
+    /// Which package has it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let triplet = self.machine.triplet();
+        format!(
+            "install the compiler for it: the package `gcc-{triplet}` of Debian, Raspberry Pi OS, Ubuntu and Fedora, \
+             `{triplet}-gcc` of Arch"
+        )
+    }
 }
 
 /// A kernel's configuration: `include/config/auto.conf` or `.config`.

@@ -1,4 +1,5 @@
-//! Which compiler and linker built a kernel, so that its modules are built with them too.
+//! Which compiler and linker built a kernel, so that its modules are built with them too; and whether they
+//! make code for its machine.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use crate::host::fs;
 use crate::host::process::{Process, ProcessError};
 use crate::host::{Environment, programs};
 
-use super::{KernelConfig, Toolchain};
+use super::{KernelConfig, Machine, MissingCompiler, Reach, Toolchain};
 
 /// What the headers say of the toolchain.
 #[derive(Debug, Default, Clone, Copy)]
@@ -34,7 +35,71 @@ pub fn look(
         variables_cc: variables_cc.as_deref(),
         image_is_clangs: image_is_clangs(&headers.join("vmlinux")),
     };
-    Ok(decide(config, hints, &|program| programs::find(program, environment).is_some()))
+    let exists = |program: &str| programs::find(program, environment).is_some();
+    let toolchain = decide(config, hints, &exists);
+    let target = |compiler: &str| target_of(compiler, environment);
+    let has_own = environment.get_filled("CROSS_COMPILE").is_some();
+    let userland = Machine::named(std::env::consts::ARCH);
+    let (Some(machine), Some(userland), false) = (Machine::of_config(config), userland, has_own) else {
+        return Ok(toolchain);
+    };
+    across(toolchain, machine, userland, headers, &Programs { exists: &exists, target: &target })
+}
+
+/// What is asked of programs.
+struct Programs<'a> {
+    exists: &'a dyn Fn(&str) -> bool,
+    target: &'a dyn Fn(&str) -> Result<Option<String>, ProcessError>,
+}
+
+/// The toolchain for a kernel of a machine that the programs of this system, `userland`, may not be for. Their
+/// compiler is asked only then: dkms itself is one of these programs.
+fn across(
+    mut toolchain: Toolchain,
+    machine: Machine,
+    userland: Machine,
+    headers: &Path,
+    programs: &Programs<'_>,
+) -> Result<Toolchain, ProcessError> {
+    if userland.compiles_for(machine) {
+        return Ok(toolchain);
+    }
+    let prefix = format!("{}-", machine.triplet());
+    let compiler = toolchain.cc.as_deref().unwrap_or("gcc");
+    if toolchain.clang {
+        toolchain.reach = Reach::Cross { prefix, arch: machine.kbuild() };
+        return Ok(toolchain);
+    }
+    let plain = compiler.split_whitespace().last().unwrap_or("gcc");
+    let plain = plain.strip_prefix(&prefix).unwrap_or(plain);
+    let names = [format!("{prefix}{plain}"), format!("{prefix}gcc")];
+    if let Some(cross) = names.into_iter().find(|name| (programs.exists)(name)) {
+        toolchain.reach = Reach::Cross { prefix, arch: machine.kbuild() };
+        toolchain.cc = Some(cross);
+        return Ok(toolchain);
+    }
+    let target = (programs.target)(compiler)?;
+    let made = target.as_deref().and_then(|target| Machine::named(target.split('-').next()?));
+    if made.is_some_and(|made| made.compiles_for(machine)) {
+        return Ok(toolchain);
+    }
+    let release = fs::read_lossy(&headers.join("include/config/kernel.release"));
+    let kernel = release.map_or_else(|_| headers.display().to_string(), |text| text.trim().to_owned());
+    let compiler = target.unwrap_or_else(|| userland.word().to_owned());
+    toolchain.reach = Reach::Missing(MissingCompiler { kernel, machine, compiler });
+    Ok(toolchain)
+}
+
+/// What a compiler makes code for, as it says itself.
+fn target_of(compiler: &str, environment: &Environment) -> Result<Option<String>, ProcessError> {
+    let mut words = compiler.split_whitespace().map(str::to_owned);
+    let Some(program) = words.next() else { return Ok(None) };
+    let words: Vec<String> = words.chain(["-dumpmachine".to_owned()]).collect();
+    match Process::new(program, words, environment).capture_stdout() {
+        Ok(ended) if ended.status.success() => Ok(Some(ended.text().trim().to_owned())),
+        Ok(_) | Err(ProcessError::Start { .. }) => Ok(None),
+        Err(interrupted) => Err(interrupted),
+    }
 }
 
 /// A program counts only where it exists; without any, make's own choice stands.
@@ -50,7 +115,7 @@ fn decide(config: &KernelConfig, hints: Hints<'_>, exists: &dyn Fn(&str) -> bool
         .filter(|cc| cc.contains("clang") == clang)
         .find(|cc| exists(&first_word(cc)));
     let lld = config.get("CONFIG_LD_IS_LLD") == Some("y") && exists("ld.lld");
-    Toolchain { cc, clang, lld }
+    Toolchain { cc, clang, lld, reach: Reach::Native }
 }
 
 /// `CC` of the headers' `.kernelvariables`, a make fragment that only make can read.
@@ -129,6 +194,52 @@ mod tests {
             (Some("clang-14".into()), true, false)
         );
         assert_eq!(decided(clang, None, &[]), (None, true, false));
+    }
+
+    /// The compiler, and how it reaches a kernel for 64-bit ARM from 32-bit programs.
+    fn from_arm(cc: Option<&str>, clang: bool, programs: &[&str], target: &str) -> (String, Reach) {
+        let toolchain = Toolchain { cc: cc.map(str::to_owned), clang, ..Toolchain::default() };
+        let programs = Programs {
+            exists: &|program| programs.contains(&program),
+            target: &|_| Ok((!target.is_empty()).then(|| target.to_owned())),
+        };
+        let headers = Path::new("/usr/src/linux-headers-6.12.25+rpt-rpi-v8");
+        let found = across(toolchain, Machine::Arm64, Machine::Arm, headers, &programs).unwrap();
+        (found.cc.clone().unwrap_or_default() + " " + &found.strip(), found.reach)
+    }
+
+    #[test]
+    fn a_64_bit_kernel_under_32_bit_programs_needs_its_own_compiler() {
+        let cross = Reach::Cross { prefix: "aarch64-linux-gnu-".to_owned(), arch: "arm64" };
+        let both = ["aarch64-linux-gnu-gcc", "aarch64-linux-gnu-gcc-12"];
+        let strip = "aarch64-linux-gnu-strip";
+        let found = from_arm(Some("gcc-12"), false, &both, "");
+        assert_eq!(found, (format!("aarch64-linux-gnu-gcc-12 {strip}"), cross.clone()));
+        // The kernel was itself built across.
+        let found = from_arm(Some("aarch64-linux-gnu-gcc-12"), false, &both, "");
+        assert_eq!(found, (format!("aarch64-linux-gnu-gcc-12 {strip}"), cross.clone()));
+        let found = from_arm(None, false, &both, "");
+        assert_eq!(found, (format!("aarch64-linux-gnu-gcc {strip}"), cross.clone()));
+        assert_eq!(from_arm(Some("clang"), true, &[], ""), ("clang llvm-strip".to_owned(), cross));
+        // The compiler may be for the kernel's machine already.
+        assert_eq!(from_arm(Some("gcc-12"), false, &[], "aarch64-linux-gnu").1, Reach::Native);
+        let (_, reach) = from_arm(Some("gcc-12"), false, &[], "arm-linux-gnueabihf");
+        let Reach::Missing(missing) = reach else { panic!("{reach:?}") };
+        let text = missing.to_string();
+        for part in ["rpi-v8", "is for aarch64", "for arm-linux-gnueabihf", "`aarch64-linux-gnu-gcc`"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(missing.remedy().contains("`gcc-aarch64-linux-gnu`"));
+    }
+
+    #[test]
+    fn one_compiler_serves_both_machines_of_x86() {
+        let programs = Programs { exists: &|_| false, target: &|_| panic!("nothing is asked") };
+        let of = |machine, userland| {
+            across(Toolchain::default(), machine, userland, Path::new("/h"), &programs).unwrap().reach
+        };
+        assert_eq!(of(Machine::X86_64, Machine::X86), Reach::Native);
+        assert_eq!(of(Machine::X86_64, Machine::X86_64), Reach::Native);
     }
 
     #[test]

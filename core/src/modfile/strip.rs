@@ -32,10 +32,9 @@ pub enum StripError {
     },
 }
 
-/// The command that strips a module: `strip -g`, or `llvm-strip -g` where clang built the kernel.
+/// The command that strips a module: `strip -g`, or that of the kernel's toolchain.
 #[must_use]
-pub fn command(path: &Path, clang: bool, environment: &Environment) -> Process {
-    let program = if clang { "llvm-strip" } else { "strip" };
+pub fn command(path: &Path, program: &str, environment: &Environment) -> Process {
     Process::new(program, [OsString::from("-g"), path.into()], environment)
 }
 
@@ -45,26 +44,26 @@ pub fn command(path: &Path, clang: bool, environment: &Environment) -> Process {
 /// [`StripError`]; then the module is as it was.
 pub fn strip(
     path: &Path,
-    clang: bool,
+    program: &str,
     environment: &Environment,
     tools: &dyn ToolRunner,
 ) -> Result<(), StripError> {
     let stripped = fs::temporary_beside(path);
-    let result = strip_to(path, &stripped, clang, environment, tools);
+    let result = strip_to(path, &stripped, program, environment, tools);
     result.inspect_err(|_| drop(fs::remove_file(&stripped)))
 }
 
 fn strip_to(
     path: &Path,
     stripped: &Path,
-    clang: bool,
+    program: &str,
     environment: &Environment,
     tools: &dyn ToolRunner,
 ) -> Result<(), StripError> {
-    let line = command(path, clang, environment).line();
+    let line = command(path, program, environment).line();
     let failed =
         |code, output| StripError::Failed { path: path.to_owned(), line: line.clone(), code, output };
-    let ended = tools.run(path, &|copy| command(copy, clang, environment), "", stripped)?;
+    let ended = tools.run(path, &|copy| command(copy, program, environment), "", stripped)?;
     if !ended.status.success() {
         return Err(failed(ended.code(), ended.text().trim_end().to_owned()));
     }
@@ -88,17 +87,11 @@ mod tests {
         let line = "echo 'int x(void){return 1;}' | gcc -g -x c -c - -o x.o";
         assert_eq!(Process::shell(line, &environment).dir(dir.path()).capture().unwrap().code(), 0);
         let before = fs::read(&object).unwrap().len();
-        strip(&object, false, &environment, &Temporary).unwrap();
+        strip(&object, "strip", &environment, &Temporary).unwrap();
         assert!(fs::read(&object).unwrap().len() < before);
         fs::write_whole(&object, b"garbage", 0o644).unwrap();
-        let error = strip(&object, false, &environment, &Temporary).unwrap_err().to_string();
+        let error = strip(&object, "strip", &environment, &Temporary).unwrap_err().to_string();
         assert!(error.contains("strip -g") && error.contains("x.o"), "{error}");
         assert_eq!(fs::read(&object).unwrap(), b"garbage");
-    }
-
-    #[test]
-    fn clang_has_its_own_strip() {
-        let line = command(Path::new("/b/x.ko"), true, &Environment::default()).line();
-        assert_eq!(line, "llvm-strip -g /b/x.ko");
     }
 }

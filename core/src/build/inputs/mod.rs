@@ -34,7 +34,7 @@ use crate::conf::module::{ModuleRecord, Scripts};
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process::ProcessError;
-use crate::kernel::Toolchain;
+use crate::kernel::{Reach, Toolchain};
 use crate::report::Reporter;
 
 mod programs;
@@ -241,8 +241,11 @@ pub(super) fn key_in(
         hasher.field(option, value);
     }
     hasher.field("headers", digests.folders(&header_folders(spec)?)?);
-    let Toolchain { cc, clang, lld } = spec.toolchain;
+    let Toolchain { cc, clang, lld, reach } = spec.toolchain;
     hasher.field("toolchain", format!("{cc:?} {clang} {lld}"));
+    if let Reach::Cross { prefix, arch } = reach {
+        hasher.field("cross", format!("{prefix} {arch}"));
+    }
     programs::add(&mut hasher, spec.toolchain, environment, digests)?;
     for (name, value) in
         variables::that_count(environment, spec.environment, &[&source, &overlay], spec.conf)?
