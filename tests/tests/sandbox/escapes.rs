@@ -151,12 +151,14 @@ fn filling_tmp() {
 #[test]
 fn a_fork_bomb() {
     let root = root();
-    // One that goes on for ever is no more than a build that does; this one ends itself.
+    // One that goes on for ever is no more than a build that does. This one is ended by a process that is
+    // there before it and forks no more: the script itself may be refused its second fork, and end.
     write_evil(
         &root,
         "bomb() { bomb | bomb & }
-         case $1 in pre-build|make) bomb >/dev/null 2>&1; SECONDS=0; while ((SECONDS < 2)); do :; done;; esac
-         [ $1 != make ] || kill -9 -1",
+         wait_busily() { SECONDS=0; while ((SECONDS < 2)); do :; done; }
+         [ $1 != make ] || { wait_busily; kill -9 -1; } >/dev/null 2>&1 &
+         case $1 in pre-build|make) bomb >/dev/null 2>&1; wait_busily;; esac",
     );
     let tried = install_both(&root, "");
     assert!(tried.log.contains("tried in pre-build"), "{}", tried.log);
