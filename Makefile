@@ -39,6 +39,7 @@ check: ## format, lints, documentation, width of comments, dependencies that nob
 
 deny: ## licences, bans and sources of all dependencies, as deny.toml has them; installs cargo-deny where it is missing
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) fetch --locked --quiet
 	$(CARGO) deny --offline check licenses bans sources
 
 # The tests are compiled while setup waits for the network.

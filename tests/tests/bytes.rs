@@ -1,9 +1,9 @@
 //! Debian's own module packages on two kernels: what ours builds and installs is byte for byte
 //! what the original does.
 //!
-//! `DKMS_TEST_FULL=1` takes all packages and runs the original anew; without it a few small ones are
-//! built, and what the original did is remembered in the cache. `DKMS_TEST_ONLY=words` picks packages by
-//! name, of all of them.
+//! The full tier takes every module package of Debian's main, contrib and non-free, and two lines of kernels;
+//! by default a few small ones are built for two flavours of one. What the original did is remembered in the
+//! cache. `DKMS_TEST_ONLY=words` picks packages by name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,14 +18,14 @@ use dkms_tests::capture::capture;
 use dkms_tests::command::must;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::root::Root;
-use dkms_tests::setup::{MODULE_PACKAGES, ModulePackage};
+use dkms_tests::setup::{FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, NewerKernel, fetch_further};
 use dkms_tests::tool::Tool;
 use dkms_tests::{say, tier};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// How many of the packages the original has to build on both kernels, for the comparison to mean something.
-const ENOUGH: usize = 12;
+/// How many of all packages the original has to build on both kernels, for the comparison to mean something.
+const ENOUGH: usize = 15;
 
 /// How many packages build at once: each has long stretches that use one core.
 const SIDE_BY_SIDE: usize = 2;
@@ -46,7 +46,25 @@ struct Case {
     /// What `dkms` calls it.
     module: String,
     version: String,
-    kernel: String,
+    kernel: Kernel,
+}
+
+/// The kernel that modules are built for.
+#[derive(Debug, Clone)]
+enum Kernel {
+    /// One whose headers this machine has.
+    OfMachine(String),
+    /// One that is put into the root.
+    Newer(NewerKernel),
+}
+
+impl Kernel {
+    fn release(&self) -> &str {
+        match self {
+            Self::OfMachine(release) => release,
+            Self::Newer(kernel) => &kernel.release,
+        }
+    }
 }
 
 /// What an install left.
@@ -64,35 +82,39 @@ struct Outcome {
 }
 
 impl Case {
-    fn new(package: ModulePackage, kernel: &str, cache: &Cache) -> Result<Self> {
+    fn new(package: ModulePackage, kernel: &Kernel, cache: &Cache) -> Result<Self> {
         let names = std::iter::once(package.name)
             .chain(NEEDS.iter().filter(|(of, _)| *of == package.name).map(|(_, needed)| *needed));
         let (mut debian, mut sources) = (Vec::new(), Vec::new());
         for name in names {
-            debian.push(cache.package_version("bookworm", name)?);
-            sources.push(source(&cache.package("bookworm", name).join("root/usr/src"))?);
+            debian.push(cache.package_version(package.suite, name)?);
+            sources.push(source(&cache.package(package.suite, name).join("root/usr/src"))?);
         }
         let own = sources.first().context("a package has a source")?;
         let conf = fs::read_lossy(Path::new(own).join("dkms.conf").as_path())?;
         let (module, version) = (value(&conf, "PACKAGE_NAME")?, value(&conf, "PACKAGE_VERSION")?);
         ensure!(own.ends_with(&format!("/{module}-{version}")), "`{own}` isn't {module}-{version}");
         let debian = debian.join(" ");
-        Ok(Self { package, debian, sources, module, version, kernel: kernel.to_owned() })
+        Ok(Self { package, debian, sources, module, version, kernel: kernel.clone() })
     }
 
     /// Installs it with a tool in a fresh root.
     fn run(&self, cache: &Cache, kernels: &Kernels, tool: &Tool) -> Result<Outcome> {
         let root = Root::new(cache, kernels, &[tool])?;
+        if let Kernel::Newer(kernel) = &self.kernel {
+            kernel.put_into(&root)?;
+        }
         for source in &self.sources {
             let into = root.view("/usr/src");
             must("cp", &["-a", source, &into.to_string_lossy()], Path::new("/"))?;
         }
         let begun = Instant::now();
-        let output = root.dkms(&format!("install {}/{} -k {}", self.module, self.version, self.kernel))?;
+        let output =
+            root.dkms(&format!("install {}/{} -k {}", self.module, self.version, self.kernel.release()))?;
         let seconds = begun.elapsed().as_secs_f64();
         let (mut modules, mut rest) = (BTreeMap::new(), BTreeMap::new());
         for (path, node) in capture(&root)? {
-            if path.starts_with(&format!("/lib/modules/{}/", self.kernel)) && is_module(&path) {
+            if path.starts_with(&format!("/lib/modules/{}/", self.kernel.release())) && is_module(&path) {
                 modules.insert(path, node.detail);
             } else {
                 rest.insert(path, node.to_string());
@@ -102,11 +124,10 @@ impl Case {
         Ok(Outcome { code: output.code, modules, rest, status, stderr: tail(&output.stderr), seconds })
     }
 
-    /// What the original did, from the cache where it is known and isn't asked for `anew`.
-    fn recorded(&self, cache: &Cache, kernels: &Kernels, tool: &Tool, anew: bool) -> Result<Outcome> {
+    /// What the original did, from the cache where it is known.
+    fn recorded(&self, cache: &Cache, kernels: &Kernels, tool: &Tool) -> Result<Outcome> {
         let file = cache.at("observations").join(format!("{}.json", self.key(tool)?));
-        if !anew
-            && fs::is_file(&file)
+        if fs::is_file(&file)
             && let Ok(known) = serde_json::from_slice(&fs::read(&file)?)
         {
             return Ok(known);
@@ -129,7 +150,7 @@ impl Case {
             digest.update(code);
         }
         digest.update(must("gcc", &["-dumpfullversion"], Path::new("/"))?);
-        for part in [self.package.name, &self.debian, &self.kernel, &tool.version] {
+        for part in [self.package.name, &self.debian, self.kernel.release(), &tool.version] {
             digest.update([0]);
             digest.update(part);
         }
@@ -189,9 +210,14 @@ fn differences(theirs: &Outcome, ours: &Outcome) -> Vec<String> {
     lines
 }
 
+/// How many modules it installed, beside those that the kernel brings.
+fn installed(outcome: &Outcome) -> usize {
+    outcome.modules.keys().filter(|path| !path.split('/').any(|folder| folder == "kernel")).count()
+}
+
 fn shown(outcome: &Outcome) -> String {
     match outcome.code {
-        0 => format!("{} modules", outcome.modules.len()),
+        0 => format!("{} modules", installed(outcome)),
         code => format!("exit {code}"),
     }
 }
@@ -201,17 +227,17 @@ fn beside(
     case: &Case,
     cache: &Cache,
     kernels: &Kernels,
-    (original, anew): (&Tool, bool),
+    original: &Tool,
     ours: &Tool,
 ) -> Result<(String, Outcome, Vec<String>)> {
-    let theirs = case.recorded(cache, kernels, original, anew)?;
+    let theirs = case.recorded(cache, kernels, original)?;
     let ours = case.run(cache, kernels, ours)?;
     let differ = differences(&theirs, &ours);
     let row = format!(
-        "{:24} {:32} {:22} {:>11} {:>11} {:>6.1} {:>6.1} {}",
+        "{:28} {:32} {:28} {:>11} {:>11} {:>6.1} {:>6.1} {}",
         case.package.name,
         case.version,
-        case.kernel,
+        case.kernel.release(),
         shown(&theirs),
         shown(&ours),
         theirs.seconds,
@@ -221,49 +247,42 @@ fn beside(
     Ok((row, theirs, differ))
 }
 
-#[test]
-fn modules_of_debian_packages_are_byte_identical() {
-    let (only, full) = (tier::only(), tier::is_full());
-    let cache = Cache::open().unwrap();
-    let kernels = Kernels::find().unwrap();
-    let original = Tool::original(&cache, Oracle::Trixie).unwrap();
+/// Builds all of these packages for both kernels with both tools, and prints the table; how many packages the
+/// original builds for both.
+fn compare(packages: &[ModulePackage], on: &[Kernel; 2], cache: &Cache, kernels: &Kernels) -> usize {
+    let original = Tool::original(cache, Oracle::Trixie).unwrap();
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
-    let packages = MODULE_PACKAGES.iter().filter(|package| match &only {
-        Some(words) => package.name.contains(words.as_str()),
-        None => full || package.sampled,
-    });
-    let on_both =
-        |package: &ModulePackage| [&kernels.first, &kernels.second].map(|kernel| (*package, kernel));
+    let only = tier::only().unwrap_or_default();
+    let packages = packages.iter().filter(|package| package.name.contains(&only));
     let cases: Vec<Case> = packages
-        .flat_map(on_both)
-        .map(|(package, kernel)| Case::new(package, kernel, &cache).unwrap())
+        .flat_map(|package| on.each_ref().map(|kernel| Case::new(*package, kernel, cache).unwrap()))
         .collect();
-
+    assert!(!cases.is_empty(), "no package is called so");
     say(&format!(
-        "{:24} {:32} {:22} {:>11} {:>11} {:>6} {:>6}",
+        "{:28} {:32} {:28} {:>11} {:>11} {:>6} {:>6}",
         "package", "version", "kernel", "original", "ours", "s", "s"
     ));
     let next = AtomicUsize::new(0);
-    let built = Mutex::new(BTreeMap::<&str, usize>::new());
+    let built = Mutex::new(BTreeMap::<(&str, &str), usize>::new());
     let wrong = Mutex::new(Vec::new());
     let modules = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let name = case.package.name;
-                    let lines = match beside(case, &cache, &kernels, (&original, full), &ours) {
+                    let ModulePackage { name, suite, .. } = case.package;
+                    let lines = match beside(case, cache, kernels, &original, &ours) {
                         Ok((row, theirs, differ)) => {
                             say(&row);
-                            modules.fetch_add(theirs.modules.len(), Ordering::Relaxed);
-                            if theirs.code == 0 && !theirs.modules.is_empty() {
-                                *built.lock().unwrap().entry(name).or_default() += 1;
+                            modules.fetch_add(installed(&theirs), Ordering::Relaxed);
+                            if theirs.code == 0 && installed(&theirs) > 0 {
+                                *built.lock().unwrap().entry((suite, name)).or_default() += 1;
                             }
                             differ
                         }
                         Err(error) => vec![format!("{error:#}")],
                     };
-                    let at = format!("{name} on {}", case.kernel);
+                    let at = format!("{name} of {suite} on {}", case.kernel.release());
                     wrong.lock().unwrap().extend(lines.into_iter().map(|line| format!("{at}: {line}")));
                 }
             });
@@ -281,10 +300,30 @@ fn modules_of_debian_packages_are_byte_identical() {
         modules.into_inner(),
     ));
     assert!(wrong.is_empty(), "{} differences", wrong.len());
-    assert!(!cases.is_empty(), "no package is called so");
-    if full && only.is_none() {
-        assert!(on_both >= ENOUGH, "only {on_both} packages build with the original on both kernels");
-    } else if only.is_none() {
-        assert_eq!(on_both, cases.len() / 2, "the sample is of packages that build");
+    on_both
+}
+
+#[test]
+fn modules_of_debian_packages_are_byte_identical() {
+    let (cache, kernels) = (Cache::open().unwrap(), Kernels::find().unwrap());
+    let sample: Vec<ModulePackage> =
+        MODULE_PACKAGES.iter().filter(|package| package.sampled).copied().collect();
+    let flavours = [&kernels.first, &kernels.second].map(|kernel| Kernel::OfMachine(kernel.clone()));
+    let on_both = compare(&sample, &flavours, &cache, &kernels);
+    assert!(tier::only().is_some() || on_both == sample.len(), "the sample is of packages that build");
+}
+
+#[test]
+#[ignore = "full tier"]
+fn every_module_package_of_debian_on_two_lines_of_kernels() {
+    let (cache, kernels) = (Cache::open().unwrap(), Kernels::find().unwrap());
+    let only = tier::only().unwrap_or_default();
+    for package in FURTHER_PACKAGES.iter().filter(|package| package.name.contains(&only)) {
+        fetch_further(&cache, package).unwrap();
     }
+    let all = [MODULE_PACKAGES, FURTHER_PACKAGES].concat();
+    let newer = NewerKernel::fetch(&cache).unwrap();
+    let lines = [Kernel::OfMachine(kernels.first.clone()), Kernel::Newer(newer)];
+    let on_both = compare(&all, &lines, &cache, &kernels);
+    assert!(tier::only().is_some() || on_both >= ENOUGH, "only {on_both} build for both");
 }

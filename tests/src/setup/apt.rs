@@ -13,6 +13,9 @@ use crate::command::{must, must_briefly};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// Some modules can't be in Debian's own part, whose licences don't go with the kernel's or aren't free.
+const COMPONENTS: &str = "main contrib non-free";
+
 /// Another process may be installing something.
 const WAIT: &str = "-oDPkg::Lock::Timeout=300";
 
@@ -42,7 +45,7 @@ impl Apt {
         fs::create_dir_all(&dir.join("archives/partial"))?;
         let sources = dir.join("sources.list");
         let mirror = mirror(suite)?;
-        let line = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+        let line = format!("deb [signed-by={KEYRING}] {mirror} {suite} {COMPONENTS}\n");
         fs::write_whole(&sources, line.as_bytes(), 0o644)?;
         let option = |name: &str, value: &Path| format!("-oDir::{name}={}", value.display());
         let options = vec![
@@ -59,9 +62,10 @@ impl Apt {
         ];
         let apt = Self { dir, options, suite: suite.to_owned() };
         let updated = apt.dir.join("updated");
-        if !fs::exists(&updated) {
+        // Of which sources the lists are.
+        if !fs::exists(&updated) || fs::read_lossy(&updated)? != line {
             apt.update().or_else(|_| apt.update())?;
-            fs::write_whole(&updated, b"", 0o644)?;
+            fs::write_whole(&updated, line.as_bytes(), 0o644)?;
         }
         Ok(apt)
     }

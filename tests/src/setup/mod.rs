@@ -21,7 +21,7 @@ pub use bases::{Base, base, own_layer};
 pub(crate) use images::unpacked;
 pub use images::{image, vmlinuz};
 pub use newer::NewerKernel;
-pub use packages::{MODULE_PACKAGES, ModulePackage};
+pub use packages::{FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, fetch_further};
 
 use crate::cache::{Cache, Oracle};
 use crate::say;
@@ -74,7 +74,7 @@ pub fn run() -> Result<()> {
     // OpenSSL's way to tokens, which Debian 12 lacks.
     packages::fetch(&cache, "trixie", "pkcs11-provider")?;
     for package in MODULE_PACKAGES {
-        packages::fetch(&cache, "bookworm", package.name)?;
+        packages::fetch(&cache, package.suite, package.name)?;
     }
     systems::make(&cache, &[])?;
     say(&format!("setup: everything is in `{}`", cache.at("").display()));

@@ -13,19 +13,25 @@ use crate::say;
 pub struct ModulePackage {
     /// Its name.
     pub name: &'static str,
+    /// The suite that it is taken from.
+    pub suite: &'static str,
     /// Whether every run of the tests builds it, or only the full one.
     pub sampled: bool,
 }
 
 const fn often(name: &'static str) -> ModulePackage {
-    ModulePackage { name, sampled: true }
+    ModulePackage { name, suite: "bookworm", sampled: true }
 }
 
 const fn full(name: &'static str) -> ModulePackage {
-    ModulePackage { name, sampled: false }
+    ModulePackage { name, suite: "bookworm", sampled: false }
 }
 
-/// The packages whose modules must come out byte for byte as the original builds them.
+const fn of(suite: &'static str, name: &'static str) -> ModulePackage {
+    ModulePackage { name, suite, sampled: false }
+}
+
+/// Packages whose modules must come out byte for byte as the original builds them; setup fetches them.
 pub const MODULE_PACKAGES: &[ModulePackage] = &[
     often("acpi-call-dkms"),
     full("adv-17v35x-dkms"),
@@ -54,6 +60,44 @@ pub const MODULE_PACKAGES: &[ModulePackage] = &[
     full("west-chamber-dkms"),
     full("xtables-addons-dkms"),
 ];
+
+/// The other module packages of Debian's main, contrib and non-free: large ones, and such as fail with one of
+/// the kernels. The full tier [fetches](fetch_further) and builds them.
+pub const FURTHER_PACKAGES: &[ModulePackage] = &[
+    full("broadcom-sta-dkms"),
+    full("dahdi-dkms"),
+    full("dpdk-kmods-dkms"),
+    full("nvidia-fs-dkms"),
+    full("nvidia-kernel-dkms"),
+    full("nvidia-open-kernel-dkms"),
+    full("nvidia-tesla-470-kernel-dkms"),
+    full("nvidia-tesla-535-kernel-dkms"),
+    full("nvidia-tesla-kernel-dkms"),
+    full("openvpn-dco-dkms"),
+    full("r8125-dkms"),
+    full("r8168-dkms"),
+    full("rtpengine-kernel-dkms"),
+    full("xtrx-dkms"),
+    full("zfs-dkms"),
+    of("trixie", "leds-alix-dkms"),
+    of("trixie", "lenovolegionlinux-dkms"),
+    of("trixie", "mimic-dkms"),
+    of("trixie", "mstflint-dkms"),
+    of("trixie", "osmocom-dahdi-dkms"),
+    of("trixie", "reform2-lpc-dkms"),
+    of("trixie", "sl-modem-dkms"),
+    of("trixie", "smifb2-dkms"),
+    of("trixie", "vhba-dkms"),
+    of("trixie", "zfs-dkms"),
+];
+
+/// Fetches one of them, where it isn't there already.
+///
+/// # Errors
+/// Where it can't be had.
+pub fn fetch_further(cache: &Cache, package: &ModulePackage) -> Result<()> {
+    fetch(cache, package.suite, package.name)
+}
 
 /// Unpacks a package of a suite, where it isn't already: its files in `root/`, its version in `VERSION`.
 pub(super) fn fetch(cache: &Cache, suite: &str, name: &str) -> Result<()> {
