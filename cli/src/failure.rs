@@ -116,6 +116,9 @@ impl From<BuildError> for Failure {
             BuildFailure::MakeFailed { .. }
             | BuildFailure::NoCompiler(_)
             | BuildFailure::TimedOut { .. }
+            | BuildFailure::ModuleTooLarge { .. }
+            | BuildFailure::ModuleSparse { .. }
+            | BuildFailure::CacheEntryGone
             | BuildFailure::TooMuchLeft { .. } => ExitCode::MAKE_FAILED,
             BuildFailure::ScriptFailed { code, .. } => of_script(*code),
             BuildFailure::Process(ProcessError::Interrupted { .. }) => ExitCode::INTERRUPTED,

@@ -65,7 +65,8 @@ struct FileRecord {
 #[derive(Debug)]
 pub(super) struct Entry {
     manifest: Manifest,
-    contents: BTreeMap<String, Vec<u8>>,
+    place: PathBuf,
+    log: String,
 }
 
 impl Cache {
@@ -232,6 +233,14 @@ fn size_of(dir: &Path) -> Result<u64, FsError> {
     Ok(size)
 }
 
+/// The checksum of a file's content.
+fn digest(path: &Path) -> Result<String, FsError> {
+    let mut sum = Sha256::new();
+    let io = |source| FsError { verb: "read", path: path.to_owned(), source };
+    std::io::copy(&mut fs::open(path)?, &mut sum).map_err(io)?;
+    Ok(hex(&sum.finalize()))
+}
+
 /// Why an entry is of no use.
 #[derive(Debug, thiserror::Error)]
 enum Damage {
@@ -258,42 +267,46 @@ impl Entry {
         if manifest.files.contains_key(SYMBOLS) {
             wanted.push(SYMBOLS.to_owned());
         }
-        let mut contents = BTreeMap::new();
         for name in wanted {
             let Some(record) = manifest.files.get(&name) else { return Err(Damage::Missing(name)) };
-            let bytes = fs::read(&place.join(&name))?;
-            if hex(&Sha256::digest(&bytes)) != record.sha256 {
+            if digest(&place.join(&name))? != record.sha256 {
                 return Err(Damage::Changed(name));
             }
-            contents.insert(name, bytes);
         }
-        Ok(Self { manifest, contents })
+        let log = fs::read_lossy(&place.join(LOG))?;
+        Ok(Self { manifest, place: place.to_owned(), log })
     }
 
-    /// What make and strip had left.
-    pub(super) fn restore(&self, spec: &BuildSpec<'_>, products: &Products) -> Result<(), FsError> {
+    /// What make and strip had left. Files are copied rather than kept in memory, so the entry may have gone
+    /// meanwhile: then this is `false`.
+    pub(super) fn restore(&self, spec: &BuildSpec<'_>, products: &Products) -> Result<bool, FsError> {
         for record in spec.conf.included() {
-            self.put(&format!("module/{}.ko", record.dest_name), &products.path(record))?;
+            if !self.put(&format!("module/{}.ko", record.dest_name), &products.path(record))? {
+                return Ok(false);
+            }
         }
         self.put(SYMBOLS, &products.symbols())
     }
 
-    fn put(&self, name: &str, path: &Path) -> Result<(), FsError> {
-        let (Some(bytes), Some(record)) = (self.contents.get(name), self.manifest.files.get(name)) else {
-            return Ok(());
-        };
+    fn put(&self, name: &str, path: &Path) -> Result<bool, FsError> {
+        let Some(record) = self.manifest.files.get(name) else { return Ok(true) };
         fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-        fs::write_whole(path, bytes, record.mode & 0o777)?;
-        fs::set_mtime(path, record.mtime)
+        if fs::optional(fs::copy_file(&self.place.join(name), path))?.is_none()
+            || digest(path)? != record.sha256
+        {
+            return Ok(false);
+        }
+        fs::set_mode(path, record.mode & 0o777)?;
+        fs::set_mtime(path, record.mtime)?;
+        Ok(true)
     }
 
     /// The log of the build that this was, headed by a line that says so.
     pub(super) fn log(&self) -> String {
         let date = clock::rfc2822(self.manifest.when);
-        let log = self.contents.get(LOG).map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
         format!(
-            "# taken from the build cache, where it is since {date} (inputs {})\n{log}",
-            self.manifest.key
+            "# taken from the build cache, where it is since {date} (inputs {})\n{}",
+            self.manifest.key, self.log
         )
     }
 }
@@ -312,7 +325,11 @@ impl Staged<'_> {
         let meta = fs::stat(path)?;
         let (mode, mtime) =
             meta.map_or((0o644, (0, 0)), |meta| (meta.mode() & 0o777, (meta.mtime(), meta.mtime_nsec())));
-        Ok((name.to_owned(), self.write(name, &fs::read(path)?, mode, mtime)?))
+        self.size += fs::stat(path)?.map_or(0, |meta| meta.len());
+        if self.size <= self.cache.max {
+            fs::copy_content(path, &self.dir.join(name), 0o644)?;
+        }
+        Ok((name.to_owned(), FileRecord { sha256: digest(path)?, mode, mtime }))
     }
 
     fn write(

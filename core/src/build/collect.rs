@@ -7,16 +7,23 @@ use super::log::Log;
 use super::place::Place;
 use super::{BuildSpec, Failure};
 use crate::conf::module::ModuleRecord;
+use crate::host::beneath::Extent;
 use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
 use crate::modfile::content::SIZE_LIMIT;
-use crate::modfile::{CompressOptions, StripError, ToolError, ToolRunner, compress, is_whole_object, strip};
+use crate::modfile::{CompressOptions, StripError, ToolError, ToolRunner, compress, is_whole_file, strip};
 use crate::report::{Event, Reporter};
 use crate::script;
 use crate::sign::{SignError, Signer};
 
 /// `Module.symvers`: what a build's modules export.
 pub(super) const SYMBOLS: &str = "Module.symvers";
+/// The list of a whole kernel has a few megabytes.
+const SYMBOLS_LIMIT: u64 = 64 << 20;
+/// All modules of a build may have this many times the size of one.
+const TOGETHER: u64 = 4;
+/// A smaller file may have any holes: alignment leaves some.
+const SPARSE_FROM: u64 = 1 << 20;
 
 /// Where make leaves a module, from the build folder.
 pub(super) fn built_path(record: &ModuleRecord) -> PathBuf {
@@ -52,8 +59,15 @@ impl Products {
     pub(super) fn take(&self, spec: &BuildSpec<'_>, place: &Place) -> Result<(), Failure> {
         let beneath = place.beneath()?;
         let mut missing = Vec::new();
+        let mut sizes = Sizes::of(spec.settings.module_size_max);
         for record in spec.conf.included() {
             let (built, taken) = (built_path(record), self.path(record));
+            let Some(extent) = beneath.extent(&built)? else {
+                missing.push(place.seen().join(built));
+                continue;
+            };
+            // Before anything of it is read.
+            sizes.add(&place.seen().join(&built), extent)?;
             fs::create_dir_all(taken.parent().unwrap_or(&self.dir))?;
             if !beneath.copy_to(&built, &taken, SIZE_LIMIT)? {
                 missing.push(place.seen().join(built));
@@ -63,7 +77,7 @@ impl Products {
             return Err(Failure::ModuleNotBuilt(missing));
         }
         // Other modules are built against it.
-        beneath.copy_to(Path::new(SYMBOLS), &self.symbols(), SIZE_LIMIT)?;
+        beneath.copy_to(Path::new(SYMBOLS), &self.symbols(), SYMBOLS_LIMIT)?;
         Ok(())
     }
 
@@ -125,7 +139,7 @@ impl Products {
             let path = compress(&module, spec.kernel.compression, &options, environment, tools)?;
             let suffix = spec.kernel.compression.suffix();
             let name = format!("{}.ko{suffix}", record.dest_name);
-            fs::write_whole(&stage.join(&name), &fs::read(&path)?, 0o644)?;
+            fs::copy_content(&path, &stage.join(&name), 0o644)?;
             finished.push(Finished {
                 path,
                 built: built_path(record),
@@ -135,9 +149,41 @@ impl Products {
             });
         }
         if fs::exists(&self.symbols()) {
-            fs::write_whole(&stage.join(SYMBOLS), &fs::read(&self.symbols())?, 0o644)?;
+            fs::copy_content(&self.symbols(), &stage.join(SYMBOLS), 0o644)?;
         }
         Ok(finished)
+    }
+}
+
+/// The sizes of a build's modules, added up.
+#[derive(Debug)]
+pub(super) struct Sizes {
+    limit: u64,
+    together: u64,
+}
+
+impl Sizes {
+    /// With `module_size_max`.
+    pub(super) fn of(limit: u64) -> Self {
+        Self { limit, together: 0 }
+    }
+
+    /// Refuses a module that is too large, alone or with those before it, or that is mostly holes.
+    pub(super) fn add(&mut self, module: &Path, extent: Extent) -> Result<(), Failure> {
+        let Extent { size, written } = extent;
+        let too_large = |size, limit| Failure::ModuleTooLarge { module: module.to_owned(), size, limit };
+        if size > self.limit {
+            return Err(too_large(size, self.limit));
+        }
+        if size > SPARSE_FROM && written < size / 2 {
+            return Err(Failure::ModuleSparse { module: module.to_owned(), size, written });
+        }
+        self.together = self.together.saturating_add(size);
+        let limit = self.limit.saturating_mul(TOGETHER);
+        if self.together > limit {
+            return Err(too_large(self.together, limit));
+        }
+        Ok(())
     }
 }
 
@@ -158,7 +204,7 @@ pub(super) struct Finished {
 
 /// Signs a module. What isn't one from beginning to end gets no signature of ours.
 fn signed(module: &Path, signer: &dyn Signer, variables: &[(&str, &str)]) -> Result<(), SignError> {
-    if !is_whole_object(&fs::read_limited(module, SIZE_LIMIT)?) {
+    if !is_whole_file(module)? {
         let why = "it is not a whole ELF object".to_owned();
         return Err(SignError::Failed { module: module.to_owned(), why });
     }

@@ -116,6 +116,30 @@ pub enum Failure {
         /// How much of what.
         what: String,
     },
+    /// A module is larger than any module (exit code 10).
+    #[error("`{}` has {size} bytes, and the limit is {limit}", module.display())]
+    ModuleTooLarge {
+        /// The file, as the build saw it.
+        module: PathBuf,
+        /// Its size, or that of all modules of the build so far.
+        size: u64,
+        /// What `module_size_max` allows.
+        limit: u64,
+    },
+    /// A module has hardly any bytes on the disk for its size (exit code 10).
+    #[error("`{}` is a sparse file: it has {size} bytes, of which {written} were written", module.display())]
+    ModuleSparse {
+        /// The file, as the build saw it.
+        module: PathBuf,
+        /// Its size.
+        size: u64,
+        /// How many of its bytes are not in holes.
+        written: u64,
+    },
+    /// The entry of the build cache that was found has gone or changed before it could be copied. The module
+    /// is then built.
+    #[error("its entry in the build cache has gone")]
+    CacheEntryGone,
     /// The file `build_environment` could not be read to its end (exit code 8).
     #[error("`{}`, the file that `build_environment` names, ended with exit code {code}", file.display())]
     BuildEnvironment {
@@ -176,6 +200,9 @@ impl Failure {
             | Self::BuildEnvironment { .. }
             | Self::NoCompiler(_)
             | Self::TooMuchLeft { .. }
+            | Self::ModuleTooLarge { .. }
+            | Self::ModuleSparse { .. }
+            | Self::CacheEntryGone
             | Self::TimedOut { .. }
             | Self::NotWanted
             | Self::Compress(_)
@@ -196,6 +223,9 @@ impl Failure {
                 Some("`build_timeout` in framework.conf says how long a build may take".to_owned())
             }
             Self::NoCompiler(missing) => Some(missing.remedy()),
+            Self::ModuleTooLarge { .. } => {
+                Some("`module_size_max` in framework.conf sets how large a module may be".to_owned())
+            }
             Self::Fs(error) if error.is_no_space() => Some("make room on that file system".to_owned()),
             _ => None,
         }

@@ -172,7 +172,13 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
     };
     let mut running =
         Running::begin(spec, reporter).map_err(|failure| fail(failure, None, Diagnosis::default()))?;
-    running.run().map_err(|failure| {
+    let result = running.run();
+    if matches!(result, Err(Failure::CacheEntryGone)) {
+        running.place.remove_all();
+        drop(running);
+        return build(&BuildSpec { reuse: Reuse::Never, ..*spec }, reporter);
+    }
+    result.map_err(|failure| {
         if matches!(failure, Failure::TooMuchLeft { .. }) {
             // The failure that is told is the first one.
             drop(fs::empty_folder(running.place.folder()));
@@ -245,7 +251,9 @@ impl<'a> Running<'a> {
             let Target { kernel, arch } = spec.target;
             let text = format!("{} for kernel {kernel} ({arch}) is taken from the build cache", spec.id);
             self.reporter.report(Event::note(text));
-            entry.restore(spec, &products)?;
+            if !entry.restore(spec, &products)? {
+                return Err(Failure::CacheEntryGone);
+            }
         } else {
             self.make_modules()?;
             self.place.take_back()?;

@@ -7,11 +7,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::collect::Finished;
+use super::collect::{Finished, Sizes};
 use super::place::Place;
 use super::publish::Stage;
 use super::{Failure, Running};
 use crate::host::adopt::Links;
+use crate::host::beneath::Extent;
 use crate::host::fs::{self, FsError};
 use crate::host::ownership::Gate;
 use crate::layout::EXPOSED;
@@ -74,7 +75,8 @@ impl Running<'_> {
             self.log.note(&text)?;
             self.reporter.report(Event::warning(text, []));
         }
-        let names = finished.iter().map(|module| checked(module, &taken));
+        let mut sizes = Sizes::of(self.spec.settings.module_size_max);
+        let names = finished.iter().map(|module| checked(module, &taken, &target, &mut sizes));
         let names: Vec<Option<String>> = names.collect::<Result<_, Failure>>()?;
         let missing = finished.iter().zip(&names).filter(|(_, name)| name.is_none());
         let missing: Vec<PathBuf> =
@@ -136,7 +138,12 @@ impl Running<'_> {
 
 /// The name of a module in what a script left, if it is there as a file. One that the script replaced
 /// must be a module again.
-fn checked(module: &Finished, taken: &Stage) -> Result<Option<String>, Failure> {
+fn checked(
+    module: &Finished,
+    taken: &Stage,
+    seen: &Path,
+    sizes: &mut Sizes,
+) -> Result<Option<String>, Failure> {
     let is_file = |path: &Path| fs::lstat(path).map(|meta| meta.is_some_and(|meta| meta.is_file()));
     let others = ["", ".gz", ".xz", ".zst"].map(|suffix| format!("{}.ko{suffix}", module.dest));
     for name in std::iter::once(&module.name).chain(&others) {
@@ -144,7 +151,11 @@ fn checked(module: &Finished, taken: &Stage) -> Result<Option<String>, Failure> 
         if is_file(&path)? {
             let is_sound = fs::same_bytes(&path, &module.path)
                 || !content(&module.path).is_ok_and(|bytes| is_whole_object(&bytes))
-                || content(&path).is_ok_and(|bytes| is_whole_object(&bytes));
+                || {
+                    let size = fs::stat(&path)?.map_or(0, |meta| meta.len());
+                    sizes.add(&seen.join("module").join(name), Extent { size, written: size })?;
+                    content(&path).is_ok_and(|bytes| is_whole_object(&bytes))
+                };
             return Ok(is_sound.then(|| name.clone()));
         }
     }

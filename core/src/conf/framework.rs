@@ -20,6 +20,7 @@ use crate::host::processors::nproc;
 use crate::host::trusted::Fault;
 use crate::host::{Environment, fs, root};
 use crate::layout::Layout;
+use crate::modfile::content::SIZE_LIMIT;
 
 /// framework.conf, read.
 #[derive(Debug, Clone)]
@@ -341,6 +342,9 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
     }
     if let Some(seconds) = number("build_timeout") {
         settings.build_timeout = Some(Duration::from_secs(seconds)).filter(|limit| !limit.is_zero());
+    }
+    if let Some(bytes) = number("module_size_max") {
+        settings.module_size_max = bytes.min(SIZE_LIMIT);
     }
     settings.sandbox_exempt.extend(exempt::names(layout));
     if let Some(seconds) = number("lock_timeout") {

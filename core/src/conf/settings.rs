@@ -108,6 +108,8 @@ pub struct Settings {
     pub pass_environment: Vec<String>,
     /// `batch`: modules that arrive in one transaction of a package manager are built together, at its end.
     pub batch: bool,
+    /// `module_size_max`: the most bytes that a module which make built may have, debug information included.
+    pub module_size_max: u64,
     /// `build_timeout`: how long a build may take; `None`: as long as it likes.
     pub build_timeout: Option<Duration>,
     /// `lock_timeout`: how long to wait for another command.
@@ -124,6 +126,9 @@ pub const DEFAULT_BUILD_CACHE_MAX: u64 = 2 << 30;
 /// The default of `build_timeout`: longer than the largest module takes on the slowest
 /// machine that builds it.
 pub const DEFAULT_BUILD_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+/// The default of `module_size_max`: 256 MiB. The largest modules (nvidia, amdgpu) have 100 to 200 MiB
+/// with their debug information, before strip.
+pub const DEFAULT_MODULE_SIZE_MAX: u64 = 256 << 20;
 /// The default of `lock_timeout`.
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 
@@ -196,6 +201,7 @@ impl Settings {
             sandbox_exempt: Vec::new(),
             pass_environment: Vec::new(),
             batch: true,
+            module_size_max: DEFAULT_MODULE_SIZE_MAX,
             build_timeout: Some(DEFAULT_BUILD_TIMEOUT),
             lock_timeout: DEFAULT_LOCK_TIMEOUT,
         }

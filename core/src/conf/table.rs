@@ -152,6 +152,13 @@ pub const SECTIONS: &[Section] = &[
                 "How long the build of a module may take, in seconds; then it is ended, and has failed. 0 is no limit.",
             ),
             row(
+                "module_size_max",
+                Size,
+                Default("256M"),
+                "How large a module may be that make built, with its debug information; the build of a larger one fails. All modules of one \
+                 build may have four times as much together. At most 512M.",
+            ),
+            row(
                 "lock_timeout",
                 Number(u32::MAX as u64),
                 Default("1800"),

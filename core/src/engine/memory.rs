@@ -58,6 +58,9 @@ fn follows_from_inputs(error: &BuildError) -> bool {
         | Failure::ScriptFailed { .. }
         | Failure::MakeFailed { .. }
         | Failure::ModuleNotBuilt(_)
+        | Failure::ModuleTooLarge { .. }
+        | Failure::ModuleSparse { .. }
+        | Failure::CacheEntryGone
         | Failure::TooMuchLeft { .. }
         | Failure::BuildEnvironment { .. } => true,
         Failure::TimedOut { .. }

@@ -10,7 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, openat, readlinkat, seek, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::fs::{FsError, Result};
@@ -19,6 +21,8 @@ use super::fs::{FsError, Result};
 const MOST_LINKS: u32 = 40;
 /// No path of a source is so deep; each folder on the way is an open descriptor.
 const DEEPEST: usize = 100;
+/// No linker leaves as many holes in a file.
+const MOST_HOLES: u32 = 4096;
 
 /// A folder, and the paths that lead to it for those who make links in it.
 #[derive(Debug)]
@@ -75,6 +79,18 @@ impl Beneath {
         let Some(file) = self.file(path)? else { return Ok(false) };
         copy(&file, &self.path.join(path), to, limit)?;
         Ok(true)
+    }
+
+    /// The size of a regular file, and how many of its bytes are not in holes; `None` where there is none.
+    /// Nothing of it is read.
+    ///
+    /// # Errors
+    /// [`FsError`].
+    pub fn extent(&self, path: &Path) -> Result<Option<Extent>> {
+        let Some(file) = self.file(path)? else { return Ok(None) };
+        let io = |source| FsError { verb: "look at", path: self.path.join(path), source };
+        let size = file.metadata().map_err(io)?.len();
+        Ok(Some(Extent { size, written: written(&file, size).map_err(|errno| io(errno.into()))? }))
     }
 
     /// Puts a file of ours in the place of what is at a path, whose folder must be there;
@@ -183,6 +199,36 @@ impl Beneath {
         }
         Ok(None)
     }
+}
+
+/// How large a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Its length.
+    pub size: u64,
+    /// The bytes of it that are not in holes.
+    pub written: u64,
+}
+
+/// Adds up what lies between the holes of a file, up to a number of them that no program leaves.
+fn written(file: &File, size: u64) -> rustix::io::Result<u64> {
+    let (mut at, mut written) = (0, 0);
+    for _ in 0..MOST_HOLES {
+        let data = match seek(file, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            // Only a hole is left.
+            Err(Errno::NXIO) => return Ok(written),
+            // A file system that knows no holes.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(size),
+            Err(errno) => return Err(errno),
+        };
+        at = seek(file, SeekFrom::Hole(data))?;
+        written += at.saturating_sub(data);
+        if at >= size {
+            return Ok(written);
+        }
+    }
+    Ok(written)
 }
 
 /// Copies what is open to a new file of ours.
@@ -304,6 +350,20 @@ mod tests {
         assert_eq!(read(&dir.path().join("outside")).unwrap(), b"secret");
         beneath.remove(Path::new("etc.ko")).unwrap();
         assert!(lstat(&folder.join("etc.ko")).unwrap().is_none());
+    }
+
+    #[test]
+    fn holes_are_seen_without_a_read() {
+        let (_dir, folder) = folder();
+        let file = crate::host::fs::create_new(&folder.join("holes"), 0o644).unwrap();
+        file.set_len(64 << 20).unwrap();
+        rustix::io::pwrite(&file, &[1; 4096], 32 << 20).unwrap();
+        let beneath = Beneath::open(&folder, &folder).unwrap();
+        let extent = beneath.extent(Path::new("holes")).unwrap().unwrap();
+        assert_eq!(extent.size, 64 << 20);
+        assert!((4096..1 << 20).contains(&extent.written), "{extent:?}");
+        assert_eq!(beneath.extent(Path::new("in.ko")).unwrap(), Some(Extent { size: 1, written: 1 }));
+        assert_eq!(beneath.extent(Path::new("out.ko")).unwrap(), None);
     }
 
     #[test]

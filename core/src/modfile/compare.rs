@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::host::fs;
 use crate::version;
 
@@ -53,7 +55,9 @@ pub fn compare(path: &Path, other: &Path) -> Result<Standing, ModfileError> {
     if let Some(standing) = read_info(path)?.standing(&read_info(other)?) {
         return Ok(standing);
     }
-    let same = without_signature(&content(path)?) == without_signature(&content(other)?);
+    // One after the other, since both in memory may be too much.
+    let digest = |path: &Path| Ok::<_, ModfileError>(Sha256::digest(without_signature(&content(path)?)));
+    let same = digest(path)? == digest(other)?;
     Ok(if same { Standing::Same } else { Standing::Different })
 }
 

@@ -7,7 +7,8 @@
 //! kernel can read too.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use crate::host::process::{Process, ProcessError};
 use crate::host::{Environment, programs};
 use crate::kernel::Compression;
 
-use super::content::{SIZE_LIMIT, unpack};
+use super::content::unpacking;
 use super::gzip;
 use super::tool::{ToolError, ToolRunner};
 
@@ -94,8 +95,8 @@ pub fn compress(
     let (tool, chosen, default, packer): (_, _, _, Packer) = match compression {
         Compression::None => return Ok(target),
         Compression::Gzip => ("gzip", &options.gzip, "", gzip::packed),
-        Compression::Xz => ("xz", &options.xz, DEFAULT_XZ_OPTS, |bytes, _, _| xz(bytes)),
-        Compression::Zstd => ("zstd", &options.zstd, DEFAULT_ZSTD_OPTS, |bytes, _, _| zstd(bytes)),
+        Compression::Xz => ("xz", &options.xz, DEFAULT_XZ_OPTS, xz),
+        Compression::Zstd => ("zstd", &options.zstd, DEFAULT_ZSTD_OPTS, zstd),
     };
     let as_the_tool = compression == Compression::Xz;
     let ours = chosen.split_whitespace().eq(default.split_whitespace())
@@ -119,39 +120,53 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// A compressor: gets the bytes, the file's name and its time in seconds.
-type Packer = fn(&[u8], &str, u32) -> io::Result<Vec<u8>>;
+/// A compressor: gets a file, its name, its time in seconds and its length, and where to write to.
+type Packer = fn(File, &str, (u32, u64), BufWriter<File>) -> io::Result<BufWriter<File>>;
 
 fn ourselves(path: &Path, target: &Path, packer: Packer) -> Result<(), CompressError> {
-    let bytes = fs::read(path)?;
+    let source = fs::open(path)?;
     let meta = fs::stat(path)?;
-    let (mode, mtime) =
-        meta.map_or((0o644, (0, 0)), |meta| (meta.mode() & 0o7777, (meta.mtime(), meta.mtime_nsec())));
+    let (mode, mtime, length) = meta.map_or((0o644, (0, 0), 0), |meta| {
+        (meta.mode() & 0o7777, (meta.mtime(), meta.mtime_nsec()), meta.len())
+    });
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let packed = packer(&bytes, &name, u32::try_from(mtime.0).unwrap_or(0))
-        .map_err(|source| CompressError::Compressor { path: path.to_owned(), source })?;
-    fs::write_whole(target, &packed, mode)?;
-    let finish = || fs::set_mtime(target, mtime).and_then(|()| fs::remove_file(path));
-    finish().inspect_err(|_| drop(fs::remove_file(target)))?;
-    Ok(())
+    let seconds = u32::try_from(mtime.0).unwrap_or(0);
+    let temporary = fs::temporary_beside(target);
+    let compressor = |source| CompressError::Compressor { path: path.to_owned(), source };
+    let pack = || {
+        let packed = BufWriter::new(fs::create_new(&temporary, 0o600)?);
+        let packed = packer(source, &name, (seconds, length), packed).map_err(compressor)?;
+        let file = packed.into_inner().map_err(|error| compressor(error.into_error()))?;
+        file.sync_all().map_err(compressor)?;
+        fs::set_mode(&temporary, mode)?;
+        fs::set_mtime(&temporary, mtime)?;
+        fs::rename(&temporary, target)?;
+        Ok(fs::remove_file(path).inspect_err(|_| drop(fs::remove_file(target)))?)
+    };
+    pack().inspect_err(|_: &CompressError| drop(fs::remove_file(&temporary)))
 }
 
 /// As `xz --check=crc32 --lzma2=dict=1MiB`: what the kernel's own decompressor can read.
-fn xz(bytes: &[u8]) -> io::Result<Vec<u8>> {
+fn xz(mut source: File, _: &str, _: (u32, u64), packed: BufWriter<File>) -> io::Result<BufWriter<File>> {
     let mut lzma = LzmaOptions::new_preset(6)?;
     lzma.dict_size(1 << 20);
     let stream = Stream::new_stream_encoder(Filters::new().lzma2(&lzma), Check::Crc32)?;
-    let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
-    encoder.write_all(bytes)?;
+    let mut encoder = liblzma::write::XzEncoder::new_stream(packed, stream);
+    io::copy(&mut source, &mut encoder)?;
     encoder.finish()
 }
 
 /// As `zstd` does by default: level 3, with the size of the content and a checksum.
-fn zstd(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3)?;
+fn zstd(
+    mut source: File,
+    _: &str,
+    (_, length): (u32, u64),
+    packed: BufWriter<File>,
+) -> io::Result<BufWriter<File>> {
+    let mut encoder = zstd::stream::write::Encoder::new(packed, 3)?;
     encoder.include_checksum(true)?;
-    encoder.set_pledged_src_size(Some(bytes.len() as u64))?;
-    encoder.write_all(bytes)?;
+    encoder.set_pledged_src_size(Some(length))?;
+    io::copy(&mut source, &mut encoder)?;
     encoder.finish()
 }
 
@@ -173,12 +188,26 @@ fn with_tool(
         return Err(failed(0, format!("it left no `{}`", target.display())));
     }
     // Nobody has to believe the program: what it made must be the module.
-    let packed = fs::read_limited(target, SIZE_LIMIT)?;
-    if unpack(packed, SIZE_LIMIT).ok().as_deref() != Some(&fs::read_limited(path, SIZE_LIMIT)?[..]) {
+    let (packed, module) = (BufReader::new(fs::open(target)?), fs::open(path)?);
+    if !unpacking(packed).is_ok_and(|unpacked| is_same(unpacked, module)) {
         return Err(failed(0, format!("what it left in `{}` is not the module", target.display())));
     }
     fs::remove_file(path)?;
     Ok(())
+}
+
+/// Whether both give the same bytes.
+fn is_same(a: impl Read, b: impl Read) -> bool {
+    let (mut a, mut b) = (BufReader::with_capacity(1 << 16, a), BufReader::with_capacity(1 << 16, b));
+    loop {
+        let (Ok(left), Ok(right)) = (a.fill_buf(), b.fill_buf()) else { return false };
+        let length = left.len().min(right.len());
+        if length == 0 || left[..length] != right[..length] {
+            return left.is_empty() && right.is_empty();
+        }
+        a.consume(length);
+        b.consume(length);
+    }
 }
 
 impl From<ToolError> for CompressError {

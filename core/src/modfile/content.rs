@@ -1,6 +1,6 @@
 //! The unpacked bytes of a module file. What it is packed with is told by its first bytes, not by its name.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use liblzma::stream::Stream;
@@ -21,8 +21,29 @@ const MEMORY_LIMIT: u64 = 256 << 20;
 /// # Errors
 /// [`ModfileError`] where it can't be read, its compression is broken or it is larger than [`SIZE_LIMIT`].
 pub fn content(path: &Path) -> Result<Vec<u8>, ModfileError> {
-    unpack(fs::read_limited(path, SIZE_LIMIT)?, SIZE_LIMIT)
-        .map_err(|source| ModfileError::Unpack { path: path.to_owned(), source })
+    let mut file = BufReader::new(fs::open(path)?);
+    let unpacked = file.fill_buf().map(packing).and_then(|packing| match packing {
+        Compression::None => Ok(None),
+        _ => limited(unpacking(file)?, SIZE_LIMIT).map(Some),
+    });
+    match unpacked {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Ok(fs::read_limited(path, SIZE_LIMIT)?),
+        Err(source) => Err(ModfileError::Unpack { path: path.to_owned(), source }),
+    }
+}
+
+/// A reader of the unpacked bytes. What they are packed with is told by the first of them.
+pub(super) fn unpacking<'a>(mut packed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match packing(packed.fill_buf()?) {
+        Compression::None => Box::new(packed),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+        Compression::Xz => {
+            let stream = Stream::new_stream_decoder(MEMORY_LIMIT, liblzma::stream::CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream))
+        }
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
+    })
 }
 
 /// How bytes are packed.
@@ -39,12 +60,7 @@ pub fn packing(bytes: &[u8]) -> Compression {
 pub(crate) fn unpack(bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
     match packing(&bytes) {
         Compression::None => Ok(bytes),
-        Compression::Gzip => limited(flate2::read::MultiGzDecoder::new(bytes.as_slice()), limit),
-        Compression::Xz => {
-            let stream = Stream::new_stream_decoder(MEMORY_LIMIT, liblzma::stream::CONCATENATED)?;
-            limited(liblzma::read::XzDecoder::new_stream(bytes.as_slice(), stream), limit)
-        }
-        Compression::Zstd => limited(zstd::stream::read::Decoder::new(bytes.as_slice())?, limit),
+        _ => limited(unpacking(bytes.as_slice())?, limit),
     }
 }
 

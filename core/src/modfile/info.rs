@@ -11,6 +11,10 @@ use crate::kernel::Compression;
 
 use super::ModfileError;
 use super::content::{self, packing};
+use super::whole::has_small_tables;
+
+/// Neither `.modinfo` nor the names of sections come near it.
+const SECTION_LIMIT: u64 = 16 << 20;
 
 /// The fields of `.modinfo` that we use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +91,7 @@ pub fn read_info(path: &Path) -> Result<ModuleInfo, ModfileError> {
 }
 
 /// Finds `.modinfo` in an ELF file.
-fn modinfo(reader: impl Read + Seek) -> Result<Vec<u8>, String> {
+pub(crate) fn modinfo(mut reader: impl Read + Seek) -> Result<Vec<u8>, String> {
     let text = |error: elf::ParseError| match error {
         elf::ParseError::BadMagic(_) => "it is no ELF file".to_owned(),
         elf::ParseError::IOError(_) | elf::ParseError::SliceReadError(_) | elf::ParseError::BadOffset(_) => {
@@ -95,9 +99,20 @@ fn modinfo(reader: impl Read + Seek) -> Result<Vec<u8>, String> {
         }
         other => other.to_string(),
     };
+    if !has_small_tables(&mut reader).map_err(|error| error.to_string())? {
+        return Err("it has no sections, or more than any module".to_owned());
+    }
     let mut file = ElfStream::<AnyEndian, _>::open_stream(reader).map_err(text)?;
+    let too_large = || "its sections are larger than those of any module".to_owned();
+    let names = file.section_headers().get(usize::from(file.ehdr.e_shstrndx));
+    if names.is_some_and(|names| names.sh_size > SECTION_LIMIT) {
+        return Err(too_large());
+    }
     let section = file.section_header_by_name(".modinfo").map_err(text)?.copied();
     let section = section.ok_or_else(|| "it has no section `.modinfo`".to_owned())?;
+    if section.sh_size > SECTION_LIMIT {
+        return Err(too_large());
+    }
     let (bytes, _) = file.section_data(&section).map_err(text)?;
     Ok(bytes.to_vec())
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::tool::{ToolError, ToolRunner};
-use super::whole::is_whole_object;
+use super::whole::is_whole_file;
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process::Process;
@@ -67,8 +67,7 @@ fn strip_to(
     if !ended.status.success() {
         return Err(failed(ended.code(), ended.text().trim_end().to_owned()));
     }
-    let is_whole = |path: &Path| Ok::<_, FsError>(is_whole_object(&fs::read(path)?));
-    if !fs::is_file(stripped) || is_whole(path)? && !is_whole(stripped)? {
+    if !fs::is_file(stripped) || is_whole_file(path)? && !is_whole_file(stripped)? {
         return Err(failed(0, "it left no whole module".to_owned()));
     }
     Ok(fs::rename(stripped, path)?)

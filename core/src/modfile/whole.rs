@@ -1,7 +1,17 @@
 //! Whether a file is a whole ELF object: what root signs must be one from its first byte to its last section.
+//! Of a file only the tables are read, however large it is.
 
-use elf::ElfBytes;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
 use elf::endian::AnyEndian;
+use elf::section::SectionHeader;
+use elf::{ElfBytes, ElfStream};
+
+use crate::host::fs::{self, FsError};
+
+/// The length of an ELF header of 64 bits.
+const HEADER_LENGTH: usize = 64;
 
 /// An object that is linked into something else, as every module is (`ET_REL`).
 const RELOCATABLE: u16 = 1;
@@ -14,12 +24,50 @@ pub fn is_whole_object(bytes: &[u8]) -> bool {
     let Ok(file) = ElfBytes::<AnyEndian>::minimal_parse(bytes) else { return false };
     let Some(sections) = file.section_headers() else { return false };
     let length = bytes.len() as u64;
-    let fits = |begin: u64, size: u64| begin.checked_add(size).is_some_and(|end| end <= length);
     file.ehdr.e_type == RELOCATABLE
         && !sections.is_empty()
-        && sections
-            .iter()
-            .all(|section| section.sh_type == NO_BITS || fits(section.sh_offset, section.sh_size))
+        && sections.iter().all(|section| lies_within(&section, length))
+}
+
+/// Whether this is a file that [`is_whole_object`].
+///
+/// # Errors
+/// [`FsError`] if it cannot be read.
+pub fn is_whole_file(path: &Path) -> Result<bool, FsError> {
+    let mut file = fs::open(path)?;
+    let io = |source| FsError { verb: "read", path: path.to_owned(), source };
+    let length = file.metadata().map_err(io)?.len();
+    if !has_small_tables(&mut file).map_err(io)? {
+        return Ok(false);
+    }
+    let Ok(object) = ElfStream::<AnyEndian, _>::open_stream(file) else { return Ok(false) };
+    let sections = object.section_headers();
+    Ok(object.ehdr.e_type == RELOCATABLE
+        && !sections.is_empty()
+        && sections.iter().all(|section| lies_within(section, length)))
+}
+
+fn lies_within(section: &SectionHeader, length: u64) -> bool {
+    let end = section.sh_offset.checked_add(section.sh_size);
+    section.sh_type == NO_BITS || end.is_some_and(|end| end <= length)
+}
+
+/// Whether the numbers of sections and program headers are in the ELF header itself, so that both tables are
+/// small. The kernel loads no module with more, and a reader would allocate them. Something that is shorter
+/// than an ELF header counts as small.
+pub(super) fn has_small_tables(reader: &mut (impl Read + Seek)) -> std::io::Result<bool> {
+    let mut header = Vec::with_capacity(HEADER_LENGTH);
+    reader.take(HEADER_LENGTH as u64).read_to_end(&mut header)?;
+    reader.seek(SeekFrom::Start(0))?;
+    if header.len() < HEADER_LENGTH || !header.starts_with(b"\x7fELF") {
+        return Ok(true);
+    }
+    let (programs, sections) = if header[4] == 1 { (0x2c, 0x30) } else { (0x38, 0x3c) };
+    let number = |at: usize| {
+        let bytes = [header[at], header[at + 1]];
+        if header[5] == 2 { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
+    };
+    Ok(number(programs) != u16::MAX && number(sections) != 0)
 }
 
 #[cfg(test)]
@@ -35,6 +83,17 @@ mod tests {
         for end in 0..whole.len() {
             assert!(!is_whole_object(&whole[..end]), "{end}");
         }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.ko");
+        for (bytes, expected) in [(&whole[..], true), (&whole[..whole.len() - 1], false), (b"x", false)] {
+            fs::write_whole(&path, bytes, 0o644).unwrap();
+            assert_eq!(is_whole_file(&path).unwrap(), expected);
+        }
+        // The number of sections in the first section: as many as the file has room for.
+        let mut many = whole.clone();
+        many[0x3c..0x3e].fill(0);
+        fs::write_whole(&path, &many, 0o644).unwrap();
+        assert!(!is_whole_file(&path).unwrap());
         assert!(!is_whole_object(b"garbage"));
         let mut program = whole;
         program[16] = 2;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::host::Environment;
 use crate::host::fs;
 use crate::host::process::Process;
+use crate::modfile::content::SIZE_LIMIT;
 use crate::modfile::signature_of;
 
 use super::{KeyPlaces, SignError, Signer, SigningCertificate, Unverified, verify};
@@ -46,7 +47,7 @@ impl KernelSignFile {
             let (line, output) = (process.line(), text[from..].trim().to_owned());
             return Err(SignError::Program { line, code: ended.code(), output });
         }
-        let signed = fs::read(module)?;
+        let signed = fs::read_limited(module, SIZE_LIMIT)?;
         if signature_of(&signed).is_none_or(|found| found.hash.is_some_and(|hash| hash != self.hash)) {
             let (line, hash) = (process.line(), self.hash.clone());
             return Err(SignError::NotSigned { line, hash, module: module.to_owned() });

@@ -90,6 +90,92 @@ fn a_build_that_hangs_ends_in_time() {
     others_go_on(&root);
 }
 
+/// Runs a command of dkms: the largest memory of its process, in KiB, and its exit code. What it says is in
+/// `/tmp/said`.
+fn peak_of(root: &Root, words: &str) -> (u64, i32) {
+    let text = root
+        .must(&format!(
+            "\"$DKMS\" {words} >/tmp/said 2>&1 & p=$!; peak=0
+             while m=$(sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$p/status 2>/dev/null); [ -n \"$m\" ]; do peak=$m; sleep 0.05; done
+             code=0; wait $p || code=$?; echo $peak $code"
+        ))
+        .unwrap();
+    let (peak, code) = text.trim().split_once(' ').unwrap();
+    (peak.parse().unwrap(), code.parse().unwrap())
+}
+
+/// A root with a module `bad` whose make is the real one and then this script, in the build folder.
+fn with_bad_after_make(script: &str) -> Root {
+    let root = with_bad("true");
+    let make = "MAKE[0]=\"make -C /lib/modules/$kernelver/build M=/var/lib/dkms/bad/1.0/build modules && bash ./after.sh\"";
+    root.must("sed -i /PRE_BUILD/d /usr/src/bad-1.0/dkms.conf").unwrap();
+    let conf = root.read("/usr/src/bad-1.0/dkms.conf").unwrap();
+    root.write("/usr/src/bad-1.0/dkms.conf", &format!("{conf}{make}\nSTRIP=no\n"), 0o644).unwrap();
+    root.write("/usr/src/bad-1.0/after.sh", &format!("set -e\n{script}\n"), 0o755).unwrap();
+    root
+}
+
+#[test]
+fn a_module_over_a_sane_size_is_refused_by_name() {
+    for (script, says) in [
+        ("truncate -s 2G bad.ko", "module_size_max"),
+        ("head -c 257M /dev/zero >>bad.ko", "module_size_max"),
+        ("truncate -s 200M bad.ko", "sparse"),
+        ("mv bad.ko real.ko; truncate -s 2G big; ln -s big bad.ko", "module_size_max"),
+    ] {
+        let root = with_bad_after_make(script);
+        let (peak, code) = peak_of(&root, "install bad/1.0 -k $K");
+        let said = root.read("/tmp/said").unwrap();
+        assert_eq!(code, 10, "{script}: {said}");
+        assert!(peak < 100_000, "{peak} KiB for {script}");
+        for part in ["bad/1.0", "bad.ko", says] {
+            assert!(said.contains(part), "{script}: {said}");
+        }
+        others_go_on(&root);
+    }
+    // All modules together, and another limit.
+    let root =
+        with_bad_after_make("for i in 0 1 2 3 4; do cp bad.ko m$i.ko; head -c 900K /dev/zero >>m$i.ko; done");
+    set(&root, "module_size_max=1M");
+    let more: Vec<String> = (0..5)
+        .map(|i| {
+            format!("BUILT_MODULE_NAME[{0}]=m{i}\nDEST_MODULE_LOCATION[{0}]=/extra\nSTRIP[{0}]=no\n", i + 1)
+        })
+        .collect();
+    let conf = root.read("/usr/src/bad-1.0/dkms.conf").unwrap();
+    root.write("/usr/src/bad-1.0/dkms.conf", &format!("{conf}{}", more.concat()), 0o644).unwrap();
+    let output = root.dkms("build bad/1.0 -k $K").unwrap();
+    assert_eq!(output.code, 10, "{}", output.stderr);
+    assert!(output.stderr.contains("4194304") && output.stderr.contains("m3.ko"), "{}", output.stderr);
+    set(&root, "module_size_max=2M");
+    root.must("$DKMS build bad/1.0 -k $K").unwrap();
+}
+
+#[test]
+fn a_module_at_the_limit_takes_little_memory() {
+    let root = with_bad_after_make("yes | head -c $((250 * 1024 * 1024)) >>bad.ko");
+    set(
+        &root,
+        "mok_signing_key=/var/lib/dkms/mok2.key\nmok_certificate=/var/lib/dkms/mok2.pub\ntry_sign_modules=true\nbuild_cache=/var/cache/dkms\nbuild_cache_max=2G",
+    );
+    root.must("$DKMS generate_mok").unwrap();
+    for words in [
+        "install bad/1.0 -k $K",
+        "build bad/1.0 -k $K --force",
+        "install bad/1.0 -k $K --force",
+        "status",
+        "remove bad/1.0 --all",
+        "add bad/1.0",
+        "build bad/1.0 -k $K",
+    ] {
+        let (peak, code) = peak_of(&root, words);
+        let said = root.read("/tmp/said").unwrap();
+        assert_eq!(code, 0, "{words}: {said}");
+        assert!(peak < 300_000, "{peak} KiB for {words}");
+    }
+    assert!(root.read("/tmp/said").unwrap().contains("build cache"), "the last build is not from the cache");
+}
+
 #[test]
 fn what_a_build_writes_takes_little_memory_and_room() {
     for script in [
@@ -99,14 +185,9 @@ fn what_a_build_writes_takes_little_memory_and_room() {
         "yes; exit 1",
     ] {
         let root = with_bad(script);
-        let peak = root
-            .must(
-                "\"$DKMS\" build bad/1.0 -k $K >/tmp/said 2>&1 & p=$!; peak=0
-                 while m=$(sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$p/status 2>/dev/null); [ -n \"$m\" ]; do peak=$m; sleep 0.05; done
-                 echo $peak; ! wait $p",
-            )
-            .unwrap();
-        assert!(peak.trim().parse::<u64>().unwrap() < 300_000, "{peak} KiB for {script}");
+        let (peak, code) = peak_of(&root, "build bad/1.0 -k $K");
+        assert_ne!(code, 0, "{script}");
+        assert!(peak < 300_000, "{peak} KiB for {script}");
         let sizes = root.must("du -sk /var/lib/dkms | cut -f1; stat -c %s /tmp/said").unwrap();
         let sizes: Vec<u64> = sizes.lines().map(|size| size.parse().unwrap()).collect();
         assert!(sizes[0] < 40_000 && sizes[1] < 20_000, "{sizes:?} for {script}");

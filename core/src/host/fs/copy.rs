@@ -69,6 +69,24 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<()> {
     })
 }
 
+/// Copies the content of a file to a new one with this mode, which is synced. The time is that of the copy.
+///
+/// # Errors
+/// [`FsError`]; a half-written copy is removed.
+pub fn copy_content(from: &Path, to: &Path, mode: u32) -> Result<()> {
+    let mut source = open(from)?;
+    let mut target = super::create_new(to, mode)?;
+    let mut copy = || -> Result<()> {
+        super::death::point();
+        if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
+            io::copy(&mut source, &mut target).naming("write", to)?;
+        }
+        target.set_permissions(fs::Permissions::from_mode(mode)).naming("set the mode of", to)?;
+        target.sync_all().naming("write", to)
+    };
+    copy().inspect_err(|_| drop(remove_file(to)))
+}
+
 /// Copies a whole folder to a path that doesn't exist yet: files, folders and links (as links), modes and
 /// times kept; files are synced. Anything else (devices, FIFOs, sockets) is left out.
 ///

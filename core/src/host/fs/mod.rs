@@ -23,7 +23,7 @@ pub use change::{
     write_new, write_whole,
 };
 pub(in crate::host) use copy::TreeCopy;
-pub use copy::{Ownership, TreeLimit, copy_file, copy_tree, excess};
+pub use copy::{Ownership, TreeLimit, copy_content, copy_file, copy_tree, excess};
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -112,17 +112,17 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_limited(path, LARGEST)
 }
 
-/// No file that we read is larger: what is, somebody has made so.
-const LARGEST: u64 = 512 << 20;
-/// No text is.
-const LARGEST_TEXT: u64 = 64 << 20;
+/// How much of two files is compared at once.
+const BLOCK: usize = 256 << 10;
+/// No file that we read whole is larger, but for modules; what is, somebody has made so.
+const LARGEST: u64 = 64 << 20;
 
 /// A whole file that should be text; bytes that are no UTF-8 become U+FFFD.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_lossy(path: &Path) -> Result<String> {
-    let bytes = read_limited(path, LARGEST_TEXT)?;
+    let bytes = read_limited(path, LARGEST)?;
     Ok(String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
@@ -304,9 +304,17 @@ pub fn same_bytes(a: &Path, b: &Path) -> bool {
     if meta_a.len() != meta_b.len() {
         return false;
     }
-    let Ok(size) = usize::try_from(meta_a.len()) else { return false };
-    let (mut bytes_a, mut bytes_b) = (vec![0; size], vec![0; size]);
-    a.read_exact(&mut bytes_a).is_ok() && b.read_exact(&mut bytes_b).is_ok() && bytes_a == bytes_b
+    let (mut bytes_a, mut bytes_b) = (vec![0; BLOCK], vec![0; BLOCK]);
+    let mut left = meta_a.len();
+    while left > 0 {
+        let size = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
+        let (bytes_a, bytes_b) = (&mut bytes_a[..size], &mut bytes_b[..size]);
+        if a.read_exact(bytes_a).is_err() || b.read_exact(bytes_b).is_err() || bytes_a != bytes_b {
+            return false;
+        }
+        left -= size as u64;
+    }
+    true
 }
 
 #[cfg(test)]
