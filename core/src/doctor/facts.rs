@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::conf::framework::SettingFault;
+use crate::host::sandbox::Told;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{InstalledState, OutOfDate};
 use crate::plan::World;
@@ -45,8 +46,25 @@ pub struct Facts {
     pub setting_faults: Vec<SettingFault>,
     /// Whether the code of modules runs as root (`build_user=root`).
     pub builds_as_root: bool,
+    /// `build_user` does not exist.
+    pub no_build_user: Option<NoBuildUser>,
+    /// Isolation layers that the sandbox of builds lacks on this system.
+    pub missing_layers: Vec<Told>,
+    /// Whether nothing is built without all of them (`sandbox=strict`).
+    pub needs_all_layers: bool,
     /// Where framework.conf is.
     pub framework_conf: PathBuf,
+}
+
+/// A `build_user` that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoBuildUser {
+    /// Its name.
+    pub name: String,
+    /// The user that builds run as instead; `None`: there is none, and root builds.
+    pub instead: Option<&'static str>,
+    /// The command that makes it.
+    pub command: String,
 }
 
 /// A link that says that something is installed which isn't built.

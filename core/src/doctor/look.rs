@@ -1,17 +1,21 @@
 //! Gathers [`Facts`]: one look at the tree, at each kernel and at the system around them. Changes
-//! nothing, starts no process.
+//! nothing. As root it runs one program, which does nothing, to see what a sandbox has here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::facts::{Dangling, Disk, Facts, Install, InstalledFile};
+use super::facts::{Dangling, Disk, Facts, Install, InstalledFile, NoBuildUser};
 use super::search::SearchOrder;
 use crate::conf::Settings;
 use crate::conf::framework::SettingFault;
+use crate::conf::settings::{BUILD_USER, SandboxMode};
 use crate::engine::Survey;
 use crate::host::ancestry::{self, ProcessIdentity};
 use crate::host::fs::{self, FsError};
+use crate::host::process::quote;
+use crate::host::sandbox::{Account, FALLBACK, Told, missing_here};
+use crate::host::{Environment, programs, root};
 use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
 use crate::install;
 use crate::kernel::{KernelFacts, ModuleTree};
@@ -61,6 +65,9 @@ pub fn look(
             .collect(),
         setting_faults: faults,
         builds_as_root: settings.build_user == "root" || settings.build_user == "0",
+        no_build_user: no_build_user(settings, survey.environment()),
+        missing_layers: missing_layers(settings, survey.environment()),
+        needs_all_layers: settings.sandbox == SandboxMode::Strict,
         framework_conf: layout.etc_dkms().join("framework.conf"),
         world,
     };
@@ -97,6 +104,35 @@ pub fn look(
         }
     }
     Ok(facts)
+}
+
+/// What stands in for a `build_user` that does not exist. No user builds where there is no sandbox.
+fn no_build_user(settings: &Settings, environment: &Environment) -> Option<NoBuildUser> {
+    let name = &settings.build_user;
+    if settings.sandbox == SandboxMode::Off || Account::find(name).is_some() {
+        return None;
+    }
+    let declared = settings.layout.at("/usr/lib/sysusers.d/dkms.conf");
+    let is_declared = name == BUILD_USER
+        && fs::exists(&declared)
+        && programs::find("systemd-sysusers", environment).is_some();
+    let command = if is_declared {
+        format!("systemd-sysusers {}", quote(&declared.display().to_string()))
+    } else {
+        format!(
+            "useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin {}",
+            quote(name)
+        )
+    };
+    let instead = Account::find(FALLBACK).map(|_| FALLBACK);
+    Some(NoBuildUser { name: name.clone(), instead, command })
+}
+
+/// Others than root get fewer layers than a build has, and no program of an image is run.
+fn missing_layers(settings: &Settings, environment: &Environment) -> Vec<Told> {
+    let is_asked =
+        settings.sandbox != SandboxMode::Off && rustix::process::geteuid().is_root() && !root::is_entered();
+    if is_asked { missing_here(&settings.build_user, environment) } else { Vec::new() }
 }
 
 /// The running kernel and the newest.

@@ -38,6 +38,30 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             .why("what a build does to files that root owns is held back by fewer isolation layers")
             .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&facts.framework_conf.display().to_string())))
     });
+    let build_user = facts.no_build_user.as_ref().filter(|_| !facts.builds_as_root).map(|missing| {
+        let name = &missing.name;
+        let finding = match missing.instead {
+            Some(instead) => Finding::hint(
+                "build-user",
+                format!("there is no user `{name}`: modules are built as `{instead}`"),
+            )
+            .why("other services may run as that user too; one of its own shares nothing with them"),
+            None => Finding::problem(
+                "build-user",
+                format!("there is no user `{name}`: modules are built as root"),
+            )
+            .why("what a build does to files that root owns is held back by fewer isolation layers"),
+        };
+        finding.command(missing.command.clone())
+    });
+    let layers = facts.missing_layers.iter().map(|told| {
+        let finding = if facts.needs_all_layers {
+            Finding::problem("isolation-layer", format!("nothing is built with `sandbox=strict`: {told}"))
+        } else {
+            Finding::hint("isolation-layer", format!("the sandbox of builds lacks a layer: {told}"))
+        };
+        told.command().into_iter().fold(finding.why(told.reason()), Finding::command)
+    });
     let read_only = facts.read_only.iter().map(|path| {
         let tree = quote(&path.display().to_string());
         Finding::problem("read-only", format!("`{}` is on a read-only file system", path.display()))
@@ -46,6 +70,8 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     });
     settings
         .chain(as_root)
+        .chain(build_user)
+        .chain(layers)
         .chain(unsigned)
         .chain(read_only)
         .chain(facts.disks.iter().filter_map(room))

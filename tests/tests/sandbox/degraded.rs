@@ -152,3 +152,68 @@ fn in_a_container() {
     stands(&root, &log, &["no read-only view", "no network namespace"]);
     strict_refuses(&root, &front, "no network namespace");
 }
+
+/// Refuses system calls, each by its number, to a command.
+const REFUSING: &str = r#"#!/usr/bin/perl
+my ($calls, @command) = @ARGV;
+my @calls = split /,/, $calls;
+my @program = ([0x20, 0, 0, 0], (map { [0x15, 0, 1, $_], [0x06, 0, 0, 0x00050026] } @calls), [0x06, 0, 0, 0x7fff0000]);
+my $text = join '', map { pack 'SCCL', @$_ } @program;
+my $filter = pack 'Sx6P', scalar(@program), $text;
+syscall(157, 38, 1, 0, 0, 0);
+syscall(157, 22, 2, $filter) == 0 or die "no filter: $!";
+exec @command or die;
+"#;
+
+#[test]
+fn doctor_lists_the_layers_that_are_missing() {
+    let root = with_helper();
+    root.write("/usr/local/bin/refusing", REFUSING, 0o755).unwrap();
+    // landlock_create_ruleset, seccomp.
+    for (front, missing) in [
+        (format!("without {USER_NAMESPACES}"), &["no user namespace"][..]),
+        (
+            format!("without {ALL_NAMESPACES}"),
+            &[
+                "no user namespace",
+                "no pid namespace",
+                "no read-only view",
+                "no network namespace",
+                "no IPC namespace",
+            ],
+        ),
+        ("refusing 444".to_owned(), &["no landlock"]),
+        ("refusing 317".to_owned(), &["no filter of system calls"]),
+    ] {
+        let listed = |setting: &str| -> Vec<(String, String)> {
+            let line = format!("{setting} {front} \"$DKMS\" doctor --json");
+            let output = root.shell(&line, User::Root, "/").unwrap();
+            let document: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+            let findings = document["findings"].as_array().unwrap().clone();
+            let layers = findings.iter().filter(|finding| finding["kind"] == "isolation-layer");
+            let text = |finding: &serde_json::Value, field: &str| finding[field].as_str().unwrap().to_owned();
+            layers.map(|finding| (text(finding, "severity"), text(finding, "what"))).collect()
+        };
+        let found = listed("");
+        for layer in missing {
+            assert!(
+                found.iter().any(|(severity, what)| severity == "hint" && what.contains(layer)),
+                "{front}: {found:?}"
+            );
+        }
+        let said = root.shell(&format!("{front} \"$DKMS\" doctor"), User::Root, "/").unwrap();
+        assert!(said.stdout.contains(missing[0]) && said.stdout.contains("  why: "), "{said:?}");
+    }
+    let conf = root.read("/etc/dkms/framework.conf").unwrap();
+    for (setting, problem) in [("sandbox=strict", true), ("sandbox=off", false)] {
+        root.write("/etc/dkms/framework.conf", &format!("{conf}{setting}\n"), 0o644).unwrap();
+        let said =
+            root.shell(&format!("without {USER_NAMESPACES} \"$DKMS\" doctor"), User::Root, "/").unwrap();
+        assert_eq!(
+            said.stdout.contains("problem: nothing is built with `sandbox=strict`"),
+            problem,
+            "{said:?}"
+        );
+        assert!(!said.stdout.contains("hint: the sandbox"), "{said:?}");
+    }
+}

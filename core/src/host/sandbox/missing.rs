@@ -30,13 +30,48 @@ impl Missing {
 
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (place, Told { wall, errno }) in self.0.iter().enumerate() {
+        for (place, told) in self.0.iter().enumerate() {
             let between = if place == 0 { "" } else { ", " };
-            let text = std::io::Error::from_raw_os_error(*errno).to_string();
-            let why = text.split(" (os error").next().unwrap_or_default();
-            write!(f, "{between}{} ({why})", name(*wall))?;
+            write!(f, "{between}{told}")?;
         }
         Ok(())
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = std::io::Error::from_raw_os_error(self.errno).to_string();
+        let why = text.split(" (os error").next().unwrap_or_default();
+        write!(f, "{} ({why})", name(self.wall))
+    }
+}
+
+impl Told {
+    /// What usually is the reason.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self.wall {
+            Wall::UserNamespace if self.errno == libc::ENOSPC => "user.max_user_namespaces is too low",
+            Wall::UserNamespace => "a chroot, a container or a setting of the system refuses user namespaces",
+            Wall::Processes | Wall::Files | Wall::Network | Wall::Ipc => {
+                "the kernel is older than 5.12, or a container or a filter of system calls refuses namespaces and mounts"
+            }
+            Wall::User => "neither `build_user` nor `nobody` exists, or a container has no ids for them",
+            Wall::Capabilities | Wall::NewPrivileges => "a filter of system calls refuses it",
+            Wall::Calls => "the kernel has no CONFIG_SECCOMP_FILTER, or a filter of system calls refuses it",
+            Wall::Limits => "the limits of the user namespace or of resources cannot be set here",
+            Wall::Landlock => {
+                "the kernel is older than 5.19, has no CONFIG_SECURITY_LANDLOCK, or its `lsm=` parameter leaves landlock out"
+            }
+            Wall::Inputs => "the file system supports no idmapped mounts",
+        }
+    }
+
+    /// The command that gives this layer back, if one does.
+    #[must_use]
+    pub fn command(&self) -> Option<&'static str> {
+        (self.wall == Wall::UserNamespace && self.errno == libc::ENOSPC)
+            .then_some("sysctl -w user.max_user_namespaces=15000")
     }
 }
 

@@ -22,12 +22,14 @@ mod id_map;
 mod inputs;
 mod keys;
 mod missing;
+mod probe;
 mod rules;
 mod sockets;
 mod view;
 
 pub use account::{Account, FALLBACK};
 pub use missing::{Missing, Told};
+pub use probe::missing_here;
 
 /// What a sandbox is to be like.
 #[derive(Debug)]
