@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use dkms_core::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::capture::capture;
@@ -93,8 +93,11 @@ impl Case {
         }
         let own = sources.first().context("a package has a source")?;
         let conf = fs::read_lossy(Path::new(own).join("dkms.conf").as_path())?;
-        let (module, version) = (value(&conf, "PACKAGE_NAME")?, value(&conf, "PACKAGE_VERSION")?);
-        ensure!(own.ends_with(&format!("/{module}-{version}")), "`{own}` isn't {module}-{version}");
+        let module = value(&conf, "PACKAGE_NAME")?;
+        // The folder's, as Debian's own postinst has it: one conf has a placeholder in its place.
+        let folder = own.rsplit('/').next().unwrap_or_default();
+        let version = folder.strip_prefix(&format!("{module}-"));
+        let version = version.with_context(|| format!("`{own}` isn't of {module}"))?.to_owned();
         let debian = debian.join(" ");
         Ok(Self { package, debian, sources, module, version, kernel: kernel.clone() })
     }

@@ -36,9 +36,24 @@ pub fn module_folder(
 
 /// The folder as `/a/b`; `None` where it is empty or leads out of the kernel's folder.
 fn below_the_kernel(folder: &str) -> Option<String> {
-    let parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    let leaves = parts.contains(&"..");
-    (!parts.is_empty() && !leaves).then(|| format!("/{}", parts.join("/")))
+    without_steps_up(folder).filter(|inside| !inside.is_empty()).map(|inside| format!("/{inside}"))
+}
+
+/// A path as it is once `.` and each `..` with the folder before it are taken out, without slashes at its ends;
+/// `None` where it leads out of the folder that it begins in. Links count for nothing: `a/../b` is `b`.
+#[must_use]
+pub fn without_steps_up(path: &str) -> Option<String> {
+    let mut folders = Vec::new();
+    for step in path.split('/') {
+        match step {
+            "" | "." => {}
+            ".." => {
+                folders.pop()?;
+            }
+            folder => folders.push(folder),
+        }
+    }
+    Some(folders.join("/"))
 }
 
 #[cfg(test)]
@@ -63,6 +78,22 @@ mod tests {
             environment.set("ADDON_MODULES_DIR", useless);
             let expected = if useless.is_empty() { "/weak/x" } else { "/updates/dkms" };
             assert_eq!(folder(&environment).as_deref(), Some(expected), "{useless:?}");
+        }
+    }
+
+    #[test]
+    fn steps_up_are_taken_out_as_long_as_they_stay_inside() {
+        for (path, inside) in [
+            ("/kernel/../misc/", Some("misc")),
+            ("a//./b/", Some("a/b")),
+            ("a/b/../../c", Some("c")),
+            ("a/..", Some("")),
+            ("", Some("")),
+            ("..", None),
+            ("/kernel/../../etc", None),
+            ("a/../../a", None),
+        ] {
+            assert_eq!(without_steps_up(path).as_deref(), inside, "{path:?}");
         }
     }
 

@@ -25,7 +25,7 @@ pub mod toolchain;
 
 pub use architecture::{default_arch, running_kernel};
 pub use brought::Brought;
-pub use destination::module_folder;
+pub use destination::{module_folder, without_steps_up};
 pub use distribution::{Distribution, DistributionError, Family};
 pub use facts::{Overrides, default_kernels, installed_kernels, is_left_over};
 pub use headers_package::HeadersPackage;

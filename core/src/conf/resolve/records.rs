@@ -7,6 +7,7 @@ use super::problem::Problem;
 use crate::conf::directive::Directive;
 use crate::conf::module::ModuleRecord;
 use crate::conf::raw::RawConf;
+use crate::kernel::without_steps_up;
 use crate::visible::is_hidden;
 
 /// The directives whose highest index says how many modules there are.
@@ -69,7 +70,7 @@ fn record(
     let built_location = text(Directive::BuiltModuleLocation).unwrap_or_default();
     if built_location.starts_with('/') {
         fault(Directive::BuiltModuleLocation, "is absolute, and must be relative to the source");
-    } else if leaves(built_location) {
+    } else if inside(built_location).is_none() {
         fault(Directive::BuiltModuleLocation, "leads out of the source by `..`");
     }
     let dest_location = text(Directive::DestModuleLocation).unwrap_or_default();
@@ -77,7 +78,7 @@ fn record(
         fault(Directive::DestModuleLocation, "is missing");
     } else if !["/kernel", "/updates", "/extra"].iter().any(|start| dest_location.starts_with(start)) {
         fault(Directive::DestModuleLocation, "does not begin with `/kernel`, `/updates` or `/extra`");
-    } else if leaves(dest_location) {
+    } else if inside(dest_location).is_none() {
         fault(Directive::DestModuleLocation, "leads out of the kernel's folder by `..`");
     }
     if problems.len() > before {
@@ -86,12 +87,12 @@ fn record(
     Some(ModuleRecord {
         index,
         built_name: built_name.to_owned(),
-        built_location: match built_location {
+        built_location: match &*inside(built_location)? {
             "" => String::new(),
             location => format!("{}/", location.trim_end_matches('/')),
         },
         dest_name: dest_name.to_owned(),
-        dest_location: dest_location.trim_end_matches('/').to_owned(),
+        dest_location: inside(dest_location)?.trim_end_matches('/').to_owned(),
         strip: strip(raw, index),
         excluded: rules.module(index),
     })
@@ -116,9 +117,21 @@ fn name_fault(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a path has a step upwards, or anything that no path needs.
-fn leaves(path: &str) -> bool {
-    path.split('/').any(|step| step == "..") || path.chars().any(|c| c.is_control() || is_hidden(c))
+/// A location without steps upwards, where it has any; `None` where it leads out of its folder or holds what no
+/// path needs. Debian's mstflint-dkms has `/kernel/../misc/`.
+fn inside(path: &str) -> Option<String> {
+    if path.chars().any(|c| c.is_control() || is_hidden(c)) {
+        return None;
+    }
+    let resolved = without_steps_up(path)?;
+    let is_plain = !path.split('/').any(|step| step == "..");
+    Some(if is_plain {
+        path.to_owned()
+    } else if path.starts_with('/') {
+        format!("/{resolved}")
+    } else {
+        resolved
+    })
 }
 
 /// `STRIP[i]`, else `STRIP[0]`, else yes.

@@ -105,6 +105,15 @@ fn all_faults_come_at_once() {
 }
 
 #[test]
+fn a_location_may_step_up_inside_its_folder() {
+    let conf =
+        with(&[("DEST_MODULE_LOCATION", 0, "/kernel/../misc/"), ("BUILT_MODULE_LOCATION", 0, "a/../b")]);
+    let conf = resolve(&conf, &target(), &config(), Check::Whole).unwrap();
+    let record = &conf.modules[0];
+    assert_eq!((&*record.dest_location, &*record.built_location), ("/misc", "b/"));
+}
+
+#[test]
 fn a_name_that_no_file_can_have_is_a_fault() {
     let long = "x".repeat(121);
     let bad = with(&[("DEST_MODULE_NAME", 0, &long)]);
