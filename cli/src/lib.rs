@@ -27,6 +27,7 @@ use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs, root, signals};
 use dkms_core::kernel::Distribution;
 use dkms_core::layout::Layout;
+use dkms_core::report::{Event, Reporter};
 
 use args::Args;
 use failure::Failure;
@@ -83,8 +84,10 @@ fn run(
     environment: &Environment,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
-    if let Ok(Args { root: Some(image), .. }) = &parsed {
-        rights::enter_root(image)?;
+    if let Ok(Args { root: Some(image), .. }) = &parsed
+        && let Some(warning) = rights::enter_root(image)?
+    {
+        terminal.report(Event::warning(warning, []));
     }
     let distribution = Distribution::read(&Layout::under("/"))?;
     let args = parsed.map_err(|error| Failure::of_command_line(&error))?;

@@ -12,17 +12,20 @@ use crate::failure::Failure;
 /// Makes `root` the root of this process: from here on every path, every program, every user name is that
 /// system's, and nothing outside it can be reached.
 ///
+/// Returns a warning if it is less separated from the system outside than it should be.
+///
 /// # Errors
 /// [`Failure`] with code 1 where it is no folder, or we aren't root.
-pub fn enter_root(root: &Path) -> Result<(), Failure> {
-    root::enter(root).map_err(|error| {
+pub fn enter_root(root: &Path) -> Result<Option<String>, Failure> {
+    let entered = root::enter(root).map_err(|error| {
         let text = format!("cannot work below `{}`: {error}", root.display());
         let failure = Failure::new(ExitCode::USAGE_OR_RIGHTS, text);
         match error.kind() {
             std::io::ErrorKind::PermissionDenied => failure.hint("`--root` needs root's rights"),
             _ => failure,
         }
-    })
+    })?;
+    Ok(entered.warning(root))
 }
 
 /// Whether the caller may do this.

@@ -16,13 +16,15 @@ use crate::session::{Session, When};
 ///
 /// # Errors
 /// Where it can't be entered, in words.
-pub fn enter_root(environment: &Environment) -> Result<(), String> {
+pub fn enter_root(environment: &Environment) -> Result<Option<String>, String> {
     let Some(at) =
         environment.get_filled("KERNEL_INSTALL_ROOT").map(Path::new).filter(|at| *at != Path::new("/"))
     else {
-        return Ok(());
+        return Ok(None);
     };
-    root::enter(at).map_err(|error| format!("cannot look below `{}`: {error}", at.display()))
+    let entered =
+        root::enter(at).map_err(|error| format!("cannot look below `{}`: {error}", at.display()))?;
+    Ok(entered.warning(at))
 }
 
 /// Whatever happens, kernel-install goes on: the failure is told and remembered.

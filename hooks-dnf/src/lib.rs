@@ -61,7 +61,10 @@ fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
         "dnf5" => dnf5::run(words, environment, out),
         "trigger" => with_session(&|session| trigger::run(session, words)),
         "kernel-install" => match kernel_install::enter_root(&environment) {
-            Ok(()) => with_session(&|session| kernel_install::run(session, words)),
+            Ok(warning) => {
+                warning.iter().for_each(|text| out.say(&format!("warning: {text}")));
+                with_session(&|session| kernel_install::run(session, words))
+            }
             Err(error) => {
                 out.say(&format!("warning: {error}"));
                 ExitCode::SUCCESS

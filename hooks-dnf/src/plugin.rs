@@ -84,12 +84,14 @@ pub fn end(at: &Path, environment: Environment, out: &Output) {
 }
 
 fn enter<'a>(at: &Path, environment: Environment, out: &'a Output) -> Option<Session<'a>> {
-    if at != Path::new("/")
-        && at != Path::new("")
-        && let Err(error) = root::enter(at)
-    {
-        out.say(&format!("warning: cannot look below `{}`: {error}", at.display()));
-        return None;
+    if at != Path::new("/") && at != Path::new("") {
+        match root::enter(at) {
+            Ok(entered) => entered.warning(at).iter().for_each(|text| out.say(&format!("warning: {text}"))),
+            Err(error) => {
+                out.say(&format!("warning: cannot look below `{}`: {error}", at.display()));
+                return None;
+            }
+        }
     }
     Session::begin(environment, out)
 }

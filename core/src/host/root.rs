@@ -16,18 +16,46 @@ use crate::sys;
 ///
 /// # Errors
 /// Where it is no folder, or we aren't root.
-pub fn enter(root: &Path) -> io::Result<()> {
+pub fn enter(root: &Path) -> io::Result<Entered> {
     if !fs::is_dir(root) {
         return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"));
     }
     let root = fs::canonical(root).map_err(|error| error.source)?;
-    // A container may not let us have mounts of our own: then it is a plain chroot.
-    if sys::leave_other_mounts(&root).is_err() {
-        rustix::process::chroot(&root).and_then(|()| rustix::process::chdir("/"))?;
-    }
+    let entered = match sys::leave_other_mounts(&root) {
+        Ok(()) => Entered::Isolated,
+        // A container may not let us have mounts of our own.
+        Err(errno) => {
+            rustix::process::chroot(&root).and_then(|()| rustix::process::chdir("/"))?;
+            sys::drop_ways_out_of_a_chroot();
+            Entered::Chroot(errno.into())
+        }
+    };
     sys::drop_rights_over_the_machine();
     ENTERED.store(true, Ordering::Relaxed);
-    Ok(())
+    Ok(entered)
+}
+
+/// What separates this process from the system outside of the image.
+#[derive(Debug)]
+#[must_use]
+pub enum Entered {
+    /// Mounts of its own.
+    Isolated,
+    /// Nothing but a chroot; mounts of its own were refused with this error.
+    Chroot(io::Error),
+}
+
+impl Entered {
+    /// The warning that a caller is to print.
+    #[must_use]
+    pub fn warning(&self, root: &Path) -> Option<String> {
+        let Self::Chroot(error) = self else { return None };
+        Some(format!(
+            "`{}` is entered by a plain chroot, since this system refuses a mount namespace ({error}): \
+             programs of an image that you don't trust may reach the system outside",
+            root.display()
+        ))
+    }
 }
 
 static ENTERED: AtomicBool = AtomicBool::new(false);

@@ -65,6 +65,10 @@ impl Wall {
     ];
 }
 
+/// Limits of a new user namespace on what is counted for the owner of that namespace too.
+pub(super) const COUNTED: [(&CStr, &CStr); 2] =
+    [(c"/proc/sys/user/max_inotify_instances", c"4"), (c"/proc/sys/user/max_fanotify_groups", c"0")];
+
 /// What a sandboxed process needs, all of it made before the fork.
 #[derive(Debug)]
 pub struct Plan {
@@ -275,10 +279,11 @@ impl Plan {
             exit(Errno::CANCELED.raw_os_error());
         }
         if variant.user {
-            // What is counted for its owner too is little. Where this can't be written the
-            // filter is what is left.
-            let _ = super::write(c"/proc/sys/user/max_inotify_instances", c"4");
-            let _ = super::write(c"/proc/sys/user/max_fanotify_groups", c"0");
+            // What is counted for its owner too is little. Whether that holds is looked at when the filter of
+            // system calls, which refuses the same, can't be had.
+            for (path, most) in COUNTED {
+                let _ = super::write(path, most);
+            }
         }
         let own_mounts = scene::begin(variant.pid);
         if let Err(errno) = own_mounts

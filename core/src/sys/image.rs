@@ -45,8 +45,18 @@ const DANGEROUS: [CapabilitySet; 18] = [
 
 /// Gives up those rights, for the programs that we start too.
 pub fn drop_rights_over_the_machine() {
-    let lost = DANGEROUS.iter().fold(CapabilitySet::empty(), |all, one| all | *one);
-    for capability in DANGEROUS {
+    drop_capabilities(&DANGEROUS);
+}
+
+/// Gives up the rights to make a second chroot and to mount, by which root leaves a chroot. Who was refused
+/// mounts of its own makes no sandbox with them.
+pub fn drop_ways_out_of_a_chroot() {
+    drop_capabilities(&[CapabilitySet::SYS_CHROOT, CapabilitySet::SYS_ADMIN]);
+}
+
+fn drop_capabilities(dropped: &[CapabilitySet]) {
+    let lost = dropped.iter().fold(CapabilitySet::empty(), |all, one| all | *one);
+    for &capability in dropped {
         // One that we don't have can't be dropped, and needn't be.
         let _ = rustix::thread::remove_capability_from_bounding_set(capability);
     }

@@ -13,7 +13,7 @@ mod scene;
 
 pub use child::{Plan, Report, Wall};
 pub use idmap::{mapped_tree, user_namespace};
-pub use image::{drop_rights_over_the_machine, leave_other_mounts};
+pub use image::{drop_rights_over_the_machine, drop_ways_out_of_a_chroot, leave_other_mounts};
 pub use keeper::keep;
 pub use overmount::Overmount;
 pub use regex::Regex;
@@ -38,6 +38,19 @@ pub fn pass_on<T: Send + Sync + 'static>(numbers: [i32; 2], owner: T, command: &
     };
     // SAFETY: between fork and exec only system calls are made; an error of the system allocates nothing.
     unsafe { command.pre_exec(keep) };
+}
+
+/// Whether a file of `/proc` says this. One that this kernel doesn't have limits nothing. Makes system calls
+/// only.
+fn is_written(path: &CStr, text: &CStr) -> bool {
+    use rustix::fs::{Mode, OFlags};
+    let mut bytes = [0; 16];
+    match rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|file| rustix::io::read(&file, &mut bytes))
+    {
+        Ok(length) => bytes[..length].trim_ascii() == text.to_bytes(),
+        Err(errno) => errno == rustix::io::Errno::NOENT,
+    }
 }
 
 /// Writes a small file of `/proc`; makes system calls only.

@@ -39,6 +39,7 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
             report.missing(wall, errno);
         }
     };
+    let is_counted = super::child::COUNTED.iter().all(|(path, most)| super::is_written(path, most));
     // Where all our processes count, nobody knows how many there are already.
     let counts_ours = rights.ids.is_none() && !report.stands(Wall::UserNamespace);
     for (resource, most) in &rights.limits {
@@ -81,7 +82,11 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
         report.missing(Wall::Landlock, Errno::NOSYS);
     }
     keep_no_descriptors();
-    told(Wall::Calls, filter_calls(if has_scene { &rights.filter } else { &rights.bare_filter }));
+    let filtered = filter_calls(if has_scene { &rights.filter } else { &rights.bare_filter });
+    if filtered.is_err() && !is_counted && report.stands(Wall::UserNamespace) {
+        report.missing(Wall::Limits, Errno::PERM);
+    }
+    told(Wall::Calls, filtered);
 }
 
 fn become_user(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Places where not every wall can be had: the others stand, the log tells, and a strict sandbox refuses.
 
+use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
 use crate::attempt::{SECRET, root, write_evil};
@@ -216,4 +217,54 @@ fn doctor_lists_the_layers_that_are_missing() {
         );
         assert!(!said.stdout.contains("hint: the sandbox"), "{said:?}");
     }
+}
+
+/// The image's script leaves a chroot by a second one, and writes to the real root.
+const LEAVES: &str = r#"#!/usr/bin/perl
+mkdir "/tmp/x"; print "tried\n";
+if (chroot "/tmp/x") { for (1 .. 40) { chdir ".." } chroot "." }
+open(F, ">", "/var/tmp/file-of-the-image") and print F "here\n";
+"#;
+
+#[test]
+fn a_plain_chroot_into_an_image_is_said_and_not_left() {
+    let root = with_helper();
+    root.must(
+        "mkdir -p /image/usr /image/etc/dkms /image/tmp /image/proc /image/dev /image/var/lib/dkms /image/var/tmp
+         mkdir -p /srv/up /srv/work /image/lib/modules; mount --bind /usr /image/usr; mount --rbind /dev /image/dev
+         for d in bin sbin lib64; do ln -s usr/$d /image/$d; done; mount --bind /lib /image/lib
+         cp /etc/passwd /etc/group /etc/os-release /image/etc; mount --rbind /usr/src /image/usr/src; chmod 1777 /image/tmp /image/var/tmp",
+    )
+    .unwrap();
+    Module::new("im", "1.0").with("POST_ADD=post.pl").write_to(&root).unwrap();
+    root.write("/usr/src/im-1.0/post.pl", LEAVES, 0o755).unwrap();
+    for (front, is_said) in [(String::new(), false), (format!("without {ALL_NAMESPACES}"), true)] {
+        for words in ["status", "add im/1.0 --verbose"] {
+            root.must("rm -f /var/tmp/file-of-the-image /image/var/tmp/file-of-the-image; rm -rf /image/var/lib/dkms/im").unwrap();
+            let line = format!("{front} \"$DKMS\" --root /image {words}");
+            let output = root.shell(&line, User::Root, "/").unwrap();
+            assert_eq!(output.code, 0, "{front} {words}: {output:?}");
+            assert_eq!(output.stderr.contains("plain chroot"), is_said, "{front} {words}: {output:?}");
+            assert!(root.open("/var/tmp/file-of-the-image").unwrap().is_none(), "{front} {words}");
+            let has_tried = root.open("/image/var/tmp/file-of-the-image").unwrap().is_some();
+            assert_eq!(has_tried, words.starts_with("add"), "{front} {words}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn limits_that_can_not_be_set_are_said() {
+    let root = with_helper();
+    root.write("/usr/local/bin/refusing", REFUSING, 0o755).unwrap();
+    // Without the filter (seccomp is 317) the limits of the user namespace are what is left.
+    let log = log_of(&root, "refusing 317");
+    assert!(log.contains("no filter of system calls") && !log.contains("no limits of resources"), "{log}");
+    root.must("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys").unwrap();
+    let log = log_of(&root, "");
+    assert!(!log.contains("no limits of resources"), "{log}");
+    let log = log_of(&root, "refusing 317");
+    // A kernel that shows parts of /proc read-only gives no user namespace a /proc of its own.
+    assert!(log.contains("no user namespace") && log.contains("no filter of system calls"), "{log}");
+    let said = root.shell("refusing 317 \"$DKMS\" doctor", User::Root, "/").unwrap();
+    assert!(said.stdout.contains("no user namespace") && said.stdout.contains("no filter"), "{said:?}");
 }
