@@ -218,6 +218,12 @@ impl Layout {
         self.owed_dir().join(kernel)
     }
 
+    /// `.state/initramfs`: the kernels whose initramfs was made while modules were missing.
+    #[must_use]
+    pub fn images_dir(&self) -> PathBuf {
+        self.state_dir().join("initramfs")
+    }
+
     /// `.state/unsaid`: what batches have done, and nobody was told yet.
     #[must_use]
     pub fn unsaid_dir(&self) -> PathBuf {

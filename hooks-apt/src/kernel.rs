@@ -15,9 +15,18 @@ use crate::pending::{self, Pending};
 use crate::session::{Ended, Session};
 use crate::trigger;
 
-/// `preinst.d`: a kernel is about to be replaced by another build of the same release, or comes.
+/// `preinst.d`: a kernel is about to be replaced by another build of the same release, or comes. Where nothing
+/// of it is there but headers, what was built is built against those, and stays.
 pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
+    let layout = session.layout();
+    let parts = [
+        layout.at("/boot").join(format!("vmlinuz-{}", target.kernel)),
+        layout.kernel_dir(&target.kernel).join("kernel"),
+    ];
+    if !parts.iter().any(|part| fs::exists(part)) {
+        return ExitCode::SUCCESS;
+    }
     session.carry_out(&|_| Work::KernelPreinst { target: target.clone() }).code
 }
 
@@ -25,19 +34,7 @@ pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
 /// waits for the trigger.
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
-    let ended = with_all_that_comes(session, Happening::KernelArrived(target.clone()), Initramfs::Others);
-    note_initramfs(session, &target);
-    ended.code
-}
-
-/// Without headers the initramfs that is made now will lack modules; with them an older note is settled.
-fn note_initramfs(session: &Session<'_>, target: &Target) {
-    let layout = session.layout();
-    let debt = Pending::initramfs(&target.kernel);
-    let has_headers = fs::is_dir(&layout.headers_dir(&target.kernel).join("include"));
-    // Where no note can be kept the modules are built all the same; only the initramfs is
-    // not made anew for them.
-    drop(if has_headers { pending::done(layout, [&debt]) } else { pending::add(layout, &debt) });
+    with_all_that_comes(session, Happening::KernelArrived(target), Initramfs::Others).code
 }
 
 /// `header_postinst.d`: a kernel's headers are there. Within dpkg's run, modules and other kernels' headers
@@ -63,7 +60,7 @@ pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
 fn with_all_that_comes(session: &Session<'_>, happening: Happening, initramfs: Initramfs) -> Ended {
     let snapshot = session.adapter.snapshot().unwrap_or_default();
     let ahead = ahead::look(session, None, &snapshot);
-    trigger::batch_with(session, &[happening], &ahead, initramfs)
+    session.batch_ahead(&[happening], &ahead, initramfs)
 }
 
 /// `prerm.d`: a kernel is about to go. Where only its package is replaced, it stays.

@@ -2,8 +2,7 @@
 //! that there is something to do, and taken away when it is done. Killed in between, it is still there
 //! for the next one who looks.
 //!
-//! `.state/pending/module-M-V`, `headers-K`, and `initramfs-K`: K's initramfs was made while modules waited
-//! for K's headers. What can't be read as such isn't there.
+//! `.state/pending/module-M-V` and `headers-K`. What can't be read as such isn't there.
 
 use std::path::PathBuf;
 
@@ -37,11 +36,6 @@ pub enum Pending {
         /// Its release.
         kernel: String,
     },
-    /// A kernel's initramfs lacks modules that weren't there when it was made.
-    Initramfs {
-        /// Its release.
-        kernel: String,
-    },
 }
 
 impl Pending {
@@ -58,17 +52,10 @@ impl Pending {
         Self::Headers { kernel: kernel.to_string() }
     }
 
-    /// A kernel whose initramfs is to be made anew.
-    #[must_use]
-    pub fn initramfs(kernel: &KernelRelease) -> Self {
-        Self::Initramfs { kernel: kernel.to_string() }
-    }
-
     fn file(&self) -> String {
         match self {
             Self::Module { name, version, .. } => format!("module-{name}-{version}"),
             Self::Headers { kernel } => format!("headers-{kernel}"),
-            Self::Initramfs { kernel } => format!("initramfs-{kernel}"),
         }
     }
 
@@ -77,7 +64,7 @@ impl Pending {
     pub fn is_of(&self, of: &KernelRelease) -> bool {
         match self {
             Self::Module { .. } => false,
-            Self::Headers { kernel } | Self::Initramfs { kernel } => kernel == of.as_str(),
+            Self::Headers { kernel } => kernel == of.as_str(),
         }
     }
 
@@ -140,13 +127,13 @@ mod tests {
         let id = ModuleId::parse("foo", "1.0").unwrap();
         let kernel = KernelRelease::new("6.1.0-9").unwrap();
         let module = Pending::module(&id, Arrival::Upgrade, true);
-        for pending in [&Pending::headers(&kernel), &module, &Pending::initramfs(&kernel), &module] {
+        for pending in [&Pending::headers(&kernel), &module, &module] {
             add(&layout, pending).unwrap();
         }
         fs::write_whole(&folder(&layout).join("module-bar-1"), b"{\"what\":\"module\"", 0o644).unwrap();
         let found = all(&layout);
-        assert_eq!(found, [Pending::headers(&kernel), Pending::initramfs(&kernel), module.clone()]);
-        assert_eq!(found.iter().filter(|pending| pending.is_of(&kernel)).count(), 2);
+        assert_eq!(found, [Pending::headers(&kernel), module.clone()]);
+        assert_eq!(found.iter().filter(|pending| pending.is_of(&kernel)).count(), 1);
         let told =
             [Happening::ModuleArrived(id.clone(), Arrival::Upgrade), Happening::ModuleLeaving(id.clone())];
         assert_eq!(module.arrived(), Some((id, told.to_vec())));

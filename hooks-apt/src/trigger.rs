@@ -1,16 +1,12 @@
 //! What nobody called for, or could not be begun, is built when dpkg processes triggers; at the end of apt's
 //! run it is said how all went.
 
-use std::collections::BTreeSet;
-
 use dkms_core::adapter::Initramfs;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
 use dkms_core::id::{KernelRelease, ModuleId, Target};
-use dkms_core::install;
 use dkms_core::kernel::is_left_over;
-use dkms_core::plan::Action;
 
 use crate::ahead::{self, Ahead};
 use crate::dpkg;
@@ -70,7 +66,6 @@ fn told<'a>(session: &Session<'_>, waiting: &'a [Pending]) -> (Vec<Happening>, V
                 let target = kernel.and_then(|kernel| session.adapter.target(&kernel).ok());
                 told.extend(target.map(Happening::HeadersArrived));
             }
-            Pending::Initramfs { .. } => continue,
         }
         taken.push(pending);
     }
@@ -86,40 +81,7 @@ fn is_there(session: &Session<'_>, id: &ModuleId) -> bool {
 /// Does what follows from what was told, after which nobody makes an initramfs by himself.
 #[must_use]
 pub fn batch(session: &Session<'_>, told: &[Happening], ahead: &Ahead) -> Ended {
-    batch_with(session, told, ahead, Initramfs::Ours)
-}
-
-/// The same where somebody else may make the initramfs.
-#[must_use]
-pub fn batch_with(session: &Session<'_>, told: &[Happening], ahead: &Ahead, initramfs: Initramfs) -> Ended {
-    let ended = session.batch_ahead(told, ahead, initramfs);
-    if initramfs == Initramfs::Others {
-        return ended;
-    }
-    let kernels = |wanted: fn(&Action) -> bool| -> BTreeSet<&KernelRelease> {
-        let actions = ended.done.iter().filter(|action| wanted(action));
-        actions.filter_map(Action::target).map(|target| &target.kernel).collect()
-    };
-    let made = kernels(|action| matches!(action, Action::Initramfs { .. }));
-    for kernel in kernels(|action| matches!(action, Action::Install { .. })) {
-        settle_initramfs(session, kernel, made.contains(kernel));
-    }
-    ended
-}
-
-/// A kernel whose initramfs was made when its modules could not be built has got modules now.
-fn settle_initramfs(session: &Session<'_>, kernel: &KernelRelease, is_made: bool) {
-    let layout = session.layout();
-    let debt = Pending::initramfs(kernel);
-    if !pending::all(layout).contains(&debt) {
-        return;
-    }
-    let settled = is_made
-        || !session.adapter.settings.remake_initrd
-        || install::remake_initramfs(kernel, layout, session.environment(), session.out).is_ok();
-    if settled {
-        drop(pending::done(layout, [&debt]));
-    }
+    session.batch_ahead(told, ahead, Initramfs::Ours)
 }
 
 /// `finish`: the end of apt's run. Does what nobody will do any more, and says what the hooks have kept.

@@ -34,6 +34,7 @@ use crate::tree::{Snapshot, owed};
 
 pub mod hook;
 pub mod identity;
+mod images;
 pub mod module_package;
 pub mod plain;
 pub mod stream;
@@ -247,7 +248,7 @@ impl Adapter {
         initramfs: Initramfs,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
-        self.batch_with(told, self.options(initramfs, Depmod::Now), reporter)
+        self.batch_of(told, &LookAhead::default(), initramfs, Depmod::Now, reporter)
     }
 
     /// Does the same where another batch of the same transaction follows, which runs depmod for both. Should
@@ -260,7 +261,7 @@ impl Adapter {
         told: &[Happening],
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
-        self.batch_with(told, self.options(Initramfs::Others, Depmod::Later), reporter)
+        self.batch_of(told, &LookAhead::default(), Initramfs::Others, Depmod::Later, reporter)
     }
 
     /// Whether the modules.dep of a kernel that is there is behind.
@@ -286,7 +287,7 @@ impl Adapter {
         initramfs: Initramfs,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
-        let mut outcome = self.batch_of(told, ahead, self.options(initramfs, Depmod::Now), reporter)?;
+        let mut outcome = self.batch_of(told, ahead, initramfs, Depmod::Now, reporter)?;
         let is_told = |action: &Action| !action.module().is_some_and(|id| ahead.ahead.contains(id));
         outcome.failures.retain(|failed| is_told(&failed.action));
         outcome.pruned.retain(is_told);
@@ -301,29 +302,26 @@ impl Adapter {
         Ok(self.survey().is_as_built_ahead(id, snapshot)?)
     }
 
-    fn batch_with(
-        &self,
-        told: &[Happening],
-        options: Options,
-        reporter: &dyn Reporter,
-    ) -> Result<Outcome, AdapterError> {
-        self.batch_of(told, &LookAhead::default(), options, reporter)
-    }
-
     fn batch_of(
         &self,
         told: &[Happening],
         ahead: &LookAhead,
-        options: Options,
+        initramfs: Initramfs,
+        depmod: Depmod,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
+        let options = self.options(initramfs, depmod);
         let kernels = self.survey().kernels(&self.installed()?)?;
         let work = |snapshot: &Snapshot| {
             let batch = event::batch(told, snapshot, &kernels);
             Work::Batch(Batch { ahead: ahead.clone(), ..batch })
         };
+        let layout = &self.settings.layout;
+        images::before(told, initramfs, layout);
         // The newer one that is in place is the one that goes.
-        self.act(&work, options, ahead, event::has_downgrade(told), reporter)
+        let outcome = self.act(&work, options, ahead, event::has_downgrade(told), reporter)?;
+        images::after(told, initramfs, &outcome, layout);
+        Ok(outcome)
     }
 
     /// Does something else that a package manager asks for; `work` is what, in a tree as it is then.

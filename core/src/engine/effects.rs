@@ -22,7 +22,7 @@ use crate::plan::{Action, NewSource, Plan, Refusal, World};
 use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Outcome, Shell};
 use crate::sign::{self, Signer, Signing};
-use crate::tree::{attempts, registration};
+use crate::tree::{attempts, images, registration};
 
 /// Whether an action changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +137,9 @@ impl<'a> Effects<'a> {
                     return Ok(Effect::Nothing);
                 }
                 let made = install::remake_initramfs(&target.kernel, self.layout(), environment, reporter)?;
+                if made {
+                    images::settle(self.layout(), &target.kernel);
+                }
                 Ok(if made { Effect::Changed } else { Effect::Nothing })
             }
             Action::Load { .. } => {
@@ -157,12 +160,19 @@ impl<'a> Effects<'a> {
     }
 
     /// Whether a module that was installed on a kernel asks for a new initramfs, or an image holds
-    /// another build of it.
+    /// another build of it, or was made before it.
     fn wants_initramfs(&self, target: &Target, reporter: &dyn Reporter) -> bool {
         let ids: Vec<ModuleId> =
             locked(&self.installed).keys().filter(|(_, on)| on == target).map(|(id, _)| id.clone()).collect();
         let facts: Vec<_> = ids.iter().filter_map(|id| self.facts(id, target).ok()).collect();
         if facts.iter().any(|(conf, _)| conf.remake_initrd) {
+            return true;
+        }
+        if images::is_noted(self.layout(), &target.kernel) {
+            reporter.report(Event::note(format!(
+                "the initramfs of kernel {} was made before its modules were installed",
+                target.kernel
+            )));
             return true;
         }
         let folder = self.context.module_folder.as_deref();

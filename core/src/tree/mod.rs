@@ -1,11 +1,13 @@
 //! The dkms tree: what is in it ([`snapshot`]), and changes to it ([`registration`]), each visible at once
 //! or not at all; what `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]); who works on what ([`lock`],
-//! [`running`]); which kernels still need a depmod ([`owed`]); what was built before its package was
+//! [`running`]); which kernels still need a depmod ([`owed`]), or an
+//! initramfs ([`images`]); what was built before its package was
 //! configured ([`ahead`]); what interrupted commands left behind ([`sweep`]); what became of earlier
 //! builds ([`attempts`]).
 
 pub mod ahead;
 pub mod attempts;
+pub mod images;
 pub mod key;
 pub mod loading;
 pub mod lock;

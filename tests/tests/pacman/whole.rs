@@ -2,6 +2,7 @@
 
 use super::*;
 
+// guide 1, guide 2
 #[test]
 fn everything_at_once_is_one_batch() {
     everything_at_once_is_one_batch_in(Pacman::V6_0);
@@ -37,6 +38,7 @@ fn everything_at_once_is_one_batch_in(release: Pacman) {
     assert_eq!(must(&world, "ls /lib/modules"), "", "{said}");
 }
 
+// guide 5
 #[test]
 fn a_system_upgrade_swaps_kernel_and_modules() {
     a_system_upgrade_swaps_kernel_and_modules_in(Pacman::V6_0);
@@ -149,6 +151,7 @@ fn what_goes_and_what_comes_share_a_depmod() {
     assert_eq!(known, "1\n", "{said}");
 }
 
+// guide 6
 #[test]
 fn kernels_and_headers_come_and_go_by_themselves() {
     let world = world(Pacman::V6_0);
@@ -202,4 +205,33 @@ fn an_initramfs_is_made_where_nobody_else_will() {
     let said = pacman(&world, "-U aa-dkms-2.0-1-any.pkg.tar.zst");
     assert_eq!(must(&world, "cat /srv/made"), "after\n", "{said}");
     assert_eq!(status(&world), installed(&["aa/2.0"], &[first]), "{said}");
+}
+
+/// What the kernel's transaction made was made without the module, and whether the image wants it nobody knows.
+// guide 4
+#[test]
+fn an_image_that_was_made_before_its_modules_is_made_again() {
+    let world = world(Pacman::V6_0);
+    let first = world.kernels[0].as_str();
+    let note = "#!/bin/sh\necho \"$@\" >>/srv/made\n";
+    world.root.write("/usr/bin/mkinitcpio", note, 0o755).expect("writable");
+    must(
+        &world,
+        "mkdir -p /etc/mkinitcpio.d; touch /etc/mkinitcpio.d/linux.preset /boot/initramfs-linux.img
+         sed 's/90-record/mkinitcpio/; s|^Exec = .*|Exec = /usr/bin/mkinitcpio after|' /usr/share/libalpm/hooks/90-record.hook \
+         >/usr/share/libalpm/hooks/90-mkinitcpio-install.hook",
+    );
+    let said = pacman(&world, "-S linux aa-dkms");
+    assert_eq!(must(&world, "cat /srv/made; rm /srv/made"), "after\n", "{said}");
+    let said = pacman(&world, "-S linux-headers");
+    assert_eq!(status(&world), installed(&["aa/1.0"], &[first]), "{said}");
+    assert_eq!(must(&world, "cat /srv/made; rm /srv/made"), "-p linux\n", "{said}");
+    // Once is enough; and where the modules came with the kernel there was nothing to make up for.
+    for packages in ["linux-headers", "linux linux-headers aa-dkms"] {
+        let said = pacman(&world, &format!("-S {packages}"));
+        must(&world, "rm -f /srv/made.other; [ ! -e /srv/made ] || mv /srv/made /srv/made.other");
+        let made = must(&world, "[ ! -e /srv/made.other ] || grep -v after /srv/made.other || true");
+        assert_eq!(made, "", "{packages}: {said}");
+    }
+    must(&world, "! ls /var/lib/dkms/.state/initramfs/* 2>/dev/null");
 }

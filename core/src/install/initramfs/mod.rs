@@ -24,6 +24,12 @@ mod maker;
 use image::Build;
 pub use image::examine as examine_image;
 
+/// Whether a kernel has an image to boot with.
+#[must_use]
+pub fn has_image(kernel: &KernelRelease, layout: &Layout) -> bool {
+    !maker::images(kernel, layout).is_empty()
+}
+
 /// Makes it anew, where this kernel has one; a kernel that is only coming gets its first from its own
 /// package, after us. A failure is warned of: the old initramfs is still there, and boots.
 ///
