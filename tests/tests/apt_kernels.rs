@@ -35,6 +35,7 @@ fn installed_on_both(machine: &Machine, said: &str) {
     assert_eq!(states, all, "{said}");
 }
 
+// guide 2
 #[test]
 fn a_new_kernels_initramfs_finds_its_modules() {
     // By apt, and in both orders in which packages that are unpacked together may be configured.
@@ -65,6 +66,7 @@ fn a_new_kernels_initramfs_finds_its_modules() {
     }
 }
 
+// guide 3, guide 4, guide 6
 #[test]
 fn who_comes_without_headers_is_told_before_and_gets_modules_when_they_come() {
     let machine = machine();

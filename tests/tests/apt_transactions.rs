@@ -43,6 +43,7 @@ enum Becomes {
     Failed,
 }
 
+// guide 1
 #[test]
 fn twelve_packages_and_two_kernels_headers_are_one_batch() {
     let machine = Machine::bare(DKMS).unwrap();
@@ -201,6 +202,7 @@ fn what_needs_a_module_is_configured_when_the_module_is_there() {
     assert_eq!(machine.states().unwrap(), ["a/1.0, NEW: installed", "b/1.0, NEW: installed"], "{said}");
 }
 
+// guide 5
 #[test]
 fn a_new_version_takes_the_place_of_the_old_one() {
     let machine = Machine::new(DKMS).unwrap();

@@ -186,3 +186,36 @@ fn hooks_of_apt_decide_nothing_of_building() {
         assert_eq!(text.lines().count(), 2, "{name}");
     }
 }
+
+/// The guide's table "What happens by itself": each line is held by a test of each package manager that
+/// it names.
+#[test]
+fn every_line_of_the_guides_table_has_its_tests() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_lossy(&here.join("../docs/guide.md")).unwrap();
+    let mut marks = std::collections::BTreeSet::new();
+    for file in sources(&here.join("tests")) {
+        let path = file.strip_prefix(here.join("tests")).unwrap().to_string_lossy().into_owned();
+        let suites = [("apt_", "apt"), ("rpm_systems/", "rpm"), ("pacman/", "pacman")];
+        let Some((_, manager)) = suites.iter().find(|(start, _)| path.starts_with(start)) else { continue };
+        let text = fs::read_lossy(&file).unwrap();
+        // The mark stands above a test.
+        let lines: Vec<&str> = text.lines().collect();
+        for pair in lines.windows(2).filter(|pair| pair[1] == "#[test]") {
+            let numbers =
+                pair[0].strip_prefix("// guide ").into_iter().flat_map(|rest| rest.split(", guide "));
+            marks.extend(numbers.map(|number| format!("{number} {manager}")));
+        }
+    }
+    let mut wanted = std::collections::BTreeSet::new();
+    for (number, row) in (1..).zip(guide.lines().filter(|line| line.starts_with("| ")).skip(1)) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        if cells.len() != 6 {
+            break;
+        }
+        assert_eq!(cells[1], number.to_string(), "lines are numbered one after the other: {row}");
+        wanted.extend(cells[4].split(", ").map(|manager| format!("{number} {manager}")));
+    }
+    assert!(wanted.len() > 20, "{wanted:?}");
+    assert_eq!(marks, wanted);
+}

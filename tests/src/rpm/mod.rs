@@ -25,18 +25,28 @@ pub enum Suite {
     Trixie,
     /// rpm 6, dnf 5.
     Forky,
+    /// rpm 4.18, zypper 1.14 in classic mode: an rpm for each package. It calls itself openSUSE.
+    Zypper,
 }
 
 impl Suite {
     pub(crate) fn base(self) -> Base {
         const WITH_DNF4: [&str; 14] = include("dnf");
         const WITH_DNF5: [&str; 14] = include("dnf5");
+        const WITH_ZYPPER: [&str; 14] = include("zypper");
         let (name, suite, include) = match self {
             Self::Bookworm => ("rpm-bookworm", "bookworm", &WITH_DNF4),
             Self::Trixie => ("rpm-trixie", "trixie", &WITH_DNF4),
             Self::Forky => ("rpm-forky", "forky", &WITH_DNF5),
+            Self::Zypper => ("rpm-zypper", "bookworm", &WITH_ZYPPER),
         };
-        Base { name, suite, include, script: include_str!("base.sh") }
+        let script = match self {
+            Self::Zypper => {
+                concat!("mkdir -p /etc/dnf\n", include_str!("base.sh"), include_str!("zypper.sh"))
+            }
+            _ => include_str!("base.sh"),
+        };
+        Base { name, suite, include, script }
     }
 
     /// The program.
@@ -45,6 +55,7 @@ impl Suite {
         match self {
             Self::Bookworm | Self::Trixie => "dnf",
             Self::Forky => "dnf5",
+            Self::Zypper => "zypper --non-interactive --no-gpg-checks",
         }
     }
 }
@@ -168,8 +179,9 @@ impl World {
         let put_in = |text: &str| text.replace("NAME", name).replace("VERSION", version);
         let spec = format!(
             "Name: {name}-dkms\nVersion: {version}\nRelease: 1\nSummary: x\nLicense: GPL\nBuildArch: noarch\n\
-             AutoReqProv: no\n%define _binary_payload w1.gzdio\n%description\nx\n%install\nmkdir -p %{{buildroot}}/usr/src\n\
+             AutoReqProv: no\n{}%define _binary_payload w1.gzdio\n%description\nx\n%install\nmkdir -p %{{buildroot}}/usr/src\n\
              cp -r {folder} %{{buildroot}}/usr/src/\n%post\n{}\n%preun\n{}\n%files\n/usr/src/{name}-{version}\n",
+            module.head,
             put_in(module.scripts.0),
             put_in(module.scripts.1),
         );
@@ -195,7 +207,8 @@ impl World {
     /// # Errors
     /// Where it can't be run.
     pub fn dnf(&self, words: &str) -> Result<Output> {
-        self.shell(&format!("{} -y {words}", self.suite.dnf()))
+        let yes = if self.suite == Suite::Zypper { "" } else { " -y" };
+        self.shell(&format!("{}{yes} {words}", self.suite.dnf()))
     }
 
     /// Runs a line; what it says on either stream is in `stdout`.
@@ -255,6 +268,8 @@ pub struct Package<'a> {
     pub build: Build,
     /// More lines of its dkms.conf.
     pub conf: &'a str,
+    /// Further lines of its head, such as what it requires.
+    pub head: &'a str,
     /// What %post and %preun do, `NAME` and `VERSION` put in.
     pub scripts: (&'a str, &'a str),
 }
@@ -283,6 +298,6 @@ impl<'a> Package<'a> {
     /// A module that was built already.
     #[must_use]
     pub const fn ready(name: &'a str, version: &'a str) -> Self {
-        Self { name, version, build: Build::Ready, conf: "", scripts: MKRPM }
+        Self { name, version, build: Build::Ready, conf: "", head: "", scripts: MKRPM }
     }
 }

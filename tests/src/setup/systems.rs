@@ -55,6 +55,7 @@ fn wanted() -> Vec<Base> {
         Pacman::V6_0.base(),
         Suite::Forky.base(),
         Suite::Bookworm.base(),
+        Suite::Zypper.base(),
         pacman::REPOSITORY,
         apt::BOOKWORM,
     ]

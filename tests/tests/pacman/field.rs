@@ -47,6 +47,7 @@ fn a_kernel_needs_no_image_in_its_folder() {
     assert!(said.contains(&first) && said.contains("`linux-headers`"), "{said}");
 }
 
+// guide 7
 #[test]
 fn headers_alone_are_no_kernel() {
     let world = world(Pacman::V6_0);

@@ -117,6 +117,7 @@ fn our_package_comes_with_what_it_serves() {
     assert_eq!(left(&world), "", "{said}");
 }
 
+// guide 8
 #[test]
 fn what_goes_with_us_leaves_modules_dep_right() {
     let world = bare();

@@ -44,6 +44,7 @@ fn a_module_that_fails_does_not_fail_the_transaction() {
     assert!(status(&world).contains(&installed(&["cc/1.0"], &[first])[0]), "{said}");
 }
 
+// guide 3
 #[test]
 fn with_block_nothing_is_changed() {
     let world = world(Pacman::V6_0);

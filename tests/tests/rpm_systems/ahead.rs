@@ -67,6 +67,7 @@ fn foreseen(suite: Suite) {
     assert_eq!(status(&world), "one/1.0, K1: installed");
 }
 
+// guide 3
 #[test]
 fn by_dnf_4() {
     foreseen(Suite::Bookworm);
@@ -119,6 +120,7 @@ fn what_is_only_downloaded_is_judged_now_by_dnf_4() {
     prepared(Suite::Bookworm, "--downloadonly");
 }
 
+// guide 9
 #[test]
 fn what_is_prepared_for_the_next_boot_is_judged_now_by_dnf_5() {
     prepared(Suite::Forky, "--offline");

@@ -26,6 +26,7 @@ fn what_its_script_uses_is_there_when_the_call_returns() {
     }
 }
 
+// guide 5
 #[test]
 fn in_an_image_a_first_installation_is_for_all_kernels() {
     let world = world(Suite::Bookworm, &[Package::ready("one", "1.0"), Package::ready("one", "2.0")]);

@@ -3,9 +3,11 @@
 
 mod ahead;
 mod field;
+mod leaving;
 mod nasty;
 mod own_rpm;
 mod transactions;
+mod zypper;
 
 use dkms_tests::rpm::{Package, Suite, World};
 

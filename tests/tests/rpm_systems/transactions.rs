@@ -8,7 +8,7 @@ use super::{batches, dnf, ends_with_summary, run, status, world};
 const BOTH: &str = "kernel-core-6.1.0 kernel-core-6.2.0 kernel-devel-6.1.0 kernel-devel-6.2.0";
 
 fn three(build: Build) -> [Package<'static>; 4] {
-    let package = |name, version, conf| Package { name, version, build, conf, scripts: MKRPM };
+    let package = |name, version, conf| Package { name, version, build, conf, head: "", scripts: MKRPM };
     [
         package("one", "1.0", ""),
         package("two", "1.0", "BUILD_DEPENDS=\"one\""),
@@ -66,6 +66,7 @@ fn everything(suite: Suite, build: Build) {
     );
 }
 
+// guide 1
 #[test]
 fn dnf_4_of_bookworm() {
     everything(Suite::Bookworm, Build::Real);
@@ -141,6 +142,7 @@ fn packages_that_people_wrote() {
     assert_eq!(status(&world), "", "{said}");
 }
 
+// guide 6
 #[test]
 fn an_old_kernel_goes_by_itself() {
     let world = world(Suite::Bookworm, &three(Build::Ready));
@@ -153,6 +155,7 @@ fn an_old_kernel_goes_by_itself() {
     assert_eq!(status(&world), lines(&["three/1.0, K2"]), "{said}");
 }
 
+// guide 2
 #[test]
 fn kernel_install_comes_first() {
     let world = world(Suite::Bookworm, &three(Build::Ready));
