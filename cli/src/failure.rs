@@ -112,7 +112,7 @@ impl From<BuildError> for Failure {
             BuildFailure::PatchMissing { .. } => ExitCode::NOT_ALLOWED,
             BuildFailure::PatchFailed { .. } | BuildFailure::Compress { .. } => ExitCode::CANNOT_INSTALL,
             BuildFailure::NoSource(_) | BuildFailure::BuildEnvironment { .. } => ExitCode::INVALID_CONF,
-            BuildFailure::ModuleNotBuilt(_) => ExitCode::NOT_BUILT,
+            BuildFailure::ModuleNotBuilt(_) | BuildFailure::NoModule(_) => ExitCode::NOT_BUILT,
             BuildFailure::MakeFailed { .. }
             | BuildFailure::NoCompiler(_)
             | BuildFailure::TimedOut { .. }

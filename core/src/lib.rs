@@ -4,7 +4,7 @@
 //! plain data, each step with its reason; the [`engine`] runs it.
 //!
 //! - Names and rules: [`id`], [`version`], [`layout`], [`exit`]
-//! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`], [`trust`]
+//! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`], [`trust`], [`verify`]
 //! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`], [`script`], [`sign`], [`archive`]
 //! - What adapters of package managers share: [`adapter`]
@@ -34,5 +34,6 @@ pub mod status;
 pub mod sys;
 pub mod tree;
 pub mod trust;
+pub mod verify;
 pub mod version;
 pub mod visible;

@@ -104,9 +104,13 @@ fn is_known(prospect: &Prospect, coming: &Coming) -> bool {
     match &prospect.absent {
         None => false,
         Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => true,
-        Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_) | Absent::Dependency(_)) => {
-            !coming.brought.replaces(prospect.id.name.as_str())
-        }
+        Some(
+            Absent::Unusable(_)
+            | Absent::Excluded(_)
+            | Absent::FailedBefore(_)
+            | Absent::Unfit(_)
+            | Absent::Dependency(_),
+        ) => !coming.brought.replaces(prospect.id.name.as_str()),
     }
 }
 

@@ -89,7 +89,7 @@ fn preflight<W: std::io::Write + Send>(
             None => true,
             Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => false,
             Some(Absent::Dependency(needed)) => comes(needed) || comes(&prospect.id.name),
-            Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_)) => {
+            Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_) | Absent::Unfit(_)) => {
                 comes(&prospect.id.name)
             }
         }

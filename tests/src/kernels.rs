@@ -15,7 +15,7 @@ pub struct Kernels {
     pub second: String,
 }
 
-/// `$K3`: a kernel that is only a folder with a link to the first one's headers.
+/// `$K3`: a kernel that is only a folder, with headers that are links to the first one's but for the release.
 pub const THIRD: &str = "6.0.9-third";
 
 /// The two flavours that setup installs.

@@ -51,6 +51,26 @@ impl Ready {
         Self::module().write_to(root)
     }
 
+    /// The same for all three kernels: on the others than `$K` it is a module of theirs.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub fn put_for_each_kernel(&self, root: &Root) -> Result<()> {
+        self.put_into(root)?;
+        root.must(&format!(
+            "for k in $K2 $K3; do
+               objcopy -O binary --only-section=.modinfo --set-section-flags .modinfo=alloc {PLACE} /tmp/info
+               sed \"s/vermagic=[^ ]*/vermagic=$k/\" /tmp/info >/tmp/info.new
+               objcopy --update-section .modinfo=/tmp/info.new {PLACE} {PLACE}.$k
+             done
+             rm /tmp/info /tmp/info.new"
+        ))?;
+        let make = format!(
+            "MAKE=\"cp {PLACE} . && if [ -f {PLACE}.$kernelver ]; then cp {PLACE}.$kernelver foo.ko; fi\""
+        );
+        Module::new("foo", "1.0").with(&make).write_to(root)
+    }
+
     /// Its source tree.
     #[must_use]
     pub fn module() -> Module {

@@ -92,7 +92,7 @@ impl Clinic {
     /// foo/1.0 on both kernels that count.
     fn healthy(&self) -> Root {
         let root = self.empty();
-        self.ready.put_into(&root).unwrap();
+        self.ready.put_for_each_kernel(&root).unwrap();
         root.must("dkms add foo/1.0; dkms autoinstall -k $K; dkms autoinstall -k $K2").unwrap();
         root
     }

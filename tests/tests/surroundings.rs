@@ -57,28 +57,35 @@ fn no_make() {
 }
 
 /// Raspberry Pi OS: a kernel for 64-bit ARM under programs for another machine. Here the headers and the compiler
-/// are made up, and what is compiled is not for ARM: no such machine is at hand.
+/// are made up, and what is compiled is for ARM by its ELF header only: no such machine is at hand.
 #[test]
 fn a_kernel_for_another_machine_than_the_programs() {
     let root = root();
     works(&root, "add foo/1.0");
-    root.must(
-        "build=/lib/modules/6.12.25-v8/build; mkdir -p $build/include/config
-        echo CONFIG_ARM64=y >$build/.config; echo 6.12.25-v8 >$build/include/config/kernel.release
-        printf 'all:\\n\\techo \"char v[] __attribute__((section(\\\".modinfo\\\"))) = \\\"vermagic=$(KERNELRELEASE) aarch64\\\";\" >v.c\\n' >$build/Makefile
-        printf '\\t$(CC) -c v.c -o $(M)/foo.ko && echo $(ARCH) $(CROSS_COMPILE) >$(M)/words && cat $(M)/words\\n' >>$build/Makefile
-        sed -i 's/^\\techo/\\tcd $(M) \\&\\& echo/; s/-c v.c/-c $(M)\\/v.c/' $build/Makefile",
+    let build = "/lib/modules/6.12.25-v8/build";
+    root.must(&format!("mkdir -p {build}/include/config")).unwrap();
+    root.write(&format!("{build}/.config"), "CONFIG_ARM64=y\n", 0o644).unwrap();
+    root.write(&format!("{build}/include/config/kernel.release"), "6.12.25-v8\n", 0o644).unwrap();
+    root.write(
+        &format!("{build}/v.c"),
+        "char v[] __attribute__((section(\".modinfo\"))) = \"vermagic=6.12.25-v8 aarch64\";
+         char m[8] __attribute__((section(\".gnu.linkonce.this_module\")));\n",
+        0o644,
     )
     .unwrap();
+    let makefile = format!(
+        "all:\n\t$(CC) -c {build}/v.c -o $(M)/foo.ko && echo $(ARCH) $(CROSS_COMPILE) >$(M)/words && cat $(M)/words\n"
+    );
+    root.write(&format!("{build}/Makefile"), &makefile, 0o644).unwrap();
     let output = root.dkms("build foo/1.0 -k 6.12.25-v8").unwrap();
     is_well_told(&output, 10, &["is for aarch64", "`aarch64-linux-gnu-gcc` is not there"]);
     assert!(output.stderr.contains("the package `gcc-aarch64-linux-gnu`"), "{}", output.stderr);
-    root.must(
-        "printf '#!/bin/sh\\nexec gcc \"$@\"\\n' >/usr/bin/aarch64-linux-gnu-gcc
-        printf '#!/bin/sh\\nexec strip \"$@\"\\n' >/usr/bin/aarch64-linux-gnu-strip
-        chmod 755 /usr/bin/aarch64-linux-gnu-*",
-    )
-    .unwrap();
+    // The number of the machine in an ELF header is at 18; 183 is 64-bit ARM (elf(5)).
+    let compiler = "#!/bin/sh\ngcc \"$@\" || exit\n\
+                    while [ $# -gt 1 ]; do [ \"$1\" != -o ] || object=$2; shift; done\n\
+                    printf '\\267\\000' | dd of=\"$object\" bs=1 seek=18 conv=notrunc status=none\n";
+    root.write("/usr/bin/aarch64-linux-gnu-gcc", compiler, 0o755).unwrap();
+    root.write("/usr/bin/aarch64-linux-gnu-strip", "#!/bin/sh\nexit 0\n", 0o755).unwrap();
     works(&root, "build foo/1.0 -k 6.12.25-v8");
     assert_eq!(works(&root, "status"), "foo/1.0, 6.12.25-v8, aarch64: built\n");
     let log = root.must("cat /var/lib/dkms/foo/1.0/6.12.25-v8/aarch64/log/make.log").unwrap();

@@ -119,7 +119,11 @@ pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: Exit
     };
     if registered.is_ok() {
         // Where this fails, or is killed, the note stays, and the same command goes on from there.
-        archive::publish_builds(&archive.staged, layout, id, existing, session.terminal)?;
+        let loaded = archive::publish_builds(&archive.staged, layout, id, existing, session.terminal)?;
+        let survey = session.survey();
+        for target in loaded {
+            survey.warn_of_unfit(id, &target, session.terminal)?;
+        }
     }
     loading::end(layout, id)?;
     registered

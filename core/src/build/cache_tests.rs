@@ -8,13 +8,12 @@ use crate::kernel::Compression;
 use crate::sign::SignError;
 
 /// Counts its runs in `$dkms_tree/count`; the module carries the count, so that two real builds differ.
-const COUNTING: &str = "echo x >> $dkms_tree/count; { cat whole.o; wc -l < $dkms_tree/count; } > foo.ko; echo 0x1 > Module.symvers";
+const COUNTING: &str = "echo x >> $dkms_tree/count; { cat whole.bin; wc -l < $dkms_tree/count; } > foo.ko; echo 0x1 > Module.symvers";
 
 /// A world with a cache.
 fn cached() -> World {
     let mut world = world();
     world.conf.make = Some(COUNTING.to_owned());
-    world.write_object();
     world.write("lib/modules/6.1.0-1-amd64/build/include/a.h", "1\n", 0o644);
     fs::create_dir_all(&world.path("cache")).unwrap();
     world.settings.build_cache = Some(world.path("cache"));
@@ -156,7 +155,7 @@ fn what_changes_while_it_is_built_is_not_kept() {
 #[test]
 fn failed_builds_leave_nothing_in_it() {
     let mut world = cached();
-    world.conf.make = Some("echo x > foo.ko; exit 1".to_owned());
+    world.conf.make = Some("cp whole.bin foo.ko; exit 1".to_owned());
     world.build().unwrap_err();
     world.conf.make = Some(COUNTING.to_owned());
     world.write("usr/src/foo-1.0/post", "#!/bin/sh\nexit 1\n", 0o755);
@@ -169,7 +168,7 @@ fn failed_builds_leave_nothing_in_it() {
 fn what_was_used_longest_ago_makes_room() {
     let mut world = cached();
     let build = |world: &mut World, number: u32| {
-        world.conf.make = Some(format!("{COUNTING}; head -c 3000 /dev/zero > foo.ko; : {number}"));
+        world.conf.make = Some(format!("{COUNTING}; truncate -s 3000 foo.ko; : {number}"));
         world.build().unwrap().cached
     };
     build(&mut world, 1);

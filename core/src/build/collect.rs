@@ -15,6 +15,7 @@ use crate::modfile::{CompressOptions, StripError, ToolError, ToolRunner, compres
 use crate::report::{Event, Reporter};
 use crate::script;
 use crate::sign::{SignError, Signer};
+use crate::verify::Examiner;
 
 /// `Module.symvers`: what a build's modules export.
 pub(super) const SYMBOLS: &str = "Module.symvers";
@@ -79,6 +80,35 @@ impl Products {
         // Other modules are built against it.
         beneath.copy_to(Path::new(SYMBOLS), &self.symbols(), SYMBOLS_LIMIT)?;
         Ok(())
+    }
+
+    /// Examines what was taken: a file that is no module of this machine has failed to be built; one that
+    /// the kernel may refuse gets a warning. Returns the warnings' texts.
+    pub(super) fn examine(
+        &self,
+        spec: &BuildSpec<'_>,
+        place: &Place,
+        reporter: &dyn Reporter,
+    ) -> Result<Vec<String>, Failure> {
+        let files: Vec<PathBuf> = spec.conf.included().map(|record| self.path(record)).collect();
+        let faults = Examiner::new(spec.layout, spec.kernel).examine(&files);
+        let (mut fatal, mut texts) = (Vec::new(), Vec::new());
+        for (record, fault) in spec
+            .conf
+            .included()
+            .zip(faults)
+            .flat_map(|(record, faults)| faults.into_iter().map(move |fault| (record, fault)))
+        {
+            let built = built_path(record);
+            if fault.is_fatal() {
+                fatal.push((place.seen().join(built), fault));
+            } else {
+                let text = format!("`{}` of {} {fault}; {}", built.display(), spec.id, fault.consequence());
+                reporter.report(Event::warning(text.clone(), fault.hints()));
+                texts.push(text);
+            }
+        }
+        if fatal.is_empty() { Ok(texts) } else { Err(Failure::NoModule(fatal)) }
     }
 
     /// Strips the modules that the conf wants stripped. Says whether that worked for all. A module with its

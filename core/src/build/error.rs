@@ -9,6 +9,7 @@ use crate::id::{ModuleId, Target};
 use crate::kernel::MissingCompiler;
 use crate::modfile::CompressError;
 use crate::script::Hook;
+use crate::verify::Fault;
 
 use super::log::LogError;
 
@@ -102,6 +103,9 @@ pub enum Failure {
     /// Modules that the conf names are not there although make was content (exit code 7).
     #[error("make did not build {}", names(.0))]
     ModuleNotBuilt(Vec<PathBuf>),
+    /// What make left under a module's name is no module, or one of another machine (exit code 7).
+    #[error("{}", not_modules(.0))]
+    NoModule(Vec<(PathBuf, Fault)>),
     /// It took too long, and was ended (exit code 10).
     #[error("`{line}` still ran when the build had taken {seconds} seconds, and was ended")]
     TimedOut {
@@ -194,7 +198,8 @@ impl Failure {
             Self::PatchFailed { .. }
             | Self::ScriptFailed { .. }
             | Self::MakeFailed { .. }
-            | Self::ModuleNotBuilt(_) => true,
+            | Self::ModuleNotBuilt(_)
+            | Self::NoModule(_) => true,
             Self::NoSource(_)
             | Self::PatchMissing { .. }
             | Self::BuildEnvironment { .. }
@@ -218,6 +223,7 @@ impl Failure {
                 "compare BUILT_MODULE_NAME and BUILT_MODULE_LOCATION in dkms.conf with what make built"
                     .to_owned(),
             ),
+            Self::NoModule(files) => files.iter().flat_map(|(_, fault)| fault.hints()).next(),
             Self::NoSource(_) => Some("put the module's source there, or add the module again".to_owned()),
             Self::TimedOut { .. } => {
                 Some("`build_timeout` in framework.conf says how long a build may take".to_owned())
@@ -234,6 +240,11 @@ impl Failure {
 
 fn names(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
+}
+
+fn not_modules(files: &[(PathBuf, Fault)]) -> String {
+    let files = files.iter().map(|(path, fault)| format!("`{}` {fault}", path.display()));
+    format!("what make built cannot be loaded: {}", files.collect::<Vec<_>>().join("; "))
 }
 
 impl From<LogError> for Failure {

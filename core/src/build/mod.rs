@@ -254,10 +254,14 @@ impl<'a> Running<'a> {
             if !entry.restore(spec, &products)? {
                 return Err(Failure::CacheEntryGone);
             }
+            products.examine(spec, &self.place, self.reporter)?;
         } else {
             self.make_modules()?;
             self.place.take_back()?;
             products.take(spec, &self.place)?;
+            for text in products.examine(spec, &self.place, self.reporter)? {
+                self.log.note(&text)?;
+            }
             let tools = Workshop { place: &self.place, confinement: &self.confinement };
             let stripped = products.strip(spec, &self.environment, &tools, &mut self.log, self.reporter)?;
             kept = if stripped { self.keep(&products) } else { None };

@@ -149,13 +149,11 @@ fn checked(
     for name in std::iter::once(&module.name).chain(&others) {
         let path = taken.modules().join(name);
         if is_file(&path)? {
-            let is_sound = fs::same_bytes(&path, &module.path)
-                || !content(&module.path).is_ok_and(|bytes| is_whole_object(&bytes))
-                || {
-                    let size = fs::stat(&path)?.map_or(0, |meta| meta.len());
-                    sizes.add(&seen.join("module").join(name), Extent { size, written: size })?;
-                    content(&path).is_ok_and(|bytes| is_whole_object(&bytes))
-                };
+            let is_sound = fs::same_bytes(&path, &module.path) || {
+                let size = fs::stat(&path)?.map_or(0, |meta| meta.len());
+                sizes.add(&seen.join("module").join(name), Extent { size, written: size })?;
+                content(&path).is_ok_and(|bytes| is_whole_object(&bytes))
+            };
             return Ok(is_sound.then(|| name.clone()));
         }
     }

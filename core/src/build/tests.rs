@@ -8,6 +8,7 @@ use crate::conf::module::ModuleRecord;
 use crate::conf::settings::SandboxMode;
 use crate::id::{Arch, KernelRelease};
 use crate::kernel::{Compression, KernelConfig, Toolchain};
+use crate::modfile::testing::Fabricated;
 use crate::report::Recorder;
 use crate::sign::SignError;
 
@@ -28,9 +29,20 @@ pub(crate) struct World {
     pub(crate) reuse: Reuse,
 }
 
-const MAKE: &str = "printf '<%s>' \"$PWD\" > foo.ko";
-/// The same behind a whole object, which can be signed.
-const MAKE_OBJECT: &str = "{ cat whole.o; printf '<%s>' \"$PWD\"; } > foo.ko";
+/// A module, and behind it the folder that it was made in.
+const MAKE: &str = "{ cat whole.bin; printf '<%s>' \"$PWD\"; } > foo.ko";
+
+/// The module that is in the source.
+fn object() -> Vec<u8> {
+    Fabricated::for_kernel("foo", "6.1.0-1-amd64").bytes()
+}
+
+/// What follows the module.
+fn behind(module: &Path) -> String {
+    let bytes = fs::read(module).unwrap();
+    let rest = bytes.strip_prefix(object().as_slice()).expect("the module is at the beginning");
+    String::from_utf8_lossy(rest).into_owned()
+}
 
 pub(crate) fn world() -> World {
     let root = tempfile::tempdir().unwrap();
@@ -74,6 +86,7 @@ pub(crate) fn world() -> World {
     };
     world.write("usr/src/foo-1.0/dkms.conf", "", 0o644);
     world.write("usr/src/foo-1.0/foo.c", "one\ntwo\nthree\n", 0o644);
+    fs::write_whole(&world.path("usr/src/foo-1.0/whole.bin"), &object(), 0o644).unwrap();
     fs::create_dir_all(&world.path("var/lib/dkms/foo/1.0")).unwrap();
     fs::symlink(&world.path("usr/src/foo-1.0"), &world.path("var/lib/dkms/foo/1.0/source")).unwrap();
     world
@@ -88,12 +101,6 @@ impl World {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write_whole(&path, text.as_bytes(), mode).unwrap();
-    }
-
-    /// Puts a file into the source that a signer takes.
-    pub(crate) fn write_object(&self) {
-        let path = self.path("usr/src/foo-1.0/whole.o");
-        fs::write_whole(&path, &crate::modfile::test_module(b"license=GPL\0"), 0o644).unwrap();
     }
 
     pub(crate) fn build(&self) -> Result<Built, BuildError> {
@@ -156,7 +163,7 @@ impl World {
 #[test]
 fn a_build_leaves_the_files_and_modes_of_the_3_x_line() {
     let mut world = world();
-    let make = "umask 077; echo x > foo.real; ln -s foo.real foo.ko; touch -d 2001-01-01 foo.real; touch Module.symvers";
+    let make = "umask 077; cat whole.bin > foo.real; echo x >> foo.real; ln -s foo.real foo.ko; touch -d 2001-01-01 foo.real; touch Module.symvers";
     world.conf.make = Some(make.to_owned());
     world.conf.build_depends_rebuild = true;
     world.dependencies = vec![(ModuleName::new("bar").unwrap(), ModuleVersion::new("2.0").unwrap())];
@@ -172,7 +179,7 @@ fn a_build_leaves_the_files_and_modes_of_the_3_x_line() {
     100644 6.1.0-1-amd64/x86_64/module/foo.ko
     120777 source
     ");
-    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), "x\n");
+    assert_eq!(behind(&built.modules[0]), "x\n");
     assert!(
         fs::lstat(&built.modules[0]).unwrap().unwrap().mtime() > 1_500_000_000,
         "the time of make is not kept"
@@ -186,13 +193,13 @@ fn the_build_runs_in_the_path_that_confs_name() {
     let world = world();
     let built = world.build().unwrap();
     let expected = format!("<{}>", world.path("var/lib/dkms/foo/1.0/build").display());
-    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), expected);
+    assert_eq!(behind(&built.modules[0]), expected);
 }
 
 #[test]
 fn names_places_and_excluded_modules_are_those_of_the_conf() {
     let mut world = world();
-    world.conf.make = Some("mkdir d; echo x > d/bar.ko".to_owned());
+    world.conf.make = Some("mkdir d; cp whole.bin d/bar.ko".to_owned());
     let record = &mut world.conf.modules[0];
     (record.built_name, record.built_location, record.dest_name) = ("bar".into(), "d/".into(), "baz".into());
     let exclusion = crate::conf::module::Exclusion { directive: "X".into(), value: "x".into() };
@@ -210,7 +217,7 @@ fn a_failed_build_leaves_what_was_there_and_its_log() {
     let failing: [(&str, &str); 4] = [
         ("echo oops; exit 3", "MakeFailed"),
         ("true", "ModuleNotBuilt"),
-        ("echo new > foo.ko", "ScriptFailed"),
+        ("cp whole.bin foo.ko", "ScriptFailed"),
         ("rm -rf * ; exit 1", "MakeFailed"),
     ];
     world.write("usr/src/foo-1.0/post", "#!/bin/sh\nexit 42\n", 0o755);
@@ -231,12 +238,12 @@ fn a_failed_build_leaves_what_was_there_and_its_log() {
         assert!(text.starts_with("cannot build foo/1.0 for kernel 6.1.0-1-amd64 (x86_64): "), "{text}");
         assert!(error.hints().iter().any(|hint| hint.contains("/foo/1.0/build/make.log`")));
     }
-    assert!(fs::read_lossy(&first.modules[0]).unwrap().starts_with('<'));
+    assert!(behind(&first.modules[0]).starts_with('<'));
     world.conf.scripts.post_build = None;
-    world.conf.make = Some("echo newer > foo.ko".to_owned());
+    world.conf.make = Some("{ cat whole.bin; echo newer; } > foo.ko".to_owned());
     world.build().unwrap();
     assert_eq!(world.tree(), before);
-    assert_eq!(fs::read_lossy(&first.modules[0]).unwrap(), "newer\n");
+    assert_eq!(behind(&first.modules[0]), "newer\n");
 }
 
 #[test]
@@ -244,9 +251,9 @@ fn scripts_run_in_the_build_folder_and_pass_their_code_on() {
     let mut world = world();
     world.write("usr/src/foo-1.0/pre", "#!/bin/sh\necho \"$1 $kernelver\" > said; exit $2\n", 0o755);
     world.conf.scripts.pre_build = Some("pre hello 0".to_owned());
-    world.conf.make = Some("cp said foo.ko".to_owned());
+    world.conf.make = Some("cat whole.bin said > foo.ko".to_owned());
     let built = world.build().unwrap();
-    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), "hello 6.1.0-1-amd64\n");
+    assert_eq!(behind(&built.modules[0]), "hello 6.1.0-1-amd64\n");
     world.conf.scripts.pre_build = Some("pre hello 42".to_owned());
     assert!(matches!(world.failure(), Failure::ScriptFailed { hook: Hook::PreBuild, code: 42, .. }));
     fs::set_mode(&world.path("usr/src/foo-1.0/pre"), 0o644).unwrap();
@@ -268,9 +275,9 @@ fn patches_apply_in_order_and_the_admins_win() {
     world.write("usr/src/foo-1.0/patches/sub/c.patch", "garbage", 0o644);
     world.write("etc/dkms/foo/patches/sub/c.patch", &patch("ein", "un"), 0o644);
     world.conf.patches = vec!["a b.patch".to_owned(), "sub/c.patch".to_owned()];
-    world.conf.make = Some("cp foo.c foo.ko".to_owned());
+    world.conf.make = Some("cat whole.bin foo.c > foo.ko".to_owned());
     let built = world.build().unwrap();
-    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), "un\ntwo\nthree\n");
+    assert_eq!(behind(&built.modules[0]), "un\ntwo\nthree\n");
     world.conf.patches.reverse();
     assert!(matches!(world.failure(), Failure::PatchFailed { code: 1, .. }));
     assert!(fs::exists(&world.path("var/lib/dkms/foo/1.0/build/foo.c.rej")));
@@ -287,7 +294,9 @@ fn patches_apply_in_order_and_the_admins_win() {
 #[test]
 fn a_source_without_source_is_refused_before_anything_is_touched() {
     let world = world();
-    fs::remove_file(&world.path("usr/src/foo-1.0/foo.c")).unwrap();
+    for file in ["foo.c", "whole.bin"] {
+        fs::remove_file(&world.path("usr/src/foo-1.0").join(file)).unwrap();
+    }
     world.write("usr/src/foo-1.0/.hidden", "", 0o644);
     let before = world.tree();
     assert!(matches!(world.failure(), Failure::NoSource(_)));
@@ -303,9 +312,10 @@ fn make_sees_the_kernels_compiler_and_what_build_environment_exports() {
     world.settings.build_environment = Some(format!("{}-$kernelver", world.path("etc/env").display()));
     world.toolchain = Toolchain { cc: Some("clang".to_owned()), clang: true, ..Toolchain::default() };
     world.environment.set("CFLAGS", "-O9");
-    world.conf.make = Some("echo $CC $KERNEL_CC $EXTRA $CFLAGS $LLVM > foo.ko && true".to_owned());
+    world.conf.make =
+        Some("{ cat whole.bin; echo $CC $KERNEL_CC $EXTRA $CFLAGS $LLVM; } > foo.ko && true".to_owned());
     let built = world.build().unwrap();
-    assert_eq!(fs::read_lossy(&built.modules[0]).unwrap(), "mine clang e 1\n");
+    assert_eq!(behind(&built.modules[0]), "mine clang e 1\n");
     assert!(fs::read_lossy(&built.log).unwrap().contains("CC=clang KERNEL_CC=clang LLVM=1\n"));
 }
 
@@ -331,8 +341,6 @@ impl Signer for TestSigner {
 fn post_build_finds_the_finished_modules_in_the_build_folder() {
     let mut world = world();
     world.kernel.compression = Compression::Xz;
-    world.write_object();
-    world.conf.make = Some(MAKE_OBJECT.to_owned());
     world.write("usr/src/foo-1.0/post", "#!/bin/sh\nls foo.ko*; echo changed > foo.ko.xz\n", 0o755);
     world.conf.scripts.post_build = Some("post".to_owned());
     let built = world.build_signed(Some(&TestSigner(true))).unwrap();
@@ -341,9 +349,6 @@ fn post_build_finds_the_finished_modules_in_the_build_folder() {
     assert!(unpacked.ends_with(b">signed"), "{}", String::from_utf8_lossy(&unpacked));
     world.build_signed(Some(&TestSigner(false))).unwrap();
     assert!(world.warnings()[0].contains("is not signed"), "{:?}", world.warnings());
-    world.conf.make = Some(MAKE.to_owned());
-    world.build_signed(Some(&TestSigner(true))).unwrap();
-    assert!(world.warnings()[1].contains("it is not a whole ELF object"), "{:?}", world.warnings());
 }
 
 #[test]
@@ -359,8 +364,7 @@ fn post_build_changes_the_result_under_its_path() {
         if is_there {
             world.build().unwrap();
         }
-        world.write_object();
-        world.conf.make = Some(format!("{MAKE_OBJECT}; touch Module.symvers"));
+        world.conf.make = Some(format!("{MAKE}; touch Module.symvers"));
         let post = "#!/bin/sh -e\ncd ../6.1.0-1-amd64/x86_64\n[ -f log/make.log ]; [ -f module/Module.symvers ]\nmkdir sub; echo x > sub/config.h\n\
                     printf more >> module/foo.ko; chmod 6777 module/foo.ko || chmod 777 module/foo.ko; ln -s /etc/shadow out; ln -s foo.ko module/link\n";
         world.write("usr/src/foo-1.0/post", post, 0o755);
@@ -427,7 +431,7 @@ fn a_strip_that_fails_halfway_costs_nothing() {
     world.environment.set("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
     world.conf.modules[0].strip = true;
     let built = world.build().unwrap();
-    assert!(fs::read_lossy(&built.modules[0]).unwrap().starts_with('<'));
+    assert!(behind(&built.modules[0]).starts_with('<'));
     assert!(world.warnings()[0].contains("is not stripped"), "{:?}", world.warnings());
 }
 
@@ -465,9 +469,62 @@ fn a_real_module_is_built_for_a_real_kernel() {
 #[test]
 fn a_build_that_leaves_a_bottomless_folder_fails_by_name_and_nothing_of_it_stays() {
     let mut world = world();
-    world.conf.make = Some("echo x > foo.ko; for i in {1..300}; do mkdir d; cd d; done".to_owned());
+    world.conf.make = Some("cp whole.bin foo.ko; for i in {1..300}; do mkdir d; cd d; done".to_owned());
     let failure = world.failure();
     assert!(failure.to_string().contains("more than 200"), "{failure}");
     assert!(world.log().contains("for i in {1..300}"));
     assert_eq!(fs::list(&world.path("var/lib/dkms/foo/1.0/build")).unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_no_module_of_this_machine_is_a_failed_build() {
+    let mut world = world();
+    let arm = Fabricated::for_kernel("foo", "6.1.0-1-amd64").machine("aarch64").bytes();
+    fs::write_whole(&world.path("usr/src/foo-1.0/arm.bin"), &arm, 0o644).unwrap();
+    let file = world.path("var/lib/dkms/foo/1.0/build/foo.ko");
+    for (make, why) in [
+        (": > foo.ko", "is empty"),
+        ("printf garbage > foo.ko", "is a text file, not a module"),
+        ("head -c 100 whole.bin > foo.ko", "is cut: the section table lies beyond its end"),
+        ("head -c 3000 /bin/true > foo.ko", "is cut: the section table lies beyond its end"),
+        ("cp /bin/true foo.ko", "is a program or a library, not a module"),
+        ("cp arm.bin foo.ko", "is for aarch64, the kernel is x86_64"),
+    ] {
+        world.conf.make = Some(make.to_owned());
+        let error = world.build().unwrap_err();
+        assert!(matches!(error.failure, Failure::NoModule(_)), "{make}: {error}");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "cannot build foo/1.0 for kernel 6.1.0-1-amd64 (x86_64): what make built cannot be loaded: \
+                 `{}` {why}",
+                file.display()
+            )
+        );
+        assert!(error.hints().last().unwrap().starts_with("the log is `"), "{:?}", error.hints());
+        assert!(!fs::exists(&world.path("var/lib/dkms/foo/1.0/6.1.0-1-amd64")), "{make}");
+    }
+}
+
+#[test]
+fn what_the_kernel_may_refuse_is_built_with_a_warning() {
+    let mut world = world();
+    world.write(
+        "lib/modules/6.1.0-1-amd64/build/Module.symvers",
+        "0x1\tprintk\tvmlinux\tEXPORT_SYMBOL\n",
+        0o644,
+    );
+    let other = Fabricated::for_kernel("foo", "5.10.0-9-amd64").needs(&["printk", "no_such_symbol"]);
+    fs::write_whole(&world.path("usr/src/foo-1.0/whole.bin"), &other.bytes(), 0o644).unwrap();
+    world.conf.make = Some("cp whole.bin foo.ko".to_owned());
+    let built = world.build().unwrap();
+    let expected = [
+        "`foo.ko` of foo/1.0 is built for kernel 5.10.0-9-amd64 (vermagic), not for 6.1.0-1-amd64; \
+         the kernel may refuse to load it",
+        "`foo.ko` of foo/1.0 needs symbols that nothing exports on kernel 6.1.0-1-amd64: `no_such_symbol`; \
+         it cannot be loaded",
+    ];
+    assert_eq!(world.warnings(), expected);
+    let log = fs::read_lossy(&built.log).unwrap();
+    assert!(expected.iter().all(|line| log.contains(line)), "{log}");
 }

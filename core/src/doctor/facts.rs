@@ -10,6 +10,7 @@ use crate::install::{InstalledState, OutOfDate};
 use crate::plan::World;
 use crate::sign::Unsigned;
 use crate::trust::Rejection;
+use crate::verify::Fault;
 
 /// All of it.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Facts {
     pub owed: BTreeSet<Target>,
     /// Installed modules that their kernels would refuse.
     pub refused: BTreeMap<(ModuleId, Target), Rejection>,
+    /// Files of installed modules that their kernels may refuse whoever has signed them.
+    pub unfit: BTreeMap<(ModuleId, Target), Vec<(PathBuf, Fault)>>,
     /// Why modules of a kernel can't be signed.
     pub unsigned: BTreeMap<Target, Unsigned>,
     /// The last build of a module for a kernel failed: what is known of why.

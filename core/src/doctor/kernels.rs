@@ -162,7 +162,16 @@ fn installed(facts: &Facts, id: &ModuleId, target: &Target, install: &Install, f
         )),
     }
     if let Some(rejection) = facts.refused.get(&(id.clone(), target.clone())) {
-        findings.push(place(rejected(rejection, id, target, rebuild)));
+        findings.push(place(rejected(rejection, id, target, rebuild.clone())));
+    }
+    for (path, fault) in facts.unfit.get(&(id.clone(), target.clone())).into_iter().flatten() {
+        let mut why = fault.hints();
+        why.insert(0, fault.consequence().to_owned());
+        findings.push(place(
+            Finding::problem(fault.word(), format!("`{}` of {id} {fault}", path.display()))
+                .why(why.join("; "))
+                .command(rebuild.clone()),
+        ));
     }
     for InstalledFile { path, shadowed_by, indexed } in &install.files {
         let file = path.display();

@@ -23,6 +23,7 @@ use crate::layout::{Layout, TEMPORARY_PREFIX};
 use crate::modfile;
 use crate::plan::{Options, Request, Work};
 use crate::tree::{Key, Snapshot, Source, attempts, lock};
+use crate::verify::Examiner;
 use crate::version;
 
 /// Looks. `installed`: every kernel that is; `faults`: invalid values and unknown names in framework.conf.
@@ -51,6 +52,7 @@ pub fn look(
         interrupted: interrupted(layout)?,
         owed: owed(layout, installed),
         refused: BTreeMap::new(),
+        unfit: BTreeMap::new(),
         unsigned: BTreeMap::new(),
         failed,
         images: BTreeMap::new(),
@@ -89,12 +91,22 @@ pub fn look(
             continue;
         }
         let kernel = InKernel::look(layout, target, &order)?;
+        let examiner = facts.world.kernels.get(target).map(|facts| Examiner::new(layout, facts));
         let mut installed_files = Vec::new();
         for id in ids {
             let install = kernel.install(survey, layout, &id, target)?;
             let files: Vec<PathBuf> = install.files.iter().map(|file| file.path.clone()).collect();
             let rejection = facts.world.kernels.get(target).and_then(|facts| judge.refuses(facts, &files));
             facts.refused.extend(rejection.map(|rejection| ((id.clone(), target.clone()), rejection)));
+            if let Some(examiner) = &examiner {
+                let faults = files.iter().cloned().zip(examiner.examine(&files));
+                let faults: Vec<_> = faults
+                    .flat_map(|(file, faults)| faults.into_iter().map(move |fault| (file.clone(), fault)))
+                    .collect();
+                if !faults.is_empty() {
+                    facts.unfit.insert((id.clone(), target.clone()), faults);
+                }
+            }
             installed_files.extend(files);
             facts.installs.insert((id, target.clone()), install);
         }

@@ -61,6 +61,7 @@ fn follows_from_inputs(error: &BuildError) -> bool {
         | Failure::ModuleTooLarge { .. }
         | Failure::ModuleSparse { .. }
         | Failure::CacheEntryGone
+        | Failure::NoModule(_)
         | Failure::TooMuchLeft { .. }
         | Failure::BuildEnvironment { .. } => true,
         Failure::TimedOut { .. }
@@ -168,7 +169,7 @@ mod tests {
             |world| world.write("usr/src/foo-1.0/foo.c", "other", 0o644),
             |world| world.write("lib/modules/6.1.0-1-amd64/build/include/a.h", "2\n", 0o644),
             |world| world.environment.set("KCFLAGS", "-O3"),
-            |world| assert!(tried(world, "touch foo.ko")),
+            |world| assert!(tried(world, "cp whole.bin foo.ko")),
         ];
         for change in changes {
             let mut world = failing();
@@ -196,7 +197,7 @@ mod tests {
         let mut world = failing();
         crate::host::fs::remove_any(&world.path("var/lib/dkms/.state")).unwrap();
         world.write("var/lib/dkms/.state", "a file", 0o644);
-        assert!(tried(&mut world, "touch foo.ko"));
+        assert!(tried(&mut world, "cp whole.bin foo.ko"));
         let said = world
             .recorder
             .events()

@@ -27,6 +27,7 @@ mod slots;
 pub mod survey;
 #[cfg(test)]
 mod transaction_tests;
+mod unfit;
 
 pub use carry_out::{CarryOutError, Looked, Task, carry_out, hold, look};
 pub use context::Context;

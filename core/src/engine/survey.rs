@@ -180,6 +180,7 @@ impl<'a> Survey<'a> {
                 question.failed.insert((id.clone(), target.clone()), why);
             }
         }
+        question.unfit = self.unfit(&question, &world);
         let folders = world.kernels.values().filter(|kernel| kernel.module_dir_exists);
         let read_only = folders.filter(|kernel| fs::is_read_only(&kernel.module_dir));
         question.read_only = read_only.map(|kernel| kernel.target.clone()).collect();

@@ -11,30 +11,16 @@ use crate::host::{Environment, fs};
 use crate::id::{ModuleId, Target};
 use crate::kernel::{Compression, Family, KernelConfig, KernelFacts};
 use crate::layout::Layout;
+use crate::modfile::testing::Fabricated;
 use crate::report::{Event, Recorder};
 
 pub(super) const KERNEL: &str = "6.1.0-t";
 
-/// The smallest ELF file with a section `.modinfo`: header, the section, its names, three section headers.
+/// A module of that version for that kernel.
 pub(crate) fn module(version: &str, kernel: &str) -> Vec<u8> {
     let info =
         format!("version={version}\0srcversion=S{version}\0vermagic={kernel} SMP mod_unload \0license=GPL\0");
-    let names = b"\0.modinfo\0.shstrtab\0";
-    let (info_at, names_at) = (64_u64, 64 + info.len() as u64);
-    let headers_at = (names_at + names.len() as u64).next_multiple_of(8);
-    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    file.extend([1, 0, 62, 0, 1, 0, 0, 0]);
-    file.extend([0_u64, 0, headers_at].map(u64::to_le_bytes).concat());
-    file.extend([0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 64, 0, 3, 0, 2, 0]);
-    file.extend(info.as_bytes());
-    file.extend(names);
-    file.resize(usize::try_from(headers_at).unwrap(), 0);
-    file.resize(file.len() + 64, 0);
-    for (name, kind, offset, size) in [(1_u32, 1_u32, info_at, info.len()), (10, 3, names_at, names.len())] {
-        file.extend([name.to_le_bytes(), kind.to_le_bytes()].concat());
-        file.extend([0, 0, offset, size as u64, 0, 1, 0].map(u64::to_le_bytes).concat());
-    }
-    file
+    Fabricated::new(info).bytes()
 }
 
 pub(super) fn record(name: &str, dest_location: &str) -> ModuleRecord {

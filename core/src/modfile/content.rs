@@ -74,12 +74,12 @@ fn limited(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::io::Write;
 
-    pub(in crate::modfile) fn packed(bytes: &[u8], compression: Compression) -> Vec<u8> {
+    pub(crate) fn packed(bytes: &[u8], compression: Compression) -> Vec<u8> {
         match compression {
             Compression::None => bytes.to_vec(),
             Compression::Gzip => {

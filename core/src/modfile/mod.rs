@@ -2,6 +2,7 @@
 //!
 //! - [`ModuleFile`]: what a file's name says
 //! - [`info`]: `.modinfo`, read from the ELF file itself, however it is compressed ([`mod@content`])
+//! - [`object`]: what its ELF object shows besides: machine, symbols
 //! - [`mod@compare`]: which of two modules is newer, whether they are the same
 //! - [`signature`]: the kernel's trailer behind a signed module
 //! - [`mod@compress`], [`mod@strip`]: what a build does to its modules, with the system's programs
@@ -14,18 +15,20 @@ pub mod content;
 mod gzip;
 pub mod info;
 pub mod name;
+pub mod object;
 pub mod signature;
 pub mod strip;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tool;
 pub mod whole;
 
 pub use compare::{Standing, compare, same_module};
 pub use compress::{CompressError, CompressOptions, compress};
 pub use content::content;
-#[cfg(test)]
-pub(crate) use info::tests::module as test_module;
 pub use info::{ModuleInfo, read_info};
 pub use name::{ModuleFile, canonical_name};
+pub use object::{Machine, ModuleObject, NotAModule};
 pub use signature::{SignatureInfo, signature_of, without_signature};
 pub use strip::{StripError, strip};
 pub use tool::{ToolError, ToolRunner};

@@ -13,6 +13,7 @@ use crate::conf::module::Exclusion;
 use crate::event::{self, Batch, Happening, Kernels};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::tree::{Snapshot, Source};
+use crate::verify::Fault;
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,8 @@ pub struct Question {
     pub installed: BTreeSet<Target>,
     /// Builds that failed the last time: what is known of why.
     pub failed: BTreeMap<(ModuleId, Target), String>,
+    /// Modules that are built for a kernel which may refuse them: what is wrong with a file.
+    pub unfit: BTreeMap<(ModuleId, Target), Unfit>,
     /// Kernels whose module folders can't be written.
     pub read_only: BTreeSet<Target>,
 }
@@ -53,6 +56,7 @@ impl Question {
             headers_coming: told.iter().filter_map(headers).collect(),
             installed: kernels.installed.keys().cloned().collect(),
             failed: BTreeMap::new(),
+            unfit: BTreeMap::new(),
             read_only: BTreeSet::new(),
         }
     }
@@ -99,6 +103,8 @@ pub enum Absent {
     Excluded(Exclusion),
     /// Its last build for that kernel failed.
     FailedBefore(String),
+    /// It is built, and the kernel may refuse to load it.
+    Unfit(Unfit),
     /// Headers are neither in the system nor in the transaction; what to install.
     NoHeaders(Option<String>),
     /// It needs a module that will not be there.
@@ -109,12 +115,22 @@ pub enum Absent {
     ReadOnly,
 }
 
+/// A file that a kernel may refuse to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// Its name.
+    pub file: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
 impl std::fmt::Display for Absent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unusable(refusal) => refusal.fmt(f),
             Self::Excluded(exclusion) => exclusion.fmt(f),
             Self::FailedBefore(why) => write!(f, "its last build for this kernel failed: {why}"),
+            Self::Unfit(Unfit { file, fault }) => write!(f, "`{file}` {fault}; {}", fault.consequence()),
             Self::NoHeaders(_) => f.write_str("the headers of this kernel are not there"),
             Self::Dependency(name) => write!(f, "it needs `{name}`, which will not be there"),
             Self::NoKernel => f.write_str("the kernel is not there"),
@@ -132,6 +148,7 @@ impl Absent {
             Self::Unusable(_) => "invalid-conf",
             Self::Excluded(_) => "excluded",
             Self::FailedBefore(_) => "failed-before",
+            Self::Unfit(Unfit { fault, .. }) => fault.word(),
             Self::NoHeaders(_) => "no-headers",
             Self::Dependency(_) => "dependency",
             Self::NoKernel => "no-kernel",
@@ -145,7 +162,10 @@ impl std::fmt::Display for Prospect {
         let Self { id, target, absent } = self;
         write!(f, "{id}, {}, {}: ", target.kernel, target.arch)?;
         let Some(because) = absent else { return f.write_str("will be there") };
-        write!(f, "will not be there: {because}")?;
+        match absent {
+            Some(Absent::Unfit(_)) => write!(f, "will not load, or may not: {because}")?,
+            _ => write!(f, "will not be there: {because}")?,
+        }
         self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
     }
 }
@@ -162,6 +182,10 @@ impl Prospect {
                 "`dkms log {id} -k {}` shows its log, `dkms install {id} -k {} --force` tries again",
                 target.kernel, target.kernel
             )),
+            Absent::Unfit(Unfit { fault, .. }) => {
+                let again = format!("`dkms install {id} -k {} --force` builds it again", target.kernel);
+                Some(fault.hints().into_iter().next().unwrap_or(again))
+            }
             Absent::NoHeaders(remedy) => remedy.clone(),
             Absent::Dependency(name) => Some(format!("`dkms status {name}` shows what is there of it")),
             Absent::NoKernel => Some(format!("install kernel {}", target.kernel)),
@@ -182,7 +206,7 @@ pub fn preflight(question: &Question, world: &World) -> Vec<Prospect> {
             let Some(id) = judge.version(&name) else { continue };
             let is_there = judge.is_there(&id, target);
             if is_there || judge.is_wanted(&id, target) {
-                let absent = if is_there { None } else { judge.absent(&id, target) };
+                let absent = if is_there { judge.unfit(&id, target) } else { judge.absent(&id, target) };
                 prospects.push(Prospect { id, target: target.clone(), absent });
             }
         }
@@ -221,6 +245,10 @@ impl Judge<'_> {
         !matches!(self.conf(id, target), Some(Ok(conf)) if !conf.autoinstall)
     }
 
+    fn unfit(&self, id: &ModuleId, target: &Target) -> Option<Absent> {
+        self.question.unfit.get(&(id.clone(), target.clone())).cloned().map(Absent::Unfit)
+    }
+
     fn absent(&mut self, id: &ModuleId, target: &Target) -> Option<Absent> {
         let key = (id.clone(), target.clone());
         if let Some(found) = self.world.snapshot.get(id)
@@ -249,6 +277,11 @@ impl Judge<'_> {
             if let Some(name) = conf.build_depends.iter().find(|name| !self.will_be_there(name, target)) {
                 return Some(Absent::Dependency(name.clone()));
             }
+        }
+        if !self.question.batch.rebuilt_kernels.contains(target)
+            && let Some(unfit) = self.unfit(id, target)
+        {
+            return Some(unfit);
         }
         let has_folder = facts.is_some_and(|facts| facts.module_dir_exists);
         if !has_folder && !self.question.kernels_coming.contains(target) {

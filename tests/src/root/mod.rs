@@ -115,7 +115,14 @@ impl Root {
                : >/lib/modules/$k/modules.builtin.modinfo
              done
              rm /lib/modules/$K3/build
-             ln -s /usr/src/linux-headers-$K /lib/modules/$K3/build
+             h=/usr/src/linux-headers-$K3
+             mkdir -p $h/include/generated
+             ln -s /usr/src/linux-headers-$K/* $h 2>/dev/null || true
+             ln -s /usr/src/linux-headers-$K/include/* $h/include 2>/dev/null || true
+             ln -s /usr/src/linux-headers-$K/include/generated/* $h/include/generated
+             rm $h/include/generated/utsrelease.h
+             echo \"#define UTS_RELEASE \\\"$K3\\\"\" >$h/include/generated/utsrelease.h
+             ln -s $h /lib/modules/$K3/build
              for k in $K $K2 $K3; do depmod $k; done
              mkdir -p /usr/sbin
              rm -f /usr/sbin/dkms

@@ -1,0 +1,289 @@
+//! What the ELF object of a module shows besides `.modinfo`: its machine, the symbols that it needs and
+//! exports. Bytes in, plain data out; whether a kernel takes it is for `verify` to say.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use elf::ElfBytes;
+use elf::endian::AnyEndian;
+use elf::file::Class;
+
+use super::ModuleInfo;
+use super::whole::{NO_BITS, RELOCATABLE};
+
+/// The section that the kernel looks for to find `struct module`.
+const THIS_MODULE: &str = ".gnu.linkonce.this_module";
+/// The names of the exported symbols, each ended by NUL.
+const EXPORTED_NAMES: &str = "__ksymtab_strings";
+/// A symbol that this object doesn't define (`SHN_UNDEF`).
+const UNDEFINED: u16 = 0;
+/// A symbol that may be missing (`STB_WEAK`).
+const WEAK: u8 = 2;
+
+/// The machine that code is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// `e_machine`
+    pub number: u16,
+    /// `ELFCLASS64`, not `ELFCLASS32`
+    pub is_64_bit: bool,
+}
+
+/// Machines by the name that `uname -m` prints, with `e_machine` and whether they have 64 bits.
+const MACHINES: [(&str, u16, bool); 14] = [
+    ("x86_64", 62, true),
+    ("i686", 3, false),
+    ("aarch64", 183, true),
+    ("arm", 40, false),
+    ("riscv64", 243, true),
+    ("riscv32", 243, false),
+    ("ppc64", 21, true),
+    ("ppc", 20, false),
+    ("s390x", 22, true),
+    ("loongarch64", 258, true),
+    ("loongarch32", 258, false),
+    ("mips64", 8, true),
+    ("mips", 8, false),
+    ("sparc64", 43, true),
+];
+
+impl Machine {
+    /// The machine of that name, as `uname -m` prints it; `None` for a name that isn't known.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let name = match name {
+            "i386" | "i486" | "i586" => "i686",
+            "amd64" => "x86_64",
+            "arm64" => "aarch64",
+            "ppc64le" => "ppc64",
+            _ if name.starts_with("armv") => "arm",
+            _ => name,
+        };
+        let (_, number, is_64_bit) = MACHINES.into_iter().find(|(known, ..)| *known == name)?;
+        Some(Self { number, is_64_bit })
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known =
+            MACHINES.iter().find(|(_, number, wide)| (*number, *wide) == (self.number, self.is_64_bit));
+        match known {
+            Some((name, ..)) => f.write_str(name),
+            None => write!(f, "machine {} ({} bit)", self.number, if self.is_64_bit { 64 } else { 32 }),
+        }
+    }
+}
+
+/// A module file, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleObject {
+    /// The machine that it is for.
+    pub machine: Machine,
+    /// What `.modinfo` says.
+    pub info: ModuleInfo,
+    /// Symbols that something else must export; those that may be missing (weak ones) left out.
+    pub needs: BTreeSet<String>,
+    /// Symbols that it exports.
+    pub exports: BTreeSet<String>,
+}
+
+/// Why a file is no whole module.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAModule {
+    /// It has no bytes.
+    #[error("is empty")]
+    Empty,
+    /// Its compression is broken.
+    #[error("cannot be unpacked: {0}")]
+    Packed(String),
+    /// Text.
+    #[error("is a text file, not a module")]
+    Text,
+    /// No ELF file.
+    #[error("is not an ELF file")]
+    NotElf,
+    /// It ends too early.
+    #[error("is cut: {0}")]
+    Cut(String),
+    /// An ELF file that is linked to its end.
+    #[error("is {0}, not a module")]
+    Linked(&'static str),
+    /// An object file that modpost has not made a module of.
+    #[error("is an object file without the section `{0}`, not a module")]
+    Section(&'static str),
+    /// An ELF file whose parts contradict each other.
+    #[error("is not a valid ELF file: {0}")]
+    Invalid(String),
+}
+
+impl ModuleObject {
+    /// Reads the (unpacked) bytes of a module file.
+    ///
+    /// # Errors
+    /// [`NotAModule`] where they are not those of a whole module.
+    pub fn parse(bytes: &[u8]) -> Result<Self, NotAModule> {
+        let file = open(bytes)?;
+        let invalid = |error: elf::ParseError| NotAModule::Invalid(error.to_string());
+        let section = |name| file.section_header_by_name(name).map_err(invalid);
+        let data = |name| match section(name)? {
+            Some(header) if header.sh_type != NO_BITS => {
+                file.section_data(&header).map(|(bytes, _)| Some(bytes)).map_err(invalid)
+            }
+            found => Ok(found.map(|_| &[][..])),
+        };
+        let info = data(".modinfo")?.ok_or(NotAModule::Section(".modinfo"))?;
+        data(THIS_MODULE)?.ok_or(NotAModule::Section(THIS_MODULE))?;
+        let mut needs = BTreeSet::new();
+        if let Some((symbols, names)) = file.symbol_table().map_err(invalid)? {
+            let undefined =
+                symbols.iter().filter(|symbol| symbol.st_shndx == UNDEFINED && symbol.st_name != 0);
+            for symbol in undefined.filter(|symbol| symbol.st_bind() != WEAK) {
+                let name = names.get(symbol.st_name as usize).map_err(invalid)?;
+                if !is_of_the_linker(name) {
+                    needs.insert(name.to_owned());
+                }
+            }
+        }
+        let exported = data(EXPORTED_NAMES)?.unwrap_or_default().split(|byte| *byte == 0);
+        Ok(Self {
+            machine: Machine { number: file.ehdr.e_machine, is_64_bit: file.ehdr.class == Class::ELF64 },
+            info: ModuleInfo::parse(info),
+            needs,
+            exports: exported
+                .filter(|name| !name.is_empty())
+                .map(|name| String::from_utf8_lossy(name).into_owned())
+                .collect(),
+        })
+    }
+}
+
+/// The ELF object, whose sections all lie within the file.
+fn open(bytes: &[u8]) -> Result<ElfBytes<'_, AnyEndian>, NotAModule> {
+    let no_elf = || match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => NotAModule::Text,
+        _ => NotAModule::NotElf,
+    };
+    if bytes.is_empty() {
+        return Err(NotAModule::Empty);
+    }
+    if !bytes.starts_with(b"\x7fELF") {
+        return Err(no_elf());
+    }
+    let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).map_err(|error| match error {
+        elf::ParseError::SliceReadError(_) | elf::ParseError::BadOffset(_) => {
+            NotAModule::Cut("the section table lies beyond its end".to_owned())
+        }
+        other => NotAModule::Invalid(other.to_string()),
+    })?;
+    match file.ehdr.e_type {
+        RELOCATABLE => {}
+        2 | 3 => return Err(NotAModule::Linked("a program or a library")),
+        4 => return Err(NotAModule::Linked("a core dump")),
+        _ => return Err(NotAModule::Linked("an ELF file of another kind")),
+    }
+    let sections = file.section_headers().filter(|sections| !sections.is_empty());
+    let sections = sections.ok_or_else(|| NotAModule::Cut("it has no sections".to_owned()))?;
+    let length = bytes.len() as u64;
+    let fits = |begin: u64, size: u64| begin.checked_add(size).is_some_and(|end| end <= length);
+    let beyond = |section: &elf::section::SectionHeader| {
+        section.sh_type != NO_BITS && !fits(section.sh_offset, section.sh_size)
+    };
+    match sections.iter().position(|section| beyond(&section)) {
+        None => Ok(file),
+        Some(number) => Err(NotAModule::Cut(format!("section {number} lies beyond its end"))),
+    }
+}
+
+/// Symbols that no kernel exports, and that its module loader or linker provides.
+fn is_of_the_linker(name: &str) -> bool {
+    const NAMES: [&str; 3] = ["_GLOBAL_OFFSET_TABLE_", "__this_module", ".TOC."];
+    // Register saving routines of powerpc, expolines of s390, which come with each module or from the linker.
+    const PREFIXES: [&str; 10] = [
+        "_restgpr_",
+        "_savegpr_",
+        "_restgpr0_",
+        "_savegpr0_",
+        "_restgpr1_",
+        "_savegpr1_",
+        "_restvr_",
+        "_savevr_",
+        "_rest32gpr_",
+        "__s390_indirect_jump_",
+    ];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Fabricated;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_a_module_needs_and_exports_is_read() {
+        let made = Fabricated::new("vermagic=6.1.0-t SMP \0name=x\0")
+            .needs(&["printk", "_GLOBAL_OFFSET_TABLE_"])
+            .weak(&["may_be_missing"])
+            .exports(&["x_one", "x_two"]);
+        let object = ModuleObject::parse(&made.bytes()).unwrap();
+        assert_eq!(object.machine, Machine::named("x86_64").unwrap());
+        assert_eq!(object.info.kernel_release(), Some("6.1.0-t"));
+        assert_eq!(object.needs, ["printk".to_owned()].into());
+        assert_eq!(object.exports, ["x_one".to_owned(), "x_two".to_owned()].into());
+        let other = ModuleObject::parse(&made.machine("aarch64").bytes()).unwrap();
+        assert_eq!(other.machine.to_string(), "aarch64");
+    }
+
+    #[test]
+    fn what_is_no_module_is_named() {
+        let whole = Fabricated::new("name=x\0").bytes();
+        let mut program = whole.clone();
+        program[16] = 2;
+        let cases: [(&[u8], &str); 7] = [
+            (b"", "is empty"),
+            (b"garbage", "is a text file, not a module"),
+            (b"garbage\0\xff", "is not an ELF file"),
+            (&whole[..whole.len() - 1], "is cut: the section table lies beyond its end"),
+            (&whole[..70], "is cut: the section table lies beyond its end"),
+            (&program, "is a program or a library, not a module"),
+            (
+                &Fabricated::new("name=x\0").without_this_module().bytes(),
+                "is an object file without the section `.gnu.linkonce.this_module`, not a module",
+            ),
+        ];
+        for (bytes, said) in cases {
+            assert_eq!(ModuleObject::parse(bytes).unwrap_err().to_string(), said);
+        }
+        assert!(ModuleObject::parse(&[&whole[..], b"signature"].concat()).is_ok());
+    }
+
+    #[test]
+    fn machines_have_the_names_that_people_use() {
+        for (name, shown) in
+            [("armv7l", "arm"), ("ppc64le", "ppc64"), ("i586", "i686"), ("riscv64", "riscv64")]
+        {
+            assert_eq!(Machine::named(name).unwrap().to_string(), shown);
+        }
+        assert_eq!(Machine::named("pdp11"), None);
+        assert_eq!(Machine { number: 4711, is_64_bit: true }.to_string(), "machine 4711 (64 bit)");
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_objects_never_panic(
+            cut in 0_usize..2000,
+            changes in proptest::collection::vec((0_usize..2000, any::<u8>()), 0..8),
+        ) {
+            let mut bytes = Fabricated::new("name=x\0").needs(&["a"]).exports(&["b"]).bytes();
+            let length = bytes.len();
+            for (at, byte) in changes {
+                bytes[at % length] = byte;
+            }
+            bytes.truncate(cut);
+            if let Ok(object) = ModuleObject::parse(&bytes) {
+                prop_assert!(object.needs.len() + object.exports.len() <= length);
+            }
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Examines module files for one kernel: reads them, and the lists of symbols only as far as a symbol is
+//! still looked for. Starts no process. A file that can't be read has no fault that is known.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::symbols;
+use super::{Fault, KernelView};
+use crate::host::fs;
+use crate::id::{ModuleId, Target};
+use crate::kernel::{KernelFacts, ModuleTree, running_kernel};
+use crate::layout::Layout;
+use crate::modfile::content::{self, SIZE_LIMIT};
+use crate::modfile::{ModfileError, ModuleFile, ModuleObject, NotAModule};
+use crate::tree::Snapshot;
+
+/// The name of a list of symbols.
+const LIST: &str = "Module.symvers";
+
+/// Examines modules for one kernel.
+#[derive(Debug)]
+pub struct Examiner<'a> {
+    layout: &'a Layout,
+    kernel: &'a KernelFacts,
+    view: KernelView,
+    /// What the kernel and its own modules export; `None` inside: not known.
+    exports: OnceLock<Option<String>>,
+}
+
+impl<'a> Examiner<'a> {
+    /// For a kernel.
+    #[must_use]
+    pub fn new(layout: &'a Layout, kernel: &'a KernelFacts) -> Self {
+        let Target { kernel: release, arch } = &kernel.target;
+        let headers = fs::read_limited(&kernel.headers.join("include/generated/utsrelease.h"), 1 << 16);
+        let headers = headers.ok().and_then(|bytes| release_in(&String::from_utf8_lossy(&bytes)));
+        let view = KernelView {
+            release: release.clone(),
+            machine: KernelView::machine_of(&kernel.config, arch),
+            headers: headers.filter(|headers| headers != release.as_str()),
+            running: running_kernel().ok().map(|running| running.to_string()),
+        };
+        Self { layout, kernel, view, exports: OnceLock::new() }
+    }
+
+    /// The faults of each of these files, which belong together: one may export what another needs.
+    #[must_use]
+    pub fn examine(&self, files: &[PathBuf]) -> Vec<Vec<Fault>> {
+        let objects: Vec<_> = files.iter().map(|file| read(file)).collect();
+        let exported: BTreeSet<&String> =
+            objects.iter().flatten().flatten().flat_map(|object| &object.exports).collect();
+        let faults = |object: &Option<Result<ModuleObject, NotAModule>>| match object {
+            None => Vec::new(),
+            Some(Err(why)) => vec![Fault::NotAModule(why.clone())],
+            Some(Ok(object)) => {
+                let mut faults = self.view.faults(object);
+                if !faults.iter().any(Fault::is_fatal) {
+                    let needed = object.needs.iter().filter(|name| !exported.contains(name));
+                    faults.extend(self.unknown_symbols(needed.cloned().collect()));
+                }
+                faults
+            }
+        };
+        objects.iter().map(faults).collect()
+    }
+
+    /// What is wrong with the files that the tree has of a module for this kernel: names and faults.
+    #[must_use]
+    pub fn built(&self, id: &ModuleId) -> Vec<(String, Fault)> {
+        let folder = self.layout.built_dir(id, &self.kernel.target);
+        let names = fs::list(&folder).unwrap_or_default().into_iter().filter_map(|entry| {
+            let name = entry.name.to_str()?;
+            ModuleFile::from_name(name).map(|_| name.to_owned())
+        });
+        let names: Vec<String> = names.collect();
+        let files: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
+        let faults = self.examine(&files);
+        let named =
+            |(name, faults): (String, Vec<Fault>)| faults.into_iter().map(move |fault| (name.clone(), fault));
+        names.into_iter().zip(faults).flat_map(named).collect()
+    }
+
+    /// Of the symbols those that nothing exports, as far as all that exports is known.
+    fn unknown_symbols(&self, mut needed: BTreeSet<String>) -> Option<Fault> {
+        if needed.is_empty() {
+            return None;
+        }
+        symbols::settle(&mut needed, self.exports.get_or_init(|| self.kernel_exports()).as_deref()?);
+        if needed.is_empty() {
+            return None;
+        }
+        let snapshot = Snapshot::take(self.layout).ok()?;
+        for id in snapshot.built_on(&self.kernel.target) {
+            self.settle_built(&mut needed, id, &self.kernel.target);
+        }
+        // Modules that neither the kernel nor dkms has brought.
+        if !needed.is_empty() {
+            let tree = ModuleTree::walk(&self.kernel.module_dir).ok()?;
+            let own = self.kernel.module_dir.join("kernel");
+            let paths = tree.iter().flat_map(|(_, paths)| paths).filter(|path| !path.starts_with(&own));
+            paths.for_each(|path| settle_file(&mut needed, path));
+        }
+        if needed.is_empty() {
+            return None;
+        }
+        let exporters = self.exporters(&snapshot, &needed);
+        let kernel = self.kernel.target.kernel.clone();
+        Some(Fault::UnknownSymbols { names: needed.into_iter().collect(), kernel, exporters })
+    }
+
+    /// The list of the kernel's headers, or the one that its package leaves.
+    fn kernel_exports(&self) -> Option<String> {
+        let release = &self.kernel.target.kernel;
+        // Those of headers that are another kernel's say nothing of this one.
+        let of_headers = self.view.headers.is_none().then(|| self.kernel.headers.join(LIST));
+        let of_package = ["", ".gz", ".xz", ".zst"].into_iter().flat_map(|suffix| {
+            let in_boot = self.layout.at("/boot").join(format!("symvers-{release}{suffix}"));
+            [self.kernel.module_dir.join(format!("symvers{suffix}")), in_boot]
+        });
+        let mut texts = of_headers.into_iter().chain(of_package).filter_map(|path| list(&path));
+        texts.find(|text| symbols::is_of_kernel(text))
+    }
+
+    /// What a module that is built for a target exports: its list says so, or else its files.
+    fn settle_built(&self, needed: &mut BTreeSet<String>, id: &ModuleId, target: &Target) {
+        if needed.is_empty() {
+            return;
+        }
+        let folder = self.layout.built_dir(id, target);
+        if let Some(text) = list(&folder.join(LIST)) {
+            symbols::settle(needed, &text);
+        }
+        for entry in fs::list(&folder).unwrap_or_default() {
+            if entry.name.to_str().and_then(ModuleFile::from_name).is_some() {
+                settle_file(needed, &folder.join(entry.name));
+            }
+        }
+    }
+
+    /// Which other modules export symbols on other kernels.
+    fn exporters(&self, snapshot: &Snapshot, needed: &BTreeSet<String>) -> Vec<(String, ModuleId)> {
+        let mut found = Vec::new();
+        let mut left = needed.clone();
+        for (id, registration) in snapshot.modules.iter().rev() {
+            for target in registration.built.keys().filter(|target| **target != self.kernel.target) {
+                let before = left.clone();
+                self.settle_built(&mut left, id, target);
+                found.extend(before.difference(&left).map(|name| (name.clone(), id.clone())));
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// The release that modules get which are built with headers. Not `include/config/kernel.release`: on Debian
+/// that is the version of the sources.
+fn release_in(header: &str) -> Option<String> {
+    let value = |line: &str| {
+        line.strip_prefix("#define UTS_RELEASE")?
+            .trim()
+            .strip_prefix('"')?
+            .split('"')
+            .next()
+            .map(str::to_owned)
+    };
+    header.lines().find_map(value).filter(|release| !release.is_empty())
+}
+
+/// A module file; `None`: it can't be read.
+fn read(path: &Path) -> Option<Result<ModuleObject, NotAModule>> {
+    match content::content(path) {
+        Ok(bytes) => Some(ModuleObject::parse(&bytes)),
+        Err(ModfileError::Unpack { source, .. }) => Some(Err(NotAModule::Packed(source.to_string()))),
+        Err(ModfileError::Fs(_) | ModfileError::NoModule { .. }) => None,
+    }
+}
+
+fn settle_file(needed: &mut BTreeSet<String>, path: &Path) {
+    if needed.is_empty() {
+        return;
+    }
+    if let Some(Ok(object)) = read(path) {
+        needed.retain(|name| !object.exports.contains(name));
+    }
+}
+
+/// A list of symbols, however it is packed.
+fn list(path: &Path) -> Option<String> {
+    let bytes = fs::read_limited(path, SIZE_LIMIT).ok()?;
+    let text = content::unpack(bytes, SIZE_LIMIT).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Compression, Overrides};
+    use crate::modfile::content::tests::packed;
+    use crate::modfile::testing::Fabricated;
+
+    const KERNEL: &str = "6.1.0-t";
+
+    struct World {
+        dir: tempfile::TempDir,
+        layout: Layout,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let world = Self { layout: Layout::under(dir.path()), dir };
+            world.write(&format!("lib/modules/{KERNEL}/build/include/x"), b"");
+            world
+        }
+
+        fn write(&self, path: &str, bytes: &[u8]) -> PathBuf {
+            let path = self.dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write_whole(&path, bytes, 0o644).unwrap();
+            path
+        }
+
+        /// A list of the kernel, with `printk`.
+        fn with_list(self) -> Self {
+            self.write(&format!("lib/modules/{KERNEL}/build/Module.symvers"), KERNEL_LIST);
+            self
+        }
+
+        fn built(&self, name: &str, kernel: &str, file: &str, bytes: &[u8]) {
+            let tree = format!("var/lib/dkms/{name}/1.0");
+            self.write(&format!("usr/src/{name}-1.0/dkms.conf"), b"");
+            drop(fs::symlink(
+                &self.layout.source_tree.join(format!("{name}-1.0")),
+                &self.dir.path().join(&tree).join("source"),
+            ));
+            self.write(&format!("{tree}/{kernel}/x86_64/module/{file}"), bytes);
+        }
+
+        fn faults(&self, files: &[PathBuf]) -> Vec<String> {
+            let target = Target::parse(KERNEL, "x86_64").unwrap();
+            let kernel = KernelFacts::look(&target, &self.layout, &Overrides::default()).unwrap();
+            let faults = Examiner::new(&self.layout, &kernel).examine(files);
+            let shown =
+                |fault: &Fault| std::iter::once(fault.to_string()).chain(fault.hints()).collect::<Vec<_>>();
+            faults.iter().flatten().flat_map(shown).collect()
+        }
+
+        fn judged(&self, module: &Fabricated) -> Vec<String> {
+            self.faults(&[self.write("x.ko", &module.bytes())])
+        }
+    }
+
+    const KERNEL_LIST: &[u8] = b"0x1\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n";
+
+    fn module() -> Fabricated {
+        Fabricated::for_kernel("x", KERNEL)
+    }
+
+    fn unknown(names: &str) -> String {
+        format!("needs symbols that nothing exports on kernel {KERNEL}: {names}")
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_fault() {
+        let world = World::new();
+        let module = module().needs(&["nobody_has_it"]);
+        assert!(world.judged(&module).is_empty());
+        // What a build of some modules leaves is not the kernel's list.
+        world.write(
+            &format!("lib/modules/{KERNEL}/build/Module.symvers"),
+            b"0x1\tfoo\tfoo\tEXPORT_SYMBOL\t\n",
+        );
+        assert!(world.judged(&module).is_empty());
+        assert!(world.faults(&["/nonexistent/x.ko".into()]).is_empty());
+    }
+
+    #[test]
+    fn an_unknown_symbol_is_named_and_a_weak_one_may_be_missing() {
+        let world = World::new().with_list();
+        assert!(world.judged(&module().needs(&["printk"]).weak(&["maybe"])).is_empty());
+        assert_eq!(world.judged(&module().needs(&["printk", "nobody"])), [unknown("`nobody`")]);
+    }
+
+    #[test]
+    fn the_list_of_the_kernels_package_counts_where_there_are_no_headers() {
+        for (path, compression) in [
+            (format!("boot/symvers-{KERNEL}.gz"), Compression::Gzip),
+            (format!("lib/modules/{KERNEL}/symvers.zst"), Compression::Zstd),
+        ] {
+            let world = World::new();
+            world.write(&path, &packed(KERNEL_LIST, compression));
+            assert_eq!(world.judged(&module().needs(&["printk", "nobody"])), [unknown("`nobody`")]);
+        }
+    }
+
+    #[test]
+    fn headers_of_another_kernel_say_nothing_of_its_symbols() {
+        let world = World::new().with_list();
+        let headers = format!("lib/modules/{KERNEL}/build/include");
+        world.write(&format!("{headers}/config/kernel.release"), b"6.1.192\n");
+        assert_eq!(world.judged(&module().needs(&["nobody"])), [unknown("`nobody`")]);
+        world.write(&format!("{headers}/generated/utsrelease.h"), b"#define UTS_RELEASE \"6.1.0-other\"\n");
+        assert!(world.judged(&module().needs(&["nobody"])).is_empty());
+        let other = world.judged(&Fabricated::for_kernel("x", "6.1.0-other"));
+        assert_eq!(other[0], format!("is built for kernel 6.1.0-other (vermagic), not for {KERNEL}"));
+        assert!(other[1].contains("install its own headers"), "{other:?}");
+    }
+
+    #[test]
+    fn modules_of_one_build_and_other_modules_export_too() {
+        let world = World::new().with_list();
+        let needing =
+            world.write("a.ko", &module().needs(&["of_sibling", "of_list", "of_file", "of_extra"]).bytes());
+        let sibling =
+            world.write("b.ko.zst", &packed(&module().exports(&["of_sibling"]).bytes(), Compression::Zstd));
+        world.built("one", KERNEL, "Module.symvers", b"0x1\tof_list\tone\tEXPORT_SYMBOL\t\n");
+        world.built(
+            "two",
+            KERNEL,
+            "two.ko.xz",
+            &packed(&module().exports(&["of_file"]).bytes(), Compression::Xz),
+        );
+        let files = [needing, sibling];
+        assert_eq!(world.faults(&files), [unknown("`of_extra`")]);
+        let extra = module().exports(&["of_extra"]).bytes();
+        world.write(&format!("lib/modules/{KERNEL}/extra/e.ko.gz"), &packed(&extra, Compression::Gzip));
+        assert!(world.faults(&files).is_empty());
+    }
+
+    #[test]
+    fn who_exports_a_symbol_on_other_kernels_is_named() {
+        let world = World::new().with_list();
+        world.built("base", "6.0.0-o", "Module.symvers", b"0x1\tof_base\tbase\tEXPORT_SYMBOL\t\n");
+        assert_eq!(
+            world.judged(&module().needs(&["of_base"])),
+            [
+                unknown("`of_base`"),
+                format!(
+                    "base/1.0 exports `of_base` on other kernels, and is not built for {KERNEL}: name it in BUILD_DEPENDS"
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn broken_files_are_named_however_they_are_packed() {
+        let world = World::new();
+        let whole = packed(&module().bytes(), Compression::Xz);
+        let cut = world.write("x.ko.xz", &whole[..whole.len() / 2]);
+        assert!(world.faults(&[cut])[0].starts_with("cannot be unpacked: "));
+        let text = world.write("x.ko.gz", &packed(b"not here\n", Compression::Gzip));
+        assert_eq!(world.faults(&[text]), ["is a text file, not a module"]);
+    }
+}
