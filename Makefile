@@ -9,7 +9,7 @@ RELEASE = target/release/dkms-release --programs target/release
 
 SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg dh-dkms/files/dkms-autopkgtest dh-dkms/files/legacy-postinst $(wildcard packaging/debian/dkms.p* tests/*.sh tests/tests/*/*.sh)
 
-.PHONY: help setup demo check deny test test-full compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
+.PHONY: help setup demo check deny test test-full fuzz compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,6 +50,13 @@ test: ## sets up and passes all tests but the long ones
 test-full: deny ## all tests, those that are ignored otherwise too, and what `make deny` checks
 	@$(MAKE) --no-print-directory -j2 setup compiled
 	DKMS_TEST_FULL=1 $(CARGO) test --workspace --no-fail-fast -- --include-ignored
+
+FUZZ_SECONDS ?= 300
+
+fuzz: ## throws mutated inputs at each reader of strangers' bytes, FUZZ_SECONDS=300 each (fuzz/README.md)
+	$(CARGO) build --package dkms-fuzz
+	for target in archive deb conf ere module signature certificate log initramfs transactions; do \
+	  target/debug/fuzz $$target $(FUZZ_SECONDS) || exit; done
 
 compiled:
 	$(CARGO) test --workspace --no-run

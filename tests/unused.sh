@@ -25,7 +25,7 @@ found() {
     wrong=1
 }
 
-manifests=$(find . -name Cargo.toml -not -path './target/*' -not -path './fuzz/*' -not -path ./Cargo.toml | sort)
+manifests=$(find . -name Cargo.toml -not -path './target/*' -not -path './fuzz/libfuzzer/*' -not -path ./Cargo.toml | sort)
 for manifest in $manifests; do
     folder=${manifest%/Cargo.toml}
     for name in $(names "$manifest" dependencies); do

@@ -57,7 +57,7 @@ pub fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
     }
 }
 
-fn parse(text: &str) -> Result<Transaction, String> {
+pub(crate) fn parse(text: &str) -> Result<Transaction, String> {
     let Document { installroot, packages } = serde_json::from_str(text).map_err(|error| error.to_string())?;
     Ok(Transaction { root: installroot, packages })
 }

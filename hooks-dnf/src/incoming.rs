@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use dkms_core::host::fs;
 use dkms_core::id::KernelRelease;
 use dkms_core::kernel::{Brought, Owner};
-use rpm::PackageMetadata;
 use serde::Deserialize;
+
+use crate::header::Header;
 
 /// A package of a transaction, as a front end tells of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -50,10 +51,7 @@ impl Coming {
     pub fn with(packages: &[Package]) -> Self {
         let mut coming = Self::default();
         for package in packages.iter().filter(|package| package.comes) {
-            let brought = match package.file.as_deref().and_then(read) {
-                Some((provided, files)) => brought(&provided, &files),
-                None => by_name(package),
-            };
+            let brought = package.file.as_deref().and_then(read).unwrap_or_else(|| by_name(package));
             let owner = Owner {
                 name: package.name.clone(),
                 version: format!("{}-{}", package.version, package.release),
@@ -116,17 +114,16 @@ fn suse_release(version: &str, release: &str, flavour: &str) -> String {
     format!("{version}-{release}-{flavour}")
 }
 
-/// What a package provides (names and versions), and the files that it has.
-type Header = (Vec<(String, String)>, Vec<String>);
+/// What a package brings, as its file says. What can't be read says nothing: dnf judges packages, not we.
+fn read(file: &Path) -> Option<Brought> {
+    let header = Header::read(&mut BufReader::new(fs::open(file).ok()?)).ok()?;
+    Some(brought(&header.provided(), &header.files()))
+}
 
-/// What a package's file says that it provides, and that it has. What can't be read says nothing: dnf
-/// judges packages, not we.
-fn read(file: &Path) -> Option<Header> {
-    let metadata = PackageMetadata::parse(&mut BufReader::new(fs::open(file).ok()?)).ok()?;
-    let provided = metadata.get_provides().ok()?;
-    let provided = provided.into_iter().map(|one| (one.name, one.version)).collect();
-    let files = metadata.get_file_paths().ok()?;
-    Some((provided, files.into_iter().filter_map(|path| path.into_os_string().into_string().ok()).collect()))
+/// Whether a file is a package that can be read: for those who throw any bytes at it.
+#[must_use]
+pub fn examine(file: &Path) -> bool {
+    read(file).is_some_and(|brought| !brought.is_empty())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 pub mod dnf4;
 pub mod dnf5;
 pub mod front;
+mod header;
 pub mod incoming;
 pub mod kernel_install;
 pub mod look;
@@ -35,6 +36,14 @@ use dkms_core::adapter::{Output, Stream, hook};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::Environment;
 use session::Session;
+
+/// Reads bytes as what libzypp, dnf 4 and dnf 5 tell: for those who throw any at it.
+pub fn examine(bytes: &[u8]) {
+    let _ = zypp::examine(bytes);
+    let _ = dnf4::parse(&String::from_utf8_lossy(bytes));
+    let mut plugin = dnf5::Plugin::new(bytes, std::io::sink());
+    let _ = (plugin.root(), plugin.packages());
+}
 
 /// Runs a hook; returns its exit code.
 #[must_use]

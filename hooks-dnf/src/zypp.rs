@@ -111,6 +111,13 @@ fn downloaded(folder: &Path, depth: u32) -> Vec<PathBuf> {
     files
 }
 
+/// How many packages these bytes of libzypp's tell of: for those who throw any at it.
+pub(crate) fn examine(mut input: &[u8]) -> usize {
+    let mut count = 0;
+    let _ = serve(&mut input, &mut std::io::sink(), |frame| count += packages(&frame.body).len());
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::bash::Bash;
 use super::directive::Directive;
 use super::error::ConfError;
+use super::found::Given;
 use super::raw::{RawConf, Tier};
 use super::syntax::{self, NeedsBash, Scope};
 
@@ -22,12 +23,8 @@ pub(super) fn apply(
     file: &Path,
     static_allowed: bool,
 ) -> Result<(), ConfError> {
-    for value in raw.values.values_mut().flat_map(|values| values.values_mut()) {
-        if changes(value) {
-            *value = with_single_blanks(value);
-        }
-    }
-    if static_allowed && statically(raw, bash).is_ok() {
+    prepare(raw);
+    if static_allowed && statically(raw, bash.given).is_ok() {
         return Ok(());
     }
     raw.second_tier = Tier::Bash;
@@ -47,11 +44,26 @@ pub(super) fn apply(
     Ok(())
 }
 
-fn statically(raw: &mut RawConf, bash: &Bash<'_>) -> Result<(), NeedsBash> {
+/// The same without bash; whether that is enough.
+pub(super) fn examine(raw: &mut RawConf, given: &Given<'_>) -> bool {
+    prepare(raw);
+    raw.values.values().flat_map(|values| values.values()).for_each(|value| drop(ready_for_quotes(value)));
+    statically(raw, given).is_ok()
+}
+
+fn prepare(raw: &mut RawConf) {
+    for value in raw.values.values_mut().flat_map(|values| values.values_mut()) {
+        if changes(value) {
+            *value = with_single_blanks(value);
+        }
+    }
+}
+
+fn statically(raw: &mut RawConf, given: &Given<'_>) -> Result<(), NeedsBash> {
     if !raw.values.values().flat_map(|values| values.values()).any(|value| changes(value)) {
         return Ok(());
     }
-    let mut scope = Scope::new(bash.given);
+    let mut scope = Scope::new(given);
     let mut expanded = raw.values.clone();
     for (directive, values) in &mut expanded {
         for (index, value) in values {

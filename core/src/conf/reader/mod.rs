@@ -238,7 +238,7 @@ fn texts_that_set(environment: &Environment) -> BTreeMap<String, String> {
 }
 
 /// The directives among what was found; what the conf set of `DKMS_DIRECTIVE…` goes to `texts`.
-fn raw_of(found: Found, tier: Tier, texts: &mut BTreeMap<String, String>) -> RawConf {
+pub(super) fn raw_of(found: Found, tier: Tier, texts: &mut BTreeMap<String, String>) -> RawConf {
     let mut raw = RawConf { tier, unreadable: found.unreadable, ..RawConf::default() };
     for (name, values) in found.values {
         if let Ok(directive) = name.parse::<Directive>() {

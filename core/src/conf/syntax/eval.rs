@@ -66,6 +66,7 @@ impl Scope<'_> {
         if *subscript == Some(Subscript::All) {
             let all = self.with(name, |variable| (variable.all().join(" "), variable.all().len()));
             let (joined, count) = all.unwrap_or_default();
+            self.spend(joined.len() + 8 * count)?;
             return Ok(if *operation == Operation::Length { count.to_string() } else { joined });
         }
         let value = match subscript {
@@ -96,7 +97,7 @@ impl Scope<'_> {
                 let mut ends = 0..=value.len();
                 let matches = |end: &usize| pattern.matches(&value[..*end]);
                 let end = if *longest { ends.rfind(matches) } else { ends.find(matches) };
-                Ok(value[end.unwrap_or(0)..].to_owned())
+                self.spent_on(&pattern, value[end.unwrap_or(0)..].to_owned())
             }
             Operation::RemoveSuffix { pattern, longest } => {
                 let value = plain(value.unwrap_or_default())?;
@@ -104,7 +105,7 @@ impl Scope<'_> {
                 let mut starts = 0..=value.len();
                 let matches = |start: &usize| pattern.matches(&value[*start..]);
                 let start = if *longest { starts.find(matches) } else { starts.rfind(matches) };
-                Ok(value[..start.unwrap_or(value.len())].to_owned())
+                self.spent_on(&pattern, value[..start.unwrap_or(value.len())].to_owned())
             }
             Operation::Replace { pattern, with, all } => {
                 let value = plain(value.unwrap_or_default())?;
@@ -114,7 +115,7 @@ impl Scope<'_> {
                 if value.is_empty() || with.contains(['&', '\\']) {
                     return needs_bash("a replacement with its own rules");
                 }
-                Ok(pattern.replace(&value, &with, *all))
+                self.spent_on(&pattern, pattern.replace(&value, &with, *all))
             }
             Operation::Substring { offset, length } => {
                 let value = plain(value.unwrap_or_default())?;
@@ -125,6 +126,12 @@ impl Scope<'_> {
                 Ok(value[start..end].to_owned())
             }
         }
+    }
+
+    /// What matching gave; its comparisons count.
+    fn spent_on(&mut self, pattern: &Pattern, result: String) -> Certain<String> {
+        self.spend(pattern.comparisons()?)?;
+        Ok(result)
     }
 
     fn pattern(&mut self, word: &Word) -> Certain<Pattern> {

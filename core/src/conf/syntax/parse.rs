@@ -6,11 +6,18 @@ use super::word::{self, Context};
 use super::{Certain, needs_bash, test};
 use crate::conf::special;
 
+/// The longest text that we read, in bytes: what is made of a longer one may take much time and memory, for
+/// which bash has limits. The longest real conf has 30 KB.
+const LONGEST: usize = 128 << 10;
+
 /// Parses a file.
 ///
 /// # Errors
 /// [`NeedsBash`](super::NeedsBash) for whatever is no plain assignment.
 pub(in crate::conf) fn parse(text: &str) -> Certain<Script> {
+    if text.len() > LONGEST {
+        return needs_bash("a long text");
+    }
     let mut cursor = Cursor::new(text);
     let mut commands = Vec::new();
     loop {

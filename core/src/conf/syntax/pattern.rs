@@ -1,10 +1,19 @@
 //! Patterns of `${x%p}` and its kin: `*`, `?`, plain sets, on ASCII.
 
+use std::cell::Cell;
+
 use super::{Certain, needs_bash};
 
 /// A pattern for a whole text.
 #[derive(Debug)]
-pub(super) struct Pattern(Vec<Part>);
+pub(super) struct Pattern {
+    parts: Vec<Part>,
+    /// How many comparisons it may still make.
+    left: Cell<u32>,
+}
+
+/// More comparisons than this are left to bash, and to its limit of time.
+const MOST: u32 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -40,12 +49,20 @@ impl Pattern {
                 byte => Part::Byte(*byte),
             });
         }
-        Ok(Self(parts))
+        Ok(Self { parts, left: Cell::new(MOST) })
     }
 
     /// Whether it matches the whole text.
     pub(super) fn matches(&self, text: &str) -> bool {
-        matches(&self.0, text.as_bytes())
+        matches(&self.parts, text.as_bytes(), &self.left)
+    }
+
+    /// How many comparisons it made, if matching came to its end.
+    pub(super) fn comparisons(&self) -> Certain<usize> {
+        match self.left.get() {
+            0 => needs_bash("a pattern that takes long"),
+            left => Ok(usize::try_from(MOST - left).unwrap_or(usize::MAX)),
+        }
     }
 
     /// Replaces the first match, or all, each as far left and then as long as can be.
@@ -72,11 +89,13 @@ impl Pattern {
     }
 }
 
-fn matches(parts: &[Part], text: &[u8]) -> bool {
+fn matches(parts: &[Part], text: &[u8], left: &Cell<u32>) -> bool {
     // Where a `*` has to be tried again: parts behind it, text from there.
     let (mut at, mut pos) = (0, 0);
     let mut again: Option<(usize, usize)> = None;
     loop {
+        let Some(less) = left.get().checked_sub(1) else { return false };
+        left.set(less);
         let fits = match (parts.get(at), text.get(pos)) {
             (None, None) => return true,
             (Some(Part::Any), _) => {

@@ -123,6 +123,7 @@ impl<'a> Scope<'a> {
             (Value::Scalar(word), None) => {
                 let value = self.text(word)?;
                 let before = if *append { self.value(name).unwrap_or_default() } else { String::new() };
+                self.spend(before.len())?;
                 self.assign(name, before + &value);
             }
             (Value::Scalar(word), Some(index)) => {
