@@ -5,7 +5,7 @@ use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
 use crate::attempt::root;
-use crate::degraded::{ALL_NAMESPACES, USER_NAMESPACES, WITHOUT};
+use crate::degraded::{ALL_NAMESPACES, PLAIN, USER_NAMESPACES, WITHOUT};
 
 /// A root with a module `bad` whose PRE_BUILD is this script, added.
 fn with_bad(script: &str) -> Root {
@@ -92,7 +92,7 @@ fn a_build_that_hangs_ends_in_time() {
 
 /// Runs a command of dkms: the largest memory of its process, in KiB, and its exit code. What it says is in
 /// `/tmp/said`.
-fn peak_of(root: &Root, words: &str) -> (u64, i32) {
+pub(crate) fn peak_of(root: &Root, words: &str) -> (u64, i32) {
     let text = root
         .must(&format!(
             "\"$DKMS\" {words} >/tmp/said 2>&1 & p=$!; peak=0
@@ -290,4 +290,42 @@ fn who_has_a_key_leaves_no_core() {
     let limits = root.read("/var/tmp/limits").unwrap();
     let first: Vec<&str> = limits.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(first.len() >= 2 && first.iter().all(|limit| *limit == "0"), "{limits}");
+}
+
+/// A folder that another user owns decides nothing of where root unpacks.
+#[test]
+fn temporary_files_of_root_lie_where_nobody_exchanges_them() {
+    let root = root();
+    root.write("/usr/local/bin/without", WITHOUT, 0o755).unwrap();
+    root.must(
+        "$DKMS add honest/1.0; $DKMS mktarball honest/1.0 --source-only --archive /var/tmp/honest.tar.gz
+         $DKMS remove honest/1.0 --all; rm -rf /usr/src/honest-1.0
+         mkdir -p /home/u/tmp; chown nobody:nogroup /home/u/tmp; chmod 755 /home/u /home",
+    )
+    .unwrap();
+    // Whatever appears there is noted, as its owner would, to exchange it.
+    let watch = "import os, sys, time
+seen = set()
+while not os.path.exists('/srv/stop'):
+    seen.update(os.listdir('/home/u/tmp'))
+    open('/srv/seen', 'w').write(' '.join(sorted(seen)))
+";
+    root.write("/srv/watch.py", watch, 0o644).unwrap();
+    root.must(PLAIN).unwrap();
+    for front in ["", &*format!("without {ALL_NAMESPACES}"), "chroot /plain"] {
+        root.must("rm -f /srv/stop /srv/seen; python3 /srv/watch.py >/dev/null 2>&1 & until [ -e /srv/seen ]; do sleep 0.05; done")
+            .unwrap();
+        for words in [
+            "ldtarball --archive=/var/tmp/honest.tar.gz",
+            "install honest/1.0 -k $K",
+            "mktarball honest/1.0 -k $K --archive /var/tmp/two.tar.gz",
+        ] {
+            let line = format!("TMPDIR=/home/u/tmp {front} \"$DKMS\" {words}");
+            let output = root.shell(&line, User::Root, "/").unwrap();
+            assert_eq!(output.code, 0, "{front} {words}: {}", output.stderr);
+        }
+        root.must("sleep 0.1; touch /srv/stop; rm -f /var/tmp/two.tar.gz; $DKMS remove honest/1.0 --all; rm -rf /usr/src/honest-1.0").unwrap();
+        assert_eq!(root.read("/srv/seen").unwrap(), "", "{front}");
+        assert_eq!(root.must("ls -A /home/u/tmp").unwrap(), "", "{front}");
+    }
 }

@@ -1,10 +1,12 @@
 //! Processes of the build user outside of any sandbox, while an honest module and a hostile one are built:
 //! none of them reaches a build folder, whatever this system can isolate.
 
+use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
 use crate::attempt::{alone, honest_bytes, root, write_evil};
 use crate::degraded::{ALL_NAMESPACES, PLAIN, USER_NAMESPACES, WITHOUT};
+use crate::limits::peak_of;
 
 /// Tries what leads into a build folder: paths, and processes that work in it. Says where it got in.
 const ATTACK: &str = r#"#!/bin/bash
@@ -74,9 +76,81 @@ fn nobody_outside_reaches_a_build() {
     attacked(&root, "chroot /plain", 2, 1);
 }
 
+/// What ten hostile modules do while they are built, after their own module was made.
+const HOSTILE: [&str; 10] = [
+    "cp /usr/bin/id x.setid; chmod 6755 x.setid",
+    "for i in 1 2 3; do chmod -R 0777 .; sleep 0.1; done",
+    "perl -e 'for (1..1500) { mkdir \"d\"; chdir \"d\" or last }'",
+    "ln -sf /usr/local/bin/rootprog $MODULE.ko",
+    "truncate -s 2G $MODULE.ko",
+    "yes 'x.c:1:1: error: again' | head -c 300000000",
+    "kill -9 -1; true",
+    "for d in /var/lib/dkms/*/1.0/build; do echo 'MODULE_INFO(foreign, \"yes\");' >>$d/$(basename ${d%/1.0/build}).c; done; true",
+    "for i in $(seq 100); do setsid sleep 2000 & done; true",
+    "w=${MAKEFLAGS##*--jobserver-auth=}; w=${w#*,}; w=${w%% *}; [ -z \"$w\" ] || head -c 100000 /dev/zero | timeout 2 cat >&$w; true",
+];
+
+/// So many honest modules are built in each of so many rounds.
+const HONEST: usize = 10;
+const ROUNDS: usize = 20;
+
+/// The honest modules that are installed, each with its bytes.
+fn installed(root: &Root) -> Vec<Vec<u8>> {
+    let file = |n| format!("/lib/modules/{}/updates/dkms/good{n}.ko", root.kernels().first);
+    (0..HONEST).map(|n| dkms_core::host::fs::read(&root.view(&file(n))).unwrap_or_default()).collect()
+}
+
 #[test]
 #[ignore = "full tier"]
 fn many_attackers_and_many_builds() {
-    let root = with_attackers();
-    attacked(&root, "", 20, 100);
+    let root = root();
+    root.write("/usr/local/bin/attack", &ATTACK.replace("honest", "good0"), 0o755).unwrap();
+    for n in 0..HONEST {
+        Module::new(&format!("good{n}"), "1.0").write_to(&root).unwrap();
+    }
+    let names = |name: &str| (0..HONEST).map(|n| format!("{name}{n}")).collect::<Vec<_>>().join(" ");
+    root.must(&format!("for m in {}; do $DKMS install $m/1.0 -k $K; done", names("good"))).unwrap();
+    let alone = installed(&root);
+    assert!(alone.iter().all(|bytes| !bytes.is_empty()));
+    root.must(&format!("for m in {}; do $DKMS unbuild $m/1.0 --all; done", names("good"))).unwrap();
+    for (n, script) in HOSTILE.iter().enumerate() {
+        let name = format!("evil{n}");
+        let make = format!(
+            "MAKE=\"make -C /lib/modules/$kernelver/build M=/var/lib/dkms/{name}/1.0/build modules && MODULE={name} bash ./after.sh\""
+        );
+        Module::new(&name, "1.0").with(&make).write_to(&root).unwrap();
+        root.write(&format!("/usr/src/{name}-1.0/after.sh"), &format!("{script}\n"), 0o755).unwrap();
+        root.must(&format!("$DKMS add {name}/1.0")).unwrap();
+    }
+    root.must(
+        "rm -rf /srv/attack; mkdir -m 777 /srv/attack; echo root-program >/usr/local/bin/rootprog
+         for n in $(seq 20); do
+           setpriv --reuid=nobody --regid=nogroup --clear-groups nice -n 15 bash /usr/local/bin/attack >/dev/null 2>&1 &
+         done",
+    )
+    .unwrap();
+    let mut peak = 0;
+    for round in 0..ROUNDS {
+        let (memory, _) = peak_of(&root, "autoinstall -k $K");
+        peak = peak.max(memory);
+        eprintln!("round {round}: {memory} KiB");
+        let said = root.read("/tmp/said").unwrap();
+        assert_eq!(root.read("/srv/attack/breach").unwrap(), "", "round {round}");
+        for (n, (bytes, honest)) in installed(&root).iter().zip(&alone).enumerate() {
+            assert!(bytes == honest, "round {round}: good{n} is another: {said}");
+        }
+        root.must(&format!(
+            "for m in {} {}; do $DKMS unbuild $m/1.0 --all; done",
+            names("good"),
+            names("evil")
+        ))
+        .unwrap();
+    }
+    assert!(peak < 300_000, "{peak} KiB");
+    assert_eq!(root.read("/usr/local/bin/rootprog").unwrap(), "root-program\n");
+    let left = root.must(
+        "touch /srv/attack/stop; sleep 1; find /var/lib/dkms -perm /6000 -type f; pgrep -af '^sleep 2000' || true
+         find /var/lib/dkms/.state/locks /var/lib/dkms/.state/running -type f",
+    );
+    assert_eq!(left.unwrap(), "");
 }
