@@ -120,7 +120,7 @@ impl Machine {
     #[must_use]
     pub fn of_modules(kernel_dir: &Path) -> Option<Self> {
         let path = first_module(&kernel_dir.join("kernel"), 8)?;
-        Self::of_elf(&modfile::content(&path).ok()?)
+        Self::of_elf(&modfile::content::begin(&path, 64).ok()?)
     }
 
     /// As whatever is there of a kernel says.

@@ -3,12 +3,11 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::host::fs;
 use crate::version;
 
-use super::{ModfileError, ModuleInfo, content, read_info, without_signature};
+use super::content::unsigned_digest;
+use super::{ModfileError, ModuleInfo, read_info};
 
 /// How a module stands to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +54,7 @@ pub fn compare(path: &Path, other: &Path) -> Result<Standing, ModfileError> {
     if let Some(standing) = read_info(path)?.standing(&read_info(other)?) {
         return Ok(standing);
     }
-    // One after the other, since both in memory may be too much.
-    let digest = |path: &Path| Ok::<_, ModfileError>(Sha256::digest(without_signature(&content(path)?)));
-    let same = digest(path)? == digest(other)?;
+    let same = unsigned_digest(path)? == unsigned_digest(other)?;
     Ok(if same { Standing::Same } else { Standing::Different })
 }
 

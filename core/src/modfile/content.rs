@@ -1,20 +1,27 @@
 //! The unpacked bytes of a module file. What it is packed with is told by its first bytes, not by its name.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use liblzma::stream::Stream;
+use sha2::{Digest as _, Sha256};
 
 use crate::host::fs;
 use crate::kernel::Compression;
 
-use super::ModfileError;
+use super::{ModfileError, without_signature};
 
 /// Larger than any module, small enough for memory: a bomb ends here.
 pub const SIZE_LIMIT: u64 = 512 << 20;
 
-/// What liblzma and zstd may need for their dictionaries.
-const MEMORY_LIMIT: u64 = 256 << 20;
+/// What is unpacked into memory by those who can read a larger module in pieces.
+pub(super) const IN_MEMORY: u64 = 64 << 20;
+
+/// What liblzma may need for its dictionary: enough for `xz -9`.
+const MEMORY_LIMIT: u64 = 72 << 20;
+
+/// What a signature is looked for in, from the end. One that is longer is none.
+const TAIL: usize = 64 << 10;
 
 /// Reads a module file and unpacks it.
 ///
@@ -30,6 +37,86 @@ pub fn content(path: &Path) -> Result<Vec<u8>, ModfileError> {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Ok(fs::read_limited(path, SIZE_LIMIT)?),
         Err(source) => Err(ModfileError::Unpack { path: path.to_owned(), source }),
+    }
+}
+
+/// A sum over the unpacked bytes without their signature; little of them is in memory at a time.
+///
+/// # Errors
+/// As [`content`].
+pub fn unsigned_digest(path: &Path) -> Result<[u8; 32], ModfileError> {
+    let unpacked = || {
+        let mut reader = unpacking(BufReader::new(fs::open(path).map_err(io::Error::other)?))?;
+        let (mut sum, mut held, mut length) = (Sha256::new(), Vec::new(), 0);
+        loop {
+            let count = reader.by_ref().take(TAIL as u64).read_to_end(&mut held)?;
+            if count == 0 {
+                sum.update(without_signature(&held));
+                return Ok(sum.finalize().into());
+            }
+            length += count as u64;
+            if length > SIZE_LIMIT {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            let settled = held.len().saturating_sub(TAIL);
+            sum.update(&held[..settled]);
+            held.drain(..settled);
+        }
+    };
+    unpacked().map_err(|source| ModfileError::Unpack { path: path.to_owned(), source })
+}
+
+/// The first unpacked bytes of a module file, at most so many.
+///
+/// # Errors
+/// As [`content`].
+pub fn begin(path: &Path, most: u64) -> Result<Vec<u8>, ModfileError> {
+    let mut bytes = Vec::new();
+    let read = unpacking(BufReader::new(fs::open(path)?));
+    read.and_then(|reader| reader.take(most).read_to_end(&mut bytes))
+        .map_err(|source| ModfileError::Unpack { path: path.to_owned(), source })?;
+    Ok(bytes)
+}
+
+/// The unpacked bytes of a file, to be read at any place: for what lies before, it is unpacked anew.
+pub(super) struct Anew<'a> {
+    path: &'a Path,
+    reader: Box<dyn Read>,
+    at: u64,
+}
+
+impl<'a> Anew<'a> {
+    pub(super) fn open(path: &'a Path) -> io::Result<Self> {
+        Ok(Self { path, reader: Self::unpack(path)?, at: 0 })
+    }
+
+    fn unpack(path: &Path) -> io::Result<Box<dyn Read>> {
+        let unpacked = unpacking(BufReader::new(fs::open(path).map_err(io::Error::other)?))?;
+        Ok(Box::new(unpacked.take(SIZE_LIMIT)))
+    }
+}
+
+impl Read for Anew<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Anew<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let to = match to {
+            SeekFrom::Start(to) => to,
+            SeekFrom::End(0) => u64::MAX,
+            SeekFrom::Current(by) => self.at.saturating_add_signed(by),
+            SeekFrom::End(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        if to < self.at {
+            (self.reader, self.at) = (Self::unpack(self.path)?, 0);
+        }
+        self.at += io::copy(&mut self.reader.by_ref().take(to - self.at), &mut io::sink())?;
+        Ok(self.at)
     }
 }
 
@@ -64,7 +151,7 @@ pub(crate) fn unpack(bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-fn limited(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+pub(super) fn limited(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -101,6 +188,31 @@ pub(crate) mod tests {
             let error = unpack(bomb.clone(), 1 << 19).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::FileTooLarge, "{compression:?}");
             assert_eq!(unpack(bomb, 1 << 20).unwrap(), zeros);
+        }
+    }
+
+    #[test]
+    fn in_pieces_it_is_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.ko");
+        let signature =
+            [&[7; 300][..], &[0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 44], crate::modfile::signature::MAGIC]
+                .concat();
+        for length in [0, 1, TAIL - 1, TAIL, TAIL + 1, 5 * TAIL + 3] {
+            let module: Vec<u8> = (0..length).map(|i| (i % 251).to_le_bytes()[0]).collect();
+            for compression in [Compression::None, Compression::Gzip, Compression::Xz, Compression::Zstd] {
+                let whole = [&module[..], &signature].concat();
+                fs::write_whole(&path, &packed(&whole, compression), 0o644).unwrap();
+                let expected: [u8; 32] = Sha256::digest(&module).into();
+                assert_eq!(unsigned_digest(&path).unwrap(), expected, "{length} {compression:?}");
+                assert_eq!(begin(&path, 10).unwrap(), whole[..10]);
+                let mut anew = Anew::open(&path).unwrap();
+                assert_eq!(anew.seek(SeekFrom::End(0)).unwrap(), whole.len() as u64);
+                let (middle, mut rest) = (whole.len() / 2, Vec::new());
+                anew.seek(SeekFrom::Start(middle as u64)).unwrap();
+                anew.read_to_end(&mut rest).unwrap();
+                assert_eq!(rest, whole[middle..]);
+            }
         }
     }
 

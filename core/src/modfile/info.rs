@@ -1,6 +1,6 @@
 //! What a module says of itself: the section `.modinfo` of its ELF file.
 
-use std::io::{Cursor, Read, Seek};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use elf::ElfStream;
@@ -10,7 +10,7 @@ use crate::host::fs;
 use crate::kernel::Compression;
 
 use super::ModfileError;
-use super::content::{self, packing};
+use super::content::{self, Anew, packing};
 use super::whole::has_small_tables;
 
 /// Neither `.modinfo` nor the names of sections come near it.
@@ -83,7 +83,19 @@ pub fn read_info(path: &Path) -> Result<ModuleInfo, ModfileError> {
     let mut file = fs::open(path)?;
     let mut head = [0; 6];
     let plain = file.read_exact(&mut head).is_err() || packing(&head) == Compression::None;
-    let section = if plain { modinfo(file) } else { modinfo(Cursor::new(content::content(path)?)) };
+    let unpack = |source| ModfileError::Unpack { path: path.to_owned(), source };
+    let packed = || content::unpacking(BufReader::new(fs::open(path).map_err(io::Error::other)?));
+    let section = if plain {
+        modinfo(file)
+    } else {
+        match packed().and_then(|reader| content::limited(reader, content::IN_MEMORY)) {
+            Ok(bytes) => modinfo(Cursor::new(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                modinfo(Anew::open(path).map_err(unpack)?)
+            }
+            Err(error) => return Err(unpack(error)),
+        }
+    };
     match section {
         Ok(section) => Ok(ModuleInfo::parse(&section)),
         Err(why) => Err(ModfileError::NoModule { path: path.to_owned(), why }),

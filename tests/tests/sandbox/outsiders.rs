@@ -133,7 +133,6 @@ fn many_attackers_and_many_builds() {
     for round in 0..ROUNDS {
         let (memory, _) = peak_of(&root, "autoinstall -k $K");
         peak = peak.max(memory);
-        eprintln!("round {round}: {memory} KiB");
         let said = root.read("/tmp/said").unwrap();
         assert_eq!(root.read("/srv/attack/breach").unwrap(), "", "round {round}");
         for (n, (bytes, honest)) in installed(&root).iter().zip(&alone).enumerate() {
