@@ -35,7 +35,7 @@ const SIDE_BY_SIDE: usize = 2;
 const NEEDS: &[(&str, &str)] = &[("west-chamber-dkms", "xtables-addons-dkms")];
 
 /// Bumped when what is recorded changes its meaning.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A package's modules for one kernel.
 struct Case {
@@ -105,8 +105,9 @@ impl Case {
     /// Installs it with a tool in a fresh root.
     fn run(&self, cache: &Cache, kernels: &Kernels, tool: &Tool) -> Result<Outcome> {
         let root = Root::new(cache, kernels, &[tool])?;
-        if let Kernel::Newer(kernel) = &self.kernel {
-            kernel.put_into(&root)?;
+        match &self.kernel {
+            Kernel::OfMachine(release) => link_common_headers(&root, release)?,
+            Kernel::Newer(kernel) => kernel.put_into(&root)?,
         }
         for source in &self.sources {
             let into = root.view("/usr/src");
@@ -160,6 +161,13 @@ impl Case {
         }
         Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+/// `/lib/modules/K/source`, as header packages have it: OpenZFS looks there.
+fn link_common_headers(root: &Root, release: &str) -> Result<()> {
+    let line = release.trim_end_matches("-amd64").trim_end_matches("-cloud");
+    root.must(&format!("ln -s /usr/src/linux-headers-{line}-common /lib/modules/{release}/source"))?;
+    Ok(())
 }
 
 /// The one source tree in an unpacked package.

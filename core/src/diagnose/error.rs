@@ -47,10 +47,19 @@ impl LogError {
 /// The first error that says what is wrong; failing that, the first that says only that something is.
 pub(super) fn first(lines: &[&str]) -> Option<LogError> {
     let telling = lines.iter().enumerate().find_map(|(index, line)| {
-        let error = telling(line)?;
+        let error = telling(line).or_else(|| configure(line, &lines[index + 1..]))?;
         Some(if error.file.is_none() { with_patched_file(error, &lines[..index]) } else { error })
     });
     telling.or_else(|| lines.iter().find_map(|line| consequence(line)))
+}
+
+/// `configure: error:` with its text on the lines below, as macros of Autoconf write a long one (OpenZFS).
+fn configure(line: &str, below: &[&str]) -> Option<LogError> {
+    line.strip_suffix(": error:").filter(|program| program.ends_with("configure"))?;
+    let text = |line: &&str| line.trim_start().trim_start_matches('*').trim().to_owned();
+    let said = below.iter().take_while(|line| line.starts_with([' ', '\t'])).map(text);
+    let said: Vec<String> = said.take_while(|text| !text.is_empty()).collect();
+    Some(LogError::plain(&format!("{line} {}", said.join(" "))))
 }
 
 /// A line that names the fault itself.

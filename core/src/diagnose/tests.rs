@@ -259,3 +259,14 @@ fn a_line_that_is_far_too_long_is_cut_and_counts_all_the_same() {
     let lines = diagnose(&format!("{}: error: x\n", "/y".repeat(3_000_000))).lines();
     assert!(lines.iter().map(String::len).sum::<usize>() < 3_000, "{lines:?}");
 }
+
+#[test]
+fn a_long_error_of_configure_is_told_whole() {
+    let log = "checking x... no\nconfigure: error: \n\t*** None of the interfaces\n\t*** were detected.\n\t***\n\t*** ZFS Version\n";
+    let error = diagnose(log).first_error.unwrap().to_string();
+    assert_eq!(error, "configure: error: None of the interfaces were detected.");
+    assert_eq!(
+        diagnose("./configure: error: no cc\n").first_error.unwrap().to_string(),
+        "./configure: error: no cc"
+    );
+}
