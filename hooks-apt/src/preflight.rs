@@ -10,7 +10,7 @@ use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::id::KernelRelease;
-use dkms_core::kernel::{Brought, Owner};
+use dkms_core::kernel::{Brought, Owner, PrebuiltComing};
 use dkms_core::layout::Layout;
 use dkms_core::plan::preflight::Prospect;
 use dkms_core::report::{Event, Reporter};
@@ -120,7 +120,16 @@ fn absent(
     (told, owners): Told,
     changing: &[Changing<'_>],
 ) -> Result<Vec<Prospect>, AdapterError> {
-    let mut absent = session.adapter.preflight(&told, owners)?;
+    let prebuilt: PrebuiltComing = changing
+        .iter()
+        .flat_map(|Changing { change, new, .. }| {
+            new.modules.iter().filter_map(|(release, module)| {
+                let kernel = KernelRelease::new(release.as_str()).ok()?;
+                Some(((kernel, module.clone()), change.package.clone()))
+            })
+        })
+        .collect();
+    let mut absent = session.adapter.preflight(&told, owners, prebuilt)?;
     absent.retain(|prospect| {
         let folder = prospect.id.dir_name();
         prospect.absent.is_some() && !changing.iter().any(|changing| changing.old.sources.contains(&folder))

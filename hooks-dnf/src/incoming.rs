@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dkms_core::host::fs;
 use dkms_core::id::KernelRelease;
-use dkms_core::kernel::{Brought, Owner};
+use dkms_core::kernel::{Brought, Owner, PrebuiltComing};
 use serde::Deserialize;
 
 use crate::header::Header;
@@ -43,6 +43,8 @@ pub struct Coming {
     pub brought: Brought,
     /// Which package each kernel is in.
     pub owners: BTreeMap<KernelRelease, Owner>,
+    /// Which package each module is in that comes ready built.
+    pub prebuilt: PrebuiltComing,
 }
 
 impl Coming {
@@ -60,6 +62,10 @@ impl Coming {
             let releases =
                 brought.kernels.iter().filter_map(|release| KernelRelease::new(release.as_str()).ok());
             coming.owners.extend(releases.map(|release| (release, owner.clone())));
+            coming.prebuilt.extend(brought.modules.iter().filter_map(|(release, module)| {
+                let kernel = KernelRelease::new(release.as_str()).ok()?;
+                Some(((kernel, module.clone()), package.name.clone()))
+            }));
             coming.brought.kernels.extend(brought.kernels);
             coming.brought.headers.extend(brought.headers);
             coming.brought.sources.extend(brought.sources);

@@ -37,7 +37,7 @@ pub fn preflight(
     }
     let view = memory::view(session.layout()).unwrap_or_default();
     let told = told(session, packages, coming, &view)?;
-    let mut prospects = session.adapter.preflight(&told, coming.owners.clone())?;
+    let mut prospects = session.adapter.preflight(&told, coming.owners.clone(), coming.prebuilt.clone())?;
     prospects.retain(|prospect| is_known(prospect, coming));
     if prospects.is_empty() {
         return Ok(Verdict::GoOn);

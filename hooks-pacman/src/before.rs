@@ -8,6 +8,7 @@ use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::id::ModuleName;
+use dkms_core::kernel::PrebuiltComing;
 use dkms_core::plan::preflight::{Absent, Prospect};
 use dkms_core::report::{Event, Reporter};
 
@@ -94,7 +95,7 @@ fn preflight<W: std::io::Write + Send>(
             }
         }
     };
-    let mut absent = system.adapter.preflight(&told, BTreeMap::new())?;
+    let mut absent = system.adapter.preflight(&told, BTreeMap::new(), PrebuiltComing::new())?;
     absent.retain(|prospect| !is_unknown(prospect));
     absent.iter().for_each(|prospect| plain.say(&prospect.to_string()));
     if absent.is_empty() || policy != PreflightPolicy::Block {

@@ -110,6 +110,32 @@ fn who_comes_without_headers_is_told_before_and_gets_modules_when_they_come() {
 }
 
 #[test]
+fn a_module_that_comes_ready_built_with_the_kernel_is_left_to_its_package() {
+    let machine = Machine::new(DKMS).unwrap();
+    machine.index_kernels().unwrap();
+    machine.must("rm -r /lib/modules/$NEW").unwrap();
+    let foo = Package::of(Module::new("foo", "1.0")).pack(&machine.root).unwrap();
+    machine.install(&format!("linux-headers-$OLD {foo}")).unwrap();
+    // As Ubuntu's: the package has the module in parts, and its postinst makes it.
+    let folder = format!("/lib/modules/{}/kernel/foo-1", machine.new);
+    let built = format!("/lib/modules/{}/updates/dkms/foo.ko", machine.old);
+    let package = format!("linux-modules-foo-1-{}", machine.new);
+    let deb = Package::new(&package, "6.1.1-1")
+        .file(&format!("{folder}/bits/foo.ko.sig"), "/etc/hostname")
+        .file(&format!("{folder}/bits/foo.o"), &built)
+        .script("postinst", &format!("cp {folder}/bits/foo.o {folder}/foo.ko"))
+        .script("prerm", &format!("rm -f {folder}/foo.ko"))
+        .pack(&machine.root)
+        .unwrap();
+    machine.root.write("/etc/dkms/framework.conf.d/preflight.conf", "preflight=block\n", 0o644).unwrap();
+    let said = machine.install(&format!("linux-image-$NEW {deb}")).unwrap();
+    assert!(!said.contains("warning: foo/1.0"), "{said}");
+    let said = machine.install("linux-headers-$NEW").unwrap();
+    assert!(said.contains(&format!("package `{package}` brings it (version 1.0)")), "{said}");
+    assert_eq!(machine.states().unwrap(), ["foo/1.0, OLD: installed"], "{said}");
+}
+
+#[test]
 fn a_kernel_that_is_replaced_by_the_same_release_gets_its_modules_anew() {
     let machine = machine();
     machine.install("linux-image-$NEW linux-headers-$NEW").unwrap();

@@ -52,13 +52,14 @@ fn document(prospects: &[Prospect]) -> String {
     let modules: Vec<_> = prospects
         .iter()
         .map(|prospect| {
-            let Prospect { id, target, absent } = prospect;
+            let Prospect { id, target, absent, brought_by } = prospect;
             json!({
                 "module": id.name,
                 "version": id.version,
                 "kernel": target.kernel,
                 "arch": target.arch,
                 "there": absent.is_none(),
+                "brought_by": brought_by,
                 "reason": absent.as_ref().map(preflight::Absent::word),
                 "text": absent.as_ref().map(ToString::to_string),
                 "remedy": prospect.remedy(),

@@ -1,12 +1,14 @@
 //! `dkms status`: reads, waits for nobody, changes nothing.
 
+use dkms_core::engine::Survey;
 use dkms_core::id::{ModuleId, Target};
 use dkms_core::install::{self, InstalledState};
 use dkms_core::plan::Refusal;
 use dkms_core::report::{Event, Reporter};
 use dkms_core::status::{self, Filter, Remark, State, Status};
 use dkms_core::tree::Registration;
-use serde_json::json;
+use dkms_core::tree::Snapshot;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::render::JSON_VERSION;
@@ -52,7 +54,8 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let lines = status::states(&snapshot, &filter, &weak, remarks);
     unless_interrupted()?;
     if session.args().json {
-        session.terminal.print(&document(&lines));
+        let of_kernels = OfKernels::look(session, &survey, &snapshot, &filter)?;
+        session.terminal.print(&document(&lines, of_kernels));
         return Ok(());
     }
     if !lines.is_empty() {
@@ -75,7 +78,60 @@ fn broken(id: &ModuleId, found: &Registration) -> Event {
     }
 }
 
-fn document(lines: &[Status]) -> String {
+/// What only `--json` has: of each installed kernel that the filter takes.
+struct OfKernels {
+    /// Modules in the tree that a package brings ready built, and that are not installed there.
+    prebuilt: Vec<Value>,
+    /// Images that hold another build of a module than is installed.
+    images: Vec<Value>,
+}
+
+impl OfKernels {
+    fn look(
+        session: &Session<'_>,
+        survey: &Survey<'_>,
+        snapshot: &Snapshot,
+        filter: &Filter,
+    ) -> Result<Self, Failure> {
+        let layout = &session.settings.layout;
+        let (mut prebuilt, mut images) = (Vec::new(), Vec::new());
+        let newest = snapshot.newest();
+        for target in session.installed_targets()?.iter().filter(|target| filter.takes_target(target)) {
+            let tree = survey.module_tree(target)?;
+            for id in newest.iter().filter(|id| filter.takes(id) && !snapshot.is_installed(id, target)) {
+                let Ok(conf) = survey.lenient_conf(id, target) else { continue };
+                if let Some(found) = survey.prebuilt(&conf, target, &tree) {
+                    prebuilt.push(json!({
+                        "module": id.name,
+                        "version": id.version,
+                        "kernel": target.kernel,
+                        "arch": target.arch,
+                        "package": found.package,
+                        "package_module_version": found.version,
+                    }));
+                }
+            }
+            let mut files = Vec::new();
+            for id in snapshot.installed_on(target).filter(|id| filter.takes(id)) {
+                let Ok(conf) = survey.lenient_conf(&id, target) else { continue };
+                let kernel_dir = layout.kernel_dir(&target.kernel);
+                files.extend(install::installed_files(&kernel_dir, &conf, session.module_folder.as_deref()));
+            }
+            for image in install::out_of_date(&target.kernel, &files, layout, session.environment) {
+                images.push(json!({
+                    "kernel": target.kernel,
+                    "arch": target.arch,
+                    "image": image.image,
+                    "modules": image.modules,
+                    "command": image.command,
+                }));
+            }
+        }
+        Ok(Self { prebuilt, images })
+    }
+}
+
+fn document(lines: &[Status], OfKernels { prebuilt, images }: OfKernels) -> String {
     let modules: Vec<_> = lines
         .iter()
         .map(|Status { id, state }| {
@@ -96,5 +152,11 @@ fn document(lines: &[Status]) -> String {
             })
         })
         .collect();
-    json!({"version": JSON_VERSION, "modules": modules}).to_string()
+    json!({
+        "version": JSON_VERSION,
+        "modules": modules,
+        "prebuilt": prebuilt,
+        "images_out_of_date": images,
+    })
+    .to_string()
 }

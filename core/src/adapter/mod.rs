@@ -24,7 +24,7 @@ use crate::host::inhibitor::Inhibitor;
 use crate::host::process::ProcessError;
 use crate::host::{Environment, processors};
 use crate::id::{Arch, KernelRelease, ModuleId, Target};
-use crate::kernel::{self, Distribution, DistributionError, Machine, Owner};
+use crate::kernel::{self, Distribution, DistributionError, Machine, Owner, PrebuiltComing};
 use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question};
 use crate::plan::world::ConfFault;
@@ -372,7 +372,7 @@ impl Adapter {
     }
 
     /// What becomes of the modules in use on the kernels that come; `owners`: the packages that bring them,
-    /// where they are known, since headers are named after them. Changes nothing.
+    /// where they are known, since headers are named after them; `prebuilt`: modules that come ready built. Changes nothing.
     ///
     /// # Errors
     /// [`AdapterError`].
@@ -380,12 +380,14 @@ impl Adapter {
         &self,
         told: &[Happening],
         owners: BTreeMap<KernelRelease, Owner>,
+        prebuilt: PrebuiltComing,
     ) -> Result<Vec<Prospect>, AdapterError> {
         let snapshot = self.snapshot()?;
         let mut survey = self.survey();
         survey.owners = owners;
         let kernels = survey.kernels(&self.installed()?)?;
-        let question = Question::of(told, &snapshot, &kernels);
+        let mut question = Question::of(told, &snapshot, &kernels);
+        question.prebuilt_coming = prebuilt;
         Ok(survey.prospects(question, self.options(Initramfs::Others, Depmod::Now), snapshot)?)
     }
 

@@ -79,7 +79,8 @@ fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
                 facts.world.confs.get(&key),
                 Some(Ok(conf)) if conf.autoinstall && conf.excluded.is_none()
             );
-            wanted && !snapshot.is_installed(id, target) && !facts.world.weak.contains(&key)
+            let is_served = facts.world.weak.contains(&key) || facts.world.prebuilt.contains_key(&key);
+            wanted && !snapshot.is_installed(id, target) && !is_served
         })
         .collect();
     let is_booted = facts.booted.contains(target);

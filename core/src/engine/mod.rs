@@ -1,7 +1,8 @@
 //! Doing: looks at the world, and runs a [`crate::plan::Plan`] step by step.
 //!
 //! - [`mod@carry_out`]: the whole way from a request to its end, under locks
-//! - [`survey`]: gathers what a plan needs to know; `needs` says what that is
+//! - [`survey`]: gathers what a plan needs to know; `needs` says what that is, `prebuilt`
+//!   what packages bring ready built
 //! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds
 //!   share; `effects` does what a step says, `memory` notes what became of builds, `ahead` of what those were
 //!   made that their packages ask for later
@@ -20,6 +21,7 @@ mod folders;
 mod memory;
 mod needs;
 pub mod policy;
+mod prebuilt;
 pub mod refused;
 pub mod run;
 mod schedule;

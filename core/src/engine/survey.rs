@@ -81,6 +81,10 @@ impl<'a> Survey<'a> {
         &self.settings.layout
     }
 
+    pub(super) fn distribution(&self) -> &'a Distribution {
+        self.distribution
+    }
+
     pub(super) fn settings(&self) -> &'a Settings {
         self.settings
     }
@@ -118,6 +122,7 @@ impl<'a> Survey<'a> {
             unconfined: BTreeSet::new(),
             costs: BTreeMap::new(),
             failed_before: BTreeMap::new(),
+            prebuilt: BTreeMap::new(),
             no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),
@@ -147,6 +152,9 @@ impl<'a> Survey<'a> {
         let names = world.confs.keys().map(|(id, _)| &id.name);
         world.unconfined = names.filter(|name| !self.settings.confines(name)).cloned().collect();
         self.take_past(&mut world, request.options.respect_failures);
+        if matches!(request.work, Work::Autoinstall { .. } | Work::Batch(_)) {
+            self.take_prebuilt(&mut world)?;
+        }
         if needs.weak {
             world.weak =
                 self.weak(&world.snapshot)?.into_iter().map(|(id, target, _)| (id, target)).collect();

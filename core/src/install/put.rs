@@ -15,6 +15,7 @@ use crate::conf::ModuleConf;
 use crate::conf::module::ModuleRecord;
 use crate::host::fs::{self, FsError};
 use crate::kernel::module_tree::ModuleTree;
+use crate::kernel::prebuilt::package_of;
 use crate::report::{Event, Reporter};
 use crate::script::Hook;
 
@@ -249,14 +250,14 @@ impl<'a> Work<'a> {
             Verdict::Install => return false,
             Verdict::Same => {
                 let kernel = &self.place.target().kernel;
-                let (path, version) = (present.display(), version_text(present));
+                let (path, version) = (present.display(), self.present_text(present));
                 self.reporter.report(Event::note(format!(
                     "`{module}` is there for {kernel} already: `{path}` is the same ({version})"
                 )));
                 SkippedBecause::Same
             }
             Verdict::Older => {
-                let (path, version) = (present.display(), version_text(present));
+                let (path, version) = (present.display(), self.present_text(present));
                 let new = version_text(&candidate.built);
                 self.reporter.report(Event::Failed {
                     module: Some(self.place.id.clone()),
@@ -271,6 +272,16 @@ impl<'a> Work<'a> {
         };
         self.done.skipped.push(Skipped { present: present.clone(), because });
         true
+    }
+
+    /// The version of a module that stays, and the package that brings it.
+    fn present_text(&self, present: &Path) -> String {
+        let (place, version) = (self.place, version_text(present));
+        let below = present.strip_prefix(place.kernel_dir()).ok().and_then(Path::to_str);
+        let package = below.and_then(|below| {
+            package_of(below, &place.target().kernel, place.family, place.layout, place.environment)
+        });
+        package.map_or_else(|| version.clone(), |package| format!("{version}, of package `{package}`"))
     }
 
     fn stage(

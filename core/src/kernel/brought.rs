@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::prebuilt::name_of;
 use crate::id::KernelRelease;
 
 /// What a package brings.
@@ -18,6 +19,8 @@ pub struct Brought {
     pub headers: BTreeSet<String>,
     /// Folders of `/usr/src` with the source of a module.
     pub sources: BTreeSet<String>,
+    /// Modules that are not of a kernel's source, ready built: the release of their kernel, and their name.
+    pub modules: BTreeSet<(String, String)>,
 }
 
 impl Brought {
@@ -34,6 +37,7 @@ impl Brought {
                 Some(Part::Headers(release)) => brought.headers.insert(release.to_owned()),
                 Some(Part::BuildLink(release)) => links.insert(release.to_owned()),
                 Some(Part::Source(folder)) => brought.sources.insert(folder.to_owned()),
+                Some(Part::Module(release, name)) => brought.modules.insert((release.to_owned(), name)),
                 None => continue,
             };
         }
@@ -44,7 +48,7 @@ impl Brought {
         brought
     }
 
-    /// Whether there is nothing of that kind.
+    /// Whether there is no kernel, no headers and no source.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kernels.is_empty() && self.headers.is_empty() && self.sources.is_empty()
@@ -59,17 +63,18 @@ impl Brought {
 }
 
 /// A path without what stands in front of it, and without `usr/`.
-fn plain(file: &str) -> &str {
+pub(super) fn plain(file: &str) -> &str {
     let file = file.strip_prefix('.').unwrap_or(file).trim_start_matches('/');
     file.strip_prefix("usr/").unwrap_or(file)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Part<'a> {
     Kernel(&'a str),
     Headers(&'a str),
     BuildLink(&'a str),
     Source(&'a str),
+    Module(&'a str, String),
 }
 
 fn part_of(file: &str) -> Option<Part<'_>> {
@@ -84,7 +89,7 @@ fn part_of(file: &str) -> Option<Part<'_>> {
             "vmlinuz" | "modules.order" => Some(Part::Kernel(release)),
             "build" => Some(Part::BuildLink(release)),
             "build/Makefile" | "build/.config" => Some(Part::Headers(release)),
-            _ => None,
+            _ => name_of(rest).map(|name| Part::Module(release, name)),
         };
     }
     let (folder, rest) = file.strip_prefix("src/")?.split_once('/')?;
@@ -105,11 +110,14 @@ mod tests {
     use super::*;
 
     fn words(files: &[&str]) -> String {
-        let Brought { kernels, headers, sources } = Brought::of(files.iter().copied());
+        let Brought { kernels, headers, sources, modules } = Brought::of(files.iter().copied());
+        let modules = modules.into_iter().map(|(release, name)| format!("{release}/{name}")).collect();
         let words = |kind: &str, set: BTreeSet<String>| {
             set.into_iter().map(|one| format!("{kind}{one}")).collect::<Vec<_>>()
         };
-        [words("k:", kernels), words("h:", headers), words("s:", sources)].concat().join(" ")
+        [words("k:", kernels), words("h:", headers), words("s:", sources), words("m:", modules)]
+            .concat()
+            .join(" ")
     }
 
     #[test]
@@ -154,7 +162,17 @@ mod tests {
         );
         assert_eq!(
             words(&["lib/modules/6.1.0/updates/dkms/foo.ko", "boot/vmlinuz-", "boot/vmlinuz-old"]),
-            ""
+            "m:6.1.0/foo"
+        );
+        // Ubuntu's modules that are linked when their package is configured.
+        let bits = "./lib/modules/6.8.0-45-generic/kernel/nvidia-550/bits/";
+        assert_eq!(
+            words(&[
+                &format!("{bits}nvidia.ko.sig"),
+                &format!("{bits}nvidia-drm.ko.sig"),
+                &format!("{bits}BUILD")
+            ]),
+            "m:6.8.0-45-generic/nvidia m:6.8.0-45-generic/nvidia_drm"
         );
         let brought = Brought::of(["usr/src/foo-bar-1.0/dkms.conf"]);
         assert!(brought.replaces("foo-bar") && brought.replaces("foo") && !brought.replaces("fo"));

@@ -1,7 +1,8 @@
 //! Facts of a kernel and of the distribution it runs on: looked at once, plain data afterwards.
 //!
 //! - [`facts`]: one look at a kernel ([`KernelFacts::look`]); its parts: [`config`], [`module_tree`]
-//! - [`brought`]: what the files of a package bring; [`owner`]: which package a kernel belongs to
+//! - [`brought`]: what the files of a package bring; [`owner`]: which package a kernel belongs to;
+//!   [`prebuilt`]: modules that packages bring ready built
 //! - [`machine`]: what it is for; [`toolchain`]: what it was built with; asked for when something is to be built
 //! - [`mod@distribution`]: which system this is; what follows from it: [`destination`],
 //!   [`architecture`], [`headers_package`]
@@ -21,6 +22,7 @@ pub mod headers_package;
 pub mod machine;
 pub mod module_tree;
 pub mod owner;
+pub mod prebuilt;
 pub mod toolchain;
 
 pub use architecture::{default_arch, running_kernel};
@@ -32,6 +34,7 @@ pub use headers_package::HeadersPackage;
 pub use machine::Machine;
 pub use module_tree::ModuleTree;
 pub use owner::Owner;
+pub use prebuilt::{Prebuilt, PrebuiltComing};
 
 /// How the modules of a kernel are compressed, as the files below its folder are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

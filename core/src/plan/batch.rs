@@ -178,9 +178,25 @@ fn wants_autoinstall<'a>(
                 }
                 None
             }
+            None if is_prebuilt(planner, &key, rules) => None,
             None => Some(conf),
         },
     }
+}
+
+/// Whether a package brings the module ready built, in this version or a newer one; says so. `--force` builds it.
+fn is_prebuilt(planner: &mut Planner<'_>, key: &(ModuleId, Target), rules: &Rules) -> bool {
+    let Some(found) = planner.world.prebuilt.get(key).filter(|_| !planner.options.force) else {
+        return false;
+    };
+    let (id, target) = key;
+    if rules.tells(id) {
+        planner.note(format!(
+            "module `{id}` is not built for kernel {}: package `{}` brings it (version {})",
+            target.kernel, found.package, found.version
+        ));
+    }
+    true
 }
 
 /// A dependency that no version in the tree provides.

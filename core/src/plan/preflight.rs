@@ -12,6 +12,8 @@ use crate::conf::ModuleConf;
 use crate::conf::module::Exclusion;
 use crate::event::{self, Batch, Happening, Kernels};
 use crate::id::{ModuleId, ModuleName, Target};
+use crate::kernel::PrebuiltComing;
+use crate::modfile::canonical_name;
 use crate::tree::{Snapshot, Source};
 use crate::verify::Fault;
 
@@ -34,6 +36,8 @@ pub struct Question {
     pub unfit: BTreeMap<(ModuleId, Target), Unfit>,
     /// Kernels whose module folders can't be written.
     pub read_only: BTreeSet<Target>,
+    /// Modules that packages of the transaction bring ready built.
+    pub prebuilt_coming: PrebuiltComing,
 }
 
 impl Question {
@@ -58,6 +62,7 @@ impl Question {
             failed: BTreeMap::new(),
             unfit: BTreeMap::new(),
             read_only: BTreeSet::new(),
+            prebuilt_coming: PrebuiltComing::new(),
         }
     }
 
@@ -92,6 +97,8 @@ pub struct Prospect {
     pub target: Target,
     /// Why it will not be there; `None`: it will.
     pub absent: Option<Absent>,
+    /// The package that brings it ready built, where one does.
+    pub brought_by: Option<String>,
 }
 
 /// Why a module will not be there.
@@ -159,9 +166,13 @@ impl Absent {
 
 impl std::fmt::Display for Prospect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, target, absent } = self;
+        let Self { id, target, absent, brought_by } = self;
         write!(f, "{id}, {}, {}: ", target.kernel, target.arch)?;
-        let Some(because) = absent else { return f.write_str("will be there") };
+        let Some(because) = absent else {
+            f.write_str("will be there")?;
+            let Some(package) = brought_by else { return Ok(()) };
+            return write!(f, ", brought by package `{package}`");
+        };
         match absent {
             Some(Absent::Unfit(_)) => write!(f, "will not load, or may not: {because}")?,
             _ => write!(f, "will not be there: {because}")?,
@@ -174,7 +185,7 @@ impl Prospect {
     /// What would help.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
-        let Self { id, target, absent } = self;
+        let Self { id, target, absent, .. } = self;
         match absent.as_ref()? {
             Absent::Unusable(refusal) => refusal.hints().into_iter().next(),
             Absent::Excluded(_) => Some("a newer version of the module may not rule it out".to_owned()),
@@ -206,8 +217,15 @@ pub fn preflight(question: &Question, world: &World) -> Vec<Prospect> {
             let Some(id) = judge.version(&name) else { continue };
             let is_there = judge.is_there(&id, target);
             if is_there || judge.is_wanted(&id, target) {
-                let absent = if is_there { judge.unfit(&id, target) } else { judge.absent(&id, target) };
-                prospects.push(Prospect { id, target: target.clone(), absent });
+                let brought_by = if is_there { None } else { judge.brought_by(&id, target) };
+                let absent = if is_there {
+                    judge.unfit(&id, target)
+                } else if brought_by.is_some() {
+                    None
+                } else {
+                    judge.absent(&id, target)
+                };
+                prospects.push(Prospect { id, target: target.clone(), absent, brought_by });
             }
         }
     }
@@ -247,6 +265,19 @@ impl Judge<'_> {
 
     fn unfit(&self, id: &ModuleId, target: &Target) -> Option<Absent> {
         self.question.unfit.get(&(id.clone(), target.clone())).cloned().map(Absent::Unfit)
+    }
+
+    /// The package that has it ready built, or that comes with each of its modules. The version of what comes is
+    /// not known: packages of that kind follow the driver.
+    fn brought_by(&self, id: &ModuleId, target: &Target) -> Option<String> {
+        if let Some(found) = self.world.prebuilt.get(&(id.clone(), target.clone())) {
+            return Some(found.package.clone());
+        }
+        let conf = self.conf(id, target)?.as_ref().ok()?;
+        let coming =
+            |name: &str| self.question.prebuilt_coming.get(&(target.kernel.clone(), canonical_name(name)));
+        let packages: Option<Vec<_>> = conf.modules.iter().map(|module| coming(&module.dest_name)).collect();
+        packages?.first().map(|package| (*package).clone())
     }
 
     fn absent(&mut self, id: &ModuleId, target: &Target) -> Option<Absent> {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::conf::module::{Exclusion, ModuleConf, ModuleRecord};
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::kernel::{Compression, KernelConfig, KernelFacts};
+use crate::kernel::{Compression, KernelConfig, KernelFacts, Prebuilt};
 use crate::tree::{Built, Mode, Registration, Snapshot, Source};
 
 mod preflight;
@@ -67,6 +67,7 @@ fn world(kernels: &[&str]) -> World {
         unconfined: std::collections::BTreeSet::new(),
         costs: BTreeMap::new(),
         failed_before: BTreeMap::new(),
+        prebuilt: BTreeMap::new(),
         no_autoinstall: false,
         headers_remedy: BTreeMap::new(),
         notices: BTreeMap::new(),
@@ -420,4 +421,28 @@ fn what_an_interrupted_command_owes_is_paid_by_the_next() {
     let mut request = ask(install);
     request.options.no_depmod = true;
     assert_eq!(depmods(plan(&request, &world)), 0);
+}
+
+#[test]
+fn autoinstall_leaves_to_packages_what_they_bring_ready_built() {
+    let mut world = world(&["6.1.0", "6.2.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    let there = Prebuilt { package: "linux-modules-foo".to_owned(), version: "1.1".to_owned() };
+    world.prebuilt.insert((id("foo/1.0"), target("6.1.0")), there);
+    let work = Work::Autoinstall { targets: vec![target("6.1.0"), target("6.2.0")] };
+    let mut request = Request { work, options: Options::default() };
+    let planned = plan(&request, &world);
+    let built = |plan: &Plan| {
+        let of = |step: &Step| match &step.action {
+            Action::Build { target, .. } => Some(target.kernel.to_string()),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(built(&planned), ["6.2.0"]);
+    let said =
+        "module `foo/1.0` is not built for kernel 6.1.0: package `linux-modules-foo` brings it (version 1.1)";
+    assert!(planned.remarks.contains(&Remark::Note(said.to_owned())), "{:?}", planned.remarks);
+    request.options.force = true;
+    assert_eq!(built(&plan(&request, &world)), ["6.1.0", "6.2.0"]);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::{ConfError, ModuleConf};
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::kernel::KernelFacts;
+use crate::kernel::{KernelFacts, Prebuilt};
 use crate::report::Event;
 use crate::tree::Snapshot;
 
@@ -36,6 +36,9 @@ pub struct World {
     pub costs: BTreeMap<ModuleName, Cost>,
     /// Builds that failed before, where the request asks not to try these again.
     pub failed_before: BTreeMap<(ModuleId, Target), RememberedFailure>,
+    /// Modules that a package brings ready built, in this version or a newer one; asked where modules are
+    /// installed by themselves.
+    pub prebuilt: BTreeMap<(ModuleId, Target), Prebuilt>,
     /// `/etc/dkms/no-autoinstall` exists.
     pub no_autoinstall: bool,
     /// What to do when the headers of a kernel are missing: a sentence with the package to install.

@@ -18,6 +18,8 @@ pub struct Package {
     pub scripts: Vec<(&'static str, String)>,
     /// The module whose source it has.
     pub module: Option<Module>,
+    /// Further files: the path in the package, and the file of the root that is copied there.
+    pub files: Vec<(String, String)>,
 }
 
 impl Package {
@@ -25,7 +27,7 @@ impl Package {
     #[must_use]
     pub fn new(name: &str, version: &str) -> Self {
         let (name, version) = (name.to_owned(), version.to_owned());
-        Self { name, version, control: String::new(), scripts: Vec::new(), module: None }
+        Self { name, version, control: String::new(), scripts: Vec::new(), module: None, files: Vec::new() }
     }
 
     /// `NAME-dkms` with a module's source, and the scripts that Debian's module packages have.
@@ -66,16 +68,26 @@ impl Package {
         self
     }
 
+    /// With a copy of a file of the root.
+    #[must_use]
+    pub fn file(mut self, path: &str, from: &str) -> Self {
+        self.files.push((path.to_owned(), from.to_owned()));
+        self
+    }
+
     /// Packs it; returns its path.
     ///
     /// # Errors
     /// Where that fails.
     pub fn pack(&self, root: &Root) -> Result<String> {
-        let Self { name, version, control, scripts, module } = self;
+        let Self { name, version, control, scripts, module, files } = self;
         let dir = format!("/tmp/pack/{name}");
         root.must(&format!("rm -rf {dir}"))?;
         if let Some(module) = module {
             module.write_below(root, &format!("{dir}/usr/src/{}-{}", module.name, module.version))?;
+        }
+        for (path, from) in files {
+            root.must(&format!("install -D {from} {dir}{path}"))?;
         }
         let control = format!(
             "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\n\

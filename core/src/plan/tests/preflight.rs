@@ -57,6 +57,29 @@ fn without_its_headers_it_is_not() {
 }
 
 #[test]
+fn a_package_may_bring_it_ready_built() {
+    let (mut world, kernels) = in_use();
+    let mut question = Question::of(&coming()[..1], &world.snapshot, &kernels);
+    let brought =
+        |module: &str| ((target("6.2.0").kernel, module.to_owned()), "linux-modules-foo".to_owned());
+    question.prebuilt_coming.extend([brought("foo")]);
+    let prospects = preflight(&question, &world);
+    assert_eq!(
+        prospects[0].to_string(),
+        "foo/1.0, 6.2.0, x86_64: will be there, brought by package `linux-modules-foo`"
+    );
+    assert_eq!(told(&question, &world)[1], "user/1.0 6.2.0: no-headers");
+    // One that is there already.
+    question.prebuilt_coming.clear();
+    let there = Prebuilt { package: "linux-modules-foo".to_owned(), version: "1.0".to_owned() };
+    world.prebuilt.insert((id("foo/1.0"), target("6.2.0")), there);
+    assert_eq!(preflight(&question, &world)[0].brought_by.as_deref(), Some("linux-modules-foo"));
+    // The tree's own is there all the same.
+    question.kernels = [target("6.1.0")].into();
+    assert_eq!(preflight(&question, &world)[0].brought_by, None);
+}
+
+#[test]
 fn rules_are_judged_as_far_as_they_can_be() {
     let (mut world, kernels) = in_use();
     let key = (id("foo/1.0"), target("6.2.0"));
