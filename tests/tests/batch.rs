@@ -184,6 +184,23 @@ fn an_initramfs_is_made_once_after_depmod_where_it_is_asked_for() {
     assert_eq!(must(&root, "cat /tmp/made; rm /tmp/made"), must(&root, "echo -u -k $K"));
     must(&root, "echo remake_initrd=no >>/etc/dkms/framework.conf; dkms install one/1.0 --force -k $K");
     assert_eq!(must(&root, "cat /tmp/made 2>/dev/null || true"), "");
+    // Where a package manager has noted that the image came too early, that is told until it is made by hand.
+    must(&root, "mkdir -p /var/lib/dkms/.state/initramfs; : >/var/lib/dkms/.state/initramfs/$K");
+    let listed = || {
+        let document = must(&root, "dkms status --json");
+        let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+        document["images_out_of_date"].clone()
+    };
+    let doctor = root.dkms("doctor").expect("it runs").stdout;
+    let command = must(&root, "echo update-initramfs -u -k $K");
+    assert!(doctor.contains("was made before") && doctor.contains(command.trim()), "{doctor}");
+    assert_eq!(
+        (&listed()[0]["reason"], &listed()[0]["command"]),
+        (&"made-before".into(), &command.trim().into())
+    );
+    must(&root, "sleep 0.1; touch /boot/initrd.img-$K");
+    assert!(!root.dkms("doctor").expect("it runs").stdout.contains("was made before"));
+    assert_eq!(listed(), serde_json::json!([]));
 }
 
 /// What an adapter runs for `$K`: its exit code and what it says.

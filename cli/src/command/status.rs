@@ -6,8 +6,7 @@ use dkms_core::install::{self, InstalledState};
 use dkms_core::plan::Refusal;
 use dkms_core::report::{Event, Reporter};
 use dkms_core::status::{self, Filter, Remark, State, Status};
-use dkms_core::tree::Registration;
-use dkms_core::tree::Snapshot;
+use dkms_core::tree::{self, Registration, Snapshot};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -82,7 +81,7 @@ fn broken(id: &ModuleId, found: &Registration) -> Event {
 struct OfKernels {
     /// Modules in the tree that a package brings ready built, and that are not installed there.
     prebuilt: Vec<Value>,
-    /// Images that hold another build of a module than is installed.
+    /// Images that hold another build of a module than is installed, or that were made before one.
     images: Vec<Value>,
 }
 
@@ -117,11 +116,20 @@ impl OfKernels {
                 let kernel_dir = layout.kernel_dir(&target.kernel);
                 files.extend(install::installed_files(&kernel_dir, &conf, session.module_folder.as_deref()));
             }
-            for image in install::out_of_date(&target.kernel, &files, layout, session.environment) {
+            let environment = session.environment;
+            let other = install::out_of_date(&target.kernel, &files, layout, environment);
+            let before = if tree::images::is_noted(layout, &target.kernel) {
+                install::made_before(&target.kernel, &files, layout, environment)
+            } else {
+                Vec::new()
+            };
+            let other = other.into_iter().map(|image| ("other-build", image));
+            for (reason, image) in other.chain(before.into_iter().map(|image| ("made-before", image))) {
                 images.push(json!({
                     "kernel": target.kernel,
                     "arch": target.arch,
                     "image": image.image,
+                    "reason": reason,
                     "modules": image.modules,
                     "command": image.command,
                 }));

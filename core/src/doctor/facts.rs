@@ -41,6 +41,8 @@ pub struct Facts {
     pub failed: BTreeMap<(ModuleId, Target), String>,
     /// Images of kernels that hold another build of a module than the kernel's folder.
     pub images: BTreeMap<Target, Vec<OutOfDate>>,
+    /// Images that were made before modules of their kernel were installed, and not since.
+    pub made_before: BTreeMap<Target, Vec<OutOfDate>>,
     /// File systems that we write to.
     pub disks: Vec<Disk>,
     /// Our trees whose file systems have become read-only.

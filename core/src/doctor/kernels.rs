@@ -20,6 +20,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         installed(facts, id, target, install, &mut findings);
     }
     images(facts, &mut findings);
+    made_before(facts, &mut findings);
     findings
 }
 
@@ -36,6 +37,28 @@ fn images(facts: &Facts, findings: &mut Vec<Finding>) {
             let finding = Finding::problem("initramfs-out-of-date", what)
                 .on(target)
                 .why("the one in the image is loaded at boot");
+            findings.push(match command {
+                Some(command) => finding.command(command.clone()),
+                None => finding,
+            });
+        }
+    }
+}
+
+/// Images that were made before the modules of their kernel, and were not made anew: `remake_initrd=no`, or that
+/// failed. Whether they would hold the modules is not known.
+fn made_before(facts: &Facts, findings: &mut Vec<Finding>) {
+    for (target, images) in &facts.made_before {
+        for OutOfDate { image, modules, command } in images {
+            let what = format!(
+                "`{}` was made before {} was installed on kernel {}",
+                image.display(),
+                modules.join(", "),
+                target.kernel
+            );
+            let finding = Finding::hint("initramfs-made-before", what)
+                .on(target)
+                .why("what is needed to mount the root file system must be in it");
             findings.push(match command {
                 Some(command) => finding.command(command.clone()),
                 None => finding,

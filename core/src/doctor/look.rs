@@ -22,7 +22,7 @@ use crate::kernel::{KernelFacts, ModuleTree};
 use crate::layout::{Layout, TEMPORARY_PREFIX};
 use crate::modfile;
 use crate::plan::{Options, Request, Work};
-use crate::tree::{Key, Snapshot, Source, attempts, lock};
+use crate::tree::{Key, Snapshot, Source, attempts, images, lock};
 use crate::verify::Examiner;
 use crate::version;
 
@@ -56,6 +56,7 @@ pub fn look(
         unsigned: BTreeMap::new(),
         failed,
         images: BTreeMap::new(),
+        made_before: BTreeMap::new(),
         disks: disks(settings, &world.snapshot)?,
         // What lies below /usr may be meant to be read-only.
         read_only: [&layout.dkms_tree, &layout.install_tree]
@@ -113,6 +114,10 @@ pub fn look(
         let images = install::out_of_date(&target.kernel, &installed_files, layout, survey.environment());
         if !images.is_empty() {
             facts.images.insert(target.clone(), images);
+        }
+        if images::is_noted(layout, &target.kernel) {
+            let found = install::made_before(&target.kernel, &installed_files, layout, survey.environment());
+            facts.made_before.insert(target.clone(), found);
         }
     }
     Ok(facts)

@@ -125,3 +125,31 @@ fn what_is_only_downloaded_is_judged_now_by_dnf_4() {
 fn what_is_prepared_for_the_next_boot_is_judged_now_by_dnf_5() {
     prepared(Suite::Forky, "--offline");
 }
+
+/// As `login` and `sshd` have it: what is in `/etc/motd.d` is shown by PAM.
+const PAM: &str = "auth sufficient pam_rootok.so\naccount required pam_permit.so\n\
+                   session optional pam_motd.so\nsession required pam_permit.so\n";
+
+// guide 9
+#[test]
+fn what_failed_in_an_offline_upgrade_is_told_at_the_next_login_until_it_is_done() {
+    let bad = Package { build: Build::Failing, ..Package::ready("one", "1.0") };
+    let world = world(Suite::Forky, &[bad]);
+    world.root.write("/etc/pam.d/su-l", PAM, 0o644).unwrap();
+    let login = || run(&world, "echo 'echo here' | su -l root 2>&1");
+    assert!(!login().contains("dkms:"));
+    // systemd boots into the upgrade because of this link, and dnf takes it away afterwards.
+    run(&world, "ln -s /var/lib/dnf /system-update");
+    let said = dnf(&world, "install kernel-core-6.1.0 kernel-devel-6.1.0 one-dkms");
+    run(&world, "rm -f /system-update");
+    let shown = login();
+    assert!(shown.contains("dkms: the offline upgrade has left kernel modules behind"), "{shown}\n{said}");
+    assert!(shown.contains("cannot build one/1.0") && shown.ends_with("here\n"), "{shown}");
+    // Whoever mends it is not told again.
+    let again = Package::ready("one", "2.0");
+    world.add(&again).unwrap();
+    world.index().unwrap();
+    let said = dnf(&world, "upgrade one-dkms");
+    let shown = login();
+    assert!(!shown.contains("dkms:"), "{shown}\n{said}");
+}

@@ -5,7 +5,8 @@
 //! - `maker`: which images a kernel boots with, and what makes them
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::host::fs;
 use crate::host::process::{Process, ProcessError};
@@ -72,6 +73,37 @@ pub fn remake(
     Ok(false)
 }
 
+/// The images of a kernel that are older than one of these modules, which were installed on it since; an image
+/// that was made by hand afterwards is not one of them.
+#[must_use]
+pub fn made_before(
+    kernel: &KernelRelease,
+    files: &[PathBuf],
+    layout: &Layout,
+    environment: &Environment,
+) -> Vec<OutOfDate> {
+    let changed = |path: &Path| {
+        let meta = fs::stat(path).ok().flatten()?;
+        Some((meta.ctime(), meta.ctime_nsec()))
+    };
+    let since = |image: &Path| -> Vec<String> {
+        let made = changed(image);
+        let newer = files.iter().filter(|file| made.is_some() && changed(file) > made);
+        newer.filter_map(|file| Some(canonical_name(&ModuleFile::from_path(file)?.stem))).collect()
+    };
+    let images = maker::images(kernel, layout).into_iter();
+    let found = images.map(|image| (since(&image), image)).filter(|(modules, _)| !modules.is_empty());
+    let command = command(kernel, layout, environment);
+    found.map(|(modules, image)| OutOfDate { image, modules, command: command.clone() }).collect()
+}
+
+/// The command that makes a kernel's images anew.
+fn command(kernel: &KernelRelease, layout: &Layout, environment: &Environment) -> Option<String> {
+    let is_there = |program: &str| programs::find(program, environment).is_some();
+    maker::maker(kernel, layout, &is_there)
+        .map(|maker| Process::new(maker.program, maker.arguments, environment).line())
+}
+
 /// An image that holds another state of modules than the kernel's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutOfDate {
@@ -108,9 +140,7 @@ pub fn out_of_date(
     if wanted.is_empty() {
         return Vec::new();
     }
-    let is_there = |program: &str| programs::find(program, environment).is_some();
-    let command = maker::maker(kernel, layout, &is_there)
-        .map(|maker| Process::new(maker.program, maker.arguments, environment).line());
+    let command = command(kernel, layout, environment);
     let judge = |image: PathBuf| {
         let held = image::builds(&image, &wanted).ok()?;
         let differs = |(name, builds): (&String, &Vec<Build>)| {
@@ -170,5 +200,30 @@ mod tests {
         assert!(write(b"one").is_empty());
         fs::write_whole(&layout.at("/boot/initrd.img-6.1.0-1-amd64"), b"nonsense", 0o644).unwrap();
         assert!(out_of_date(&kernel, &[file], &layout, &environment).is_empty());
+    }
+
+    #[test]
+    fn an_image_that_is_older_than_a_module_was_made_before_it() {
+        let (dir, layout, kernel) = world();
+        let environment = [("PATH", dir.path().to_str().unwrap())].into_iter().collect();
+        let file = layout.kernel_dir(&kernel).join("updates/dkms/foo-x.ko");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let names = || -> Vec<String> {
+            let found = made_before(&kernel, std::slice::from_ref(&file), &layout, &environment);
+            found.into_iter().flat_map(|one| one.modules).collect()
+        };
+        let write = |path: &Path| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            fs::write_whole(path, b"x", 0o644).unwrap();
+        };
+        let image = layout.at("/boot/initrd.img-6.1.0-1-amd64");
+        write(&file);
+        assert!(names().is_empty(), "there is no image");
+        write(&image);
+        assert!(names().is_empty());
+        write(&file);
+        assert_eq!(names(), ["foo_x"]);
+        write(&image);
+        assert!(names().is_empty());
     }
 }
