@@ -78,6 +78,11 @@ fn bounded(pattern: &str) -> Result<(), &'static str> {
                     last.max(1).saturating_mul(times.unwrap_or(1).max(1))
                 })
             }
+            // `x+` is `xx*` to the engine.
+            b'+' => groups.pop().map_or(1, |(sum, last)| {
+                groups.push((sum, 0));
+                last.max(1).saturating_mul(2)
+            }),
             b'[' => {
                 rest = behind_set(rest);
                 1
@@ -162,6 +167,7 @@ mod tests {
             ("a{1,32767}".to_owned(), "repeats"),
             ("[]{1}(]{200}([[:digit:]]{200})".to_owned() + "{300}", "repeats"),
             ("(".repeat(19) + "a?" + &"){2}".repeat(19), "repeats"),
+            ("a".to_owned() + &"+".repeat(100), "repeats"),
             ("(".repeat(5000) + "a" + &")".repeat(5000), "nested"),
             ("a|".repeat(10_000), "long"),
         ] {
