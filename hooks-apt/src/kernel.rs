@@ -15,8 +15,8 @@ use crate::pending::{self, Pending};
 use crate::session::{Ended, Session};
 use crate::trigger;
 
-/// `preinst.d`: a kernel is about to be replaced by another build of the same release, or comes. Where nothing
-/// of it is there but headers, what was built is built against those, and stays.
+/// `preinst.d`: a kernel is about to be replaced by another build of the same release, or comes. Where
+/// nothing of it is there but headers, what was built is built against those, and stays.
 pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
     let layout = session.layout();

@@ -1,5 +1,5 @@
-//! The header of a package file of rpm's: what it provides, and which files it has. Reads only, and only so much;
-//! nobody has verified the file yet.
+//! The header of a package file of rpm's: what it provides, and which files it has. Reads only, and only so
+//! much; nobody has verified the file yet.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

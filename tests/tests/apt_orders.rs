@@ -196,7 +196,8 @@ fn killed_anywhere_dpkg_and_apt_finish_it() {
     share::all(tried, || Ok(()), try_it).unwrap();
 }
 
-/// unattended-upgrades in minimal steps: a kernel and new versions of modules, each in a run of dpkg of its own.
+/// unattended-upgrades in minimal steps: a kernel and new versions of modules, each in a
+/// run of dpkg of its own.
 #[test]
 fn in_minimal_steps_nothing_is_built_twice() {
     // Each step's packages, and how many builds there are in all: versions that are in use when a kernel

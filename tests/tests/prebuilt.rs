@@ -1,5 +1,5 @@
-//! Modules that a package brings ready built for a kernel, as Ubuntu's `linux-modules-nvidia-*` do: they are not
-//! built a second time, and everything that tells of modules names the package.
+//! Modules that a package brings ready built for a kernel, as Ubuntu's `linux-modules-nvidia-*` do: they are
+//! not built a second time, and everything that tells of modules names the package.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use dkms_tests::cache::{Cache, Oracle};
@@ -32,7 +32,8 @@ fn ours() -> Tool {
     Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"))
 }
 
-/// dpkg's list of a package, as Ubuntu's are: the module is linked from `bits` when the package is configured.
+/// dpkg's list of a package, as Ubuntu's are: the module is linked from `bits` when the
+/// package is configured.
 fn list(root: &Root, file: &str) {
     let kernel = &root.kernels().second;
     let text = format!("/.\n/lib/modules/{kernel}/{file}\n");

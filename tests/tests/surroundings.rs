@@ -56,8 +56,8 @@ fn no_make() {
     assert_eq!(verdict::changes(&before, &capture(&root).unwrap(), &log), Vec::<String>::new());
 }
 
-/// Raspberry Pi OS: a kernel for 64-bit ARM under programs for another machine. Here the headers and the compiler
-/// are made up, and what is compiled is for ARM by its ELF header only: no such machine is at hand.
+/// Raspberry Pi OS: a kernel for 64-bit ARM under programs for another machine. Here the headers and the
+/// compiler are made up, and what is compiled is for ARM by its ELF header only: no such machine is at hand.
 #[test]
 fn a_kernel_for_another_machine_than_the_programs() {
     let root = root();

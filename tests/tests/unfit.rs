@@ -1,5 +1,5 @@
-//! What make built and a kernel would not take: failed builds, and modules that are built and installed with a
-//! warning which `doctor` and `preflight` repeat.
+//! What make built and a kernel would not take: failed builds, and modules that are built and installed with
+//! a warning which `doctor` and `preflight` repeat.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use dkms_tests::cache::Cache;

@@ -371,8 +371,9 @@ impl Adapter {
         outcome
     }
 
-    /// What becomes of the modules in use on the kernels that come; `owners`: the packages that bring them,
-    /// where they are known, since headers are named after them; `prebuilt`: modules that come ready built. Changes nothing.
+    /// What becomes of the modules in use on the kernels that come; `owners`: the packages that bring
+    /// them, where they are known, since headers are named after them; `prebuilt`: modules that come ready
+    /// built. Changes nothing.
     ///
     /// # Errors
     /// [`AdapterError`].

@@ -45,8 +45,8 @@ fn images(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Images that were made before the modules of their kernel, and were not made anew: `remake_initrd=no`, or that
-/// failed. Whether they would hold the modules is not known.
+/// Images that were made before the modules of their kernel, and were not made anew: `remake_initrd=no`, or
+/// that failed. Whether they would hold the modules is not known.
 fn made_before(facts: &Facts, findings: &mut Vec<Finding>) {
     for (target, images) in &facts.made_before {
         for OutOfDate { image, modules, command } in images {

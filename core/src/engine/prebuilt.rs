@@ -51,8 +51,8 @@ impl Survey<'_> {
         ModuleTree::walk(&self.layout().kernel_dir(&target.kernel))
     }
 
-    /// The package that brings every module of a conf ready built for a kernel, each in the version of the conf or
-    /// a newer one.
+    /// The package that brings every module of a conf ready built for a kernel, each in the version of the
+    /// conf or a newer one.
     #[must_use]
     pub fn prebuilt(&self, conf: &ModuleConf, target: &Target, tree: &ModuleTree) -> Option<Prebuilt> {
         let (family, kernel) = (self.distribution().family, &target.kernel);

@@ -39,8 +39,8 @@ fn below_the_kernel(folder: &str) -> Option<String> {
     without_steps_up(folder).filter(|inside| !inside.is_empty()).map(|inside| format!("/{inside}"))
 }
 
-/// A path as it is once `.` and each `..` with the folder before it are taken out, without slashes at its ends;
-/// `None` where it leads out of the folder that it begins in. Links count for nothing: `a/../b` is `b`.
+/// A path as it is once `.` and each `..` with the folder before it are taken out, without slashes at its
+/// ends; `None` where it leads out of the folder that it begins in. Links count for nothing: `a/../b` is `b`.
 #[must_use]
 pub fn without_steps_up(path: &str) -> Option<String> {
     let mut folders = Vec::new();

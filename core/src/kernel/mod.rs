@@ -3,7 +3,8 @@
 //! - [`facts`]: one look at a kernel ([`KernelFacts::look`]); its parts: [`config`], [`module_tree`]
 //! - [`brought`]: what the files of a package bring; [`owner`]: which package a kernel belongs to;
 //!   [`prebuilt`]: modules that packages bring ready built
-//! - [`machine`]: what it is for; [`toolchain`]: what it was built with; asked for when something is to be built
+//! - [`machine`]: what it is for; [`toolchain`]: what it was built with; asked for when
+//!   something is to be built
 //! - [`mod@distribution`]: which system this is; what follows from it: [`destination`],
 //!   [`architecture`], [`headers_package`]
 

@@ -32,12 +32,13 @@ pub struct Prebuilt {
     pub version: String,
 }
 
-/// Modules that the packages of a transaction bring ready built: kernel and name of the module, with the package.
+/// Modules that the packages of a transaction bring ready built: kernel and name of the
+/// module, with the package.
 pub type PrebuiltComing = BTreeMap<(KernelRelease, String), String>;
 
-/// The name of the module that a file of a package is or is made of, by its path below `/lib/modules/K`. `None`:
-/// no module, or one of the kernel's own source. Ubuntu links `nvidia.ko` when the package is configured, from
-/// the folder `bits` beside it, which has `nvidia.ko.sig`.
+/// The name of the module that a file of a package is or is made of, by its path below `/lib/modules/K`.
+/// `None`: no module, or one of the kernel's own source. Ubuntu links `nvidia.ko` when the package is
+/// configured, from the folder `bits` beside it, which has `nvidia.ko.sig`.
 pub(super) fn name_of(below: &str) -> Option<String> {
     let mut parts = below.split('/');
     let is_beside = match (parts.next(), parts.next()) {

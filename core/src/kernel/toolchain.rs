@@ -52,8 +52,8 @@ struct Programs<'a> {
     target: &'a dyn Fn(&str) -> Result<Option<String>, ProcessError>,
 }
 
-/// The toolchain for a kernel of a machine that the programs of this system, `userland`, may not be for. Their
-/// compiler is asked only then: dkms itself is one of these programs.
+/// The toolchain for a kernel of a machine that the programs of this system, `userland`, may not be for.
+/// Their compiler is asked only then: dkms itself is one of these programs.
 fn across(
     mut toolchain: Toolchain,
     machine: Machine,

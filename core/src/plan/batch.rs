@@ -184,7 +184,8 @@ fn wants_autoinstall<'a>(
     }
 }
 
-/// Whether a package brings the module ready built, in this version or a newer one; says so. `--force` builds it.
+/// Whether a package brings the module ready built, in this version or a newer one; says so.
+/// `--force` builds it.
 fn is_prebuilt(planner: &mut Planner<'_>, key: &(ModuleId, Target), rules: &Rules) -> bool {
     let Some(found) = planner.world.prebuilt.get(key).filter(|_| !planner.options.force) else {
         return false;

@@ -267,8 +267,8 @@ impl Judge<'_> {
         self.question.unfit.get(&(id.clone(), target.clone())).cloned().map(Absent::Unfit)
     }
 
-    /// The package that has it ready built, or that comes with each of its modules. The version of what comes is
-    /// not known: packages of that kind follow the driver.
+    /// The package that has it ready built, or that comes with each of its modules. The version of what comes
+    /// is not known: packages of that kind follow the driver.
     fn brought_by(&self, id: &ModuleId, target: &Target) -> Option<String> {
         if let Some(found) = self.world.prebuilt.get(&(id.clone(), target.clone())) {
             return Some(found.package.clone());

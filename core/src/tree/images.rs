@@ -1,6 +1,6 @@
-//! Kernels whose initramfs was made while modules were missing: a mark for each, `.state/initramfs/K`. Whoever
-//! installs a module on such a kernel makes its initramfs anew, whether or not the module asks for it: nobody
-//! knows whether the image would hold the module.
+//! Kernels whose initramfs was made while modules were missing: a mark for each, `.state/initramfs/K`.
+//! Whoever installs a module on such a kernel makes its initramfs anew, whether or not the module asks for
+//! it: nobody knows whether the image would hold the module.
 
 use crate::host::fs::{self, FsError};
 use crate::id::KernelRelease;

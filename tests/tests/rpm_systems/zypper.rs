@@ -1,5 +1,5 @@
-//! zypper in classic mode: an rpm for each package, none of which runs our triggers. libzypp's commit plugin makes
-//! one batch of the commit.
+//! zypper in classic mode: an rpm for each package, none of which runs our triggers. libzypp's commit plugin
+//! makes one batch of the commit.
 
 use dkms_tests::rpm::{Package, Suite};
 

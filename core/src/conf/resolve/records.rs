@@ -117,8 +117,8 @@ fn name_fault(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A location without steps upwards, where it has any; `None` where it leads out of its folder or holds what no
-/// path needs. Debian's mstflint-dkms has `/kernel/../misc/`.
+/// A location without steps upwards, where it has any; `None` where it leads out of its folder or holds what
+/// no path needs. Debian's mstflint-dkms has `/kernel/../misc/`.
 fn inside(path: &str) -> Option<String> {
     if path.chars().any(|c| c.is_control() || is_hidden(c)) {
         return None;

@@ -73,8 +73,8 @@ pub fn remake(
     Ok(false)
 }
 
-/// The images of a kernel that are older than one of these modules, which were installed on it since; an image
-/// that was made by hand afterwards is not one of them.
+/// The images of a kernel that are older than one of these modules, which were installed on it since; an
+/// image that was made by hand afterwards is not one of them.
 #[must_use]
 pub fn made_before(
     kernel: &KernelRelease,
