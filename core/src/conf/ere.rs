@@ -50,8 +50,8 @@ const LONGEST: usize = 16 << 10;
 const DEEPEST: usize = 100;
 /// How many atoms a pattern may be, each as often as it is repeated: libc's engine copies it so often.
 const LARGEST: usize = 10_000;
-/// As how many atoms a constraint (`^`, `$`, `\b`) counts: what libc's engine needs grows with the cube of their
-/// number in a row. 100 of them take 26 MB, 400 take 1.3 GB (measured, glibc 2.36).
+/// As how many atoms a constraint (`^`, `$`, `\b`) counts: what libc's engine needs grows with the cube of
+/// their number in a row. 100 of them take 26 MB, 400 take 1.3 GB (measured, glibc 2.36).
 const CONSTRAINT: usize = 100;
 
 /// Whether libc's engine, which knows no limits, can be given a stranger's pattern.
