@@ -80,7 +80,8 @@ mod tests {
             let begin = Instant::now();
             let _ = examine(&text);
             let took = begin.elapsed();
-            assert!(took < Duration::from_secs(5), "{took:?}: {:?}", &text[text.len() - 40..]);
+            // Without its budget it would take minutes and more.
+            assert!(took < Duration::from_secs(30), "{took:?}: {:?}", &text[text.len() - 40..]);
         }
         assert!(examine(&long("B=${A//a*a*a*b/x}\n")).is_none());
         assert!(examine("A=6.1.0-9-amd64\nB=${A//-/.}${A%%-*}").is_some());

