@@ -9,7 +9,7 @@ use elf::endian::AnyEndian;
 use elf::file::Class;
 
 use super::ModuleInfo;
-use super::whole::{NO_BITS, RELOCATABLE};
+use super::whole::{NO_BITS, RELOCATABLE, lies_within};
 
 /// The section that the kernel looks for to find `struct module`.
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
@@ -185,11 +185,7 @@ fn open(bytes: &[u8]) -> Result<ElfBytes<'_, AnyEndian>, NotAModule> {
     let sections = file.section_headers().filter(|sections| !sections.is_empty());
     let sections = sections.ok_or_else(|| NotAModule::Cut("it has no sections".to_owned()))?;
     let length = bytes.len() as u64;
-    let fits = |begin: u64, size: u64| begin.checked_add(size).is_some_and(|end| end <= length);
-    let beyond = |section: &elf::section::SectionHeader| {
-        section.sh_type != NO_BITS && !fits(section.sh_offset, section.sh_size)
-    };
-    match sections.iter().position(|section| beyond(&section)) {
+    match sections.iter().position(|section| !lies_within(&section, length)) {
         None => Ok(file),
         Some(number) => Err(NotAModule::Cut(format!("section {number} lies beyond its end"))),
     }

@@ -47,7 +47,8 @@ pub fn is_whole_file(path: &Path) -> Result<bool, FsError> {
         && sections.iter().all(|section| lies_within(section, length)))
 }
 
-fn lies_within(section: &SectionHeader, length: u64) -> bool {
+/// Whether the content of a section, if it has any in the file, ends within a file of this length.
+pub(super) fn lies_within(section: &SectionHeader, length: u64) -> bool {
     let end = section.sh_offset.checked_add(section.sh_size);
     section.sh_type == NO_BITS || end.is_some_and(|end| end <= length)
 }

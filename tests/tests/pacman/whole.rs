@@ -183,25 +183,27 @@ fn kernels_and_headers_come_and_go_by_themselves() {
     assert_eq!(status(&world), ["aa/1.0: added", "cc/1.0: added"], "{said}");
 }
 
+/// A line of shell that installs the hook by which mkinitcpio runs at the end of a transaction.
+const MKINITCPIOS_HOOK: &str = "sed 's/90-record/mkinitcpio/; s|^Exec = .*|Exec = /usr/bin/mkinitcpio after|' \
+     /usr/share/libalpm/hooks/90-record.hook >/usr/share/libalpm/hooks/90-mkinitcpio-install.hook";
+
+/// A mkinitcpio that notes its arguments in `/srv/made`, a preset, and an image of the preset's kernel.
+fn with_mkinitcpio(world: &World) {
+    let note = "#!/bin/sh\necho \"$@\" >>/srv/made\n";
+    world.root.write("/usr/bin/mkinitcpio", note, 0o755).expect("writable");
+    must(world, "mkdir -p /etc/mkinitcpio.d; touch /etc/mkinitcpio.d/linux.preset /boot/initramfs-linux.img");
+}
+
 #[test]
 fn an_initramfs_is_made_where_nobody_else_will() {
     let world = world(Pacman::V6_0);
     let first = world.kernels[0].as_str();
-    let note = "#!/bin/sh\necho \"$@\" >>/srv/made\n";
-    world.root.write("/usr/bin/mkinitcpio", note, 0o755).expect("writable");
-    must(
-        &world,
-        "mkdir -p /etc/mkinitcpio.d; touch /etc/mkinitcpio.d/linux.preset /boot/initramfs-linux.img",
-    );
+    with_mkinitcpio(&world);
     pacman(&world, "-S linux linux-headers");
     must(&world, "echo 'REMAKE_INITRD=yes' >/etc/dkms/aa.conf");
     let said = pacman(&world, "-S aa-dkms");
     assert_eq!(must(&world, "cat /srv/made; rm /srv/made"), "-p linux\n", "{said}");
-    must(
-        &world,
-        "sed 's/90-record/mkinitcpio/; s|^Exec = .*|Exec = /usr/bin/mkinitcpio after|' /usr/share/libalpm/hooks/90-record.hook \
-         >/usr/share/libalpm/hooks/90-mkinitcpio-install.hook",
-    );
+    must(&world, MKINITCPIOS_HOOK);
     let said = pacman(&world, "-U aa-dkms-2.0-1-any.pkg.tar.zst");
     assert_eq!(must(&world, "cat /srv/made"), "after\n", "{said}");
     assert_eq!(status(&world), installed(&["aa/2.0"], &[first]), "{said}");
@@ -214,14 +216,8 @@ fn an_initramfs_is_made_where_nobody_else_will() {
 fn an_image_that_was_made_before_its_modules_is_made_again() {
     let world = world(Pacman::V6_0);
     let first = world.kernels[0].as_str();
-    let note = "#!/bin/sh\necho \"$@\" >>/srv/made\n";
-    world.root.write("/usr/bin/mkinitcpio", note, 0o755).expect("writable");
-    must(
-        &world,
-        "mkdir -p /etc/mkinitcpio.d; touch /etc/mkinitcpio.d/linux.preset /boot/initramfs-linux.img
-         sed 's/90-record/mkinitcpio/; s|^Exec = .*|Exec = /usr/bin/mkinitcpio after|' /usr/share/libalpm/hooks/90-record.hook \
-         >/usr/share/libalpm/hooks/90-mkinitcpio-install.hook",
-    );
+    with_mkinitcpio(&world);
+    must(&world, MKINITCPIOS_HOOK);
     let said = pacman(&world, "-S linux aa-dkms");
     assert_eq!(must(&world, "cat /srv/made; rm /srv/made"), "after\n", "{said}");
     let said = pacman(&world, "-S linux-headers");
