@@ -53,7 +53,7 @@ test-full: deny ## all tests, those that are ignored otherwise too, and what `ma
 
 FUZZ_SECONDS ?= 300
 
-fuzz: ## throws mutated inputs at each reader of strangers' bytes, FUZZ_SECONDS=300 each (fuzz/README.md)
+fuzz: ## throws mutated inputs at each reader of untrusted bytes, FUZZ_SECONDS=300 each (fuzz/README.md)
 	$(CARGO) build --package dkms-fuzz
 	for target in archive deb conf ere module signature certificate log initramfs transactions; do \
 	  target/debug/fuzz $$target $(FUZZ_SECONDS) || exit; done

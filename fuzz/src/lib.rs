@@ -1,6 +1,6 @@
 //! Targets: each takes any bytes, and panics where a promise is broken.
 //!
-//! - `targets`: one function for each reader of strangers' bytes
+//! - `targets`: one function for each reader of untrusted bytes
 //! - `seeds`: inputs to begin with; `mutate`: others made of them
 
 mod mutate;
@@ -17,7 +17,7 @@ pub const LONGEST: Duration = Duration::from_secs(5);
 /// More memory than this is one too: in KiB.
 pub const MOST_MEMORY: u64 = 300_000;
 
-/// A reader of strangers' bytes.
+/// A reader of untrusted bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
     /// What it is called.

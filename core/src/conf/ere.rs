@@ -54,7 +54,7 @@ const LARGEST: usize = 10_000;
 /// their number in a row. 100 of them take 26 MB, 400 take 1.3 GB (measured, glibc 2.36).
 const CONSTRAINT: usize = 100;
 
-/// Whether libc's engine, which knows no limits, can be given a stranger's pattern.
+/// Whether an untrusted pattern may be given to libc's engine, which has no limits of its own.
 fn bounded(pattern: &str) -> Result<(), &'static str> {
     if pattern.len() > LONGEST {
         return Err("it is too long");

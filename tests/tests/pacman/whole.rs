@@ -209,8 +209,7 @@ fn an_initramfs_is_made_where_nobody_else_will() {
     assert_eq!(status(&world), installed(&["aa/2.0"], &[first]), "{said}");
 }
 
-/// What the kernel's transaction made was made without the module, and whether the image
-/// wants it nobody knows.
+/// The kernel's transaction made the image without the module, and it is unknown whether the image needs it.
 // guide 4
 #[test]
 fn an_image_that_was_made_before_its_modules_is_made_again() {

@@ -114,7 +114,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// How much of two files is compared at once.
 const BLOCK: usize = 256 << 10;
-/// No file that we read whole is larger, but for modules; what is, somebody has made so.
+/// No file that is read whole is larger in normal use, except modules.
 const LARGEST: u64 = 64 << 20;
 
 /// A whole file that should be text; bytes that are no UTF-8 become U+FFFD.
