@@ -56,7 +56,7 @@ pub fn main() -> std::process::ExitCode {
         ["dnf4", "after"] => Stream::below(),
         _ => Stream::out(),
     };
-    hook::run(stream, run)
+    hook::start(stream, run)
 }
 
 fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::adapter::{Adapter, Initramfs, Output, Summary, unsaid};
+use dkms_core::adapter::{Adapter, Initramfs, Output, Summary, hook, unsaid};
 use dkms_core::event::{Arrival, Happening};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs};
@@ -40,6 +40,8 @@ impl<'a> Session<'a> {
         if !fs::is_dir(&Layout::under("/").dkms_tree) {
             return None;
         }
+        // Not before: a root is entered by a process of one thread.
+        hook::listen(out)?;
         match Adapter::begin(environment, out) {
             Ok(adapter) => Some(Self { adapter, out }),
             Err(error) => {

@@ -5,9 +5,29 @@ use super::stream::{Output, Stream};
 use crate::exit::ExitCode;
 use crate::host::{Environment, signals};
 
-/// Runs a hook with the words of the command line; returns its exit code. `stream` chooses where it writes.
+/// Runs a hook as [`start`] does, and listens to signals before it acts.
 #[must_use]
 pub fn run(
+    stream: impl FnOnce(&[&str], &Environment) -> Stream,
+    act: impl FnOnce(&[&str], Environment, &Output) -> ExitCode,
+) -> std::process::ExitCode {
+    start(stream, |words, environment, out| match listen(out) {
+        Some(()) => act(words, environment, out),
+        None => ExitCode::USAGE_OR_RIGHTS,
+    })
+}
+
+/// Listens to signals; `None`, and the reason is said, if that is not possible.
+#[must_use]
+pub fn listen(out: &Output) -> Option<()> {
+    signals::listen().map_err(|error| out.say(&format!("error: cannot listen to signals: {error}"))).ok()
+}
+
+/// Runs a hook with the words of the command line; returns its exit code. `stream` chooses where it writes.
+/// The process has one thread until it [listens](listen), so that it can
+/// [enter](crate::host::root::enter) a root.
+#[must_use]
+pub fn start(
     stream: impl FnOnce(&[&str], &Environment) -> Stream,
     act: impl FnOnce(&[&str], Environment, &Output) -> ExitCode,
 ) -> std::process::ExitCode {
@@ -18,12 +38,6 @@ pub fn run(
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let out = Plain::new(stream(&words, &environment));
-    let code = match signals::listen() {
-        Ok(()) => act(&words, environment, &out),
-        Err(error) => {
-            out.say(&format!("error: cannot listen to signals: {error}"));
-            ExitCode::USAGE_OR_RIGHTS
-        }
-    };
+    let code = act(&words, environment, &out);
     std::process::ExitCode::from(code.0)
 }

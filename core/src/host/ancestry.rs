@@ -1,6 +1,7 @@
 //! Which processes stand above us, from proc(5).
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::fs;
 use super::process::quote;
@@ -14,9 +15,20 @@ pub struct ProcessIdentity {
     pub started: u64,
 }
 
+/// Those that stood above us when we left their system for an image, where they can't be seen.
+static REMEMBERED: OnceLock<Vec<ProcessIdentity>> = OnceLock::new();
+
+/// Notes who stands above us now, for [`ancestors`].
+pub(super) fn remember() {
+    let _ = REMEMBERED.set(ancestors());
+}
+
 /// The parent of our parent: rpm, where a scriptlet's shell runs us. `None` without `/proc`.
 #[must_use]
 pub fn grandparent() -> Option<ProcessIdentity> {
+    if let Some(remembered) = REMEMBERED.get() {
+        return remembered.get(1).copied();
+    }
     let (parent, _) = parent_and_start(std::os::unix::process::parent_id())?;
     let (_, started) = parent_and_start(parent)?;
     Some(ProcessIdentity { pid: parent, started })
@@ -49,6 +61,9 @@ pub fn own() -> ProcessIdentity {
 /// All that stand above us: our parent, its parent, and so on.
 #[must_use]
 pub fn ancestors() -> Vec<ProcessIdentity> {
+    if let Some(remembered) = REMEMBERED.get() {
+        return remembered.clone();
+    }
     let above = |pid: &u32| parent_and_start(*pid).map(|(parent, _)| parent).filter(|parent| *parent != 0);
     let first = std::os::unix::process::parent_id();
     std::iter::successors(Some(first).filter(|pid| *pid != 0), above).filter_map(identity).collect()

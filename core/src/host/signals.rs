@@ -15,12 +15,16 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// The groups that run, each with the thread that waits for it.
 static GROUPS: Mutex<BTreeMap<u32, ThreadId>> = Mutex::new(BTreeMap::new());
 
-/// Begins to listen. Called once, by a binary that is about to start processes: they are in groups of their
-/// own, which a terminal's Ctrl-C doesn't reach.
+/// Begins to listen, the first time that it is called: by a binary that is about to start processes. They are
+/// in groups of their own, which a terminal's Ctrl-C doesn't reach.
 ///
 /// # Errors
 /// What the system says where no handler can be set or no thread started.
 pub fn listen() -> std::io::Result<()> {
+    static LISTENS: AtomicBool = AtomicBool::new(false);
+    if LISTENS.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {

@@ -21,7 +21,8 @@ enum InitsRoot {
     NoProc,
 }
 
-/// Whether this process is in a chroot: its root isn't that of process 1. (In a container it is.)
+/// Whether this process is in a chroot: its root isn't that of process 1 (in a container it is), or it is
+/// below `--root`.
 #[must_use]
 pub fn in_chroot(environment: &Environment) -> bool {
     let identity =
@@ -31,7 +32,7 @@ pub fn in_chroot(environment: &Environment) -> bool {
         Ok(None) => InitsRoot::NoProc,
         Err(_) => InitsRoot::Forbidden,
     };
-    is_fake(environment) || decide(identity("/").ok().flatten(), inits)
+    root::is_entered() || is_fake(environment) || decide(identity("/").ok().flatten(), inits)
 }
 
 /// By what one sees that this is an image, or a container: a key that is made here would be in every copy of

@@ -88,6 +88,7 @@ pub(super) struct Watched {
 ///
 /// Needs all signals [blocked](block).
 pub(super) fn watch(child: Pid, end: Signal) -> Watched {
+    let all = all_signals();
     let mut was_asked = false;
     loop {
         loop {
@@ -100,12 +101,54 @@ pub(super) fn watch(child: Pid, end: Signal) -> Watched {
                 Err(_) => return Watched { code: 127, was_asked },
             }
         }
-        if next_signal() != libc::SIGCHLD {
+        if next_signal(&all) != libc::SIGCHLD {
             was_asked = true;
             let _ = rustix::process::kill_process(child, end);
         }
     }
 }
+
+/// Waits until `child` has ended, and passes every signal on to it but those that stop; its exit code as a
+/// shell would have it.
+///
+/// Needs all signals [blocked](block).
+pub(super) fn attend(child: Pid) -> i32 {
+    let mut but_stops = all_signals();
+    for signal in STOPS {
+        // SAFETY: it changes a set that was filled.
+        unsafe { libc::sigdelset(&raw mut but_stops, signal) };
+    }
+    loop {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == child => return code_of(status),
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => break,
+                Err(_) => return 127,
+            }
+        }
+        let signal = next_signal(&but_stops);
+        if signal != libc::SIGCHLD {
+            // SAFETY: this call takes numbers only.
+            unsafe { libc::kill(child.as_raw_nonzero().get(), signal) };
+        }
+    }
+}
+
+/// What stops a terminal's processes stops this one too, in spite of [`block`].
+pub(super) fn stop_with_the_terminal() {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: the first call fills the set that the others change and read.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in STOPS {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+const STOPS: [libc::c_int; 4] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGCONT];
 
 fn all_signals() -> libc::sigset_t {
     let mut set = std::mem::MaybeUninit::uninit();
@@ -133,12 +176,11 @@ pub(super) fn unblock() {
     }
 }
 
-/// The next signal that came, or comes.
-fn next_signal() -> libc::c_int {
-    let all = all_signals();
+/// The next signal of these that came, or comes.
+fn next_signal(signals: &libc::sigset_t) -> libc::c_int {
     loop {
         // SAFETY: it reads one set, and writes nothing.
-        let signal = unsafe { libc::sigwaitinfo(&raw const all, std::ptr::null_mut()) };
+        let signal = unsafe { libc::sigwaitinfo(signals, std::ptr::null_mut()) };
         if signal != -1 {
             return signal;
         }

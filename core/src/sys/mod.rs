@@ -5,6 +5,7 @@
 mod child;
 mod idmap;
 mod image;
+mod inside;
 mod keeper;
 mod overmount;
 mod regex;
@@ -13,7 +14,8 @@ mod scene;
 
 pub use child::{Plan, Report, Wall};
 pub use idmap::{mapped_tree, user_namespace};
-pub use image::{drop_rights_over_the_machine, drop_ways_out_of_a_chroot, leave_other_mounts};
+pub use image::Image;
+pub use inside::{Lacking, Layer, go_inside};
 pub use keeper::keep;
 pub use overmount::Overmount;
 pub use regex::Regex;

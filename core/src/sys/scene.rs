@@ -88,16 +88,22 @@ pub(super) fn begin(has_pid_namespace: bool) -> Result<()> {
 fn leave_chroot_for(act: impl FnOnce() -> Result<()>) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(c"/", flags, Mode::empty())?;
+    leave_chroot()?;
+    let result = act();
+    rustix::process::fchdir(&root)?;
+    rustix::process::chroot(c".")?;
+    result
+}
+
+/// Goes to the root of the mount namespace.
+pub(super) fn leave_chroot() -> Result<()> {
     let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())?;
     // SAFETY: it is given a descriptor that is open. Entering the mount namespace that it is in already
     // makes its root ours.
     if unsafe { libc::setns(number(&own), libc::CLONE_NEWNS) } == -1 {
         return Err(errno());
     }
-    let result = act();
-    rustix::process::fchdir(&root)?;
-    rustix::process::chroot(c".")?;
-    result
+    Ok(())
 }
 
 /// The namespaces that can be made at any time.
@@ -194,7 +200,7 @@ fn walled(scene: &Scene, trees: &mut [Option<OwnedFd>]) -> Result<()> {
 }
 
 /// Sets attributes of a mount and, with `AT_RECURSIVE`, of all below it.
-fn set_attributes(folder: i32, path: &CStr, attributes: u64, flags: i32) -> Result<()> {
+pub(super) fn set_attributes(folder: i32, path: &CStr, attributes: u64, flags: i32) -> Result<()> {
     let wanted = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
     let flags = flags | if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
     // SAFETY: it reads a NUL-terminated text, and as many bytes of the structure as it is

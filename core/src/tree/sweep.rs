@@ -3,13 +3,14 @@
 //!
 //! What belongs to a module goes only while nobody else works on that module.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::key::{Key, Keys, Mode};
 use super::lock::{self, Held};
 use super::{owed, registration, running};
-use crate::host::ancestry;
 use crate::host::fs::{self, FsError};
+use crate::host::{ancestry, clock, root};
 use crate::id::{KernelRelease, ModuleName};
 use crate::layout::{EXPOSED, Layout, TEMPORARY_PREFIX};
 use crate::report::{Event, Reporter};
@@ -166,7 +167,7 @@ fn each_temporary(
     for entry in fs::list(dir)? {
         let path = dir.join(&entry.name);
         match entry.name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)) {
-            Some(rest) if is_abandoned(rest) => then(&path)?,
+            Some(rest) if is_abandoned(rest) && !may_be_at_work(&path)? => then(&path)?,
             // Somebody else's, who still runs, or a name that isn't ours.
             Some(_) => {}
             None if entry.kind.is_dir() && depth > 0 && !is_foreign(&entry.name) => {
@@ -182,6 +183,16 @@ fn each_temporary(
 fn is_abandoned(rest: &str) -> bool {
     let number = rest.split('_').next().and_then(|number| number.parse().ok());
     number.is_some_and(ancestry::is_gone)
+}
+
+/// Below `--root` the processes of other commands can't be seen: what they made of late counts as theirs.
+fn may_be_at_work(path: &Path) -> Result<bool, FsError> {
+    const LATE: u64 = 3600;
+    if !root::is_entered() {
+        return Ok(false);
+    }
+    let made = fs::lstat(path)?.map_or(0, |meta| u64::try_from(meta.ctime()).unwrap_or(0));
+    Ok(clock::unix_seconds().saturating_sub(made) < LATE)
 }
 
 /// Folders of a version that hold no temporaries of ours, and may be large.

@@ -5,6 +5,7 @@
 mod attempt;
 mod degraded;
 mod escapes;
+mod images;
 mod inputs;
 mod limits;
 mod links;

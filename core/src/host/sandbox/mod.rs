@@ -177,7 +177,7 @@ fn limits() -> Vec<(Resource, u64)> {
 }
 
 /// The id maps of a user namespace in which everyone is who they were: all that root has, or just ourselves.
-fn maps(is_root: bool) -> ([CString; 2], bool) {
+pub(super) fn maps(is_root: bool) -> ([CString; 2], bool) {
     let same = |map: &IdMap, own: u32| {
         let text = if is_root { map.same() } else { format!("{own} {own} 1") };
         CString::new(text).unwrap_or_default()
