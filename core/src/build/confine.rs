@@ -153,6 +153,7 @@ impl Walls {
             layer: self.source.as_deref().filter(|_| has_inputs),
             shown: self.shown.clone(),
             inputs: if has_inputs { self.inputs.clone() } else { Vec::new() },
+            mentioned: Vec::new(),
             secret: self.secret.clone(),
             environment: &self.environment,
         };

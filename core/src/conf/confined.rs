@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::found::Given;
 use super::kernel_inputs::KernelInputs;
-use super::keys;
 use super::settings::{SandboxMode, Settings};
+use super::{keys, mentioned};
 use crate::host::Environment;
 use crate::host::sandbox::{Account, Sandbox, Wanted};
 use crate::id::{KernelRelease, ModuleId};
@@ -86,6 +86,7 @@ impl Confined {
             layer: Some(folder),
             shown: self.shown.clone(),
             inputs,
+            mentioned: files.iter().flat_map(|file| mentioned::in_file(file)).collect(),
             secret,
             environment,
         })

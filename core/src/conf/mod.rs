@@ -16,6 +16,7 @@ mod exempt;
 mod file;
 mod found;
 pub(crate) mod kernel_inputs;
+mod mentioned;
 mod special;
 mod syntax;
 

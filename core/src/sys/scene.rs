@@ -53,7 +53,7 @@ pub enum Act {
     /// An empty file, if there is none.
     Empty(CString),
     /// A symbolic link, and where it leads.
-    Link(CString, &'static CStr),
+    Link(CString, CString),
     /// A new file system: of what kind, where, with which options.
     New(&'static CStr, CString, CString),
     /// A tree by its place in the list.
@@ -239,7 +239,7 @@ impl Act {
                 let _ = rustix::fs::open(path.as_c_str(), flags, Mode::from_raw_mode(0o644));
                 Ok(())
             }
-            Self::Link(path, to) => rustix::fs::symlink(*to, path.as_c_str()),
+            Self::Link(path, to) => rustix::fs::symlink(to.as_c_str(), path.as_c_str()),
             Self::New(kind, path, options) => {
                 let flags = MountFlags::NOSUID | MountFlags::NODEV;
                 mount(*kind, path.as_c_str(), *kind, flags, Some(options.as_c_str()))

@@ -49,6 +49,8 @@ pub struct Wanted<'a> {
     /// What root reads and its processes must read too, whatever its mode is and wherever it lies:
     /// headers, sources, maps.
     pub inputs: Vec<PathBuf>,
+    /// What its processes are known to ask for; where root could read it and they can't, that is told.
+    pub mentioned: Vec<PathBuf>,
     /// What must not be seen, besides what never is.
     pub secret: Vec<PathBuf>,
     /// The environment of its processes.
@@ -106,7 +108,9 @@ impl Sandbox {
         let folders = folders.collect::<Result<Vec<_>, std::ffi::NulError>>()?;
         let is_needed = wanted.folders.iter().any(|(folder, seen)| folder != seen);
         let (trees, acts) = view.scene()?;
-        let inputs = std::mem::take(&mut view.inputs);
+        let unseen = view.unseen(&wanted.mentioned);
+        let mut inputs = std::mem::take(&mut view.inputs);
+        inputs.unreadable.extend(unseen);
         let by_mounts = inputs.found.iter().filter(|input| input.how != inputs::How::AsIs);
         let read_as = ReadAs {
             by_mounts: by_mounts.map(|input| input.path.clone()).collect(),

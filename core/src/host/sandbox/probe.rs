@@ -19,6 +19,7 @@ pub fn missing_here(user: &str, environment: &Environment) -> Vec<Told> {
         layer: None,
         shown: Vec::new(),
         inputs: Vec::new(),
+        mentioned: Vec::new(),
         secret: Vec::new(),
         environment,
     };

@@ -37,6 +37,7 @@ impl World {
             layer: None,
             shown: vec![self.at("tree")],
             inputs: Vec::new(),
+            mentioned: Vec::new(),
             secret: vec![self.at("tree/key")],
             environment: &self.environment,
         })
@@ -166,6 +167,7 @@ fn a_layer_takes_what_is_written_and_keeps_nothing() {
         layer: Some(&folder),
         shown: vec![world.at("tree")],
         inputs: Vec::new(),
+        mentioned: Vec::new(),
         secret: Vec::new(),
         environment: &world.environment,
     })
@@ -193,6 +195,7 @@ fn folders_that_others_may_not_enter_are_no_hindrance() {
         layer: None,
         shown: vec![dir.path().to_owned()],
         inputs: Vec::new(),
+        mentioned: Vec::new(),
         secret: Vec::new(),
         environment: &environment,
     };
@@ -254,6 +257,7 @@ fn what_only_root_may_read_is_read_as_root_reads_it() {
         layer: None,
         shown: vec![world.at("tree")],
         inputs,
+        mentioned: Vec::new(),
         secret: Vec::new(),
         environment: &world.environment,
     };

@@ -66,6 +66,8 @@ pub(super) struct View {
     pub(super) inputs: Inputs,
     /// The places where inputs are seen, each with its number in `inputs`.
     places: Vec<(PathBuf, usize)>,
+    /// Links to inputs that lie in what is replaced, and where each input is.
+    links: Vec<(PathBuf, PathBuf)>,
     home: Option<PathBuf>,
     /// There is a ccache folder that isn't the build user's own.
     pub(super) has_shared_ccache: bool,
@@ -83,6 +85,7 @@ impl View {
             secret: Vec::new(),
             inputs: Inputs::default(),
             places: Vec::new(),
+            links: Vec::new(),
             home: wanted.environment.get_filled("HOME").map(PathBuf::from),
             has_shared_ccache: false,
         };
@@ -125,8 +128,9 @@ impl View {
     /// Finds the inputs, and where each is to be seen: where it lies, and where the paths that
     /// name it seem to lead.
     fn take_inputs(&mut self, paths: &[PathBuf]) {
-        let is_hidden =
-            |path: &Path| self.is_replaced(path) || self.owner.is_some_and(|owner| !is_open_to(owner, path));
+        let is_hidden = |path: &Path| {
+            self.is_replaced(path) || self.owner.is_some_and(|owner| !is_open_to(owner, path, false))
+        };
         let real = self.layer.as_deref().and_then(|layer| fs::canonical(layer).ok());
         let mut inputs = Inputs::of(paths, real.as_deref(), self.owner, self.secret.clone(), &is_hidden);
         self.secret = std::mem::take(&mut inputs.secret);
@@ -137,15 +141,35 @@ impl View {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
             let (Ok(parent), Ok(target)) = (fs::canonical(parent), fs::canonical(path)) else { continue };
             self.make_way_to(&parent.join(name));
-            let number = inputs.found.iter().position(|input| input.path == target);
-            if let (Some(number), true) = (number, self.is_replaced(&parent)) {
-                places.push((parent.join(name), number));
+            let named = parent.join(name);
+            let is_there = self.shown.iter().any(|(shown, _)| named.starts_with(shown));
+            if named == target || is_there || !self.is_replaced(&parent) {
+                continue;
+            }
+            // It stays a link: links in the tree that lead up from there mean what they meant.
+            if inputs.found.iter().any(|input| target.starts_with(&input.path)) {
+                self.links.push((named, target));
             }
         }
         places.sort();
-        places.dedup();
+        self.links.sort();
+        self.links.dedup();
         self.inputs = inputs;
         self.places = places;
+    }
+
+    /// Those of the paths that are there and that these processes can't read, or don't see.
+    pub(super) fn unseen(&self, paths: &[PathBuf]) -> Vec<PathBuf> {
+        let is_input = |path: &Path| self.inputs.found.iter().any(|input| path.starts_with(&input.path));
+        let is_secret = |path: &Path| self.secret.iter().any(|secret| path.starts_with(secret));
+        let is_unseen = |path: &Path| {
+            let is_replaced_itself = self.replaced.iter().any(|(replaced, _)| replaced == path);
+            let is_hidden = !self.is_visible(path) && !DEVICES.iter().any(|device| path == Path::new(device));
+            let is_shut = || self.owner.is_some_and(|owner| !is_open_to(owner, path, self.is_replaced(path)));
+            is_secret(path) || !is_replaced_itself && (is_hidden || is_shut() && !is_input(path))
+        };
+        let real: Vec<PathBuf> = paths.iter().filter_map(|path| fs::canonical(path).ok()).collect();
+        real.into_iter().filter(|path| is_unseen(path)).collect()
     }
 
     fn replace(&mut self, path: &Path, kind: Kind) {
@@ -261,6 +285,10 @@ impl View {
             if let Some(input) = self.inputs.found.get(*number) {
                 self.show_input(input, *number, place, &mut scene)?;
             }
+        }
+        for (link, target) in &self.links {
+            self.folders_to(link.parent().unwrap_or(link), &mut scene)?;
+            scene.acts.push(Act::Link(text(link)?, text(target)?));
         }
         for (folder, seen) in &self.folders {
             self.folders_to(seen, &mut scene)?;
@@ -421,12 +449,12 @@ fn is_plain(path: &Path) -> bool {
     !path.as_os_str().as_bytes().iter().any(|byte| b":,\\".contains(byte))
 }
 
-/// Whether somebody can reach a path and read what is there.
-fn is_open_to(owner: Account, path: &Path) -> bool {
+/// Whether somebody can reach a path and read what is there; `is_reached`: the folders above it do not matter.
+fn is_open_to(owner: Account, path: &Path, is_reached: bool) -> bool {
     let may =
         |path: &Path, wanted| fs::stat(path).ok().flatten().is_some_and(|meta| owner.may(wanted, &meta));
     let last = if fs::is_dir(path) { 5 } else { 4 };
-    path.ancestors().skip(1).all(|folder| may(folder, 1)) && may(path, last)
+    (is_reached || path.ancestors().skip(1).all(|folder| may(folder, 1))) && may(path, last)
 }
 
 /// The folders in a folder, at any depth, as paths from there. Each comes after the one that it is in.
@@ -455,7 +483,7 @@ fn devices(scene: &mut Building) -> Result<(), NulError> {
         ("/dev/stdout", c"/proc/self/fd/1"),
         ("/dev/stderr", c"/proc/self/fd/2"),
     ] {
-        scene.acts.push(Act::Link(text(Path::new(name))?, to));
+        scene.acts.push(Act::Link(text(Path::new(name))?, to.to_owned()));
     }
     scene.acts.extend([
         Act::File(text(Path::new(NOTHING))?, 0),
