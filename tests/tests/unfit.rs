@@ -39,6 +39,11 @@ fn a_file_that_is_no_module_is_a_failed_build() {
             "make -C $kernel_source_dir M=$dkms_tree/$PACKAGE_NAME/1.0/build && cp object.o object.ko",
             "is an object file without the section",
         ),
+        (
+            "packed",
+            "make -C $kernel_source_dir M=$dkms_tree/$PACKAGE_NAME/1.0/build && xz packed.ko && mv packed.ko.xz packed.ko",
+            "is compressed, and make must leave the module itself",
+        ),
     ] {
         Module::new(name, "1.0").with(&format!("MAKE=\"{make}\"")).write_to(&root).unwrap();
         let output = root.dkms(&format!("install {name}/1.0 -k $K")).unwrap();

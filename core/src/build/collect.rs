@@ -10,12 +10,13 @@ use crate::conf::module::ModuleRecord;
 use crate::host::beneath::Extent;
 use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
-use crate::modfile::content::SIZE_LIMIT;
-use crate::modfile::{CompressOptions, StripError, ToolError, ToolRunner, compress, is_whole_file, strip};
+use crate::modfile::content::{SIZE_LIMIT, is_packed};
+use crate::modfile::{CompressOptions, NotAModule, StripError, ToolError, ToolRunner};
+use crate::modfile::{compress, is_whole_file, strip};
 use crate::report::{Event, Reporter};
 use crate::script;
 use crate::sign::{SignError, Signer};
-use crate::verify::Examiner;
+use crate::verify::{Examiner, Fault};
 
 /// `Module.symvers`: what a build's modules export.
 pub(super) const SYMBOLS: &str = "Module.symvers";
@@ -92,6 +93,10 @@ impl Products {
     ) -> Result<Vec<String>, Failure> {
         let files: Vec<PathBuf> = spec.conf.included().map(|record| self.path(record)).collect();
         let faults = Examiner::new(spec.layout, spec.kernel).examine(&files);
+        let faults = files.iter().zip(faults).map(|(file, faults)| match is_packed(file) {
+            Ok(true) => vec![Fault::NotAModule(NotAModule::Compressed)],
+            _ => faults,
+        });
         let (mut fatal, mut texts) = (Vec::new(), Vec::new());
         for (record, fault) in spec
             .conf

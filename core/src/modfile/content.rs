@@ -40,6 +40,17 @@ pub fn content(path: &Path) -> Result<Vec<u8>, ModfileError> {
     }
 }
 
+/// Whether a file is compressed, whatever its name says.
+///
+/// # Errors
+/// [`ModfileError`] where it can't be read.
+pub fn is_packed(path: &Path) -> Result<bool, ModfileError> {
+    let mut file = BufReader::new(fs::open(path)?);
+    let first = file.fill_buf();
+    let first = first.map_err(|source| ModfileError::Unpack { path: path.to_owned(), source })?;
+    Ok(packing(first) != Compression::None)
+}
+
 /// A sum over the unpacked bytes without their signature; little of them is in memory at a time.
 ///
 /// # Errors

@@ -97,6 +97,9 @@ pub enum NotAModule {
     /// Its compression is broken.
     #[error("cannot be unpacked: {0}")]
     Packed(String),
+    /// It is compressed as make left it: then it can be neither stripped nor signed.
+    #[error("is compressed, and make must leave the module itself")]
+    Compressed,
     /// Text.
     #[error("is a text file, not a module")]
     Text,
