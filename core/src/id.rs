@@ -140,11 +140,18 @@ id_type!(
 );
 
 impl KernelRelease {
-    /// Whether a folder of this name in the tree is a kernel's: its name begins with digits and a dot.
+    /// Whether a name begins with digits and a dot, as those of distributions' kernels do.
     #[must_use]
     pub fn looks_like_kernel(text: &str) -> bool {
         let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
         rest.len() < text.len() && rest.starts_with('.')
+    }
+
+    /// Whether `M/V/NAME` may be a kernel's folder: kernels may be called anything that means nothing else there.
+    #[must_use]
+    pub fn may_name_a_build(text: &str) -> bool {
+        let others = ["source", "build", "tarball", "original_module"];
+        !text.starts_with('.') && !others.contains(&text) && Self::new(text).is_ok()
     }
 }
 
@@ -278,6 +285,12 @@ mod tests {
         }
         for text in ["build", "source", "x6.1", "6-1", ".5", "61"] {
             assert!(!KernelRelease::looks_like_kernel(text));
+        }
+        for text in ["6.1.0", "linux-custom", "zen", "v6.1.5", "6"] {
+            assert!(KernelRelease::may_name_a_build(text), "{text}");
+        }
+        for text in ["build", "source", "tarball", "original_module", ".tmp_1", "-rf", "a b", ".."] {
+            assert!(!KernelRelease::may_name_a_build(text), "{text}");
         }
     }
 }

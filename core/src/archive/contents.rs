@@ -100,7 +100,7 @@ fn builds(inventory: &Inventory) -> Result<Vec<(Target, PathBuf)>, Unusable> {
                 return malformed(dir, "is no folder");
             }
             let target = match Target::parse(release, arch) {
-                Ok(target) if KernelRelease::looks_like_kernel(release) => target,
+                Ok(target) if KernelRelease::may_name_a_build(release) => target,
                 _ => return malformed(dir, "isn't named like a kernel and an architecture"),
             };
             if !inventory.is_folder(&dir.join("module")) {
@@ -163,6 +163,11 @@ mod tests {
             let module = format!("dkms_main_tree/{kernel}/x86_64/module/a.ko");
             let found = classify(&inventory(&["dkms_source_tree/dkms.conf", &module]));
             assert!(matches!(found, Err(Unusable::Malformed { .. })), "{kernel}");
+        }
+        for kernel in ["linux-custom", "6", "v6.1.5+"] {
+            let module = format!("dkms_main_tree/{kernel}/x86_64/module/a.ko");
+            let found = classify(&inventory(&["dkms_source_tree/dkms.conf", &module])).unwrap();
+            assert_eq!(found.builds[0].0.kernel.as_str(), kernel);
         }
         let found = classify(&inventory(&["dkms_source_tree/dkms.conf", "dkms_main_tree/6.1/x86_64/log/x"]));
         assert!(matches!(found, Err(Unusable::Malformed { .. })));

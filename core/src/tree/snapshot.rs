@@ -186,8 +186,7 @@ impl Registration {
         for kernel in fs::list(&layout.version_dir(id))? {
             let name = kernel.name.to_string_lossy().into_owned();
             // A release may be called anything; what was built for one is known by what is in its folder.
-            let is_other = ["source", "build"].contains(&name.as_str()) || name.starts_with('.');
-            if is_other && !KernelRelease::looks_like_kernel(&name) {
+            if !KernelRelease::may_name_a_build(&name) {
                 continue;
             }
             let Some(kernel) = self::id(kernel, KernelRelease::new) else { continue };

@@ -106,7 +106,7 @@ fn empty_kernel_folders(layout: &Layout, name: &ModuleName) -> Result<Vec<PathBu
         let dir = dir.join(version.name);
         for kernel in fs::list(&dir)?.into_iter().filter(|entry| entry.kind.is_dir()) {
             let folder = dir.join(&kernel.name);
-            if !KernelRelease::looks_like_kernel(&kernel.name.to_string_lossy()) {
+            if !KernelRelease::may_name_a_build(&kernel.name.to_string_lossy()) {
                 continue;
             }
             let below = fs::list(&folder)?;
