@@ -70,7 +70,10 @@ impl Invocation {
         let (name, version) = module_of(&args, words.module.as_deref())?;
         let kernels = args.kernels.iter().map(|text| kernel(text, action)).collect::<Result<Vec<_>, _>>()?;
         let kernels: Vec<_> = kernels.into_iter().flatten().collect();
-        let arches = args.arches.iter().map(|text| arch(text)).collect::<Result<Vec<_>, _>>()?;
+        let mut arches = args.arches.iter().map(|text| arch(text)).collect::<Result<Vec<_>, _>>()?;
+        if arches.iter().all(|arch| Some(arch) == arches.first()) {
+            arches.truncate(1);
+        }
         check_kernels(action, &kernels, &arches)?;
         let source = words
             .source

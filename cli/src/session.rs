@@ -7,7 +7,7 @@ use dkms_core::conf::{ConfError, Settings};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs, processors, signals};
-use dkms_core::id::{Arch, KernelRelease, ModuleName, Target};
+use dkms_core::id::{Arch, KernelRelease, ModuleId, ModuleName, Target};
 use dkms_core::install::Recovery;
 use dkms_core::kernel::{self, Distribution, Overrides};
 use dkms_core::layout::Layout;
@@ -141,16 +141,35 @@ impl<'a> Session<'a> {
     /// [`kernel::default_kernels`].
     ///
     /// # Errors
-    /// [`Failure`] with code 12 where no architecture is known.
+    /// [`Failure`] with code 12 where no architecture is known, with 21 where no kernel has headers.
     pub fn targets(&self) -> Result<Vec<Target>, Failure> {
-        let Invocation { kernels, arches, .. } = self.invocation;
-        let own: Vec<(KernelRelease, Option<Arch>)>;
-        let kernels = if kernels.is_empty() {
-            own = self.default_kernels()?.into_iter().map(|kernel| (kernel, None)).collect();
-            &own
-        } else {
-            kernels
-        };
+        let named = &self.invocation.kernels;
+        if named.is_empty() { self.with_arches(&self.default_kernels()?) } else { self.with_arches(named) }
+    }
+
+    /// The same for what takes away or packs what is built of a module: that needs no headers. In a system
+    /// that does not have the running kernel, it is every kernel that the module is built for.
+    ///
+    /// # Errors
+    /// [`Failure`] with code 12 where no architecture is known.
+    pub fn targets_of(&self, id: &ModuleId, snapshot: &Snapshot) -> Result<Vec<Target>, Failure> {
+        let named = &self.invocation.kernels;
+        if !named.is_empty() {
+            return self.with_arches(named);
+        }
+        if kernel::running_kernel_here(&self.settings.layout).is_none() {
+            let arches = &self.invocation.arches;
+            let mut built = snapshot.targets(id);
+            built.retain(|target| arches.is_empty() || arches.contains(&target.arch));
+            if !built.is_empty() {
+                return Ok(built);
+            }
+        }
+        self.with_arches(&[(kernel::running_kernel()?, None)])
+    }
+
+    fn with_arches(&self, kernels: &[(KernelRelease, Option<Arch>)]) -> Result<Vec<Target>, Failure> {
+        let arches = &self.invocation.arches;
         let with_arch = kernels.iter().enumerate().map(|(place, (release, arch))| {
             let given = if arches.len() == 1 { arches.first() } else { arches.get(place) };
             let arch = match arch.as_ref().or(given) {
@@ -163,26 +182,34 @@ impl<'a> Session<'a> {
     }
 
     /// The kernels of commands without `-k`.
-    fn default_kernels(&self) -> Result<Vec<KernelRelease>, Failure> {
-        // Nothing is taken away from kernels that nobody has named. With headers that are named, the running
-        // kernel can be meant.
-        let takes_away = matches!(
-            self.invocation.action,
-            Action::Uninstall | Action::Unbuild | Action::Remove | Action::Mktarball
-        );
-        if takes_away || self.args().kernelsourcedir.is_some() {
-            return Ok(vec![kernel::running_kernel()?]);
+    fn default_kernels(&self) -> Result<Vec<(KernelRelease, Option<Arch>)>, Failure> {
+        let alone = |kernel| vec![(kernel, None)];
+        // With headers that are named, the running kernel can be meant.
+        if self.args().kernelsourcedir.is_some() {
+            return Ok(alone(kernel::running_kernel()?));
         }
         let kernels = kernel::default_kernels(&self.settings.layout)?;
         if !kernels.is_empty() {
-            return Ok(kernels);
+            return Ok(kernels.into_iter().map(|kernel| (kernel, None)).collect());
+        }
+        if !self.brings_modules_in()? {
+            return Ok(alone(kernel::running_kernel()?));
         }
         let tree = self.settings.layout.install_tree.display();
         Err(Failure::new(
             ExitCode::NO_HEADERS,
-            format!("no kernel of this system has headers below `{tree}`"),
+            format!("this system has no kernel: there is none below `{tree}`"),
         )
-        .hint("install the headers of the kernel that this system will run, or name a kernel with `-k`"))
+        .hint("install the kernel that this system will run, and its headers; or name a kernel with `-k`"))
+    }
+
+    /// Whether the command, without a kernel to work on, would end without the modules that are asked for.
+    fn brings_modules_in(&self) -> Result<bool, Failure> {
+        Ok(match self.invocation.action {
+            Action::Build | Action::Install | Action::Match | Action::Add => true,
+            Action::Autoinstall => !self.snapshot()?.newest().is_empty(),
+            _ => false,
+        })
     }
 
     /// Every kernel that is installed.

@@ -3,7 +3,8 @@
 
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
-use dkms_core::kernel::running_kernel;
+use dkms_core::host::fs;
+use dkms_core::kernel::{running_kernel, running_kernel_here};
 
 use crate::ahead::Ahead;
 use crate::session::Session;
@@ -22,10 +23,15 @@ pub fn run(session: &Session<'_>, words: &[&str]) -> ExitCode {
 }
 
 fn start(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    let here = running_kernel_here(session.layout());
     let running = running_kernel().map(|kernel| kernel.to_string()).unwrap_or_default();
-    let words = if words.is_empty() { vec![running.as_str()] } else { words.to_vec() };
-    let Some(target) = session.kernel(&words) else { return session.failed() };
-    if !dkms_core::host::fs::is_dir(&session.layout().kernel_dir(&target.kernel)) {
+    let word = words.first().copied().unwrap_or(&running);
+    let Some(target) = session.kernel(&[word]) else { return session.failed() };
+    let is_here = match words {
+        [] => here.is_some(),
+        _ => fs::is_dir(&session.layout().kernel_dir(&target.kernel)),
+    };
+    if !is_here {
         // A container, or an image: the kernel is somebody else's.
         session.out.say(&format!("kernel {} is not installed here: nothing to do", target.kernel));
         return ExitCode::SUCCESS;

@@ -25,7 +25,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let subject = Subject::find(session, "deb")?;
     let mut targets = subject.named_targets(session)?;
     if contents == Contents::BinariesOnly && targets.is_empty() {
-        targets = session.targets()?;
+        targets = subject.default_targets(session)?;
     }
     let module = subject.module(session);
     let wrapper = Wrapper { module: &module, contents, targets: &targets };

@@ -23,7 +23,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     if args.source_only {
         targets.clear();
     } else if args.binaries_only && targets.is_empty() {
-        targets = session.targets()?;
+        targets = subject.default_targets(session)?;
     }
     // The name tells which of the two packages of the source is meant.
     let packages = targets.len() + usize::from(!args.binaries_only);

@@ -88,17 +88,22 @@ impl Subject {
         if session.invocation.kernels.is_empty() {
             return Ok(Vec::new());
         }
-        let mut targets = session.targets()?;
+        let mut targets = self.default_targets(session)?;
         targets.sort();
         targets.dedup();
         Ok(targets)
     }
 
-    /// The same, and without them the kernel that runs; one at least.
+    /// The kernels whose modules are packed where neither `-k` nor `--all` names any.
+    pub(super) fn default_targets(&self, session: &Session<'_>) -> Result<Vec<Target>, Failure> {
+        session.targets_of(&self.id, &session.snapshot()?)
+    }
+
+    /// The same, and without them the kernel that runs, if this system has it; one at least.
     pub(super) fn targets(&self, session: &Session<'_>) -> Result<Vec<Target>, Failure> {
         let mut targets = self.named_targets(session)?;
         if targets.is_empty() && !session.args().all {
-            targets = session.targets()?;
+            targets = self.default_targets(session)?;
         }
         if targets.is_empty() {
             let id = &self.id;

@@ -46,5 +46,6 @@ fn take_out(session: &Session<'_>, work: impl Fn(ModuleId, Vec<Target>) -> Work)
         // Whoever had to wait for a build takes out what it has made, too.
         return session.carry_out_holding(&|snapshot| work(id.clone(), snapshot.targets(&id)), None);
     }
-    session.carry_out(&work(id, session.targets()?))
+    let targets = session.targets_of(&id, &session.snapshot()?)?;
+    session.carry_out(&work(id, targets))
 }

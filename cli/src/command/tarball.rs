@@ -34,7 +34,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
         _ if args.all => session.snapshot()?.targets(&subject.id),
         // Of a source folder nothing is built, unless somebody asks for what is.
         _ if subject.is_outside() && session.invocation.kernels.is_empty() => Vec::new(),
-        _ => session.targets()?,
+        _ => session.targets_of(&subject.id, &session.snapshot()?)?,
     };
     let module = subject.module(session);
     let spec = TarballSpec {

@@ -304,9 +304,10 @@ impl<'a> Survey<'a> {
     /// # Errors
     /// [`FsError`].
     pub fn kernels(&self, installed: &[Target]) -> Result<Kernels, FsError> {
+        let here = crate::kernel::running_kernel_here(self.layout());
         let look = |target: &Target| {
-            let facts = self.kernel(target)?;
-            Ok((target.clone(), event::Kernel { headers: facts.headers_usable, running: facts.running }))
+            let headers = self.kernel(target)?.headers_usable;
+            Ok((target.clone(), event::Kernel { headers, running: here.as_ref() == Some(&target.kernel) }))
         };
         let installed = installed.iter().map(look).collect::<Result<_, _>>()?;
         Ok(Kernels { installed, all: self.settings.autoinstall_all_kernels })

@@ -134,6 +134,7 @@ pub fn is_left_over(kernel: &KernelRelease, layout: &Layout) -> Result<bool, FsE
 
 /// Lists that a kernel's build makes; depmod makes the others.
 const OF_PACKAGES: [&str; 3] = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
+
 /// Whether a folder is the module folder of a kernel, whatever its name is: kernels may be called anything.
 fn is_module_folder(folder: &Path) -> bool {
     let has_headers = fs::is_dir(&folder.join("build/include"));
@@ -144,28 +145,43 @@ fn is_module_folder(folder: &Path) -> bool {
 }
 
 /// The kernels that commands without `-k` are about: the one that runs, if this system has it; else, as in a
-/// chroot or while an image is made, every kernel of this system that has headers.
+/// chroot or while an image is made, every kernel of this system that has headers. If none has, it is
+/// every kernel of this system: what was built elsewhere is installed without headers.
 ///
 /// # Errors
 /// [`FsError`] where the folder of the kernels can't be read.
 pub fn default_kernels(layout: &Layout) -> Result<Vec<KernelRelease>, FsError> {
-    kernels_instead_of(running_kernel().ok(), layout)
+    kernels_instead_of(running_kernel_here(layout), layout)
+}
+
+/// The kernel that runs, if this system has it: not in a chroot, a container or an image of another system.
+#[must_use]
+pub fn running_kernel_here(layout: &Layout) -> Option<KernelRelease> {
+    running_kernel().ok().filter(|running| is_of_this_system(running, layout))
 }
 
 fn kernels_instead_of(
     running: Option<KernelRelease>,
     layout: &Layout,
 ) -> Result<Vec<KernelRelease>, FsError> {
-    if let Some(running) = running.filter(|running| has_modules(&layout.kernel_dir(running))) {
+    if let Some(running) = running {
         return Ok(vec![running]);
     }
     let has_headers = |kernel: &KernelRelease| fs::is_dir(&layout.headers_dir(kernel).join("include"));
-    Ok(installed_kernels(layout)?.into_iter().filter(has_headers).collect())
+    let all = installed_kernels(layout)?;
+    let with_headers: Vec<_> = all.iter().filter(|kernel| has_headers(kernel)).cloned().collect();
+    if !with_headers.is_empty() {
+        return Ok(with_headers);
+    }
+    Ok(all.into_iter().filter(|kernel| is_of_this_system(kernel, layout)).collect())
 }
 
-/// Whether a kernel's package has put something into its folder, or its headers are there.
-fn has_modules(folder: &Path) -> bool {
-    is_module_folder(folder) || ["kernel", "vmlinuz"].iter().any(|name| fs::exists(&folder.join(name)))
+/// Whether a kernel's package has put something into its folder, or its headers are there. An empty folder,
+/// and one in which only dkms and depmod have been, is none of this system's.
+fn is_of_this_system(kernel: &KernelRelease, layout: &Layout) -> bool {
+    let folder = layout.kernel_dir(kernel);
+    let has_kernel = || ["kernel", "vmlinuz"].iter().any(|name| fs::exists(&folder.join(name)));
+    (is_module_folder(&folder) || has_kernel()) && !is_left_over(kernel, layout).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -278,16 +294,22 @@ mod tests {
         let world = World::new();
         let running = KernelRelease::new("6.9-host").unwrap();
         let found = || {
-            let kernels = kernels_instead_of(Some(running.clone()), &world.layout).unwrap();
+            let here = Some(running.clone()).filter(|running| is_of_this_system(running, &world.layout));
+            let kernels = kernels_instead_of(here, &world.layout).unwrap();
             kernels.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(found(), [""; 0]);
+        fs::create_dir_all(&world.layout.install_tree.join("6.2.0/kernel")).unwrap();
+        assert_eq!(found(), ["6.2.0"]);
         for kernel in ["6.1.0-2", "6.1.0-1", "linux-own"] {
             fs::create_dir_all(&world.layout.install_tree.join(kernel).join("build/include")).unwrap();
         }
-        fs::create_dir_all(&world.layout.install_tree.join("6.2.0/kernel")).unwrap();
-        // An empty folder that somebody has made for the builder's kernel is no kernel of this system.
+        // An empty folder that somebody has made for the builder's kernel is no kernel of this system, and
+        // one that depmod and dkms were in is none either.
         fs::create_dir_all(&world.layout.kernel_dir(&running)).unwrap();
+        assert_eq!(found(), ["6.1.0-1", "6.1.0-2", "linux-own"]);
+        write(&world.layout.kernel_dir(&running).join("modules.dep"), "");
+        write(&world.layout.kernel_dir(&running).join("updates/dkms/a.ko"), "");
         assert_eq!(found(), ["6.1.0-1", "6.1.0-2", "linux-own"]);
         write(&world.layout.kernel_dir(&running).join("modules.order"), "");
         assert_eq!(found(), ["6.9-host"]);

@@ -30,7 +30,7 @@ pub use architecture::{default_arch, running_kernel};
 pub use brought::Brought;
 pub use destination::{module_folder, without_steps_up};
 pub use distribution::{Distribution, DistributionError, Family};
-pub use facts::{Overrides, default_kernels, installed_kernels, is_left_over};
+pub use facts::{Overrides, default_kernels, installed_kernels, is_left_over, running_kernel_here};
 pub use headers_package::HeadersPackage;
 pub use machine::Machine;
 pub use module_tree::ModuleTree;
