@@ -30,6 +30,7 @@ pub(crate) fn measure(kernels: &Kernels) -> Result<bool> {
             folders: vec![(&folder, &folder)],
             layer: None,
             inputs: Vec::new(),
+            mentioned: Vec::new(),
             shown: vec![tree.clone(), "/usr/src".into(), "/lib/modules".into(), headers.clone()],
             secret: vec![headers.join("certs/signing_key.pem"), tree.join("mok.key")],
             environment: &environment,
