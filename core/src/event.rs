@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{ModuleId, ModuleName, Target};
+use crate::kernel::PrebuiltComing;
 use crate::tree::Snapshot;
 use crate::version;
 
@@ -114,6 +115,8 @@ pub struct LookAhead {
     pub later: BTreeSet<ModuleName>,
     /// Those of which a build notes its inputs ([`crate::tree::ahead`]).
     pub noted: BTreeSet<ModuleId>,
+    /// Modules that unpacked packages will put in place ready built when they are configured.
+    pub prebuilt: PrebuiltComing,
 }
 
 /// Kernels of installation media (`…BOOT`) get no modules by themselves.

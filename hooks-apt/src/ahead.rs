@@ -14,6 +14,7 @@ use dkms_core::tree::{Snapshot, ahead};
 
 use crate::dpkg;
 use crate::frontend;
+use crate::prebuilt;
 use crate::session::Session;
 use crate::unpacked;
 
@@ -46,7 +47,9 @@ pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) 
     }
     let layout = session.layout();
     let mut modules = Vec::new();
-    for package in unpacked::packages(session.environment()) {
+    let packages = unpacked::packages(session.environment());
+    found.look.prebuilt = prebuilt::coming(&packages, layout);
+    for package in packages {
         let contents = package.contents(layout);
         found.kernels.extend(contents.kernels);
         let arrival = if package.is_upgrade { Arrival::Upgrade } else { Arrival::First };
@@ -108,6 +111,15 @@ pub fn arrived(
 }
 
 impl Ahead {
+    /// Only what packages that are still unpacked will bring ready built.
+    #[must_use]
+    pub fn of_prebuilt(session: &Session<'_>) -> Self {
+        let mut found = Self::default();
+        let packages = unpacked::packages(session.environment());
+        found.look.prebuilt = prebuilt::coming(&packages, session.layout());
+        found
+    }
+
     /// Notes that the batch has ended. Where that can't be noted the next one looks at the same once more.
     pub fn done(&self, session: &Session<'_>) {
         if self.look.noted.is_empty() && self.kernels.is_empty() {

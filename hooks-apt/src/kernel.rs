@@ -9,7 +9,7 @@ use dkms_core::host::fs;
 use dkms_core::id::Target;
 use dkms_core::plan::Work;
 
-use crate::ahead;
+use crate::ahead::{self, Ahead};
 use crate::dpkg;
 use crate::pending::{self, Pending};
 use crate::session::{Ended, Session};
@@ -34,7 +34,9 @@ pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
 /// waits for the trigger.
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
-    with_all_that_comes(session, Happening::KernelArrived(target), Initramfs::Others).code
+    let (ended, ahead) = with_all_that_comes(session, Happening::KernelArrived(target), Initramfs::Others);
+    trigger::look_again(session, &ahead);
+    ended.code
 }
 
 /// `header_postinst.d`: a kernel's headers are there. Within dpkg's run, modules and other kernels' headers
@@ -49,18 +51,19 @@ pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     }
     let pending = Pending::headers(&target.kernel);
     let is_noted = is_inside && pending::add(session.layout(), &pending).is_ok();
-    let ended = with_all_that_comes(session, Happening::HeadersArrived(target), Initramfs::Ours);
+    let (ended, ahead) = with_all_that_comes(session, Happening::HeadersArrived(target), Initramfs::Ours);
     if is_noted {
         trigger::settle(session, &pending, &ended);
     }
+    trigger::look_again(session, &ahead);
     ended.code
 }
 
 /// A batch for a kernel, and for all that dpkg has unpacked with it.
-fn with_all_that_comes(session: &Session<'_>, happening: Happening, initramfs: Initramfs) -> Ended {
+fn with_all_that_comes(session: &Session<'_>, happening: Happening, initramfs: Initramfs) -> (Ended, Ahead) {
     let snapshot = session.adapter.snapshot().unwrap_or_default();
     let ahead = ahead::look(session, None, &snapshot);
-    session.batch_ahead(&[happening], &ahead, initramfs)
+    (session.batch_ahead(&[happening], &ahead, initramfs), ahead)
 }
 
 /// `prerm.d`: a kernel is about to go. Where only its package is replaced, it stays.

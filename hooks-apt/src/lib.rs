@@ -2,7 +2,8 @@
 //!
 //! - [`kernel`]: a kernel's packages come and go
 //! - [`module`]: a module package has come (`common.postinst`)
-//! - [`ahead`]: what has been unpacked with it is built in the same batch; [`unpacked`] finds that
+//! - [`ahead`]: what has been unpacked with it is built in the same batch; [`unpacked`] finds that;
+//!   [`prebuilt`]: what packages will bring ready built
 //! - [`trigger`]: what couldn't be begun in its turn is, when dpkg processes triggers; apt's last word
 //! - [`preflight`]: what apt is about to do, before anything has changed; [`transaction`] reads it
 //! - [`boot`]: modules of the kernel that runs
@@ -18,6 +19,7 @@ pub mod frontend;
 pub mod kernel;
 pub mod module;
 pub mod pending;
+pub mod prebuilt;
 pub mod preflight;
 pub mod session;
 pub mod transaction;

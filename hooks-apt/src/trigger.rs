@@ -1,6 +1,8 @@
 //! What nobody called for, or could not be begun, is built when dpkg processes triggers; at the end of apt's
 //! run it is said how all went.
 
+use std::collections::BTreeSet;
+
 use dkms_core::adapter::Initramfs;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
@@ -23,6 +25,15 @@ pub fn settle(session: &Session<'_>, what: &Pending, ended: &Ended) {
     }
 }
 
+/// What was left to packages that bring it ready built is looked at again when those are configured.
+pub fn look_again(session: &Session<'_>, ahead: &Ahead) {
+    let kernels: BTreeSet<&KernelRelease> = ahead.look.prebuilt.keys().map(|(kernel, _)| kernel).collect();
+    let noted = kernels.into_iter().map(|kernel| pending::add(session.layout(), &Pending::headers(kernel)));
+    if noted.filter(Result::is_ok).count() > 0 {
+        let _ = dpkg::activate(session.environment());
+    }
+}
+
 /// `trigger`: the postinst of the package dkms, when its trigger is processed and when it is configured.
 pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     ahead::sweep(session);
@@ -32,10 +43,14 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     if told.is_empty() && taken.is_empty() {
         return ExitCode::SUCCESS;
     }
-    let ended = batch(session, &told, &Ahead::default());
+    // dpkg may process triggers while packages are still unpacked.
+    let ahead = Ahead::of_prebuilt(session);
+    let ended = batch(session, &told, &ahead);
     // Where dpkg is told of a failure, it calls again.
     if !ended.is_due && ended.code == ExitCode::SUCCESS {
-        drop(pending::done(session.layout(), taken));
+        let is_left =
+            |pending: &&Pending| ahead.look.prebuilt.keys().any(|(kernel, _)| pending.is_of(kernel));
+        drop(pending::done(session.layout(), taken.into_iter().filter(|pending| !is_left(pending))));
     }
     ended.code
 }

@@ -7,7 +7,7 @@ use dkms_core::adapter::{AdapterError, Initramfs, Plain, Summary};
 use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
-use dkms_core::id::ModuleName;
+use dkms_core::id::{KernelRelease, ModuleName};
 use dkms_core::kernel::PrebuiltComing;
 use dkms_core::plan::preflight::{Absent, Prospect};
 use dkms_core::report::{Event, Reporter};
@@ -24,10 +24,11 @@ use crate::tell::{self, Now};
 /// [`AdapterError`].
 pub fn coming<W: std::io::Write + Send>(
     system: &mut System<'_>,
-    things: &BTreeSet<Thing>,
+    targets: &Targets,
     plain: &Plain<W>,
 ) -> Result<ExitCode, AdapterError> {
-    if preflight(system, things, plain)? == Verdict::Blocked {
+    let things = &targets.things;
+    if preflight(system, targets, plain)? == Verdict::Blocked {
         return Ok(ExitCode::USAGE_OR_RIGHTS);
     }
     let layout = system.adapter.settings.layout.clone();
@@ -70,9 +71,10 @@ enum Verdict {
 /// Tells which modules in use will not be there.
 fn preflight<W: std::io::Write + Send>(
     system: &System<'_>,
-    things: &BTreeSet<Thing>,
+    targets: &Targets,
     plain: &Plain<W>,
 ) -> Result<Verdict, AdapterError> {
+    let things = &targets.things;
     let policy = system.adapter.settings.preflight;
     let told = tell::prospects(things, system);
     if policy == PreflightPolicy::Off || told.is_empty() {
@@ -95,7 +97,10 @@ fn preflight<W: std::io::Write + Send>(
             }
         }
     };
-    let mut absent = system.adapter.preflight(&told, BTreeMap::new(), PrebuiltComing::new())?;
+    // A hook isn't told of which package a path is.
+    let brought = |module: &(KernelRelease, String)| (module.clone(), "of this transaction".to_owned());
+    let prebuilt: PrebuiltComing = targets.prebuilt.iter().map(brought).collect();
+    let mut absent = system.adapter.preflight(&told, BTreeMap::new(), prebuilt)?;
     absent.retain(|prospect| !is_unknown(prospect));
     absent.iter().for_each(|prospect| plain.say(&prospect.to_string()));
     if absent.is_empty() || policy != PreflightPolicy::Block {

@@ -108,14 +108,14 @@ fn run<W: std::io::Write + Send>(moment: Moment, plain: &Plain<W>) -> Result<Exi
         ));
     }
     if moment != Moment::Finish && targets.things.is_empty() && !targets.ourselves {
-        if targets.odd.is_empty() {
+        if targets.odd.is_empty() && targets.prebuilt.is_empty() {
             plain.say("no module, kernel or headers among the targets on standard input: nothing is done");
         }
         return Ok(ExitCode::SUCCESS);
     }
     let mut system = System::look(Environment::of_this_process(), plain)?;
     match moment {
-        Moment::Coming => before::coming(&mut system, &targets.things, plain),
+        Moment::Coming => before::coming(&mut system, &targets, plain),
         Moment::Leaving => before::leaving(&mut system, &targets, plain),
         Moment::Done => after::done(&mut system, &targets.things, plain),
         Moment::Finish => after::finish(&mut system, plain),

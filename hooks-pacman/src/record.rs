@@ -89,7 +89,7 @@ impl Record {
         let known: BTreeMap<String, Before> = serde_json::from_slice(&bytes).unwrap_or_default();
         let thing = |path: String| match Line::parse(path.as_bytes()) {
             Line::Thing(thing) => Some(thing),
-            Line::Ourselves | Line::Odd | Line::Other => None,
+            Line::Prebuilt(..) | Line::Ourselves | Line::Odd | Line::Other => None,
         };
         Self(known.into_iter().filter_map(|(path, before)| Some((thing(path)?, before))).collect())
     }

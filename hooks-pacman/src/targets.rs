@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use dkms_core::id::KernelRelease;
+use dkms_core::kernel::Brought;
 
 /// One thing that a transaction brings or takes away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +53,8 @@ impl fmt::Display for Thing {
 pub enum Line {
     /// A thing of ours.
     Thing(Thing),
+    /// A module that a package brings ready built for a kernel.
+    Prebuilt(KernelRelease, String),
     /// This program.
     Ourselves,
     /// Where a thing of ours would be, under a name that none can have.
@@ -72,10 +75,19 @@ impl Line {
             }
             [b"usr", b"lib", b"modules", name, b"build", b"include"] => kernel(name).map(Thing::Headers),
             [b"usr", b"lib", b"dkms", b"hooks-pacman"] => return Self::Ourselves,
+            [b"usr", b"lib", b"modules", _, b"extramodules" | b"extra" | b"updates", .., _] => {
+                return prebuilt(line).unwrap_or(Self::Other);
+            }
             _ => return Self::Other,
         };
         thing.map_or(Self::Odd, Self::Thing)
     }
+}
+
+fn prebuilt(line: &[u8]) -> Option<Line> {
+    let brought = Brought::of([std::str::from_utf8(line).ok()?]);
+    let (release, module) = brought.modules.into_iter().next()?;
+    Some(Line::Prebuilt(KernelRelease::new(release).ok()?, module))
 }
 
 fn folder_name(bytes: &[u8]) -> Option<String> {
@@ -96,6 +108,8 @@ pub struct Targets {
     pub things: BTreeSet<Thing>,
     /// Lines with names that can't be, as they can be shown.
     pub odd: BTreeSet<String>,
+    /// Modules that come ready built.
+    pub prebuilt: BTreeSet<(KernelRelease, String)>,
     /// This program itself is among them.
     pub ourselves: bool,
     /// How many lines there were.
@@ -115,6 +129,9 @@ impl Targets {
                 }
                 Line::Odd => {
                     targets.odd.insert(String::from_utf8_lossy(line).escape_debug().to_string());
+                }
+                Line::Prebuilt(kernel, module) => {
+                    targets.prebuilt.insert((kernel, module));
                 }
                 Line::Ourselves => targets.ourselves = true,
                 Line::Other => {}
@@ -149,6 +166,18 @@ mod tests {
         );
         assert_eq!(targets.odd.len(), 3, "{:?}", targets.odd);
         assert_eq!((targets.lines, targets.ourselves), (14, true));
+    }
+
+    #[test]
+    fn modules_come_ready_built_in_folders_beside_the_kernels_own() {
+        let input = b"usr/lib/modules/6.1.0-1/extramodules/nvidia-drm.ko.zst\nusr/lib/modules/6.1.0-1/extra/zfs/zfs.ko\n\
+            usr/lib/modules/6.1.0-1/extramodules/\nusr/lib/modules/6.1.0-1/extramodules/version\n\
+            usr/lib/modules/6.1.0-1/kernel/fs/ext4.ko\nusr/lib/modules/x/extra/a.ko\nusr/lib/modules/6.1.0-1/extra/\xff.ko";
+        let targets = Targets::parse(input);
+        let found: Vec<_> =
+            targets.prebuilt.iter().map(|(kernel, name)| format!("{kernel} {name}")).collect();
+        assert_eq!(found, ["6.1.0-1 nvidia_drm", "6.1.0-1 zfs"]);
+        assert!(targets.things.is_empty() && targets.odd.is_empty());
     }
 
     proptest! {

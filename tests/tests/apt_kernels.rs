@@ -5,6 +5,7 @@
 
 use dkms_tests::apt::{Machine, Package, batches};
 use dkms_tests::fixture::Module;
+use dkms_tests::tier::{is_full, taken, turn};
 
 const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
 
@@ -189,4 +190,53 @@ fn hooks_are_called_by_others_too() {
         machine.must("find /lib/modules/$NEW -name 'a.ko*' -o -name 'b.ko*'").unwrap().is_empty(),
         "{said}"
     );
+}
+
+/// Ubuntu's `linux-modules-nvidia-550-K` links its modules when it is configured; the headers may be
+/// configured before. What is then in place counts: an older version than the tree's is built after all.
+#[test]
+fn what_a_package_will_link_is_left_to_it() {
+    let all = vec![("1.0", false), ("0.9", true)];
+    for (linked, is_built) in if is_full() { all } else { taken(all, turn(), 2) } {
+        let machine = machine();
+        // The module, as the package's maintainer has built it.
+        let package = Package::of(Module::new("foo", linked)).pack(&machine.root).unwrap();
+        machine.install(&format!("{package} linux-image-$NEW linux-headers-$NEW")).unwrap();
+        machine
+            .must(
+                "cp /lib/modules/$NEW/updates/dkms/foo.ko /srv/
+                 apt-get -y purge foo-dkms linux-headers-$NEW linux-headers-${NEW%%-cloud*}-common",
+            )
+            .unwrap();
+        let bits = format!("/lib/modules/{}/kernel/foo-1/bits", machine.new);
+        let objects = format!("linux-objects-foo-1-{}", machine.new);
+        let objects_file = Package::new(&objects, "1")
+            .file(&format!("{bits}/foo.o"), "/srv/foo.ko")
+            .file(&format!("{bits}/foo.mod.o"), "/srv/foo.ko")
+            .pack(&machine.root)
+            .unwrap();
+        let link = format!("cd {bits}; cp foo.o ../foo.ko; depmod {}", machine.new);
+        let modules = Package::new(&format!("linux-modules-foo-1-{}", machine.new), "1")
+            .with(&format!("Depends: {objects}"))
+            .script("postinst", &link)
+            .pack(&machine.root)
+            .unwrap();
+        let foo = Package::of(Module::new("foo", "1.0")).pack(&machine.root).unwrap();
+        machine.noted("makes").unwrap();
+        let said = machine
+            .must(&format!(
+                "dpkg --unpack {HEADERS} {objects_file} {modules} {foo}
+                 dpkg --configure linux-headers-$NEW linux-headers-${{NEW%%-cloud*}}-common
+                 grep -q foo /lib/modules/$NEW/modules.dep && exit 9
+                 dpkg --configure -a; /usr/libexec/dkms/hooks-apt finish"
+            ))
+            .unwrap();
+        assert!(said.contains("will bring it"), "{said}");
+        let states = machine.states().unwrap();
+        let has = states.iter().any(|state| state.starts_with("foo/1.0, NEW: installed"));
+        assert_eq!(has, is_built, "{linked}: {states:?} {said}");
+        assert_eq!(machine.must("dpkg --audit").unwrap(), "");
+        let waiting = "find /var/lib/dkms/.state/pending -type f 2>/dev/null || :";
+        assert_eq!(machine.must(waiting).unwrap(), "", "{said}");
+    }
 }

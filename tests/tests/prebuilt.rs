@@ -79,6 +79,18 @@ fn what_a_package_brings_is_not_built_again() {
     assert!(all.contains(&format!("version 1.0, of package `{package}`")), "{all}");
     root.must("dkms autoinstall -k $K2 --force").unwrap();
     assert!(root.must("dkms status -k $K2").unwrap().contains("installed"));
+    // Where the package comes after the build it is there twice.
+    root.must("cp $(find /var/lib/dkms/foo/original_module -name 'foo.ko') /lib/modules/$K2/kernel/foo-1/")
+        .unwrap();
+    assert_eq!(json(&root, "status --json")["prebuilt"][0]["built_twice"], true);
+    let document = json(&root, "doctor --json");
+    let findings = document["findings"].as_array().unwrap();
+    let twice = findings.iter().find(|finding| finding["kind"] == "built-twice").unwrap();
+    assert!(twice["command"].as_str().unwrap().starts_with("dkms unbuild foo/1.0 -k"), "{twice}");
+    root.must("dkms unbuild foo/1.0 -k $K2; dkms autoinstall -k $K2").unwrap();
+    assert!(!root.must("dkms status -k $K2").unwrap().contains("installed"));
+    assert_eq!(json(&root, "status --json")["prebuilt"][0]["built_twice"], false);
+    assert!(!root.must("dkms doctor --json || :").unwrap().contains("built-twice"));
 }
 
 #[test]

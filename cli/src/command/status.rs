@@ -79,7 +79,7 @@ fn broken(id: &ModuleId, found: &Registration) -> Event {
 
 /// What only `--json` has: of each installed kernel that the filter takes.
 struct OfKernels {
-    /// Modules in the tree that a package brings ready built, and that are not installed there.
+    /// Modules in the tree that a package brings ready built.
     prebuilt: Vec<Value>,
     /// Images that hold another build of a module than is installed, or that were made before one.
     images: Vec<Value>,
@@ -97,7 +97,7 @@ impl OfKernels {
         let newest = snapshot.newest();
         for target in session.installed_targets()?.iter().filter(|target| filter.takes_target(target)) {
             let tree = survey.module_tree(target)?;
-            for id in newest.iter().filter(|id| filter.takes(id) && !snapshot.is_installed(id, target)) {
+            for id in newest.iter().filter(|id| filter.takes(id)) {
                 let Ok(conf) = survey.lenient_conf(id, target) else { continue };
                 if let Some(found) = survey.prebuilt(&conf, target, &tree) {
                     prebuilt.push(json!({
@@ -107,6 +107,7 @@ impl OfKernels {
                         "arch": target.arch,
                         "package": found.package,
                         "package_module_version": found.version,
+                        "built_twice": snapshot.is_installed(id, target),
                     }));
                 }
             }

@@ -7,6 +7,7 @@ use crate::conf::framework::SettingFault;
 use crate::host::sandbox::Told;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{InstalledState, OutOfDate};
+use crate::kernel::Prebuilt;
 use crate::plan::World;
 use crate::sign::Unsigned;
 use crate::trust::Rejection;
@@ -43,6 +44,8 @@ pub struct Facts {
     pub images: BTreeMap<Target, Vec<OutOfDate>>,
     /// Images that were made before modules of their kernel were installed, and not since.
     pub made_before: BTreeMap<Target, Vec<OutOfDate>>,
+    /// Installed modules that a package brings ready built as well, in the same version or a newer one.
+    pub twice: BTreeMap<(ModuleId, Target), Prebuilt>,
     /// File systems that we write to.
     pub disks: Vec<Disk>,
     /// Our trees whose file systems have become read-only.

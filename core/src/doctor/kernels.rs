@@ -19,9 +19,27 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     for ((id, target), install) in &facts.installs {
         installed(facts, id, target, install, &mut findings);
     }
+    twice(facts, &mut findings);
     images(facts, &mut findings);
     made_before(facts, &mut findings);
     findings
+}
+
+/// Modules that a package brings ready built, which arrived after dkms had built them.
+fn twice(facts: &Facts, findings: &mut Vec<Finding>) {
+    for ((id, target), brought) in &facts.twice {
+        let what = format!(
+            "package `{}` brings the modules of {id} for kernel {} as well (version {})",
+            brought.package, target.kernel, brought.version
+        );
+        findings.push(
+            Finding::hint("built-twice", what)
+                .module(id)
+                .on(target)
+                .why("the build of dkms is loaded, and is built again whenever it changes")
+                .command(format!("dkms unbuild {id} {}", on(target))),
+        );
+    }
 }
 
 /// Images that the system boots and that were made of other builds.

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::facts::{Dangling, Disk, Facts, Install, InstalledFile, NoBuildUser};
 use super::search::SearchOrder;
-use crate::conf::Settings;
 use crate::conf::framework::SettingFault;
 use crate::conf::settings::{BUILD_USER, SandboxMode};
+use crate::conf::{ModuleConf, Settings};
 use crate::engine::Survey;
 use crate::host::ancestry::{self, ProcessIdentity};
 use crate::host::fs::{self, FsError};
@@ -57,6 +57,7 @@ pub fn look(
         failed,
         images: BTreeMap::new(),
         made_before: BTreeMap::new(),
+        twice: BTreeMap::new(),
         disks: disks(settings, &world.snapshot)?,
         // What lies below /usr may be meant to be read-only.
         read_only: [&layout.dkms_tree, &layout.install_tree]
@@ -95,7 +96,10 @@ pub fn look(
         let examiner = facts.world.kernels.get(target).map(|facts| Examiner::new(layout, facts));
         let mut installed_files = Vec::new();
         for id in ids {
-            let install = kernel.install(survey, layout, &id, target)?;
+            let conf = survey.lenient_conf(&id, target)?;
+            let install = kernel.install(survey, layout, &id, target, &conf);
+            let brought = survey.prebuilt(&conf, target, &kernel.tree);
+            facts.twice.extend(brought.map(|brought| ((id.clone(), target.clone()), brought)));
             let files: Vec<PathBuf> = install.files.iter().map(|file| file.path.clone()).collect();
             let rejection = facts.world.kernels.get(target).and_then(|facts| judge.refuses(facts, &files));
             facts.refused.extend(rejection.map(|rejection| ((id.clone(), target.clone()), rejection)));
@@ -333,16 +337,15 @@ impl<'a> InKernel<'a> {
         layout: &Layout,
         id: &ModuleId,
         target: &Target,
-    ) -> Result<Install, FsError> {
-        let conf = survey.lenient_conf(id, target)?;
+        conf: &ModuleConf,
+    ) -> Install {
         let folder = survey.module_folder.as_deref();
         let built_dir = layout.built_dir(id, target);
-        let files =
-            install::installed_files(&self.dir, &conf, folder).into_iter().map(|path| self.file(path));
-        Ok(Install {
-            state: install::compare_installed(&built_dir, &self.dir, &conf, folder),
+        let files = install::installed_files(&self.dir, conf, folder).into_iter().map(|path| self.file(path));
+        Install {
+            state: install::compare_installed(&built_dir, &self.dir, conf, folder),
             files: files.collect(),
-        })
+        }
     }
 
     fn file(&self, path: PathBuf) -> InstalledFile {

@@ -2,7 +2,7 @@
 //! `linux-modules-nvidia-*` and `zfs`, `kmod-*` packages of rpm systems, Arch's `nvidia`. Knows where such
 //! packages put their modules, and finds the package of a file; does not decide what follows from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -36,6 +36,13 @@ pub struct Prebuilt {
 /// module, with the package.
 pub type PrebuiltComing = BTreeMap<(KernelRelease, String), String>;
 
+/// Whether a file, by its path below `/lib/modules/K`, is a module of the kernel's own source.
+pub(super) fn is_of_source(below: &str) -> bool {
+    let folder = below.strip_prefix("kernel/").and_then(|rest| rest.split('/').next());
+    folder.is_some_and(|folder| SOURCE_FOLDERS.contains(&folder))
+        && ModuleFile::from_path(Path::new(below)).is_some()
+}
+
 /// The name of the module that a file of a package is or is made of, by its path below `/lib/modules/K`.
 /// `None`: no module, or one of the kernel's own source. Ubuntu links `nvidia.ko` when the package is
 /// configured, from the folder `bits` beside it, which has `nvidia.ko.sig`.
@@ -49,6 +56,34 @@ pub(super) fn name_of(below: &str) -> Option<String> {
     let file = below.strip_suffix(".sig").filter(|file| file.contains("/bits/")).unwrap_or(below);
     let module = ModuleFile::from_path(Path::new(file)).filter(|_| is_beside)?;
     Some(modfile::canonical_name(&module.stem))
+}
+
+/// Modules of a kernel that are not linked yet: their parts lie in a folder `bits`, and the module would
+/// be beside that. The package that links them does so when it is configured.
+#[must_use]
+pub fn unlinked(kernel_dir: &Path) -> BTreeSet<String> {
+    let kernel = kernel_dir.join("kernel");
+    let mut found = BTreeSet::new();
+    for folder in fs::list(&kernel).unwrap_or_default() {
+        let folder = kernel.join(&folder.name);
+        let linked: BTreeSet<String> = names(&folder, |file| file.contains(".ko").then_some(file));
+        let parts = names(&folder.join("bits"), |file| {
+            file.strip_suffix(".sig").filter(|file| file.contains(".ko")).or(file.strip_suffix(".mod.o"))
+        });
+        found.extend(&parts - &linked);
+    }
+    found
+}
+
+/// The modules that files of a folder are of; `named`: the part of a file's name that counts.
+fn names(folder: &Path, named: impl Fn(&str) -> Option<&str>) -> BTreeSet<String> {
+    let files = fs::list(folder).unwrap_or_default();
+    let module = |file: &fs::Entry| {
+        let name = named(file.name.to_str()?)?;
+        let stem = name.split_once(".ko").map_or(name, |(stem, _)| stem);
+        Some(modfile::canonical_name(stem))
+    };
+    files.iter().filter_map(module).collect()
 }
 
 /// The path of a module below its kernel's folder, if it is where packages put modules that are not of the
@@ -145,6 +180,27 @@ mod tests {
         ] {
             assert_eq!(name_of(below).as_deref(), name, "{below}");
         }
+    }
+
+    #[test]
+    fn what_lies_in_parts_is_not_linked_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(unlinked(dir.path()).is_empty());
+        for file in [
+            "nvidia-550/bits/BUILD",
+            "nvidia-550/bits/nvidia.o",
+            "nvidia-550/bits/nvidia.mod.o",
+            "nvidia-550/bits/nvidia.ko.sig",
+            "nvidia-550/bits/nvidia-drm.ko.sig",
+            "nvidia-550/bits/nvidia-uvm.mod.o",
+            "nvidia-550/nvidia-uvm.ko",
+            "zfs/zfs.ko.zst",
+        ] {
+            let file = dir.path().join("kernel").join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write_whole(&file, b"", 0o644).unwrap();
+        }
+        assert_eq!(unlinked(dir.path()), ["nvidia".to_owned(), "nvidia_drm".to_owned()].into());
     }
 
     #[test]

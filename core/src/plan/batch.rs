@@ -9,6 +9,7 @@ use super::refusal::Refusal;
 use crate::conf::ModuleConf;
 use crate::event::LookAhead;
 use crate::id::{ModuleId, ModuleName, Target};
+use crate::modfile::canonical_name;
 use crate::tree::Registration;
 
 /// Every `AUTOINSTALL` module in its newest version, dependencies first.
@@ -178,7 +179,7 @@ fn wants_autoinstall<'a>(
                 }
                 None
             }
-            None if is_prebuilt(planner, &key, rules) => None,
+            None if is_prebuilt(planner, &key, rules) || will_be_prebuilt(planner, &key, conf, rules) => None,
             None => Some(conf),
         },
     }
@@ -195,6 +196,38 @@ fn is_prebuilt(planner: &mut Planner<'_>, key: &(ModuleId, Target), rules: &Rule
         planner.note(format!(
             "module `{id}` is not built for kernel {}: package `{}` brings it (version {})",
             target.kernel, found.package, found.version
+        ));
+    }
+    true
+}
+
+/// Whether unpacked packages will bring all of the module ready built; says so. It is looked at
+/// again when they have: their version isn't known before.
+fn will_be_prebuilt(
+    planner: &mut Planner<'_>,
+    (id, target): &(ModuleId, Target),
+    conf: &ModuleConf,
+    rules: &Rules,
+) -> bool {
+    let coming = &rules.ahead.prebuilt;
+    let world = planner.world;
+    let is_asked = !coming.is_empty()
+        && !planner.options.force
+        && world.snapshot.installed_version(&id.name, target).is_none();
+    let is_needed = || {
+        let mut others = world.confs.iter().filter(|((_, other), _)| other == target);
+        others.any(|(_, other)| other.as_ref().is_ok_and(|other| other.build_depends.contains(&id.name)))
+    };
+    if !is_asked || is_needed() {
+        return false;
+    }
+    let package = |name: &str| coming.get(&(target.kernel.clone(), canonical_name(name)));
+    let packages: Option<Vec<_>> = conf.included().map(|module| package(&module.dest_name)).collect();
+    let Some(package) = packages.and_then(|packages| packages.first().copied()) else { return false };
+    if rules.tells(id) {
+        planner.note(format!(
+            "module `{id}` is not built for kernel {}: package `{package}` will bring it",
+            target.kernel
         ));
     }
     true

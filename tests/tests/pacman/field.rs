@@ -83,3 +83,29 @@ fn a_folder_may_be_named_otherwise_than_its_conf_says() {
     assert_eq!(status(&world), Vec::<String>::new(), "{said}");
     must(&world, "! find /lib/modules -name 'aa.ko*' | grep .");
 }
+
+#[test]
+fn what_comes_ready_built_is_not_missed() {
+    let world = world(Pacman::V6_0);
+    let second = world.kernels[1].clone();
+    pacman(&world, "-S linux linux-headers aa-dkms");
+    must(&world, "echo preflight=block >>/etc/dkms/framework.conf");
+    let alone = "pacman --noconfirm -Udd linux-2.0-1-any.pkg.tar.zst";
+    let said = must(
+        &world,
+        &format!(
+            "cd $(dirname $(find /srv -name 'linux-2.0-1-any*' | head -n 1)); {alone} 2>&1 && exit 1; :"
+        ),
+    );
+    assert!(said.contains("preflight=block"), "{said}");
+    must(
+        &world,
+        &format!(
+            "mkdir -p /srv/new/usr/lib/modules/{second}/extramodules; cd /srv/new/usr/lib/modules/{second}/extramodules
+             cp $(find /lib/modules -name 'aa.ko*' | head -n 1) ."
+        ),
+    );
+    let package = packed(&world, "aa", "1.0");
+    let said = pacman(&world, &format!("-Udd linux-2.0-1-any.pkg.tar.zst {package}"));
+    assert!(!said.contains("error"), "{said}");
+}

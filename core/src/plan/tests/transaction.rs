@@ -465,3 +465,30 @@ fn a_module_that_has_waited_for_another_comes_with_it() {
     let plan = told(&world, &kernels, &[Happening::ModuleArrived(id("lib/1.0"), Arrival::Upgrade)]);
     assert!(plan.is_empty(), "{:?}", shown(&plan));
 }
+
+#[test]
+fn what_an_unpacked_package_will_bring_is_left_to_it() {
+    let mut world = world(&["6.1.0"]);
+    add(&mut world, "foo/1.0", &[]);
+    add(&mut world, "bar/1.0", &["baz"]);
+    add(&mut world, "baz/1.0", &[]);
+    let kernel = target("6.1.0");
+    let brought = |name: &str| ((kernel.kernel.clone(), name.to_owned()), "linux-modules-x".to_owned());
+    let ahead =
+        crate::event::LookAhead { prebuilt: [brought("foo"), brought("baz")].into(), ..Default::default() };
+    let batch = Batch { kernels: [kernel.clone()].into(), ahead, ..Batch::default() };
+    let request = Request { work: Work::Batch(batch), options: Options::default() };
+    let planned = plan(&request, &world);
+    let built: Vec<String> = planned
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Build { id, .. } => Some(id.to_string()),
+            _ => None,
+        })
+        .collect();
+    // What another module is built against is built all the same.
+    assert_eq!(built, ["baz/1.0", "bar/1.0"]);
+    let said = "module `foo/1.0` is not built for kernel 6.1.0: package `linux-modules-x` will bring it";
+    assert!(planned.remarks.contains(&Remark::Note(said.to_owned())), "{:?}", planned.remarks);
+}
