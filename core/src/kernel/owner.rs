@@ -40,6 +40,12 @@ impl Owner {
             Family::Gentoo | Family::Other => None,
         }
     }
+
+    /// The same by pacman's database.
+    #[must_use]
+    pub fn in_pacman(kernel: &KernelRelease, layout: &Layout) -> Option<Self> {
+        of_pacman(kernel, layout)
+    }
 }
 
 /// Files that only the package of the kernel itself has, best first.

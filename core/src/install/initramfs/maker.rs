@@ -1,8 +1,6 @@
-//! Which images a kernel boots with, and what of this system makes them: for exactly the
-//! files that are there.
+//! What of this system makes a kernel's images: for exactly the files that are there.
 
-use std::path::{Path, PathBuf};
-
+use super::places::Images;
 use crate::host::fs;
 use crate::id::KernelRelease;
 use crate::layout::Layout;
@@ -12,77 +10,6 @@ use crate::layout::Layout;
 pub(super) struct Maker {
     pub(super) program: &'static str,
     pub(super) arguments: Vec<String>,
-}
-
-/// No preset comes near it.
-const PRESET_LIMIT: u64 = 1 << 20;
-
-/// Where the families keep a kernel's images: Debian's, dracut's (Fedora, SUSE), Arch's by the kernel's
-/// package, those that its preset names, and those of the Boot Loader Specification.
-pub(super) fn images(kernel: &KernelRelease, layout: &Layout) -> Vec<PathBuf> {
-    let boot = layout.at("/boot");
-    let mut images = vec![
-        boot.join(format!("initrd.img-{kernel}")),
-        boot.join(format!("initramfs-{kernel}.img")),
-        boot.join(format!("initrd-{kernel}")),
-    ];
-    if let Some(base) = package_base(kernel, layout) {
-        images.push(boot.join(format!("initramfs-{base}.img")));
-        images.push(boot.join(format!("booster-{base}.img")));
-        images.extend(preset_images(&base, layout));
-    }
-    if let Some(entries) = entry_folder(kernel, layout) {
-        images.extend(["initrd", "initramfs", "initrd.img"].map(|name| entries.join(name)));
-    }
-    images.retain(|path| fs::is_file(path));
-    images.dedup();
-    images
-}
-
-/// The package of an Arch kernel, which its presets and images are named after.
-fn package_base(kernel: &KernelRelease, layout: &Layout) -> Option<String> {
-    let base = fs::read_lossy(&layout.kernel_dir(kernel).join("pkgbase")).ok()?.trim().to_owned();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+@".contains(c);
-    (!base.is_empty() && !base.starts_with(['-', '.']) && base.chars().all(plain)).then_some(base)
-}
-
-fn preset(base: &str, layout: &Layout) -> Option<PathBuf> {
-    let file = layout.at("/etc/mkinitcpio.d").join(Path::new(&format!("{base}.preset")));
-    fs::is_file(&file).then_some(file)
-}
-
-/// The images and unified kernel images that a preset names; it is shell, of which plain assignments count.
-fn preset_images(base: &str, layout: &Layout) -> Vec<PathBuf> {
-    let Some(file) = preset(base, layout) else { return Vec::new() };
-    let text = fs::read_limited(&file, PRESET_LIMIT).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let image = |line: &str| {
-        let (name, value) = line.trim().split_once('=')?;
-        let names_one = name.ends_with("_image") || name.ends_with("_uki") || name.ends_with("_efi_image");
-        let path = value.trim().trim_matches(['"', '\'']);
-        (names_one && path.starts_with('/') && !path.contains('$')).then(|| layout.at(path))
-    };
-    text.lines().filter_map(image).collect()
-}
-
-/// `MACHINE-ID/K` on the boot partition, as kernel-install makes it.
-fn entry_folder(kernel: &KernelRelease, layout: &Layout) -> Option<PathBuf> {
-    let machine = fs::read_lossy(&layout.at("/etc/machine-id")).ok()?.trim().to_owned();
-    let tokens = [
-        fs::read_lossy(&layout.at("/etc/kernel/entry-token")).unwrap_or_default().trim().to_owned(),
-        machine,
-    ];
-    let plain = |token: &&String| {
-        !token.is_empty()
-            && token.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-            && !token.starts_with('.')
-    };
-    let partitions = ["/efi", "/boot", "/boot/efi"];
-    let folders = tokens
-        .iter()
-        .filter(plain)
-        .flat_map(|token| partitions.map(|partition| layout.at(partition).join(token).join(kernel)));
-    folders.into_iter().find(|folder| fs::is_dir(folder))
 }
 
 /// What makes a kernel's images anew. `is_there`: whether a program is.
@@ -98,14 +25,12 @@ pub(super) fn maker(
     let release = kernel.as_str();
     let boot = layout.at("/boot");
     let existing = |name: String| Some(boot.join(name)).filter(|path| fs::is_file(path));
-    let base = package_base(kernel, layout);
+    let images = Images::of(kernel, layout);
+    let base = images.base.as_deref();
     let debian = || with("update-initramfs", &["-u", "-k", release]);
-    let mkinitcpio = || {
-        let base = base.as_deref().filter(|base| preset(base, layout).is_some())?;
-        with("mkinitcpio", &["-p", base])
-    };
+    let mkinitcpio = || with("mkinitcpio", &["-p", base.filter(|_| images.by_preset)?]);
     let booster = || {
-        let image = existing(format!("booster-{}.img", base.as_deref()?))?;
+        let image = existing(format!("booster-{}.img", base?))?;
         with("booster", &["build", "--force", "--kernel-version", release, &image.to_string_lossy()])
     };
     // By its own rules dracut would make a file that nobody boots.
@@ -115,17 +40,21 @@ pub(super) fn maker(
             format!("initrd-{release}"),
             format!("initrd.img-{release}"),
         ];
-        names.extend(base.as_deref().map(|base| format!("initramfs-{base}.img")));
+        names.extend(base.map(|base| format!("initramfs-{base}.img")));
         let image = names.into_iter().find_map(existing)?;
         with("dracut", &["--force", &image.to_string_lossy(), release])
     };
     let kernel_install = || {
-        entry_folder(kernel, layout)?;
         let image = layout.kernel_dir(kernel).join("vmlinuz");
         let image = if fs::is_file(&image) { image } else { boot.join(format!("vmlinuz-{release}")) };
-        with("kernel-install", &["add", release, &image.to_string_lossy()])
+        let made = images.by_kernel_install.then_some(image)?;
+        with("kernel-install", &["add", release, &made.to_string_lossy()])
     };
-    debian().or_else(mkinitcpio).or_else(booster).or_else(dracut).or_else(kernel_install)
+    let unified = || {
+        let image = images.of_dracut.as_ref()?.to_string_lossy();
+        with("dracut", &["--force", "--uefi", &image, release])
+    };
+    debian().or_else(mkinitcpio).or_else(booster).or_else(dracut).or_else(kernel_install).or_else(unified)
 }
 
 #[cfg(test)]
@@ -150,7 +79,7 @@ mod tests {
     /// The command that is run with these programs and files there; `ROOT` in place of the root.
     fn made(programs: &[&str], files: &[(&str, &str)]) -> Option<String> {
         let (dir, layout, kernel) = world(files);
-        assert!(!images(&kernel, &layout).is_empty(), "{files:?}");
+        assert!(!Images::of(&kernel, &layout).files.is_empty(), "{files:?}");
         let maker = maker(&kernel, &layout, &|program| programs.contains(&program))?;
         let line = format!("{} {}", maker.program, maker.arguments.join(" "));
         Some(line.replace(&dir.path().to_string_lossy().into_owned(), "ROOT"))
@@ -187,6 +116,45 @@ mod tests {
     fn an_entry_of_the_boot_loader_is_made_by_kernel_install() {
         let files = [("/etc/machine-id", "abc\n"), ("/efi/abc/6.1.0-1-amd64/initrd", "")];
         let expected = format!("kernel-install add {K} ROOT/boot/vmlinuz-{K}");
-        assert_eq!(made(&["kernel-install", "dracut"], &files), Some(expected));
+        assert_eq!(made(&["kernel-install", "dracut"], &files), Some(expected.clone()));
+        // Whatever the token; a preset that every kernel's package brings has not made it.
+        let preset =
+            ("/etc/mkinitcpio.d/linux-lts.preset", "default_image=\"/boot/initramfs-linux-lts.img\"\n");
+        let files = [ARCH, preset, ("/boot/arch/6.1.0-1-amd64/initrd", "")];
+        assert_eq!(made(&["kernel-install", "mkinitcpio"], &files), Some(expected.clone()));
+        for name in ["abc-6.1.0-1-amd64.efi", "abc-6.1.0-1-amd64+2-1.efi"] {
+            let file = format!("/boot/efi/EFI/Linux/{name}");
+            assert_eq!(made(&["kernel-install", "dracut"], &[(&file, "")]), Some(expected.clone()));
+        }
+    }
+
+    #[test]
+    fn a_unified_image_of_dracut_is_made_by_dracut() {
+        let file = "/efi/EFI/Linux/linux-6.1.0-1-amd64-0123456789abcdef0123456789abcdef-rolling.efi";
+        let expected = format!("dracut --force --uefi ROOT{file} {K}");
+        assert_eq!(made(&["kernel-install", "dracut"], &[(file, "")]), Some(expected));
+        // That of a kernel whose name begins with this one's.
+        let (_dir, layout, kernel) = world(&[("/efi/EFI/Linux/linux-6.1.0-1-amd64-rt.efi", "")]);
+        assert!(Images::of(&kernel, &layout).files.is_empty());
+    }
+
+    #[test]
+    fn a_kernel_without_a_name_of_its_package_has_its_preset_or_its_owner() {
+        let image = ("/boot/initramfs-linux.img", "");
+        let preset = (
+            "/etc/mkinitcpio.d/linux-aarch64.preset",
+            "ALL_kver=\"6.1.0-1-amd64\"\ndefault_image=\"/boot/initramfs-linux.img\"\n",
+        );
+        assert_eq!(made(&["mkinitcpio"], &[image, preset]), Some("mkinitcpio -p linux-aarch64".to_owned()));
+        let files = [
+            image,
+            ("/etc/mkinitcpio.d/linux.preset", "ALL_kver=/boot/vmlinuz-linux\n"),
+            ("/var/lib/pacman/local/linux-6.1-1/desc", "%NAME%\nlinux\n"),
+            (
+                "/var/lib/pacman/local/linux-6.1-1/files",
+                "%FILES%\nusr/lib/modules/6.1.0-1-amd64/modules.order\n",
+            ),
+        ];
+        assert_eq!(made(&["mkinitcpio"], &files), Some("mkinitcpio -p linux".to_owned()));
     }
 }

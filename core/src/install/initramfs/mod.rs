@@ -2,7 +2,7 @@
 //! was installed just now.
 //!
 //! - [`image`]: what an image holds of some modules; `cpio` and `lz4` unpack it
-//! - `maker`: which images a kernel boots with, and what makes them
+//! - `places`: which images a kernel boots with; `maker`: what makes them
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -21,6 +21,7 @@ mod cpio;
 mod image;
 mod lz4;
 mod maker;
+mod places;
 
 use image::Build;
 pub use image::examine as examine_image;
@@ -28,7 +29,7 @@ pub use image::examine as examine_image;
 /// Whether a kernel has an image to boot with.
 #[must_use]
 pub fn has_image(kernel: &KernelRelease, layout: &Layout) -> bool {
-    !maker::images(kernel, layout).is_empty()
+    !places::Images::of(kernel, layout).files.is_empty()
 }
 
 /// Makes it anew, where this kernel has one; a kernel that is only coming gets its first from its own
@@ -44,7 +45,7 @@ pub fn remake(
     environment: &Environment,
     reporter: &dyn Reporter,
 ) -> Result<bool, ProcessError> {
-    if maker::images(kernel, layout).is_empty() {
+    if places::Images::of(kernel, layout).files.is_empty() {
         reporter.report(Event::note(format!("kernel {kernel} has no initramfs yet, so none is made anew")));
         return Ok(false);
     }
@@ -91,7 +92,7 @@ pub fn made_before(
         let newer = files.iter().filter(|file| made.is_some() && changed(file) > made);
         newer.filter_map(|file| Some(canonical_name(&ModuleFile::from_path(file)?.stem))).collect()
     };
-    let images = maker::images(kernel, layout).into_iter();
+    let images = places::Images::of(kernel, layout).files.into_iter();
     let found = images.map(|image| (since(&image), image)).filter(|(modules, _)| !modules.is_empty());
     let command = command(kernel, layout, environment);
     found.map(|(modules, image)| OutOfDate { image, modules, command: command.clone() }).collect()
@@ -124,7 +125,7 @@ pub fn out_of_date(
     layout: &Layout,
     environment: &Environment,
 ) -> Vec<OutOfDate> {
-    let images = maker::images(kernel, layout);
+    let images = places::Images::of(kernel, layout).files;
     if images.is_empty() {
         return Vec::new();
     }
