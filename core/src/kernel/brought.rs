@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::prebuilt::name_of;
+use super::prebuilt::{is_of_source, name_of};
 use crate::id::KernelRelease;
 
 /// What a package brings.
@@ -29,17 +29,23 @@ impl Brought {
     pub fn of<T: AsRef<str>>(files: impl IntoIterator<Item = T>) -> Self {
         let mut brought = Self::default();
         let (mut links, mut has_headers) = (BTreeSet::new(), false);
+        let (mut in_tree, mut has_image) = (BTreeSet::new(), false);
         for file in files {
             let file = plain(file.as_ref());
             has_headers |= file.starts_with("src/linux-");
+            has_image |= is_nameless_image(file);
             match part_of(file) {
                 Some(Part::Kernel(release)) => brought.kernels.insert(release.to_owned()),
                 Some(Part::Headers(release)) => brought.headers.insert(release.to_owned()),
+                Some(Part::InTree(release)) => in_tree.insert(release.to_owned()),
                 Some(Part::BuildLink(release)) => links.insert(release.to_owned()),
                 Some(Part::Source(folder)) => brought.sources.insert(folder.to_owned()),
                 Some(Part::Module(release, name)) => brought.modules.insert((release.to_owned(), name)),
                 None => continue,
             };
+        }
+        if has_image {
+            brought.kernels.extend(in_tree);
         }
         // The link alone is that of the kernel's own package, or of one beside it.
         if has_headers {
@@ -68,10 +74,23 @@ pub(super) fn plain(file: &str) -> &str {
     file.strip_prefix("usr/").unwrap_or(file)
 }
 
+/// A kernel's image that isn't named after its release, as boards' packages have it: `boot/Image`,
+/// `boot/kernel8.img`.
+fn is_nameless_image(file: &str) -> bool {
+    let name = file.strip_prefix("boot/").unwrap_or_default();
+    let is_raspberrys = name.starts_with("kernel") && name.ends_with(".img");
+    is_raspberrys
+        || ["Image", "zImage", "uImage", "vmlinuz", "vmlinux"].iter().any(|image| {
+            name.strip_prefix(image).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part<'a> {
     Kernel(&'a str),
     Headers(&'a str),
+    /// A module of the kernel's own source.
+    InTree(&'a str),
     BuildLink(&'a str),
     Source(&'a str),
     Module(&'a str, String),
@@ -89,6 +108,7 @@ fn part_of(file: &str) -> Option<Part<'_>> {
             "vmlinuz" | "modules.order" => Some(Part::Kernel(release)),
             "build" => Some(Part::BuildLink(release)),
             "build/Makefile" | "build/.config" => Some(Part::Headers(release)),
+            _ if is_of_source(rest) => Some(Part::InTree(release)),
             _ => name_of(rest).map(|name| Part::Module(release, name)),
         };
     }
@@ -143,6 +163,13 @@ mod tests {
         );
         assert_eq!(words(&["lib/modules/6.1.21-v8+/modules.order", "boot/kernel8.img"]), "k:6.1.21-v8+");
         assert_eq!(words(&["lib/modules/6.8.0-31-generic/kernel/net/x.ko.zst"]), "");
+        // Boards' kernels whose image has no release in its name, and no list of modules.
+        assert_eq!(
+            words(&["boot/Image", "boot/Image.sig", "lib/modules/5.15.136-tegra/kernel/net/x.ko"]),
+            "k:5.15.136-tegra"
+        );
+        assert_eq!(words(&["boot/Image", "lib/modules/5.15.136-tegra/extra/x.ko"]), "m:5.15.136-tegra/x");
+        assert_eq!(words(&["boot/Images", "lib/modules/5.15.136-tegra/kernel/net/x.ko"]), "");
         // Fedora's core and devel; the link is in a package beside them. SUSE's, Arch's.
         assert_eq!(words(&["/lib/modules/6.12.0-1.fc41.x86_64/vmlinuz"]), "k:6.12.0-1.fc41.x86_64");
         assert_eq!(words(&["/usr/src/kernels/6.12.0-1.fc41.x86_64/Makefile"]), "h:6.12.0-1.fc41.x86_64");
