@@ -1,6 +1,7 @@
 //! What we keep between calls, in `.state` of the tree: what was seen last, and which front
 //! end will call again.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use dkms_core::host::ancestry::ProcessIdentity;
@@ -65,6 +66,30 @@ pub fn forget_front(layout: &Layout) {
     drop(fs::remove_file(&front_file(layout)));
 }
 
+fn going_file(layout: &Layout) -> PathBuf {
+    layout.state_dir().join("rpm-going.json")
+}
+
+/// Notes the folders of modules' sources that a transaction takes away.
+///
+/// # Errors
+/// [`FsError`]; then they are missed only where our own package goes before them.
+pub fn keep_going(layout: &Layout, folders: &BTreeSet<String>) -> Result<(), FsError> {
+    match folders.is_empty() {
+        true => fs::optional(fs::remove_file(&going_file(layout))).map(drop),
+        false => keep(layout, &going_file(layout), folders),
+    }
+}
+
+/// What was noted, which counts once.
+#[must_use]
+pub fn take_going(layout: &Layout) -> BTreeSet<String> {
+    let text = fs::read_limited(&going_file(layout), LIMIT).unwrap_or_default();
+    // What stays is of a transaction that has begun, and the next one notes its own.
+    drop(fs::remove_file(&going_file(layout)));
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
 fn keep(layout: &Layout, file: &std::path::Path, what: &impl Serialize) -> Result<(), FsError> {
     state::create_folder(layout, &layout.state_dir())?;
     // Plain texts and numbers can always be written as JSON.
@@ -89,6 +114,12 @@ mod tests {
         assert_eq!(front(&layout), Some(process));
         forget_front(&layout);
         assert_eq!(front(&layout), None);
+        let folders = BTreeSet::from(["foo-1".to_owned()]);
+        keep_going(&layout, &folders).unwrap();
+        assert_eq!((take_going(&layout), take_going(&layout)), (folders.clone(), BTreeSet::new()));
+        keep_going(&layout, &folders).unwrap();
+        keep_going(&layout, &BTreeSet::new()).unwrap();
+        assert!(take_going(&layout).is_empty());
         fs::write_whole(&view_file(&layout), b"{\"kernels\": [", 0o644).unwrap();
         assert_eq!(view(&layout), None);
     }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use dkms_core::adapter::{Initramfs, Output, Summary, unsaid};
+use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, ancestry, root};
 
@@ -62,7 +63,13 @@ pub enum Said {
 /// The last that is done of a transaction.
 #[must_use]
 pub fn finish(session: &Session<'_>, said: Said) -> ExitCode {
-    let (summary, code) = session.act(&[], When::AtTheEnd, Initramfs::Ours);
+    finish_with(session, &[], said)
+}
+
+/// The same, where that has happened besides what is seen.
+#[must_use]
+pub fn finish_with(session: &Session<'_>, told: &[Happening], said: Said) -> ExitCode {
+    let (summary, code) = session.act(told, When::AtTheEnd, Initramfs::Ours);
     let summary = unsaid::take(session.layout()).and(summary);
     let code = if summary.failed.is_empty() { code } else { session.failed() };
     if let Err(error) = offline::note(session.layout(), &summary, offline::is_at_work(session.layout())) {

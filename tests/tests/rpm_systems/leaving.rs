@@ -12,7 +12,11 @@ const KERNELS: &str = "install kernel-core-6.1.0 kernel-devel-6.1.0 kernel-core-
 fn a_module_leaves_with_dkms() {
     let own = Package { head: "Requires: dkms\n", ..Package::ready("one", "2.0") };
     let without_preun = Package { scripts: (own.scripts.0, ""), ..own };
+    // rpm may take it away after dkms, without its having said that it needs that.
+    let stranger = Package { head: "", ..without_preun };
     for (package, remove) in [
+        (stranger, "rpm -e dkms one-dkms"),
+        (stranger, "dnf -y remove one-dkms dkms"),
         (own, "rpm -e one-dkms dkms"),
         (own, "dnf -y remove dkms"),
         (without_preun, "rpm -e one-dkms dkms"),
