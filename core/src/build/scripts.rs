@@ -16,7 +16,7 @@ use crate::host::beneath::Extent;
 use crate::host::fs::{self, FsError};
 use crate::host::ownership::Gate;
 use crate::layout::EXPOSED;
-use crate::modfile::{content, is_whole_object};
+use crate::modfile::is_whole_module;
 use crate::report::Event;
 use crate::script::{self, Found, Hook};
 
@@ -152,7 +152,7 @@ fn checked(
             let is_sound = fs::same_bytes(&path, &module.path) || {
                 let size = fs::stat(&path)?.map_or(0, |meta| meta.len());
                 sizes.add(&seen.join("module").join(name), Extent { size, written: size })?;
-                content(&path).is_ok_and(|bytes| is_whole_object(&bytes))
+                is_whole_module(&path).unwrap_or(false)
             };
             return Ok(is_sound.then(|| name.clone()));
         }

@@ -10,9 +10,8 @@ use crate::host::{Environment, fs};
 use crate::id::{ModuleId, Target};
 use crate::kernel::{Distribution, KernelFacts};
 use crate::layout::Layout;
-use crate::modfile;
 use crate::report::{Event, Reporter};
-use crate::sign::{self, KeyPlaces, chroot};
+use crate::sign::{self, KeyPlaces, Signature, chroot};
 use crate::trust::{Certificate, Kernel, Machine, Rejection, demand, rejection};
 
 /// Looks at modules of one kernel after the other, on this machine.
@@ -68,8 +67,8 @@ impl<'a> Judge<'a> {
         let (path, certificate) = self.certificate(kernel).unzip();
         let certificate = certificate.flatten();
         files.iter().find_map(|file| {
-            let bytes = modfile::content(file).ok()?;
-            rejection(&self.machine, &known, &bytes, certificate.as_ref().zip(path.clone()))
+            let signature = Signature::of_file(file).ok()?;
+            rejection(&self.machine, &known, signature.as_ref(), certificate.as_ref().zip(path.clone()))
         })
     }
 }

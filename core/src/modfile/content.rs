@@ -56,25 +56,37 @@ pub fn is_packed(path: &Path) -> Result<bool, ModfileError> {
 /// # Errors
 /// As [`content`].
 pub fn unsigned_digest(path: &Path) -> Result<[u8; 32], ModfileError> {
-    let unpacked = || {
+    let mut sum = Sha256::new();
+    each_unsigned(path, &mut |bytes| sum.update(bytes))?;
+    Ok(sum.finalize().into())
+}
+
+/// Gives the unpacked bytes without their signature, in order and in pieces; returns the signature, with its
+/// trailer (empty: there is none).
+///
+/// # Errors
+/// As [`content`].
+pub fn each_unsigned(path: &Path, then: &mut dyn FnMut(&[u8])) -> Result<Vec<u8>, ModfileError> {
+    let mut each = || {
         let mut reader = unpacking(BufReader::new(fs::open(path).map_err(io::Error::other)?))?;
-        let (mut sum, mut held, mut length) = (Sha256::new(), Vec::new(), 0);
+        let (mut held, mut length) = (Vec::new(), 0);
         loop {
             let count = reader.by_ref().take(TAIL as u64).read_to_end(&mut held)?;
             if count == 0 {
-                sum.update(without_signature(&held));
-                return Ok(sum.finalize().into());
+                let end = without_signature(&held).len();
+                then(&held[..end]);
+                return Ok(held.split_off(end));
             }
             length += count as u64;
             if length > SIZE_LIMIT {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             let settled = held.len().saturating_sub(TAIL);
-            sum.update(&held[..settled]);
+            then(&held[..settled]);
             held.drain(..settled);
         }
     };
-    unpacked().map_err(|source| ModfileError::Unpack { path: path.to_owned(), source })
+    each().map_err(|source| ModfileError::Unpack { path: path.to_owned(), source })
 }
 
 /// The first unpacked bytes of a module file, at most so many.

@@ -10,6 +10,9 @@ use elf::{ElfBytes, ElfStream};
 
 use crate::host::fs::{self, FsError};
 
+use super::ModfileError;
+use super::content::Anew;
+
 /// The length of an ELF header of 64 bits.
 const HEADER_LENGTH: usize = 64;
 
@@ -34,13 +37,30 @@ pub fn is_whole_object(bytes: &[u8]) -> bool {
 /// # Errors
 /// [`FsError`] if it cannot be read.
 pub fn is_whole_file(path: &Path) -> Result<bool, FsError> {
-    let mut file = fs::open(path)?;
+    let file = fs::open(path)?;
     let io = |source| FsError { verb: "read", path: path.to_owned(), source };
     let length = file.metadata().map_err(io)?.len();
-    if !has_small_tables(&mut file).map_err(io)? {
+    is_whole(file, length).map_err(io)
+}
+
+/// Whether the unpacked content of a module file, packed or not, [`is_whole_object`]. Little of it is in memory
+/// at a time.
+///
+/// # Errors
+/// [`ModfileError`] if it cannot be read or unpacked.
+pub fn is_whole_module(path: &Path) -> Result<bool, ModfileError> {
+    let unpack = |source| ModfileError::Unpack { path: path.to_owned(), source };
+    let mut reader = Anew::open(path).map_err(unpack)?;
+    let length = reader.seek(SeekFrom::End(0)).map_err(unpack)?;
+    reader.seek(SeekFrom::Start(0)).map_err(unpack)?;
+    is_whole(reader, length).map_err(unpack)
+}
+
+fn is_whole(mut reader: impl Read + Seek, length: u64) -> std::io::Result<bool> {
+    if !has_small_tables(&mut reader)? {
         return Ok(false);
     }
-    let Ok(object) = ElfStream::<AnyEndian, _>::open_stream(file) else { return Ok(false) };
+    let Ok(object) = ElfStream::<AnyEndian, _>::open_stream(reader) else { return Ok(false) };
     let sections = object.section_headers();
     Ok(object.ehdr.e_type == RELOCATABLE
         && !sections.is_empty()
@@ -73,8 +93,10 @@ pub(super) fn has_small_tables(reader: &mut (impl Read + Seek)) -> std::io::Resu
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::tests::packed;
     use super::super::info::tests::module;
     use super::*;
+    use crate::kernel::Compression;
 
     #[test]
     fn a_cut_module_is_not_whole() {
@@ -89,6 +111,10 @@ mod tests {
         for (bytes, expected) in [(&whole[..], true), (&whole[..whole.len() - 1], false), (b"x", false)] {
             fs::write_whole(&path, bytes, 0o644).unwrap();
             assert_eq!(is_whole_file(&path).unwrap(), expected);
+            for compression in [Compression::None, Compression::Gzip, Compression::Xz, Compression::Zstd] {
+                fs::write_whole(&path, &packed(bytes, compression), 0o644).unwrap();
+                assert_eq!(is_whole_module(&path).unwrap(), expected, "{compression:?}");
+            }
         }
         // The number of sections in the first section: as many as the file has room for.
         let mut many = whole.clone();

@@ -3,7 +3,8 @@
 use der::asn1::ObjectIdentifier;
 use rsa::Pkcs1v15Sign;
 use sha1::Sha1;
-use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use sha2::digest::DynDigest;
+use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 /// A digest that we can sign with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +65,14 @@ impl ModuleHash {
         })
     }
 
-    /// The digest of some bytes.
-    pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
+    /// A digest that is made piece by piece.
+    pub(super) fn sum(self) -> Box<dyn DynDigest> {
         match self {
-            Self::Sha1 => Sha1::digest(bytes).to_vec(),
-            Self::Sha224 => Sha224::digest(bytes).to_vec(),
-            Self::Sha256 => Sha256::digest(bytes).to_vec(),
-            Self::Sha384 => Sha384::digest(bytes).to_vec(),
-            Self::Sha512 => Sha512::digest(bytes).to_vec(),
+            Self::Sha1 => Box::new(Sha1::default()),
+            Self::Sha224 => Box::new(Sha224::default()),
+            Self::Sha256 => Box::new(Sha256::default()),
+            Self::Sha384 => Box::new(Sha384::default()),
+            Self::Sha512 => Box::new(Sha512::default()),
         }
     }
 

@@ -37,7 +37,7 @@ pub use places::KeyPlaces;
 pub use program::KernelSignFile;
 pub use public_key::PublicKey;
 pub use signing_certificate::{SigningCertificate, der_of};
-pub use verify::{Unverified, verify};
+pub use verify::{Signature, Unverified, verify};
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

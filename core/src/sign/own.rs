@@ -17,11 +17,11 @@ use super::passphrase::{self, PassphrasePlaces};
 use super::private_key::{KeyFault, PrivateKey, Stored};
 use super::public_key::PublicKey;
 use super::signing_certificate::SigningCertificate;
-use super::verify::{PKCS7, verify};
+use super::verify::{PKCS7, Signature, Unverified};
 use super::{KeyPlaces, SignError, Signer};
 
 /// Larger than any key or certificate.
-const FILE_LIMIT: u64 = 1 << 20;
+pub(super) const FILE_LIMIT: u64 = 1 << 20;
 
 /// Signs in memory with a key that was read from a file.
 #[derive(Debug, Clone)]
@@ -69,22 +69,32 @@ impl OwnSigner {
         self
     }
 
-    /// A module's bytes with their signature behind them.
-    fn signed(&self, mut module: Vec<u8>) -> Result<Vec<u8>, String> {
-        let message = Message {
-            certificate: (self.certificate.issuer.clone(), self.certificate.serial.clone()),
-            hash: self.hash,
-            algorithm: self.certificate.public.signature_oid(self.hash),
-            signature: self.key.sign(self.hash, &self.hash.digest(&module))?,
+    /// What is to be appended to a module file.
+    fn signature_of(&self, module: &Path) -> Result<Vec<u8>, SignError> {
+        let mut sum = self.hash.sum();
+        fs::each_piece(module, SIZE_LIMIT, &mut |bytes| sum.update(bytes))?;
+        let signed = || -> Result<Vec<u8>, String> {
+            let message = Message {
+                certificate: (self.certificate.issuer.clone(), self.certificate.serial.clone()),
+                hash: self.hash,
+                algorithm: self.certificate.public.signature_oid(self.hash),
+                signature: self.key.sign(self.hash, &sum.finalize())?,
+            };
+            let mut appended = message.encode().map_err(|error| error.to_string())?;
+            let length = u32::try_from(appended.len()).map_err(|error| error.to_string())?;
+            appended.extend([0, 0, PKCS7, 0, 0, 0, 0, 0]);
+            appended.extend(length.to_be_bytes());
+            appended.extend(MAGIC);
+            Ok(appended)
         };
-        let message = message.encode().map_err(|error| error.to_string())?;
-        let length = u32::try_from(message.len()).map_err(|error| error.to_string())?;
-        module.extend(message);
-        module.extend([0, 0, PKCS7, 0, 0, 0, 0, 0]);
-        module.extend(length.to_be_bytes());
-        module.extend(MAGIC);
-        match verify(&module, &self.certificate) {
-            Ok(hash) if hash == self.hash => Ok(module),
+        signed().map_err(|why| SignError::Failed { module: module.to_owned(), why })
+    }
+
+    /// Whether a file is signed as we do it.
+    fn check(&self, signed: &Path) -> Result<(), String> {
+        let signature = Signature::of_file(signed).map_err(|error| error.to_string())?;
+        match signature.ok_or(Unverified::NoSignature).and_then(|found| found.verify(&self.certificate)) {
+            Ok(hash) if hash == self.hash => Ok(()),
             Ok(hash) => Err(format!("its signature is with {}", hash.name())),
             Err(why) => Err(why.to_string()),
         }
@@ -93,10 +103,15 @@ impl OwnSigner {
 
 impl Signer for OwnSigner {
     fn sign(&self, module: &Path, _: &[(&str, &str)]) -> Result<(), SignError> {
-        let failed = |why| SignError::Failed { module: module.to_owned(), why };
         let mode = fs::stat(module)?.map_or(0o644, |meta| meta.mode() & 0o777);
-        let signed = self.signed(fs::read_limited(module, SIZE_LIMIT)?).map_err(failed)?;
-        Ok(fs::write_whole(module, &signed, mode)?)
+        let appended = self.signature_of(module)?;
+        let whole = fs::temporary_beside(module);
+        let signed = || -> Result<(), SignError> {
+            fs::copy_with_end(module, &whole, &appended, mode)?;
+            self.check(&whole).map_err(|why| SignError::Failed { module: module.to_owned(), why })?;
+            Ok(fs::rename(&whole, module)?)
+        };
+        signed().inspect_err(|_| drop(fs::remove_file(&whole)))
     }
 
     fn describe(&self) -> String {

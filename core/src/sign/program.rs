@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::host::Environment;
 use crate::host::fs;
 use crate::host::process::Process;
-use crate::modfile::content::SIZE_LIMIT;
-use crate::modfile::signature_of;
 
-use super::{KeyPlaces, SignError, Signer, SigningCertificate, Unverified, verify};
+use super::own::FILE_LIMIT;
+use super::{KeyPlaces, SignError, Signature, Signer, SigningCertificate, Unverified};
 
 /// Runs the kernel's program for each module.
 #[derive(Debug, Clone)]
@@ -47,15 +46,15 @@ impl KernelSignFile {
             let (line, output) = (process.line(), text[from..].trim().to_owned());
             return Err(SignError::Program { line, code: ended.code(), output });
         }
-        let signed = fs::read_limited(module, SIZE_LIMIT)?;
-        if signature_of(&signed).is_none_or(|found| found.hash.is_some_and(|hash| hash != self.hash)) {
+        let signature = Signature::of_file(module)
+            .map_err(|error| SignError::Failed { module: module.to_owned(), why: error.to_string() })?;
+        let Some(signature) = signature.filter(|found| found.info.hash.is_none_or(|hash| hash == self.hash))
+        else {
             let (line, hash) = (process.line(), self.hash.clone());
             return Err(SignError::NotSigned { line, hash, module: module.to_owned() });
-        }
-        // An admin's own program may sign with another certificate, or in a way that we can't read; but in
-        // the name of this one no kernel would take it.
-        let certificate = SigningCertificate::parse(&fs::read(&self.places.certificate)?);
-        match certificate.map(|certificate| verify(&signed, &certificate)) {
+        };
+        let certificate = SigningCertificate::parse(&fs::read_limited(&self.places.certificate, FILE_LIMIT)?);
+        match certificate.map(|certificate| signature.verify(&certificate)) {
             Ok(Err(why @ Unverified::Wrong)) => {
                 Err(SignError::Failed { module: module.to_owned(), why: why.to_string() })
             }
@@ -155,7 +154,7 @@ mod tests {
             fs::write_whole(&module, b"module", 0o640).unwrap();
             signer.sign(&module, &[]).unwrap();
             let bytes = fs::read(&module).unwrap();
-            assert_eq!(signature_of(&bytes).unwrap().hash, Some(hash));
+            assert_eq!(crate::modfile::signature_of(&bytes).unwrap().hash, Some(hash));
             assert_eq!(crate::modfile::without_signature(&bytes), b"module");
         }
         // One that signs something else.

@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::host::process::quote;
-use crate::modfile::signature_of;
-use crate::sign;
+use crate::sign::Signature;
 
 use super::{Certificate, Demand, Kernel, Machine, Trust, Untrusted, demand, trust};
 
@@ -21,18 +20,14 @@ pub enum Signed {
 }
 
 impl Signed {
-    /// Of a module's (unpacked) bytes; `certificate` is that of the key that modules are signed with.
+    /// Of a module with this signature; `certificate` is that of the key that modules are signed with.
     #[must_use]
-    pub fn of(bytes: &[u8], certificate: Option<&Certificate>) -> Self {
-        if signature_of(bytes).is_none() {
-            return Self::Not;
-        }
+    pub fn of(signature: Option<&Signature>, certificate: Option<&Certificate>) -> Self {
+        let Some(signature) = signature else { return Self::Not };
         match certificate {
             // Of a kind of key that only the kernel's program knows: it was made with it.
             Some(Certificate { signer: None, .. }) => Self::Now,
-            Some(Certificate { signer: Some(signer), .. }) if sign::verify(bytes, signer).is_ok() => {
-                Self::Now
-            }
+            Some(Certificate { signer: Some(signer), .. }) if signature.verify(signer).is_ok() => Self::Now,
             _ => Self::Otherwise,
         }
     }
@@ -120,20 +115,20 @@ impl Rejection {
     }
 }
 
-/// Whether a kernel would refuse a module, and why; `certificate` is that of the key that modules are signed
+/// Whether a kernel would refuse a module with this signature, and why; `certificate` is that of the key that modules are signed
 /// with, and where it is.
 #[must_use]
 pub fn rejection(
     machine: &Machine,
     kernel: &Kernel,
-    module: &[u8],
+    signature: Option<&Signature>,
     certificate: Option<(&Certificate, PathBuf)>,
 ) -> Option<Rejection> {
     let demand = demand(machine, kernel)?;
     let trusted =
         |certificate: &Certificate| trust(machine, kernel, &certificate.der, certificate.id.as_deref());
     let firmware = machine.firmware.as_ref();
-    let fault = match (Signed::of(module, certificate.as_ref().map(|(one, _)| *one)), &certificate) {
+    let fault = match (Signed::of(signature, certificate.as_ref().map(|(one, _)| *one)), &certificate) {
         (Signed::Not, _) => Fault::Unsigned,
         (Signed::Now, Some((certificate, _))) => match trusted(certificate) {
             Trust::Trusted(_) => return None,
@@ -144,7 +139,7 @@ pub fn rejection(
             let is_trusted = |der: &Vec<u8>| {
                 let one = Certificate::of_der(der);
                 one.signer.is_some()
-                    && Signed::of(module, Some(&one)) == Signed::Now
+                    && Signed::of(signature, Some(&one)) == Signed::Now
                     && matches!(trusted(&one), Trust::Trusted(_))
             };
             if enrolled.into_iter().any(is_trusted) {
@@ -206,7 +201,12 @@ mod tests {
     }
 
     fn said(machine: &Machine, kernel: &Kernel, module: &[u8], certificate: &Certificate) -> String {
-        match rejection(machine, kernel, module, Some((certificate, "/k/mok.pub".into()))) {
+        match rejection(
+            machine,
+            kernel,
+            Signature::of_bytes(module).as_ref(),
+            Some((certificate, "/k/mok.pub".into())),
+        ) {
             None => "it loads".to_owned(),
             Some(found) => format!("{}: {found}; {}", found.demand, found.remedy().unwrap_or_default()),
         }

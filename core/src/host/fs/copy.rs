@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -85,6 +85,20 @@ pub fn copy_content(from: &Path, to: &Path, mode: u32) -> Result<()> {
         target.sync_all().naming("write", to)
     };
     copy().inspect_err(|_| drop(remove_file(to)))
+}
+
+/// Copies the content of a file to a new one, and these bytes behind it; synced.
+///
+/// # Errors
+/// [`FsError`]; a half-written file is removed.
+pub fn copy_with_end(from: &Path, to: &Path, end: &[u8], mode: u32) -> Result<()> {
+    copy_content(from, to, mode)?;
+    let append = || -> Result<()> {
+        let mut file = super::append_to(to)?;
+        file.write_all(end).naming("write", to)?;
+        file.sync_all().naming("write", to)
+    };
+    append().inspect_err(|_| drop(remove_file(to)))
 }
 
 /// Copies a whole folder to a path that doesn't exist yet: files, folders and links (as links), modes and

@@ -23,7 +23,7 @@ pub use change::{
     write_new, write_whole,
 };
 pub(in crate::host) use copy::TreeCopy;
-pub use copy::{Ownership, TreeLimit, copy_content, copy_file, copy_tree, excess};
+pub use copy::{Ownership, TreeLimit, copy_content, copy_file, copy_tree, copy_with_end, excess};
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +140,24 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(io::Error::from(io::ErrorKind::FileTooLarge)).naming("read", path);
     }
     Ok(bytes)
+}
+
+/// Gives the content of a file in order and in pieces; one of more than `limit` bytes is an error.
+///
+/// # Errors
+/// As [`read_limited`].
+pub fn each_piece(path: &Path, limit: u64, then: &mut dyn FnMut(&[u8])) -> Result<()> {
+    let (mut file, meta) = opened(path)?;
+    if meta.len() > limit {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge)).naming("read", path);
+    }
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece).naming("read", path)? {
+            0 => return Ok(()),
+            count => then(&piece[..count]),
+        }
+    }
 }
 
 /// The first and the last bytes of a file that may be of any size, and how many were left out between.
