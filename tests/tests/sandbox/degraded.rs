@@ -6,7 +6,7 @@ use crate::attempt::{SECRET, root, write_evil};
 
 /// Runs a command with system calls that fail with EPERM: those that make namespaces of the kinds in `$1`
 /// (flags of clone(2)).
-pub(crate) const WITHOUT: &str = r#"#!/usr/bin/perl
+const WITHOUT: &str = r#"#!/usr/bin/perl
 # Calls that make namespaces fail where one of the flags is asked for; clone3 doesn't exist.
 my ($flags, @command) = @ARGV;
 my $stay = 0x7fff0000; my $no = 0x00050001; my $none = 0x00050026;
@@ -22,8 +22,8 @@ syscall(157, 22, 2, $filter) == 0 or die "no filter: $!";
 exec @command or die;
 "#;
 
-pub(crate) const USER_NAMESPACES: &str = "0x10000000";
-pub(crate) const ALL_NAMESPACES: &str = "0x7e020080";
+const USER_NAMESPACES: &str = "0x10000000";
+const ALL_NAMESPACES: &str = "0x7e020080";
 
 /// A way to run a command in which the system isolates less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +145,7 @@ fn without_any_namespace() {
 }
 
 /// The whole system a second time below a folder that is no mount point.
-pub(crate) const PLAIN: &str = "mkdir /plain; cd /; for d in bin boot etc home lib lib32 lib64 opt root sbin usr var dev proc sys tmp run; do
+const PLAIN: &str = "mkdir /plain; cd /; for d in bin boot etc home lib lib32 lib64 opt root sbin usr var dev proc sys tmp run; do
     if [ -L $d ]; then cp -a $d /plain/; elif [ -d $d ]; then mkdir /plain/$d; mount --rbind /$d /plain/$d; fi; done";
 
 #[test]

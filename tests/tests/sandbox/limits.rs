@@ -5,14 +5,14 @@ use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
 use crate::attempt::root;
-use crate::degraded::{ALL_NAMESPACES, PLAIN, USER_NAMESPACES, WITHOUT};
+use crate::degraded::{Mode, prepare_modes};
 
 /// A root with a module `bad` whose PRE_BUILD is this script, added.
 fn with_bad(script: &str) -> Root {
     let root = root();
     Module::new("bad", "1.0").with("PRE_BUILD=\"pre.sh\"").write_to(&root).unwrap();
     root.write("/usr/src/bad-1.0/pre.sh", &format!("#!/bin/bash\n{script}\n"), 0o755).unwrap();
-    root.write("/usr/local/bin/without", WITHOUT, 0o755).unwrap();
+    prepare_modes(&root);
     root.must("$DKMS add bad/1.0; $DKMS add honest/1.0").unwrap();
     root
 }
@@ -33,9 +33,8 @@ fn others_go_on(root: &Root) {
 #[test]
 fn with_a_killed_dkms_its_build_ends() {
     let root = with_bad("setsid sleep 5151 & sleep 5151");
-    let plain = ["", &*format!("without {USER_NAMESPACES}"), &*format!("without {ALL_NAMESPACES}")]
-        .map(str::to_owned);
-    for (setting, front) in [("", &plain[0]), ("", &plain[1]), ("", &plain[2]), ("sandbox=off", &plain[0])] {
+    let modes = Mode::ALL.map(|mode| ("", mode.front()));
+    for (setting, front) in modes.into_iter().chain([("sandbox=off", String::new())]) {
         set(&root, setting);
         let left = root
             .must(&format!(
@@ -78,14 +77,17 @@ fn a_build_that_floods_its_job_slots_keeps_nobody_waiting() {
 fn a_build_that_hangs_ends_in_time() {
     let root = with_bad("trap '' TERM INT HUP; sleep 5152");
     set(&root, "build_timeout=2");
-    let output = root.dkms("build bad/1.0 -k $K").unwrap();
-    assert_eq!(output.code, 10, "{}", output.stderr);
-    assert!(
-        output.stderr.contains("2 seconds") && output.stderr.contains("build_timeout"),
-        "{}",
-        output.stderr
-    );
-    assert_eq!(root.must("pgrep -f '^sleep 5152' || true").unwrap(), "");
+    for mode in Mode::ALL {
+        let line = format!("{} \"$DKMS\" build bad/1.0 -k $K", mode.front());
+        let output = root.shell(&line, User::Root, "/").unwrap();
+        assert_eq!(output.code, 10, "{mode:?}: {}", output.stderr);
+        assert!(
+            output.stderr.contains("2 seconds") && output.stderr.contains("build_timeout"),
+            "{mode:?}: {}",
+            output.stderr
+        );
+        assert_eq!(root.must("pgrep -f '^sleep 5152' || true").unwrap(), "", "{mode:?}");
+    }
     set(&root, "build_timeout=1000");
     others_go_on(&root);
 }
@@ -173,6 +175,10 @@ fn a_module_at_the_limit_takes_little_memory() {
         assert_eq!(code, 0, "{words}: {said}");
         assert!(peak < 300_000, "{peak} KiB for {words}");
     }
+    root.must(
+        "tail -c 28 /var/lib/dkms/bad/1.0/$K/x86_64/module/bad.ko | grep -q 'Module signature appended'",
+    )
+    .unwrap();
     assert!(root.read("/tmp/said").unwrap().contains("build cache"), "the last build is not from the cache");
 }
 
@@ -222,7 +228,7 @@ fn a_terminal_is_out_of_reach() {
     for setting in ["", "sandbox=off"] {
         let root = with_bad(attack);
         set(&root, setting);
-        for front in ["", &*format!("without {ALL_NAMESPACES}")] {
+        for front in Mode::ALL.map(Mode::front) {
             let line = format!(
                 "script -qec '{front} '\"$DKMS\"' build bad/1.0 -k '$K' --force' /dev/null </dev/null"
             );
@@ -249,7 +255,7 @@ fn a_bottomless_folder_is_removed_and_named() {
 fn what_is_counted_for_root_is_not_used_up() {
     let root =
         with_bad("perl -e 'for (1..4000) { last if syscall(294, 0) < 0 } system(q(sleep 3.25))'; true");
-    for front in ["", &*format!("without {ALL_NAMESPACES}")] {
+    for front in Mode::ALL.map(Mode::front) {
         let line = format!(
             "{front} \"$DKMS\" build bad/1.0 -k $K --force >/dev/null 2>&1 & i=0
              until pgrep -f '^sleep 3.25' >/dev/null; do sleep 0.1; i=$((i + 1)); [ $i -lt 300 ] || exit 99; done
@@ -263,7 +269,7 @@ fn what_is_counted_for_root_is_not_used_up() {
 fn a_socket_that_anybody_may_talk_to_is_out_of_reach() {
     let attack = "perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un(\"/opt/s\")) && print \"REACHED\\n\"'; true";
     let root = with_bad(attack);
-    for front in ["", &*format!("without {ALL_NAMESPACES}")] {
+    for front in Mode::ALL.map(Mode::front) {
         let line = format!(
             "rm -f /opt/s; perl -MSocket -e 'umask 0; socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"/opt/s\")) or die; listen(S, 5); sleep 100' & s=$!
              until [ -S /opt/s ]; do sleep 0.1; done; bash /usr/src/bad-1.0/pre.sh
@@ -296,7 +302,6 @@ fn who_has_a_key_leaves_no_core() {
 #[test]
 fn temporary_files_of_root_lie_where_nobody_exchanges_them() {
     let root = root();
-    root.write("/usr/local/bin/without", WITHOUT, 0o755).unwrap();
     root.must(
         "$DKMS add honest/1.0; $DKMS mktarball honest/1.0 --source-only --archive /var/tmp/honest.tar.gz
          $DKMS remove honest/1.0 --all; rm -rf /usr/src/honest-1.0
@@ -311,8 +316,8 @@ while not os.path.exists('/srv/stop'):
     open('/srv/seen', 'w').write(' '.join(sorted(seen)))
 ";
     root.write("/srv/watch.py", watch, 0o644).unwrap();
-    root.must(PLAIN).unwrap();
-    for front in ["", &*format!("without {ALL_NAMESPACES}"), "chroot /plain"] {
+    prepare_modes(&root);
+    for front in Mode::ALL.map(Mode::front) {
         root.must("rm -f /srv/stop /srv/seen; python3 /srv/watch.py >/dev/null 2>&1 & until [ -e /srv/seen ]; do sleep 0.05; done")
             .unwrap();
         for words in [

@@ -5,7 +5,7 @@ use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
 use crate::attempt::{alone, honest_bytes, root, write_evil};
-use crate::degraded::{ALL_NAMESPACES, PLAIN, USER_NAMESPACES, WITHOUT};
+use crate::degraded::{Mode, prepare_modes};
 use crate::limits::peak_of;
 
 /// Tries what leads into a build folder: paths, and processes that work in it. Says where it got in.
@@ -54,7 +54,6 @@ fn attacked(root: &Root, front: &str, attackers: u32, rounds: u32) {
 fn with_attackers() -> Root {
     let root = root();
     root.write("/usr/local/bin/attack", ATTACK, 0o755).unwrap();
-    root.write("/usr/local/bin/without", WITHOUT, 0o755).unwrap();
     write_evil(&root, "cp /usr/bin/id x.setid; chmod 6755 x.setid; [ -u x.setid ] && echo ESCAPED; true");
     // Time for those outside.
     root.must(
@@ -63,17 +62,16 @@ fn with_attackers() -> Root {
          $DKMS add honest/1.0; $DKMS add evil/1.0",
     )
     .unwrap();
+    prepare_modes(&root);
     root
 }
 
 #[test]
 fn nobody_outside_reaches_a_build() {
     let root = with_attackers();
-    attacked(&root, "", 2, 1);
-    attacked(&root, &format!("without {USER_NAMESPACES}"), 2, 1);
-    attacked(&root, &format!("without {ALL_NAMESPACES}"), 2, 1);
-    root.must(PLAIN).unwrap();
-    attacked(&root, "chroot /plain", 2, 1);
+    for mode in Mode::ALL {
+        attacked(&root, &mode.front(), 2, 1);
+    }
 }
 
 /// What ten hostile modules do while they are built, after their own module was made.
