@@ -43,8 +43,8 @@ pub fn is_whole_file(path: &Path) -> Result<bool, FsError> {
     is_whole(file, length).map_err(io)
 }
 
-/// Whether the unpacked content of a module file, packed or not, [`is_whole_object`]. Little of it is in memory
-/// at a time.
+/// Whether the unpacked content of a module file, packed or not, [`is_whole_object`]. Little of it is in
+/// memory at a time.
 ///
 /// # Errors
 /// [`ModfileError`] if it cannot be read or unpacked.

@@ -115,8 +115,8 @@ impl Rejection {
     }
 }
 
-/// Whether a kernel would refuse a module with this signature, and why; `certificate` is that of the key that modules are signed
-/// with, and where it is.
+/// Whether a kernel would refuse a module with this signature, and why; `certificate` is that of the key that
+/// modules are signed with, and where it is.
 #[must_use]
 pub fn rejection(
     machine: &Machine,
