@@ -9,10 +9,10 @@ use dkms_core::archive::deb;
 use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
-use dkms_core::id::KernelRelease;
+use dkms_core::id::{KernelRelease, ModuleName};
 use dkms_core::kernel::{Brought, Owner, PrebuiltComing};
 use dkms_core::layout::Layout;
-use dkms_core::plan::preflight::Prospect;
+use dkms_core::plan::preflight::{Absent, Prospect};
 use dkms_core::report::{Event, Reporter};
 
 use crate::session::Session;
@@ -113,8 +113,7 @@ fn told(session: &Session<'_>, changing: &[Changing<'_>]) -> Result<Told, Adapte
     Ok((told, owners))
 }
 
-/// The modules in use that will not be there. Those whose package comes or goes as well can't be judged by
-/// what is there of them now.
+/// The modules in use that will not be there.
 fn absent(
     session: &Session<'_>,
     (told, owners): Told,
@@ -130,9 +129,55 @@ fn absent(
         })
         .collect();
     let mut absent = session.adapter.preflight(&told, owners, prebuilt)?;
-    absent.retain(|prospect| {
-        let folder = prospect.id.dir_name();
-        prospect.absent.is_some() && !changing.iter().any(|changing| changing.old.sources.contains(&folder))
-    });
+    let sources: Vec<_> = changing.iter().map(|Changing { old, new, .. }| (old, new)).collect();
+    absent.retain(|prospect| is_foreseen(prospect, &sources));
     Ok(absent)
+}
+
+/// Whether what is foreseen will be so. A module that goes for good is not missed, and what the version that
+/// is there says of itself means nothing where another one comes; what a kernel lacks it lacks for each.
+fn is_foreseen(prospect: &Prospect, changing: &[(&Brought, &Brought)]) -> bool {
+    let comes = |name: &ModuleName| changing.iter().any(|(_, new)| new.replaces(name.as_str()));
+    let own = comes(&prospect.id.name);
+    let folder = prospect.id.dir_name();
+    if !own && changing.iter().any(|(old, _)| old.sources.contains(&folder)) {
+        return false;
+    }
+    match &prospect.absent {
+        None => false,
+        Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => true,
+        Some(Absent::Dependency(needed)) => !own && !comes(needed),
+        Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_) | Absent::Unfit(_)) => !own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dkms_core::id::{ModuleId, Target};
+
+    #[test]
+    fn what_a_kernel_lacks_it_lacks_for_the_version_that_comes_too() {
+        let source = |folder: &str| Brought::of([format!("/usr/src/{folder}/dkms.conf")]);
+        let (old, new, nothing) = (source("foo-1.0"), source("foo-2.0"), Brought::default());
+        let needed = ModuleName::new("bar").unwrap();
+        let no_headers = || Absent::NoHeaders(None);
+        for (absent, changing, told) in [
+            (None, vec![], false),
+            (Some(no_headers()), vec![], true),
+            (Some(no_headers()), vec![(&old, &new)], true),
+            (Some(Absent::ReadOnly), vec![(&old, &nothing), (&nothing, &new)], true),
+            (Some(no_headers()), vec![(&old, &nothing)], false),
+            (Some(Absent::FailedBefore(String::new())), vec![], true),
+            (Some(Absent::FailedBefore(String::new())), vec![(&old, &new)], false),
+            (Some(Absent::Dependency(needed.clone())), vec![], true),
+            (Some(Absent::Dependency(needed.clone())), vec![(&nothing, &source("bar-3"))], false),
+            (Some(Absent::Dependency(needed.clone())), vec![(&old, &new)], false),
+        ] {
+            let id = ModuleId::parse("foo", "1.0").unwrap();
+            let target = Target::parse("6.1.0-1", "x86_64").unwrap();
+            let prospect = Prospect { id, target, absent, brought_by: None };
+            assert_eq!(is_foreseen(&prospect, &changing), told, "{:?} {changing:?}", prospect.absent);
+        }
+    }
 }
