@@ -15,8 +15,8 @@ class Dkms(dnf.Plugin):
     name = "dkms"
 
     def resolved(self):
-        # Otherwise nobody would ask: what is only downloaded has no transaction.
-        if self.base.conf.downloadonly:
+        # Otherwise nobody would ask: what is only downloaded or tested has no transaction.
+        if self.base.conf.downloadonly or "test" in self.base.conf.tsflags:
             self.pre_transaction()
 
     def pre_transaction(self):

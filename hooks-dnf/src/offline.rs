@@ -20,6 +20,8 @@ const CARRIES_OUT: [&str; 4] =
     ["offline _execute", "offline-upgrade upgrade", "system-upgrade upgrade", "pk-offline-update"];
 /// What tells systemd to boot into an offline upgrade.
 const MARKS: [&str; 2] = ["/system-update", "/etc/system-update"];
+/// Where systemd has noted for this boot that it does so: PackageKit takes the mark away before it begins.
+const DEFAULT_TARGET: &str = "/run/systemd/generator.early/default.target";
 
 /// Whether who runs us only prepares a transaction.
 #[must_use]
@@ -30,7 +32,12 @@ pub fn is_prepared() -> bool {
 /// Whether this is such an upgrade at work.
 #[must_use]
 pub fn is_at_work(layout: &Layout) -> bool {
-    MARKS.iter().any(|mark| fs::exists(&layout.at(mark))) || above(&CARRIES_OUT)
+    MARKS.iter().any(|mark| fs::exists(&layout.at(mark))) || is_booted_for_it(layout) || above(&CARRIES_OUT)
+}
+
+fn is_booted_for_it(layout: &Layout) -> bool {
+    let target = fs::link_target(&layout.at(DEFAULT_TARGET)).ok().flatten();
+    target.is_some_and(|target| target.ends_with("system-update.target"))
 }
 
 fn above(words: &[&str]) -> bool {
@@ -76,6 +83,8 @@ fn text(summary: &Summary) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -95,6 +104,20 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_boot_into_the_upgrade_is_one_without_the_mark_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let link = layout.at(DEFAULT_TARGET);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        assert!(!is_at_work(&layout));
+        fs::symlink(Path::new("/usr/lib/systemd/system/rescue.target"), &link).unwrap();
+        assert!(!is_at_work(&layout));
+        fs::remove_file(&link).unwrap();
+        fs::symlink(Path::new("/usr/lib/systemd/system/system-update.target"), &link).unwrap();
+        assert!(is_at_work(&layout));
     }
 
     #[test]

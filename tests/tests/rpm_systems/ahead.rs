@@ -120,6 +120,12 @@ fn what_is_only_downloaded_is_judged_now_by_dnf_4() {
     prepared(Suite::Bookworm, "--downloadonly");
 }
 
+#[test]
+#[ignore = "full tier"]
+fn what_is_only_tested_is_judged_now_by_dnf_4() {
+    prepared(Suite::Bookworm, "--setopt=tsflags=test");
+}
+
 // guide 9
 #[test]
 fn what_is_prepared_for_the_next_boot_is_judged_now_by_dnf_5() {
