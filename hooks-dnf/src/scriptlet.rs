@@ -103,7 +103,8 @@ fn command(part: &str) -> &str {
         } else if let Some(inside) = rest.strip_prefix('(') {
             is_subshell = true;
             inside
-        } else if let Some((_, behind)) = rest.split_once(')').filter(|_| word.contains(')') && !is_subshell) {
+        } else if let Some((_, behind)) = rest.split_once(')').filter(|_| word.contains(')') && !is_subshell)
+        {
             behind
         } else {
             return rest;
