@@ -23,7 +23,10 @@ impl Inhibitor {
     #[must_use]
     pub fn take(why: &str, environment: &Environment) -> Option<Self> {
         // As sd_booted(3) looks.
-        if !Path::new("/run/systemd/system").is_dir() || !Path::new("/run/systemd/inhibit").is_dir() {
+        if !super::root::may_run_its_programs()
+            || !Path::new("/run/systemd/system").is_dir()
+            || !Path::new("/run/systemd/inhibit").is_dir()
+        {
             return None;
         }
         Self::with(&programs::find("systemd-inhibit", environment)?, why, environment)

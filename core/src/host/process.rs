@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use super::environment::Environment;
 use super::jobs::JobPipe;
 use super::sandbox::{Missing, Sandbox};
-use super::signals;
 use super::stream::{self, Bounded};
+use super::{root, signals};
 use crate::sys::{Overmount, Report};
 
 /// A process that could not be started, or was cut short.
@@ -286,6 +286,7 @@ impl Process {
     /// # Errors
     /// [`ProcessError`]; a status other than 0 is no error here.
     pub fn interact(&self) -> Result<Ended, ProcessError> {
+        self.may_start()?;
         let start_error = |source| ProcessError::Start { line: self.line(), source };
         let command = duct::cmd(&self.program, &self.args).full_env(self.environment.iter());
         let output = command.unchecked().run().map_err(start_error)?;
@@ -295,7 +296,17 @@ impl Process {
         Ok(Ended { status: output.status, output: Vec::new(), missing: Missing::default() })
     }
 
+    /// No program of an image is started by a command that only reads it: to the caller it isn't there.
+    fn may_start(&self) -> Result<(), ProcessError> {
+        if root::may_run_its_programs() {
+            return Ok(());
+        }
+        let source = io::Error::new(io::ErrorKind::NotFound, "an image that is only read runs no program");
+        Err(ProcessError::Start { line: self.line(), source })
+    }
+
     fn run(&self, streams: Streams, sink: &mut stream::Sink<'_>) -> Result<Ended, ProcessError> {
+        self.may_start()?;
         if signals::interrupted() {
             return Err(ProcessError::Interrupted { line: self.line() });
         }
@@ -457,6 +468,22 @@ mod tests {
     fn a_missing_program_is_told_apart() {
         let error = Process::new("no-such-program", ["x"], &environment()).capture().unwrap_err();
         assert!(error.is_not_found(), "{error}");
+    }
+
+    #[test]
+    fn nothing_of_an_image_that_is_only_read_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("mark");
+        let process = Process::new("touch", [&mark], &environment());
+        {
+            let _image = root::as_in_an_image();
+            for error in [process.capture(), process.capture_stdout(), process.interact()] {
+                assert!(error.unwrap_err().is_not_found());
+            }
+        }
+        assert!(!mark.exists());
+        assert_eq!(process.capture().unwrap().code(), 0);
+        assert!(mark.exists());
     }
 
     #[test]

@@ -146,10 +146,32 @@ pub fn only_read() {
     ONLY_READS.store(true, Ordering::Relaxed);
 }
 
-/// Whether programs of an image may run.
+/// Whether programs may be started here: not where an image was entered only to read it.
 #[must_use]
 pub fn may_run_its_programs() -> bool {
-    !ONLY_READS.load(Ordering::Relaxed)
+    #[cfg(test)]
+    if IN_IMAGE.get() {
+        return false;
+    }
+    !(is_entered() && ONLY_READS.load(Ordering::Relaxed))
+}
+
+#[cfg(test)]
+thread_local! {
+    static IN_IMAGE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Has this thread do as in an image that is only read, until it is dropped.
+#[cfg(test)]
+pub fn as_in_an_image() -> impl Drop {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            IN_IMAGE.set(false);
+        }
+    }
+    IN_IMAGE.set(true);
+    Again
 }
 
 #[cfg(test)]
