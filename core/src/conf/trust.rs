@@ -10,7 +10,7 @@ use crate::report::Event;
 /// decide for ourselves only.
 #[must_use]
 pub fn fault(path: &Path) -> Option<Fault> {
-    rustix::process::geteuid().is_root().then(|| trusted::fault(path)).flatten()
+    trusted::fault_for_root(path)
 }
 
 /// The warning for a module whose source is, or could be made, another user's.

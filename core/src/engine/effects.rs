@@ -256,12 +256,17 @@ impl<'a> Effects<'a> {
     }
 
     /// What a kernel was built with; looked at once, since make may have to be asked.
-    fn toolchain(&self, kernel: &KernelFacts) -> Result<Toolchain, StepError> {
+    fn toolchain(&self, kernel: &KernelFacts, reporter: &dyn Reporter) -> Result<Toolchain, StepError> {
         let mut toolchains = locked(&self.toolchains);
         if let Some(known) = toolchains.get(&kernel.target) {
             return Ok(known.clone());
         }
         let toolchain = toolchain::look(&kernel.headers, &kernel.config, self.context.environment)?;
+        for fault in &toolchain.unasked {
+            let text =
+                format!("`{}` does not say which compiler made the kernel: {fault}", fault.path.display());
+            reporter.report(Event::warning(text, [format!("mend it with `{}`", fault.mend())]));
+        }
         toolchains.insert(kernel.target.clone(), toolchain.clone());
         Ok(toolchain)
     }
@@ -291,7 +296,7 @@ impl<'a> Effects<'a> {
                 Some((name.clone(), version?.clone()))
             })
             .collect();
-        let toolchain = self.toolchain(kernel)?;
+        let toolchain = self.toolchain(kernel, reporter)?;
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
         // What it waits for others is no work of its own.
@@ -368,11 +373,11 @@ impl<'a> Effects<'a> {
     }
 
     /// What scripts around an install see: the kernel's compiler besides, as those of a build do.
-    fn for_scripts(&self, conf: &ModuleConf, kernel: &KernelFacts) -> Environment {
+    fn for_scripts(&self, conf: &ModuleConf, kernel: &KernelFacts, reporter: &dyn Reporter) -> Environment {
         let mut environment = self.for_packages();
         let has_one = [Hook::PreInstall, Hook::PostInstall].iter().any(|hook| hook.value(conf).is_some());
         // A kernel without headers has no compiler that is known.
-        if has_one && let Ok(toolchain) = self.toolchain(kernel) {
+        if has_one && let Ok(toolchain) = self.toolchain(kernel, reporter) {
             for (name, value) in build::toolchain_variables(&toolchain) {
                 environment.set(name, value);
             }
@@ -409,7 +414,7 @@ impl<'a> Effects<'a> {
             },
             put: if context.settings.symlink_modules { Put::Linked } else { Put::Copied },
         };
-        let environment = self.for_scripts(conf, kernel);
+        let environment = self.for_scripts(conf, kernel, reporter);
         let installed = install::install(&self.place(id, kernel, &environment), conf, options, reporter)?;
         locked(&self.installed).insert((id.clone(), target.clone()), installed);
         Ok(Effect::Changed)

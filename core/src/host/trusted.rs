@@ -98,6 +98,12 @@ pub fn fault(path: &Path) -> Option<Fault> {
     None
 }
 
+/// The same where we are root; anybody else decides for themselves only.
+#[must_use]
+pub fn fault_for_root(path: &Path) -> Option<Fault> {
+    rustix::process::geteuid().is_root().then(|| fault(path)).flatten()
+}
+
 /// Whether root, or we, can make a folder in this one that nobody else can exchange.
 #[must_use]
 pub fn is_for_staging(folder: &Path) -> bool {

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::host::trusted::Fault;
 use crate::id::Target;
 
 pub mod architecture;
@@ -74,6 +75,8 @@ pub struct Toolchain {
     pub lld: bool,
     /// Whether this system's compiler makes code for the kernel's machine.
     pub reach: Reach,
+    /// What the headers have or name and was not run to find this out, since another user may write it.
+    pub unasked: Vec<Fault>,
 }
 
 impl Toolchain {

@@ -1,13 +1,16 @@
 //! Which compiler and linker built a kernel, so that its modules are built with them too; and whether they
 //! make code for its machine.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::time::Duration;
 
 use elf::ElfStream;
 use elf::endian::AnyEndian;
 
 use crate::host::fs;
 use crate::host::process::{Process, ProcessError};
+use crate::host::trusted;
 use crate::host::{Environment, programs};
 
 use super::{KernelConfig, Machine, MissingCompiler, Reach, Toolchain};
@@ -21,7 +24,11 @@ struct Hints<'a> {
     image_is_clangs: bool,
 }
 
+/// What doesn't answer by then hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Looks at headers: `.kernelvariables` first, then the configuration, then the compiler's mark in `vmlinux`.
+/// Headers may be another user's: root runs nothing of theirs.
 ///
 /// # Errors
 /// [`ProcessError`] where we were interrupted while make was asked.
@@ -30,20 +37,40 @@ pub fn look(
     config: &KernelConfig,
     environment: &Environment,
 ) -> Result<Toolchain, ProcessError> {
-    let variables_cc = variables_cc(headers, environment)?;
+    let unasked = RefCell::new(Vec::new());
+    let is_sound = |path: &Path| match trusted::fault_for_root(path) {
+        Some(fault) => {
+            let mut unasked = unasked.borrow_mut();
+            if !unasked.contains(&fault) {
+                unasked.push(fault);
+            }
+            false
+        }
+        None => true,
+    };
+    let variables = headers.join(".kernelvariables");
+    let variables_cc = match fs::is_file(&variables) && is_sound(&variables) {
+        true => variables_cc(&variables, headers, environment)?,
+        false => None,
+    };
     let hints = Hints {
         variables_cc: variables_cc.as_deref(),
         image_is_clangs: image_is_clangs(&headers.join("vmlinux")),
     };
-    let exists = |program: &str| programs::find(program, environment).is_some();
+    let exists = |program: &str| {
+        let found = programs::find(program, environment);
+        found.is_some_and(|path| !program.contains('/') || is_sound(&path))
+    };
     let toolchain = decide(config, hints, &exists);
+    let with_unasked = |toolchain| Toolchain { unasked: unasked.take(), ..toolchain };
     let target = |compiler: &str| target_of(compiler, environment);
     let has_own = environment.get_filled("CROSS_COMPILE").is_some();
     let userland = Machine::named(std::env::consts::ARCH);
     let (Some(machine), Some(userland), false) = (Machine::of_config(config), userland, has_own) else {
-        return Ok(toolchain);
+        return Ok(with_unasked(toolchain));
     };
-    across(toolchain, machine, userland, headers, &Programs { exists: &exists, target: &target })
+    let programs = Programs { exists: &exists, target: &target };
+    across(toolchain, machine, userland, headers, &programs).map(with_unasked)
 }
 
 /// What is asked of programs.
@@ -95,9 +122,9 @@ fn target_of(compiler: &str, environment: &Environment) -> Result<Option<String>
     let mut words = compiler.split_whitespace().map(str::to_owned);
     let Some(program) = words.next() else { return Ok(None) };
     let words: Vec<String> = words.chain(["-dumpmachine".to_owned()]).collect();
-    match Process::new(program, words, environment).capture_stdout() {
+    match Process::new(program, words, environment).time_limit(PATIENCE).capture_stdout() {
         Ok(ended) if ended.status.success() => Ok(Some(ended.text().trim().to_owned())),
-        Ok(_) | Err(ProcessError::Start { .. }) => Ok(None),
+        Ok(_) | Err(ProcessError::Start { .. } | ProcessError::TimedOut { .. }) => Ok(None),
         Err(interrupted) => Err(interrupted),
     }
 }
@@ -109,34 +136,35 @@ fn decide(config: &KernelConfig, hints: Hints<'_>, exists: &dyn Fn(&str) -> bool
     let from_variables = hints.variables_cc.map(str::to_owned);
     let from_config = config.get("CONFIG_CC_VERSION_TEXT").map(first_word);
     let candidates = [from_variables, from_config, clang.then(|| "clang".to_owned())];
-    let cc = candidates
-        .into_iter()
-        .flatten()
-        .filter(|cc| cc.contains("clang") == clang)
-        .find(|cc| exists(&first_word(cc)));
+    let cc = candidates.into_iter().flatten().filter(|cc| cc.contains("clang") == clang).find(|cc| {
+        // `ccache /opt/gcc/bin/gcc` is two programs.
+        let further = cc.split_whitespace().skip(1).filter(|word| word.starts_with('/'));
+        exists(&first_word(cc)) && further.into_iter().all(exists)
+    });
     let lld = config.get("CONFIG_LD_IS_LLD") == Some("y") && exists("ld.lld");
-    Toolchain { cc, clang, lld, reach: Reach::Native }
+    Toolchain { cc, clang, lld, ..Toolchain::default() }
 }
 
 /// `CC` of the headers' `.kernelvariables`, a make fragment that only make can read.
-fn variables_cc(headers: &Path, environment: &Environment) -> Result<Option<String>, ProcessError> {
+fn variables_cc(
+    path: &Path,
+    headers: &Path,
+    environment: &Environment,
+) -> Result<Option<String>, ProcessError> {
     const SHOW: &str =
         "dkms-show-cc:;@:$(info $(if $(filter-out default undefined,$(origin CC)),$(strip $(CC))))";
-    let path = headers.join(".kernelvariables");
-    if !fs::is_file(&path) {
-        return Ok(None);
-    }
     // The caller's own choice doesn't count.
     let mut environment = environment.clone();
     ["CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES"].iter().for_each(|name| environment.unset(name));
     let path = path.to_string_lossy();
     let args = ["-s", "--no-print-directory", "-f", &path, "--eval", SHOW, "dkms-show-cc"];
-    match Process::new("make", args, &environment).dir(headers).capture_stdout() {
+    let process = Process::new("make", args, &environment).dir(headers).time_limit(PATIENCE);
+    match process.capture_stdout() {
         Ok(ended) if ended.status.success() => {
             Ok(Some(ended.text().trim().to_owned()).filter(|value| !value.is_empty()))
         }
         // Without make, or with a broken fragment, the build itself will say so.
-        Ok(_) | Err(ProcessError::Start { .. }) => Ok(None),
+        Ok(_) | Err(ProcessError::Start { .. } | ProcessError::TimedOut { .. }) => Ok(None),
         Err(interrupted) => Err(interrupted),
     }
 }
@@ -249,12 +277,38 @@ mod tests {
         let environment: Environment = [("PATH", "/usr/bin:/bin"), ("CC", "callers")].into_iter().collect();
         let cc = |text: &str| {
             fs::write_whole(&fragment, text.as_bytes(), 0o644).unwrap();
-            variables_cc(dir.path(), &environment).unwrap()
+            variables_cc(&fragment, dir.path(), &environment).unwrap()
         };
         assert_eq!(cc("CC = $(shell echo gcc)-$(words a b)\n").as_deref(), Some("gcc-2"));
         assert_eq!(cc("LD = $(shell echo ld)\n"), None);
         assert_eq!(cc("CC ?= gcc\nendif\n"), None);
         assert_eq!(cc("CC = gcc-12 # ours\n").as_deref(), Some("gcc-12"));
+    }
+
+    #[test]
+    fn root_runs_nothing_of_headers_that_another_user_may_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let (headers, mark) = (dir.path().join("linux"), dir.path().join("mark"));
+        let compiler = headers.join("gcc");
+        fs::create_dir_all(&headers).unwrap();
+        fs::write_whole(&compiler, b"", 0o755).unwrap();
+        let fragment = format!("CC = gcc-12\nX := $(shell touch {})\n", mark.display());
+        fs::write_whole(&headers.join(".kernelvariables"), fragment.as_bytes(), 0o644).unwrap();
+        let config = config(&format!("CONFIG_CC_VERSION_TEXT=\"{} 12\"\n", compiler.display()));
+        let bin = dir.path().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::write_whole(&bin.join("gcc-12"), b"", 0o755).unwrap();
+        let path = format!("{}:/usr/bin:/bin", bin.display());
+        let environment: Environment = [("PATH", path)].into_iter().collect();
+        let found = || look(&headers, &config, &environment).unwrap();
+        fs::give_to(&headers, 12345, 12345);
+        let bobs = found();
+        assert!((bobs.cc.is_none(), fs::exists(&mark)) == (true, false), "{bobs:?}");
+        let named: Vec<_> = bobs.unasked.iter().map(|fault| fault.path.clone()).collect();
+        assert_eq!(named, [headers.join(".kernelvariables"), compiler]);
+        fs::give_to(&headers, 0, 0);
+        let ours = found();
+        assert_eq!((ours.cc.as_deref(), ours.unasked.len(), fs::exists(&mark)), (Some("gcc-12"), 0, true));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::kernel::{Distribution, KernelFacts};
 
 use super::keys::{self, Made};
 use super::places::{self, Maker};
+use super::skipped::Skipped;
 use super::{KernelSignFile, KeyPlaces, ModuleHash, OwnSigner, PassphrasePlaces, SignError, Signer, chroot};
 
 /// What is done with the modules of a kernel.
@@ -201,8 +202,10 @@ fn decide(
     });
     let hash = hash?.to_owned();
     let tried = places::programs(settings, facts, distribution);
-    let program = tried.iter().find(|path| fs::is_executable(path)).cloned();
-    let without_program = |why: &SignError| Err(Unsigned::NoProgram { why: why.to_string(), tried });
+    let (program, skipped) = Skipped::among(&tried);
+    let without_program = |why: &SignError| {
+        Err(skipped.reason(why).unwrap_or_else(|| Unsigned::NoProgram { why: why.to_string(), tried }))
+    };
     if program.is_none() && ModuleHash::parse(&hash).is_none() {
         // No key should be made for this.
         return without_program(&SignError::Hash { hash });
@@ -226,10 +229,13 @@ fn decide(
     let signer = match program {
         Some(program) if is_named => by_program(program),
         program => match (OwnSigner::load(&places, &hash, &passphrases), program) {
-            (Err(error), Some(program)) if error.is_beyond_us() => by_program(program),
+            (Err(error), Some(program)) if error.is_beyond_us() => {
+                by_program(program).map(|signer| skipped.told_by(signer))
+            }
             (Err(error), None) if error.is_beyond_us() => return without_program(&error),
             (own, _) => own
-                .map(|own| Box::new(own.for_kernel(&facts.target.kernel, &facts.config)) as Box<dyn Signer>),
+                .map(|own| Box::new(own.for_kernel(&facts.target.kernel, &facts.config)) as Box<dyn Signer>)
+                .map(|own| if is_named { skipped.told_by(own) } else { own }),
         },
     };
     Ok(Signing::Signer(signer?))
@@ -468,6 +474,32 @@ mod tests {
         assert!(world.signer("debian").contains("scripts/sign-file` with sha512"));
         world.write(&format!("{BUILD}/.config"), "CONFIG_MODULE_SIG_HASH=\"sha3-512\"\n", 0o644);
         assert!(world.signer("debian").contains("scripts/sign-file` with sha3-512"));
+    }
+
+    #[test]
+    fn a_program_that_another_user_may_write_is_not_run() {
+        let mut world = World::new();
+        let program = world.write(&format!("{BUILD}/scripts/sign-file"), "#!/bin/sh\n", 0o755);
+        fs::give_to(&program, 12345, 12345);
+        let warnings = |world: &World| match world.choose("debian") {
+            Signing::Signer(signer) => (signer.describe(), signer.warnings().join("\n")),
+            Signing::Unsigned(reason) => panic!("it would not sign: {reason}"),
+        };
+        let (signer, told) = warnings(&world);
+        assert!(signer.starts_with("dkms itself") && told.is_empty(), "not wanted: {told}");
+        world.settings.sign_file = Some(format!("{BUILD}/scripts/sign-file"));
+        let (signer, told) = warnings(&world);
+        assert!(signer.starts_with("dkms itself") && told.contains("user 12345"), "{told}");
+        world.settings.sign_file = None;
+        world.write("/var/lib/dkms/mok.key", "another kind of key", 0o600);
+        let reason = world.unsigned("debian");
+        assert!(reason.is_warning() && reason.to_string().contains("user 12345"), "{reason}");
+        let other = world.write("/usr/lib/linux-kbuild-6.1/scripts/sign-file", "#!/bin/sh\n", 0o755);
+        assert!(world.signer("debian").contains("linux-kbuild-6.1"));
+        fs::give_to(&other, 12345, 12345);
+        fs::give_to(&program, 0, 0);
+        let (signer, told) = warnings(&world);
+        assert!(signer.contains("build/scripts/sign-file") && told.contains("linux-kbuild-6.1"), "{told}");
     }
 
     #[test]

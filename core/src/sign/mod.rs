@@ -25,6 +25,7 @@ mod private_key;
 mod program;
 mod public_key;
 mod signing_certificate;
+mod skipped;
 #[cfg(test)]
 mod testing;
 mod verify;

@@ -241,7 +241,7 @@ pub(super) fn key_in(
         hasher.field(option, value);
     }
     hasher.field("headers", digests.folders(&header_folders(spec)?)?);
-    let Toolchain { cc, clang, lld, reach } = spec.toolchain;
+    let Toolchain { cc, clang, lld, reach, unasked: _ } = spec.toolchain;
     hasher.field("toolchain", format!("{cc:?} {clang} {lld}"));
     if let Reach::Cross { prefix, arch } = reach {
         hasher.field("cross", format!("{prefix} {arch}"));
