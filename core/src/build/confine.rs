@@ -7,7 +7,7 @@ use super::BuildSpec;
 use crate::conf::kernel_inputs::KernelInputs;
 use crate::conf::notices;
 use crate::conf::settings::SandboxMode;
-use crate::conf::{confined, keys};
+use crate::conf::{confined, keys, trust};
 use crate::host::fs::FsError;
 use crate::host::sandbox::{Account, Missing, Sandbox, Wanted};
 use crate::host::{Environment, fs};
@@ -43,39 +43,43 @@ impl Confinement {
     /// The one for a build.
     pub(super) fn of(spec: &BuildSpec<'_>, environment: &Environment) -> Self {
         let settings = spec.settings;
-        let note = if settings.sandbox == SandboxMode::Off {
-            "not in a sandbox: `sandbox=off` in framework.conf".to_owned()
+        let off = if settings.sandbox == SandboxMode::Off {
+            Some("`sandbox=off` in framework.conf".to_owned())
         } else if !settings.confines(&spec.id.name) {
-            format!(
-                "not in a sandbox: `sandbox_exempt`, or a file in `sandbox_exempt.d`, names {}",
-                spec.id.name
-            )
+            Some(format!("`sandbox_exempt`, or a file in `sandbox_exempt.d`, names {}", spec.id.name))
         } else {
-            let seen = spec.layout.build_dir(spec.id);
-            let headers = &spec.kernel.headers;
-            let shown = confined::shown(spec.layout);
-            let kernel = KernelInputs::of(spec.layout, headers, &spec.target.kernel);
-            let mut inputs = kernel.paths;
-            inputs.push(spec.layout.source_link(spec.id));
-            let mut secret = keys::hidden(settings, spec.environment);
-            secret.extend(kernel.keys);
-            let source = fs::canonical(&spec.layout.source_link(spec.id)).ok();
-            let source =
-                source.filter(|source| !seen.starts_with(source) && !spec.private.starts_with(source));
-            let walls = Walls {
-                strict: settings.sandbox == SandboxMode::Strict,
-                user: settings.build_user.clone(),
-                account: Account::of_builds(&settings.build_user).map(Account::in_private_group),
-                source,
-                shown,
-                inputs,
-                secret,
-                environment: environment.clone(),
-                main: OnceCell::new(),
-            };
-            return Self { walls: Some(walls), ..Self::default() };
+            None
         };
-        Self { note: Some(note), ..Self::default() }
+        let note = match off {
+            None => None,
+            // Root runs nothing that another user may write.
+            Some(off) => match trust::fault(&spec.layout.source_link(spec.id).join("dkms.conf")) {
+                Some(fault) => Some(format!("in a sandbox all the same ({off}): {fault}")),
+                None => return Self { note: Some(format!("not in a sandbox: {off}")), ..Self::default() },
+            },
+        };
+        let seen = spec.layout.build_dir(spec.id);
+        let headers = &spec.kernel.headers;
+        let shown = confined::shown(spec.layout);
+        let kernel = KernelInputs::of(spec.layout, headers, &spec.target.kernel);
+        let mut inputs = kernel.paths;
+        inputs.push(spec.layout.source_link(spec.id));
+        let mut secret = keys::hidden(settings, spec.environment);
+        secret.extend(kernel.keys);
+        let source = fs::canonical(&spec.layout.source_link(spec.id)).ok();
+        let source = source.filter(|source| !seen.starts_with(source) && !spec.private.starts_with(source));
+        let walls = Walls {
+            strict: settings.sandbox == SandboxMode::Strict,
+            user: settings.build_user.clone(),
+            account: Account::of_builds(&settings.build_user).map(Account::in_private_group),
+            source,
+            shown,
+            inputs,
+            secret,
+            environment: environment.clone(),
+            main: OnceCell::new(),
+        };
+        Self { walls: Some(walls), note, ..Self::default() }
     }
 
     /// Whose the processes of the build are, if not ours.

@@ -22,6 +22,7 @@ use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides, Owner}
 use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question, preflight};
 use crate::plan::{ConfFault, Cost, Options, Request, Work, World};
+use crate::report::Event;
 use crate::tree::attempts::{self, Expected};
 use crate::tree::{Held, Snapshot, owed, weak};
 
@@ -65,7 +66,7 @@ impl<'a> Survey<'a> {
             distribution,
             environment,
             reader: Reader::new(&settings.layout, &settings.for_packages(environment))
-                .confined(Confined::of(settings, environment)),
+                .confined(Some(Confined::of(settings, environment))),
             conf_file: None,
             directives: Vec::new(),
             overrides: Overrides::default(),
@@ -282,6 +283,13 @@ impl<'a> Survey<'a> {
         // What is still to be copied becomes root's.
         let fault = if read == Read::InPlace { trust::fault(file) } else { None };
         events.extend(fault.as_ref().map(trust::warning));
+        if fault.is_some() && !self.settings.confines(&id.name) {
+            let text = format!(
+                "{id} runs in the sandbox although `sandbox` or `sandbox_exempt` says otherwise: another user may \
+                 write its source"
+            );
+            events.push(Event::warning(text, []));
+        }
         world.notices.insert(id.clone(), events);
     }
 

@@ -143,7 +143,7 @@ impl Reader {
         let processors = *self.processors.get_or_init(|| nproc(&self.environment));
         let given = Given { variables: &own, environment: &environment, processors };
         let dest_override = variables.dest_override.as_deref();
-        let confined = self.confined.as_ref().filter(|confined| confined.holds_for(source.id));
+        let confined = self.confined.as_ref().filter(|confined| confined.holds_for(source.id, &main));
         let bash = Bash { dir: &dir, given: &given, dest_override, wanted: &wanted, confined };
         let (found, tier) = self.found(&files, &bash)?;
         let mut by_name = texts_that_set(&environment);
