@@ -19,6 +19,12 @@ impl Environment {
         if own.get_filled("TMPDIR").is_some_and(|folder| !super::trusted::is_for_staging(folder.as_ref())) {
             own.unset("TMPDIR");
         }
+        if let Some(flags) = own.get("MAKEFLAGS").map(without_variables) {
+            match flags.is_empty() {
+                true => own.unset("MAKEFLAGS"),
+                false => own.set("MAKEFLAGS", flags),
+            }
+        }
         own.with_path()
     }
 
@@ -70,6 +76,28 @@ impl Environment {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
+}
+
+/// The flags of a make around us, without the variables of its command line: `O=` and `ARCH=` were meant for
+/// what it makes, and would come over whatever a Makefile of the kernel says.
+fn without_variables(flags: &str) -> String {
+    let mut kept: Vec<String> = Vec::new();
+    // A backslash keeps a blank in its word.
+    let mut is_continued = false;
+    let mut is_variable = false;
+    for piece in flags.split_ascii_whitespace() {
+        if !is_continued {
+            if piece == "--" {
+                break;
+            }
+            is_variable = !piece.starts_with('-') && piece.contains('=');
+        }
+        if !is_variable {
+            kept.push(piece.to_owned());
+        }
+        is_continued = piece.ends_with('\\');
+    }
+    kept.join(" ")
 }
 
 /// Whether the code of a package may need a variable of this name, and it is known to be no secret.
@@ -196,6 +224,19 @@ mod tests {
         assert!(none.get("PATH").is_some_and(|path| path.contains("/usr/bin")));
         let own: Environment = [("PATH", "/x")].into_iter().collect();
         assert_eq!(own.with_path().get("PATH"), Some("/x"));
+    }
+
+    #[test]
+    fn variables_of_a_make_around_us_are_not_those_of_builds() {
+        for (flags, kept) in [
+            (" -- O=/out ARCH=arm64", ""),
+            ("ks -j4 --jobserver-auth=3,4 -- O=/out", "ks -j4 --jobserver-auth=3,4"),
+            ("O=/a\\ folder k -j2 V=1", "k -j2"),
+            ("-I/a\\ folder -j2", "-I/a\\ folder -j2"),
+            ("-j8", "-j8"),
+        ] {
+            assert_eq!(without_variables(flags), kept, "{flags}");
+        }
     }
 
     #[test]
