@@ -118,6 +118,12 @@ pub(super) fn missing_program(line: &str) -> Option<&str> {
 
 /// Whether a line says that a program of the build folder can't be run, as make, shells and `env` say it.
 pub(super) fn is_not_executable(line: &str) -> bool {
+    // perl's system and exec, which name the program and nothing else.
+    if let Some((_, rest)) = line.split_once("Can't exec \"")
+        && let Some((program, why)) = rest.split_once('"')
+    {
+        return why.starts_with(": Permission denied") && is_own_program(program);
+    }
     let Some(head) = line.strip_suffix(": Permission denied") else { return false };
     let head = head.strip_suffix(": bad interpreter").unwrap_or(head);
     let (who, path) = head.rsplit_once(": ").unwrap_or(("", head));
@@ -126,8 +132,12 @@ pub(super) fn is_not_executable(line: &str) -> bool {
     let is_shell = who.rsplit('/').next().is_some_and(|name| name.ends_with("sh") || name == "env");
     let is_make = who == "make" || who.starts_with("make[");
     let path = path.trim_matches(['\'', '‘', '’', '"']);
-    let is_own = !path.starts_with('/') || path.contains("/build/");
-    (is_shell || is_make) && is_own && path.contains('/')
+    (is_shell || is_make) && is_own_program(path)
+}
+
+/// Whether a path is one of the source's.
+fn is_own_program(path: &str) -> bool {
+    path.contains('/') && (!path.starts_with('/') || path.contains("/build/"))
 }
 
 /// modpost, the linker, configure, patch, and a process that was killed.

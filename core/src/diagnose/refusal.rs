@@ -73,7 +73,11 @@ pub(super) fn kind_of(line: &str) -> Option<RefusalKind> {
     }
     let text = line.to_lowercase();
     let any = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    if any(NETWORK) {
+    // The bus and a mount of root's are no connections and no files.
+    if text.contains("connect to bus") || text.contains("mount: ") && text.contains("permission denied") {
+        return Some(RefusalKind::Rights);
+    }
+    if any(NETWORK) || any(CONNECTING) && any(&["permission denied", "not permitted"]) {
         return Some(RefusalKind::Network);
     }
     if any(BECOMING_ROOT) {
@@ -91,7 +95,16 @@ pub(super) fn kind_of(line: &str) -> Option<RefusalKind> {
     (text.contains("no such file or directory") && names_hidden(&text)).then_some(RefusalKind::Read)
 }
 
+/// What comes before why a connection was refused.
+const CONNECTING: &[&str] =
+    &["connect to ", "connecting to ", "connection to ", "connect: ", "udp setup with ", "tcp setup with "];
+
 const NETWORK: &[&str] = &[
+    "connect eacces",
+    "connect eperm",
+    "connect enetunreach",
+    "econnrefused",
+    "... failed: permission denied",
     "could not resolve",
     "couldn't resolve",
     "unable to resolve",
@@ -136,8 +149,6 @@ const NETWORK: &[&str] = &[
     "socket: permission denied",
     "io::socket",
     "netlink socket: permission denied",
-    ":80... failed: permission denied",
-    ":443... failed: permission denied",
     "errno=permission denied",
     "curl: (6)",
     "curl: (7)",
@@ -223,7 +234,9 @@ const RIGHTS: &[&str] = &[
     "/sys/firmware/",
     "can't create temporary cache file",
     "audit interface - aborting",
-    "failed to connect to bus",
+    "unless you are root",
+    "super-user",
+    "super user",
 ];
 
 /// Whether a message of "permission denied" is about making or changing a file.
@@ -307,6 +320,16 @@ mod tests {
             ("go: Get \"https://x.org/\": lookup x.org on [::1]:53: no such host", Network),
             ("curl: (28) Connection timed out after 300 milliseconds", Network),
             ("socket: Address family not supported by protocol", Network),
+            ("Connecting to proxy:3128... failed: Permission denied.", Network),
+            ("ssh: connect to host x.org port 22: Permission denied", Network),
+            ("nc: connect to x.org port 80 (tcp) failed: Permission denied", Network),
+            (";; UDP setup with 192.0.2.1#53(192.0.2.1) for x.org failed: permission denied.", Network),
+            ("Error: connect EACCES 192.0.2.1:443 - Local (undefined:undefined)", Network),
+            ("Failed to connect to bus: No such file or directory", Rights),
+            ("mount: /mnt: permission denied.", Rights),
+            ("E: you cannot perform this operation unless you are root.", Rights),
+            ("Please run this program as super-user", Rights),
+            ("losetup: cannot find an unused loop device: Permission denied", Rights),
             ("Swap: swapon: Not superuser.", Rights),
             ("You need root access", Rights),
             ("losetup: cannot find an unused loop device: No such file or directory", Rights),
@@ -358,6 +381,7 @@ mod tests {
             "cat: /dev/null/x: No such file or directory",
             "/b/foo.c:1:1: warning: unused variable ‘sudo: x’",
             "checking for connect in -lsocket... yes",
+            "Can't exec \"./x\": Permission denied at ./configure line 3.",
         ] {
             assert_eq!(kind_of(line), None, "{line}");
         }
