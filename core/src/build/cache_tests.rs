@@ -153,6 +153,20 @@ fn what_changes_while_it_is_built_is_not_kept() {
 }
 
 #[test]
+fn what_the_sandbox_may_have_changed_is_not_kept() {
+    let mut world = cached();
+    world.settings.sandbox = crate::conf::settings::SandboxMode::Auto;
+    world.conf.make = Some("echo 'mknod: x: Operation not permitted' >&2; cp whole.bin foo.ko".to_owned());
+    world.build().unwrap();
+    assert_eq!(world.entries().len(), 0);
+    world.conf.make = Some("cp whole.bin foo.ko".to_owned());
+    world.build().unwrap();
+    assert_eq!(world.entries().len(), 1);
+    world.settings.sandbox_exempt = vec!["foo".to_owned()];
+    assert!(!world.build().unwrap().cached, "an exempt module may come out otherwise");
+}
+
+#[test]
 fn failed_builds_leave_nothing_in_it() {
     let mut world = cached();
     world.conf.make = Some("cp whole.bin foo.ko; exit 1".to_owned());

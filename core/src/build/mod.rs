@@ -324,18 +324,25 @@ impl<'a> Running<'a> {
     fn keep(&mut self, products: &Products) -> Option<Staged<'a>> {
         let (cache, key) = self.cache.as_ref()?;
         let now = inputs::key_in(self.spec, &self.environment, &self.spec.memory.digests);
-        if !now.is_ok_and(|now| now == *key) {
+        if !now.is_ok_and(|now| now == *key) || self.refused().is_some() {
             return None;
         }
         let staged = cache.stage(key, self.spec, products, &self.log.text());
         staged.inspect_err(|error| self.warn_not_kept(error)).ok()
     }
 
-    /// What the sandbox refused to a build that went well all the same.
+    /// The warning for what the sandbox has refused until now to a build that goes well all the same.
+    fn refused(&self) -> Option<Event> {
+        if !self.confinement.holds() {
+            return None;
+        }
+        refusals::after_success(self.spec, &self.log.text())
+    }
+
+    /// Tells what the sandbox refused.
     fn warn_of_refusals(&mut self) -> Result<(), Failure> {
         if self.hit.is_none()
-            && self.confinement.holds()
-            && let Some(warning) = refusals::after_success(self.spec, &self.log.text())
+            && let Some(warning) = self.refused()
         {
             if let Event::Warning { text, .. } = &warning {
                 self.log.note(text)?;

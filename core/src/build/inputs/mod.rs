@@ -231,6 +231,7 @@ pub(super) fn key_in(
     hasher.field("module", spec.id.to_string());
     hasher.field("kernel", spec.target.kernel.as_str());
     hasher.field("arch", spec.target.arch.as_str());
+    hasher.field("confined", spec.settings.confines(&spec.id.name).to_string());
     add_paths(&mut hasher, spec);
     add_conf(&mut hasher, spec.conf);
     let source = fs::canonical(&spec.layout.source_link(spec.id))?;
