@@ -207,6 +207,8 @@ impl<'a> Session<'a> {
     fn brings_modules_in(&self) -> Result<bool, Failure> {
         Ok(match self.invocation.action {
             Action::Build | Action::Install | Action::Match | Action::Add => true,
+            // What is switched off says so, and ends well.
+            Action::Autoinstall if fs::exists(&self.settings.layout.no_autoinstall()) => false,
             Action::Autoinstall => !self.snapshot()?.newest().is_empty(),
             _ => false,
         })

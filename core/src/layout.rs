@@ -57,6 +57,12 @@ impl Layout {
         self.at("/etc/dkms")
     }
 
+    /// Where it exists, nothing is built by itself.
+    #[must_use]
+    pub fn no_autoinstall(&self) -> PathBuf {
+        self.etc_dkms().join("no-autoinstall")
+    }
+
     /// The files of `/etc/dkms` that come over a module's conf for a kernel, each over the one before.
     #[must_use]
     pub fn conf_overrides(&self, id: &ModuleId, target: &Target) -> [PathBuf; 6] {

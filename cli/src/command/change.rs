@@ -93,7 +93,9 @@ pub(super) fn match_kernel(session: &Session<'_>) -> Result<(), Failure> {
             .hint("dkms match --templatekernel K -k K2"));
     };
     let release = KernelRelease::new(template.split_once('/').map_or(template, |(release, _)| release))?;
-    for target in session.targets()? {
+    let is_named = !session.invocation.kernels.is_empty();
+    // All kernels of an image are meant, and the template is one of them.
+    for target in session.targets()?.into_iter().filter(|target| is_named || target.kernel != release) {
         let template = Target::new(release.clone(), target.arch.clone());
         session.carry_out(&Work::Match { template, target, only: session.invocation.name.clone() })?;
     }

@@ -1,5 +1,6 @@
 //! What each action of a plan does, by the modules whose job it is.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,6 +61,8 @@ pub(super) struct Effects<'a> {
     toolchains: Mutex<BTreeMap<Target, Toolchain>>,
     /// Modules whose notices were given.
     noticed: Mutex<BTreeSet<ModuleId>>,
+    /// Confs that were read again after the builds of what their modules depend on.
+    read_again: Mutex<BTreeMap<(ModuleId, Target), ModuleConf>>,
     /// What all builds share.
     memory: Memory,
     /// What was looked at for the keys of what is built ahead.
@@ -94,6 +97,7 @@ impl<'a> Effects<'a> {
             signers: Mutex::default(),
             toolchains: Mutex::default(),
             noticed: Mutex::default(),
+            read_again: Mutex::default(),
             memory: Memory::default(),
             digests: Digests::by_stat(),
         }
@@ -217,12 +221,20 @@ impl<'a> Effects<'a> {
         }
     }
 
-    /// The conf and the kernel of a step. The planner has looked at both before it planned the step.
-    fn facts(&self, id: &ModuleId, target: &Target) -> Result<(&'a ModuleConf, &'a KernelFacts), StepError> {
-        let conf = match self.world.confs.get(&(id.clone(), target.clone())) {
-            Some(Ok(conf)) => conf,
-            Some(Err(fault)) => return Err(Refusal::of_conf(id, fault).into()),
-            None => return Err(Refusal::NotInTree { id: id.clone() }.into()),
+    /// The conf and the kernel of a step. The planner has looked at both before it planned the step; a conf
+    /// that was read again since comes before the one that it saw.
+    fn facts(
+        &self,
+        id: &ModuleId,
+        target: &Target,
+    ) -> Result<(Cow<'a, ModuleConf>, &'a KernelFacts), StepError> {
+        let key = (id.clone(), target.clone());
+        let again = locked(&self.read_again).get(&key).cloned();
+        let conf = match (again, self.world.confs.get(&key)) {
+            (Some(conf), _) => Cow::Owned(conf),
+            (None, Some(Ok(conf))) => Cow::Borrowed(conf),
+            (None, Some(Err(fault))) => return Err(Refusal::of_conf(id, fault).into()),
+            (None, None) => return Err(Refusal::NotInTree { id: id.clone() }.into()),
         };
         let kernel = self.world.kernels.get(target).ok_or_else(|| Refusal::NotInTree { id: id.clone() })?;
         Ok((conf, kernel))
@@ -278,12 +290,16 @@ impl<'a> Effects<'a> {
         terms: &Terms<'_>,
         reporter: &dyn Reporter,
     ) -> Result<Effect, StepError> {
-        let (conf, kernel) = self.facts(id, target)?;
+        let (mut conf, kernel) = self.facts(id, target)?;
         let signer = self.signer(kernel, reporter);
         let installed: Vec<_> = locked(&self.installed).keys().cloned().collect();
         let is_new = |name: &ModuleName| installed.iter().any(|(id, on)| id.name == *name && on == target);
-        let again = if conf.build_depends.iter().any(is_new) { self.read_again(id, target) } else { None };
-        let conf = again.as_ref().unwrap_or(conf);
+        if conf.build_depends.iter().any(is_new)
+            && let Some(again) = self.read_again(id, target)
+        {
+            locked(&self.read_again).insert((id.clone(), target.clone()), again.clone());
+            conf = Cow::Owned(again);
+        }
         let dependencies: Vec<_> = conf
             .build_depends
             .iter()
@@ -310,7 +326,7 @@ impl<'a> Effects<'a> {
         let spec = BuildSpec {
             id,
             target,
-            conf,
+            conf: &conf,
             kernel,
             toolchain: &toolchain,
             layout: self.layout(),
@@ -365,6 +381,11 @@ impl<'a> Effects<'a> {
         let mut survey = Survey::new(settings, distribution, environment);
         survey.jobs = *jobs;
         survey.module_folder.clone_from(&self.context.module_folder);
+        let reading = &self.world.reading;
+        survey.directives.clone_from(&reading.directives);
+        survey.overrides.clone_from(&reading.overrides);
+        let own = reading.conf_file.as_ref().filter(|(asked, _)| asked == id);
+        survey.conf_file = own.map(|(_, file)| file.clone());
         survey.conf_again(id, target)
     }
 
@@ -414,8 +435,8 @@ impl<'a> Effects<'a> {
             },
             put: if context.settings.symlink_modules { Put::Linked } else { Put::Copied },
         };
-        let environment = self.for_scripts(conf, kernel, reporter);
-        let installed = install::install(&self.place(id, kernel, &environment), conf, options, reporter)?;
+        let environment = self.for_scripts(&conf, kernel, reporter);
+        let installed = install::install(&self.place(id, kernel, &environment), &conf, options, reporter)?;
         locked(&self.installed).insert((id.clone(), target.clone()), installed);
         Ok(Effect::Changed)
     }
@@ -428,7 +449,7 @@ impl<'a> Effects<'a> {
     ) -> Result<Effect, StepError> {
         let (conf, kernel) = self.facts(id, target)?;
         let environment = self.for_packages();
-        match install::uninstall(&self.place(id, kernel, &environment), Some(conf), reporter)? {
+        match install::uninstall(&self.place(id, kernel, &environment), Some(&conf), reporter)? {
             Uninstalled::NotInstalled => Ok(Effect::Nothing),
             Uninstalled::Done { .. } => Ok(Effect::Changed),
         }
@@ -469,7 +490,7 @@ impl<'a> Effects<'a> {
         };
         let (conf, kernel) = self.facts(id, target)?;
         let environment = self.for_packages();
-        Ok(installed.undo(&self.place(id, kernel, &environment), conf, reporter)?)
+        Ok(installed.undo(&self.place(id, kernel, &environment), &conf, reporter)?)
     }
 
     /// Everything that was installed stays.

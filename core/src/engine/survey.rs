@@ -21,7 +21,7 @@ use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
 use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides, Owner};
 use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question, preflight};
-use crate::plan::{ConfFault, Cost, Options, Request, Work, World};
+use crate::plan::{ConfFault, Cost, Options, Reading, Request, Work, World};
 use crate::report::Event;
 use crate::tree::attempts::{self, Expected};
 use crate::tree::{Held, Snapshot, owed, weak};
@@ -124,9 +124,14 @@ impl<'a> Survey<'a> {
             costs: BTreeMap::new(),
             failed_before: BTreeMap::new(),
             prebuilt: BTreeMap::new(),
-            no_autoinstall: fs::exists(&self.layout().etc_dkms().join("no-autoinstall")),
+            no_autoinstall: fs::exists(&self.layout().no_autoinstall()),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),
+            reading: Reading {
+                conf_file: needs.asked.clone().zip(self.conf_file.clone()),
+                directives: self.directives.clone(),
+                overrides: self.overrides.clone(),
+            },
             owed: owed::unattended(self.layout(), held),
             snapshot,
         };
@@ -375,7 +380,7 @@ impl<'a> Survey<'a> {
 
     /// What the conf of a module in the tree says now; `None` where that isn't valid.
     pub(super) fn conf_again(&self, id: &ModuleId, target: &Target) -> Option<ModuleConf> {
-        let file = self.layout().source_link(id).join("dkms.conf");
+        let file = self.conf_file.clone().unwrap_or_else(|| self.layout().source_link(id).join("dkms.conf"));
         let raw = self.read(Some(id), &file, target).ok()?;
         self.resolve(raw, &file, target).ok()?.ok()
     }

@@ -82,10 +82,19 @@ impl System {
     }
 
     fn tell(&self, told: &[Happening]) -> Outcome {
+        self.tell_with(told, &[])
+    }
+
+    /// With these values of `--directive`.
+    fn tell_with(&self, told: &[Happening], directives: &[&str]) -> Outcome {
         let there = KERNELS.map(target).into_iter();
         let there: Vec<Target> =
             there.filter(|target| fs::is_dir(&self.layout().kernel_dir(&target.kernel))).collect();
-        let survey = || Survey::new(&self.settings, &self.distribution, &self.environment);
+        let survey = || {
+            let mut survey = Survey::new(&self.settings, &self.distribution, &self.environment);
+            survey.directives = directives.iter().map(ToString::to_string).collect();
+            survey
+        };
         let kernels = survey().kernels(&there).unwrap();
         let options = Options { continue_on_error: true, ..Options::default() };
         let work = |snapshot: &Snapshot| Work::Batch(event::batch(told, snapshot, &kernels));
@@ -182,4 +191,23 @@ fn a_kernel_that_is_replaced_gets_its_modules_anew() {
     let outcome = system.tell(&[Happening::KernelArrived(on.clone()), Happening::KernelLeaving(on)]);
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
     assert_eq!(system.in_use(), ["6.1.0 1.0", "6.2.0 1.0"]);
+}
+
+#[test]
+fn a_conf_that_is_read_again_keeps_the_command_line_and_says_where_modules_go() {
+    let system = System::with_foo();
+    system.unpack("2.0", "");
+    system.write("usr/src/bar-1.0/ready", &module("1.0", "6.1.0"));
+    let conf = "PACKAGE_NAME=bar\nPACKAGE_VERSION=1.0\nBUILT_MODULE_NAME=bar\nDEST_MODULE_LOCATION=/extra\n\
+                AUTOINSTALL=yes\nSTRIP=no\nBUILD_DEPENDS=foo\nMAKE=false\n\
+                [ -d $dkms_tree/foo/2.0/$kernelver ] && DEST_MODULE_LOCATION=/kernel/late\n:\n";
+    system.write("usr/src/bar-1.0/dkms.conf", conf.as_bytes());
+    let bar = ModuleId::parse("bar", "1.0").unwrap();
+    let told =
+        [Happening::ModuleArrived(id("2.0"), Arrival::First), Happening::ModuleArrived(bar, Arrival::First)];
+    let outcome = system.tell_with(&told, &["MAKE=cp ready foo.ko; cp ready bar.ko"]);
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    for kernel in KERNELS {
+        assert!(fs::is_file(&dir_of(&system, &format!("lib/modules/{kernel}/kernel/late/bar.ko"))));
+    }
 }

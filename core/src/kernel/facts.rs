@@ -79,8 +79,14 @@ fn package_config(kernel: &KernelRelease, layout: &Layout) -> Result<KernelConfi
 /// The configuration of headers; without any, an empty one.
 fn find_config(headers: &Path) -> Result<KernelConfig, FsError> {
     for name in ["include/config/auto.conf", ".config"] {
-        if let Some(config) = read_config(&headers.join(name))? {
-            return Ok(config);
+        match read_config(&headers.join(name)) {
+            // Nothing is known of it, as where it isn't there.
+            Err(error) if error.is_permission() => {}
+            read => {
+                if let Some(config) = read? {
+                    return Ok(config);
+                }
+            }
         }
     }
     Ok(KernelConfig::default())
@@ -176,12 +182,38 @@ fn kernels_instead_of(
     Ok(all.into_iter().filter(|kernel| is_of_this_system(kernel, layout)).collect())
 }
 
-/// Whether a kernel's package has put something into its folder, or its headers are there. An empty folder,
-/// and one in which only dkms and depmod have been, is none of this system's.
+/// Whether a kernel's package has put something into its folder: a list of its modules, the kernel, or
+/// modules. Headers alone are none, nor is a folder in which only dkms and depmod have been.
 fn is_of_this_system(kernel: &KernelRelease, layout: &Layout) -> bool {
     let folder = layout.kernel_dir(kernel);
-    let has_kernel = || ["kernel", "vmlinuz"].iter().any(|name| fs::exists(&folder.join(name)));
-    (is_module_folder(&folder) || has_kernel()) && !is_left_over(kernel, layout).unwrap_or(false)
+    let is_there = |name: &&str| fs::exists(&folder.join(name));
+    OF_PACKAGES.iter().chain(&["kernel", "vmlinuz"]).any(is_there)
+        || fs::list(&folder).unwrap_or_default().iter().any(|entry| {
+            let name = entry.name.to_string_lossy();
+            let path = folder.join(&entry.name);
+            match entry.kind.is_dir() {
+                true => !OF_OTHERS.contains(&&*name) && holds_modules(&path, DEEPEST),
+                false => is_module_file(&name),
+            }
+        })
+}
+
+/// Folders of a kernel whose modules are none of its package: those of dkms and its kind, and headers.
+const OF_OTHERS: [&str; 5] = ["updates", "extra", "weak-updates", "build", "source"];
+
+/// No folder of modules is deeper.
+const DEEPEST: usize = 8;
+
+/// Compressed in any way.
+fn is_module_file(name: &str) -> bool {
+    name.ends_with(".ko") || name.contains(".ko.")
+}
+
+fn holds_modules(folder: &Path, depth: usize) -> bool {
+    fs::list(folder).unwrap_or_default().iter().any(|entry| match entry.kind.is_dir() {
+        true => depth > 0 && holds_modules(&folder.join(&entry.name), depth - 1),
+        false => is_module_file(&entry.name.to_string_lossy()),
+    })
 }
 
 #[cfg(test)]
@@ -311,8 +343,15 @@ mod tests {
         write(&world.layout.kernel_dir(&running).join("modules.dep"), "");
         write(&world.layout.kernel_dir(&running).join("updates/dkms/a.ko"), "");
         assert_eq!(found(), ["6.1.0-1", "6.1.0-2", "linux-own"]);
-        write(&world.layout.kernel_dir(&running).join("modules.order"), "");
-        assert_eq!(found(), ["6.9-host"]);
+        // Its headers make it one kernel among others.
+        fs::create_dir_all(&world.layout.kernel_dir(&running).join("build/include")).unwrap();
+        assert_eq!(found(), ["6.1.0-1", "6.1.0-2", "6.9-host", "linux-own"]);
+        for name in ["modules.order", "vmlinuz", "kernel/a.ko", "drivers/net/a.ko.zst"] {
+            let first = world.layout.kernel_dir(&running).join(name.split('/').next().unwrap());
+            write(&world.layout.kernel_dir(&running).join(name), "");
+            assert_eq!(found(), ["6.9-host"], "{name}");
+            fs::remove_any(&first).unwrap();
+        }
     }
 
     #[test]

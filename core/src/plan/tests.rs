@@ -71,6 +71,7 @@ fn world(kernels: &[&str]) -> World {
         no_autoinstall: false,
         headers_remedy: BTreeMap::new(),
         notices: BTreeMap::new(),
+        reading: Default::default(),
         owed: std::collections::BTreeSet::new(),
     }
 }

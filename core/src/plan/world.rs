@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::{ConfError, ModuleConf};
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::kernel::{KernelFacts, Prebuilt};
+use crate::kernel::{KernelFacts, Overrides, Prebuilt};
 use crate::report::Event;
 use crate::tree::Snapshot;
 
@@ -47,6 +47,19 @@ pub struct World {
     pub owed: BTreeSet<Target>,
     /// What is worth a warning once a module is worked on.
     pub notices: BTreeMap<ModuleId, Vec<Event>>,
+    /// What the command line put over the confs that were read.
+    pub reading: Reading,
+}
+
+/// What the command line puts over confs; who reads one again does so with the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// `-c`, and the module whose conf it stands for.
+    pub conf_file: Option<(ModuleId, PathBuf)>,
+    /// `--directive`.
+    pub directives: Vec<String>,
+    /// `--kernelsourcedir` and `--config`.
+    pub overrides: Overrides,
 }
 
 /// A build that failed and would fail again: nothing that it depends on has changed since.
