@@ -1,5 +1,7 @@
 //! The actions, and what each needs of the one who asks.
 
+use dkms_core::conf::notices::distance;
+
 /// What the command is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
@@ -115,6 +117,15 @@ impl Action {
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, action)| *action)
+    }
+
+    /// The name that a word which names none comes near to.
+    #[must_use]
+    pub fn nearest(word: &str) -> Option<&'static str> {
+        let most = (word.len() / 3).max(1);
+        let names = Self::ALL.iter().map(|(name, _)| (distance(word, name), *name));
+        let near = names.filter(|(far, name)| *far <= most || word.len() > 1 && name.starts_with(word));
+        near.min().map(|(_, name)| name)
     }
 
     /// The word that names it.

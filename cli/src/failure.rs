@@ -39,7 +39,12 @@ impl Failure {
         let text = error.render().to_string();
         let line = text.lines().next().unwrap_or_default();
         let message = line.strip_prefix("error: ").unwrap_or(line);
-        Self::new(ExitCode::BAD_OPTION, message).hint("`dkms --help` lists the options")
+        let failure = Self::new(ExitCode::BAD_OPTION, message);
+        let tips = text.lines().filter_map(|line| line.trim_start().strip_prefix("tip: "));
+        // What clap advises for words that begin with `-` is no option of ours.
+        let tips = tips.filter(|tip| !tip.contains("-- "));
+        tips.fold(failure, |failure, tip| failure.hint(tip.replace('\'', "`")))
+            .hint("`dkms --help` lists the options")
     }
 
     /// With one more hint.

@@ -61,6 +61,11 @@ impl Invocation {
                 || Failure::new(ExitCode::BAD_OPTION, "no action is given"),
                 |word| Failure::new(ExitCode::BAD_OPTION, format!("unknown action `{word}`")),
             );
+            let nearest = words.ignored.first().and_then(|word| Action::nearest(word));
+            let unknown = match nearest {
+                Some(name) => unknown.hint(format!("Did you mean `{name}`?")),
+                None => unknown,
+            };
             let names: Vec<_> = Action::ALL.iter().map(|(name, _)| *name).collect();
             let usage =
                 format!("usage: dkms ACTION [M/V] [OPTIONS], where ACTION is one of {}", names.join(", "));
@@ -293,6 +298,18 @@ mod tests {
         ] {
             assert_eq!(code(line), expected, "dkms {line}");
         }
+    }
+
+    #[test]
+    fn misspelt_words_are_told_what_was_meant() {
+        for (word, meant) in [("instal", "install"), ("isntall", "install"), ("udninstall", "uninstall")] {
+            let failure = understand(&format!("{word} foo/1")).unwrap_err();
+            assert_eq!(failure.hints[0], format!("Did you mean `{meant}`?"));
+        }
+        assert!(!understand("frobnicate").unwrap_err().hints[0].contains("Did you mean"));
+        let error = Args::try_parse_from(["dkms", "install", "--forec"]).unwrap_err();
+        let failure = Failure::of_command_line(&error);
+        assert!(failure.hints[0].contains("`--force`"), "{failure:?}");
     }
 
     #[test]

@@ -147,7 +147,8 @@ impl KernelRelease {
         rest.len() < text.len() && rest.starts_with('.')
     }
 
-    /// Whether `M/V/NAME` may be a kernel's folder: kernels may be called anything that means nothing else there.
+    /// Whether `M/V/NAME` may be a kernel's folder: kernels may be called anything that
+    /// means nothing else there.
     #[must_use]
     pub fn may_name_a_build(text: &str) -> bool {
         let others = ["source", "build", "tarball", "original_module"];

@@ -122,7 +122,8 @@ fn near_miss(name: &str) -> Option<Option<Directive>> {
 }
 
 /// How many letters must be put in, taken out or exchanged.
-pub(super) fn distance(a: &str, b: &str) -> usize {
+#[must_use]
+pub fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
