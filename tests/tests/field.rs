@@ -1,0 +1,210 @@
+//! What modules and machines in the field do: the life cycle against reports of people who use it.
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+use dkms_tests::cache::Cache;
+use dkms_tests::fixture::Module;
+use dkms_tests::kernels::Kernels;
+use dkms_tests::root::{Output, Root, User};
+use dkms_tests::tool::Tool;
+
+fn root() -> Root {
+    let (cache, kernels) = (Cache::open().unwrap(), Kernels::find().unwrap());
+    Root::new(&cache, &kernels, &[&Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"))]).unwrap()
+}
+
+fn run(root: &Root, line: &str) -> Output {
+    root.shell(line, User::Root, "/").unwrap()
+}
+
+#[test]
+fn a_refusal_is_told_whether_the_build_fails_or_not() {
+    let root = root();
+    Module::new("asks", "1.0").with("PRE_BUILD=pre.sh").write_to(&root).unwrap();
+    let script = |line: &str| {
+        root.write("/usr/src/asks-1.0/pre.sh", &format!("#!/bin/sh\n{line}\n"), 0o755).unwrap();
+        run(&root, "\"$DKMS\" build asks/1.0 -k $K --force")
+    };
+    let fails = script("chown root:root .");
+    assert_eq!(fails.code, 1);
+    assert!(
+        fails.stderr.contains("no rights of root in the sandbox: `chown: ")
+            && fails.stderr.contains("`sandbox_exempt`"),
+        "{}",
+        fails.stderr
+    );
+    let succeeds = script("chown root:root . || true");
+    assert_eq!(succeeds.code, 0);
+    assert!(
+        succeeds.stderr.contains("Warning: asks/1.0 was built, but builds have no rights"),
+        "{}",
+        succeeds.stderr
+    );
+    root.write("/etc/dkms/sandbox_exempt.d/mine", "asks # it gives files away\n", 0o644).unwrap();
+    let exempt = script("chown root:root .");
+    assert_eq!((exempt.code, exempt.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn what_is_not_known_of_a_kernel_is_not_no() {
+    let root = root();
+    Module::new("bundled", "1.0").with("BUILD_EXCLUSIVE_CONFIG=CONFIG_MODULES").write_to(&root).unwrap();
+    root.must("$DKMS build bundled/1.0 -k $K; $DKMS mktarball bundled/1.0 -k $K --binaries-only --archive /var/tmp/b.tar.gz; $DKMS remove bundled/1.0 --all; rm /lib/modules/$K/build").unwrap();
+    root.must("$DKMS ldtarball /var/tmp/b.tar.gz; $DKMS install bundled/1.0 -k $K; ls /lib/modules/$K/updates/dkms/bundled.ko*").unwrap();
+    root.must("$DKMS uninstall bundled/1.0 -k $K; echo 'CONFIG_EXT4_FS=m' >/lib/modules/$K/config").unwrap();
+    let known = run(&root, "\"$DKMS\" install bundled/1.0 -k $K");
+    assert_eq!(known.code, 77, "{}", known.stderr);
+    assert_eq!(root.must("$DKMS status | grep -c installed || true").unwrap(), "0\n");
+}
+
+#[test]
+fn two_modules_with_a_file_of_one_name() {
+    let root = root();
+    for name in ["first", "second"] {
+        Module::new("shared", name).write_below(&root, &format!("/usr/src/{name}-1.0")).unwrap();
+        let conf = Module::new("shared", "1.0")
+            .conf()
+            .replace("PACKAGE_NAME=\"shared\"", &format!("PACKAGE_NAME={name}"));
+        root.write(&format!("/usr/src/{name}-1.0/dkms.conf"), &conf, 0o644).unwrap();
+    }
+    let version = || {
+        root.must("modinfo -F version /lib/modules/$K/updates/dkms/shared.ko* 2>/dev/null || true").unwrap()
+    };
+    root.must("$DKMS install first/1.0 -k $K; $DKMS install second/1.0 -k $K --force").unwrap();
+    assert_eq!(version(), "second\n");
+    root.must("$DKMS uninstall second/1.0 -k $K").unwrap();
+    assert_eq!(version(), "first\n", "what the first one has installed is in place again");
+    root.must("$DKMS install second/1.0 -k $K --force; $DKMS remove first/1.0 --all").unwrap();
+    assert_eq!(version(), "second\n");
+    root.must("$DKMS remove second/1.0 --all").unwrap();
+    assert_eq!(root.must("find /lib/modules/$K/ -name 'shared.ko*'").unwrap(), "");
+}
+
+#[test]
+fn a_conf_finds_what_its_dependency_built_in_the_same_run() {
+    let root = root();
+    Module::new("base", "1.0").write_to(&root).unwrap();
+    root.must("echo 'EXPORT_SYMBOL_GPL(base_number);' >>/usr/src/base-1.0/base.c").unwrap();
+    Module::new("user", "1.0")
+        .with("BUILD_DEPENDS=(base)")
+        .with("SYMBOLS=$(find $dkms_tree/base -path \"*$kernelver*\" -name Module.symvers 2>/dev/null | head -1)")
+        .with("MAKE[0]=\"make -C $kernel_source_dir M=$dkms_tree/user/1.0/build KBUILD_EXTRA_SYMBOLS=$SYMBOLS\"")
+        .write_to(&root)
+        .unwrap();
+    root.must("echo 'int base_number(void); int two(void); int two(void) { return base_number(); }' >>/usr/src/user-1.0/user.c").unwrap();
+    root.must("$DKMS add base/1.0; $DKMS add user/1.0; $DKMS autoinstall -k $K").unwrap();
+    assert_eq!(root.must("$DKMS status | grep -c ': installed'").unwrap(), "2\n");
+}
+
+#[test]
+fn without_a_kernel_those_of_this_system_are_meant() {
+    let root = root();
+    Module::new("own", "1.0").write_to(&root).unwrap();
+    root.must("rm /lib/modules/$K3/build; $DKMS add own/1.0; $DKMS autoinstall").unwrap();
+    let status = root.must("$DKMS status").unwrap();
+    assert_eq!(status.matches(": installed").count(), 2, "{status}");
+    let none = run(&root, "$DKMS remove own/1.0; rm /lib/modules/*/build; \"$DKMS\" install own/1.0");
+    assert_eq!(none.code, 21, "{}", none.stderr);
+    assert!(none.stderr.contains("the headers of kernel 6.0.9-third "), "{}", none.stderr);
+    let no_kernel = run(&root, "rm -r /lib/modules/*; \"$DKMS\" install own/1.0");
+    assert_eq!(no_kernel.code, 21);
+    assert!(no_kernel.stderr.contains("this system has no kernel"), "{}", no_kernel.stderr);
+}
+
+#[test]
+fn odd_names_words_and_surroundings() {
+    let root = root();
+    Module::new("odd", "1.0").write_to(&root).unwrap();
+    root.must("cp -a /usr/src/odd-1.0 /tmp/odd; rm -r /usr/src/odd-1.0; cd /tmp/odd; mkfifo pipe; sed -i 's/$/\\r/' dkms.conf
+               printf 'MAKE[0]=\"make -C $kernel_source_dir \\\\\\r\\n  M=$dkms_tree/odd/1.0/build\"\\r\\n' >>dkms.conf
+               $DKMS add .; test ! -e /usr/src/odd-1.0/pipe").unwrap();
+    let built = run(
+        &root,
+        "exec env -i ARCH=arm64 O=/tmp/x KBUILD_OUTPUT=/tmp/x M=/tmp \"$DKMS\" install odd/1.0/ -k $K --force --force",
+    );
+    assert_eq!((built.code, built.stderr.as_str()), (0, ""));
+    root.must("mount -t tmpfs none /var/cache; mount --bind /var/lib/dkms /var/lib/dkms; mount -o remount,bind,ro /var/lib/dkms; $DKMS autoinstall -k $K").unwrap();
+    let doctor = run(&root, "\"$DKMS\" doctor");
+    assert!(doctor.code == 1 && doctor.stdout.contains("is on a read-only file system"), "{}", doctor.stdout);
+}
+
+#[test]
+fn post_build_works_on_the_result_in_the_tree() {
+    let root = root();
+    Module::new("left", "1.0")
+        .with("POST_BUILD=\"post.sh $dkms_tree/left/1.0/$kernelver/$arch\"")
+        .write_to(&root)
+        .unwrap();
+    let script = "#!/bin/sh\nset -e\ntest -f \"$1\"/module/left.ko*\nmkdir -p \"$1/include\"\necho kept >\"$1/include/left.h\"\ncp Module.symvers \"$1/module/\"\n";
+    root.write("/usr/src/left-1.0/post.sh", script, 0o755).unwrap();
+    for setting in ["sandbox=auto", "sandbox=off"] {
+        root.write("/etc/dkms/framework.conf.d/field.conf", &format!("{setting}\n"), 0o644).unwrap();
+        root.must("$DKMS build left/1.0 -k $K -k $K2 --force").unwrap();
+        let kept = root.must("cat /var/lib/dkms/left/1.0/*/x86_64/include/left.h").unwrap();
+        assert_eq!(kept, "kept\nkept\n", "{setting}");
+        root.must("ls /var/lib/dkms/left/1.0/$K/x86_64/module/Module.symvers").unwrap();
+    }
+}
+
+/// Permission lockdowns close these folders to all but root.
+#[test]
+fn folders_of_the_system_that_only_root_enters_are_no_hindrance() {
+    let root = root();
+    Module::new("shut", "1.0").with("PRE_BUILD=pre.sh").write_to(&root).unwrap();
+    let script = "#!/bin/sh\necho \"found $(cut -d' ' -f1 /boot/System.map-$kernelver)\"\n";
+    root.write("/usr/src/shut-1.0/pre.sh", script, 0o755).unwrap();
+    root.must("echo 'ffffffff81abc123 T there' >/boot/System.map-$K; chmod 600 /boot/System.map-$K").unwrap();
+    root.must("chmod 700 /boot /usr/src $(readlink -f /lib/modules)").unwrap();
+    let built = run(&root, "\"$DKMS\" build shut/1.0 -k $K");
+    assert_eq!((built.code, built.stderr.as_str()), (0, ""));
+    let log = root.must("cat /var/lib/dkms/shut/1.0/$K/x86_64/log/make.log").unwrap();
+    assert!(log.contains("\nfound ffffffff81abc123\n"), "{log}");
+}
+
+#[test]
+fn a_file_that_a_conf_asks_for_in_vain_is_told() {
+    let root = root();
+    Module::new("asks", "1.0")
+        .with("if grep -qs WITH /etc/asks.conf; then PRE_BUILD=pre.sh; fi")
+        .with("for f in /etc/asks.d/*; do [ -f \"$f\" ] && . \"$f\"; done")
+        .write_to(&root)
+        .unwrap();
+    root.must("echo WITH >/etc/asks.conf; chmod 600 /etc/asks.conf; mkdir -m 700 /etc/asks.d").unwrap();
+    let added = run(&root, "\"$DKMS\" build asks/1.0 -k $K");
+    let told = "was read without `/etc/asks.conf`, `/etc/asks.d`, which only root may read";
+    assert!(added.code == 0 && added.stderr.contains(told), "{}", added.stderr);
+    root.must("chmod 644 /etc/asks.conf; chmod 755 /etc/asks.d; sed -i d /etc/asks.conf").unwrap();
+    assert_eq!(run(&root, "\"$DKMS\" build asks/1.0 -k $K --force").stderr, "");
+}
+
+#[test]
+fn what_is_built_is_taken_away_and_packed_without_a_kernel_being_named() {
+    let root = root();
+    Module::new("own", "1.0").write_to(&root).unwrap();
+    root.must("rm /lib/modules/$K3/build; $DKMS install own/1.0").unwrap();
+    root.must("mkdir -p /lib/modules/$(uname -r)/updates/dkms; touch /lib/modules/$(uname -r)/modules.dep")
+        .unwrap();
+    root.must("$DKMS mktarball own/1.0 --archive /var/tmp/own.tar.gz").unwrap();
+    assert_eq!(root.must("tar -tzf /var/tmp/own.tar.gz | grep -c '/module/own.ko'").unwrap(), "2\n");
+    root.must("$DKMS uninstall own/1.0").unwrap();
+    assert_eq!(root.must("find /lib/modules/ -name 'own.ko*'").unwrap(), "");
+    root.must("$DKMS unbuild own/1.0").unwrap();
+    assert_eq!(root.must("$DKMS status").unwrap(), "own/1.0: added\n");
+    root.must("$DKMS install own/1.0; $DKMS remove own/1.0").unwrap();
+    assert_eq!(root.must("$DKMS status; find /lib/modules/ -name 'own.ko*'").unwrap(), "");
+}
+
+#[test]
+fn a_kernel_with_a_name_of_its_own_is_one_in_tarballs_too() {
+    let root = root();
+    Module::new("plain", "1.0").write_to(&root).unwrap();
+    root.must(
+        "mkdir /lib/modules/own-name; ln -s $(readlink -f /lib/modules/$K/build) /lib/modules/own-name/build
+         $DKMS install plain/1.0 -k own-name
+         $DKMS mktarball plain/1.0 -k own-name --archive /var/tmp/p.tar.gz; $DKMS remove plain/1.0 --all
+         rm -r /usr/src/plain-1.0; $DKMS ldtarball /var/tmp/p.tar.gz",
+    )
+    .unwrap();
+    assert_eq!(root.must("$DKMS status").unwrap(), "plain/1.0, own-name, x86_64: built\n");
+    root.must("$DKMS kernel_prerm -k own-name").unwrap();
+    assert_eq!(root.must("$DKMS status").unwrap(), "plain/1.0: added\n");
+}
