@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use dkms_core::host::fs;
@@ -30,6 +30,9 @@ const ENOUGH: usize = 15;
 
 /// How many packages build at once: each has long stretches that use one core.
 const SIDE_BY_SIDE: usize = 2;
+
+/// What no package takes, on a busy machine either (zfs: about 8 minutes on two idle cores).
+const TIME_LIMIT: Duration = Duration::from_secs(3 * 3600);
 
 /// Packages that need the source of another one beside theirs.
 const NEEDS: &[(&str, &str)] = &[("west-chamber-dkms", "xtables-addons-dkms")];
@@ -104,7 +107,7 @@ impl Case {
 
     /// Installs it with a tool in a fresh root.
     fn run(&self, cache: &Cache, kernels: &Kernels, tool: &Tool) -> Result<Outcome> {
-        let root = Root::new(cache, kernels, &[tool])?;
+        let root = Root::new(cache, kernels, &[tool])?.with_time_limit(TIME_LIMIT);
         match &self.kernel {
             Kernel::OfMachine(release) => link_common_headers(&root, release)?,
             Kernel::Newer(kernel) => kernel.put_into(&root)?,

@@ -7,14 +7,18 @@
  * HOW: `before` or `after`: SIGKILL before that call is carried out, or after; an error number: the call isn't carried
  * out, and gives that error. LOG gets a line for each counted call: its name and its paths. NUMBER 0 only lists.
  *
- * All threads of the program are one row of calls, which strace (a counter for each thread and call) can't do. What it
- * starts is not watched: only threads are followed, and the program itself through its first exec.
+ * All threads of the program are one row of calls, which strace (a counter for each thread and call) can't do. A seccomp
+ * filter stops only at calls that may count. What the program starts inherits the filter, so it is traced too, but goes on at
+ * once: its calls don't count.
  * Ends as the program did: with its code, or 128 + its signal. x86_64 only.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +53,7 @@ static const struct call { long number; const char *name; enum kind kind; int fi
 
 static const unsigned long FICLONE_REQUEST = 0x40049409;
 
-/* The thread that is in the call that was told, and the program. */
-static pid_t chosen, program;
+static pid_t program;
 
 static void fail(const char *what)
 {
@@ -110,10 +113,6 @@ static int counts(FILE *log, pid_t id, const struct user_regs_struct *regs, enum
             continue;
         if (call->kind > kind)
             return 0;
-        if (call->number == SYS_openat && !(regs->rdx & (O_CREAT | O_TRUNC)))
-            return 0;
-        if (call->number == SYS_ioctl && regs->rsi != FICLONE_REQUEST)
-            return 0;
         if (call->file && !file_of(id, argument(regs, call->file), file, sizeof file))
             return 0;
         fputs(call->name, log);
@@ -126,6 +125,50 @@ static int counts(FILE *log, pid_t id, const struct user_regs_struct *regs, enum
         return 1;
     }
     return 0;
+}
+
+/* Whether it is a thread of the program. */
+static int watched(pid_t id)
+{
+    return syscall(SYS_tgkill, program, id, 0) == 0;
+}
+
+/* From here on this process and what it starts stop at calls that may count. */
+static void stop_at(enum kind kind)
+{
+    enum { ROWS = sizeof calls / sizeof *calls };
+    struct sock_filter filter[6 * ROWS + 8];
+    unsigned short length = 0;
+#define NUMBER BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
+#define ARGUMENT(which) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[which]))
+#define RETURN(what) BPF_STMT(BPF_RET | BPF_K, what)
+#define ADD(...) filter[length++] = (struct sock_filter)__VA_ARGS__
+    ADD(NUMBER);
+    for (size_t i = 0; i < ROWS; i++) {
+        if (calls[i].kind > kind)
+            continue;
+        unsigned int number = (unsigned int)calls[i].number;
+        if (number == SYS_openat) {
+            ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4));
+            ADD(ARGUMENT(2));
+            ADD(BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_CREAT | O_TRUNC, 0, 1));
+            ADD(RETURN(SECCOMP_RET_TRACE));
+            ADD(RETURN(SECCOMP_RET_ALLOW));
+        } else if (number == SYS_ioctl) {
+            ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4));
+            ADD(ARGUMENT(1));
+            ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FICLONE_REQUEST, 0, 1));
+            ADD(RETURN(SECCOMP_RET_TRACE));
+            ADD(RETURN(SECCOMP_RET_ALLOW));
+        } else {
+            ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1));
+            ADD(RETURN(SECCOMP_RET_TRACE));
+        }
+    }
+    ADD(RETURN(SECCOMP_RET_ALLOW));
+    const struct sock_fprog whole = { length, filter };
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &whole))
+        fail("tripwire: seccomp");
 }
 
 /* Ends everybody who is left: those whose parent ends become our children. */
@@ -161,11 +204,14 @@ int main(int argc, char **argv)
     program = fork();
     if (program == 0) {
         char byte;
-        if (read(go[0], &byte, 1) == 1)
+        if (read(go[0], &byte, 1) == 1) {
+            stop_at(kind);
             execv(argv[5], argv + 5);
+        }
         fail(argv[5]);
     }
-    long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
+    long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
+                   PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP;
     if (program < 0 || ptrace(PTRACE_SEIZE, program, 0, options) || write(go[1], "", 1) != 1)
         fail("tripwire");
     for (;;) {
@@ -182,13 +228,10 @@ int main(int argc, char **argv)
             fclose(log);
             return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
         }
-        if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
-            struct __ptrace_syscall_info info;
-            struct user_regs_struct regs;
-            if (ptrace(PTRACE_GET_SYSCALL_INFO, id, sizeof info, &info) < 0 || ptrace(PTRACE_GETREGS, id, 0, &regs))
-                continue;
-            if (info.op == PTRACE_SYSCALL_INFO_ENTRY && counts(log, id, &regs, kind) && ++count == at) {
-                chosen = id;
+        enum __ptrace_request next = PTRACE_CONT;
+        struct user_regs_struct regs;
+        if (status >> 8 == (SIGTRAP | PTRACE_EVENT_SECCOMP << 8)) {
+            if (watched(id) && !ptrace(PTRACE_GETREGS, id, 0, &regs) && counts(log, id, &regs, kind) && ++count == at) {
                 if (error || before) {
                     regs.orig_rax = -1;
                     ptrace(PTRACE_SETREGS, id, 0, &regs);
@@ -197,15 +240,18 @@ int main(int argc, char **argv)
                     kill(program, SIGKILL);
                     continue;
                 }
-            } else if (info.op == PTRACE_SYSCALL_INFO_EXIT && id == chosen) {
-                chosen = 0;
-                if (!error) {
-                    kill(program, SIGKILL);
-                    continue;
-                }
-                regs.rax = -error;
-                ptrace(PTRACE_SETREGS, id, 0, &regs);
+                /* It stops again when the call ends. */
+                next = PTRACE_SYSCALL;
             }
+        } else if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
+            if (!error) {
+                kill(program, SIGKILL);
+                continue;
+            }
+            if (ptrace(PTRACE_GETREGS, id, 0, &regs))
+                continue;
+            regs.rax = -error;
+            ptrace(PTRACE_SETREGS, id, 0, &regs);
         } else if (status >> 16 == PTRACE_EVENT_STOP) {
             int stopped = WSTOPSIG(status);
             if (stopped == SIGSTOP || stopped == SIGTSTP || stopped == SIGTTIN || stopped == SIGTTOU) {
@@ -215,6 +261,6 @@ int main(int argc, char **argv)
         } else if (status >> 16 == 0) {
             deliver = WSTOPSIG(status);
         }
-        ptrace(PTRACE_SYSCALL, id, 0, deliver);
+        ptrace(next, id, 0, deliver);
     }
 }

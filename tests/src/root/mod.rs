@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeWriter, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use dkms_core::host::fs;
@@ -18,8 +19,8 @@ use crate::cache::Cache;
 use crate::kernels::{Kernels, THIRD};
 use crate::tool::Tool;
 
-/// A command that hasn't ended after this long hangs (coreutils' `timeout` ends it with 124).
-const TIME_LIMIT_SECONDS: u32 = 900;
+/// A command that hasn't ended after this long hangs, unless the root was told another limit.
+const TIME_LIMIT: Duration = Duration::from_secs(900);
 
 /// A root of one's own.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Root {
     dkms: String,
     /// Ends the holder when it is dropped.
     lifeline: Option<PipeWriter>,
+    time_limit: Duration,
     process: duct::Handle,
 }
 
@@ -102,7 +104,7 @@ impl Root {
         let holder: u32 = line.trim().parse().context("no root: the holder ended (see its message above)")?;
         let dkms = tools.first().map(|tool| tool.path_in_root()).unwrap_or_default();
         let view = PathBuf::from(format!("/proc/{holder}/root"));
-        Ok(Self { view, holder, kernels, dkms, lifeline: Some(lifeline), process })
+        Ok(Self { view, holder, kernels, dkms, lifeline: Some(lifeline), time_limit: TIME_LIMIT, process })
     }
 
     /// Module folders as a kernel package leaves them, signing switched off for each tool's reader.
@@ -143,6 +145,13 @@ impl Root {
     pub fn without_sandbox(self) -> Result<Self> {
         self.write("/etc/dkms/framework.conf.d/sandbox.conf", "sandbox=off\n", 0o644)?;
         Ok(self)
+    }
+
+    /// The same, with another limit of time for each of its commands.
+    #[must_use]
+    pub fn with_time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
     }
 
     /// A path of the root as this process can open it. Links in it that are absolute lead
@@ -225,11 +234,11 @@ impl Root {
     /// files: what the line leaves behind in the background holds up nobody.
     ///
     /// # Errors
-    /// Where no process can be started.
+    /// Where no process can be started, and where the line is ended at the time limit.
     pub fn shell(&self, line: &str, user: User, dir: &str) -> Result<Output> {
         let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
         let target = format!("--target={}", self.holder);
-        let limit = TIME_LIMIT_SECONDS.to_string();
+        let limit = self.time_limit.as_secs().to_string();
         let variables = [
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
             "HOME=/root".to_owned(),
@@ -248,6 +257,7 @@ impl Root {
             words.extend(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
         }
         words.extend(["sh", "-c", "cd \"$1\" && eval \"$2\"", "sh", dir, line]);
+        let begun = Instant::now();
         let ended = duct::cmd("nsenter", words)
             .dir("/")
             .stdin_null()
@@ -255,6 +265,9 @@ impl Root {
             .stderr_file(stderr.try_clone()?)
             .unchecked()
             .run()?;
+        if begun.elapsed() >= self.time_limit {
+            bail!("`{line}` was ended after {limit} s");
+        }
         let text = |file: &mut File| -> Result<String> {
             let mut bytes = Vec::new();
             file.rewind()?;

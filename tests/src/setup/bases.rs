@@ -36,6 +36,9 @@ const COMPILER: [&str; 5] = ["gcc", "make", "kmod", "patch", "xz-utils"];
 /// Functions for scripts.
 const PRELUDE: &str = include_str!("kernels.sh");
 
+/// Ends the script of a whole system: apt's lists become those of what it has at hand.
+const TRIM_LISTS: &str = include_str!("lists.sh");
+
 /// Updates the lists; says what apt knows of kernels.
 const UPDATE: &str = "apt-get -qq update >&2 || apt-get -qq update >&2\n";
 
@@ -53,7 +56,7 @@ pub fn base(cache: &Cache, base: &Base) -> Result<PathBuf> {
     let mut packages: Vec<&str> = base.include.to_vec();
     packages.retain(|package| !base.include.contains(&"gcc") || !COMPILER.contains(package));
     let layers = Layers { cache, name: base.name, suite: base.suite };
-    layers.over(&below, &packages, base.script)
+    layers.over(&below, &packages, &format!("{}\n{TRIM_LISTS}", base.script))
 }
 
 /// What a system has over its lower layers.
