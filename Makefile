@@ -42,6 +42,9 @@ deny: ## licences, bans and sources of all dependencies, as deny.toml has them; 
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) deny --offline check licenses bans sources
 
+# Tests wait for disks, timers and virtual machines for a good part of their time: one more than there are processors runs at once.
+test test-full: export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) + 1)))
+
 # The tests are compiled while setup waits for the network.
 test: ## sets up and passes all tests but the long ones
 	@$(MAKE) --no-print-directory -j2 setup compiled
