@@ -4,12 +4,12 @@ use std::path::{Component, Path, PathBuf};
 
 use super::place::Place;
 use super::{BuildSpec, Failure, PatchFault, trap};
-use crate::host::{fs, ownership, scratch};
+use crate::host::{fs, ownership, scratch, trusted};
 
 /// The source folder, which must have more in it than a conf.
 pub(super) fn source(spec: &BuildSpec<'_>) -> Result<PathBuf, Failure> {
     let link = spec.layout.source_link(spec.id);
-    let source = match fs::optional(fs::canonical(&link))? {
+    let source = match fs::optional(trusted::resolved(&link))? {
         Some(source) if fs::is_dir(&source) => source,
         _ => return Err(Failure::NoSource(link)),
     };
@@ -32,7 +32,7 @@ pub(super) fn fill(spec: &BuildSpec<'_>, source: &Path, place: &Place) -> Result
             // A link of the source that leads elsewhere: nothing is copied through that.
             fs::remove_any(&patches)?;
         }
-        scratch::copy_over(&overlay, &patches)?;
+        scratch::copy_over(&fs::canonical(&overlay)?, &patches)?;
     }
     ownership::take_back(&filled)?;
     fs::remove_any(place.folder())?;

@@ -352,6 +352,34 @@ fn post_build_finds_the_finished_modules_in_the_build_folder() {
 }
 
 #[test]
+fn off_does_not_hold_for_what_another_user_may_write() {
+    let mut world = world();
+    world.settings.sandbox = SandboxMode::Off;
+    let log = |world: &World| {
+        world.build().unwrap();
+        fs::read_lossy(&world.path("var/lib/dkms/foo/1.0/6.1.0-1-amd64/x86_64/log/make.log")).unwrap()
+    };
+    assert!(log(&world).contains("# not in a sandbox: `sandbox=off`"));
+    fs::give_to(&world.path("usr/src/foo-1.0"), 12345, 12345);
+    let walled = log(&world);
+    assert!(walled.contains("in a sandbox all the same") && walled.contains("user 12345"), "{walled}");
+}
+
+#[test]
+fn a_link_of_another_user_to_what_is_not_theirs_is_no_source() {
+    let world = world();
+    let (source, checkout) = (world.path("usr/src/foo-1.0"), world.path("home/bob/foo"));
+    fs::create_dir_all(checkout.parent().unwrap()).unwrap();
+    fs::rename(&source, &world.path("home/bob/real")).unwrap();
+    fs::symlink(&checkout, &source).unwrap();
+    fs::symlink(std::path::Path::new("real"), &checkout).unwrap();
+    world.build().unwrap();
+    fs::give_to(&checkout, 12345, 12345);
+    let failure = world.failure().to_string();
+    assert!(failure.contains("home/bob/foo` leads to what is not its owner's"), "{failure}");
+}
+
+#[test]
 fn post_build_changes_the_result_under_its_path() {
     for (sandbox, is_there) in [
         (SandboxMode::Auto, false),

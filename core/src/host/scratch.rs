@@ -13,15 +13,15 @@ fn naming(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError 
     move |source| FsError { verb, path: path.to_owned(), source }
 }
 
-/// Copies what is below `from` into the folder `to` (made where needed), over what is there: files by
-/// reference where the file system can, links as links, times kept. All of it is ours; modes are kept but
-/// for set-id bits and rights of others to write. Sockets, FIFOs and devices are left out. The mode of
-/// `to` stays what it is.
+/// Copies what is below `from`, a path without links (somebody may have put one there since it was resolved),
+/// into the folder `to` (made where needed), over what is there: files by reference where the file system
+/// can, links as links, times kept. All of it is ours; modes are kept but for set-id bits and rights of
+/// others to write. Sockets, FIFOs and devices are left out. The mode of `to` stays what it is.
 ///
 /// # Errors
 /// [`FsError`]; what was copied so far is left.
 pub fn copy_over(from: &Path, to: &Path) -> Result<()> {
-    TreeCopy { ownership: Ownership::Callers, is_synced: false, over: true }.run(from, to)
+    TreeCopy { ownership: Ownership::Callers, is_synced: false, over: true, plain: true }.run(from, to)
 }
 
 /// Makes a folder that nobody but us may enter.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::fs;
+use super::fs::{self, FsError};
 use super::process::quote;
 
 /// The first place on the way to a path at which somebody else decides what is there.
@@ -104,6 +104,53 @@ pub fn fault_for_root(path: &Path) -> Option<Fault> {
     rustix::process::geteuid().is_root().then(|| fault(path)).flatten()
 }
 
+/// A path without its links, none of which shows its maker what they may not see: one that somebody else
+/// made, or could exchange, must belong to the owner of what the path leads to.
+///
+/// # Errors
+/// [`FsError`] where it leads nowhere, or through such a link.
+pub fn resolved(path: &Path) -> Result<PathBuf, FsError> {
+    let naming = |source| FsError { verb: "resolve", path: path.to_owned(), source };
+    let mut left = names(&std::path::absolute(path).map_err(naming)?);
+    let mut at = PathBuf::from("/");
+    let mut is_sound = of(path, &at).is_none();
+    let mut foreign: Vec<(PathBuf, u32)> = Vec::new();
+    let mut links = 0;
+    while let Some(name) = left.pop_front() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&name);
+        let meta = fs::lstat(&next)?.ok_or_else(|| naming(std::io::ErrorKind::NotFound.into()))?;
+        is_sound = is_sound && of(path, &next).is_none();
+        if !meta.is_symlink() {
+            at = next;
+            continue;
+        }
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(naming(rustix::io::Errno::LOOP.into()));
+        }
+        if !is_sound {
+            foreign.push((next.clone(), meta.uid()));
+        }
+        let target = fs::link_target(&next)?.ok_or_else(|| naming(std::io::ErrorKind::NotFound.into()))?;
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        names(&target).into_iter().rev().for_each(|name| left.push_front(name));
+    }
+    let owner = fs::lstat(&at)?.map(|meta| meta.uid());
+    match foreign.into_iter().find(|(_, maker)| Some(*maker) != owner) {
+        None => Ok(at),
+        Some((link, _)) => {
+            let text = format!("the link `{}` leads to what is not its owner's", link.display());
+            Err(naming(std::io::Error::new(std::io::ErrorKind::PermissionDenied, text)))
+        }
+    }
+}
+
 /// Whether root, or we, can make a folder in this one that nobody else can exchange.
 #[must_use]
 pub fn is_for_staging(folder: &Path) -> bool {
@@ -132,10 +179,11 @@ fn of(path: &Path, place: &Path) -> Option<Fault> {
     let us = rustix::process::geteuid().as_raw();
     let owner = Some(meta.uid()).filter(|uid| *uid != 0 && *uid != us);
     let is_shared = meta.is_dir() && meta.mode() & STICKY != 0;
-    let group_counts = !(meta.is_dir() && is_empty_group(meta.gid()));
-    let writers = if group_counts { 0o022 } else { 0o002 };
+    let group_counts = || !(meta.is_dir() && is_empty_group(meta.gid()));
+    let may_write = |who: u32| meta.mode() & who != 0;
     // The mode of a link says nothing.
-    let is_open = !meta.is_symlink() && !is_shared && meta.mode() & writers != 0;
+    let is_open =
+        !meta.is_symlink() && !is_shared && (may_write(0o002) || may_write(0o020) && group_counts());
     (owner.is_some() || is_open).then(|| Fault {
         path: path.to_owned(),
         place: place.to_owned(),
@@ -162,6 +210,30 @@ fn is_empty_group(group: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_shows_its_maker_only_what_is_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (bobs, alices) = (root.join("bob"), root.join("alice"));
+        for (folder, owner) in [(&bobs, 12345), (&alices, 12346)] {
+            fs::create_dir_all(&folder.join("own")).unwrap();
+            fs::give_to(folder, owner, owner);
+            fs::give_to(&folder.join("own"), owner, owner);
+        }
+        let link = |name: &str, to: &Path, owner| {
+            fs::symlink(to, &root.join(name)).unwrap();
+            fs::give_to(&root.join(name), owner, owner);
+            resolved(&root.join(name))
+        };
+        assert_eq!(link("ours", &bobs.join("own"), 0).unwrap(), bobs.join("own"));
+        assert_eq!(link("bob/a", Path::new("own"), 12345).unwrap(), bobs.join("own"));
+        assert!(link("bob/b", &alices.join("own"), 12345).is_err());
+        assert!(link("bob/c", Path::new("/etc"), 12345).is_err());
+        assert!(link("through", &bobs.join("b"), 0).is_err(), "a link of root's leads to one of bob's");
+        assert!(resolved(&bobs.join("c/passwd")).is_err());
+        assert!(resolved(&root.join("none")).unwrap_err().is_not_found());
+    }
 
     #[test]
     fn each_place_on_the_way_counts() {

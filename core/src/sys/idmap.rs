@@ -3,12 +3,13 @@
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::child::{ProcPath, errno, exit, fork, number, wait_for_child};
+use super::plain::open_plain;
 
 /// A user namespace with these contents of `uid_map` and `gid_map`, which no process is in.
 ///
@@ -36,15 +37,18 @@ pub fn user_namespace(uids: &CStr, gids: &CStr) -> std::io::Result<OwnedFd> {
     Ok(made?)
 }
 
-/// A detached, read-only mount of a folder or file, whose owners are mapped as `namespace` says.
+/// A detached, read-only mount of a folder or file, at a path without links, whose owners are mapped
+/// as `namespace` says.
 ///
 /// # Errors
 /// What the kernel says: `EINVAL` for file systems that can't (overlayfs), `EPERM`
 /// without the right to mount.
 pub fn mapped_tree(path: &CStr, namespace: &OwnedFd) -> Result<OwnedFd> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_tree(CWD, path, flags)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(open_plain(path, OFlags::PATH)?, c"", flags)?;
     let userns_fd = u64::try_from(number(namespace)).map_err(|_| Errno::BADF)?;
     let attr_set =
         libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;

@@ -107,7 +107,7 @@ pub fn copy_with_end(from: &Path, to: &Path, end: &[u8], mode: u32) -> Result<()
 /// # Errors
 /// [`FsError`]; what was copied so far is left for the caller to remove.
 pub fn copy_tree(from: &Path, to: &Path, ownership: Ownership) -> Result<()> {
-    TreeCopy { ownership, is_synced: true, over: false }.run(from, to)
+    TreeCopy { ownership, is_synced: true, over: false, plain: false }.run(from, to)
 }
 
 /// What a copy that becomes the caller's loses: others would decide what is in it, or become somebody by it.
@@ -121,6 +121,8 @@ pub(in crate::host) struct TreeCopy {
     pub(in crate::host) is_synced: bool,
     /// Over what is there.
     pub(in crate::host) over: bool,
+    /// No part of the path that is copied from may be a link.
+    pub(in crate::host) plain: bool,
 }
 
 /// A folder that is being copied: what is still to be done in it, and what it is to look like.
@@ -132,7 +134,8 @@ struct Level {
 impl TreeCopy {
     /// Copies what is in a folder, and the folder's own mode and time.
     pub(in crate::host) fn run(self, from: &Path, to: &Path) -> Result<()> {
-        let mut source = Place::at(from, true).naming("open", from)?;
+        let source = if self.plain { Place::plain(from) } else { Place::at(from, true) };
+        let mut source = source.naming("open", from)?;
         create_dir_all(to)?;
         let mut target = Place::at(to, true).naming("open", to)?;
         let mut left = TreeLimit::SOURCE.entries;

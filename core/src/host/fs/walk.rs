@@ -11,6 +11,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat};
 use rustix::io::{Errno, Result};
 
+use crate::sys::open_plain;
+
 /// How many entries of a folder are looked at together.
 const BATCH: usize = 1024;
 /// How many folders of a folder are remembered at once where the tree is so deep that this
@@ -42,6 +44,12 @@ impl Place {
         let flags = if follow { FLAGS.difference(OFlags::NOFOLLOW) } else { FLAGS };
         let folder = openat(CWD, path.as_os_str().as_bytes(), flags, Mode::empty())?;
         Ok(Self { folder, above: Vec::new() })
+    }
+
+    /// At a folder; no part of its path is a link.
+    pub(super) fn plain(path: &Path) -> Result<Self> {
+        let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+        Ok(Self { folder: open_plain(&path, FLAGS)?, above: Vec::new() })
     }
 
     /// The same folder, as the beginning of another walk.

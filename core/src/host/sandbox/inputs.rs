@@ -10,13 +10,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat, statat};
 
 use super::account::Account;
 use super::keys;
 use crate::host::fs;
-use crate::host::scratch;
-use crate::sys::{mapped_tree, user_namespace};
+use crate::host::{scratch, trusted};
+use crate::sys::{mapped_tree, open_plain, user_namespace};
 
 /// No tree of headers or sources is deeper.
 const DEEPEST: usize = 60;
@@ -74,7 +74,8 @@ impl Inputs {
     ) -> Self {
         let mut inputs = Self { secret, ..Self::default() };
         let owner = owner.filter(|owner| !owner.uid.is_root());
-        let mut pending: Vec<PathBuf> = paths.iter().filter_map(|path| fs::canonical(path).ok()).collect();
+        let mut pending: Vec<PathBuf> =
+            paths.iter().filter_map(|path| trusted::resolved(path).ok()).collect();
         while let Some(path) = pending.pop() {
             if inputs.found.iter().any(|input| path.starts_with(&input.path)) {
                 continue;
@@ -229,15 +230,20 @@ impl Walk<'_> {
             return self.inputs.unreadable.push(self.top.to_owned());
         };
         let copy = folder.join("file");
-        match fs::open(self.top).map(|file| self.copied(file, meta.len(), &copy, false)) {
-            Ok(true) => self.copy = Some(copy),
+        let opened = self.open(OFlags::RDONLY | OFlags::NONBLOCK);
+        match opened.map(|file| self.copied(file.into(), meta.len(), &copy, false)) {
+            Some(true) => self.copy = Some(copy),
             _ => self.inputs.unreadable.push(self.top.to_owned()),
         }
     }
 
+    /// Opens the top, whose path has no links.
+    fn open(&self, flags: OFlags) -> Option<OwnedFd> {
+        open_plain(&CString::new(self.top.as_os_str().as_bytes()).ok()?, flags).ok()
+    }
+
     fn all(&mut self) {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(top) = openat(CWD, self.top, flags, Mode::empty()) else { return };
+        let Some(top) = self.open(OFlags::RDONLY | OFlags::DIRECTORY) else { return };
         if let (Some(owner), Ok(stat)) = (self.owner, statat(&top, c"", rustix::fs::AtFlags::EMPTY_PATH))
             && !owner.may_by(5, &stat)
         {
@@ -264,7 +270,9 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, path: &Path) {
-        if let Ok(target) = fs::canonical(&self.top.join(path))
+        // Where somebody else's link leads to what isn't theirs, it isn't shown: they see
+        // what a build prints.
+        if let Ok(target) = trusted::resolved(&self.top.join(path))
             && !target.starts_with(self.top)
         {
             self.links.push(target);
