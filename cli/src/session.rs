@@ -1,6 +1,8 @@
 //! What every command starts with: settings, distribution, environment, and the way from
 //! a request to its end.
 
+use std::collections::BTreeSet;
+
 use dkms_core::adapter;
 use dkms_core::conf::framework::{self, Framework, SettingFault};
 use dkms_core::conf::{ConfError, Settings};
@@ -231,11 +233,13 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn options(&self) -> Options {
         Options {
-            held_initramfs: false,
+            // Done at boot, and by package managers without hooks of ours.
+            held_initramfs: matches!(self.invocation.action, Action::Autoinstall),
             force: self.force(),
             no_depmod: self.args().no_depmod,
             modprobe: self.settings.modprobe_on_install,
             initramfs: self.settings.remake_initrd && !self.args().no_initrd,
+            initramfs_by_others: BTreeSet::new(),
             post_transaction: self.settings.post_transaction.is_some(),
             continue_on_error: self.settings.continue_on_error,
             respect_failures: false,

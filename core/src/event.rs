@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{ModuleId, ModuleName, Target};
+use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
 use crate::kernel::PrebuiltComing;
 use crate::tree::Snapshot;
 use crate::version;
@@ -117,6 +117,18 @@ pub struct LookAhead {
     pub noted: BTreeSet<ModuleId>,
     /// Modules that unpacked packages will put in place ready built when they are configured.
     pub prebuilt: PrebuiltComing,
+    /// Kernels whose headers are unpacked and not configured, which may complete them: what doesn't work
+    /// on those is not told either.
+    pub unready: BTreeSet<KernelRelease>,
+}
+
+impl LookAhead {
+    /// Whether something that is done about a module is before its turn: where it doesn't work that is not
+    /// told and not remembered, since it is tried again.
+    #[must_use]
+    pub fn is_early(&self, id: &ModuleId, target: Option<&Target>) -> bool {
+        self.ahead.contains(id) || target.is_some_and(|target| self.unready.contains(&target.kernel))
+    }
 }
 
 /// Kernels of installation media (`…BOOT`) get no modules by themselves.
@@ -279,6 +291,22 @@ mod tests {
 
     fn names(targets: &BTreeSet<Target>) -> String {
         targets.iter().map(|target| target.kernel.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_waits_for_its_package_or_its_kernels_headers_is_early() {
+        let [foo, bar] = ["foo", "bar"].map(|name| ModuleId::parse(name, "1.0").unwrap());
+        let [one, two] = ["6.1.0-1", "6.1.0-2"].map(|name| Target::parse(name, "x86_64").unwrap());
+        let unready = [one.kernel.clone()].into();
+        let ahead = LookAhead { ahead: [foo.clone()].into(), unready, ..LookAhead::default() };
+        for (id, target, is_early) in [
+            (&foo, Some(&two), true),
+            (&foo, None, true),
+            (&bar, Some(&one), true),
+            (&bar, Some(&two), false),
+        ] {
+            assert_eq!(ahead.is_early(id, target), is_early, "{id} {target:?}");
+        }
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) 
     for package in packages {
         let contents = package.contents(layout);
         found.kernels.extend(contents.kernels);
+        found.look.unready.extend(contents.headers);
         let arrival = if package.is_upgrade { Arrival::Upgrade } else { Arrival::First };
         modules.extend(contents.modules.into_iter().map(|folder| (folder, arrival)));
     }
@@ -111,17 +112,21 @@ pub fn arrived(
 }
 
 impl Ahead {
-    /// Only what packages that are still unpacked will bring ready built.
+    /// Only what packages that are still unpacked will bring ready built, and which
+    /// headers they will complete.
     #[must_use]
-    pub fn of_prebuilt(session: &Session<'_>) -> Self {
+    pub fn of_trigger(session: &Session<'_>) -> Self {
         let mut found = Self::default();
         let packages = unpacked::packages(session.environment());
         found.look.prebuilt = prebuilt::coming(&packages, session.layout());
+        let headers = packages.iter().flat_map(|package| package.contents(session.layout()).headers);
+        found.look.unready = headers.collect();
         found
     }
 
-    /// Notes that the batch has ended. Where that can't be noted the next one looks at the same once more.
-    pub fn done(&self, session: &Session<'_>) {
+    /// Notes that the batch has ended, but for these kernels. Where that can't be noted the next one looks
+    /// at the same once more.
+    pub fn done(&self, session: &Session<'_>, waiting: &BTreeSet<KernelRelease>) {
         if self.look.noted.is_empty() && self.kernels.is_empty() {
             return;
         }
@@ -129,6 +134,7 @@ impl Ahead {
             Happening::HeadersArrived(target) => Some(target.kernel.clone()),
             _ => None,
         });
+        let kernels = kernels.filter(|kernel| !waiting.contains(kernel));
         drop(ahead::mark(session.layout(), &self.look.ahead, &kernels.collect()));
     }
 }

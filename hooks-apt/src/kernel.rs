@@ -34,8 +34,9 @@ pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
 /// waits for the trigger.
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
-    let (ended, ahead) = with_all_that_comes(session, Happening::KernelArrived(target), Initramfs::Others);
-    trigger::look_again(session, &ahead);
+    let made_after_us = Initramfs::OthersFor([target.clone()].into());
+    let (ended, ahead) = with_all_that_comes(session, Happening::KernelArrived(target), made_after_us);
+    trigger::look_again(session, &ahead, &ended);
     ended.code
 }
 
@@ -55,14 +56,18 @@ pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     if is_noted {
         trigger::settle(session, &pending, &ended);
     }
-    trigger::look_again(session, &ahead);
+    trigger::look_again(session, &ahead, &ended);
     ended.code
 }
 
 /// A batch for a kernel, and for all that dpkg has unpacked with it.
 fn with_all_that_comes(session: &Session<'_>, happening: Happening, initramfs: Initramfs) -> (Ended, Ahead) {
     let snapshot = session.adapter.snapshot().unwrap_or_default();
-    let ahead = ahead::look(session, None, &snapshot);
+    let mut ahead = ahead::look(session, None, &snapshot);
+    if let Happening::HeadersArrived(target) = &happening {
+        // Its package has done what it does to them.
+        ahead.look.unready.remove(&target.kernel);
+    }
     (session.batch_ahead(&[happening], &ahead, initramfs), ahead)
 }
 

@@ -63,7 +63,7 @@ fn bring_up(
     if is_noted {
         trigger::settle(session, &pending, &ended);
     }
-    trigger::look_again(session, &ahead);
+    trigger::look_again(session, &ahead, &ended);
     ended.code
 }
 

@@ -1,5 +1,7 @@
 //! What every hook starts with, how batches are run and told, and what a failure means to dpkg.
 
+use std::collections::BTreeSet;
+
 use dkms_core::adapter::{Adapter, AdapterError, Initramfs, Output, Stream, Summary, unsaid};
 use dkms_core::engine::Outcome;
 use dkms_core::event::Happening;
@@ -54,6 +56,8 @@ pub struct Ended {
     pub is_due: bool,
     /// What dpkg is told.
     pub code: ExitCode,
+    /// Kernels on which something is to be tried again when their headers are configured.
+    pub waiting: BTreeSet<KernelRelease>,
 }
 
 impl<'a> Session<'a> {
@@ -108,9 +112,15 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn batch_ahead(&self, told: &[Happening], ahead: &Ahead, initramfs: Initramfs) -> Ended {
         let told: Vec<Happening> = told.iter().chain(&ahead.told).cloned().collect();
-        let ended = self.conclude(self.adapter.batch_ahead(&told, &ahead.look, initramfs, self.out));
+        let mut waiting = BTreeSet::new();
+        let result = self.adapter.batch_ahead(&told, &ahead.look, initramfs, self.out);
+        let result = result.map(|(outcome, kernels)| {
+            waiting = kernels;
+            outcome
+        });
+        let ended = Ended { waiting, ..self.conclude(result) };
         if !ended.is_due && !signals::interrupted() {
-            ahead.done(self);
+            ahead.done(self, &ended.waiting);
         }
         ended
     }
@@ -129,12 +139,17 @@ impl<'a> Session<'a> {
                     false => (Summary::of(&outcome), self.adapter.exit_of(&outcome)),
                 };
                 self.tell(summary);
-                Ended { done: outcome.done, is_due: false, code }
+                Ended { done: outcome.done, is_due: false, code, waiting: BTreeSet::new() }
             }
             Err(error) => {
                 self.tell(failure_of(&error));
                 // Whoever stops us doesn't want it to begin again at once.
-                Ended { done: Vec::new(), is_due: !signals::interrupted(), code: self.failed() }
+                Ended {
+                    done: Vec::new(),
+                    is_due: !signals::interrupted(),
+                    code: self.failed(),
+                    waiting: BTreeSet::new(),
+                }
             }
         }
     }

@@ -25,9 +25,11 @@ pub fn settle(session: &Session<'_>, what: &Pending, ended: &Ended) {
     }
 }
 
-/// What was left to packages that bring it ready built is looked at again when those are configured.
-pub fn look_again(session: &Session<'_>, ahead: &Ahead) {
-    let kernels: BTreeSet<&KernelRelease> = ahead.look.prebuilt.keys().map(|(kernel, _)| kernel).collect();
+/// What was left to packages that bring it ready built is looked at again when those are configured, and so
+/// is what waits for headers.
+pub fn look_again(session: &Session<'_>, ahead: &Ahead, ended: &Ended) {
+    let prebuilt = ahead.look.prebuilt.keys().map(|(kernel, _)| kernel);
+    let kernels: BTreeSet<&KernelRelease> = prebuilt.chain(&ended.waiting).collect();
     let noted = kernels.into_iter().map(|kernel| pending::add(session.layout(), &Pending::headers(kernel)));
     if noted.filter(Result::is_ok).count() > 0 {
         let _ = dpkg::activate(session.environment());
@@ -44,12 +46,14 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // dpkg may process triggers while packages are still unpacked.
-    let ahead = Ahead::of_prebuilt(session);
+    let ahead = Ahead::of_trigger(session);
     let ended = batch(session, &told, &ahead);
     // Where dpkg is told of a failure, it calls again.
     if !ended.is_due && ended.code == ExitCode::SUCCESS {
-        let is_left =
-            |pending: &&Pending| ahead.look.prebuilt.keys().any(|(kernel, _)| pending.is_of(kernel));
+        let is_left = |pending: &&Pending| {
+            let prebuilt = ahead.look.prebuilt.keys().map(|(kernel, _)| kernel);
+            prebuilt.chain(&ended.waiting).any(|kernel| pending.is_of(kernel))
+        };
         drop(pending::done(session.layout(), taken.into_iter().filter(|pending| !is_left(pending))));
     }
     ended.code

@@ -11,6 +11,7 @@ use dkms_core::host::Environment;
 use dkms_core::host::fs;
 use dkms_core::host::process::Process;
 use dkms_core::id::KernelRelease;
+use dkms_core::kernel::Brought;
 use dkms_core::layout::Layout;
 
 /// No maintainer script comes near it.
@@ -34,6 +35,8 @@ pub struct Contents {
     pub modules: BTreeSet<String>,
     /// Kernels of which it has the modules or the headers.
     pub kernels: BTreeSet<KernelRelease>,
+    /// Kernels of which it has the headers.
+    pub headers: BTreeSet<KernelRelease>,
 }
 
 /// dpkg's packages that are unpacked and not configured. None where dpkg can't be asked.
@@ -85,7 +88,9 @@ const COMMON: &[u8] = b"common.postinst";
 
 /// By the files of a package, as dpkg lists them.
 fn contents(list: &str) -> Contents {
-    let mut contents = Contents::default();
+    let headers = Brought::of(list.lines()).headers;
+    let headers = headers.iter().filter_map(|name| KernelRelease::new(name.as_str()).ok()).collect();
+    let mut contents = Contents { headers, ..Contents::default() };
     for line in list.lines() {
         if let Some(folder) = line.strip_prefix("/usr/src/").and_then(|rest| rest.strip_suffix("/dkms.conf"))
         {
@@ -127,6 +132,8 @@ mod tests {
         assert_eq!(kernels(image), "6.1.0-9-amd64");
         let headers = "/usr/src/linux-headers-6.1.0-9-amd64/Makefile\n/lib/modules/6.1.0-9-amd64/build\n";
         assert_eq!(kernels(headers), "6.1.0-9-amd64");
+        assert_eq!(contents(headers).headers, contents(headers).kernels);
+        assert!(contents(image).headers.is_empty());
         // As forky's split packages lie.
         assert_eq!(kernels("/usr/lib/modules/7.2.0-1-amd64/modules.order\n"), "7.2.0-1-amd64");
         assert_eq!(kernels("/usr/lib/modules/7.2.0-1-amd64/modules.builtin\n/usr/lib/modules/x/build\n"), "");

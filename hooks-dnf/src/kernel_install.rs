@@ -42,7 +42,8 @@ pub fn run(session: &Session<'_>, words: &[&str]) -> ExitCode {
         }
     };
     let summary = if *command == "add" {
-        session.act(&[Happening::KernelArrived(target)], When::Meanwhile, Initramfs::Others).0
+        let made_after_us = Initramfs::OthersFor([target.clone()].into());
+        session.act(&[Happening::KernelArrived(target)], When::Meanwhile, made_after_us).0
     } else {
         // It may come back in this very transaction: then it has come anew.
         if let Some(mut view) = memory::view(session.layout())

@@ -133,6 +133,17 @@ impl<'a> Session<'a> {
         let mut result = (Summary::default(), ExitCode::SUCCESS);
         if !all.is_empty() {
             let all: Vec<Happening> = all.into_iter().collect();
+            let initramfs = match initramfs {
+                // Each kernel that has come has its own kernel-install.
+                Initramfs::OthersFor(targets) => {
+                    let come = all.iter().filter_map(|happening| match happening {
+                        Happening::KernelArrived(target) => Some(target.clone()),
+                        _ => None,
+                    });
+                    Initramfs::OthersFor(targets.into_iter().chain(come).collect())
+                }
+                other => other,
+            };
             let outcome = adapter.batch(&all, initramfs, self.out)?;
             if outcome.is_interrupted() {
                 return Ok((Summary::of_interrupted(&outcome), self.failed()));

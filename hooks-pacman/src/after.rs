@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use dkms_core::adapter::{AdapterError, Plain, Summary};
 use dkms_core::exit::ExitCode;
+use dkms_core::id::KernelRelease;
 use dkms_core::layout::Layout;
 use dkms_core::report::{Event, Reporter};
 
@@ -35,7 +36,9 @@ pub fn done<W: std::io::Write + Send>(
     if let Some(why) = &system.without_libalpm {
         plain.say(&format!("packages were looked up without libalpm: {why}"));
     }
-    let outcome = system.adapter.batch(&told, initramfs::maker(&layout, &all), plain)?;
+    let target = |kernel: &KernelRelease| system.adapter.target(kernel).ok();
+    let maker = initramfs::maker(&layout, &all, &target);
+    let outcome = system.adapter.batch(&told, maker, plain)?;
     Summary::of(&outcome).lines().iter().for_each(|line| plain.say(line));
     if outcome.is_interrupted() {
         plain.say("interrupted: the next transaction, or the next start of this machine, does the rest");
@@ -58,7 +61,8 @@ pub fn plan<W: std::io::Write + Send>(
     let layout = &system.adapter.settings.layout;
     let record = Record::load(layout);
     let all: BTreeSet<Thing> = record.0.keys().chain(things).cloned().collect();
-    let maker = initramfs::maker(layout, &all);
+    let target = |kernel: &KernelRelease| system.adapter.target(kernel).ok();
+    let maker = initramfs::maker(layout, &all, &target);
     system.look_up(&all);
     let looked = system.adapter.look(&settle::open(&record, things, system), maker)?;
     looked.plan.remarks.iter().for_each(|remark| plain.report(remark.event()));

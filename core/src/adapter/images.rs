@@ -14,15 +14,14 @@ use crate::plan::Action;
 use crate::tree::{Snapshot, images};
 
 /// Before a batch: the image of a kernel that has come is there already, and nobody makes it after us.
-pub(super) fn before(told: &[Happening], initramfs: Initramfs, layout: &Layout) {
-    if initramfs == Initramfs::Ours {
-        let with_image = arrived(told).filter(|target| install::has_image(&target.kernel, layout));
-        with_image.for_each(|target| drop(images::note(layout, &target.kernel)));
-    }
+pub(super) fn before(told: &[Happening], initramfs: &Initramfs, layout: &Layout) {
+    let ours = arrived(told).filter(|target| !initramfs.is_others(target));
+    let with_image = ours.filter(|target| install::has_image(&target.kernel, layout));
+    with_image.for_each(|target| drop(images::note(layout, &target.kernel)));
 }
 
 /// After it: what makes the image of a kernel that has come finds all modules there, or does not.
-pub(super) fn after(told: &[Happening], initramfs: Initramfs, outcome: &Outcome, layout: &Layout) {
+pub(super) fn after(told: &[Happening], initramfs: &Initramfs, outcome: &Outcome, layout: &Layout) {
     let on = |actions: &mut dyn Iterator<Item = &Action>| -> BTreeSet<Target> {
         actions.filter_map(Action::target).cloned().collect()
     };
@@ -36,7 +35,7 @@ pub(super) fn after(told: &[Happening], initramfs: Initramfs, outcome: &Outcome,
         match is_incomplete && has_modules() {
             true => drop(images::note(layout, &target.kernel)),
             // Where that was ours to do, and something was installed, it was done or has failed.
-            false if initramfs == Initramfs::Others || !installed.contains(target) => {
+            false if initramfs.is_others(target) || !installed.contains(target) => {
                 images::settle(layout, &target.kernel);
             }
             false => {}
@@ -76,9 +75,9 @@ mod tests {
         fs::symlink(&layout.source_dir(&id), &layout.version_dir(&id).join("source")).unwrap();
         let target = Target::parse("6.1.0-1", "x86_64").unwrap();
         let come = [Happening::KernelArrived(target.clone())];
-        let is_noted = |told: &[Happening], initramfs, outcome: &Outcome| {
-            before(told, initramfs, &layout);
-            after(told, initramfs, outcome, &layout);
+        let is_noted = |told: &[Happening], initramfs: Initramfs, outcome: &Outcome| {
+            before(told, &initramfs, &layout);
+            after(told, &initramfs, outcome, &layout);
             images::is_noted(&layout, &target.kernel)
         };
         // Without headers it is, whoever makes the image; with them all modules are there.
@@ -91,6 +90,9 @@ mod tests {
         // Only the making of the image itself settles what was ours to make.
         let done = Outcome { done: pruned, ..Outcome::default() };
         assert!(is_noted(&come, Initramfs::Ours, &done));
+        let of = |release: &str| Initramfs::OthersFor([Target::parse(release, "x86_64").unwrap()].into());
+        assert!(!is_noted(&come, of("6.1.0-1"), &done));
+        assert!(is_noted(&come, of("6.1.0-2"), &done));
         assert!(!is_noted(&[Happening::KernelLeaving(target.clone())], Initramfs::Others, &done));
         assert!(!is_noted(&[Happening::HeadersArrived(target.clone())], Initramfs::Ours, &done));
     }

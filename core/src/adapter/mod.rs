@@ -194,11 +194,16 @@ impl Adapter {
         Ok(Snapshot::take(&self.settings.layout)?)
     }
 
-    /// How batches are meant; `initramfs`: nobody else makes one after us in this transaction.
-    fn options(&self, initramfs: Initramfs, depmod: Depmod) -> Options {
+    /// How batches are meant; `initramfs`: who makes them.
+    fn options(&self, initramfs: &Initramfs, depmod: Depmod) -> Options {
+        let by_others = match initramfs {
+            Initramfs::OthersFor(targets) => targets.clone(),
+            Initramfs::Ours | Initramfs::Others => BTreeSet::new(),
+        };
         Options {
             modprobe: self.settings.modprobe_on_install,
-            initramfs: initramfs == Initramfs::Ours && self.settings.remake_initrd,
+            initramfs: *initramfs != Initramfs::Others && self.settings.remake_initrd,
+            initramfs_by_others: by_others,
             held_initramfs: true,
             post_transaction: self.settings.post_transaction.is_some(),
             no_depmod: depmod == Depmod::Later,
@@ -234,7 +239,7 @@ impl Adapter {
     pub fn look(&self, told: &[Happening], initramfs: Initramfs) -> Result<Looked, AdapterError> {
         let kernels = self.survey().kernels(&self.installed()?)?;
         let work = |snapshot: &Snapshot| Work::Batch(event::batch(told, snapshot, &kernels));
-        let options = self.options(initramfs, Depmod::Now);
+        let options = self.options(&initramfs, Depmod::Now);
         self.with_task(&work, options, |task| engine::look(task, &self.settings.layout))
     }
 
@@ -275,8 +280,9 @@ impl Adapter {
         owed::sweep(&self.settings.layout);
     }
 
-    /// Does the same, with modules whose packages are not configured yet. What fails of those isn't in the
-    /// outcome, since it is tried again when they are.
+    /// Does the same, with modules and headers whose packages are not configured yet. What fails of those
+    /// isn't in the outcome, since it is tried again when they are. Besides: the kernels whose headers are
+    /// such, and on which something failed.
     ///
     /// # Errors
     /// [`AdapterError`], where nothing was begun.
@@ -286,12 +292,16 @@ impl Adapter {
         ahead: &LookAhead,
         initramfs: Initramfs,
         reporter: &dyn Reporter,
-    ) -> Result<Outcome, AdapterError> {
+    ) -> Result<(Outcome, BTreeSet<KernelRelease>), AdapterError> {
         let mut outcome = self.batch_of(told, ahead, initramfs, Depmod::Now, reporter)?;
-        let is_told = |action: &Action| !action.module().is_some_and(|id| ahead.ahead.contains(id));
+        let undone = outcome.failures.iter().map(|failed| &failed.action).chain(&outcome.pruned);
+        let kernels = undone.filter_map(Action::target).map(|target| target.kernel.clone());
+        let waiting = kernels.filter(|kernel| ahead.unready.contains(kernel)).collect();
+        let is_told =
+            |action: &Action| !action.module().is_some_and(|id| ahead.is_early(id, action.target()));
         outcome.failures.retain(|failed| is_told(&failed.action));
         outcome.pruned.retain(is_told);
-        Ok(outcome)
+        Ok((outcome, waiting))
     }
 
     /// Whether everything that is built of a module was built ahead, and of the inputs that are there now.
@@ -310,17 +320,17 @@ impl Adapter {
         depmod: Depmod,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
-        let options = self.options(initramfs, depmod);
+        let options = self.options(&initramfs, depmod);
         let kernels = self.survey().kernels(&self.installed()?)?;
         let work = |snapshot: &Snapshot| {
             let batch = event::batch(told, snapshot, &kernels);
             Work::Batch(Batch { ahead: ahead.clone(), ..batch })
         };
         let layout = &self.settings.layout;
-        images::before(told, initramfs, layout);
+        images::before(told, &initramfs, layout);
         // The newer one that is in place is the one that goes.
         let outcome = self.act(&work, options, ahead, event::has_downgrade(told), reporter)?;
-        images::after(told, initramfs, &outcome, layout);
+        images::after(told, &initramfs, &outcome, layout);
         Ok(outcome)
     }
 
@@ -334,7 +344,7 @@ impl Adapter {
         initramfs: Initramfs,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
-        self.act(work, self.options(initramfs, Depmod::Now), &LookAhead::default(), false, reporter)
+        self.act(work, self.options(&initramfs, Depmod::Now), &LookAhead::default(), false, reporter)
     }
 
     fn act(
@@ -389,7 +399,7 @@ impl Adapter {
         let kernels = survey.kernels(&self.installed()?)?;
         let mut question = Question::of(told, &snapshot, &kernels);
         question.prebuilt_coming = prebuilt;
-        Ok(survey.prospects(question, self.options(Initramfs::Others, Depmod::Now), snapshot)?)
+        Ok(survey.prospects(question, self.options(&Initramfs::Others, Depmod::Now), snapshot)?)
     }
 
     /// What a failure is to the package manager, as `on_build_failure` wants it.
@@ -422,12 +432,26 @@ fn headline(plan: &Plan) -> Option<String> {
 }
 
 /// Who makes a kernel's initramfs where an installed module asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Initramfs {
     /// The batch, at its end.
     Ours,
     /// Somebody who comes after us in this transaction.
     Others,
+    /// For these kernels somebody who comes after us, for others the batch.
+    OthersFor(BTreeSet<Target>),
+}
+
+impl Initramfs {
+    /// Whether somebody who comes after us makes that of a kernel.
+    #[must_use]
+    pub fn is_others(&self, target: &Target) -> bool {
+        match self {
+            Self::Ours => false,
+            Self::Others => true,
+            Self::OthersFor(targets) => targets.contains(target),
+        }
+    }
 }
 
 /// When modules.dep is made anew.

@@ -107,9 +107,10 @@ impl<'a> Effects<'a> {
         &self.context.settings.layout
     }
 
-    /// Whether a failure of an action is told: not where the module's own package has yet to ask for it.
+    /// Whether a failure of an action is told: not where the module's own package, or the kernel's headers,
+    /// have yet to ask for it.
     pub(super) fn tells_of(&self, action: &Action) -> bool {
-        !action.module().is_some_and(|id| self.context.ahead.ahead.contains(id))
+        !action.module().is_some_and(|id| self.context.ahead.is_early(id, action.target()))
     }
 
     pub(super) fn execute(
@@ -344,7 +345,7 @@ impl<'a> Effects<'a> {
         let began = Instant::now();
         let mut result = build::build(&spec, reporter);
         let seconds = began.elapsed().saturating_sub(waited.get()).as_secs_f64();
-        let is_ahead = self.context.ahead.ahead.contains(id);
+        let is_ahead = self.context.ahead.is_early(id, Some(target));
         if result.is_ok() && self.context.ahead.noted.contains(id) {
             ahead::note(&spec, &self.digests);
         }

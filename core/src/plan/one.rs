@@ -450,8 +450,8 @@ impl<'a> Planner<'a> {
                 depmods.insert(target.clone(), depmod);
             }
             let may_hold = self.options.held_initramfs && steps.iter().any(|step| self.installs(*step));
-            if self.options.initramfs && (may_hold || steps.iter().any(|step| self.asks_for_initramfs(*step)))
-            {
+            let is_ours = self.options.initramfs && !self.options.initramfs_by_others.contains(target);
+            if is_ours && (may_hold || steps.iter().any(|step| self.asks_for_initramfs(*step))) {
                 let action = Action::Initramfs { target: target.clone() };
                 let step = self.push(action, "a module that it holds is installed", Vec::new());
                 self.steps[step.0].after.clone_from(&ends);

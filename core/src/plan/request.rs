@@ -1,5 +1,6 @@
 //! What is asked: by a person, or by a package transaction.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::event::Batch;
@@ -109,6 +110,8 @@ pub struct Options {
     pub modprobe: bool,
     /// Where an installed module asks for it, make the kernel's initramfs anew: nobody else will.
     pub initramfs: bool,
+    /// But not for these kernels, where somebody else will.
+    pub initramfs_by_others: BTreeSet<Target>,
     /// Also where the image holds another build of a module that was installed, which is looked
     /// at when that is done.
     pub held_initramfs: bool,
