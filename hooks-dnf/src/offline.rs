@@ -5,6 +5,7 @@ use dkms_core::adapter::Summary;
 use dkms_core::host::ancestry;
 use dkms_core::host::fs::{self, FsError};
 use dkms_core::layout::Layout;
+use dkms_core::visible::visible;
 
 /// Words on the command line of who prepares a transaction and doesn't carry it out.
 const PREPARES: [&str; 6] = [
@@ -22,6 +23,9 @@ const CARRIES_OUT: [&str; 4] =
 const MARKS: [&str; 2] = ["/system-update", "/etc/system-update"];
 /// Where systemd has noted for this boot that it does so: PackageKit takes the mark away before it begins.
 const DEFAULT_TARGET: &str = "/run/systemd/generator.early/default.target";
+
+/// More of a line than this helps nobody at a login.
+const LINE_LIMIT: usize = 300;
 
 /// Whether who runs us only prepares a transaction.
 #[must_use]
@@ -74,7 +78,11 @@ pub fn note(layout: &Layout, summary: &Summary, at_work: bool) -> Result<(), FsE
 
 fn text(summary: &Summary) -> String {
     let failures = summary.failed.iter().filter_map(|failure| failure.text.lines().next());
-    let lines = failures.map(|line| format!("  {line}\n"));
+    // Every terminal shows it, and a conf may have written any of it.
+    let lines = failures.map(|line| {
+        let shown: String = visible(line).chars().take(LINE_LIMIT).collect();
+        format!("  {shown}\n")
+    });
     format!(
         "dkms: the offline upgrade has left kernel modules behind; `dkms doctor` says what to do:\n{}",
         lines.collect::<String>()
@@ -131,6 +139,10 @@ mod tests {
         note(&layout, &failed, true).unwrap();
         let text = fs::read_lossy(&file).unwrap();
         assert!(text.contains("cannot build foo/1.0 for 6.1.0\n") && !text.contains("more"), "{text}");
+        let hostile = format!("`make \x1b]0;owned\x07{}`", "x".repeat(10_000));
+        note(&layout, &Summary::failure(hostile, Vec::new()), true).unwrap();
+        let text = fs::read_lossy(&file).unwrap();
+        assert!(text.contains("make \\x1b]0;owned\\x07x") && text.len() < 500, "{text}");
         note(&layout, &Summary::default(), false).unwrap();
         assert!(fs::exists(&file), "nothing was done");
         note(&layout, &Summary { done: vec!["x".to_owned()], ..Summary::default() }, false).unwrap();

@@ -92,11 +92,16 @@ impl Products {
         reporter: &dyn Reporter,
     ) -> Result<Vec<String>, Failure> {
         let files: Vec<PathBuf> = spec.conf.included().map(|record| self.path(record)).collect();
-        let faults = Examiner::new(spec.layout, spec.kernel).examine(&files);
-        let faults = files.iter().zip(faults).map(|(file, faults)| match is_packed(file) {
+        let packed = |file: &PathBuf| match is_packed(file) {
             Ok(true) => vec![Fault::NotAModule(NotAModule::Compressed)],
-            _ => faults,
-        });
+            _ => Vec::new(),
+        };
+        // Before anything is unpacked: it could be any number of bytes.
+        let mut faults: Vec<Vec<Fault>> = files.iter().map(packed).collect();
+        if faults.iter().all(Vec::is_empty) {
+            let examiner = Examiner::new(spec.layout, spec.kernel).limited_to(spec.settings.module_size_max);
+            faults = examiner.examine(&files);
+        }
         let (mut fatal, mut texts) = (Vec::new(), Vec::new());
         for (record, fault) in spec
             .conf
@@ -112,6 +117,12 @@ impl Products {
                 reporter.report(Event::warning(text.clone(), fault.hints()));
                 texts.push(text);
             }
+        }
+        if matches!(is_packed(&self.symbols()), Ok(true)) {
+            fs::remove_file(&self.symbols())?;
+            let text = format!("`{SYMBOLS}` of {} is not kept: it is compressed", spec.id);
+            reporter.report(Event::warning(text.clone(), []));
+            texts.push(text);
         }
         if fatal.is_empty() { Ok(texts) } else { Err(Failure::NoModule(fatal)) }
     }

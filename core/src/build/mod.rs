@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::conf::{ModuleConf, Settings};
 use crate::diagnose::{Cause, Diagnosis, diagnose_output};
@@ -198,6 +198,9 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
     })
 }
 
+/// How long strip or a compressor may take, whatever the build may: it could loop over what make left.
+const TOOL_LIMIT: Duration = Duration::from_secs(60 * 60);
+
 /// Whether not even a small object file would have room beside a build.
 fn is_full(folder: &Path) -> bool {
     fs::free_bytes(folder).is_ok_and(|free| free < 64 << 10)
@@ -262,12 +265,14 @@ impl<'a> Running<'a> {
             for text in products.examine(spec, &self.place, self.reporter)? {
                 self.log.note(&text)?;
             }
-            let tools = Workshop { place: &self.place, confinement: &self.confinement };
+            let time_limit = self.tool_limit();
+            let tools = Workshop { place: &self.place, confinement: &self.confinement, time_limit };
             let stripped = products.strip(spec, &self.environment, &tools, &mut self.log, self.reporter)?;
             kept = if stripped { self.keep(&products) } else { None };
         }
         let stage = Stage::new(&self.place)?;
-        let tools = Workshop { place: &self.place, confinement: &self.confinement };
+        let time_limit = self.tool_limit();
+        let tools = Workshop { place: &self.place, confinement: &self.confinement, time_limit };
         let (log, modules) = (&mut self.log, stage.modules());
         let finished = products.finish(spec, &modules, &self.environment, &tools, log, self.reporter)?;
         let (stage, names) = self.post_build(stage, &finished)?;
@@ -428,7 +433,14 @@ impl<'a> Running<'a> {
         if let Some(limit) = self.spec.settings.build_timeout {
             process = process.time_limit(limit.saturating_sub(self.began.elapsed()));
         }
-        let ended = self.log.run(what, line, &process).map_err(|error| self.timed_out(error))?;
+        let ended = self.log.run(what, line, &process).map_err(|error| self.timed_out(error));
+        // Before root works in it, however the command has ended.
+        let excess = fs::excess(self.place.folder(), TreeLimit::SOURCE);
+        if ended.is_err() && !matches!(excess, Ok(None)) {
+            // The failure that is told is the first one.
+            drop(fs::empty_folder(self.place.folder()));
+        }
+        let ended = ended?;
         if let Some(note) = self.confinement.note(&ended.missing) {
             self.log.note(&note)?;
         }
@@ -438,14 +450,19 @@ impl<'a> Running<'a> {
             }
             self.reporter.report(warning);
         }
-        // Before root works in it.
-        if let Some(what) = fs::excess(self.place.folder(), TreeLimit::SOURCE)? {
+        if let Some(what) = excess? {
             return Err(Failure::TooMuchLeft { what });
         }
         if !ended.output.is_empty() {
             self.reporter.report(Event::Output { text: ended.text().trim_end().to_owned() });
         }
         Ok(ended.code())
+    }
+
+    /// How long a program may work on what make built: as long as the build has left.
+    fn tool_limit(&self) -> Duration {
+        let left = self.spec.settings.build_timeout.map(|limit| limit.saturating_sub(self.began.elapsed()));
+        left.map_or(TOOL_LIMIT, |left| left.min(TOOL_LIMIT))
     }
 
     /// The error of a command that was ended names the limit of the whole build.

@@ -222,8 +222,8 @@ impl<'a> Shown<'a> {
         if std::mem::replace(&mut self.is_ended, true) {
             return Ok(());
         }
-        // Before anything is looked up in it.
-        crate::host::ownership::take_back(&self.folder)?;
+        // Before anything is looked up in it. If that fails it goes from sight all the same.
+        let taken = crate::host::ownership::take_back(&self.folder);
         if self.folder == *self.target {
             fs::rename(self.target, self.stage)?;
         }
@@ -236,7 +236,7 @@ impl<'a> Shown<'a> {
         for folder in self.made.iter().rev() {
             fs::remove_dir_if_empty(folder)?;
         }
-        Ok(())
+        taken
     }
 }
 

@@ -2,6 +2,7 @@
 //! its own, within the walls of the build.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::confine::Confinement;
 use super::place::Place;
@@ -18,6 +19,8 @@ use crate::modfile::{ToolError, ToolRunner};
 pub(super) struct Workshop<'a> {
     pub(super) place: &'a Place,
     pub(super) confinement: &'a Confinement,
+    /// How long each program may take.
+    pub(super) time_limit: Duration,
 }
 
 impl Workshop<'_> {
@@ -35,7 +38,7 @@ impl Workshop<'_> {
         // It has the path that the build had for it, as in the 3.x line.
         let seen = if self.place.is_mounted() { self.place.seen() } else { folder };
         let folders: Vec<(PathBuf, PathBuf)> = vec![(folder.to_owned(), seen.to_owned())];
-        let process = command(&seen.join(name)).dir(seen);
+        let process = command(&seen.join(name)).dir(seen).time_limit(self.time_limit);
         let ended = match self.confinement.of_tool(&folders)? {
             Some(sandbox) => process.in_sandbox(&sandbox).capture()?,
             None => self.place.shown_to(process, &folders).capture()?,

@@ -69,6 +69,7 @@ pub fn same_module(a: &Path, b: &Path) -> Result<bool, ModfileError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Budget;
     use super::super::content::tests::packed;
     use super::super::info::tests::module;
     use super::super::signature::MAGIC;
@@ -76,7 +77,7 @@ mod tests {
     use crate::kernel::Compression;
 
     fn info(text: &str) -> ModuleInfo {
-        ModuleInfo::parse(text.replace(' ', "\0").as_bytes())
+        ModuleInfo::parse(text.replace(' ', "\0").as_bytes(), &mut Budget::default()).unwrap()
     }
 
     #[test]

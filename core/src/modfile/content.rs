@@ -28,14 +28,22 @@ const TAIL: usize = 64 << 10;
 /// # Errors
 /// [`ModfileError`] where it can't be read, its compression is broken or it is larger than [`SIZE_LIMIT`].
 pub fn content(path: &Path) -> Result<Vec<u8>, ModfileError> {
+    content_within(path, SIZE_LIMIT)
+}
+
+/// The same of a module that may not be larger than this, unpacked.
+///
+/// # Errors
+/// As [`content`].
+pub fn content_within(path: &Path, limit: u64) -> Result<Vec<u8>, ModfileError> {
     let mut file = BufReader::new(fs::open(path)?);
     let unpacked = file.fill_buf().map(packing).and_then(|packing| match packing {
         Compression::None => Ok(None),
-        _ => limited(unpacking(file)?, SIZE_LIMIT).map(Some),
+        _ => limited(unpacking(file)?, limit).map(Some),
     });
     match unpacked {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Ok(fs::read_limited(path, SIZE_LIMIT)?),
+        Ok(None) => Ok(fs::read_limited(path, limit)?),
         Err(source) => Err(ModfileError::Unpack { path: path.to_owned(), source }),
     }
 }
@@ -99,6 +107,15 @@ pub fn begin(path: &Path, most: u64) -> Result<Vec<u8>, ModfileError> {
     read.and_then(|reader| reader.take(most).read_to_end(&mut bytes))
         .map_err(|source| ModfileError::Unpack { path: path.to_owned(), source })?;
     Ok(bytes)
+}
+
+/// A reader of a file's unpacked bytes, to the end or to that limit.
+///
+/// # Errors
+/// If it can't be opened.
+pub fn reader(path: &Path, limit: u64) -> io::Result<impl BufRead> {
+    let file = BufReader::new(fs::open(path).map_err(io::Error::other)?);
+    Ok(BufReader::new(unpacking(file)?.take(limit)))
 }
 
 /// The unpacked bytes of a file, to be read at any place: for what lies before, it is unpacked anew.

@@ -10,11 +10,9 @@ use crate::host::fs;
 use crate::kernel::Compression;
 
 use super::ModfileError;
+use super::budget::{Budget, SECTION_LIMIT, TooManyNames};
 use super::content::{self, Anew, packing};
-use super::whole::has_small_tables;
-
-/// Neither `.modinfo` nor the names of sections come near it.
-const SECTION_LIMIT: u64 = 16 << 20;
+use super::whole::{has_small_tables, is_named};
 
 /// The fields of `.modinfo` that we use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,8 +38,10 @@ pub struct ModuleInfo {
 impl ModuleInfo {
     /// Reads the section's bytes: `key=value`, each ended by NUL. Of a single-valued field the first
     /// counts, as with modinfo(8).
-    #[must_use]
-    pub fn parse(section: &[u8]) -> Self {
+    ///
+    /// # Errors
+    /// [`TooManyNames`] if the dependencies and aliases go beyond the budget.
+    pub fn parse(section: &[u8], budget: &mut Budget) -> Result<Self, TooManyNames> {
         let mut info = Self::default();
         for field in section.split(|byte| *byte == 0) {
             let field = String::from_utf8_lossy(field);
@@ -54,10 +54,14 @@ impl ModuleInfo {
                 "license" => &mut info.license,
                 "description" => &mut info.description,
                 "depends" => {
-                    info.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
+                    for name in value.split(',').filter(|name| !name.is_empty()) {
+                        budget.take(name.as_bytes())?;
+                        info.depends.push(name.to_owned());
+                    }
                     continue;
                 }
                 "alias" => {
+                    budget.take(value.as_bytes())?;
                     info.aliases.push(value.to_owned());
                     continue;
                 }
@@ -65,7 +69,7 @@ impl ModuleInfo {
             };
             single.get_or_insert_with(|| value.to_owned());
         }
-        info
+        Ok(info)
     }
 
     /// The kernel release that it was built for: the first word of `vermagic`.
@@ -96,10 +100,10 @@ pub fn read_info(path: &Path) -> Result<ModuleInfo, ModfileError> {
             Err(error) => return Err(unpack(error)),
         }
     };
-    match section {
-        Ok(section) => Ok(ModuleInfo::parse(&section)),
-        Err(why) => Err(ModfileError::NoModule { path: path.to_owned(), why }),
-    }
+    let info = section.and_then(|section| {
+        ModuleInfo::parse(&section, &mut Budget::default()).map_err(|error| error.to_string())
+    });
+    info.map_err(|why| ModfileError::NoModule { path: path.to_owned(), why })
 }
 
 /// Finds `.modinfo` in an ELF file.
@@ -116,11 +120,14 @@ pub(crate) fn modinfo(mut reader: impl Read + Seek) -> Result<Vec<u8>, String> {
     }
     let mut file = ElfStream::<AnyEndian, _>::open_stream(reader).map_err(text)?;
     let too_large = || "its sections are larger than those of any module".to_owned();
-    let names = file.section_headers().get(usize::from(file.ehdr.e_shstrndx));
-    if names.is_some_and(|names| names.sh_size > SECTION_LIMIT) {
-        return Err(too_large());
-    }
-    let section = file.section_header_by_name(".modinfo").map_err(text)?.copied();
+    let names = file.section_headers().get(usize::from(file.ehdr.e_shstrndx)).copied();
+    let names = match names {
+        Some(names) if names.sh_size > SECTION_LIMIT => return Err(too_large()),
+        Some(names) => file.section_data(&names).map_err(text)?.0.to_vec(),
+        None => Vec::new(),
+    };
+    let section =
+        file.section_headers().iter().find(|section| is_named(section, &names, ".modinfo")).copied();
     let section = section.ok_or_else(|| "it has no section `.modinfo`".to_owned())?;
     if section.sh_size > SECTION_LIMIT {
         return Err(too_large());
@@ -194,7 +201,8 @@ pub(crate) mod tests {
             prop_assert!(modinfo(Cursor::new(bytes)).map_or(0, |section| section.len()) <= length);
             prop_assert!(junk.starts_with(b"\x7fELF") || modinfo(Cursor::new(junk.clone())).is_err());
             // The first value counts, whatever comes behind it.
-            let info = ModuleInfo::parse(&[b"version=1\0", junk.as_slice()].concat());
+            let info = ModuleInfo::parse(&[b"version=1\0", junk.as_slice()].concat(), &mut Budget::default());
+            let info = info.unwrap();
             prop_assert_eq!(info.version.as_deref(), Some("1"));
         }
 

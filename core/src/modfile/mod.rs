@@ -9,6 +9,7 @@
 //!   on copies ([`tool`])
 //! - [`whole`]: whether a file is a whole ELF object
 
+mod budget;
 pub mod compare;
 pub mod compress;
 pub mod content;
@@ -23,6 +24,7 @@ pub(crate) mod testing;
 pub mod tool;
 pub mod whole;
 
+pub use budget::{Budget, TooManyNames};
 pub use compare::{Standing, compare, same_module};
 pub use compress::{CompressError, CompressOptions, compress};
 pub use content::content;

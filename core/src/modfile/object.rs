@@ -9,7 +9,8 @@ use elf::endian::AnyEndian;
 use elf::file::Class;
 
 use super::ModuleInfo;
-use super::whole::{NO_BITS, RELOCATABLE, lies_within};
+use super::budget::{Budget, NAME_LIMIT, SECTION_LIMIT, TooManyNames};
+use super::whole::{NO_BITS, RELOCATABLE, lies_within, section_named};
 
 /// The section that the kernel looks for to find `struct module`.
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
@@ -17,6 +18,8 @@ const THIS_MODULE: &str = ".gnu.linkonce.this_module";
 const EXPORTED_NAMES: &str = "__ksymtab_strings";
 /// A symbol that this object doesn't define (`SHN_UNDEF`).
 const UNDEFINED: u16 = 0;
+/// A table of symbols (`SHT_SYMTAB`).
+const SYMBOLS: u32 = 2;
 /// A symbol that may be missing (`STB_WEAK`).
 const WEAK: u8 = 2;
 
@@ -128,37 +131,68 @@ impl ModuleObject {
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAModule> {
         let file = open(bytes)?;
         let invalid = |error: elf::ParseError| NotAModule::Invalid(error.to_string());
-        let section = |name| file.section_header_by_name(name).map_err(invalid);
-        let data = |name| match section(name)? {
+        let too_many = |error: TooManyNames| NotAModule::Invalid(error.to_string());
+        let data = |name| match section_named(&file, name).map_err(invalid)? {
+            Some(header) if header.sh_type != NO_BITS && header.sh_size > SECTION_LIMIT => {
+                Err(NotAModule::Invalid(format!("its section `{name}` is larger than that of any module")))
+            }
             Some(header) if header.sh_type != NO_BITS => {
                 file.section_data(&header).map(|(bytes, _)| Some(bytes)).map_err(invalid)
             }
             found => Ok(found.map(|_| &[][..])),
         };
-        let info = data(".modinfo")?.ok_or(NotAModule::Section(".modinfo"))?;
+        let modinfo = data(".modinfo")?.ok_or(NotAModule::Section(".modinfo"))?;
         data(THIS_MODULE)?.ok_or(NotAModule::Section(THIS_MODULE))?;
-        let mut needs = BTreeSet::new();
-        if let Some((symbols, names)) = file.symbol_table().map_err(invalid)? {
-            let undefined =
-                symbols.iter().filter(|symbol| symbol.st_shndx == UNDEFINED && symbol.st_name != 0);
-            for symbol in undefined.filter(|symbol| symbol.st_bind() != WEAK) {
-                let name = names.get(symbol.st_name as usize).map_err(invalid)?;
-                if !is_of_the_linker(name) {
-                    needs.insert(name.to_owned());
-                }
+        let mut budget = Budget::default();
+        let info = ModuleInfo::parse(modinfo, &mut budget).map_err(too_many)?;
+        let needs = needed(&file, &mut budget)?;
+        let mut exports = BTreeSet::new();
+        for name in data(EXPORTED_NAMES)?.unwrap_or_default().split(|byte| *byte == 0) {
+            if name.len() >= NAME_LIMIT {
+                return Err(long_name());
+            }
+            if !name.is_empty() {
+                budget.take(name).map_err(too_many)?;
+                exports.insert(String::from_utf8_lossy(name).into_owned());
             }
         }
-        let exported = data(EXPORTED_NAMES)?.unwrap_or_default().split(|byte| *byte == 0);
-        Ok(Self {
-            machine: Machine { number: file.ehdr.e_machine, is_64_bit: file.ehdr.class == Class::ELF64 },
-            info: ModuleInfo::parse(info),
-            needs,
-            exports: exported
-                .filter(|name| !name.is_empty())
-                .map(|name| String::from_utf8_lossy(name).into_owned())
-                .collect(),
-        })
+        let machine = Machine { number: file.ehdr.e_machine, is_64_bit: file.ehdr.class == Class::ELF64 };
+        Ok(Self { machine, info, needs, exports })
     }
+}
+
+/// The undefined symbols, without those that may be missing.
+fn needed(file: &ElfBytes<'_, AnyEndian>, budget: &mut Budget) -> Result<BTreeSet<String>, NotAModule> {
+    let invalid = |error: elf::ParseError| NotAModule::Invalid(error.to_string());
+    let mut needs = BTreeSet::new();
+    let Some((symbols, _)) = file.symbol_table().map_err(invalid)? else { return Ok(needs) };
+    let Some(sections) = file.section_headers() else { return Ok(needs) };
+    let Some(table) = sections.iter().find(|section| section.sh_type == SYMBOLS) else { return Ok(needs) };
+    let names = sections.get(table.sh_link as usize).and_then(|names| file.section_data(&names));
+    let (names, _) = names.map_err(invalid)?;
+    let undefined = symbols.iter().filter(|symbol| symbol.st_shndx == UNDEFINED && symbol.st_name != 0);
+    for symbol in undefined.filter(|symbol| symbol.st_bind() != WEAK) {
+        let name = name_at(names, symbol.st_name as usize)?;
+        if !is_of_the_linker(name) && !needs.contains(name) {
+            budget.take(name.as_bytes()).map_err(|error| NotAModule::Invalid(error.to_string()))?;
+            needs.insert(name.to_owned());
+        }
+    }
+    Ok(needs)
+}
+
+/// The name that begins at a place of a table. Its end isn't looked for beyond what a name may have: names
+/// can overlap, and all of them could go to the table's end.
+fn name_at(names: &[u8], at: usize) -> Result<&str, NotAModule> {
+    let bad = || NotAModule::Invalid("the name of a symbol is broken".to_owned());
+    let rest = names.get(at..).ok_or_else(bad)?;
+    let near = &rest[..rest.len().min(NAME_LIMIT)];
+    let Some(end) = near.iter().position(|byte| *byte == 0) else { return Err(long_name()) };
+    std::str::from_utf8(&near[..end]).map_err(|_| bad())
+}
+
+fn long_name() -> NotAModule {
+    NotAModule::Invalid(format!("a symbol's name has {NAME_LIMIT} bytes or more"))
 }
 
 /// The ELF object, whose sections all lie within the file.
@@ -255,6 +289,25 @@ mod tests {
             assert_eq!(ModuleObject::parse(bytes).unwrap_err().to_string(), said);
         }
         assert!(ModuleObject::parse(&[&whole[..], b"signature"].concat()).is_ok());
+    }
+
+    #[test]
+    fn a_small_file_takes_little_memory_however_much_it_names() {
+        let refused = |made: &Fabricated| ModuleObject::parse(&made.bytes()).unwrap_err().to_string();
+        let plain = || Fabricated::new("name=x\0");
+        let (longest, longer) = ("a".repeat(NAME_LIMIT - 1), "a".repeat(NAME_LIMIT));
+        assert!(ModuleObject::parse(&plain().needs(&[&longest]).exports(&[&longest]).bytes()).is_ok());
+        for made in [plain().needs(&[&longer]), plain().exports(&[&longer])] {
+            assert_eq!(refused(&made), "is not a valid ELF file: a symbol's name has 512 bytes or more");
+        }
+        // Each alone would do.
+        let half = format!("depends={}\0", "a,".repeat(300_000));
+        assert!(ModuleObject::parse(&Fabricated::new(&half).bytes()).is_ok());
+        for more in [half.clone(), "alias=a\0".repeat(300_000)] {
+            assert!(refused(&Fabricated::new(half.clone() + &more)).contains("more names"));
+        }
+        let large = Fabricated::new(format!("vermagic={}\0", "a".repeat(17 << 20)));
+        assert!(refused(&large).contains("its section `.modinfo` is larger"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use elf::endian::AnyEndian;
 use elf::section::SectionHeader;
-use elf::{ElfBytes, ElfStream};
+use elf::{ElfBytes, ElfStream, ParseError};
 
 use crate::host::fs::{self, FsError};
 
@@ -65,6 +65,33 @@ fn is_whole(mut reader: impl Read + Seek, length: u64) -> std::io::Result<bool> 
     Ok(object.ehdr.e_type == RELOCATABLE
         && !sections.is_empty()
         && sections.iter().all(|section| lies_within(section, length)))
+}
+
+/// Whether a section has a name, by the table of names. Only as many bytes are looked at as the name has: a
+/// table may have no end to any name.
+pub(super) fn is_named(section: &SectionHeader, names: &[u8], name: &str) -> bool {
+    let rest = names.get(section.sh_name as usize..).and_then(|rest| rest.strip_prefix(name.as_bytes()));
+    rest.is_some_and(|rest| rest.first() == Some(&0))
+}
+
+/// The first section of that name.
+///
+/// # Errors
+/// [`ParseError`] if the table of names is broken.
+pub fn section_named(
+    file: &ElfBytes<'_, AnyEndian>,
+    name: &str,
+) -> Result<Option<SectionHeader>, ParseError> {
+    let Some(sections) = file.section_headers().filter(|sections| !sections.is_empty()) else {
+        return Ok(None);
+    };
+    let number = match file.ehdr.e_shstrndx {
+        // More sections than its field can tell.
+        u16::MAX => sections.get(0)?.sh_link as usize,
+        number => usize::from(number),
+    };
+    let (names, _) = file.section_data(&sections.get(number)?)?;
+    Ok(sections.iter().find(|section| is_named(section, names, name)))
 }
 
 /// Whether the content of a section, if it has any in the file, ends within a file of this length.

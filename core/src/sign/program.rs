@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::host::Environment;
 use crate::host::fs;
@@ -27,11 +28,14 @@ pub struct KernelSignFile {
 /// More of its output than this helps nobody.
 const OUTPUT_LIMIT: usize = 2000;
 
+/// How long it may take: somebody may have to touch a token.
+const TIME_LIMIT: Duration = Duration::from_secs(10 * 60);
+
 impl KernelSignFile {
     fn process(&self, module: &Path, variables: &[(&str, &str)]) -> Process {
         let files = [&self.places.key, &self.places.certificate, module].map(OsString::from);
         let args = std::iter::once(OsString::from(&self.hash)).chain(files);
-        let process = Process::new(&self.program, args, &self.environment);
+        let process = Process::new(&self.program, args, &self.environment).time_limit(TIME_LIMIT);
         variables.iter().fold(process, |process, (name, value)| process.env(name, value))
     }
 

@@ -2,6 +2,7 @@
 //! still looked for. Starts no process. A file that can't be read has no fault that is known.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -11,12 +12,15 @@ use crate::host::fs;
 use crate::id::{ModuleId, Target};
 use crate::kernel::{KernelFacts, ModuleTree, running_kernel};
 use crate::layout::Layout;
-use crate::modfile::content::{self, SIZE_LIMIT};
+use crate::modfile::content;
 use crate::modfile::{ModfileError, ModuleFile, ModuleObject, NotAModule};
 use crate::tree::Snapshot;
 
 /// The name of a list of symbols.
 const LIST: &str = "Module.symvers";
+
+/// No list has more bytes, unpacked; that of a whole kernel has a few megabytes.
+const LIST_LIMIT: u64 = 64 << 20;
 
 /// Examines modules for one kernel.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct Examiner<'a> {
     layout: &'a Layout,
     kernel: &'a KernelFacts,
     view: KernelView,
+    /// The most bytes of a module, unpacked.
+    limit: u64,
     /// What the kernel and its own modules export; `None` inside: not known.
     exports: OnceLock<Option<String>>,
 }
@@ -41,13 +47,19 @@ impl<'a> Examiner<'a> {
             headers: headers.filter(|headers| headers != release.as_str()),
             running: running_kernel().ok().map(|running| running.to_string()),
         };
-        Self { layout, kernel, view, exports: OnceLock::new() }
+        Self { layout, kernel, view, limit: content::SIZE_LIMIT, exports: OnceLock::new() }
+    }
+
+    /// One that reads no more than so many bytes of a module, unpacked.
+    #[must_use]
+    pub fn limited_to(self, limit: u64) -> Self {
+        Self { limit, ..self }
     }
 
     /// The faults of each of these files, which belong together: one may export what another needs.
     #[must_use]
     pub fn examine(&self, files: &[PathBuf]) -> Vec<Vec<Fault>> {
-        let objects: Vec<_> = files.iter().map(|file| read(file)).collect();
+        let objects: Vec<_> = files.iter().map(|file| read(file, self.limit)).collect();
         let exported: BTreeSet<&String> =
             objects.iter().flatten().flatten().flat_map(|object| &object.exports).collect();
         let faults = |object: &Option<Result<ModuleObject, NotAModule>>| match object {
@@ -99,7 +111,7 @@ impl<'a> Examiner<'a> {
             let tree = ModuleTree::walk(&self.kernel.module_dir).ok()?;
             let own = self.kernel.module_dir.join("kernel");
             let paths = tree.iter().flat_map(|(_, paths)| paths).filter(|path| !path.starts_with(&own));
-            paths.for_each(|path| settle_file(&mut needed, path));
+            paths.for_each(|path| settle_file(&mut needed, path, self.limit));
         }
         if needed.is_empty() {
             return None;
@@ -128,12 +140,13 @@ impl<'a> Examiner<'a> {
             return;
         }
         let folder = self.layout.built_dir(id, target);
-        if let Some(text) = list(&folder.join(LIST)) {
-            symbols::settle(needed, &text);
+        // What a broken list has before it breaks counts; the files have the rest.
+        if let Ok(list) = content::reader(&folder.join(LIST), LIST_LIMIT) {
+            drop(symbols::settle_read(needed, list));
         }
         for entry in fs::list(&folder).unwrap_or_default() {
             if entry.name.to_str().and_then(ModuleFile::from_name).is_some() {
-                settle_file(needed, &folder.join(entry.name));
+                settle_file(needed, &folder.join(entry.name), self.limit);
             }
         }
     }
@@ -169,28 +182,28 @@ fn release_in(header: &str) -> Option<String> {
 }
 
 /// A module file; `None`: it can't be read.
-fn read(path: &Path) -> Option<Result<ModuleObject, NotAModule>> {
-    match content::content(path) {
+fn read(path: &Path, limit: u64) -> Option<Result<ModuleObject, NotAModule>> {
+    match content::content_within(path, limit) {
         Ok(bytes) => Some(ModuleObject::parse(&bytes)),
         Err(ModfileError::Unpack { source, .. }) => Some(Err(NotAModule::Packed(source.to_string()))),
         Err(ModfileError::Fs(_) | ModfileError::NoModule { .. }) => None,
     }
 }
 
-fn settle_file(needed: &mut BTreeSet<String>, path: &Path) {
+fn settle_file(needed: &mut BTreeSet<String>, path: &Path, limit: u64) {
     if needed.is_empty() {
         return;
     }
-    if let Some(Ok(object)) = read(path) {
+    if let Some(Ok(object)) = read(path, limit) {
         needed.retain(|name| !object.exports.contains(name));
     }
 }
 
-/// A list of symbols, however it is packed.
+/// The list of a kernel, however it is packed. One that is broken or no text is none.
 fn list(path: &Path) -> Option<String> {
-    let bytes = fs::read_limited(path, SIZE_LIMIT).ok()?;
-    let text = content::unpack(bytes, SIZE_LIMIT).ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned())
+    let mut text = String::new();
+    content::reader(path, LIST_LIMIT).ok()?.read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 #[cfg(test)]
@@ -342,6 +355,26 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn a_list_that_unpacks_to_very_much_is_read_a_line_at_a_time() {
+        let world = World::new().with_list();
+        let bomb = [vec![0xff; 65 << 20], b"\n0x1\tof_list\tone\tEXPORT_SYMBOL\t\n".to_vec()].concat();
+        world.built("one", KERNEL, "Module.symvers", &packed(&bomb, Compression::Zstd));
+        assert_eq!(world.judged(&module().needs(&["of_list"])), [unknown("`of_list`")]);
+        let list = b"\xff\n0x1\tof_list\tone\tEXPORT_SYMBOL\t\n";
+        world.built("one", KERNEL, "Module.symvers", list);
+        assert!(world.judged(&module().needs(&["of_list"])).is_empty());
+    }
+
+    #[test]
+    fn a_module_is_unpacked_up_to_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.ko");
+        fs::write_whole(&path, &packed(&vec![0; 2 << 20], Compression::Zstd), 0o644).unwrap();
+        assert!(matches!(read(&path, 1 << 20), Some(Err(NotAModule::Packed(_)))));
+        assert!(matches!(read(&path, 2 << 20), Some(Err(NotAModule::NotElf | NotAModule::Text))));
     }
 
     #[test]

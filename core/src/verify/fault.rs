@@ -6,6 +6,8 @@ use crate::id::{Arch, KernelRelease, ModuleId};
 use crate::kernel::KernelConfig;
 use crate::modfile::{Machine, ModuleObject, NotAModule};
 
+/// How many characters of a release a message has; that of a kernel has at most 64.
+const RELEASE_SHOWN: usize = 100;
 /// How many names of symbols a message has.
 const SHOWN: usize = 4;
 
@@ -111,7 +113,7 @@ impl KernelView {
                     () if is(&self.running) => Some(Origin::Running),
                     () => None,
                 };
-                let built_for = release.to_owned();
+                let built_for = release.chars().take(RELEASE_SHOWN).collect();
                 vec![Fault::OtherKernel { built_for, kernel: self.release.clone(), cause }]
             }
         }

@@ -2,6 +2,10 @@
 //! only.
 
 use std::collections::BTreeSet;
+use std::io::{self, BufRead, Read};
+
+/// A line of a list has far fewer bytes.
+const LINE_LIMIT: u64 = 64 << 10;
 
 /// Name and exporter of each line.
 fn lines(symvers: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -16,6 +20,21 @@ fn lines(symvers: &str) -> impl Iterator<Item = (&str, &str)> {
 #[must_use]
 pub fn is_of_kernel(symvers: &str) -> bool {
     lines(symvers).any(|(_, exporter)| exporter == "vmlinux")
+}
+
+/// The same as [`settle`] of a list that is read, a line in memory at a time.
+///
+/// # Errors
+/// If it can't be read to its end.
+pub fn settle_read(needed: &mut BTreeSet<String>, mut list: impl BufRead) -> io::Result<()> {
+    let mut line = Vec::new();
+    while !needed.is_empty() && list.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? > 0 {
+        if let Ok(line) = std::str::from_utf8(&line) {
+            settle(needed, line);
+        }
+        line.clear();
+    }
+    Ok(())
 }
 
 /// Takes the symbols that the list has from those that are needed.

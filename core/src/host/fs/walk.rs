@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// The same folder, as the beginning of another walk.
-    pub(super) fn again(&self) -> Result<Self> {
+    pub(in crate::host) fn again(&self) -> Result<Self> {
         let folder = openat(&self.folder, c".", FLAGS, Mode::empty())?;
         Ok(Self { folder, above: Vec::new() })
     }

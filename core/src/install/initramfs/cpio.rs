@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
+use super::image::Build;
 use super::lz4;
 use crate::modfile::{ModuleFile, canonical_name};
 
@@ -17,10 +18,11 @@ const TOTAL_LIMIT: u64 = 4 << 30;
 const ENTRY_LIMIT: u32 = 1_000_000;
 const HEADER: usize = 110;
 
-/// Modules by their names as the kernel has them (`-` is `_`), each with the bytes of its files.
-pub(super) type Modules = BTreeMap<String, Vec<Vec<u8>>>;
+/// Modules by their names as the kernel has them (`-` is `_`), each with the builds that its files are of.
+pub(super) type Modules = BTreeMap<String, Vec<Build>>;
 
-/// Reads all archives of an image, keeping the files of the modules that are wanted.
+/// Reads all archives of an image, for the modules that are wanted. One module's bytes are
+/// in memory at a time.
 pub(super) fn modules(mut rest: &[u8], wanted: &BTreeSet<String>) -> io::Result<Modules> {
     let mut found = Found { wanted, modules: Modules::new(), left: TOTAL_LIMIT, entries: ENTRY_LIMIT };
     let mut any = false;
@@ -132,7 +134,7 @@ impl Found<'_> {
         if reader.take(size).read_to_end(&mut bytes)? as u64 != size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.modules.entry(module).or_default().push(bytes);
+        self.modules.entry(module).or_default().push(Build::of(bytes)?);
         Ok(())
     }
 }

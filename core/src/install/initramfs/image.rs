@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::cpio;
 use crate::host::fs;
+use crate::modfile::whole::section_named;
 use crate::modfile::{content, without_signature};
 
 /// No image is larger.
@@ -40,7 +41,7 @@ fn build_id(bytes: &[u8]) -> Option<Vec<u8>> {
     use elf::endian::AnyEndian;
     use elf::note::Note;
     let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).ok()?;
-    let section = file.section_header_by_name(".note.gnu.build-id").ok()??;
+    let section = section_named(&file, ".note.gnu.build-id").ok()??;
     let note = file.section_data_as_notes(&section).ok()?.next()?;
     match note {
         Note::GnuBuildId(id) => Some(id.0.to_vec()),
@@ -59,11 +60,7 @@ pub(super) fn builds(path: &Path, wanted: &BTreeSet<String>) -> io::Result<BTree
 
 /// The same of an image's bytes.
 fn parse(bytes: &[u8], wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Build>>> {
-    let modules = cpio::modules(initramfs_of(bytes)?, wanted)?;
-    let builds = |(name, files): (String, Vec<Vec<u8>>)| {
-        Ok((name, files.into_iter().map(Build::of).collect::<io::Result<_>>()?))
-    };
-    modules.into_iter().map(builds).collect()
+    cpio::modules(initramfs_of(bytes)?, wanted)
 }
 
 /// Whether bytes are an image that can be read: for those who throw any at it.
