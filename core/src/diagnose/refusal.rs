@@ -72,6 +72,9 @@ pub(super) fn kind_of(line: &str) -> Option<RefusalKind> {
         return None;
     }
     let text = line.to_lowercase();
+    if is_answer_of_configure(&text) {
+        return None;
+    }
     let any = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
     // The bus and a mount of root's are no connections and no files.
     if text.contains("connect to bus") || text.contains("mount: ") && text.contains("permission denied") {
@@ -93,6 +96,13 @@ pub(super) fn kind_of(line: &str) -> Option<RefusalKind> {
         return Some(if is_write(&text) { RefusalKind::Write } else { RefusalKind::Read });
     }
     (text.contains("no such file or directory") && names_hidden(&text)).then_some(RefusalKind::Read)
+}
+
+/// Whether configure or cmake says whether it has found something; it may be called as a message is worded.
+/// What a program wrote behind the question, in the same line, names that program.
+fn is_answer_of_configure(text: &str) -> bool {
+    let question = text.strip_prefix("checking ").or_else(|| text.strip_prefix("-- looking for "));
+    question.is_some_and(|question| !question.rsplit("... ").next().unwrap_or_default().contains(": "))
 }
 
 /// What comes before why a connection was refused.
@@ -331,6 +341,10 @@ mod tests {
             ("Please run this program as super-user", Rights),
             ("losetup: cannot find an unused loop device: Permission denied", Rights),
             ("Swap: swapon: Not superuser.", Rights),
+            (
+                "checking for loop devices... losetup: cannot find an unused loop device: Permission denied",
+                Rights,
+            ),
             ("You need root access", Rights),
             ("losetup: cannot find an unused loop device: No such file or directory", Rights),
             ("Error: No permission to enable cycles event.", Rights),
@@ -381,6 +395,9 @@ mod tests {
             "cat: /dev/null/x: No such file or directory",
             "/b/foo.c:1:1: warning: unused variable ‘sudo: x’",
             "checking for connect in -lsocket... yes",
+            "checking for gethostbyname... yes",
+            "checking whether loop device support is built in... no",
+            "-- Looking for gethostbyname - found",
             "Can't exec \"./x\": Permission denied at ./configure line 3.",
         ] {
             assert_eq!(kind_of(line), None, "{line}");
