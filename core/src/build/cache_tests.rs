@@ -163,6 +163,9 @@ fn what_the_sandbox_may_have_changed_is_not_kept() {
     world.build().unwrap();
     assert_eq!(world.entries().len(), 1);
     world.settings.sandbox_exempt = vec!["foo".to_owned()];
+    fs::give_to(&world.path("usr/src/foo-1.0"), 12345, 12345);
+    assert!(world.build().unwrap().cached, "another user may write it, so it is not exempt");
+    fs::give_to(&world.path("usr/src/foo-1.0"), 0, 0);
     assert!(!world.build().unwrap().cached, "an exempt module may come out otherwise");
 }
 

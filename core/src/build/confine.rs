@@ -4,10 +4,11 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use super::BuildSpec;
+use crate::conf::confined::{self, Exemption};
 use crate::conf::kernel_inputs::KernelInputs;
+use crate::conf::keys;
 use crate::conf::notices;
 use crate::conf::settings::SandboxMode;
-use crate::conf::{confined, keys, trust};
 use crate::host::fs::FsError;
 use crate::host::sandbox::{Account, Missing, Sandbox, Wanted};
 use crate::host::{Environment, fs};
@@ -43,20 +44,14 @@ impl Confinement {
     /// The one for a build.
     pub(super) fn of(spec: &BuildSpec<'_>, environment: &Environment) -> Self {
         let settings = spec.settings;
-        let off = if settings.sandbox == SandboxMode::Off {
-            Some("`sandbox=off` in framework.conf".to_owned())
-        } else if !settings.confines(&spec.id.name) {
-            Some(format!("`sandbox_exempt`, or a file in `sandbox_exempt.d`, names {}", spec.id.name))
-        } else {
-            None
-        };
-        let note = match off {
-            None => None,
-            // Root runs nothing that another user may write.
-            Some(off) => match trust::fault(&spec.layout.source_link(spec.id).join("dkms.conf")) {
-                Some(fault) => Some(format!("in a sandbox all the same ({off}): {fault}")),
-                None => return Self { note: Some(format!("not in a sandbox: {off}")), ..Self::default() },
-            },
+        let note = match exemption(spec) {
+            Exemption::None => None,
+            Exemption::Overruled { setting, fault } => {
+                Some(format!("in a sandbox all the same ({setting}): {fault}"))
+            }
+            Exemption::Holds(setting) => {
+                return Self { note: Some(format!("not in a sandbox: {setting}")), ..Self::default() };
+            }
         };
         let seen = spec.layout.build_dir(spec.id);
         let headers = &spec.kernel.headers;
@@ -166,4 +161,9 @@ impl Walls {
             FsError { verb: "show", path, source: std::io::ErrorKind::InvalidFilename.into() }
         })
     }
+}
+
+/// Whether a setting exempts this module from the sandbox.
+pub(super) fn exemption(spec: &BuildSpec<'_>) -> Exemption {
+    Exemption::of(spec.settings, Some(&spec.id.name), &spec.layout.source_link(spec.id).join("dkms.conf"))
 }

@@ -9,46 +9,64 @@ use super::trust;
 use super::{keys, mentioned};
 use crate::host::Environment;
 use crate::host::sandbox::{Account, Sandbox, Wanted};
-use crate::id::{KernelRelease, ModuleId};
+use crate::host::trusted::Fault;
+use crate::id::{KernelRelease, ModuleId, ModuleName};
 use crate::layout::Layout;
+
+/// What the settings come to that exempt the code of a module from the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exemption {
+    /// No setting does.
+    None,
+    /// This setting does.
+    Holds(String),
+    /// A setting does, but root runs nothing that another user may write: it stays in the sandbox.
+    Overruled {
+        /// The setting.
+        setting: String,
+        /// What another user may write.
+        fault: Fault,
+    },
+}
+
+impl Exemption {
+    /// For a module (for any, without a name) whose dkms.conf is this file.
+    #[must_use]
+    pub fn of(settings: &Settings, name: Option<&ModuleName>, conf: &Path) -> Self {
+        match settings.exemption(name) {
+            None => Self::None,
+            Some(setting) => match trust::fault(conf) {
+                Some(fault) => Self::Overruled { setting, fault },
+                None => Self::Holds(setting),
+            },
+        }
+    }
+}
 
 /// How confs that go through bash are confined.
 #[derive(Debug, Clone)]
 pub struct Confined {
-    off: bool,
-    strict: bool,
-    user: String,
-    exempt: Vec<String>,
-    shown: Vec<PathBuf>,
+    settings: Settings,
     secret: Vec<PathBuf>,
-    layout: Layout,
 }
 
 impl Confined {
     /// What the settings say.
     #[must_use]
     pub fn of(settings: &Settings, environment: &Environment) -> Self {
-        Self {
-            off: settings.sandbox == SandboxMode::Off,
-            strict: settings.sandbox == SandboxMode::Strict,
-            user: settings.build_user.clone(),
-            exempt: settings.sandbox_exempt.clone(),
-            shown: shown(&settings.layout),
-            secret: keys::hidden(settings, environment),
-            layout: settings.layout.clone(),
-        }
+        Self { settings: settings.clone(), secret: keys::hidden(settings, environment) }
     }
 
     /// Whether the conf of this module is confined: one that another user may write always is.
     #[must_use]
     pub fn holds_for(&self, id: Option<&ModuleId>, file: &Path) -> bool {
-        let is_exempt = || id.is_some_and(|id| self.exempt.iter().any(|exempt| exempt == id.name.as_str()));
-        !(self.off || is_exempt()) || trust::fault(file).is_some()
+        let exemption = Exemption::of(&self.settings, id.map(|id| &id.name), file);
+        !matches!(exemption, Exemption::Holds(_))
     }
 
     /// Who reads them, if not we.
     pub(super) fn owner(&self) -> Option<Account> {
-        Account::of_builds(&self.user)
+        Account::of_builds(&self.settings.build_user)
     }
 
     /// Whether a file can't be read by whom it is sourced.
@@ -66,11 +84,10 @@ impl Confined {
         files: &[PathBuf],
         given: &Given<'_>,
     ) -> Result<Sandbox, std::ffi::NulError> {
-        let environment = given.environment;
+        let (environment, layout) = (given.environment, &self.settings.layout);
         let headers = given.value("kernel_source_dir").map(Path::new);
         let kernel = given.value("kernelver").and_then(|kernel| KernelRelease::new(kernel).ok());
-        let kernel =
-            headers.zip(kernel).map(|(headers, kernel)| KernelInputs::of(&self.layout, headers, &kernel));
+        let kernel = headers.zip(kernel).map(|(headers, kernel)| KernelInputs::of(layout, headers, &kernel));
         let kernel = kernel.unwrap_or_default();
         let mut secret = self.secret.clone();
         secret.extend(kernel.keys);
@@ -78,12 +95,12 @@ impl Confined {
         inputs.push(folder.to_owned());
         inputs.extend(files.iter().cloned());
         Sandbox::new(&Wanted {
-            strict: self.strict,
-            user: &self.user,
+            strict: self.settings.sandbox == SandboxMode::Strict,
+            user: &self.settings.build_user,
             account: None,
             folders: Vec::new(),
             layer: Some(folder),
-            shown: self.shown.clone(),
+            shown: shown(layout),
             inputs,
             mentioned: files.iter().flat_map(|file| mentioned::in_file(file)).collect(),
             secret,

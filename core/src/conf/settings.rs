@@ -136,10 +136,14 @@ pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 pub const BUILD_USER: &str = "_dkms";
 
 impl Settings {
-    /// Whether the code of a module runs in a sandbox.
+    /// Which setting exempts the code of a module (of any, without a name) from the sandbox.
     #[must_use]
-    pub fn confines(&self, name: &ModuleName) -> bool {
-        self.sandbox != SandboxMode::Off && !self.sandbox_exempt.iter().any(|exempt| exempt == name.as_str())
+    pub fn exemption(&self, name: Option<&ModuleName>) -> Option<String> {
+        if self.sandbox == SandboxMode::Off {
+            return Some("`sandbox=off` in framework.conf".to_owned());
+        }
+        let name = name.filter(|name| self.sandbox_exempt.iter().any(|exempt| exempt == name.as_str()))?;
+        Some(format!("`sandbox_exempt`, or a file in `sandbox_exempt.d`, names {name}"))
     }
 
     /// The settings of an image don't switch off what protects the system that works on it.

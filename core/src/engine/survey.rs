@@ -156,7 +156,8 @@ impl<'a> Survey<'a> {
             }
         }
         let names = world.confs.keys().map(|(id, _)| &id.name);
-        world.unconfined = names.filter(|name| !self.settings.confines(name)).cloned().collect();
+        world.unconfined =
+            names.filter(|name| self.settings.exemption(Some(name)).is_some()).cloned().collect();
         self.take_past(&mut world, request.options.respect_failures);
         if matches!(request.work, Work::Autoinstall { .. } | Work::Batch(_)) {
             self.take_prebuilt(&mut world)?;
@@ -288,7 +289,7 @@ impl<'a> Survey<'a> {
         // What is still to be copied becomes root's.
         let fault = if read == Read::InPlace { trust::fault(file) } else { None };
         events.extend(fault.as_ref().map(trust::warning));
-        if fault.is_some() && !self.settings.confines(&id.name) {
+        if fault.is_some() && self.settings.exemption(Some(&id.name)).is_some() {
             let text = format!(
                 "{id} runs in the sandbox although `sandbox` or `sandbox_exempt` says otherwise: another user may \
                  write its source"

@@ -12,6 +12,7 @@
 //!   `…/source`, what links in them lead to, and the tree whose Makefile theirs includes
 //! - compiler, linker, make and what else a kernel build calls, by content; the compiler also by what it says
 //!   of itself (`programs`)
+//! - whether it runs in the sandbox
 //! - the variables that can reach a build (`variables`)
 //! - modules of `BUILD_DEPENDS`: version, source, symbols and modules as they were built
 //! - the paths that a build sees (the trees, headers, `M/V/build`): they end up inside modules (`__FILE__`).
@@ -28,8 +29,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{BuildSpec, environment};
+use super::{BuildSpec, confine, environment};
 use crate::conf::ModuleConf;
+use crate::conf::confined::Exemption;
 use crate::conf::module::{ModuleRecord, Scripts};
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
@@ -231,7 +233,8 @@ pub(super) fn key_in(
     hasher.field("module", spec.id.to_string());
     hasher.field("kernel", spec.target.kernel.as_str());
     hasher.field("arch", spec.target.arch.as_str());
-    hasher.field("confined", spec.settings.confines(&spec.id.name).to_string());
+    let is_exempt = matches!(confine::exemption(spec), Exemption::Holds(_));
+    hasher.field("confined", (!is_exempt).to_string());
     add_paths(&mut hasher, spec);
     add_conf(&mut hasher, spec.conf);
     let source = fs::canonical(&spec.layout.source_link(spec.id))?;
