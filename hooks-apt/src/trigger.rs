@@ -28,12 +28,17 @@ pub fn settle(session: &Session<'_>, what: &Pending, ended: &Ended) {
 /// What was left to packages that bring it ready built is looked at again when those are configured, and so
 /// is what waits for headers.
 pub fn look_again(session: &Session<'_>, ahead: &Ahead, ended: &Ended) {
-    let prebuilt = ahead.look.prebuilt.keys().map(|(kernel, _)| kernel);
-    let kernels: BTreeSet<&KernelRelease> = prebuilt.chain(&ended.waiting).collect();
-    let noted = kernels.into_iter().map(|kernel| pending::add(session.layout(), &Pending::headers(kernel)));
+    let noted = kernels_of_later(ahead, ended)
+        .into_iter()
+        .map(|kernel| pending::add(session.layout(), &Pending::headers(kernel)));
     if noted.filter(Result::is_ok).count() > 0 {
         let _ = dpkg::activate(session.environment());
     }
+}
+
+/// The kernels on which something is left to packages that are not configured yet.
+fn kernels_of_later<'a>(ahead: &'a Ahead, ended: &'a Ended) -> BTreeSet<&'a KernelRelease> {
+    ahead.look.prebuilt.keys().map(|(kernel, _)| kernel).chain(&ended.waiting).collect()
 }
 
 /// `trigger`: the postinst of the package dkms, when its trigger is processed and when it is configured.
@@ -50,10 +55,8 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     let ended = batch(session, &told, &ahead);
     // Where dpkg is told of a failure, it calls again.
     if !ended.is_due && ended.code == ExitCode::SUCCESS {
-        let is_left = |pending: &&Pending| {
-            let prebuilt = ahead.look.prebuilt.keys().map(|(kernel, _)| kernel);
-            prebuilt.chain(&ended.waiting).any(|kernel| pending.is_of(kernel))
-        };
+        let later = kernels_of_later(&ahead, &ended);
+        let is_left = |pending: &&Pending| later.iter().any(|kernel| pending.is_of(kernel));
         drop(pending::done(session.layout(), taken.into_iter().filter(|pending| !is_left(pending))));
     }
     ended.code

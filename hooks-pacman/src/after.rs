@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use dkms_core::adapter::{AdapterError, Plain, Summary};
 use dkms_core::exit::ExitCode;
-use dkms_core::id::KernelRelease;
 use dkms_core::layout::Layout;
 use dkms_core::report::{Event, Reporter};
 
@@ -36,8 +35,7 @@ pub fn done<W: std::io::Write + Send>(
     if let Some(why) = &system.without_libalpm {
         plain.say(&format!("packages were looked up without libalpm: {why}"));
     }
-    let target = |kernel: &KernelRelease| system.adapter.target(kernel).ok();
-    let maker = initramfs::maker(&layout, &all, &target);
+    let maker = initramfs::maker(&system.adapter, &all);
     let outcome = system.adapter.batch(&told, maker, plain)?;
     Summary::of(&outcome).lines().iter().for_each(|line| plain.say(line));
     if outcome.is_interrupted() {
@@ -61,8 +59,7 @@ pub fn plan<W: std::io::Write + Send>(
     let layout = &system.adapter.settings.layout;
     let record = Record::load(layout);
     let all: BTreeSet<Thing> = record.0.keys().chain(things).cloned().collect();
-    let target = |kernel: &KernelRelease| system.adapter.target(kernel).ok();
-    let maker = initramfs::maker(layout, &all, &target);
+    let maker = initramfs::maker(&system.adapter, &all);
     system.look_up(&all);
     let looked = system.adapter.look(&settle::open(&record, things, system), maker)?;
     looked.plan.remarks.iter().for_each(|remark| plain.report(remark.event()));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkms_core::adapter::Initramfs;
+use dkms_core::adapter::{Adapter, Initramfs};
 use dkms_core::host::fs;
 use dkms_core::id::{KernelRelease, Target};
 use dkms_core::layout::Layout;
@@ -19,9 +19,14 @@ const OURS: &str = "70-dkms-install.hook";
 /// Words in the names of hooks, and of the programs that they run, which make one.
 const MAKERS: [&str; 6] = ["mkinitcpio", "dracut", "booster", "kernel-install", "initramfs", "initrd"];
 
-/// Who makes it after a transaction that brings these things; `target`: a kernel with its architecture.
+/// Who makes it after a transaction that brings these things.
 #[must_use]
-pub fn maker(
+pub fn maker(adapter: &Adapter, brought: &BTreeSet<Thing>) -> Initramfs {
+    let target = |kernel: &KernelRelease| adapter.target(kernel).ok();
+    maker_in(&adapter.settings.layout, brought, &target)
+}
+
+fn maker_in(
     layout: &Layout,
     brought: &BTreeSet<Thing>,
     target: &dyn Fn(&KernelRelease) -> Option<Target>,
@@ -130,7 +135,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::under(dir.path());
         let target = |kernel: &KernelRelease| Target::parse(kernel.as_str(), "x86_64").ok();
-        let maker = |brought: &BTreeSet<Thing>| maker(&layout, brought, &target);
+        let maker = |brought: &BTreeSet<Thing>| maker_in(&layout, brought, &target);
         let module: BTreeSet<_> = [Thing::Module("foo-1".to_owned())].into();
         let kernel = KernelRelease::new("6.1.0").unwrap();
         let headers: BTreeSet<_> = [Thing::Headers(kernel.clone())].into();

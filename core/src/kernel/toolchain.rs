@@ -138,8 +138,8 @@ fn decide(config: &KernelConfig, hints: Hints<'_>, exists: &dyn Fn(&str) -> bool
     let candidates = [from_variables, from_config, clang.then(|| "clang".to_owned())];
     let cc = candidates.into_iter().flatten().filter(|cc| cc.contains("clang") == clang).find(|cc| {
         // `ccache /opt/gcc/bin/gcc` is two programs.
-        let further = cc.split_whitespace().skip(1).filter(|word| word.starts_with('/'));
-        exists(&first_word(cc)) && further.into_iter().all(exists)
+        let mut further = cc.split_whitespace().skip(1).filter(|word| word.starts_with('/'));
+        exists(&first_word(cc)) && further.all(exists)
     });
     let lld = config.get("CONFIG_LD_IS_LLD") == Some("y") && exists("ld.lld");
     Toolchain { cc, clang, lld, ..Toolchain::default() }

@@ -20,8 +20,6 @@ pub(super) struct Images {
     pub(super) files: Vec<PathBuf>,
     /// The package of an Arch kernel, which its presets and images are named after.
     pub(super) base: Option<String>,
-    /// mkinitcpio has a preset for that.
-    pub(super) has_preset: bool,
     /// mkinitcpio made one of them by it, or nobody else has made one.
     pub(super) by_preset: bool,
     /// kernel-install made one of them.
@@ -45,9 +43,9 @@ impl Images {
             boot.join(format!("initramfs-{kernel}.img")),
             boot.join(format!("initrd-{kernel}")),
         ]);
+        let has_preset = images.base.as_ref().is_some_and(|base| preset(base, layout).is_some());
         let mut of_preset = Vec::new();
         if let Some(base) = &images.base {
-            images.has_preset = preset(base, layout).is_some();
             images.files.extend(there(vec![boot.join(format!("booster-{base}.img"))]));
             of_preset.push(boot.join(format!("initramfs-{base}.img")));
             of_preset.extend(preset_images(base, layout));
@@ -58,7 +56,7 @@ impl Images {
         let in_entry = entry.iter().flat_map(|entry| names.map(|name| entry.join(name))).collect();
         let (installed, of_dracut) = unified(kernel, layout);
         images.by_kernel_install = entry.is_some() || !installed.is_empty();
-        images.by_preset = images.has_preset && (!of_preset.is_empty() || !images.by_kernel_install);
+        images.by_preset = has_preset && (!of_preset.is_empty() || !images.by_kernel_install);
         images.of_dracut = of_dracut.first().cloned();
         images.files.extend(of_preset.into_iter().chain(there(in_entry)).chain(installed).chain(of_dracut));
         images.files.dedup();
