@@ -11,7 +11,7 @@ use crate::host::beneath::Extent;
 use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
 use crate::modfile::content::{SIZE_LIMIT, is_packed};
-use crate::modfile::{CompressOptions, NotAModule, StripError, ToolError, ToolRunner};
+use crate::modfile::{NotAModule, StripError, ToolError, ToolRunner};
 use crate::modfile::{compress, is_whole_file, strip};
 use crate::report::{Event, Reporter};
 use crate::script;
@@ -167,7 +167,7 @@ impl Products {
         log: &mut Log,
         reporter: &dyn Reporter,
     ) -> Result<Vec<Finished>, Failure> {
-        let options = CompressOptions::of(spec.settings);
+        let options = spec.settings.compress_options();
         let mut variables = super::environment::toolchain_variables(spec.toolchain);
         variables.extend(script::variables(spec.id, spec.target));
         let mut finished = Vec::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::host::{Environment, fs, trusted};
 use crate::id::{KernelRelease, ModuleName};
 use crate::layout::Layout;
+use crate::modfile::{CompressOptions, DEFAULT_XZ_OPTS, DEFAULT_ZSTD_OPTS};
 
 /// `try_sign_modules`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,11 +117,6 @@ pub struct Settings {
     pub lock_timeout: Duration,
 }
 
-/// The default of `compress_xz_opts`.
-pub const DEFAULT_XZ_OPTS: &str = "--check=crc32 --lzma2=dict=1MiB";
-/// The default of `compress_zstd_opts`.
-pub const DEFAULT_ZSTD_OPTS: &str = "-q --rm -T0";
-
 /// The default of `build_cache_max`: 2 GiB.
 pub const DEFAULT_BUILD_CACHE_MAX: u64 = 2 << 30;
 /// The default of `build_timeout`: longer than the largest module takes on the slowest
@@ -165,6 +161,16 @@ impl Settings {
         // One that isn't there is an error that names it.
         let named = Some(&self.tmp_location).filter(|folder| !fs::exists(folder));
         named.or_else(place).unwrap_or(&self.layout.dkms_tree).clone()
+    }
+
+    /// The options of compressors.
+    #[must_use]
+    pub fn compress_options(&self) -> CompressOptions {
+        CompressOptions {
+            gzip: self.compress_gzip_opts.clone(),
+            xz: self.compress_xz_opts.clone(),
+            zstd: self.compress_zstd_opts.clone(),
+        }
     }
 
     /// What the code of packages sees of the caller's environment.

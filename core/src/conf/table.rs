@@ -208,13 +208,13 @@ pub const SECTIONS: &[Section] = &[
             row(
                 "compress_xz_opts",
                 Text,
-                Default(super::settings::DEFAULT_XZ_OPTS),
+                Default(crate::modfile::DEFAULT_XZ_OPTS),
                 "The same for xz. dkms compresses by itself if this is the default.",
             ),
             row(
                 "compress_zstd_opts",
                 Text,
-                Default(super::settings::DEFAULT_ZSTD_OPTS),
+                Default(crate::modfile::DEFAULT_ZSTD_OPTS),
                 "The same for zstd. dkms compresses by itself if this is the default.",
             ),
         ],

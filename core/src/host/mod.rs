@@ -14,6 +14,7 @@ pub mod fs;
 pub mod groups;
 pub mod inhibitor;
 pub mod jobs;
+pub mod leftovers;
 pub mod memory;
 pub mod ownership;
 pub mod process;

@@ -14,8 +14,6 @@ use std::path::{Path, PathBuf};
 
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 
-use crate::conf::Settings;
-use crate::conf::settings::{DEFAULT_XZ_OPTS, DEFAULT_ZSTD_OPTS};
 use crate::host::fs::{self, FsError};
 use crate::host::process::{Process, ProcessError};
 use crate::host::{Environment, programs};
@@ -36,17 +34,16 @@ pub struct CompressOptions {
     pub zstd: String,
 }
 
-impl CompressOptions {
-    /// Those of the settings.
-    #[must_use]
-    pub fn of(settings: &Settings) -> Self {
-        Self {
-            gzip: settings.compress_gzip_opts.clone(),
-            xz: settings.compress_xz_opts.clone(),
-            zstd: settings.compress_zstd_opts.clone(),
-        }
+impl Default for CompressOptions {
+    fn default() -> Self {
+        Self { gzip: String::new(), xz: DEFAULT_XZ_OPTS.to_owned(), zstd: DEFAULT_ZSTD_OPTS.to_owned() }
     }
 }
+
+/// The default of `compress_xz_opts`.
+pub const DEFAULT_XZ_OPTS: &str = "--check=crc32 --lzma2=dict=1MiB";
+/// The default of `compress_zstd_opts`.
+pub const DEFAULT_ZSTD_OPTS: &str = "-q --rm -T0";
 
 /// A module that could not be compressed; it is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -229,7 +226,7 @@ mod tests {
     }
 
     fn defaults() -> CompressOptions {
-        CompressOptions::of(&Settings::defaults(crate::layout::Layout::under("/")))
+        CompressOptions::default()
     }
 
     /// Something like a module: repetitive, but not only.

@@ -26,7 +26,7 @@ pub mod whole;
 
 pub use budget::{Budget, TooManyNames};
 pub use compare::{Standing, compare, same_module};
-pub use compress::{CompressError, CompressOptions, compress};
+pub use compress::{CompressError, CompressOptions, DEFAULT_XZ_OPTS, DEFAULT_ZSTD_OPTS, compress};
 pub use content::content;
 pub use info::{ModuleInfo, read_info};
 pub use name::{ModuleFile, canonical_name};

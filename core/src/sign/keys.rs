@@ -14,8 +14,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::clock;
-use crate::host::{fs, secrecy};
-use crate::tree;
+use crate::host::{fs, leftovers, secrecy};
 
 use super::SignError;
 use super::certificate::{self, KeyPair};
@@ -117,7 +116,7 @@ fn finish(key: &Path, certificate: &Path) -> Result<(), SignError> {
 /// What interrupted attempts have left: keys whose certificates never appeared, and temporary files.
 fn sweep(key: &Path) -> Result<(), SignError> {
     let Some(folder) = key.parent() else { return Ok(()) };
-    tree::sweep::sweep_folder(folder, 0)?;
+    leftovers::sweep_folder(folder, 0)?;
     let prefix = staged_prefix(key);
     for entry in fs::list(folder)? {
         if entry.name.to_string_lossy().starts_with(&prefix) {

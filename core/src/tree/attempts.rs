@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::sweep;
 use crate::host::fs::{self, FsError};
+use crate::host::leftovers;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::Layout;
 
@@ -103,7 +103,7 @@ pub fn record(
     let dir = layout.attempts_dir(id, target);
     fs::create_dir_all(&dir)?;
     // Nobody else looks after this folder.
-    sweep::sweep_folder(&dir, 0)?;
+    leftovers::sweep_folder(&dir, 0)?;
     let mut numbers = numbers(&dir);
     let number = numbers.last().map_or(1, |last| last + 1);
     if let Some(log) = log {
