@@ -11,6 +11,8 @@
 //! - Telling: [`report`], [`status`], [`diagnose`], [`doctor`]
 //! - The world: [`host`], [`sys`]
 
+pub use dkms_base::{exit, host, id, layout, report, sys, version, visible};
+
 pub mod adapter;
 pub mod archive;
 pub mod build;
@@ -19,21 +21,13 @@ pub mod diagnose;
 pub mod doctor;
 pub mod engine;
 pub mod event;
-pub mod exit;
-pub mod host;
-pub mod id;
 pub mod install;
 pub mod kernel;
-pub mod layout;
 pub mod modfile;
 pub mod plan;
-pub mod report;
 pub mod script;
 pub mod sign;
 pub mod status;
-pub mod sys;
 pub mod tree;
 pub mod trust;
 pub mod verify;
-pub mod version;
-pub mod visible;

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use dkms_core::host::fs;
 
-/// Where deciding and parsing live, below `core/src`: none of it may reach the outside.
+/// Where deciding and parsing live, below `core`: none of it may reach the outside.
 const PURE: [&str; 8] = [
-    "plan",
-    "event.rs",
-    "doctor/search.rs",
-    "conf/syntax",
-    "conf/resolve",
-    "id.rs",
-    "version.rs",
-    "status.rs",
+    "src/plan",
+    "src/event.rs",
+    "src/doctor/search.rs",
+    "src/conf/syntax",
+    "src/conf/resolve",
+    "base/src/id.rs",
+    "base/src/version.rs",
+    "src/status.rs",
 ];
 
 /// What reaches the outside.
@@ -40,7 +40,7 @@ fn code(path: &Path) -> String {
 
 #[test]
 fn deciding_touches_nothing() {
-    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core");
     let mut looked_at = 0;
     for place in PURE {
         for file in sources(&core.join(place)) {
@@ -114,11 +114,11 @@ fn core_knows_no_one_above_it() {
     for above in ["dkms-cli", "dkms-packaging", "anyhow", "clap"] {
         assert!(!manifest.contains(above), "core depends on {above}");
     }
-    for file in sources(&core.join("src")) {
+    for file in sources(&core) {
         let text = code(&file);
         let unsafe_code =
             text.lines().any(|line| line.trim_start().starts_with("unsafe") || line.contains(" unsafe {"));
-        let is_its_home = file.starts_with(core.join("src/sys"));
+        let is_its_home = file.starts_with(core.join("base/src/sys"));
         assert!(!unsafe_code || is_its_home, "{} has unsafe code", file.display());
     }
 }

@@ -11,27 +11,28 @@ use super::{FsError, Naming, Result, exists, lstat, optional, walk};
 use crate::layout::TEMPORARY_PREFIX;
 
 /// Where a test lets us die: before each change, as `kill -9` would.
-#[cfg(test)]
-pub(crate) mod death {
+#[cfg(any(test, feature = "testing"))]
+pub mod death {
     use std::cell::Cell;
 
     thread_local!(static LEFT: Cell<Option<u32>> = const { Cell::new(None) });
 
     /// The process that is told to be at work: one that is dead for those who come later.
-    pub(crate) fn process_id() -> u32 {
+    pub fn process_id() -> u32 {
         // Process numbers end at 4194304 (PID_MAX_LIMIT).
         if LEFT.get().is_some() { 4_999_999 } else { std::process::id() }
     }
 
     /// Runs `work` until it has made so many changes; `None` where it has died then.
-    pub(crate) fn after<T>(changes: u32, work: impl FnOnce() -> T) -> Option<T> {
+    pub fn after<T>(changes: u32, work: impl FnOnce() -> T) -> Option<T> {
         LEFT.set(Some(changes));
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         LEFT.set(None);
         result.ok()
     }
 
-    pub(crate) fn point() {
+    /// What comes before each change.
+    pub fn point() {
         // What destructors do then, the dead don't; but they can't be kept from it.
         if let Some(left) = LEFT.get().filter(|_| !std::thread::panicking()) {
             match left.checked_sub(1) {
@@ -42,10 +43,12 @@ pub(crate) mod death {
     }
 }
 
-#[cfg(not(test))]
-pub(crate) mod death {
-    pub(crate) use std::process::id as process_id;
-    pub(crate) const fn point() {}
+/// Where a test lets a run die; this is none.
+#[cfg(not(any(test, feature = "testing")))]
+pub mod death {
+    pub use std::process::id as process_id;
+    /// What comes before each change.
+    pub const fn point() {}
 }
 
 /// Makes a folder and those above it (0755).

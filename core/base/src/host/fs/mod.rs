@@ -15,7 +15,7 @@ use std::io::{self, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-pub(crate) use change::death;
+pub use change::death;
 pub use change::{
     append_to, create_dir_all, create_link, create_new, discard, empty_folder, exchange, exchange_unsynced,
     give_to, hide, open_lock, remove_any, remove_dir_if_empty, remove_file, remove_tree, rename, rename_new,

@@ -230,37 +230,10 @@ impl View {
         replaced.is_none_or(|replaced| shown.is_some_and(|shown| shown >= replaced))
     }
 
-    /// What can be written where a process has mounts of its own, and is there before.
-    pub(super) fn writable(&self) -> impl Iterator<Item = &Path> {
-        let shown = self.shown.iter().filter(|(_, is_writable)| *is_writable).map(|(path, _)| path);
-        shown.chain(self.folders.iter().map(|(folder, _)| folder)).map(PathBuf::as_path)
-    }
-
     /// What can be written there, and is new.
     pub(super) fn new_places(&self) -> Result<Vec<CString>, NulError> {
         let replaced = self.replaced.iter().filter(|(_, kind)| *kind != Kind::StandIn).map(|(path, _)| path);
         replaced.chain(&self.layer).map(|path| text(path)).collect()
-    }
-
-    /// What can be written, where it hasn't.
-    pub(super) fn writable_in_place(&self) -> impl Iterator<Item = &Path> {
-        let scratch = self.replaced.iter().filter(|(_, kind)| *kind == Kind::Scratch).map(|(path, _)| path);
-        let shown = self.shown.iter().filter(|(_, is_writable)| *is_writable).map(|(path, _)| path);
-        let folders = self.folders.iter().map(|(folder, _)| folder);
-        scratch.chain(shown).chain(folders).map(PathBuf::as_path).chain([Path::new("/dev/shm")])
-    }
-
-    /// What is shown although it lies in what is replaced.
-    pub(super) fn shown(&self) -> impl Iterator<Item = &Path> {
-        let places = self.places.iter().map(|(path, _)| path);
-        self.shown.iter().map(|(path, _)| path).chain(places).map(PathBuf::as_path)
-    }
-
-    /// What can't be read where a process has no mounts of its own.
-    pub(super) fn secrets(&self) -> Vec<PathBuf> {
-        let hides = |kind: Kind| matches!(kind, Kind::Home | Kind::StandIn);
-        let replaced = self.replaced.iter().filter(|(_, kind)| hides(*kind)).map(|(path, _)| path.clone());
-        replaced.chain(self.secret.iter().cloned()).collect()
     }
 
     /// The view as a list of what is to be taken and done.
@@ -416,6 +389,37 @@ impl View {
         let act = if copied.is_some() { Act::Cover } else { Act::Layer };
         scene.acts.push(act(text(folder)?, options));
         Ok(())
+    }
+}
+
+/// What rules of landlock are about.
+#[cfg(any(test, feature = "landlock"))]
+impl View {
+    /// What can be written where a process has mounts of its own, and is there before.
+    pub(super) fn writable(&self) -> impl Iterator<Item = &Path> {
+        let shown = self.shown.iter().filter(|(_, is_writable)| *is_writable).map(|(path, _)| path);
+        shown.chain(self.folders.iter().map(|(folder, _)| folder)).map(PathBuf::as_path)
+    }
+
+    /// What can be written, where it hasn't.
+    pub(super) fn writable_in_place(&self) -> impl Iterator<Item = &Path> {
+        let scratch = self.replaced.iter().filter(|(_, kind)| *kind == Kind::Scratch).map(|(path, _)| path);
+        let shown = self.shown.iter().filter(|(_, is_writable)| *is_writable).map(|(path, _)| path);
+        let folders = self.folders.iter().map(|(folder, _)| folder);
+        scratch.chain(shown).chain(folders).map(PathBuf::as_path).chain([Path::new("/dev/shm")])
+    }
+
+    /// What is shown although it lies in what is replaced.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &Path> {
+        let places = self.places.iter().map(|(path, _)| path);
+        self.shown.iter().map(|(path, _)| path).chain(places).map(PathBuf::as_path)
+    }
+
+    /// What can't be read where a process has no mounts of its own.
+    pub(super) fn secrets(&self) -> Vec<PathBuf> {
+        let hides = |kind: Kind| matches!(kind, Kind::Home | Kind::StandIn);
+        let replaced = self.replaced.iter().filter(|(_, kind)| hides(*kind)).map(|(path, _)| path.clone());
+        replaced.chain(self.secret.iter().cloned()).collect()
     }
 }
 

@@ -23,6 +23,7 @@ mod inputs;
 mod keys;
 mod missing;
 mod probe;
+#[cfg_attr(not(any(test, feature = "landlock")), path = "no_rules.rs")]
 mod rules;
 mod sockets;
 mod view;
