@@ -12,6 +12,7 @@
 //! - The world: [`host`], [`sys`]
 
 pub use dkms_base::{exit, host, id, layout, report, sys, version, visible};
+pub use dkms_kernel::{self as kernel, modfile};
 
 pub mod adapter;
 pub mod archive;
@@ -22,8 +23,6 @@ pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod install;
-pub mod kernel;
-pub mod modfile;
 pub mod plan;
 pub mod script;
 pub mod sign;

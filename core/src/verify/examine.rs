@@ -210,8 +210,8 @@ fn list(path: &Path) -> Option<String> {
 mod tests {
     use super::*;
     use crate::kernel::{Compression, Overrides};
-    use crate::modfile::content::tests::packed;
     use crate::modfile::testing::Fabricated;
+    use crate::modfile::testing::packed;
 
     const KERNEL: &str = "6.1.0-t";
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::prebuilt::{is_of_source, name_of};
-use crate::id::KernelRelease;
+use dkms_base::id::KernelRelease;
 
 /// What a package brings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::kernel::Compression;
+use crate::Compression;
 
 impl Compression {
     /// All of them, in the order in which they are looked for.

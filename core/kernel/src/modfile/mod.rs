@@ -19,8 +19,8 @@ pub mod name;
 pub mod object;
 pub mod signature;
 pub mod strip;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tool;
 pub mod whole;
 
@@ -39,7 +39,7 @@ pub use whole::{is_whole_file, is_whole_module, is_whole_object};
 use std::io;
 use std::path::PathBuf;
 
-use crate::host::fs::FsError;
+use dkms_base::host::fs::FsError;
 
 /// A module file that can't be read as one.
 #[derive(Debug, thiserror::Error)]

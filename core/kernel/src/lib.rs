@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::host::trusted::Fault;
-use crate::id::Target;
+use dkms_base::host::trusted::Fault;
+use dkms_base::id::Target;
 
 pub mod architecture;
 pub mod brought;
@@ -22,6 +22,7 @@ pub mod distribution;
 pub mod facts;
 pub mod headers_package;
 pub mod machine;
+pub mod modfile;
 pub mod module_tree;
 pub mod owner;
 pub mod prebuilt;

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
-use crate::host::fs;
-use crate::version;
+use dkms_base::host::fs;
+use dkms_base::version;
 
 use super::content::unsigned_digest;
 use super::{ModfileError, ModuleInfo, read_info};
@@ -70,11 +70,11 @@ pub fn same_module(a: &Path, b: &Path) -> Result<bool, ModfileError> {
 #[cfg(test)]
 mod tests {
     use super::super::Budget;
-    use super::super::content::tests::packed;
     use super::super::info::tests::module;
     use super::super::signature::MAGIC;
+    use super::super::testing::packed;
     use super::*;
-    use crate::kernel::Compression;
+    use crate::Compression;
 
     fn info(text: &str) -> ModuleInfo {
         ModuleInfo::parse(text.replace(' ', "\0").as_bytes(), &mut Budget::default()).unwrap()

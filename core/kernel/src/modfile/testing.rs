@@ -1,10 +1,14 @@
 //! Small objects for tests that are modules to everybody who reads ELF, without a compiler.
+#![expect(clippy::unwrap_used, reason = "only tests use this")]
+
+use std::io::Write;
 
 use super::object::Machine;
+use crate::Compression;
 
 /// A module in the making.
 #[derive(Debug, Clone)]
-pub(crate) struct Fabricated {
+pub struct Fabricated {
     machine: Machine,
     modinfo: Vec<u8>,
     exports: Vec<u8>,
@@ -15,7 +19,8 @@ pub(crate) struct Fabricated {
 
 impl Fabricated {
     /// For x86_64, with this `.modinfo`.
-    pub(crate) fn new(modinfo: impl AsRef<[u8]>) -> Self {
+    #[must_use]
+    pub fn new(modinfo: impl AsRef<[u8]>) -> Self {
         Self {
             machine: Machine::named("x86_64").unwrap(),
             modinfo: modinfo.as_ref().to_vec(),
@@ -26,37 +31,49 @@ impl Fabricated {
     }
 
     /// For a kernel.
-    pub(crate) fn for_kernel(name: &str, kernel: &str) -> Self {
+    #[must_use]
+    pub fn for_kernel(name: &str, kernel: &str) -> Self {
         Self::new(format!("license=GPL\0name={name}\0vermagic={kernel} SMP mod_unload \0"))
     }
 
-    pub(crate) fn machine(mut self, name: &str) -> Self {
+    /// For another machine.
+    #[must_use]
+    pub fn machine(mut self, name: &str) -> Self {
         self.machine = Machine::named(name).unwrap();
         self
     }
 
-    pub(crate) fn needs(mut self, names: &[&str]) -> Self {
+    /// With undefined symbols.
+    #[must_use]
+    pub fn needs(mut self, names: &[&str]) -> Self {
         self.needs.extend(names.iter().map(|name| ((*name).to_owned(), 1)));
         self
     }
 
-    pub(crate) fn weak(mut self, names: &[&str]) -> Self {
+    /// With undefined symbols that may stay so.
+    #[must_use]
+    pub fn weak(mut self, names: &[&str]) -> Self {
         self.needs.extend(names.iter().map(|name| ((*name).to_owned(), 2)));
         self
     }
 
-    pub(crate) fn exports(mut self, names: &[&str]) -> Self {
+    /// With symbols for others.
+    #[must_use]
+    pub fn exports(mut self, names: &[&str]) -> Self {
         self.exports.extend(names.iter().flat_map(|name| [name.as_bytes(), b"\0"].concat()));
         self
     }
 
-    pub(crate) fn without_this_module(mut self) -> Self {
+    /// An object that is no module.
+    #[must_use]
+    pub fn without_this_module(mut self) -> Self {
         self.has_this_module = false;
         self
     }
 
     /// The file: header, the sections' bytes, the table of sections. A machine of 64 bits, whichever it is.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
         let (mut names, mut symbols) = (vec![0_u8], vec![0_u8; 24]);
         for (name, bind) in &self.needs {
             symbols.extend(u32::try_from(names.len()).unwrap().to_le_bytes());
@@ -107,5 +124,20 @@ impl Fabricated {
         head.extend([64_u16, 0, 0, 64, count, count - 1].map(u16::to_le_bytes).concat());
         body[..64].copy_from_slice(&head);
         body
+    }
+}
+
+/// Bytes, packed.
+#[must_use]
+pub fn packed(bytes: &[u8], compression: Compression) -> Vec<u8> {
+    match compression {
+        Compression::None => bytes.to_vec(),
+        Compression::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        }
+        Compression::Xz => liblzma::encode_all(bytes, 6).unwrap(),
+        Compression::Zstd => zstd::encode_all(bytes, 3).unwrap(),
     }
 }

@@ -4,11 +4,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::host::Environment;
-use crate::host::fs;
-use crate::host::process::Process;
-use crate::id::KernelRelease;
-use crate::layout::Layout;
+use dkms_base::host::Environment;
+use dkms_base::host::fs;
+use dkms_base::host::process::Process;
+use dkms_base::id::KernelRelease;
+use dkms_base::layout::Layout;
 
 use super::distribution::{Distribution, Family};
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use liblzma::stream::Stream;
 use sha2::{Digest as _, Sha256};
 
-use crate::host::fs;
-use crate::kernel::Compression;
+use crate::Compression;
+use dkms_base::host::fs;
 
 use super::{ModfileError, without_signature};
 
@@ -184,7 +184,11 @@ pub fn packing(bytes: &[u8]) -> Compression {
     }
 }
 
-pub(crate) fn unpack(bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
+/// Unpacks bytes that may be packed.
+///
+/// # Errors
+/// They are broken, or more than `limit` when unpacked.
+pub fn unpack(bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
     match packing(&bytes) {
         Compression::None => Ok(bytes),
         _ => limited(unpacking(bytes.as_slice())?, limit),
@@ -201,23 +205,10 @@ pub(super) fn limited(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
+    use crate::modfile::testing::packed;
     use proptest::prelude::*;
-    use std::io::Write;
-
-    pub(crate) fn packed(bytes: &[u8], compression: Compression) -> Vec<u8> {
-        match compression {
-            Compression::None => bytes.to_vec(),
-            Compression::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-                encoder.write_all(bytes).unwrap();
-                encoder.finish().unwrap()
-            }
-            Compression::Xz => liblzma::encode_all(bytes, 6).unwrap(),
-            Compression::Zstd => zstd::encode_all(bytes, 3).unwrap(),
-        }
-    }
 
     #[test]
     fn a_bomb_ends_at_the_limit() {

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 
-use crate::host::fs::{self, FsError};
-use crate::host::process::{Process, ProcessError};
-use crate::host::{Environment, programs};
-use crate::kernel::Compression;
+use crate::Compression;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::host::process::{Process, ProcessError};
+use dkms_base::host::{Environment, programs};
 
 use super::content::unpacking;
 use super::gzip;

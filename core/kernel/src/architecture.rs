@@ -1,9 +1,9 @@
 //! The architecture and the release that are meant where none is named.
 
-use crate::host::Environment;
-use crate::host::process::{Process, ProcessError};
-use crate::id::{Arch, IdError, KernelRelease};
-use crate::layout::Layout;
+use dkms_base::host::Environment;
+use dkms_base::host::process::{Process, ProcessError};
+use dkms_base::id::{Arch, IdError, KernelRelease};
+use dkms_base::layout::Layout;
 
 use super::distribution::Distribution;
 use super::machine::Machine;
@@ -69,7 +69,7 @@ fn arch_of_owner(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::fs;
+    use dkms_base::host::fs;
 
     /// A folder with an `rpm` that runs `script`, as the PATH.
     fn with_rpm(script: &str) -> (tempfile::TempDir, Environment) {

@@ -8,7 +8,7 @@ use elf::endian::AnyEndian;
 use elf::section::SectionHeader;
 use elf::{ElfBytes, ElfStream, ParseError};
 
-use crate::host::fs::{self, FsError};
+use dkms_base::host::fs::{self, FsError};
 
 use super::ModfileError;
 use super::content::Anew;
@@ -120,10 +120,10 @@ pub(super) fn has_small_tables(reader: &mut (impl Read + Seek)) -> std::io::Resu
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::tests::packed;
     use super::super::info::tests::module;
+    use super::super::testing::packed;
     use super::*;
-    use crate::kernel::Compression;
+    use crate::Compression;
 
     #[test]
     fn a_cut_module_is_not_whole() {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::host::fs::{self, FsError};
-use crate::layout::Layout;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::layout::Layout;
 
 /// What a distribution's rules are those of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Where modules go below a kernel's folder, and what may override the distribution's rule.
 
-use crate::host::Environment;
-use crate::host::fs::{self, FsError};
-use crate::layout::Layout;
+use dkms_base::host::Environment;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::layout::Layout;
 
 use super::distribution::{Distribution, assigned};
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::host::fs::{self, Entry, FsError};
 use crate::modfile::{self, ModuleFile};
+use dkms_base::host::fs::{self, Entry, FsError};
 
 use super::Compression;
 

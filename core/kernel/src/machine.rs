@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use crate::host::fs;
-use crate::id::KernelRelease;
-use crate::layout::Layout;
 use crate::modfile::{self, ModuleFile};
+use dkms_base::host::fs;
+use dkms_base::id::KernelRelease;
+use dkms_base::layout::Layout;
 
 use super::{KernelConfig, facts};
 

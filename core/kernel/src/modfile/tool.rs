@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::host::fs::FsError;
-use crate::host::process::{Ended, Process, ProcessError};
+use dkms_base::host::fs::FsError;
+use dkms_base::host::process::{Ended, Process, ProcessError};
 
 /// Runs programs on copies of modules.
 pub trait ToolRunner {
@@ -47,7 +47,7 @@ impl ToolRunner for Temporary {
         suffix: &str,
         result: &Path,
     ) -> Result<Ended, ToolError> {
-        use crate::host::fs;
+        use dkms_base::host::fs;
         let dir = tempfile::tempdir().unwrap();
         let copy = dir.path().join(module.file_name().unwrap());
         fs::copy_file(module, &copy)?;

@@ -6,8 +6,8 @@ use std::path::Path;
 use elf::ElfStream;
 use elf::endian::AnyEndian;
 
-use crate::host::fs;
-use crate::kernel::Compression;
+use crate::Compression;
+use dkms_base::host::fs;
 
 use super::ModfileError;
 use super::budget::{Budget, SECTION_LIMIT, TooManyNames};
@@ -138,8 +138,8 @@ pub(crate) fn modinfo(mut reader: impl Read + Seek) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::content::tests::packed;
     use super::super::testing::Fabricated;
+    use super::super::testing::packed;
     use super::*;
     use proptest::prelude::*;
 

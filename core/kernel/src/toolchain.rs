@@ -8,10 +8,10 @@ use std::time::Duration;
 use elf::ElfStream;
 use elf::endian::AnyEndian;
 
-use crate::host::fs;
-use crate::host::process::{Process, ProcessError};
-use crate::host::trusted;
-use crate::host::{Environment, programs};
+use dkms_base::host::fs;
+use dkms_base::host::process::{Process, ProcessError};
+use dkms_base::host::trusted;
+use dkms_base::host::{Environment, programs};
 
 use super::{KernelConfig, Machine, MissingCompiler, Reach, Toolchain};
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::tool::{ToolError, ToolRunner};
 use super::whole::is_whole_file;
-use crate::host::Environment;
-use crate::host::fs::{self, FsError};
-use crate::host::process::Process;
+use dkms_base::host::Environment;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::host::process::Process;
 
 /// A module that could not be stripped; it is as it was.
 #[derive(Debug, thiserror::Error)]

@@ -6,9 +6,9 @@
 
 use std::fmt;
 
-use crate::host::fs;
-use crate::id::KernelRelease;
-use crate::layout::Layout;
+use dkms_base::host::fs;
+use dkms_base::id::KernelRelease;
+use dkms_base::layout::Layout;
 
 use super::distribution::{Distribution, Family};
 use super::owner::Owner;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::host::fs::{self, FsError};
-use crate::id::{KernelRelease, Target};
-use crate::layout::Layout;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::id::{KernelRelease, Target};
+use dkms_base::layout::Layout;
 
 use super::architecture::running_kernel;
 use super::{KernelConfig, KernelFacts, module_tree};
@@ -219,7 +219,7 @@ fn holds_modules(folder: &Path, depth: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Compression;
+    use crate::Compression;
 
     fn write(path: &Path, text: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();

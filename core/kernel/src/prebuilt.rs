@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::host::Environment;
-use crate::host::fs;
-use crate::host::process::Process;
-use crate::id::KernelRelease;
-use crate::layout::Layout;
 use crate::modfile::{self, ModuleFile};
-use crate::version;
+use dkms_base::host::Environment;
+use dkms_base::host::fs;
+use dkms_base::host::process::Process;
+use dkms_base::id::KernelRelease;
+use dkms_base::layout::Layout;
+use dkms_base::version;
 
 use super::brought::plain;
 use super::distribution::Family;
