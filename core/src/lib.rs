@@ -12,19 +12,18 @@
 //! - The world: [`host`], [`sys`]
 
 pub use dkms_base::{exit, host, id, layout, report, sys, version, visible};
+pub use dkms_conf::{self as conf, script};
 pub use dkms_kernel::{self as kernel, modfile};
 
 pub mod adapter;
 pub mod archive;
 pub mod build;
-pub mod conf;
 pub mod diagnose;
 pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod install;
 pub mod plan;
-pub mod script;
 pub mod sign;
 pub mod status;
 pub mod tree;

@@ -1,0 +1,554 @@
+//! Reading framework.conf and framework.conf.d into [`Settings`].
+//!
+//! Only names of the table are taken. An unknown name does no harm, but produces a warning: it
+//! may be a misspelt one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bash::Bash;
+use super::error::ConfError;
+use super::exempt;
+use super::file::{self, ConfFile};
+use super::found::{Found, Given};
+use super::settings::{OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign};
+use super::table::{self, Kind, Setting, Shown};
+use super::{notices, special, syntax, trust};
+use dkms_base::host::processors::nproc;
+use dkms_base::host::trusted::Fault;
+use dkms_base::host::{Environment, fs, root};
+use dkms_base::layout::Layout;
+use dkms_kernel::modfile::content::SIZE_LIMIT;
+
+/// framework.conf, read.
+#[derive(Debug, Clone)]
+pub struct Framework {
+    /// The settings that are in effect.
+    pub settings: Settings,
+    /// Invalid values and unknown names.
+    pub faults: Vec<SettingFault>,
+}
+
+/// What is wrong with a line of framework.conf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingFault {
+    /// A value that the setting can't have; its default is used.
+    Value {
+        /// The file.
+        file: PathBuf,
+        /// The setting.
+        setting: &'static Setting,
+        /// Its value.
+        value: String,
+    },
+    /// A file that others may write: root doesn't read it.
+    Untrusted {
+        /// Who may, and where.
+        fault: Fault,
+    },
+    /// Only bash could read the files, and with `--root` that is the image's: the defaults hold.
+    NeedsBash {
+        /// The first file.
+        file: PathBuf,
+    },
+    /// A name that is no setting's, and that no other line uses.
+    Unknown {
+        /// The file.
+        file: PathBuf,
+        /// The name.
+        name: String,
+        /// The setting that was probably meant.
+        nearest: Option<&'static str>,
+    },
+}
+
+impl SettingFault {
+    /// The file that has it.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Value { file, .. } | Self::Unknown { file, .. } | Self::NeedsBash { file } => file,
+            Self::Untrusted { fault } => &fault.place,
+        }
+    }
+}
+
+impl std::fmt::Display for SettingFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Value { file, setting: Setting { name, kind, shown, .. }, value } => {
+                write!(
+                    f,
+                    "`{name}={}` in `{}` is not {}",
+                    value.escape_debug(),
+                    file.display(),
+                    kind.allowed()
+                )?;
+                match shown {
+                    Shown::Default("") => f.write_str("; it is ignored"),
+                    Shown::Default(text) => write!(f, "; the default `{text}` is used"),
+                    Shown::Example(_) => f.write_str("; the default is used"),
+                }
+            }
+            Self::NeedsBash { file } => write!(
+                f,
+                "`{}` is more than assignments, and with `--root` no program of the image reads it: the defaults are used",
+                file.display()
+            ),
+            Self::Untrusted { fault } => write!(f, "settings are not read: {fault}"),
+            Self::Unknown { file, name, nearest } => {
+                write!(f, "`{name}` in `{}` is not a setting", file.display())?;
+                match nearest {
+                    Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Reads the settings that hold below the root of `layout`.
+///
+/// # Errors
+/// [`ConfError`]; a file that isn't there is none.
+pub fn read(layout: &Layout, environment: &Environment) -> Result<Framework, ConfError> {
+    let framework = examine(layout, environment)?;
+    let refused = framework.faults.iter().find_map(|fault| match fault {
+        SettingFault::Untrusted { fault } => Some(fault.clone()),
+        SettingFault::Value { .. } | SettingFault::Unknown { .. } | SettingFault::NeedsBash { .. } => None,
+    });
+    refused.map_or(Ok(framework), |fault| Err(ConfError::Untrusted { fault }))
+}
+
+/// As [`read`]; files that others may write are left out, each with a fault. For doctor.
+///
+/// # Errors
+/// As there.
+pub fn examine(layout: &Layout, environment: &Environment) -> Result<Framework, ConfError> {
+    let etc = layout.etc_dkms();
+    let mut files = Vec::new();
+    let mut untrusted = Vec::new();
+    for path in paths(layout)? {
+        match trust::fault(&path) {
+            Some(fault) => untrusted.push(SettingFault::Untrusted { fault }),
+            None => files.push(Arc::new(ConfFile::read(&path)?)),
+        }
+    }
+    // Which kernel is meant is known only when the value is used: until then the variable stands for itself.
+    let variables = [("kernelver".to_owned(), "$kernelver".to_owned())];
+    let names = table::names();
+    let hidden = names.iter().filter(|name| **name != "parallel_jobs").copied().chain(["kernelver"]);
+    let environment = special::for_confs(environment, hidden);
+    let processors = nproc(&environment);
+    let given = Given { variables: &variables, environment: &environment, processors };
+    let bash = Bash { dir: &etc, given: &given, dest_override: None, wanted: &names, confined: None };
+    let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
+    let found = match scripts.map(|scripts| syntax::run(&scripts, &given, &names)) {
+        Some(Ok(found)) => found,
+        // The bash of an image is the image's: it runs walled in, if it runs at all, and these would
+        // be settings of ours.
+        _ if root::is_entered() => {
+            let path = files.first().map_or_else(|| etc.join("framework.conf"), |file| file.path.clone());
+            untrusted.push(SettingFault::NeedsBash { file: path });
+            Found::default()
+        }
+        _ => file::through_bash(&files, &bash)?,
+    };
+    let first = |(name, values): (String, BTreeMap<usize, String>)| Some((name, values.get(&0)?.clone()));
+    let values = found.values.into_iter().filter_map(first).collect();
+    let (values, mut faults) = checked(&values, &files);
+    faults.extend(untrusted);
+    faults.extend(unknown(found.names.iter().map(String::as_str), &files));
+    let mut settings = settings(layout, &environment, &values);
+    settings.tmp_location = settings.staging_place();
+    if root::is_entered() {
+        settings.of_an_image();
+    }
+    Ok(Framework { settings, faults })
+}
+
+/// framework.conf, then framework.conf.d/*.conf by name; those that are there.
+fn paths(layout: &Layout) -> Result<Vec<PathBuf>, ConfError> {
+    let main = layout.etc_dkms().join("framework.conf");
+    let folder = layout.etc_dkms().join("framework.conf.d");
+    let mut paths = Vec::new();
+    if fs::stat(&main).map_err(ConfError::Unreadable)?.is_some() {
+        paths.push(main);
+    }
+    for entry in fs::list(&folder).map_err(ConfError::Unreadable)? {
+        let path = folder.join(&entry.name);
+        let name = entry.name.to_string_lossy();
+        if name.ends_with(".conf")
+            && !name.starts_with('.')
+            && fs::stat(&path).is_ok_and(|meta| meta.is_some())
+        {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+/// The values that settings may have, as the table writes them, and the faults of the others. Pure.
+fn checked(
+    values: &BTreeMap<String, String>,
+    files: &[Arc<ConfFile>],
+) -> (BTreeMap<&'static str, String>, Vec<SettingFault>) {
+    let mut valid = BTreeMap::new();
+    let mut faults = Vec::new();
+    for setting in table::all() {
+        let Some(value) = values.get(setting.name).map(|value| value.trim_end_matches('\r')) else {
+            continue;
+        };
+        // An empty value is no value, but where it says something.
+        if value.is_empty() && !matches!(setting.kind, Kind::Flag | Kind::Text) {
+            continue;
+        }
+        match setting.kind.normal(value) {
+            Some(value) => drop(valid.insert(setting.name, value)),
+            None => faults.push(SettingFault::Value {
+                file: file_that_sets(setting.name, files),
+                setting,
+                value: value.to_owned(),
+            }),
+        }
+    }
+    (valid, faults)
+}
+
+/// Names that are no settings. A variable that another line uses is none of them.
+fn unknown<'a>(names: impl Iterator<Item = &'a str>, files: &[Arc<ConfFile>]) -> Vec<SettingFault> {
+    let settings = table::names();
+    let is_used = |name: &str| {
+        let refers = |text: &str| {
+            text.split('$').skip(1).any(|rest| {
+                let rest = rest.trim_start_matches(['{', '(', '#', '!', '\'', '"']);
+                rest.strip_prefix(name).is_some_and(|rest| !rest.starts_with(is_name_char))
+            })
+        };
+        files.iter().any(|file| refers(&file.text))
+    };
+    let nearest = |name: &str| {
+        let distance = |setting: &str| notices::distance(&name.to_ascii_lowercase(), setting);
+        let close = |setting: &&&str| distance(setting) <= 2 + setting.len() / 8;
+        settings.iter().filter(close).min_by_key(|setting| distance(setting)).copied()
+    };
+    let fault = |name: &str| SettingFault::Unknown {
+        file: file_that_sets(name, files),
+        name: name.to_owned(),
+        nearest: nearest(name),
+    };
+    names.filter(|name| !settings.contains(name) && !is_used(name)).map(fault).collect()
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The last file in which a name is set; by its text, so a guess where bash computed the name.
+fn file_that_sets(name: &str, files: &[Arc<ConfFile>]) -> PathBuf {
+    let sets = |text: &str| {
+        text.match_indices(name).any(|(at, _)| {
+            let rest = &text[at + name.len()..];
+            let begins = !text[..at].ends_with(|c| is_name_char(c) || c == '$' || c == '{');
+            begins && (rest.starts_with('=') || rest.starts_with("+=") || rest.starts_with('['))
+        })
+    };
+    let file = files.iter().rev().find(|file| sets(&file.text)).or(files.first());
+    file.map_or_else(|| PathBuf::from("framework.conf"), |file| file.path.clone())
+}
+
+/// The settings that valid `values` give, over the defaults. Pure.
+fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'static str, String>) -> Settings {
+    let text = |name: &str| values.get(name).map(String::as_str);
+    let filled = |name: &str| text(name).filter(|value| !value.is_empty()).map(str::to_owned);
+    let number = |name: &str| text(name).and_then(|value| value.parse::<u64>().ok());
+    let mut settings = Settings::defaults(layout.clone());
+    let places = [
+        ("source_tree", &mut settings.layout.source_tree),
+        ("dkms_tree", &mut settings.layout.dkms_tree),
+        ("install_tree", &mut settings.layout.install_tree),
+    ];
+    for (name, place) in places {
+        if let Some(path) = filled(name) {
+            *place = layout.at(&path);
+        }
+    }
+    if let Some(path) = filled("tmp_location").as_deref().or_else(|| environment.get_filled("TMPDIR")) {
+        settings.tmp_location = layout.at(path);
+    }
+    let flags = [
+        ("verbose", &mut settings.verbose),
+        ("symlink_modules", &mut settings.symlink_modules),
+        ("autoinstall_all_kernels", &mut settings.autoinstall_all_kernels),
+        ("modprobe_on_install", &mut settings.modprobe_on_install),
+        ("continue_on_error", &mut settings.continue_on_error),
+        ("batch", &mut settings.batch),
+    ];
+    for (name, flag) in flags {
+        if let Some(value) = text(name) {
+            *flag = value == "yes";
+        }
+    }
+    let of_environment = || environment.get_filled("parallel_jobs")?.trim().parse().ok();
+    settings.parallel_jobs =
+        number("parallel_jobs").and_then(|jobs| u32::try_from(jobs).ok()).or_else(of_environment);
+    let options = [
+        ("compress_gzip_opts", &mut settings.compress_gzip_opts),
+        ("compress_xz_opts", &mut settings.compress_xz_opts),
+        ("compress_zstd_opts", &mut settings.compress_zstd_opts),
+    ];
+    for (name, option) in options {
+        if let Some(value) = text(name) {
+            value.clone_into(option);
+        }
+    }
+    settings.build_environment = filled("build_environment");
+    settings.post_transaction = filled("post_transaction");
+    settings.sign_file = filled("sign_file");
+    settings.mok_signing_key = filled("mok_signing_key");
+    settings.mok_certificate = filled("mok_certificate");
+    settings.mok_passphrase_file = filled("mok_passphrase_file");
+    settings.remake_initrd = text("remake_initrd") != Some("no");
+    settings.try_sign_modules = match text("try_sign_modules") {
+        Some("true") => TrySign::Always,
+        Some("false") => TrySign::Never,
+        _ => TrySign::NotInChroot,
+    };
+    settings.build_cache = filled("build_cache").map(|path| layout.at(&path));
+    settings.build_cache_max = number("build_cache_max").unwrap_or(settings.build_cache_max);
+    if text("on_build_failure") == Some("fail") {
+        settings.on_build_failure = OnBuildFailure::Fail;
+    }
+    settings.preflight = match text("preflight") {
+        Some("block") => PreflightPolicy::Block,
+        Some("off") => PreflightPolicy::Off,
+        _ => PreflightPolicy::Warn,
+    };
+    settings.sandbox = match text("sandbox") {
+        Some("strict") => SandboxMode::Strict,
+        Some("off") => SandboxMode::Off,
+        _ => SandboxMode::Auto,
+    };
+    if let Some(user) = filled("build_user") {
+        settings.build_user = user;
+    }
+    for (name, list) in [
+        ("sandbox_exempt", &mut settings.sandbox_exempt),
+        ("pass_environment", &mut settings.pass_environment),
+    ] {
+        *list = filled(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    }
+    if let Some(seconds) = number("build_timeout") {
+        settings.build_timeout = Some(Duration::from_secs(seconds)).filter(|limit| !limit.is_zero());
+    }
+    if let Some(bytes) = number("module_size_max") {
+        settings.module_size_max = bytes.min(SIZE_LIMIT);
+    }
+    settings.sandbox_exempt.extend(exempt::names(layout));
+    if let Some(seconds) = number("lock_timeout") {
+        settings.lock_timeout = Duration::from_secs(seconds);
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dkms_base::id::KernelRelease;
+    use dkms_base::layout::Layout;
+
+    struct Root(tempfile::TempDir);
+
+    impl Root {
+        fn with(files: &[(&str, &str)]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                let path = dir.path().join("etc/dkms").join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write_whole(&path, text.as_bytes(), 0o644).unwrap();
+            }
+            Self(dir)
+        }
+
+        fn read(&self, environment: &[(&str, &str)]) -> Result<Settings, ConfError> {
+            self.framework(environment).map(|read| read.settings)
+        }
+
+        fn framework(&self, environment: &[(&str, &str)]) -> Result<Framework, ConfError> {
+            read(&Layout::under(self.0.path()), &environment.iter().copied().collect())
+        }
+    }
+
+    #[test]
+    fn without_files_the_defaults_hold() {
+        let root = Root::with(&[]);
+        let settings = root.read(&[("TMPDIR", "/var/tmp"), ("sign_file", "/evil")]).unwrap();
+        assert_eq!(settings.tmp_location, root.0.path().join("var/tmp"));
+        assert_eq!(settings.layout.dkms_tree, root.0.path().join("var/lib/dkms"));
+        assert_eq!((settings.sign_file, settings.parallel_jobs), (None, None));
+        assert!(settings.continue_on_error && !settings.verbose);
+    }
+
+    #[test]
+    fn files_come_over_one_another_by_name() {
+        let root = Root::with(&[
+            ("framework.conf", "dkms_tree=/a\nsandbox=strict\nverbose=1\nsymlink_modules=no\n"),
+            ("framework.conf.d/20-b.conf", "dkms_tree=\"/b\"\r\n"),
+            ("framework.conf.d/10-c.conf", "dkms_tree=/c\ncontinue_on_error=\n"),
+            ("framework.conf.d/30-d.conf.dpkg-old", "dkms_tree=/d\n"),
+        ]);
+        let settings = root.read(&[]).unwrap();
+        assert_eq!(settings.layout.dkms_tree, root.0.path().join("b"));
+        assert!(settings.verbose && !settings.symlink_modules && !settings.continue_on_error);
+    }
+
+    #[test]
+    fn the_kernel_is_put_in_later() {
+        let text = "sign_file=\"/usr/$kernelver/sign\"\nmok_certificate='/k/${kernelver}.pub'\n";
+        let kernel = KernelRelease::new("6.1.0-47-amd64").unwrap();
+        for more in ["", "true\n"] {
+            let settings = Root::with(&[("framework.conf", &format!("{more}{text}"))]).read(&[]).unwrap();
+            let value = |text: Option<String>| Settings::for_kernel(&text.unwrap(), &kernel);
+            assert_eq!(value(settings.sign_file), "/usr/6.1.0-47-amd64/sign");
+            assert_eq!(value(settings.mok_certificate), "/k/6.1.0-47-amd64.pub");
+        }
+    }
+
+    #[test]
+    fn jobs_come_from_the_environment_too() {
+        let jobs = |text: &str| {
+            Root::with(&[("framework.conf", text)]).read(&[("parallel_jobs", "3")]).unwrap().parallel_jobs
+        };
+        assert_eq!(jobs(""), Some(3));
+        assert_eq!(jobs("parallel_jobs=7"), Some(7));
+        assert_eq!(jobs("parallel_jobs=$((parallel_jobs + 1))"), Some(4));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let max = |text: &str| {
+            let text = format!("build_cache=/c\nbuild_cache_max={text}\non_build_failure=fail\n");
+            let settings = Root::with(&[("framework.conf", &text)]).read(&[]).unwrap();
+            assert!(settings.build_cache.unwrap().ends_with("c"));
+            assert_eq!(settings.on_build_failure, OnBuildFailure::Fail);
+            settings.build_cache_max
+        };
+        assert_eq!((max("4096"), max("500M"), max("3g"), max("1KiB")), (4096, 500 << 20, 3 << 30, 1024));
+        assert_eq!((max("much"), max(""), max("99999999999T")), (2 << 30, 2 << 30, 2 << 30));
+    }
+
+    /// The settings that a text has invalid values for, and its unknown names.
+    fn faults(text: &str) -> Vec<(String, Option<String>)> {
+        let read = Root::with(&[("framework.conf", text)]).framework(&[]).unwrap();
+        let plain = |fault| match fault {
+            SettingFault::Value { setting, value, .. } => (setting.name.to_owned(), Some(value)),
+            SettingFault::Unknown { name, nearest, .. } => (name, nearest.map(|name| format!("{name}?"))),
+            SettingFault::Untrusted { .. } | SettingFault::NeedsBash { .. } => panic!("{fault}"),
+        };
+        read.faults.into_iter().map(plain).collect()
+    }
+
+    #[test]
+    fn invalid_values_are_faults_and_the_default_is_used() {
+        let sound = "parallel_jobs=4\nsandbox=strict\npreflight=Block\nverbose=1\ncontinue_on_error=\n\
+                     symlink_modules=False\ntry_sign_modules=not_in_chroot\non_build_failure=FAIL\r\nbuild_cache=\n";
+        assert_eq!(faults(sound), []);
+        for (line, value) in [
+            ("parallel_jobs=many", "many"),
+            ("parallel_jobs=-1", "-1"),
+            ("sandbox=yes", "yes"),
+            ("verbose=maybe", "maybe"),
+            ("try_sign_modules=auto", "auto"),
+            ("lock_timeout=long", "long"),
+            ("build_cache_max=much", "much"),
+            ("build_cache=cache", "cache"),
+            ("autoinstall_all_kernels=oui", "oui"),
+        ] {
+            let name = line.split('=').next().unwrap();
+            assert_eq!(faults(line), [(name.to_owned(), Some(value.to_owned()))], "{line}");
+        }
+        let settings =
+            Root::with(&[("framework.conf", "preflight=BLOCK\non_build_failure=FAIL\nverbose=maybe\n")]);
+        let settings = settings.read(&[]).unwrap();
+        assert_eq!(settings.preflight, PreflightPolicy::Block);
+        assert_eq!(settings.on_build_failure, OnBuildFailure::Fail);
+        assert!(!settings.verbose);
+    }
+
+    #[test]
+    fn root_reads_no_settings_that_others_may_write() {
+        let root = Root::with(&[("framework.conf", "sandbox=off\n")]);
+        let file = root.0.path().join("etc/dkms/framework.conf");
+        for (place, mode, sound) in [(&*file, 0o666, 0o644), (file.parent().unwrap(), 0o777, 0o755)] {
+            fs::set_mode(place, mode).unwrap();
+            let error = root.read(&[]).unwrap_err();
+            assert!(matches!(&error, ConfError::Untrusted { .. }), "{error}");
+            assert!(error.to_string().contains("chmod go-w"), "{error}");
+            let layout = Layout::under(root.0.path());
+            let read = examine(&layout, &Environment::default()).unwrap();
+            assert_eq!((read.settings.sandbox, read.faults.len()), (SandboxMode::Auto, 1));
+            fs::set_mode(place, sound).unwrap();
+        }
+        assert_eq!(root.read(&[]).unwrap().sandbox, SandboxMode::Off);
+    }
+
+    #[test]
+    fn unknown_names_are_faults_unless_another_line_uses_them() {
+        for more in ["", "true\n"] {
+            let of = |text: &str| faults(&format!("{more}{text}"));
+            let one = |name: &str, nearest: Option<&str>| [(name.to_owned(), nearest.map(str::to_owned))];
+            assert_eq!(of("sandobx=strict\n"), one("sandobx", Some("sandbox?")));
+            assert_eq!(of("Sandbox=strict\n"), one("Sandbox", Some("sandbox?")));
+            assert_eq!(of("mok_sign_key=/k\n"), one("mok_sign_key", Some("mok_signing_key?")));
+            assert_eq!(of("log_level=shout\n"), one("log_level", None));
+            assert_eq!(
+                of("keys=/root/keys\nmok_signing_key=$keys/k\nmok_certificate=${keys}/c\nexport PATH=/bin\n"),
+                []
+            );
+        }
+        let root =
+            Root::with(&[("framework.conf", "batch=no\n"), ("framework.conf.d/a.conf", "bacth=yes\n")]);
+        let told = root.framework(&[]).unwrap().faults[0].to_string();
+        assert!(told.contains("framework.conf.d/a.conf") && told.contains("did you mean `batch`?"), "{told}");
+    }
+
+    /// What is installed as /etc/dkms/framework.conf: each setting in a line of its own that is taken out.
+    #[test]
+    fn the_file_that_is_shipped_has_all_settings_and_their_defaults() {
+        let shipped = table::framework_conf();
+        let lines: Vec<&str> = shipped.lines().filter_map(|line| line.strip_prefix('#')).collect();
+        let lines: Vec<&str> = lines.into_iter().filter(|line| !line.starts_with([' ', '#'])).collect();
+        assert_eq!(lines.len(), table::names().len());
+        let is_default = |line: &&str| {
+            let setting = table::all().find(|setting| line.split('=').next() == Some(setting.name));
+            matches!(setting.unwrap().shown, Shown::Default(_))
+        };
+        let given = lines.into_iter().filter(is_default).collect::<Vec<_>>().join("\n");
+        let given = Root::with(&[("framework.conf", &given)]);
+        let read = given.framework(&[]).unwrap();
+        assert_eq!(read.faults, []);
+        let mut settings = read.settings;
+        assert_eq!(settings.mok_signing_key.take().as_deref(), Some("/var/lib/dkms/mok.key"));
+        assert_eq!(settings.mok_certificate.take().as_deref(), Some("/var/lib/dkms/mok.pub"));
+        let defaults = Settings::defaults(Layout::under(given.0.path()));
+        assert_eq!(format!("{settings:?}"), format!("{defaults:?}"));
+    }
+
+    #[test]
+    fn a_time_limit_is_a_number_of_seconds() {
+        let limit =
+            |text: &str| Root::with(&[("framework.conf", text)]).read(&[]).unwrap().lock_timeout.as_secs();
+        assert_eq!(
+            (limit("lock_timeout=7"), limit("lock_timeout=0"), limit("lock_timeout=long")),
+            (7, 0, 1800)
+        );
+    }
+
+    #[test]
+    fn a_bad_file_is_named() {
+        let error = Root::with(&[("framework.conf", "a=1\nif then\n")]).read(&[]).unwrap_err();
+        assert!(matches!(&error, ConfError::Syntax { line: 2, .. }), "{error}");
+    }
+}

@@ -1,0 +1,53 @@
+//! The paths that a conf names: what it may look for, and an empty answer would mean something to it.
+
+use std::path::{Path, PathBuf};
+
+use dkms_base::host::fs;
+
+/// No conf is longer.
+const LIMIT: u64 = 1 << 20;
+
+/// No conf names more.
+const MOST: usize = 200;
+
+/// The absolute paths in a conf, comments aside.
+pub(super) fn in_file(file: &Path) -> Vec<PathBuf> {
+    let text = fs::read_limited(file, LIMIT).unwrap_or_default();
+    in_text(&String::from_utf8_lossy(&text))
+}
+
+/// Of a path that goes on in a pattern or a variable it is the folder before that.
+fn in_text(text: &str) -> Vec<PathBuf> {
+    let ends = |c: char| c.is_whitespace() || "\"'`;()<>=:|&,".contains(c);
+    let is_open = |c: char| "$*?[]{}!\\".contains(c);
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let words = lines.flat_map(|line| line.split(ends)).filter(|word| word.starts_with('/'));
+    let paths = words.map(|word| match word.find(is_open) {
+        Some(at) => word[..at].rsplit_once('/').map_or("/", |(folder, _)| folder),
+        None => word,
+    });
+    let mut found: Vec<PathBuf> = Vec::new();
+    for path in paths.filter(|path| path.len() > 1).map(PathBuf::from) {
+        if found.len() < MOST && !found.contains(&path) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_a_conf() {
+        for (text, expected) in [
+            (". /etc/drv.conf; [ -r \"/etc/b\" ] && X=$(</etc/c)", vec!["/etc/drv.conf", "/etc/b", "/etc/c"]),
+            ("for f in /etc/drv.d/*.conf /opt/$x/y; do . $f; done", vec!["/etc/drv.d", "/opt"]),
+            ("  # . /etc/drv.conf\nMAKE=make -C ../x a/b /", vec![]),
+            ("cat /a/b /a/b >/a/c", vec!["/a/b", "/a/c"]),
+        ] {
+            assert_eq!(in_text(text), expected.into_iter().map(PathBuf::from).collect::<Vec<_>>(), "{text}");
+        }
+    }
+}

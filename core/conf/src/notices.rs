@@ -1,0 +1,171 @@
+//! What is worth a warning in a conf that is valid: misspelt directives, deprecated ones, no modules.
+
+use super::directive::Directive;
+use super::ere::Ere;
+use super::raw::RawConf;
+use dkms_base::report::Event;
+
+/// Warnings for `add`: also about names that look like a directive's.
+#[must_use]
+pub fn on_add(raw: &RawConf) -> Vec<Event> {
+    let near = raw.other_names.iter().filter_map(|name| Some((name, near_miss(name)?)));
+    let misspelt = near.map(|(name, meant)| {
+        Event::warning(
+            format!("`{}` sets `{name}`, which means nothing", raw.file.display()),
+            meant.map(|directive| format!("Did you mean `{directive}`?")),
+        )
+    });
+    misspelt.chain(on_use(raw)).collect()
+}
+
+/// A warning where the conf may mean something else than it would if root read it.
+#[must_use]
+pub fn on_unread(raw: &RawConf) -> Option<Event> {
+    let named = listed(&raw.unreadable)?;
+    Some(Event::warning(
+        format!("`{}` was read without {named}, which only root may read", raw.file.display()),
+        [UNREAD_HINT.to_owned()],
+    ))
+}
+
+/// What to do about files that a sandbox can't show.
+pub const UNREAD_HINT: &str =
+    "let everybody read it (`chmod a+rX`), or name the module in `sandbox_exempt` in framework.conf";
+
+/// The first few of a list of paths, quoted; `None` where it is empty.
+#[must_use]
+pub fn listed(paths: &[std::path::PathBuf]) -> Option<String> {
+    const MOST: usize = 3;
+    let names: Vec<String> = paths.iter().take(MOST).map(|path| format!("`{}`", path.display())).collect();
+    let more = paths.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!names.is_empty()).then(|| format!("{}{more}", names.join(", ")))
+}
+
+/// Warnings for `build` and `install`.
+#[must_use]
+pub fn on_use(raw: &RawConf) -> Vec<Event> {
+    let file = raw.file.display();
+    let mut events = Vec::new();
+    for (directive, hint) in DEPRECATED {
+        if raw.all(*directive).any(|(_, value)| !value.is_empty()) {
+            events.push(Event::warning(
+                format!("`{file}` sets `{directive}`, which is deprecated"),
+                [(*hint).to_owned()],
+            ));
+        }
+    }
+    if let Some(command) = super::resolve::clean(raw) {
+        events.push(Event::warning(
+            format!("`{file}` sets `CLEAN` to `{command}`, which is deprecated and never run"),
+            ["Every build begins in a fresh copy of the source: take it out".to_owned()],
+        ));
+    }
+    for (directive, index, value) in [
+        Directive::MakeMatch,
+        Directive::PatchMatch,
+        Directive::BuildExclusiveKernel,
+        Directive::BuildExclusiveArch,
+    ]
+    .into_iter()
+    .flat_map(|directive| raw.all(directive).map(move |(index, value)| (directive, index, value)))
+    {
+        if let Err(error) = Ere::new(value) {
+            events.push(Event::warning(
+                format!("`{file}`: `{directive}[{index}]` matches nothing: {error}"),
+                [],
+            ));
+        }
+    }
+    let names = [Directive::BuiltModuleName, Directive::DestModuleName, Directive::DestModuleLocation];
+    if names.iter().all(|directive| raw.all(*directive).next().is_none()) {
+        events.push(Event::warning(format!("`{file}` names no modules"), []));
+    }
+    events
+}
+
+const DEPRECATED: &[(Directive, &str)] = &[
+    (Directive::ObsoleteBy, "Use `BUILD_EXCLUSIVE_KERNEL_MAX`"),
+    (Directive::ModulesConfObsoletes, "It is ignored: take it out"),
+    (Directive::ModulesConfAliasType, "It is ignored: take it out"),
+    (Directive::ModulesConfObsoleteOnly, "It is ignored: take it out"),
+];
+
+/// Scripts that people expect, and which don't exist.
+const NO_SUCH_SCRIPTS: &[(&str, Option<Directive>)] = &[
+    ("PRE_ADD", None),
+    ("PRE_REMOVE", Some(Directive::PostRemove)),
+    ("PRE_UNINSTALL", Some(Directive::PostRemove)),
+    ("POST_UNINSTALL", Some(Directive::PostRemove)),
+];
+
+/// Whether a name looks like a directive's, and like whose.
+fn near_miss(name: &str) -> Option<Option<Directive>> {
+    if let Some((_, meant)) = NO_SUCH_SCRIPTS.iter().find(|(script, _)| *script == name) {
+        return Some(*meant);
+    }
+    // Options of a kernel configuration, sourced by ten thousands: none of them is meant for us.
+    if name.starts_with("CONFIG_") {
+        return None;
+    }
+    // Short names (`MAKE`, `CLEAN`) have too many innocent neighbours (`CMAKE`).
+    let close = |directive: &Directive| {
+        let text = directive.as_str();
+        name.len() > 7 && name.len().abs_diff(text.len()) <= 2 && distance(name, text) <= 2
+    };
+    Directive::ALL
+        .iter()
+        .copied()
+        .filter(close)
+        .min_by_key(|directive| distance(name, directive.as_str()))
+        .map(Some)
+}
+
+/// How many letters must be put in, taken out or exchanged.
+#[must_use]
+pub fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], cost);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_misses_are_seen_and_helpers_are_not() {
+        assert_eq!(near_miss("BUILD_MODULE_NAME"), Some(Some(Directive::BuiltModuleName)));
+        assert_eq!(near_miss("PRE_REMOVE"), Some(Some(Directive::PostRemove)));
+        assert_eq!(near_miss("DEST_MODULE_LOCATON"), Some(Some(Directive::DestModuleLocation)));
+        assert_eq!(near_miss("PRE_ADD"), Some(None));
+        for helper in ["KVER", "CMAKE", "DRV_VERSION", "MODULE_NAME", "SRCDIR", "PACKAGE"] {
+            assert_eq!(near_miss(helper), None, "{helper}");
+        }
+    }
+
+    #[test]
+    fn each_warning_names_its_file() {
+        let mut raw = RawConf { file: "/usr/src/a-1/dkms.conf".into(), ..RawConf::default() };
+        raw.set(Directive::Clean, 0, "make clean");
+        raw.set(Directive::ObsoleteBy, 0, "6.1");
+        raw.set(Directive::PatchMatch, 3, "^(6");
+        raw.set(Directive::BuiltModuleName, 0, "a");
+        raw.other_names.insert("PAKAGE_NAME".to_owned());
+        let events = on_add(&raw);
+        assert_eq!(events.len(), 4, "{events:?}");
+        for event in events {
+            let Event::Warning { text, .. } = event else { panic!() };
+            assert!(text.contains("`/usr/src/a-1/dkms.conf`"), "{text}");
+        }
+        raw.set(Directive::Clean, 0, "/bin/true");
+        assert_eq!(on_use(&raw).len(), 2);
+    }
+}
