@@ -11,12 +11,12 @@
 //! - Telling: [`report`], [`status`], [`diagnose`], [`doctor`]
 //! - The world: [`host`], [`sys`]
 
+pub use dkms_archive as archive;
 pub use dkms_base::{exit, host, id, layout, report, sys, version, visible};
 pub use dkms_conf::{self as conf, script};
 pub use dkms_kernel::{self as kernel, modfile};
 
 pub mod adapter;
-pub mod archive;
 pub mod build;
 pub mod diagnose;
 pub mod doctor;

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use super::error::ArchiveError;
 use super::read::{Staged, StagedBuild};
-use crate::host::fs::{self, Ownership};
-use crate::id::{ModuleId, ModuleName, Target};
-use crate::layout::Layout;
-use crate::report::{Event, Reporter};
+use dkms_base::host::fs::{self, Ownership};
+use dkms_base::id::{ModuleId, ModuleName, Target};
+use dkms_base::layout::Layout;
+use dkms_base::report::{Event, Reporter};
 
 /// What happens to something that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::error::{ArchiveError, Fault};
 use super::inventory::{Digest, Inventory, Item, Rejected};
 use super::limits::{Counted, Limits, Metered, exceeded};
 use super::name;
-use crate::host::{fs, signals};
+use dkms_base::host::{fs, signals};
 
 /// An archive whose files and folders are on disk, and whose links aren't yet.
 pub(super) struct Unpacked {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::hostile_tests::memory_folder;
 use super::*;
-use crate::exit::ExitCode;
-use crate::host::fs;
-use crate::id::{ModuleId, Target};
-use crate::layout::Layout;
-use crate::report::{Event, Recorder};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::id::{ModuleId, Target};
+use dkms_base::layout::Layout;
+use dkms_base::report::{Event, Recorder};
 
 /// A private root with a module in it, built for two kernels.
 struct World {

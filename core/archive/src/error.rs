@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::limits::Exceeded;
-use crate::exit::ExitCode;
-use crate::host::fs::FsError;
-use crate::id::{IdError, ModuleId, Target};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs::FsError;
+use dkms_base::id::{IdError, ModuleId, Target};
 
 /// Why one entry of an archive is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,8 +11,8 @@ use super::limits::Limits;
 use super::manifest::{self, MANIFEST, Manifest};
 use super::name;
 use super::unpack::{Unpacked, unpack};
-use crate::host::fs;
-use crate::id::{ModuleId, Target};
+use dkms_base::host::fs;
+use dkms_base::id::{ModuleId, Target};
 
 /// What an archive is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

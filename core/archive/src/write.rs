@@ -11,9 +11,9 @@ use super::contents::{BINARIES_ONLY, MAIN_TREE, SOURCE_TREE};
 use super::error::ArchiveError;
 use super::manifest::{BuildRecord, MANIFEST, Manifest};
 use super::pack::{Looks, Packing};
-use crate::host::fs;
-use crate::id::{ModuleId, ModuleName, Target};
-use crate::layout::Layout;
+use dkms_base::host::fs;
+use dkms_base::id::{ModuleId, ModuleName, Target};
+use dkms_base::layout::Layout;
 
 /// What goes into a tarball.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

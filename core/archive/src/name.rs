@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::Fault;
-use crate::visible::is_hidden;
+use dkms_base::visible::is_hidden;
 
 /// The longest name; a path on Linux has 4096 bytes, and the folder that it is staged in comes before it.
 const LONGEST: usize = 2_000;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::inventory::{Inventory, Item};
 use super::read::Kind;
-use crate::id::{KernelRelease, Target};
+use dkms_base::id::{KernelRelease, Target};
 
 /// Where built modules are.
 pub(super) const MAIN_TREE: &str = "dkms_main_tree";

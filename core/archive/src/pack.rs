@@ -15,7 +15,7 @@ use super::error::{ArchiveError, Fault};
 use super::inventory::{Digest, Inventory, Item, Rejected};
 use super::limits::Limits;
 use super::name;
-use crate::host::{fs, signals};
+use dkms_base::host::{fs, signals};
 
 /// Which mode and time an entry gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use tar::{EntryType, Header};
 
 use super::compression::{Compression, Encoder};
 use super::*;
-use crate::exit::ExitCode;
-use crate::host::fs;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
 
 /// A temporary folder in memory: thousands of archives are unpacked here, and a disk would sync each file.
 pub(super) fn memory_folder() -> tempfile::TempDir {

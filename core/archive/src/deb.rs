@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::compression::{Compression, MAGIC_LENGTH};
-use crate::host::fs;
+use dkms_base::host::fs;
 
 /// A package's checksums don't come near it.
 const CONTROL_LIMIT: u64 = 64 << 20;
@@ -104,7 +104,7 @@ fn plain(name: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::fs::write_whole;
+    use dkms_base::host::fs::write_whole;
 
     fn tar(files: &[(&str, &str)]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
