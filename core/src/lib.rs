@@ -15,6 +15,7 @@ pub use dkms_archive as archive;
 pub use dkms_base::{exit, host, id, layout, report, sys, version, visible};
 pub use dkms_conf::{self as conf, script};
 pub use dkms_kernel::{self as kernel, modfile};
+pub use dkms_signing::{self as sign, trust};
 
 pub mod adapter;
 pub mod build;
@@ -24,8 +25,6 @@ pub mod engine;
 pub mod event;
 pub mod install;
 pub mod plan;
-pub mod sign;
 pub mod status;
 pub mod tree;
-pub mod trust;
 pub mod verify;

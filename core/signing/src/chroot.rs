@@ -4,8 +4,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::host::{Environment, fs, root};
-use crate::layout::Layout;
+use dkms_base::host::{Environment, fs, root};
+use dkms_base::layout::Layout;
 
 /// A folder's identity: device and inode.
 type Identity = (u64, u64);
@@ -57,7 +57,7 @@ pub fn image(layout: &Layout, environment: &Environment) -> Option<String> {
         }
     }
     // A machine in which a chroot is mended has that kernel too.
-    let running = crate::kernel::running_kernel().ok()?;
+    let running = dkms_kernel::running_kernel().ok()?;
     let is_foreign = !fs::is_dir(&layout.kernel_dir(&running));
     (is_foreign && in_chroot(environment))
         .then(|| format!("the kernel that runs, {running}, is not one of this system's"))

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use crate::conf::Settings;
-use crate::host::{Environment, descriptor, fs, secrecy};
-use crate::id::KernelRelease;
+use dkms_base::host::{Environment, descriptor, fs, secrecy};
+use dkms_base::id::KernelRelease;
+use dkms_conf::Settings;
 
 use super::SignError;
 
@@ -140,7 +140,7 @@ fn from_descriptor(number: &str) -> Result<Zeroizing<Vec<u8>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Layout;
+    use dkms_base::layout::Layout;
     use std::io::Write;
     use std::os::fd::AsRawFd;
 

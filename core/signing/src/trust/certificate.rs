@@ -6,7 +6,7 @@ use x509_cert::Certificate as X509;
 use x509_cert::der;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 
-use crate::sign::SigningCertificate;
+use crate::SigningCertificate;
 
 /// A certificate.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +61,7 @@ fn hex(bytes: &[u8], between: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sign::certificate;
+    use crate::certificate;
 
     #[test]
     fn ours_has_a_name_and_an_id() {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::host::process::quote;
-use crate::sign::Signature;
+use crate::Signature;
+use dkms_base::host::process::quote;
 
 use super::{Certificate, Demand, Kernel, Machine, Trust, Untrusted, demand, trust};
 
@@ -160,9 +160,9 @@ pub fn rejection(
 mod tests {
     use super::super::{Firmware, Lockdown};
     use super::*;
-    use crate::host::{clock, fs};
-    use crate::sign::places::Maker;
-    use crate::sign::{KeyPlaces, OwnSigner, PassphrasePlaces, Signer, certificate};
+    use crate::places::Maker;
+    use crate::{KeyPlaces, OwnSigner, PassphrasePlaces, Signer, certificate};
+    use dkms_base::host::{clock, fs};
 
     /// A certificate, and a module that its key has signed.
     fn signed() -> (Certificate, Vec<u8>) {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::host::{fs, secrecy};
-use crate::id::KernelRelease;
-use crate::kernel::KernelConfig;
-use crate::modfile::content::SIZE_LIMIT;
-use crate::modfile::signature::MAGIC;
+use dkms_base::host::{fs, secrecy};
+use dkms_base::id::KernelRelease;
+use dkms_kernel::KernelConfig;
+use dkms_kernel::modfile::content::SIZE_LIMIT;
+use dkms_kernel::modfile::signature::MAGIC;
 
 use super::hash::ModuleHash;
 use super::message::Message;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::modfile::ModfileError;
-use crate::modfile::content::each_unsigned;
-use crate::modfile::signature::{MAGIC, SignatureInfo, signature_of, without_signature};
+use dkms_kernel::modfile::ModfileError;
+use dkms_kernel::modfile::content::each_unsigned;
+use dkms_kernel::modfile::signature::{MAGIC, SignatureInfo, signature_of, without_signature};
 
 use super::hash::ModuleHash;
 use super::message::Message;

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::host::Environment;
-use crate::host::fs;
-use crate::host::process::Process;
+use dkms_base::host::Environment;
+use dkms_base::host::fs;
+use dkms_base::host::process::Process;
 
 use super::own::FILE_LIMIT;
 use super::{KeyPlaces, SignError, Signature, Signer, SigningCertificate, Unverified};
@@ -158,8 +158,8 @@ mod tests {
             fs::write_whole(&module, b"module", 0o640).unwrap();
             signer.sign(&module, &[]).unwrap();
             let bytes = fs::read(&module).unwrap();
-            assert_eq!(crate::modfile::signature_of(&bytes).unwrap().hash, Some(hash));
-            assert_eq!(crate::modfile::without_signature(&bytes), b"module");
+            assert_eq!(dkms_kernel::modfile::signature_of(&bytes).unwrap().hash, Some(hash));
+            assert_eq!(dkms_kernel::modfile::without_signature(&bytes), b"module");
         }
         // One that signs something else.
         let script =

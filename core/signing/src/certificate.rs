@@ -141,8 +141,8 @@ fn time(since_1970: Duration) -> Result<Time, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::process::Process;
-    use crate::host::{Environment, fs};
+    use dkms_base::host::process::Process;
+    use dkms_base::host::{Environment, fs};
 
     fn openssl(dir: &std::path::Path, line: &str) -> String {
         let environment: Environment = [("PATH", "/usr/bin:/bin")].into_iter().collect();

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::kernel::{Distribution, Family, KernelFacts};
+use dkms_kernel::{Distribution, Family, KernelFacts};
 
 use super::machine::{Lockdown, Machine};
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::host::process::{Ended, Process};
-use crate::host::{Environment, fs};
+use dkms_base::host::process::{Ended, Process};
+use dkms_base::host::{Environment, fs};
 
 use super::places::Maker;
 use super::{KeyPlaces, OwnSigner, PassphrasePlaces, SignError};

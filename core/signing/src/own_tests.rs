@@ -5,11 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use super::passphrase::{DESCRIPTOR, PIN, PassphrasePlaces};
 use super::testing::{Keys, P_256, P_384, RSA_2048, RSA_4096, sign_file};
 use super::{ModuleHash, OwnSigner, SignError, Signer, SigningCertificate, Unverified, verify};
-use crate::conf::Settings;
-use crate::host::{Environment, fs};
-use crate::id::KernelRelease;
-use crate::layout::Layout;
-use crate::modfile::signature::without_signature;
+use dkms_base::host::{Environment, fs};
+use dkms_base::id::KernelRelease;
+use dkms_base::layout::Layout;
+use dkms_conf::Settings;
+use dkms_kernel::modfile::signature::without_signature;
 
 /// Contents that could go wrong: empty, odd, longer than any buffer.
 fn contents() -> [Vec<u8>; 3] {

@@ -13,8 +13,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::host::clock;
-use crate::host::{fs, leftovers, secrecy};
+use dkms_base::host::clock;
+use dkms_base::host::{fs, leftovers, secrecy};
 
 use super::SignError;
 use super::certificate::{self, KeyPair};

@@ -28,6 +28,7 @@ mod signing_certificate;
 mod skipped;
 #[cfg(test)]
 mod testing;
+pub mod trust;
 mod verify;
 
 pub use choose::{Generated, Signing, Unsigned, choose, fault, generate_mok};
@@ -66,7 +67,7 @@ pub trait Signer: Send + Sync + std::fmt::Debug {
 /// Whether anybody may read a file, or even write it.
 fn is_open_to_all(path: &Path) -> bool {
     const OTHERS: u32 = 0o006;
-    crate::host::fs::stat(path).is_ok_and(|meta| meta.is_some_and(|meta| meta.mode() & OTHERS != 0))
+    dkms_base::host::fs::stat(path).is_ok_and(|meta| meta.is_some_and(|meta| meta.mode() & OTHERS != 0))
 }
 
 /// A module, or a key, that could not be made.
@@ -74,7 +75,7 @@ fn is_open_to_all(path: &Path) -> bool {
 pub enum SignError {
     /// A file operation failed.
     #[error(transparent)]
-    Fs(#[from] crate::host::fs::FsError),
+    Fs(#[from] dkms_base::host::fs::FsError),
     /// The signing program failed.
     #[error("`{line}` failed with exit code {code}: {output}")]
     Program {
@@ -87,7 +88,7 @@ pub enum SignError {
     },
     /// It could not be run.
     #[error(transparent)]
-    Process(#[from] crate::host::process::ProcessError),
+    Process(#[from] dkms_base::host::process::ProcessError),
     /// The signing program ended well, but the module has no signature with that hash.
     #[error("`{line}` left no {hash} signature in `{}`", module.display())]
     NotSigned {

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::host::efi;
-use crate::host::fs::{self, FsError};
-use crate::layout::Layout;
+use dkms_base::host::efi;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::layout::Layout;
 
 use super::kernel_keys;
 use super::signature_list::certificates;

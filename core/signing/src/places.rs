@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
-use crate::conf::{Settings, keys};
-use crate::host::{Environment, fs};
-use crate::id::KernelRelease;
-use crate::kernel::{Distribution, Family, KernelFacts};
-use crate::layout::Layout;
+use dkms_base::host::{Environment, fs};
+use dkms_base::id::KernelRelease;
+use dkms_base::layout::Layout;
+use dkms_conf::{Settings, keys};
+use dkms_kernel::{Distribution, Family, KernelFacts};
 
 /// Who makes a pair that isn't there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,8 +131,8 @@ fn major_minor(kernel: &KernelRelease) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Target;
-    use crate::kernel::Overrides;
+    use dkms_base::id::Target;
+    use dkms_kernel::Overrides;
 
     struct World {
         dir: tempfile::TempDir,

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::conf::Settings;
-use crate::conf::settings::TrySign;
-use crate::host::process::Process;
-use crate::host::{Environment, fs, programs};
-use crate::kernel::{Distribution, KernelFacts};
+use dkms_base::host::process::Process;
+use dkms_base::host::{Environment, fs, programs};
+use dkms_conf::Settings;
+use dkms_conf::settings::TrySign;
+use dkms_kernel::{Distribution, KernelFacts};
 
 use super::keys::{self, Made};
 use super::places::{self, Maker};
@@ -367,9 +367,9 @@ mod tests {
     use super::super::certificate;
     use super::super::testing::{Keys, P_256};
     use super::*;
-    use crate::id::Target;
-    use crate::kernel::Overrides;
-    use crate::layout::Layout;
+    use dkms_base::id::Target;
+    use dkms_base::layout::Layout;
+    use dkms_kernel::Overrides;
 
     struct World {
         _dir: tempfile::TempDir,

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{SignError, Signer, Unsigned};
-use crate::conf::trust;
-use crate::host::fs;
-use crate::host::trusted::Fault;
+use dkms_base::host::fs;
+use dkms_base::host::trusted::Fault;
+use dkms_conf::trust;
 
 /// What is wrong with each of them.
 #[derive(Debug, Clone, Default)]
