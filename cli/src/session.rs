@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::adapter;
 use dkms_core::conf::framework::{self, Framework, SettingFault};
 use dkms_core::conf::{ConfError, Settings};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
@@ -15,6 +14,7 @@ use dkms_core::kernel::{self, Distribution, Overrides};
 use dkms_core::layout::Layout;
 use dkms_core::plan::{self, Options, Work};
 use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot};
+use dkms_hooks::summary;
 
 use crate::action::Action;
 use crate::args::Args;
@@ -352,7 +352,7 @@ impl<'a> Session<'a> {
         let left_out = outcome.left_out();
         let is_batch = self.is_batch();
         if is_batch {
-            adapter::summary::done(&outcome.done).into_iter().for_each(|line| say(self.terminal, line));
+            summary::done(&outcome.done).into_iter().for_each(|line| say(self.terminal, line));
         }
         let is_interrupted = outcome.is_interrupted();
         let mut failures = outcome.failures.into_iter();

@@ -7,7 +7,6 @@
 //! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`], [`trust`], [`verify`]
 //! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`], [`script`], [`sign`], [`archive`]
-//! - What adapters of package managers share: [`adapter`]
 //! - Telling: [`report`], [`status`], [`diagnose`], [`doctor`]
 //! - The world: [`host`], [`sys`]
 
@@ -17,7 +16,6 @@ pub use dkms_conf::{self as conf, script};
 pub use dkms_kernel::{self as kernel, modfile};
 pub use dkms_signing::{self as sign, trust};
 
-pub mod adapter;
 pub mod build;
 pub mod diagnose;
 pub mod doctor;

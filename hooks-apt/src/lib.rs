@@ -26,9 +26,9 @@ pub mod transaction;
 pub mod trigger;
 pub mod unpacked;
 
-use dkms_core::adapter::{Output, hook};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::Environment;
+use dkms_hooks::{Output, hook};
 use session::Session;
 
 /// Runs a hook; returns its exit code.

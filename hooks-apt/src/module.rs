@@ -1,7 +1,6 @@
 //! A module package has come: `common.postinst NAME VERSION TARBALL_ROOT ARCH UPGRADE`,
 //! called by its postinst.
 
-use dkms_core::adapter::ModulePackage;
 use dkms_core::event::{Arrival, Happening};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
@@ -10,6 +9,7 @@ use dkms_core::kernel;
 use dkms_core::layout::Layout;
 use dkms_core::plan::Work;
 use dkms_core::tree::Snapshot;
+use dkms_hooks::ModulePackage;
 
 use crate::ahead::{self, Ahead};
 use crate::dpkg;

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use dkms_core::adapter::AdapterError;
 use dkms_core::archive::deb;
 use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
@@ -14,6 +13,7 @@ use dkms_core::kernel::{Brought, Owner, PrebuiltComing};
 use dkms_core::layout::Layout;
 use dkms_core::plan::preflight::{Absent, Prospect};
 use dkms_core::report::{Event, Reporter};
+use dkms_hooks::AdapterError;
 
 use crate::session::Session;
 use crate::transaction::{self, Change};

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::adapter::{Adapter, AdapterError, Initramfs, Output, Stream, Summary, unsaid};
 use dkms_core::engine::Outcome;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
@@ -11,6 +10,7 @@ use dkms_core::id::{Arch, KernelRelease, Target};
 use dkms_core::layout::Layout;
 use dkms_core::plan::{Action, Work};
 use dkms_core::tree::Snapshot;
+use dkms_hooks::{Adapter, AdapterError, Initramfs, Output, Stream, Summary, unsaid};
 
 use crate::ahead::Ahead;
 use crate::frontend;

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::adapter::Initramfs;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::fs;
 use dkms_core::id::{KernelRelease, ModuleId, Target};
 use dkms_core::kernel::is_left_over;
+use dkms_hooks::Initramfs;
 
 use crate::ahead::{self, Ahead};
 use crate::dpkg;

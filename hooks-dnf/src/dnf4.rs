@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use dkms_core::adapter::Output;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::Environment;
+use dkms_hooks::Output;
 use serde::Deserialize;
 
 use crate::incoming::Package;

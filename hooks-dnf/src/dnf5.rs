@@ -4,10 +4,10 @@
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use dkms_core::adapter::Output;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs};
 use dkms_core::visible::visible;
+use dkms_hooks::Output;
 use serde_json::{Value, json};
 
 use crate::incoming::Package;

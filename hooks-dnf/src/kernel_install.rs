@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use dkms_core::adapter::Initramfs;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, root};
 use dkms_core::id::KernelRelease;
+use dkms_hooks::Initramfs;
 
 use crate::memory;
 use crate::session::{Session, When};

@@ -32,9 +32,9 @@ pub mod trigger;
 pub mod view;
 pub mod zypp;
 
-use dkms_core::adapter::{Output, Stream, hook};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::Environment;
+use dkms_hooks::{Output, Stream, hook};
 use session::Session;
 
 /// Reads bytes as what libzypp, dnf 4 and dnf 5 tell: for those who throw any at it.

@@ -5,7 +5,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dkms_core::adapter::{Adapter, AdapterError, Plain};
 use dkms_core::host::Environment;
 use dkms_core::host::fs::{self, FsError};
 use dkms_core::host::process::{Process, ProcessError};
@@ -13,6 +12,7 @@ use dkms_core::host::root;
 use dkms_core::kernel;
 use dkms_core::layout::Layout;
 use dkms_core::plan::ConfFault;
+use dkms_hooks::{Adapter, AdapterError, Plain};
 
 use crate::view::{Owner, Package, Seen, View};
 

@@ -1,8 +1,8 @@
 //! A module package has come: `common.postinst NAME VERSION [TARBALL_ROOT]`, called by its %post.
 
-use dkms_core::adapter::{Initramfs, ModulePackage};
 use dkms_core::event::{Arrival, Happening};
 use dkms_core::exit::ExitCode;
+use dkms_hooks::{Initramfs, ModulePackage};
 
 use crate::front::Front;
 use crate::scriptlet;

@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::adapter::{Initramfs, Output, Summary, unsaid};
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, ancestry, root};
+use dkms_hooks::{Initramfs, Output, Summary, unsaid};
 
 use crate::front::Front;
 use crate::incoming::{Coming, Package};

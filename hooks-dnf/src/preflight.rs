@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::adapter::AdapterError;
 use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::id::{KernelRelease, ModuleId};
 use dkms_core::plan::preflight::{Absent, Prospect};
+use dkms_hooks::AdapterError;
 
 use crate::incoming::{Coming, Package};
 use crate::memory;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::adapter::{Adapter, Initramfs, Output, Summary, hook, unsaid};
 use dkms_core::event::{Arrival, Happening};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs, root};
 use dkms_core::id::{KernelRelease, ModuleId, ModuleName, Target};
 use dkms_core::layout::Layout;
+use dkms_hooks::{Adapter, Initramfs, Output, Summary, hook, unsaid};
 
 use crate::front::Front;
 use crate::look::{self, LookError};

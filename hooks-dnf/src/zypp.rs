@@ -8,9 +8,9 @@
 use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
-use dkms_core::adapter::Output;
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, fs};
+use dkms_hooks::Output;
 use serde_json::Value;
 
 use crate::incoming::Package;

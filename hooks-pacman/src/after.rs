@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::adapter::{AdapterError, Plain, Summary};
 use dkms_core::exit::ExitCode;
 use dkms_core::layout::Layout;
 use dkms_core::report::{Event, Reporter};
+use dkms_hooks::{AdapterError, Plain, Summary};
 
 use crate::initramfs;
 use crate::record::Record;

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkms_core::adapter::{AdapterError, Initramfs, Plain, Summary};
 use dkms_core::conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::exit::ExitCode;
@@ -11,6 +10,7 @@ use dkms_core::id::{KernelRelease, ModuleName};
 use dkms_core::kernel::PrebuiltComing;
 use dkms_core::plan::preflight::{Absent, Prospect};
 use dkms_core::report::{Event, Reporter};
+use dkms_hooks::{AdapterError, Initramfs, Plain, Summary};
 
 use crate::record::{Before, Record, State, Transaction};
 use crate::settle;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkms_core::adapter::{Adapter, Initramfs};
 use dkms_core::host::fs;
 use dkms_core::id::{KernelRelease, Target};
 use dkms_core::layout::Layout;
+use dkms_hooks::{Adapter, Initramfs};
 
 use crate::targets::Thing;
 

@@ -13,10 +13,10 @@
 use std::io::Read;
 use std::time::Instant;
 
-use dkms_core::adapter::{AdapterError, Plain};
 use dkms_core::exit::ExitCode;
 use dkms_core::host::{Environment, signals};
 use dkms_core::report::{Event, Reporter};
+use dkms_hooks::{AdapterError, Plain};
 
 pub mod after;
 pub mod before;

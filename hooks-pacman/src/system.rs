@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use dkms_core::adapter::{Adapter, AdapterError};
 use dkms_core::host::{Environment, fs};
 use dkms_core::id::{KernelRelease, ModuleId, Target};
 use dkms_core::kernel;
 use dkms_core::report::{Event, Reporter};
 use dkms_core::tree::{Snapshot, Source};
+use dkms_hooks::{Adapter, AdapterError};
 
 use crate::owners::{Database, Owners};
 use crate::record::State;

@@ -59,7 +59,7 @@ fn machine() -> String {
 }
 
 /// Forgets marks of kernels that are gone.
-pub(crate) fn sweep(layout: &Layout) {
+pub fn sweep(layout: &Layout) {
     for mark in fs::list(&layout.owed_dir()).unwrap_or_default() {
         let is_there = |release: &KernelRelease| fs::is_dir(&layout.kernel_dir(release));
         let release = mark.name.to_str().and_then(|name| KernelRelease::new(name).ok());

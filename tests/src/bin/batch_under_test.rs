@@ -4,11 +4,11 @@
 use std::io::Write;
 
 use anyhow::Result;
-use dkms_core::adapter::{Adapter, Initramfs};
 use dkms_core::event::Happening;
 use dkms_core::host::Environment;
 use dkms_core::id::KernelRelease;
 use dkms_core::report::Recorder;
+use dkms_hooks::{Adapter, Initramfs};
 
 fn main() -> Result<std::process::ExitCode> {
     let reporter = Recorder::default();

@@ -5,7 +5,7 @@ use std::io::{Result, Stderr, Stdout, Write};
 use std::path::Path;
 
 use super::Plain;
-use crate::host::fs;
+use dkms_base::host::fs;
 
 /// Where adapters write, in plain lines.
 pub type Output = Plain<Stream>;

@@ -3,9 +3,9 @@
 //!
 //! `.state/unsaid/N.json`, in order of N. What can't be read as such isn't there.
 
-use crate::host::fs::{self, FsError};
-use crate::layout::Layout;
-use crate::tree::state;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::layout::Layout;
+use dkms_core::tree::state;
 
 use super::Summary;
 

@@ -13,24 +13,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::conf::framework::{self, Framework};
-use crate::conf::settings::OnBuildFailure;
-use crate::conf::{ConfError, Settings};
-use crate::engine::{self, CarryOutError, Context, Looked, Outcome, Survey, Task};
-use crate::event::{self, Batch, Happening, LookAhead};
-use crate::exit::ExitCode;
-use crate::host::fs::{self, FsError};
-use crate::host::inhibitor::Inhibitor;
-use crate::host::process::ProcessError;
-use crate::host::{Environment, processors};
-use crate::id::{Arch, KernelRelease, ModuleId, Target};
-use crate::kernel::{self, Distribution, DistributionError, Machine, Owner, PrebuiltComing};
-use crate::layout::Layout;
-use crate::plan::preflight::{Prospect, Question};
-use crate::plan::world::ConfFault;
-use crate::plan::{Action, Options, Plan, Work};
-use crate::report::{Event, Reporter};
-use crate::tree::{Snapshot, owed};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::host::inhibitor::Inhibitor;
+use dkms_base::host::process::ProcessError;
+use dkms_base::host::{Environment, processors};
+use dkms_base::id::{Arch, KernelRelease, ModuleId, Target};
+use dkms_base::layout::Layout;
+use dkms_base::report::{Event, Reporter};
+use dkms_conf::framework::{self, Framework};
+use dkms_conf::settings::OnBuildFailure;
+use dkms_conf::{ConfError, Settings};
+use dkms_core::engine::{self, CarryOutError, Context, Looked, Outcome, Survey, Task};
+use dkms_core::event::{self, Batch, Happening, LookAhead};
+use dkms_core::plan::preflight::{Prospect, Question};
+use dkms_core::plan::world::ConfFault;
+use dkms_core::plan::{Action, Options, Plan, Work};
+use dkms_core::tree::{Snapshot, owed};
+use dkms_kernel::{Distribution, DistributionError, Machine, Owner, PrebuiltComing};
 
 pub mod hook;
 pub mod identity;
@@ -116,7 +116,7 @@ impl Adapter {
         let distribution = Distribution::read(&layout)?;
         let Framework { settings, faults } = framework::read(&layout, &environment)?;
         faults.iter().for_each(|value| reporter.report(Event::warning(value.to_string(), [])));
-        let module_folder = kernel::module_folder(&settings.layout, &environment, &distribution)?;
+        let module_folder = dkms_kernel::module_folder(&settings.layout, &environment, &distribution)?;
         let jobs = settings.parallel_jobs.unwrap_or_else(processors::count);
         Ok(Self {
             settings,
@@ -145,7 +145,7 @@ impl Adapter {
             return Ok(Target::new(kernel.clone(), arch.clone()));
         }
         let arch =
-            kernel::default_arch(&self.distribution, kernel, &self.settings.layout, &self.environment)?;
+            dkms_kernel::default_arch(&self.distribution, kernel, &self.settings.layout, &self.environment)?;
         let arch: Arch = arch.ok_or_else(|| AdapterError::Arch(kernel.clone()))?;
         Ok(Target::new(kernel.clone(), arch))
     }
@@ -155,7 +155,7 @@ impl Adapter {
     /// # Errors
     /// [`AdapterError`].
     pub fn installed(&self) -> Result<Vec<Target>, AdapterError> {
-        let installed = kernel::installed_kernels(&self.settings.layout)?;
+        let installed = dkms_kernel::installed_kernels(&self.settings.layout)?;
         installed.iter().filter(|kernel| self.is_kernel(kernel)).map(|kernel| self.target(kernel)).collect()
     }
 

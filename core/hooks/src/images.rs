@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use super::Initramfs;
-use crate::engine::Outcome;
-use crate::event::Happening;
-use crate::host::fs;
-use crate::id::Target;
-use crate::install;
-use crate::layout::Layout;
-use crate::plan::Action;
-use crate::tree::{Snapshot, images};
+use dkms_base::host::fs;
+use dkms_base::id::Target;
+use dkms_base::layout::Layout;
+use dkms_core::engine::Outcome;
+use dkms_core::event::Happening;
+use dkms_core::install;
+use dkms_core::plan::Action;
+use dkms_core::tree::{Snapshot, images};
 
 /// Before a batch: the image of a kernel that has come is there already, and nobody makes it after us.
 pub(super) fn before(told: &[Happening], initramfs: &Initramfs, layout: &Layout) {
@@ -61,7 +61,7 @@ fn arrived(told: &[Happening]) -> impl Iterator<Item = &Target> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::ModuleId;
+    use dkms_base::id::ModuleId;
 
     #[test]
     fn a_kernel_without_all_its_modules_is_noted() {

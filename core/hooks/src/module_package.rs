@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::Output;
-use crate::host::process::Process;
-use crate::host::{Environment, fs};
-use crate::id::ModuleId;
+use dkms_base::host::process::Process;
+use dkms_base::host::{Environment, fs};
+use dkms_base::id::ModuleId;
 
 const USAGE: &str = "usage: common.postinst NAME VERSION [TARBALL_ROOT [ARCH [UPGRADE]]]";
 
@@ -73,7 +73,7 @@ fn machine(word: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapter::{Plain, Stream};
+    use crate::{Plain, Stream};
 
     #[test]
     fn words_of_scripts() {

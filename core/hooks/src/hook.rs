@@ -2,8 +2,8 @@
 
 use super::Plain;
 use super::stream::{Output, Stream};
-use crate::exit::ExitCode;
-use crate::host::{Environment, signals};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, signals};
 
 /// Runs a hook as [`start`] does, and listens to signals before it acts.
 #[must_use]
@@ -25,7 +25,7 @@ pub fn listen(out: &Output) -> Option<()> {
 
 /// Runs a hook with the words of the command line; returns its exit code. `stream` chooses where it writes.
 /// The process has one thread until it [listens](listen), so that it can
-/// [enter](crate::host::root::enter) a root.
+/// [enter](dkms_base::host::root::enter) a root.
 #[must_use]
 pub fn start(
     stream: impl FnOnce(&[&str], &Environment) -> Stream,

@@ -4,7 +4,7 @@
 //! `dkms install NAME/VERSION` goes by the folder, `/usr/src/NAME-VERSION`, and so do the
 //! packages that call it.
 
-use crate::id::ModuleId;
+use dkms_base::id::ModuleId;
 
 /// The module whose source a folder is; `conf`: what its dkms.conf says. `None`: the folder's name is no name
 /// and version, so that no command can name the module either.

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-use crate::report::{Event, Reporter};
-use crate::visible::visible;
+use dkms_base::report::{Event, Reporter};
+use dkms_base::visible::visible;
 
 /// A finished step that took less isn't worth a line, unless it failed: in seconds.
 const WORTH_A_LINE: f64 = 1.0;

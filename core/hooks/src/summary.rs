@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Outcome;
-use crate::id::Target;
-use crate::plan::Action;
+use dkms_base::id::Target;
+use dkms_core::engine::Outcome;
+use dkms_core::plan::Action;
 
 /// What a batch has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +120,7 @@ pub fn done(done: &[Action]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::ModuleId;
+    use dkms_base::id::ModuleId;
 
     #[test]
     fn a_kernel_is_a_line() {
