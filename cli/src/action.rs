@@ -1,6 +1,6 @@
 //! The actions, and what each needs of the one who asks.
 
-use dkms_core::conf::notices::distance;
+use dkms_conf::notices::distance;
 
 /// What the command is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,19 +1,19 @@
 //! How a command ends badly: the one place where errors get their exit code and their hints.
 
-use dkms_core::archive::ArchiveError;
+use dkms_archive::ArchiveError;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs::FsError;
+use dkms_base::host::process::ProcessError;
+use dkms_base::id::IdError;
 use dkms_core::build::{BuildError, Failure as BuildFailure};
 use dkms_core::engine::{CarryOutError, NO_SPACE, StepError};
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs::FsError;
-use dkms_core::host::process::ProcessError;
-use dkms_core::id::IdError;
 use dkms_core::install::InstallError;
-use dkms_core::kernel::DistributionError;
 use dkms_core::plan::Refusal;
-use dkms_core::sign::SignError;
 use dkms_core::tree::LockError;
+use dkms_kernel::DistributionError;
 use dkms_packaging::PackageError;
 use dkms_packaging::skeleton::SkeletonError;
+use dkms_signing::SignError;
 
 /// An error as the user is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

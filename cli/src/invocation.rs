@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion};
 
 use crate::action::Action;
 use crate::args::Args;

@@ -22,12 +22,12 @@ pub mod table;
 use std::path::Path;
 
 use clap::{CommandFactory, Parser};
-use dkms_core::conf::Directive;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, fs, root, signals};
-use dkms_core::kernel::Distribution;
-use dkms_core::layout::Layout;
-use dkms_core::report::{Event, Reporter};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, fs, root, signals};
+use dkms_base::layout::Layout;
+use dkms_base::report::{Event, Reporter};
+use dkms_conf::Directive;
+use dkms_kernel::Distribution;
 
 use args::Args;
 use failure::Failure;

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dkms_core::host::fs;
-use dkms_core::report::Event;
-use dkms_core::visible::{is_hidden, visible};
+use dkms_base::host::fs;
+use dkms_base::report::Event;
+use dkms_base::visible::{is_hidden, visible};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How often logs are looked at.

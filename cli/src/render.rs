@@ -4,10 +4,10 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dkms_core::host::Environment;
+use dkms_base::host::Environment;
+use dkms_base::report::{Event, Reporter};
+use dkms_base::visible::{visible, visible_json};
 use dkms_core::plan::{Plan, Remark, Step};
-use dkms_core::report::{Event, Reporter};
-use dkms_core::visible::{visible, visible_json};
 use serde_json::json;
 
 use crate::action::Action;

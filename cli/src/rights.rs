@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use dkms_core::conf::Settings;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{fs, root};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{fs, root};
+use dkms_conf::Settings;
 
 use crate::action::{Action, Rights};
 use crate::failure::Failure;

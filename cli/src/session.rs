@@ -3,18 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::conf::framework::{self, Framework, SettingFault};
-use dkms_core::conf::{ConfError, Settings};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, fs, processors, signals};
+use dkms_base::id::{Arch, KernelRelease, ModuleId, ModuleName, Target};
+use dkms_base::layout::Layout;
+use dkms_conf::framework::{self, Framework, SettingFault};
+use dkms_conf::{ConfError, Settings};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, fs, processors, signals};
-use dkms_core::id::{Arch, KernelRelease, ModuleId, ModuleName, Target};
 use dkms_core::install::Recovery;
-use dkms_core::kernel::{self, Distribution, Overrides};
-use dkms_core::layout::Layout;
 use dkms_core::plan::{self, Options, Work};
 use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot};
 use dkms_hooks::summary;
+use dkms_kernel::{self, Distribution, Overrides};
 
 use crate::action::Action;
 use crate::args::Args;
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
                 format!("`{}` does not exist: no option of the kernel is known", config.display()),
             );
         }
-        let module_folder = kernel::module_folder(&settings.layout, environment, distribution)?;
+        let module_folder = dkms_kernel::module_folder(&settings.layout, environment, distribution)?;
         Ok(Self {
             invocation,
             settings,
@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
         if !named.is_empty() {
             return self.with_arches(named);
         }
-        if kernel::running_kernel_here(&self.settings.layout).is_none() {
+        if dkms_kernel::running_kernel_here(&self.settings.layout).is_none() {
             let arches = &self.invocation.arches;
             let mut built = snapshot.targets(id);
             built.retain(|target| arches.is_empty() || arches.contains(&target.arch));
@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
                 return Ok(built);
             }
         }
-        self.with_arches(&[(kernel::running_kernel()?, None)])
+        self.with_arches(&[(dkms_kernel::running_kernel()?, None)])
     }
 
     fn with_arches(&self, kernels: &[(KernelRelease, Option<Arch>)]) -> Result<Vec<Target>, Failure> {
@@ -188,14 +188,14 @@ impl<'a> Session<'a> {
         let alone = |kernel| vec![(kernel, None)];
         // With headers that are named, the running kernel can be meant.
         if self.args().kernelsourcedir.is_some() {
-            return Ok(alone(kernel::running_kernel()?));
+            return Ok(alone(dkms_kernel::running_kernel()?));
         }
-        let kernels = kernel::default_kernels(&self.settings.layout)?;
+        let kernels = dkms_kernel::default_kernels(&self.settings.layout)?;
         if !kernels.is_empty() {
             return Ok(kernels.into_iter().map(|kernel| (kernel, None)).collect());
         }
         if !self.brings_modules_in()? {
-            return Ok(alone(kernel::running_kernel()?));
+            return Ok(alone(dkms_kernel::running_kernel()?));
         }
         let tree = self.settings.layout.install_tree.display();
         Err(Failure::new(
@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`Failure`] with code 12 where the architecture of one is not known.
     pub fn installed_targets(&self) -> Result<Vec<Target>, Failure> {
-        let kernels = kernel::installed_kernels(&self.settings.layout)?;
+        let kernels = dkms_kernel::installed_kernels(&self.settings.layout)?;
         let with_arch = |release: KernelRelease| {
             let arch = self.default_arch(&release)?;
             Ok(Target::new(release, arch))
@@ -247,7 +247,8 @@ impl<'a> Session<'a> {
     }
 
     fn default_arch(&self, kernel: &KernelRelease) -> Result<Arch, Failure> {
-        let arch = kernel::default_arch(self.distribution, kernel, &self.settings.layout, self.environment);
+        let arch =
+            dkms_kernel::default_arch(self.distribution, kernel, &self.settings.layout, self.environment);
         arch.map_err(|error| Failure::new(ExitCode::INTERRUPTED, error.to_string()))?.ok_or_else(|| {
             Failure::new(ExitCode::NO_ARCH, format!("the architecture of kernel {kernel} is not known"))
                 .hint("name it with `-a`")

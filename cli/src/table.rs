@@ -79,7 +79,7 @@ fn numbers(sorted: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dkms_core::id::{ModuleId, Target};
+    use dkms_base::id::{ModuleId, Target};
     use dkms_core::plan::{Refusal, StepId};
 
     fn step(action: Action, why: &str, needs: &[usize], after: &[usize]) -> Step {

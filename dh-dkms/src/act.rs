@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::process::quote;
-use dkms_core::host::{Environment, fs};
+use dkms_base::host::process::quote;
+use dkms_base::host::{Environment, fs};
 
 use crate::config;
 use crate::control::{Compat, Control};

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use dkms_core::conf::{Check, Directive, notices, resolve};
-use dkms_core::host::fs;
-use dkms_core::id::Target;
-use dkms_core::kernel::KernelConfig;
-use dkms_core::report::Event;
+use dkms_base::host::fs;
+use dkms_base::id::Target;
+use dkms_base::report::Event;
+use dkms_conf::{Check, Directive, notices, resolve};
+use dkms_kernel::KernelConfig;
 
 use crate::module::Conf;
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::conf::Directive;
-use dkms_core::host::fs;
-use dkms_core::host::process::Process;
+use dkms_base::host::fs;
+use dkms_base::host::process::Process;
+use dkms_conf::Directive;
 
 use crate::act::Job;
 use crate::control::Compat;

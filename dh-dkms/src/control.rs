@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use dkms_core::host::{Environment, fs};
+use dkms_base::host::{Environment, fs};
 
 use crate::error::Error;
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use dkms_core::host::fs::FsError;
-use dkms_core::host::process::ProcessError;
+use dkms_base::host::fs::FsError;
+use dkms_base::host::process::ProcessError;
 
 /// Why the package can't be built.
 #[derive(Debug, thiserror::Error)]

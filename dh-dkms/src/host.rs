@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use dkms_core::host::Environment;
-use dkms_core::host::process::Process;
+use dkms_base::host::Environment;
+use dkms_base::host::process::Process;
 
 use crate::error::Error;
 

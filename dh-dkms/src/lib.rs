@@ -28,7 +28,7 @@ pub mod voice;
 
 use std::path::Path;
 
-use dkms_core::host::{Environment, fs};
+use dkms_base::host::{Environment, fs};
 
 use act::{Job, write_log};
 use control::{Compat, Control};

@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use dkms_core::conf::{ConfSource, Directive, RawConf, Reader, Variables};
-use dkms_core::host::fs;
-use dkms_core::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
-use dkms_core::layout::Layout;
+use dkms_base::host::fs;
+use dkms_base::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
+use dkms_base::layout::Layout;
+use dkms_conf::{ConfSource, Directive, RawConf, Reader, Variables};
 
 use crate::act::Job;
 use crate::changelog;

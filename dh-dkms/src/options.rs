@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches};
-use dkms_core::host::{Environment, fs};
+use dkms_base::host::{Environment, fs};
 
 use crate::args::Args;
 use crate::control::{Compat, Control};

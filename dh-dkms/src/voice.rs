@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use dkms_core::visible::visible;
+use dkms_base::visible::visible;
 
 use crate::error::Error;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dkms_core::host::{clock, fs};
+use dkms_base::host::{clock, fs};
 use dkms_fuzz::{TARGETS, Target};
 
 fn main() -> ExitCode {

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 /// Those for a target.
 pub(crate) fn of(name: &str) -> Vec<Vec<u8>> {
@@ -33,7 +33,7 @@ fn packed(bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut file = tempfile::NamedTempFile::new_in("/dev/shm").expect("there is /dev/shm");
         file.write_all(bytes).expect("it is ours");
         let line = format!("{line} <{}", file.path().display());
-        let ended = dkms_core::host::process::Process::shell(&line, &environment).capture().expect("it runs");
+        let ended = dkms_base::host::process::Process::shell(&line, &environment).capture().expect("it runs");
         ended.output
     };
     let lines = ["gzip -1n", "xz -1", "zstd -qc", "bzip2 -1"];

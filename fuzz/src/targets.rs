@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use dkms_core::archive::{self, Limits, stage};
-use dkms_core::conf::{self, Check, ere};
-use dkms_core::host::fs;
-use dkms_core::id::Target;
-use dkms_core::kernel::KernelConfig;
-use dkms_core::sign::{self, SigningCertificate, certificate as own_certificate};
-use dkms_core::trust::{self, signature_list};
-use dkms_core::{diagnose, install, modfile};
+use dkms_archive::{self, Limits, stage};
+use dkms_base::host::fs;
+use dkms_base::id::Target;
+use dkms_conf::{self, Check, ere};
+use dkms_core::diagnose;
+use dkms_core::install;
+use dkms_kernel::KernelConfig;
+use dkms_kernel::modfile;
+use dkms_signing::trust::{self, signature_list};
+use dkms_signing::{self, SigningCertificate, certificate as own_certificate};
 
 /// What is read as a file lies in here: in memory, a folder for each process.
 fn place() -> &'static Path {
@@ -68,14 +70,14 @@ fn check_links(folder: &Path, root: &Path) {
 pub(crate) fn deb(bytes: &[u8]) {
     let file = place().join("package.deb");
     write(&file, bytes);
-    let _ = archive::deb::files(&file, &|name| name.contains("vmlinuz"));
+    let _ = dkms_archive::deb::files(&file, &|name| name.contains("vmlinuz"));
 }
 
 /// What the static reader is certain of resolves, or has faults that can be shown.
 pub(crate) fn conf(bytes: &[u8]) {
-    let Some(raw) = conf::examine(&String::from_utf8_lossy(bytes)) else { return };
+    let Some(raw) = dkms_conf::examine(&String::from_utf8_lossy(bytes)) else { return };
     let target = Target::parse("6.1.0-9-amd64", "x86_64").expect("it is one");
-    if let Err(invalid) = conf::resolve(&raw, &target, &KernelConfig::default(), Check::Whole) {
+    if let Err(invalid) = dkms_conf::resolve(&raw, &target, &KernelConfig::default(), Check::Whole) {
         assert!(!invalid.to_string().is_empty());
     }
 }
@@ -104,7 +106,7 @@ pub(crate) fn module(bytes: &[u8]) {
         let unpacked = place().join("unpacked.ko");
         write(&unpacked, &content);
         let of_content = modfile::read_info(&unpacked);
-        if modfile::content::packing(&content) == dkms_core::kernel::Compression::None {
+        if modfile::content::packing(&content) == dkms_kernel::Compression::None {
             assert_eq!(info.as_ref().ok(), of_content.as_ref().ok(), "packed, it says something else");
         }
     }
@@ -120,16 +122,16 @@ pub(crate) fn signature(bytes: &[u8]) {
     let without = modfile::without_signature(bytes);
     assert!(bytes.starts_with(without));
     assert_eq!(without.len() == bytes.len(), modfile::signature_of(bytes).is_none());
-    if sign::verify(bytes, own).is_ok() {
+    if dkms_signing::verify(bytes, own).is_ok() {
         let other = [b"x", bytes].concat();
-        assert!(sign::verify(&other, own).is_err(), "it holds for another module");
+        assert!(dkms_signing::verify(&other, own).is_err(), "it holds for another module");
     }
 }
 
 /// The DER that is found is read as itself again.
 pub(crate) fn certificate(bytes: &[u8]) {
     let _ = SigningCertificate::parse(bytes);
-    if let Ok(der) = sign::der_of(bytes) {
+    if let Ok(der) = dkms_signing::der_of(bytes) {
         let _ = trust::Certificate::of_der(&der);
         let _ = own_certificate::fingerprint_of_certificate(&der);
     }

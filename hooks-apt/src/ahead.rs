@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use dkms_base::host::fs;
+use dkms_base::id::{KernelRelease, ModuleId};
 use dkms_core::event::{Arrival, Happening, LookAhead};
-use dkms_core::host::fs;
-use dkms_core::id::{KernelRelease, ModuleId};
 use dkms_core::install;
 use dkms_core::tree::{Snapshot, ahead};
 

@@ -1,10 +1,10 @@
 //! `dkms_autoinstaller start [K]`: brings up what the running kernel, or another, lacks. Called by
 //! dkms.service at boot, and by hand.
 
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::kernel::{running_kernel, running_kernel_here};
+use dkms_kernel::{running_kernel, running_kernel_here};
 
 use crate::ahead::Ahead;
 use crate::session::Session;

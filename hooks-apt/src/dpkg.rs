@@ -1,10 +1,10 @@
 //! What is asked of dpkg.
 
-use dkms_core::host::Environment;
-use dkms_core::host::fs;
-use dkms_core::host::process::Process;
-use dkms_core::kernel::Brought;
-use dkms_core::layout::Layout;
+use dkms_base::host::Environment;
+use dkms_base::host::fs;
+use dkms_base::host::process::Process;
+use dkms_base::layout::Layout;
+use dkms_kernel::Brought;
 
 /// The trigger of the package dkms, for what couldn't be begun when it was its turn.
 pub const TRIGGER: &str = "dkms-modules";

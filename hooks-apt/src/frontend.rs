@@ -6,9 +6,9 @@
 
 use std::path::PathBuf;
 
-use dkms_core::host::ancestry::{self, ProcessIdentity};
-use dkms_core::host::fs::{self, FsError};
-use dkms_core::layout::Layout;
+use dkms_base::host::ancestry::{self, ProcessIdentity};
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::layout::Layout;
 use dkms_core::tree::state;
 
 /// No note comes near it.

@@ -1,11 +1,11 @@
 //! A kernel's packages come and go: what `/etc/kernel/*.d/dkms` and kernel-install call, with
 //! the kernel's release.
 
-use dkms_core::conf::settings::OnBuildFailure;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::id::Target;
+use dkms_conf::settings::OnBuildFailure;
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::id::Target;
 use dkms_core::plan::Work;
 use dkms_hooks::Initramfs;
 

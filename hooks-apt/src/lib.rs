@@ -26,8 +26,8 @@ pub mod transaction;
 pub mod trigger;
 pub mod unpacked;
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::Environment;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::Environment;
 use dkms_hooks::{Output, hook};
 use session::Session;
 

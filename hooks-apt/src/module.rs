@@ -1,15 +1,15 @@
 //! A module package has come: `common.postinst NAME VERSION TARBALL_ROOT ARCH UPGRADE`,
 //! called by its postinst.
 
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::id::{Arch, ModuleId};
+use dkms_base::layout::Layout;
 use dkms_core::event::{Arrival, Happening};
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::id::{Arch, ModuleId};
-use dkms_core::kernel;
-use dkms_core::layout::Layout;
 use dkms_core::plan::Work;
 use dkms_core::tree::Snapshot;
 use dkms_hooks::ModulePackage;
+use dkms_kernel as kernel;
 
 use crate::ahead::{self, Ahead};
 use crate::dpkg;

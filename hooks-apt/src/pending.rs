@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::id::{KernelRelease, ModuleId};
+use dkms_base::layout::Layout;
 use dkms_core::event::{Arrival, Happening};
-use dkms_core::host::fs::{self, FsError};
-use dkms_core::id::{KernelRelease, ModuleId};
-use dkms_core::layout::Layout;
 use dkms_core::tree::state;
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Modules that unpacked packages will put in place ready built: Ubuntu's `linux-modules-nvidia-550-K` links
 //! them when it is configured, of the parts that other packages have brought.
 
-use dkms_core::kernel::{PrebuiltComing, installed_kernels, prebuilt};
-use dkms_core::layout::Layout;
+use dkms_base::layout::Layout;
+use dkms_kernel::{PrebuiltComing, installed_kernels, prebuilt};
 
 use crate::unpacked::Package;
 

@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use dkms_core::archive::deb;
-use dkms_core::conf::settings::PreflightPolicy;
+use dkms_archive::deb;
+use dkms_base::exit::ExitCode;
+use dkms_base::id::{KernelRelease, ModuleName};
+use dkms_base::layout::Layout;
+use dkms_base::report::{Event, Reporter};
+use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
-use dkms_core::id::{KernelRelease, ModuleName};
-use dkms_core::kernel::{Brought, Owner, PrebuiltComing};
-use dkms_core::layout::Layout;
 use dkms_core::plan::preflight::{Absent, Prospect};
-use dkms_core::report::{Event, Reporter};
 use dkms_hooks::AdapterError;
+use dkms_kernel::{Brought, Owner, PrebuiltComing};
 
 use crate::session::Session;
 use crate::transaction::{self, Change};
@@ -154,7 +154,7 @@ fn is_foreseen(prospect: &Prospect, changing: &[(&Brought, &Brought)]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dkms_core::id::{ModuleId, Target};
+    use dkms_base::id::{ModuleId, Target};
 
     #[test]
     fn what_a_kernel_lacks_it_lacks_for_the_version_that_comes_too() {

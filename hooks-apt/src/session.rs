@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, signals};
+use dkms_base::id::{Arch, KernelRelease, Target};
+use dkms_base::layout::Layout;
 use dkms_core::engine::Outcome;
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, signals};
-use dkms_core::id::{Arch, KernelRelease, Target};
-use dkms_core::layout::Layout;
 use dkms_core::plan::{Action, Work};
 use dkms_core::tree::Snapshot;
 use dkms_hooks::{Adapter, AdapterError, Initramfs, Output, Stream, Summary, unsaid};

@@ -7,8 +7,8 @@
 
 use std::path::PathBuf;
 
-use dkms_core::id::KernelRelease;
-use dkms_core::kernel::Brought;
+use dkms_base::id::KernelRelease;
+use dkms_kernel::Brought;
 
 /// A package that comes, goes, or is replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::id::{KernelRelease, ModuleId, Target};
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::id::{KernelRelease, ModuleId, Target};
-use dkms_core::kernel::is_left_over;
 use dkms_hooks::Initramfs;
+use dkms_kernel::is_left_over;
 
 use crate::ahead::{self, Ahead};
 use crate::dpkg;

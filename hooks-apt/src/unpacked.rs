@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use dkms_core::host::Environment;
-use dkms_core::host::fs;
-use dkms_core::host::process::Process;
-use dkms_core::id::KernelRelease;
-use dkms_core::kernel::Brought;
-use dkms_core::layout::Layout;
+use dkms_base::host::Environment;
+use dkms_base::host::fs;
+use dkms_base::host::process::Process;
+use dkms_base::id::KernelRelease;
+use dkms_base::layout::Layout;
+use dkms_kernel::Brought;
 
 /// No maintainer script comes near it.
 const SCRIPT_LIMIT: u64 = 1 << 20;

@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::Environment;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::Environment;
 use dkms_hooks::Output;
 use serde::Deserialize;
 

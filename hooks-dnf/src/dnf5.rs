@@ -4,9 +4,9 @@
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, fs};
-use dkms_core::visible::visible;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, fs};
+use dkms_base::visible::visible;
 use dkms_hooks::Output;
 use serde_json::{Value, json};
 

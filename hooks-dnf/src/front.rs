@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use dkms_core::host::{ancestry, fs};
-use dkms_core::layout::Layout;
+use dkms_base::host::{ancestry, fs};
+use dkms_base::layout::Layout;
 
 use crate::memory;
 

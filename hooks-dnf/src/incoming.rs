@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
-use dkms_core::id::KernelRelease;
-use dkms_core::kernel::{Brought, Owner, PrebuiltComing};
+use dkms_base::host::fs;
+use dkms_base::id::KernelRelease;
+use dkms_kernel::{Brought, Owner, PrebuiltComing};
 use serde::Deserialize;
 
 use crate::header::Header;

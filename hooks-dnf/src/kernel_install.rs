@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, root};
+use dkms_base::id::KernelRelease;
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, root};
-use dkms_core::id::KernelRelease;
 use dkms_hooks::Initramfs;
 
 use crate::memory;

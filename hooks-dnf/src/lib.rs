@@ -32,8 +32,8 @@ pub mod trigger;
 pub mod view;
 pub mod zypp;
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::Environment;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::Environment;
 use dkms_hooks::{Output, Stream, hook};
 use session::Session;
 

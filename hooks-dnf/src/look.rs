@@ -5,14 +5,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dkms_core::host::Environment;
-use dkms_core::host::fs::{self, FsError};
-use dkms_core::host::process::{Process, ProcessError};
-use dkms_core::host::root;
-use dkms_core::kernel;
-use dkms_core::layout::Layout;
+use dkms_base::host::Environment;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::host::process::{Process, ProcessError};
+use dkms_base::host::root;
+use dkms_base::layout::Layout;
 use dkms_core::plan::ConfFault;
 use dkms_hooks::{Adapter, AdapterError, Plain};
+use dkms_kernel as kernel;
 
 use crate::view::{Owner, Package, Seen, View};
 

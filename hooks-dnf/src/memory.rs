@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use dkms_core::host::ancestry::ProcessIdentity;
-use dkms_core::host::fs::{self, FsError};
-use dkms_core::layout::Layout;
+use dkms_base::host::ancestry::ProcessIdentity;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::layout::Layout;
 use dkms_core::tree::state;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! A module package has come: `common.postinst NAME VERSION [TARBALL_ROOT]`, called by its %post.
 
+use dkms_base::exit::ExitCode;
 use dkms_core::event::{Arrival, Happening};
-use dkms_core::exit::ExitCode;
 use dkms_hooks::{Initramfs, ModulePackage};
 
 use crate::front::Front;

@@ -1,10 +1,10 @@
 //! Upgrades that are prepared now and carried out at the next boot, where nobody reads what is said: failures
 //! are told at the next login.
 
-use dkms_core::host::ancestry;
-use dkms_core::host::fs::{self, FsError};
-use dkms_core::layout::Layout;
-use dkms_core::visible::visible;
+use dkms_base::host::ancestry;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::layout::Layout;
+use dkms_base::visible::visible;
 use dkms_hooks::Summary;
 
 /// Words on the command line of who prepares a transaction and doesn't carry it out.

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, ancestry, root};
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, ancestry, root};
 use dkms_hooks::{Initramfs, Output, Summary, unsaid};
 
 use crate::front::Front;

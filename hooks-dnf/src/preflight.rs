@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::conf::settings::PreflightPolicy;
+use dkms_base::id::{KernelRelease, ModuleId};
+use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_core::id::{KernelRelease, ModuleId};
 use dkms_core::plan::preflight::{Absent, Prospect};
 use dkms_hooks::AdapterError;
 

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use dkms_core::host::{ancestry, fs};
+use dkms_base::host::{ancestry, fs};
 
 use crate::front::uses_librpm;
 

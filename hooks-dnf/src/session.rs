@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, fs, root};
+use dkms_base::id::{KernelRelease, ModuleId, ModuleName, Target};
+use dkms_base::layout::Layout;
 use dkms_core::event::{Arrival, Happening};
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, fs, root};
-use dkms_core::id::{KernelRelease, ModuleId, ModuleName, Target};
-use dkms_core::layout::Layout;
 use dkms_hooks::{Adapter, Initramfs, Output, Summary, hook, unsaid};
 
 use crate::front::Front;

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use dkms_base::exit::ExitCode;
+use dkms_base::id::ModuleId;
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
-use dkms_core::id::ModuleId;
-use dkms_core::kernel::Brought;
+use dkms_kernel::Brought;
 
 use crate::front::Front;
 use crate::memory;

@@ -8,8 +8,8 @@
 use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, fs};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, fs};
 use dkms_hooks::Output;
 use serde_json::Value;
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use dkms_core::exit::ExitCode;
-use dkms_core::layout::Layout;
-use dkms_core::report::{Event, Reporter};
+use dkms_base::exit::ExitCode;
+use dkms_base::layout::Layout;
+use dkms_base::report::{Event, Reporter};
 use dkms_hooks::{AdapterError, Plain, Summary};
 
 use crate::initramfs;

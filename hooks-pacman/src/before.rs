@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkms_core::conf::settings::PreflightPolicy;
+use dkms_base::exit::ExitCode;
+use dkms_base::id::{KernelRelease, ModuleName};
+use dkms_base::report::{Event, Reporter};
+use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
-use dkms_core::id::{KernelRelease, ModuleName};
-use dkms_core::kernel::PrebuiltComing;
 use dkms_core::plan::preflight::{Absent, Prospect};
-use dkms_core::report::{Event, Reporter};
 use dkms_hooks::{AdapterError, Initramfs, Plain, Summary};
+use dkms_kernel::PrebuiltComing;
 
 use crate::record::{Before, Record, State, Transaction};
 use crate::settle;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkms_core::host::fs;
-use dkms_core::id::{KernelRelease, Target};
-use dkms_core::layout::Layout;
+use dkms_base::host::fs;
+use dkms_base::id::{KernelRelease, Target};
+use dkms_base::layout::Layout;
 use dkms_hooks::{Adapter, Initramfs};
 
 use crate::targets::Thing;

@@ -13,9 +13,9 @@
 use std::io::Read;
 use std::time::Instant;
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::{Environment, signals};
-use dkms_core::report::{Event, Reporter};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::{Environment, signals};
+use dkms_base::report::{Event, Reporter};
 use dkms_hooks::{AdapterError, Plain};
 
 pub mod after;

@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use dkms_core::host::ancestry;
-use dkms_core::host::fs::{self, FsError};
-use dkms_core::id::ModuleId;
-use dkms_core::layout::Layout;
+use dkms_base::host::ancestry;
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::id::ModuleId;
+use dkms_base::layout::Layout;
 use serde::{Deserialize, Serialize};
 
 use crate::owners::Owner;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use dkms_base::id::{ModuleId, ModuleName};
 use dkms_core::event::Happening;
-use dkms_core::id::{ModuleId, ModuleName};
 use dkms_core::tree::Snapshot;
 
 use crate::record::{Before, Record, State, Transaction};

@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use dkms_core::host::{Environment, fs};
-use dkms_core::id::{KernelRelease, ModuleId, Target};
-use dkms_core::kernel;
-use dkms_core::report::{Event, Reporter};
+use dkms_base::host::{Environment, fs};
+use dkms_base::id::{KernelRelease, ModuleId, Target};
+use dkms_base::report::{Event, Reporter};
 use dkms_core::tree::{Snapshot, Source};
 use dkms_hooks::{Adapter, AdapterError};
+use dkms_kernel as kernel;
 
 use crate::owners::{Database, Owners};
 use crate::record::State;

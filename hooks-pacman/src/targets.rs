@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use dkms_core::id::KernelRelease;
-use dkms_core::kernel::Brought;
+use dkms_base::id::KernelRelease;
+use dkms_kernel::Brought;
 
 /// One thing that a transaction brings or takes away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use dkms_base::id::{KernelRelease, ModuleId, Target};
 use dkms_core::event::{Arrival, Happening};
-use dkms_core::id::{KernelRelease, ModuleId, Target};
 
 use crate::record::{Before, Record, State};
 use crate::targets::Thing;

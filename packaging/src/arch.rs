@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use dkms_core::archive::compression::{Compression, Encoder};
-use dkms_core::host::fs;
+use dkms_archive::compression::{Compression, Encoder};
+use dkms_base::host::fs;
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use crate::error::PackageError;
 

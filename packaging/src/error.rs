@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use dkms_core::archive::ArchiveError;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs::FsError;
-use dkms_core::host::process::ProcessError;
-use dkms_core::id::{ModuleId, Target};
-use dkms_core::modfile::ModfileError;
+use dkms_archive::ArchiveError;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs::FsError;
+use dkms_base::host::process::ProcessError;
+use dkms_base::id::{ModuleId, Target};
+use dkms_kernel::modfile::ModfileError;
 
 /// Why a package can't be made.
 #[derive(Debug, thiserror::Error)]

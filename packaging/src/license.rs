@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
-use dkms_core::host::fs::FsError;
+use dkms_base::host::fs;
+use dkms_base::host::fs::FsError;
 
 /// What the kernel takes as compatible (include/linux/license.h).
 const COMPATIBLE: [&str; 6] =

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use crate::error::PackageError;
 

@@ -5,8 +5,8 @@ use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use dkms_core::archive::compression::{Compression, Encoder};
-use dkms_core::host::{fs, signals};
+use dkms_archive::compression::{Compression, Encoder};
+use dkms_base::host::{fs, signals};
 use liblzma::stream::{Check, Stream};
 use liblzma::write::XzEncoder;
 use md5::{Digest as _, Md5};

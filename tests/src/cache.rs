@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use dkms_core::host::environment::Environment;
-use dkms_core::host::fs;
+use dkms_base::host::environment::Environment;
+use dkms_base::host::fs;
 
 /// The cache folder.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result, bail};
-use dkms_core::host::environment::Environment;
-use dkms_core::host::process::{Ended, Process};
+use dkms_base::host::environment::Environment;
+use dkms_base::host::process::{Ended, Process};
 
 /// Runs a program to its end; its output, or an error that shows it.
 ///

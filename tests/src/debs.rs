@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use dkms_core::host::{Environment, fs};
+use dkms_base::host::{Environment, fs};
 use dkms_packaging::own::Project;
 use dkms_packaging::own::list::{Source, What};
 use dkms_release::packages::{self, Effort, Programs};
@@ -127,7 +127,7 @@ fn key(project: &Project) -> Result<String> {
 /// Whether nobody has made use of a folder for a day.
 fn is_old(path: &Path) -> bool {
     let day = 24 * 60 * 60;
-    let now = i64::try_from(dkms_core::host::clock::unix_seconds()).unwrap_or(i64::MAX);
+    let now = i64::try_from(dkms_base::host::clock::unix_seconds()).unwrap_or(i64::MAX);
     matches!(fs::lstat(path), Ok(Some(meta)) if meta.mtime() + day < now)
 }
 

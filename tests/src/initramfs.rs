@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use crate::command::must;
 

@@ -1,7 +1,7 @@
 //! Which kernels a test can build for: two with headers of their own, and a third that borrows them.
 
 use anyhow::{Context, Result};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use std::path::Path;
 
 use crate::cache::Cache;

@@ -21,7 +21,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use crate::cache::Cache;
 use crate::initramfs::Initramfs;

@@ -2,7 +2,7 @@
 //! compiler, `MAKE` copies it.
 
 use anyhow::{Context, Result};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use crate::cache::Cache;
 use crate::fixture::Module;

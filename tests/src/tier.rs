@@ -4,7 +4,7 @@
 //! many points of one kind (scenarios, packages, calls, sizes) takes a part of them, and all of them where
 //! [`is_full`]. Which part it is changes from day to day, so that in time every point has its turn.
 
-use dkms_core::host::{Environment, clock};
+use dkms_base::host::{Environment, clock};
 
 use crate::say;
 

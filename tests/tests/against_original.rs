@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dkms_core::host::environment::Environment;
+use dkms_base::host::environment::Environment;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::kernels::Kernels;
 use dkms_tests::scenario::{Mismatch, Scenario, compare, observe, parse, recorded};

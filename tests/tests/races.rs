@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant};
 
-use dkms_core::host::environment::Environment;
+use dkms_base::host::environment::Environment;
 use dkms_tests::cache::Cache;
 use dkms_tests::crash::sound;
 use dkms_tests::crash::state::States;

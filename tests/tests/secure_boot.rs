@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::Cache;
 use dkms_tests::command::must;
 use dkms_tests::fixture::Module;

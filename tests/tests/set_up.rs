@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_offers::{Kernel, Line};
 use dkms_tests::cache::Cache;
 use dkms_tests::setup::offered;

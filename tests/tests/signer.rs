@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
-use dkms_core::host::fs;
-use dkms_core::modfile::content;
-use dkms_core::sign::places::{KeyPlaces, Maker};
-use dkms_core::sign::{OwnSigner, PassphrasePlaces, Signer, SigningCertificate, verify};
+use dkms_base::host::fs;
+use dkms_kernel::modfile::content;
+use dkms_signing::places::{KeyPlaces, Maker};
+use dkms_signing::{OwnSigner, PassphrasePlaces, Signer, SigningCertificate, verify};
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::command::must;
 use dkms_tests::fixture::Module;

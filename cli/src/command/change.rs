@@ -1,7 +1,7 @@
 //! `add`, `build`, `install`, `autoinstall`, `match`, `kernel_postinst`: what brings modules in.
 
-use dkms_core::exit::ExitCode;
-use dkms_core::id::{KernelRelease, ModuleId, Target};
+use dkms_base::exit::ExitCode;
+use dkms_base::id::{KernelRelease, ModuleId, Target};
 use dkms_core::plan::{NewSource, Work};
 use dkms_core::tree::rpm_upgrade;
 

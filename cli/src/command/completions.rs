@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
-use dkms_core::exit::ExitCode;
+use dkms_base::exit::ExitCode;
 
 use crate::args::Args;
 use crate::failure::Failure;

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use dkms_base::exit::ExitCode;
+use dkms_base::report::{Event, Reporter};
 use dkms_core::doctor::{self, Finding, Fix, Severity, mend};
 use dkms_core::event::Batch;
-use dkms_core::exit::ExitCode;
 use dkms_core::plan::Work;
-use dkms_core::report::{Event, Reporter};
 use dkms_core::tree::owed;
 use serde_json::json;
 

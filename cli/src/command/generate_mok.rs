@@ -1,7 +1,7 @@
 //! `dkms generate_mok`: makes the signing key and its certificate.
 
-use dkms_core::sign::keys::Made;
-use dkms_core::sign::{self, KeyPlaces};
+use dkms_signing::keys::Made;
+use dkms_signing::{self, KeyPlaces};
 
 use crate::failure::Failure;
 use crate::render::{say, warn};
@@ -22,7 +22,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
             ));
             continue;
         }
-        let generated = sign::generate_mok(settings, &kernel, distribution, environment)?;
+        let generated = dkms_signing::generate_mok(settings, &kernel, distribution, environment)?;
         let KeyPlaces { key, certificate, .. } = &generated.places;
         let pair = format!("the key `{}` and its certificate `{}`", key.display(), certificate.display());
         match generated.made {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
 use dkms_packaging::license;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! `dkms mkbmdeb`
 
-use dkms_core::exit::ExitCode;
+use dkms_base::exit::ExitCode;
 use dkms_packaging::debian::mkbmdeb::BuiltModules;
 
 use super::package::{Subject, only_said, wrote};

@@ -1,7 +1,7 @@
 //! `dkms mkdeb`
 
-use dkms_core::archive::Contents;
-use dkms_core::exit::ExitCode;
+use dkms_archive::Contents;
+use dkms_base::exit::ExitCode;
 use dkms_packaging::debian::mkdeb::Wrapper;
 
 use super::package::{Subject, only_said, wrote};

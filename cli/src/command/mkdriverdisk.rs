@@ -1,6 +1,6 @@
 //! `dkms mkdriverdisk`
 
-use dkms_core::exit::ExitCode;
+use dkms_base::exit::ExitCode;
 use dkms_packaging::driver_disk::{Distribution, DriverDisk, Media};
 
 use super::package::{Subject, only_said, wrote};

@@ -1,6 +1,6 @@
 //! `dkms mkdsc`
 
-use dkms_core::exit::ExitCode;
+use dkms_base::exit::ExitCode;
 use dkms_packaging::debian::mkdsc;
 
 use super::package::{Subject, only_said, wrote};

@@ -1,6 +1,6 @@
 //! `dkms mkrpm`
 
-use dkms_core::exit::ExitCode;
+use dkms_base::exit::ExitCode;
 use dkms_packaging::mkrpm::Wrapper;
 use dkms_packaging::mkrpm::kmod::Kmod;
 

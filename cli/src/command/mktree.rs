@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::id::ModuleId;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::id::ModuleId;
 use dkms_packaging::skeleton;
 
 use crate::failure::Failure;

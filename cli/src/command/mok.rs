@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dkms_base::exit::ExitCode;
+use dkms_base::host::process::Process;
+use dkms_base::id::Target;
 use dkms_core::engine::refused::Judge;
-use dkms_core::exit::ExitCode;
-use dkms_core::host::process::Process;
-use dkms_core::id::Target;
-use dkms_core::trust::{Certificate, Demand, Keyring, Machine, Trust, Untrusted, demand, trust};
+use dkms_signing::trust::{Certificate, Demand, Keyring, Machine, Trust, Untrusted, demand, trust};
 use serde_json::{Value, json};
 
 use crate::action::Rights;

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::id::{ModuleId, Target};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::id::{ModuleId, Target};
 use dkms_core::plan::Refusal;
 use dkms_packaging::debian::Module;
 

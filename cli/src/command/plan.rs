@@ -1,7 +1,7 @@
 //! `dkms plan`: what autoinstall would do, on as many kernels as are named. (`dkms plan ACTION …` is that
 //! action with `--dry-run`, and never comes here.)
 
-use dkms_core::exit::ExitCode;
+use dkms_base::exit::ExitCode;
 use dkms_core::plan::Work;
 
 use crate::failure::Failure;

@@ -1,8 +1,8 @@
 //! `dkms preflight`: which modules in use will not be there on a kernel, why, and what
 //! would help. Reads only.
 
+use dkms_base::exit::ExitCode;
 use dkms_core::event::Happening;
-use dkms_core::exit::ExitCode;
 use dkms_core::plan::preflight::{self, Prospect, Question};
 use serde_json::json;
 

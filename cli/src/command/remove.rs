@@ -1,6 +1,6 @@
 //! `uninstall`, `unbuild`, `remove`, `kernel_preinst`, `kernel_prerm`: what takes modules out.
 
-use dkms_core::id::{ModuleId, Target};
+use dkms_base::id::{ModuleId, Target};
 use dkms_core::plan::Work;
 use dkms_core::tree::rpm_upgrade::{self, Removal};
 

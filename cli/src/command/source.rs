@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::archive::{self, Limits, Staged};
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::host::process::Process;
-use dkms_core::id::ModuleId;
+use dkms_archive::{self, Limits, Staged};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::host::process::Process;
+use dkms_base::id::ModuleId;
 use dkms_core::plan::{ConfFault, Work};
 
 use crate::failure::Failure;
@@ -110,7 +110,7 @@ pub(super) fn stage(session: &Session<'_>, file: &Path) -> Result<StagedArchive,
                 format!("cannot make a temporary folder in `{place}`: {error}"),
             )
         })?;
-    let staged = archive::stage(file, folder.path(), &Limits::default())?;
+    let staged = dkms_archive::stage(file, folder.path(), &Limits::default())?;
     let id = match &staged.id {
         Some(id) => id.clone(),
         None => identify(session, &staged.conf, ExitCode::NOT_BUILT)?,

@@ -1,10 +1,10 @@
 //! `dkms status`: reads, waits for nobody, changes nothing.
 
+use dkms_base::id::{ModuleId, Target};
+use dkms_base::report::{Event, Reporter};
 use dkms_core::engine::Survey;
-use dkms_core::id::{ModuleId, Target};
 use dkms_core::install::{self, InstalledState};
 use dkms_core::plan::Refusal;
-use dkms_core::report::{Event, Reporter};
 use dkms_core::status::{self, Filter, Remark, State, Status};
 use dkms_core::tree::{self, Registration, Snapshot};
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! `mktarball` and `ldtarball`.
 
-use dkms_core::archive::{self, Contents, Existing, TarballSpec};
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::id::Target;
+use dkms_archive::{self, Contents, Existing, TarballSpec};
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::id::Target;
 use dkms_core::plan::{NewSource, Refusal, Work};
 use dkms_core::tree::{loading, sweep};
 
@@ -56,7 +56,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
     }
     // Where the tree can't be written to, the tarball may still go elsewhere.
     sweep::sweep(&session.settings.layout, None, session.terminal);
-    let path = archive::write(&spec)?;
+    let path = dkms_archive::write(&spec)?;
     say(session.terminal, format!("Wrote `{}`", path.display()));
     Ok(())
 }
@@ -107,19 +107,18 @@ pub(super) fn publish(session: &Session<'_>, archive: &StagedArchive, code: Exit
     }
     let registered = match archive.folder() {
         _ if goes_on => Ok(()),
-        Some(_) if is_added => {
-            archive::publish_source(&archive.staged, layout, id, Existing::Replaced).map_err(Failure::from)
-        }
+        Some(_) if is_added => dkms_archive::publish_source(&archive.staged, layout, id, Existing::Replaced)
+            .map_err(Failure::from),
         Some(folder) => add(Some(NewSource { folder })),
         None if is_added => Ok(()),
         None if fs::is_dir(&layout.source_dir(id)) => add(None),
-        None => archive::publish_source(&archive.staged, layout, id, existing)
+        None => dkms_archive::publish_source(&archive.staged, layout, id, existing)
             .map_err(Failure::from)
             .and_then(|()| add(None)),
     };
     if registered.is_ok() {
         // Where this fails, or is killed, the note stays, and the same command goes on from there.
-        let loaded = archive::publish_builds(&archive.staged, layout, id, existing, session.terminal)?;
+        let loaded = dkms_archive::publish_builds(&archive.staged, layout, id, existing, session.terminal)?;
         let survey = session.survey();
         for target in loaded {
             survey.warn_of_unfit(id, &target, session.terminal)?;

@@ -10,11 +10,10 @@
 //! - Telling: [`report`], [`status`], [`diagnose`], [`doctor`]
 //! - The world: [`host`], [`sys`]
 
-pub use dkms_archive as archive;
-pub use dkms_base::{exit, host, id, layout, report, sys, version, visible};
-pub use dkms_conf::{self as conf, script};
-pub use dkms_kernel::{self as kernel, modfile};
-pub use dkms_signing::{self as sign, trust};
+use dkms_base::{exit, host, id, layout, report, version};
+use dkms_conf::{self as conf, script};
+use dkms_kernel::{self as kernel, modfile};
+use dkms_signing::{self as sign, trust};
 
 pub mod build;
 pub mod diagnose;

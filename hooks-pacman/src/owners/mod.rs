@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
-use dkms_core::layout::Layout;
+use dkms_base::host::fs;
+use dkms_base::layout::Layout;
 use serde::{Deserialize, Serialize};
 
 use crate::pacman_conf;

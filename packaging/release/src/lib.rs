@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use dkms_core::host::{Environment, fs};
+use dkms_base::host::{Environment, fs};
 
 /// Installs this project and writes its packages.
 #[derive(Debug, Parser)]

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use dkms_core::host::Environment;
-use dkms_core::id::Arch;
+use dkms_base::host::Environment;
+use dkms_base::id::Arch;
 use dkms_packaging::debian::name;
 use dkms_packaging::own::{Project, is_built};
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
-use dkms_core::conf::table;
+use dkms_conf::table;
 
 use crate::roff::Page;
 

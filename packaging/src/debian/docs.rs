@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use dkms_core::host::{clock, fs};
+use dkms_base::host::{clock, fs};
 
 use super::module::Module;
 use crate::error::PackageError;

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::archive::{self, Contents, TarballSpec};
-use dkms_core::host::fs;
-use dkms_core::id::Target;
+use dkms_archive::{self, Contents, TarballSpec};
+use dkms_base::host::fs;
+use dkms_base::id::Target;
 
 use super::{Module, name, upstream};
 use crate::deb::{Deb, Effort};
@@ -139,7 +139,7 @@ impl Wrapper<'_> {
             file: Some(&folder.path().join(&name)),
             source_date: Some(date),
         };
-        let written = archive::write(&tarball)?;
+        let written = dkms_archive::write(&tarball)?;
         data.plain_file(&written, &share.join(name), 0o644)?;
         Ok(Some(folder))
     }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::{clock, fs};
+use dkms_base::host::{clock, fs};
 use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::Sha256;

@@ -3,9 +3,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
-use dkms_core::id::{ModuleId, Target};
-use dkms_core::layout::Layout;
+use dkms_base::host::fs;
+use dkms_base::id::{ModuleId, Target};
+use dkms_base::layout::Layout;
 
 use super::fields::Fields;
 use super::template::Template;
@@ -93,7 +93,7 @@ impl Module<'_> {
             .with("MODULE_VERSION", self.id.version.as_str())
             .with("DEBIAN_BUILD_ARCH", arch)
             .with("KERNEL_VERSION", target.map_or("", |target| target.kernel.as_str()))
-            .with("DATE_STAMP", dkms_core::host::clock::rfc2822(date)))
+            .with("DATE_STAMP", dkms_base::host::clock::rfc2822(date)))
     }
 
     /// The fields that every package of it has; what the source and the template say goes before ours.

@@ -1,7 +1,7 @@
 //! Debian's rules: names and versions of packages, architectures. Touches nothing.
 
 use debversion::Version;
-use dkms_core::id::{Arch, KernelRelease, ModuleName, ModuleVersion};
+use dkms_base::id::{Arch, KernelRelease, ModuleName, ModuleVersion};
 
 use crate::error::PackageError;
 

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
-use dkms_core::id::ModuleName;
-use dkms_core::layout::Layout;
+use dkms_base::host::fs;
+use dkms_base::id::ModuleName;
+use dkms_base::layout::Layout;
 
 use crate::entries::{Body, Entries};
 use crate::error::PackageError;

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::process::Process;
-use dkms_core::host::{Environment, fs, programs};
+use dkms_base::host::process::Process;
+use dkms_base::host::{Environment, fs, programs};
 
 use crate::entries::{Body, Entries};
 use crate::error::PackageError;

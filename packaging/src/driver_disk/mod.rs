@@ -12,8 +12,8 @@ pub mod ubuntu;
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::{Environment, fs};
-use dkms_core::id::Target;
+use dkms_base::host::{Environment, fs};
+use dkms_base::id::Target;
 
 use crate::debian::Module;
 use crate::entries::Entries;

@@ -31,7 +31,7 @@ pub(super) fn fill(disk: &DriverDisk<'_>, folder: &Path, entries: &mut Entries) 
 /// The package of one kernel's modules, in a folder of ours.
 pub(super) fn kmod(
     disk: &DriverDisk<'_>,
-    target: &dkms_core::id::Target,
+    target: &dkms_base::id::Target,
     folder: &Path,
 ) -> Result<PathBuf, PackageError> {
     let module = Module { file: None, folder: folder.to_owned(), ..disk.module.clone() };

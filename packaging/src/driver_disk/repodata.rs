@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use rpm::{Dependency, DependencyFlags, PackageMetadata};
 use sha2::{Digest as _, Sha256};
 

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use dkms_core::host::fs;
-use dkms_core::id::Target;
-use dkms_core::modfile::{ModuleFile, canonical_name, read_info};
+use dkms_base::host::fs;
+use dkms_base::id::Target;
+use dkms_kernel::modfile::{ModuleFile, canonical_name, read_info};
 
 use super::{DriverDisk, redhat};
 use crate::entries::Entries;

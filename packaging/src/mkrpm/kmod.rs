@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
-use dkms_core::id::Target;
-use dkms_core::modfile::{ModuleFile, read_info};
+use dkms_base::host::fs;
+use dkms_base::id::Target;
+use dkms_kernel::modfile::{ModuleFile, read_info};
 use rpm::Dependency;
 
 use super::about::About;

@@ -5,8 +5,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use dkms_core::archive::compression::Compression;
-use dkms_core::host::fs;
+use dkms_archive::compression::Compression;
+use dkms_base::host::fs;
 use rpm::Dependency;
 
 use super::about::{About, WORDS};

@@ -1,7 +1,7 @@
 //! rpm's rules: names, versions, releases, times. Touches nothing.
 
-use dkms_core::host::clock;
-use dkms_core::id::ModuleVersion;
+use dkms_base::host::clock;
+use dkms_base::id::ModuleVersion;
 
 use crate::error::PackageError;
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use elf::file::Class;

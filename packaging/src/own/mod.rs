@@ -19,7 +19,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::{clock, fs};
+use dkms_base::host::{clock, fs};
 
 use crate::arch;
 use crate::deb::{Deb, Effort};

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use rpm::{FileOptions, PackageBuilder, Scriptlet};
 
 use super::list::{Line, Source, What};

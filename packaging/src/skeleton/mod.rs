@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::exit::ExitCode;
-use dkms_core::host::fs;
-use dkms_core::host::fs::FsError;
-use dkms_core::id::ModuleId;
+use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
+use dkms_base::host::fs::FsError;
+use dkms_base::id::ModuleId;
 
 /// The files: name (`NAME` stands for the module's), text, whether it is the one that tells a tree of ours.
 const FILES: [(&str, &str); 4] = [

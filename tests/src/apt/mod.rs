@@ -7,7 +7,7 @@
 pub mod package;
 
 use anyhow::{Context, Result, ensure};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use crate::cache::Cache;
 use crate::debs;

@@ -4,10 +4,10 @@
 use std::io::Write;
 
 use anyhow::Result;
+use dkms_base::host::Environment;
+use dkms_base::id::KernelRelease;
+use dkms_base::report::Recorder;
 use dkms_core::event::Happening;
-use dkms_core::host::Environment;
-use dkms_core::id::KernelRelease;
-use dkms_core::report::Recorder;
 use dkms_hooks::{Adapter, Initramfs};
 
 fn main() -> Result<std::process::ExitCode> {

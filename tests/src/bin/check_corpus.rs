@@ -8,11 +8,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use dkms_core::conf::{ConfError, ConfSource, RawConf, Reader, Tier, Variables, second_pass};
-use dkms_core::host::process::Process;
-use dkms_core::host::{Environment, fs};
-use dkms_core::id::{ModuleId, Target};
-use dkms_core::layout::Layout;
+use dkms_base::host::process::Process;
+use dkms_base::host::{Environment, fs};
+use dkms_base::id::{ModuleId, Target};
+use dkms_base::layout::Layout;
+use dkms_conf::{ConfError, ConfSource, RawConf, Reader, Tier, Variables, second_pass};
 use serde::Deserialize;
 
 /// What the original takes from one file.

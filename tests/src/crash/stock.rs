@@ -2,7 +2,7 @@
 //! copies one, in no time.
 
 use anyhow::{Result, ensure};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use crate::cache::Cache;
 use crate::fixture::Module;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use dkms_core::host::fs;
-use dkms_core::host::process::exit_code;
+use dkms_base::host::fs;
+use dkms_base::host::process::exit_code;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use crate::cache::Cache;

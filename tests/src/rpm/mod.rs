@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
-use dkms_core::host::{Environment, fs};
+use dkms_base::host::{Environment, fs};
 use dkms_release::packages::{self, Programs};
 
 use crate::cache::Cache;

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

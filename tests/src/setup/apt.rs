@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_offers::{Failure, INSTALLED, Kernel, Line, QUESTION, newest_that_works};
 
 use crate::cache::Cache;

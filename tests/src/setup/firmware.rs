@@ -1,7 +1,7 @@
 //! PyPI's virt-firmware, which writes the variables of a virtual machine's firmware.
 
 use anyhow::{Context, Result};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use crate::cache::Cache;
 use crate::command::must_briefly;

@@ -2,7 +2,7 @@
 //! written down in the cache.
 
 use anyhow::{Result, bail};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_offers::Line;
 
 use super::apt::Apt;

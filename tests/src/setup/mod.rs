@@ -12,7 +12,7 @@ pub mod systems;
 mod tools;
 
 use anyhow::Result;
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_offers::{Kernel, Line};
 
 use apt::Apt;

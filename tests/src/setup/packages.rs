@@ -1,7 +1,7 @@
 //! Debian packages, unpacked into the cache, never installed.
 
 use anyhow::Result;
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use super::apt::Apt;
 use crate::cache::Cache;

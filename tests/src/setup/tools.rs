@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use dkms_core::host::{Environment, fs, programs};
+use dkms_base::host::{Environment, fs, programs};
 
 use super::apt::Apt;
 

@@ -1,7 +1,7 @@
 //! A root with both Debian's programs and ours, and folders to run them in.
 
 use anyhow::{Result, bail};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::kernels::Kernels;
 use dkms_tests::root::{Output, Root, User};

@@ -1,7 +1,7 @@
 //! Folders and options for which both leave the same.
 
 use anyhow::{Context, Result};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::setup::MODULE_PACKAGES;
 

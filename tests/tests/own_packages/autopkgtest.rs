@@ -1,7 +1,7 @@
 //! `dkms-autopkgtest`, with real packages: what passes, what is ruled out, what fails, and
 //! what can't be tested.
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::debs;
 use dkms_tests::fixture::Module;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use dkms_core::conf::table;
-use dkms_core::host::fs;
+use dkms_base::host::fs;
+use dkms_conf::table;
 use dkms_release::packages::{self, Effort, Programs};
 use dkms_tests::cache::Cache;
 use dkms_tests::command::must;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::command::must;
 
 const UNITS: [&str; 3] = ["hooks-apt", "hooks-dnf", "hooks-pacman"];

@@ -1,7 +1,7 @@
 //! What these tests share: roots, a module in one, a dkms to install packages beside.
 
 use anyhow::Result;
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;

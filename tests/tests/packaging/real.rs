@@ -2,7 +2,7 @@
 //! rpmlint, the same each time.
 
 use anyhow::{Context, Result, ensure};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::root::Root;
 use dkms_tests::tier::is_full;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::ready::Ready;
 use dkms_tests::root::{Root, User};

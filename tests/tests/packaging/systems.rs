@@ -2,7 +2,7 @@
 //! loaded by a kernel that boots.
 
 use anyhow::Result;
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::Cache;
 use dkms_tests::debs;
 use dkms_tests::fixture::Module;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::Cache;
 use dkms_tests::command::must as run;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 
 use super::*;
 

@@ -156,7 +156,7 @@ fn a_hostile_name() {
         .unwrap();
     let mut bytes = Vec::new();
     builder.build().unwrap().write(&mut bytes).unwrap();
-    dkms_core::host::fs::write_whole(&world.root.view("/srv/repo/hostile.rpm"), &bytes, 0o644).unwrap();
+    dkms_base::host::fs::write_whole(&world.root.view("/srv/repo/hostile.rpm"), &bytes, 0o644).unwrap();
     world.add(&Package::ready("one", "1.0")).unwrap();
     world.index().unwrap();
     let said = run(

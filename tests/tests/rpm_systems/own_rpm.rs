@@ -40,7 +40,7 @@ fn rpmbuild_makes_the_same() {
     let ours = package(PROGRAM).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let programs = dir.path().join("programs");
-    dkms_core::host::fs::create_dir_all(&programs).unwrap();
+    dkms_base::host::fs::create_dir_all(&programs).unwrap();
     let built = Path::new(PROGRAM).parent().unwrap();
     for (name, from) in [("dkms", "dkms"), ("hooks-dnf", "hooks-dnf"), ("dkms-release", "dkms-release")] {
         let from = built.join(format!("{from}-under-test"));
@@ -55,7 +55,7 @@ fn rpmbuild_makes_the_same() {
     let tree = tree().unwrap();
     must("rpmbuild", &words, &tree).unwrap();
     // What %install left in the tree.
-    dkms_core::host::fs::remove_any(&tree.join("dkms.files")).unwrap();
+    dkms_base::host::fs::remove_any(&tree.join("dkms.files")).unwrap();
     let theirs = dir.path().join("RPMS/x86_64/dkms-4.0.0-1.x86_64.rpm");
     let files = ["--qf", "[%{FILEMODES:perms} %{FILEFLAGS:fflags} %{FILENAMES}\\n]"];
     assert_eq!(query(&ours, &files), query(&theirs, &files));

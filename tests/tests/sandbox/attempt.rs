@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_tests::cache::Cache;
 use dkms_tests::capture::capture;
 use dkms_tests::fixture::Module;

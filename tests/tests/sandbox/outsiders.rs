@@ -95,7 +95,7 @@ const ROUNDS: usize = 20;
 /// The honest modules that are installed, each with its bytes.
 fn installed(root: &Root) -> Vec<Vec<u8>> {
     let file = |n| format!("/lib/modules/{}/updates/dkms/good{n}.ko", root.kernels().first);
-    (0..HONEST).map(|n| dkms_core::host::fs::read(&root.view(&file(n))).unwrap_or_default()).collect()
+    (0..HONEST).map(|n| dkms_base::host::fs::read(&root.view(&file(n))).unwrap_or_default()).collect()
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use dkms_core::host::environment::Environment;
-use dkms_core::host::fs;
-use dkms_core::host::process::Process;
-use dkms_core::host::sandbox::{Sandbox, Wanted};
+use dkms_base::host::environment::Environment;
+use dkms_base::host::fs;
+use dkms_base::host::process::Process;
+use dkms_base::host::sandbox::{Sandbox, Wanted};
 use dkms_tests::kernels::Kernels;
 use dkms_tests::say;
 
