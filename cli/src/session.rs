@@ -140,7 +140,7 @@ impl<'a> Session<'a> {
     }
 
     /// The kernels that `-k` and `-a` name, each with its architecture; without `-k`
-    /// [`kernel::default_kernels`].
+    /// [`dkms_kernel::default_kernels`].
     ///
     /// # Errors
     /// [`Failure`] with code 12 where no architecture is known, with 21 where no kernel has headers.

@@ -2,8 +2,8 @@
 //!
 //! - Names and rules: [`id`], [`version`], [`layout`], [`exit`], [`visible`]
 //! - Telling: [`report`]
-//! - The world: [`host`], the only door to files, processes, signals, clock and environment; below it [`sys`],
-//!   the one home of `unsafe`
+//! - The world: [`host`], the only door to files, processes, signals, clock and environment; below it
+//!   [`sys`], the one home of `unsafe`
 
 pub mod exit;
 pub mod host;

@@ -3,12 +3,10 @@
 //! What is asked ([`plan::Request`]) and what is on disk ([`tree::Snapshot`]) give a plan ([`plan::Plan`]):
 //! plain data, each step with its reason; the [`engine`] runs it.
 //!
-//! - Names and rules: [`id`], [`version`], [`layout`], [`exit`]
-//! - Reading: [`conf`], [`kernel`], [`modfile`], [`tree`], [`trust`], [`verify`]
+//! - Reading: [`tree`], [`verify`]
 //! - Deciding, without input or output: [`event`], [`plan`]
-//! - Doing: [`engine`], [`build`], [`install`], [`script`], [`sign`], [`archive`]
-//! - Telling: [`report`], [`status`], [`diagnose`], [`doctor`]
-//! - The world: [`host`], [`sys`]
+//! - Doing: [`engine`], [`build`], [`install`]
+//! - Telling: [`status`], [`diagnose`], [`doctor`]
 
 use dkms_base::{exit, host, id, layout, report, version};
 use dkms_conf::{self as conf, script};
