@@ -8,7 +8,8 @@
 //! - Doing: [`engine`], [`build`], [`install`]
 //! - Telling: [`status`], [`diagnose`], [`doctor`]
 
-use dkms_base::{exit, host, id, layout, report, version};
+pub use dkms_base::host;
+use dkms_base::{exit, id, layout, report, version};
 use dkms_conf::{self as conf, script};
 use dkms_kernel::{self as kernel, modfile};
 use dkms_signing::{self as sign, trust};

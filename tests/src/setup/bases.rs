@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result};
-use dkms_base::host::fs;
+use dkms_core::host::fs;
 use dkms_offers::{Kernel, Line, QUESTION};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
@@ -158,7 +158,7 @@ impl Layers<'_> {
         make(&new).with_context(|| format!("can't make the system `{name}` of {suite}"))?;
         fs::rename(&new.join("root"), &root)?;
         fs::remove_any(&new)?;
-        let time = dkms_base::host::clock::unix_seconds();
+        let time = dkms_core::host::clock::unix_seconds();
         fs::write_whole(&dir.join("MADE"), format!("{name} {time}\n").as_bytes(), 0o644)?;
         fs::write_whole(&recipe, wanted.as_bytes(), 0o644)?;
         Ok(root)
