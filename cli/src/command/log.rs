@@ -3,7 +3,7 @@
 
 use dkms_base::host::clock;
 use dkms_base::id::{ModuleId, Target};
-use dkms_core::diagnose::diagnose;
+use dkms_base::diagnose::diagnose;
 use dkms_core::plan::Refusal;
 use dkms_core::tree::Snapshot;
 use dkms_core::tree::logs::{self, Ending, Logged};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use dkms_base::diagnose::Refusal;
 use dkms_base::host::Environment;
 
 /// What confs are given, whichever tier reads them.
@@ -33,4 +34,6 @@ pub(super) struct Found {
     pub(super) names: BTreeSet<String>,
     /// What root may read and whoever read the files could not.
     pub(super) unreadable: Vec<PathBuf>,
+    /// What their sandbox refused to commands that they run.
+    pub(super) refused: Vec<Refusal>,
 }

@@ -3,6 +3,8 @@
 use super::directive::Directive;
 use super::ere::Ere;
 use super::raw::RawConf;
+use dkms_base::diagnose::exempt_hint;
+use dkms_base::id::ModuleName;
 use dkms_base::report::Event;
 
 /// Warnings for `add`: also about names that look like a directive's.
@@ -18,14 +20,25 @@ pub fn on_add(raw: &RawConf) -> Vec<Event> {
     misspelt.chain(on_use(raw)).collect()
 }
 
-/// A warning where the conf may mean something else than it would if root read it.
+/// Warnings where the conf of a module may mean something else than it would if root read it.
 #[must_use]
-pub fn on_unread(raw: &RawConf) -> Option<Event> {
-    let named = listed(&raw.unreadable)?;
-    Some(Event::warning(
-        format!("`{}` was read without {named}, which only root may read", raw.file.display()),
-        [UNREAD_HINT.to_owned()],
-    ))
+pub fn on_unread(raw: &RawConf, name: &ModuleName) -> Vec<Event> {
+    let file = raw.file.display();
+    let unread = listed(&raw.unreadable).map(|named| {
+        Event::warning(
+            format!("`{file}` was read without {named}, which only root may read"),
+            [UNREAD_HINT.to_owned()],
+        )
+    });
+    let is_told = |line: &str| raw.unreadable.iter().any(|path| line.contains(&*path.to_string_lossy()));
+    let refused = raw.refused.iter().filter(|refusal| !is_told(&refusal.line));
+    let mut refused: Vec<String> = refused.map(ToString::to_string).collect();
+    let refused = (!refused.is_empty()).then(|| {
+        let first = refused.remove(0);
+        refused.push(exempt_hint(name.as_str()));
+        Event::warning(format!("`{file}` may say something else than it would to root: {first}"), refused)
+    });
+    unread.into_iter().chain(refused).collect()
 }
 
 /// What to do about files that a sandbox can't show.
@@ -149,6 +162,19 @@ mod tests {
         for helper in ["KVER", "CMAKE", "DRV_VERSION", "MODULE_NAME", "SRCDIR", "PACKAGE"] {
             assert_eq!(near_miss(helper), None, "{helper}");
         }
+    }
+
+    #[test]
+    fn what_a_sandbox_refused_to_a_conf_is_told() {
+        let mut raw = RawConf { file: "/usr/src/a-1/dkms.conf".into(), ..RawConf::default() };
+        let name = ModuleName::new("a").unwrap();
+        assert_eq!(on_unread(&raw, &name), []);
+        raw.refused = dkms_base::diagnose::refusals_in("/dev/mem: No such file or directory\n");
+        let [Event::Warning { text, hints }] = &on_unread(&raw, &name)[..] else { panic!() };
+        assert!(text.contains("`/usr/src/a-1/dkms.conf`") && text.contains("/dev/mem"), "{text}");
+        assert!(hints[0].contains("sandbox_exempt"), "{hints:?}");
+        raw.unreadable.push("/dev/mem".into());
+        assert_eq!(on_unread(&raw, &name).len(), 1, "one refusal is told once");
     }
 
     #[test]

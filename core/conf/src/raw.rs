@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::directive::Directive;
+use dkms_base::diagnose::Refusal;
 
 /// Which reader the values came from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct RawConf {
     pub second_tier: Tier,
     /// What root may read, and who read the files for us could not.
     pub unreadable: Vec<PathBuf>,
+    /// What a sandbox refused to commands of the conf.
+    pub refused: Vec<Refusal>,
 }
 
 impl RawConf {

@@ -6,7 +6,7 @@
 //! - Reading: [`tree`], [`verify`]
 //! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`]
-//! - Telling: [`status`], [`diagnose`], [`doctor`]
+//! - Telling: [`status`], [`doctor`]
 
 pub use dkms_base::host;
 use dkms_base::{exit, id, layout, report, version};
@@ -15,7 +15,6 @@ use dkms_kernel::{self as kernel, modfile};
 use dkms_signing::{self as sign, trust};
 
 pub mod build;
-pub mod diagnose;
 pub mod doctor;
 pub mod engine;
 pub mod event;

@@ -77,6 +77,8 @@ pub struct Ended {
     pub status: ExitStatus,
     /// What it wrote, where it was captured; stdout and stderr together.
     pub output: Vec<u8>,
+    /// The begin of what it wrote to stderr, where that was captured apart.
+    pub errors: Vec<u8>,
     /// What its sandbox lacked.
     pub missing: Missing,
 }
@@ -260,8 +262,20 @@ impl Process {
     /// # Errors
     /// [`ProcessError`]; a status other than 0 is no error here.
     pub fn capture_stdout(&self) -> Result<Ended, ProcessError> {
+        self.capture_answer(Streams::Out)
+    }
+
+    /// The same; the begin of stderr is captured apart.
+    ///
+    /// # Errors
+    /// [`ProcessError`]; a status other than 0 is no error here.
+    pub fn capture_apart(&self) -> Result<Ended, ProcessError> {
+        self.capture_answer(Streams::Apart)
+    }
+
+    fn capture_answer(&self, streams: Streams) -> Result<Ended, ProcessError> {
         let mut output = Vec::new();
-        let mut ended = self.run(Streams::Out, &mut |bytes| {
+        let mut ended = self.run(streams, &mut |bytes| {
             output.extend_from_slice(bytes);
             if output.len() > LONGEST_CAPTURE { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -293,7 +307,12 @@ impl Process {
         if signals::interrupted() {
             return Err(ProcessError::Interrupted { line: self.line() });
         }
-        Ok(Ended { status: output.status, output: Vec::new(), missing: Missing::default() })
+        Ok(Ended {
+            status: output.status,
+            output: Vec::new(),
+            errors: Vec::new(),
+            missing: Missing::default(),
+        })
     }
 
     /// No program of an image is started by a command that only reads it: to the caller it isn't there.
@@ -315,13 +334,19 @@ impl Process {
         let report = report.map_err(start_error)?;
         let missing = || report.as_deref().map(Missing::of).unwrap_or_default();
         let (output, written) = stream::pipe().map_err(start_error)?;
+        let apart = if streams == Streams::Apart { Some(stream::pipe().map_err(start_error)?) } else { None };
+        let (errors, errors_written) = apart.unzip();
         if let Some(owner) = self.sandbox.as_ref().and_then(Sandbox::owner) {
             // Who opens `/dev/stderr` opens this.
-            let _ = rustix::fs::fchown(&written, Some(owner.uid), Some(owner.gid));
+            for written in std::iter::once(&written).chain(&errors_written) {
+                let _ = rustix::fs::fchown(written, Some(owner.uid), Some(owner.gid));
+            }
         }
-        let expression = match streams {
-            Streams::Both => self.expression(report.as_ref()).stderr_to_stdout(),
-            Streams::Out => self.expression(report.as_ref()).stderr_null(),
+        let expression = self.expression(report.as_ref());
+        let expression = match (streams, errors_written) {
+            (Streams::Both, _) => expression.stderr_to_stdout(),
+            (_, Some(written)) => expression.stderr_file(written),
+            (_, None) => expression.stderr_null(),
         };
         let handle = expression.stdout_file(written).start().map_err(|source| {
             let missing = missing();
@@ -334,14 +359,16 @@ impl Process {
         let _watched = signals::end_on_signal(&groups);
         let (stop, stopped) = stream::pipe().map_err(start_error)?;
         let ask_to_end = || groups.iter().for_each(|group| signals::ask_to_end(*group));
-        let (ended, too_much) = std::thread::scope(|scope| {
+        let (ended, too_much, errors) = std::thread::scope(|scope| {
+            let of_errors = errors.as_ref().map(|errors| scope.spawn(|| stream::begin_of(errors, &stop)));
             let reader = scope.spawn(|| stream::drain(&output, &stop, sink, &ask_to_end));
             let ended = self.until_ended(&handle, &groups);
             // What it left running goes too: no child outlives the command.
             groups.iter().for_each(|group| signals::kill_group(*group));
             drop(stopped);
             // A reader that has died has read nothing more.
-            (ended, reader.join().unwrap_or_default())
+            let errors = of_errors.and_then(|reader| reader.join().ok()).unwrap_or_default();
+            (ended, reader.join().unwrap_or_default(), errors)
         });
         let ended = ended.map_err(start_error)?;
         let line = || self.line();
@@ -349,11 +376,11 @@ impl Process {
             return Err(ProcessError::Interrupted { line: line() });
         }
         if too_much {
-            let most = if streams == Streams::Out { LONGEST_CAPTURE as u64 } else { stream::MOST };
+            let most = if streams == Streams::Both { stream::MOST } else { LONGEST_CAPTURE as u64 };
             return Err(ProcessError::TooMuchOutput { line: line(), mebibytes: most >> 20 });
         }
         match ended {
-            Some(status) => Ok(Ended { status, output: Vec::new(), missing: missing() }),
+            Some(status) => Ok(Ended { status, output: Vec::new(), errors, missing: missing() }),
             None => {
                 let seconds = self.time_limit.unwrap_or_default().as_secs();
                 Err(ProcessError::TimedOut { line: line(), seconds })
@@ -394,8 +421,12 @@ impl Process {
 /// What is captured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Streams {
+    /// Both as one.
     Both,
+    /// stdout alone.
     Out,
+    /// stdout, and the begin of stderr by itself.
+    Apart,
 }
 
 /// More than any answer, or any message that somebody reads.

@@ -106,6 +106,18 @@ pub(super) fn drain(pipe: &OwnedFd, stop: &OwnedFd, sink: &mut Sink<'_>, enough:
     }
 }
 
+/// Reads all that comes out of `pipe`, as [`drain`] does, and keeps its begin.
+pub(super) fn begin_of(pipe: &OwnedFd, stop: &OwnedFd) -> Vec<u8> {
+    const MOST_KEPT: usize = 64 << 10;
+    let mut kept = Vec::new();
+    let mut keep = |bytes: &[u8]| {
+        kept.extend_from_slice(&bytes[..bytes.len().min(MOST_KEPT - kept.len())]);
+        ControlFlow::Continue(())
+    };
+    drain(pipe, stop, &mut keep, &|| ());
+    kept
+}
+
 /// A pipe: our end never waits.
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;

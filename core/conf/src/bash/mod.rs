@@ -12,6 +12,7 @@ use super::confined::Confined;
 use super::error::ConfError;
 use super::found::{Found, Given};
 use super::special;
+use dkms_base::diagnose::refusals_in;
 use dkms_base::host::process::{Process, ProcessError};
 use dkms_base::host::root;
 
@@ -91,7 +92,7 @@ impl Bash<'_> {
         self.wanted.iter().map(one).collect::<Vec<_>>().join("\n")
     }
 
-    /// stdin: nothing; stdout: our records; stderr: discarded. `blamed` is named where bash takes too long.
+    /// stdin: nothing; stdout: our records; stderr: searched for what a sandbox refused. `blamed` is named where bash takes too long.
     fn run(
         &self,
         script: &str,
@@ -121,7 +122,8 @@ impl Bash<'_> {
             process = process.in_sandbox(&made);
             sandbox = Some(made);
         }
-        let ended = process.capture_stdout().map_err(|error| match error {
+        let ended = if sandbox.is_some() { process.capture_apart() } else { process.capture_stdout() };
+        let ended = ended.map_err(|error| match error {
             ProcessError::TimedOut { seconds, .. } => {
                 ConfError::TimedOut { path: blamed.to_owned(), seconds }
             }
@@ -144,6 +146,7 @@ impl Bash<'_> {
         let mut answer = Answer::parse(&ended.output, &mark);
         if let (Answer::Found(found), Some(sandbox)) = (&mut answer, &sandbox) {
             found.unreadable = sandbox.unreadable(&ended.missing);
+            found.refused = refusals_in(&String::from_utf8_lossy(&ended.errors));
         }
         Ok((answer, ended.code()))
     }

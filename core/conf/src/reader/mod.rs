@@ -122,6 +122,20 @@ impl Reader {
         self.expanded(source, variables, &[], Expansions::First)
     }
 
+    /// What the files of `/etc/dkms`, `DKMS_DIRECTIVE…` and `--directive` say by themselves, without the
+    /// module's own conf.
+    ///
+    /// # Errors
+    /// [`ConfError`].
+    pub fn read_admins(
+        &self,
+        source: &ConfSource<'_>,
+        variables: &Variables,
+        directives: &[String],
+    ) -> Result<RawConf, ConfError> {
+        self.expanded(source, variables, directives, Expansions::OfAdmins)
+    }
+
     fn expanded(
         &self,
         source: &ConfSource<'_>,
@@ -129,13 +143,18 @@ impl Reader {
         directives: &[String],
         expansions: Expansions,
     ) -> Result<RawConf, ConfError> {
-        let own = self.own_variables(source, variables);
+        let is_admins = expansions == Expansions::OfAdmins;
+        let mut own = self.own_variables(source, variables);
+        if let (true, Some(id)) = (is_admins, source.id) {
+            own.push(("PACKAGE_NAME".to_owned(), id.name.to_string()));
+            own.push(("PACKAGE_VERSION".to_owned(), id.version.to_string()));
+        }
         // Those that aren't known yet mustn't come from the environment either.
         let hidden = own.iter().map(|(name, _)| name.as_str()).chain(["module", "module_version"]);
         let environment = special::for_confs(&self.environment, hidden);
         let main = std::path::absolute(&source.file).unwrap_or_else(|_| source.file.clone());
         let dir = main.parent().unwrap_or(Path::new("/")).to_owned();
-        let mut files = vec![self.file(&main)?];
+        let mut files = if is_admins { Vec::new() } else { vec![self.file(&main)?] };
         for path in self.overrides_of(source.id, &variables.target) {
             files.push(self.file(&path)?);
         }
@@ -149,7 +168,7 @@ impl Reader {
         let mut by_name = texts_that_set(&environment);
         let mut raw = raw_of(found, tier, &mut by_name);
         raw.file.clone_from(&main);
-        if expansions == Expansions::Both {
+        if expansions != Expansions::First {
             second_pass::apply(&mut raw, &bash, &main, self.static_allowed)?;
             by_name.values().chain(directives).for_each(|text| set_directive(&mut raw, text));
         }
@@ -229,6 +248,8 @@ impl Reader {
 enum Expansions {
     First,
     Both,
+    /// Both, of what comes over the module's own conf.
+    OfAdmins,
 }
 
 /// The variables `DKMS_DIRECTIVE…` of the environment.
@@ -239,7 +260,8 @@ fn texts_that_set(environment: &Environment) -> BTreeMap<String, String> {
 
 /// The directives among what was found; what the conf set of `DKMS_DIRECTIVE…` goes to `texts`.
 pub(super) fn raw_of(found: Found, tier: Tier, texts: &mut BTreeMap<String, String>) -> RawConf {
-    let mut raw = RawConf { tier, unreadable: found.unreadable, ..RawConf::default() };
+    let mut raw =
+        RawConf { tier, unreadable: found.unreadable, refused: found.refused, ..RawConf::default() };
     for (name, values) in found.values {
         if let Ok(directive) = name.parse::<Directive>() {
             raw.values.insert(directive, values);

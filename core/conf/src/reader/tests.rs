@@ -329,3 +329,32 @@ fn many_confs_are_read_in_no_time() {
     // Unoptimised, on a very busy machine.
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
+
+#[test]
+fn what_the_admin_says_is_told_from_what_the_module_says() {
+    let world = World::new(b"PACKAGE_NAME=foo\nPACKAGE_VERSION=1.0\nMAKE=own\nPOST_BUILD=../own\n");
+    let said = |directives: &[&str]| {
+        let source = ConfSource { id: Some(&world.id), file: world.conf() };
+        let target = Target::parse("6.1.0-47-amd64", "x86_64").unwrap();
+        let variables = Variables {
+            kernel_source_dir: world.layout().headers_dir(&target.kernel),
+            target,
+            kernel_config: None,
+            parallel_jobs: 2,
+            dest_override: None,
+        };
+        let directives: Vec<String> = directives.iter().map(ToString::to_string).collect();
+        let raw = world.reader().read_admins(&source, &variables, &directives).unwrap();
+        assert_eq!(raw.get(Directive::Make), None);
+        raw.get(Directive::PostBuild).map(str::to_owned)
+    };
+    assert_eq!(said(&[]), None);
+    assert_eq!(said(&["POST_BUILD=../../sign"]).as_deref(), Some("../../sign"));
+    world.etc("sign.inc", "POST_BUILD=../../included\n");
+    let text = format!(
+        "[ \"$PACKAGE_VERSION\" = 1.0 ] && source {}/sign.inc\n",
+        world.layout().etc_dkms().display()
+    );
+    world.etc("foo.conf", &text);
+    assert_eq!(said(&[]).as_deref(), Some("../../included"));
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::diagnose::Diagnosis;
+use dkms_base::diagnose::Diagnosis;
 use crate::host::fs::FsError;
 use crate::host::process::ProcessError;
 use crate::id::{ModuleId, Target};

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::conf::{ModuleConf, Settings};
-use crate::diagnose::{Cause, Diagnosis, diagnose_output};
+use dkms_base::diagnose::{Cause, Diagnosis, diagnose_output};
 use crate::host::fs::TreeLimit;
 use crate::host::jobs::JobPipe;
 use crate::host::process::{Process, ProcessError};
@@ -90,6 +90,8 @@ pub struct BuildSpec<'a> {
     pub signer: Option<&'a dyn Signer>,
     /// Written down with `BUILD_DEPENDS_REBUILD`.
     pub dependencies: &'a [(ModuleName, ModuleVersion)],
+    /// The values of `--directive`: whose the scripts are that they name.
+    pub directives: &'a [String],
     /// What the builds of a run share.
     pub memory: &'a Memory,
     /// Whether a result of the build cache will do.

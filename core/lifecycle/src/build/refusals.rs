@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::BuildSpec;
-use crate::diagnose::{Cause, Diagnosis, Refusal, exempt_hint, refusals};
+use dkms_base::diagnose::{Cause, Diagnosis, Refusal, exempt_hint, refusals};
 use crate::host::{Environment, fs, programs};
 use crate::report::Event;
 

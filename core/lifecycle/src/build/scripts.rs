@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use super::collect::{Finished, Sizes};
 use super::place::Place;
 use super::publish::Stage;
-use super::{Failure, Running};
+use super::{BuildSpec, Failure, Running};
+use crate::conf::confined::Confined;
+use crate::conf::{ConfSource, Directive, Reader, Variables};
 use crate::host::adopt::Links;
 use crate::host::beneath::Extent;
 use crate::host::fs::{self, FsError};
@@ -104,7 +106,9 @@ impl Running<'_> {
             return Ok(None);
         }
         let is_admins = found.is_override
-            || found.is_outside && script::is_set_by_admin(spec.layout, spec.id, spec.target, hook);
+            || found.is_outside
+                && (script::is_set_by_admin(spec.layout, spec.id, spec.target, hook)
+                    || is_named_by_admin(spec, hook, value));
         Ok(Some((found, if is_admins { Whose::Admins } else { Whose::Modules })))
     }
 
@@ -245,4 +249,26 @@ impl Drop for Shown<'_> {
         // There is another error to tell.
         drop(self.undo());
     }
+}
+
+/// Whether what comes over the module's own conf names, by itself, the script that is to run. What the
+/// module's conf says can't make it so: it isn't read.
+fn is_named_by_admin(spec: &BuildSpec<'_>, hook: Hook, value: &str) -> bool {
+    let Ok(directive) = hook.directive().parse::<Directive>() else { return false };
+    let reader = Reader::new(spec.layout, &spec.settings.for_packages(spec.environment))
+        .confined(Some(Confined::of(spec.settings, spec.environment)));
+    let variables = Variables {
+        target: spec.target.clone(),
+        kernel_source_dir: spec.kernel.headers.clone(),
+        kernel_config: spec.kernel.config.path.clone(),
+        parallel_jobs: 1,
+        dest_override: None,
+    };
+    let file = spec.layout.source_link(spec.id).join("dkms.conf");
+    let source = ConfSource { id: Some(spec.id), file };
+    let said = reader.read_admins(&source, &variables, spec.directives);
+    let program = |value: &str| value.split_whitespace().next().map(str::to_owned);
+    said.is_ok_and(|raw| {
+        raw.filled(directive, 0).and_then(program) == program(value) && raw.filled(directive, 0).is_some()
+    })
 }

@@ -127,6 +127,7 @@ impl World {
             may_land: &|| true,
             signer,
             dependencies: &self.dependencies,
+            directives: &[],
             memory: &self.memory,
             reuse: self.reuse,
         }

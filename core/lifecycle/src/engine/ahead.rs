@@ -59,6 +59,7 @@ impl Survey<'_> {
             may_land: &|| false,
             signer: None,
             dependencies: &memory::dependencies(&conf, installed),
+            directives: &[],
             memory,
             reuse: Reuse::Never,
         };

@@ -339,6 +339,7 @@ impl<'a> Effects<'a> {
             may_land: &may_land,
             signer: signer.as_deref(),
             dependencies: &dependencies,
+            directives: &self.world.reading.directives,
             memory: &self.memory,
             reuse: if self.context.force { Reuse::Never } else { Reuse::Allowed },
         };

@@ -112,6 +112,7 @@ pub(super) fn failed_before(look: &Look<'_>, memory: &Memory) -> Option<Remember
         may_land: &|| false,
         signer: None,
         dependencies: look.dependencies,
+        directives: &[],
         memory,
         reuse: Reuse::Never,
     };

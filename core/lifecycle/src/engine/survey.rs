@@ -285,7 +285,7 @@ impl<'a> Survey<'a> {
 
     /// Keeps what is to be warned of once the module is worked on.
     fn notice(&self, world: &mut World, id: &ModuleId, file: &Path, raw: &RawConf, read: Read) {
-        let mut events: Vec<_> = notices::on_unread(raw).into_iter().collect();
+        let mut events = notices::on_unread(raw, &id.name);
         // What is still to be copied becomes root's.
         let fault = if read == Read::InPlace { trust::fault(file) } else { None };
         events.extend(fault.as_ref().map(trust::warning));

@@ -100,7 +100,13 @@ pub fn refusals(log: &str) -> Vec<Refusal> {
     if confined_module(log).is_none() {
         return Vec::new();
     }
-    let lines: Vec<&str> = log
+    refusals_in(log)
+}
+
+/// The same for what a command wrote that is known to have run in a sandbox.
+#[must_use]
+pub fn refusals_in(text: &str) -> Vec<Refusal> {
+    let lines: Vec<&str> = text
         .lines()
         .map(|line| begin_of(line, LONGEST_LINE).trim_end())
         .filter(|line| !is_ours(line))
