@@ -26,6 +26,7 @@ const TABLE: &[(&str, &str)] = &[
     ("status.txt", include_str!("../scenarios/status.txt")),
     ("autoinstall.txt", include_str!("../scenarios/autoinstall.txt")),
     ("tarballs.txt", include_str!("../scenarios/tarballs.txt")),
+    ("field.txt", include_str!("../scenarios/field.txt")),
 ];
 
 /// How many scenarios run at once: they are short processes, one after the other.
@@ -87,7 +88,7 @@ fn ours_does_what_the_original_does() {
     );
     let mut table = table();
     match only {
-        Some(only) => table.retain(|scenario| scenario.name.contains(&only)),
+        Some(only) => table.retain(|scenario| scenario.name.contains(&only) || scenario.at.starts_with(&only)),
         None if anew => {}
         None => table = tier::taken(table, tier::turn(), SAMPLED),
     }
