@@ -208,3 +208,83 @@ fn a_kernel_with_a_name_of_its_own_is_one_in_tarballs_too() {
     root.must("$DKMS kernel_prerm -k own-name").unwrap();
     assert_eq!(root.must("$DKMS status").unwrap(), "plain/1.0: added\n");
 }
+
+#[test]
+fn a_conf_that_was_told_something_of_the_machine_only_root_may_read() {
+    let root = root();
+    Module::new("board", "1.0")
+        .with("case $(cat /sys/firmware/no-such-table; echo none) in none) MAKE_MATCH=none ;; esac")
+        .write_to(&root)
+        .unwrap();
+    let built = run(&root, "\"$DKMS\" build board/1.0 -k $K");
+    assert!(
+        built.code == 0
+            && built.stderr.contains("may say something else than it would to root")
+            && built.stderr.contains("/sys/firmware/")
+            && built.stderr.contains("`sandbox_exempt`"),
+        "{}",
+        built.stderr
+    );
+    root.write("/etc/dkms/sandbox_exempt.d/mine", "board # it asks the firmware\n", 0o644).unwrap();
+    assert_eq!(run(&root, "\"$DKMS\" build board/1.0 -k $K --force").stderr, "");
+}
+
+#[test]
+fn an_admins_script_is_the_admins_however_it_is_named() {
+    let root = root();
+    Module::new("mine", "1.0").write_to(&root).unwrap();
+    root.write("/usr/local/sbin/sign-it", "#!/bin/sh\nid -u >>/etc/who\n", 0o755).unwrap();
+    root.write("/etc/dkms/post.inc", "POST_BUILD=../../../../../../usr/local/sbin/sign-it\n", 0o644).unwrap();
+    let value = "POST_BUILD=../../../../../../usr/local/sbin/sign-it";
+    let who = |line: &str| {
+        let ended = run(&root, &format!("rm -f /etc/who /etc/dkms/mine.conf; {line}"));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        root.must("cat /etc/who || true").unwrap()
+    };
+    let build = "\"$DKMS\" build mine/1.0 -k $K --force";
+    for line in [
+        format!("{build} --directive '{value}'"),
+        format!("DKMS_DIRECTIVE='{value}' {build}"),
+        format!("echo 'if true; then {value}; fi' >/etc/dkms/mine.conf; {build}"),
+        format!("echo '. /etc/dkms/post.inc' >/etc/dkms/mine.conf; {build}"),
+    ] {
+        assert_eq!(who(&line), "0\n", "{line}");
+    }
+}
+
+#[test]
+fn a_module_is_installed_as_its_conf_says_once_its_dependency_is_there() {
+    let root = root();
+    Module::new("base", "1.0").write_to(&root).unwrap();
+    let built = "find $dkms_tree/base -path \"*$kernelver*\" -name 'base.ko*' 2>/dev/null";
+    Module::new("user", "1.0")
+        .with("BUILD_DEPENDS=(base)")
+        .with(&format!("[ -n \"$({built})\" ] && DEST_MODULE_NAME[0]=user-of-base"))
+        .write_to(&root)
+        .unwrap();
+    root.must("$DKMS add base/1.0; $DKMS add user/1.0; $DKMS autoinstall -k $K").unwrap();
+    root.must("ls /lib/modules/$K/updates/dkms/user-of-base.ko*").unwrap();
+}
+
+#[test]
+fn what_a_conf_excludes_once_its_dependency_is_there() {
+    let root = root();
+    Module::new("base", "1.0").write_to(&root).unwrap();
+    let built = "find $dkms_tree/base -path \"*$kernelver*\" -name 'base.ko*' 2>/dev/null";
+    Module::new("user", "1.0")
+        .with("BUILD_DEPENDS=(base)")
+        .with(&format!("[ -n \"$({built})\" ] && BUILD_EXCLUSIVE_CONFIG=CONFIG_NO_KERNEL_HAS_THIS"))
+        .write_to(&root)
+        .unwrap();
+    root.must("$DKMS add base/1.0; $DKMS add user/1.0; $DKMS autoinstall -k $K").unwrap();
+    let status = root.must("$DKMS status").unwrap();
+    assert!(status.contains("base/1.0, ") && status.contains("user/1.0: added"), "{status}");
+}
+
+#[test]
+fn a_folder_that_is_gone_is_no_hindrance() {
+    let root = root();
+    Module::new("foo", "1.0").write_to(&root).unwrap();
+    let gone = run(&root, "mkdir /tmp/gone; cd /tmp/gone; rmdir /tmp/gone; \"$DKMS\" install foo/1.0 -k $K");
+    assert_eq!((gone.code, gone.stderr.as_str()), (0, ""));
+}

@@ -94,6 +94,7 @@ impl Confined {
         let mut inputs = kernel.paths;
         inputs.push(folder.to_owned());
         inputs.extend(files.iter().cloned());
+        inputs.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
         Sandbox::new(&Wanted {
             strict: self.settings.sandbox == SandboxMode::Strict,
             user: &self.settings.build_user,

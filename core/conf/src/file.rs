@@ -1,6 +1,5 @@
 //! One file of a conf: its text, checked to be one, and what the static reader makes of it.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -102,19 +101,38 @@ fn sourced(
         let unwritable = |source| {
             ConfError::Unreadable(FsError { verb: "make a copy of", path: file.path.clone(), source })
         };
-        let mut copy = tempfile::NamedTempFile::new_in(trusted::staging_folder()).map_err(unwritable)?;
-        copy.write_all(&text).map_err(unwritable)?;
-        if let Some(owner) = bash.confined.and_then(Confined::owner) {
-            fs::give_to(copy.path(), owner.uid.as_raw(), owner.gid.as_raw());
-        }
-        paths.push(copy.path().to_owned());
-        copies.push(copy);
+        let folder = tempfile::tempdir_in(trusted::staging_folder()).map_err(unwritable)?;
+        paths.push(copied(&file.path, &text, folder.path(), bash)?);
+        copies.push(folder);
     }
     let renamed = |error: ConfError| {
         files.iter().zip(&paths).fold(error, |error, (file, path)| error.renamed(path, &file.path))
     };
     bash.source(&paths).map_err(renamed)
 }
+
+/// A copy of a file under its own name, among links to what lies beside the file: a conf asks
+/// `BASH_SOURCE` for both.
+fn copied(file: &Path, text: &[u8], folder: &Path, bash: &Bash<'_>) -> Result<PathBuf, ConfError> {
+    let copy = folder.join(file.file_name().unwrap_or_default());
+    fs::write_whole(&copy, text, 0o644).map_err(ConfError::Unreadable)?;
+    let beside = file.parent().unwrap_or(Path::new("/"));
+    for entry in fs::list(beside).unwrap_or_default().into_iter().take(MOST_BESIDE) {
+        let link = folder.join(&entry.name);
+        if link != copy {
+            fs::create_link(&beside.join(&entry.name), &link).map_err(ConfError::Unreadable)?;
+        }
+    }
+    if let Some(owner) = bash.confined.and_then(Confined::owner) {
+        for path in [folder, &copy] {
+            fs::give_to(path, owner.uid.as_raw(), owner.gid.as_raw());
+        }
+    }
+    Ok(copy)
+}
+
+/// More than this lies beside no conf.
+const MOST_BESIDE: usize = 10_000;
 
 #[cfg(test)]
 mod tests {

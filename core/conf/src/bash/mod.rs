@@ -92,7 +92,8 @@ impl Bash<'_> {
         self.wanted.iter().map(one).collect::<Vec<_>>().join("\n")
     }
 
-    /// stdin: nothing; stdout: our records; stderr: searched for what a sandbox refused. `blamed` is named where bash takes too long.
+    /// stdin: nothing; stdout: our records; stderr: searched for what a sandbox refused. `blamed` is named
+    /// where bash takes too long.
     fn run(
         &self,
         script: &str,

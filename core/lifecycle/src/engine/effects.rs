@@ -63,6 +63,8 @@ pub(super) struct Effects<'a> {
     noticed: Mutex<BTreeSet<ModuleId>>,
     /// Confs that were read again after the builds of what their modules depend on.
     read_again: Mutex<BTreeMap<(ModuleId, Target), ModuleConf>>,
+    /// What such a conf rules out for its kernel.
+    ruled_out: Mutex<BTreeSet<(ModuleId, Target)>>,
     /// What all builds share.
     memory: Memory,
     /// What was looked at for the keys of what is built ahead.
@@ -98,6 +100,7 @@ impl<'a> Effects<'a> {
             toolchains: Mutex::default(),
             noticed: Mutex::default(),
             read_again: Mutex::default(),
+            ruled_out: Mutex::default(),
             memory: Memory::default(),
             digests: Digests::by_stat(),
         }
@@ -298,6 +301,12 @@ impl<'a> Effects<'a> {
         if conf.build_depends.iter().any(is_new)
             && let Some(again) = self.read_again(id, target)
         {
+            if let Some(exclusion) = &again.excluded {
+                let text = format!("module `{id}` is not for kernel {}: {exclusion}", target.kernel);
+                reporter.report(Event::note(text));
+                locked(&self.ruled_out).insert((id.clone(), target.clone()));
+                return Ok(Effect::Nothing);
+            }
             locked(&self.read_again).insert((id.clone(), target.clone()), again.clone());
             conf = Cow::Owned(again);
         }
@@ -426,6 +435,9 @@ impl<'a> Effects<'a> {
     }
 
     fn install(&self, id: &ModuleId, target: &Target, reporter: &dyn Reporter) -> Result<Effect, StepError> {
+        if locked(&self.ruled_out).contains(&(id.clone(), target.clone())) {
+            return Ok(Effect::Nothing);
+        }
         let (conf, kernel) = self.facts(id, target)?;
         let context = self.context;
         let options = Options {
