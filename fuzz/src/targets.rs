@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use dkms_archive::{self, Limits, stage};
+use dkms_base::diagnose;
 use dkms_base::host::fs;
 use dkms_base::id::Target;
 use dkms_conf::{self, Check, ere};
-use dkms_core::diagnose;
 use dkms_core::install;
 use dkms_kernel::KernelConfig;
 use dkms_kernel::modfile;

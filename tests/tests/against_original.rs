@@ -89,7 +89,7 @@ fn ours_does_what_the_original_does() {
     let mut table = table();
     match only {
         Some(only) => {
-            table.retain(|scenario| scenario.name.contains(&only) || scenario.at.starts_with(&only))
+            table.retain(|scenario| scenario.name.contains(&only) || scenario.at.starts_with(&only));
         }
         None if anew => {}
         None => table = tier::taken(table, tier::turn(), SAMPLED),

@@ -1,9 +1,9 @@
 //! `dkms log [M[/V]] [-k K]`: what became of builds, newest first, with the error on top and the log
 //! behind it. Reads only.
 
+use dkms_base::diagnose::diagnose;
 use dkms_base::host::clock;
 use dkms_base::id::{ModuleId, Target};
-use dkms_base::diagnose::diagnose;
 use dkms_core::plan::Refusal;
 use dkms_core::tree::Snapshot;
 use dkms_core::tree::logs::{self, Ending, Logged};

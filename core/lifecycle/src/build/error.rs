@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use dkms_base::diagnose::Diagnosis;
 use crate::host::fs::FsError;
 use crate::host::process::ProcessError;
 use crate::id::{ModuleId, Target};
@@ -10,6 +9,7 @@ use crate::kernel::MissingCompiler;
 use crate::modfile::CompressError;
 use crate::script::Hook;
 use crate::verify::Fault;
+use dkms_base::diagnose::Diagnosis;
 
 use super::log::LogError;
 

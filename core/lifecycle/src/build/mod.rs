@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::conf::{ModuleConf, Settings};
-use dkms_base::diagnose::{Cause, Diagnosis, diagnose_output};
 use crate::host::fs::TreeLimit;
 use crate::host::jobs::JobPipe;
 use crate::host::process::{Process, ProcessError};
@@ -21,6 +20,7 @@ use crate::layout::Layout;
 use crate::report::{Event, Reporter};
 use crate::script::{Hook, Shell};
 use crate::sign::Signer;
+use dkms_base::diagnose::{Cause, Diagnosis, diagnose_output};
 
 mod cache;
 #[cfg(test)]

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::BuildSpec;
-use dkms_base::diagnose::{Cause, Diagnosis, Refusal, exempt_hint, refusals};
 use crate::host::{Environment, fs, programs};
 use crate::report::Event;
+use dkms_base::diagnose::{Cause, Diagnosis, Refusal, exempt_hint, refusals};
 
 /// No script is longer, that is read for what it names.
 const LONGEST: u64 = 1 << 20;
