@@ -8,7 +8,6 @@ use dkms_base::diagnose;
 use dkms_base::host::fs;
 use dkms_base::id::Target;
 use dkms_conf::{self, Check, ere};
-use dkms_core::install;
 use dkms_kernel::KernelConfig;
 use dkms_kernel::modfile;
 use dkms_signing::trust::{self, signature_list};
@@ -153,7 +152,7 @@ pub(crate) fn log(bytes: &[u8]) {
 }
 
 pub(crate) fn initramfs(bytes: &[u8]) {
-    let _ = install::examine_image(bytes);
+    let _ = dkms_kernel::initramfs::examine(bytes);
 }
 
 /// Names that are taken from what pacman tells are those that it told.

@@ -7,6 +7,7 @@
 //!   something is to be built
 //! - [`mod@distribution`]: which system this is; what follows from it: [`destination`],
 //!   [`architecture`], [`headers_package`]
+//! - [`modfile`]: what a module file says of itself; [`initramfs`]: what an image holds of modules
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub mod destination;
 pub mod distribution;
 pub mod facts;
 pub mod headers_package;
+pub mod initramfs;
 pub mod machine;
 pub mod modfile;
 pub mod module_tree;

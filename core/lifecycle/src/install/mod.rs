@@ -46,9 +46,7 @@ pub use compare::{InstalledState, built_missing, compare_installed, installed_fi
 pub use dependencies::{DepmodOutcome, begin_index, depmod, has_index, index};
 pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};
-pub use initramfs::{
-    OutOfDate, examine_image, has_image, made_before, out_of_date, remake as remake_initramfs,
-};
+pub use initramfs::{OutOfDate, has_image, made_before, out_of_date, remake as remake_initramfs};
 pub use put::{Installed, Skipped, SkippedBecause, install};
 pub use recover::{Recovery, recover};
 pub use take::{Uninstalled, uninstall};

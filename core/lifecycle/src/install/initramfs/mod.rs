@@ -1,7 +1,6 @@
 //! Making a kernel's initramfs anew, with what the system has: it may hold a module that
 //! was installed just now.
 //!
-//! - [`image`]: what an image holds of some modules; `cpio` and `lz4` unpack it
 //! - `places`: which images a kernel boots with; `maker`: what makes them
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,19 +11,14 @@ use crate::host::fs;
 use crate::host::process::{Process, ProcessError};
 use crate::host::{Environment, programs};
 use crate::id::KernelRelease;
+use crate::kernel::initramfs::{self as image, Build};
 use crate::layout::Layout;
 use crate::modfile::content::SIZE_LIMIT;
 use crate::modfile::{ModuleFile, canonical_name};
 use crate::report::{Event, Reporter};
 
-mod cpio;
-mod image;
-mod lz4;
 mod maker;
 mod places;
-
-use image::Build;
-pub use image::examine as examine_image;
 
 /// Whether a kernel has an image to boot with.
 #[must_use]
@@ -192,7 +186,7 @@ mod tests {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write_whole(&file, b"one", 0o644).unwrap();
         let write = |data: &[u8]| {
-            let bytes = image::tests::archive(&[("lib/modules/k/foo-x.ko", data), ("bar.ko", b"1")]);
+            let bytes = image::testing::archive(&[("lib/modules/k/foo-x.ko", data), ("bar.ko", b"1")]);
             fs::write_whole(&layout.at("/boot/initrd.img-6.1.0-1-amd64"), &bytes, 0o644).unwrap();
             let found = out_of_date(&kernel, std::slice::from_ref(&file), &layout, &environment);
             found.into_iter().flat_map(|one| one.modules).collect::<Vec<_>>()

@@ -8,9 +8,9 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::cpio;
-use crate::host::fs;
 use crate::modfile::whole::section_named;
 use crate::modfile::{content, without_signature};
+use dkms_base::host::fs;
 
 /// No image is larger.
 const LIMIT: u64 = 1 << 30;
@@ -18,20 +18,24 @@ const LIMIT: u64 = 1 << 30;
 /// A module's build, known by what is in it: its unpacked bytes without a signature, and the id that the
 /// linker gave it, which stays where debug information is stripped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Build {
+pub struct Build {
     digest: [u8; 32],
     id: Option<Vec<u8>>,
 }
 
 impl Build {
     /// Of the bytes of a module file, packed or not.
-    pub(super) fn of(bytes: Vec<u8>) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// [`io::Error`] where they can't be unpacked.
+    pub fn of(bytes: Vec<u8>) -> io::Result<Self> {
         let bytes = content::unpack(bytes, content::SIZE_LIMIT)?;
         Ok(Self { digest: Sha256::digest(without_signature(&bytes)).into(), id: build_id(&bytes) })
     }
 
     /// Whether both are of one build.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
         self.digest == other.digest || self.id.is_some() && self.id == other.id
     }
 }
@@ -53,7 +57,7 @@ fn build_id(bytes: &[u8]) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// [`io::Error`] where it can't be read, or is no image.
-pub(super) fn builds(path: &Path, wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Build>>> {
+pub fn builds(path: &Path, wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Build>>> {
     let bytes = fs::read_limited(path, LIMIT).map_err(io::Error::other)?;
     parse(&bytes, wanted)
 }
@@ -100,28 +104,11 @@ fn section(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::testing::archive;
     use super::*;
     use proptest::prelude::*;
     use std::io::Write;
-
-    fn entry(name: &str, data: &[u8]) -> Vec<u8> {
-        let mode = if name == "TRAILER!!!" { 0 } else { 0o100_644 };
-        let fields = [1, mode, 0, 0, 1, 0, data.len(), 0, 0, 0, 0, name.len() + 1, 0];
-        let head: String = fields.iter().map(|field| format!("{field:08x}")).collect();
-        let mut bytes = format!("070701{head}{name}\0").into_bytes();
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes.extend(data);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
-
-    pub(in crate::install::initramfs) fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut bytes: Vec<u8> = entries.iter().flat_map(|(name, data)| entry(name, data)).collect();
-        bytes.extend(entry("TRAILER!!!", b""));
-        bytes.resize(bytes.len().next_multiple_of(512), 0);
-        bytes
-    }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
