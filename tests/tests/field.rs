@@ -288,3 +288,40 @@ fn a_folder_that_is_gone_is_no_hindrance() {
     let gone = run(&root, "mkdir /tmp/gone; cd /tmp/gone; rmdir /tmp/gone; \"$DKMS\" install foo/1.0 -k $K");
     assert_eq!((gone.code, gone.stderr.as_str()), (0, ""));
 }
+
+#[test]
+fn doctor_names_what_is_wrong_with_signing() {
+    let root = root();
+    Module::new("foo", "1.0").write_to(&root).unwrap();
+    root.write("/opt/sign", "#!/bin/sh\necho no token is there\nexit 3\n", 0o755).unwrap();
+    root.must(
+        "mkdir -p /etc/dkms; printf 'try_sign_modules=true\nsign_file=/opt/sign\n' >/etc/dkms/framework.conf",
+    )
+    .unwrap();
+    root.must("$DKMS install foo/1.0 -k $K 2>/dev/null").unwrap();
+    let doctor = || run(&root, "\"$DKMS\" doctor").stdout;
+    let told = doctor();
+    assert!(told.contains("foo/1.0 was built unsigned for ") && told.contains("no token is there"), "{told}");
+    for (fault, what, command) in [
+        ("chmod -x /opt/sign", "is not executable", "chmod +x /opt/sign"),
+        ("rm /opt/sign", "`sign_file` names, is no file", "framework.conf"),
+        (": >/var/lib/dkms/mok.key", "`/var/lib/dkms/mok.key`: it is empty", "dkms generate_mok"),
+        (
+            "openssl genpkey -algorithm RSA -out /var/lib/dkms/mok.key",
+            "is not that of the certificate",
+            "dkms generate_mok",
+        ),
+        (
+            "openssl pkcs8 -topk8 -in /var/lib/dkms/mok.key -passout pass:x -out /k; mv /k /var/lib/dkms/mok.key",
+            "is encrypted",
+            "framework.conf",
+        ),
+    ] {
+        root.must(&format!("{{ {fault}; }} >/dev/null 2>&1")).unwrap();
+        let told = doctor();
+        assert!(told.contains(what) && told.contains(command), "{fault}: {told}");
+    }
+    root.must("rm /var/lib/dkms/mok.*; echo >/etc/dkms/framework.conf; $DKMS build foo/1.0 -k $K --force; $DKMS install foo/1.0 -k $K --force")
+        .unwrap();
+    assert!(!doctor().contains("signed"), "{}", doctor());
+}

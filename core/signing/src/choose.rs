@@ -251,7 +251,7 @@ impl From<SignError> for Unsigned {
 }
 
 /// The kernel's hash where modules are to be signed at all.
-fn wanted<'a>(
+pub(super) fn wanted<'a>(
     settings: &Settings,
     facts: &'a KernelFacts,
     in_chroot: impl FnOnce() -> bool,

@@ -7,11 +7,13 @@
 //!   opens an encrypted key
 //! - [`KernelSignFile`]: the kernel's own program as a signer
 //! - [`verify()`]: whether a module's signature holds
+//! - [`doubts`]: what is wrong with keys and programs, for doctor
 //! - [`chroot`]: whether this is one, or an image
 
 pub mod certificate;
 pub mod choose;
 pub mod chroot;
+pub mod doubts;
 pub mod hash;
 pub mod keys;
 mod message;

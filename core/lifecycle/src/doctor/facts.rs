@@ -9,9 +9,9 @@ use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{InstalledState, OutOfDate};
 use crate::kernel::Prebuilt;
 use crate::plan::World;
-use crate::sign::Unsigned;
 use crate::trust::Rejection;
 use crate::verify::Fault;
+use dkms_signing::doubts::Doubt;
 
 /// All of it.
 #[derive(Debug, Clone)]
@@ -36,8 +36,10 @@ pub struct Facts {
     pub refused: BTreeMap<(ModuleId, Target), Rejection>,
     /// Files of installed modules that their kernels may refuse whoever has signed them.
     pub unfit: BTreeMap<(ModuleId, Target), Vec<(PathBuf, Fault)>>,
-    /// Why modules of a kernel can't be signed.
-    pub unsigned: BTreeMap<Target, Unsigned>,
+    /// What is wrong with signing keys and programs.
+    pub doubts: BTreeSet<Doubt>,
+    /// Why installed modules were built unsigned though something was to sign them.
+    pub not_signed: BTreeMap<(ModuleId, Target), String>,
     /// The last build of a module for a kernel failed: what is known of why.
     pub failed: BTreeMap<(ModuleId, Target), String>,
     /// Images of kernels that hold another build of a module than the kernel's folder.

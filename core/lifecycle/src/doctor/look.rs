@@ -25,6 +25,7 @@ use crate::plan::{Options, Request, Work};
 use crate::tree::{Key, Snapshot, Source, attempts, images, lock};
 use crate::verify::Examiner;
 use crate::version;
+use dkms_base::visible::visible;
 
 /// Looks. `installed`: every kernel that is; `faults`: invalid values and unknown names in framework.conf.
 ///
@@ -53,7 +54,8 @@ pub fn look(
         owed: owed(layout, installed),
         refused: BTreeMap::new(),
         unfit: BTreeMap::new(),
-        unsigned: BTreeMap::new(),
+        doubts: BTreeSet::new(),
+        not_signed: BTreeMap::new(),
         failed,
         images: BTreeMap::new(),
         made_before: BTreeMap::new(),
@@ -84,8 +86,7 @@ pub fn look(
     // Others can't read keys.
     if rustix::process::geteuid().is_root() {
         let kernels = installed.iter().filter_map(|target| facts.world.kernels.get(target));
-        let unsigned = kernels.filter_map(|kernel| Some((kernel.target.clone(), judge.unsigned(kernel)?)));
-        facts.unsigned = unsigned.collect();
+        facts.doubts = kernels.flat_map(|kernel| judge.doubts(kernel)).collect();
     }
     for target in installed {
         let ids: Vec<ModuleId> = snapshot.installed_on(target).collect();
@@ -101,6 +102,9 @@ pub fn look(
             let brought = survey.prebuilt(&conf, target, &kernel.tree);
             facts.twice.extend(brought.map(|brought| ((id.clone(), target.clone()), brought)));
             let files: Vec<PathBuf> = install.files.iter().map(|file| file.path.clone()).collect();
+            if let Some(why) = not_signed(layout, &id, target) {
+                facts.not_signed.insert((id.clone(), target.clone()), why);
+            }
             let rejection = facts.world.kernels.get(target).and_then(|facts| judge.refuses(facts, &files));
             facts.refused.extend(rejection.map(|rejection| ((id.clone(), target.clone()), rejection)));
             if let Some(examiner) = &examiner {
@@ -125,6 +129,16 @@ pub fn look(
         }
     }
     Ok(facts)
+}
+
+/// Why a module was built unsigned though something was to sign it, as its log says.
+fn not_signed(layout: &Layout, id: &ModuleId, target: &Target) -> Option<String> {
+    let log = layout.target_dir(id, target).join("log/make.log");
+    let bytes = fs::read_limited(&log, 1 << 20).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let notes = text.lines().filter_map(|line| line.strip_prefix("# `"));
+    let why = notes.filter_map(|line| line.split_once(" is not signed: ")).next_back()?.1;
+    Some(visible(why).into_owned())
 }
 
 /// What stands in for a `build_user` that does not exist. No user builds where there is no sandbox.

@@ -1,9 +1,7 @@
 //! Faults around the tree: settings, room on disks.
 
-use std::collections::BTreeMap;
-
 use super::facts::Disk;
-use super::{Facts, Finding};
+use super::{Facts, Finding, on};
 use crate::conf::framework::SettingFault;
 use crate::host::process::quote;
 
@@ -23,15 +21,16 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         finding("wrong-setting", fault.to_string())
             .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&fault.file().display().to_string())))
     });
-    let mut unsigned: BTreeMap<String, (Option<String>, Vec<String>)> = BTreeMap::new();
-    for (target, why) in &facts.unsigned {
-        let (_, kernels) = unsigned.entry(why.to_string()).or_insert((why.hint(), Vec::new()));
-        kernels.push(target.kernel.to_string());
-    }
-    let unsigned = unsigned.into_iter().map(|(why, (hint, kernels))| {
-        let finding =
-            Finding::problem("signing", format!("modules for {} can't be signed: {why}", kernels.join(", ")));
-        hint.into_iter().fold(finding, Finding::why)
+    let signing = facts.doubts.iter().map(|doubt| {
+        let finding = if doubt.is_hint { Finding::hint } else { Finding::problem };
+        let finding = finding("signing", doubt.what.clone()).command(doubt.command.clone());
+        doubt.why.iter().cloned().fold(finding, Finding::why)
+    });
+    let not_signed = facts.not_signed.iter().map(|((id, target), why)| {
+        Finding::problem("not-signed", format!("{id} was built unsigned for {}: {why}", target.kernel))
+            .module(id)
+            .on(target)
+            .command(format!("dkms build {id} {0} --force && dkms install {id} {0} --force", on(target)))
     });
     let as_root = facts.builds_as_root.then(|| {
         Finding::problem("build-user", "`build_user=root`: modules are built as root")
@@ -72,7 +71,8 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         .chain(as_root)
         .chain(build_user)
         .chain(layers)
-        .chain(unsigned)
+        .chain(signing)
+        .chain(not_signed)
         .chain(read_only)
         .chain(facts.disks.iter().filter_map(room))
         .collect()

@@ -47,10 +47,10 @@ impl<'a> Judge<'a> {
         Some((places.certificate, der.map(|der| Certificate::of_der(&der))))
     }
 
-    /// Why modules of a kernel can't be signed, if they are to be.
+    /// What is wrong with keys and programs, if modules of a kernel are to be signed.
     #[must_use]
-    pub fn unsigned(&self, kernel: &KernelFacts) -> Option<sign::Unsigned> {
-        sign::fault(self.settings, kernel, self.distribution, self.environment)
+    pub fn doubts(&self, kernel: &KernelFacts) -> Vec<sign::doubts::Doubt> {
+        sign::doubts::doubts(self.settings, kernel, self.distribution, self.environment)
     }
 
     /// What is known of a kernel; without headers its package's configuration says it.
