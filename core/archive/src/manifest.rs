@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::inventory::{Inventory, Item};
 
 /// Its place in the archive.
-pub const MANIFEST: &str = "dkms_main_tree/MANIFEST.json";
+pub(crate) const MANIFEST: &str = "dkms_main_tree/MANIFEST.json";
 /// The largest that is read.
 pub(super) const LARGEST: u64 = 16 << 20;
 /// The format that we write, and the only one that we read.
@@ -17,7 +17,7 @@ const FORMAT: u32 = 1;
 
 /// The contents of `MANIFEST.json`. Names that are no UTF-8 stand in it with U+FFFD for what is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// The format's number.
     pub format: u32,
     /// The module's name.
@@ -34,7 +34,7 @@ pub struct Manifest {
 
 /// What one build depended on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuildRecord {
+pub(crate) struct BuildRecord {
     /// The kernel's release.
     pub kernel: String,
     /// The architecture.

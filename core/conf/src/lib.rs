@@ -1,6 +1,6 @@
 //! dkms.conf and framework.conf: two readers with one result, validation, and the typed result.
 //!
-//! - [`mod@reader`]: which files make a conf, and through which tier each is read ([`Reader`] → [`RawConf`])
+//! - `reader`: which files make a conf, and through which tier each is read ([`Reader`] → [`RawConf`])
 //! - `syntax`: tier 1, static; `bash`: tier 2, the real one; `second_pass`: values are expanded twice
 //! - [`mod@resolve`]: what a [`RawConf`] means for one kernel, with all errors at once ([`ModuleConf`])
 //! - [`mod@notices`]: what is worth a warning
@@ -21,15 +21,15 @@ mod special;
 mod syntax;
 
 pub mod confined;
-pub mod directive;
+mod directive;
 pub mod ere;
-pub mod error;
+mod error;
 pub mod framework;
 pub mod keys;
 pub mod module;
 pub mod notices;
-pub mod raw;
-pub mod reader;
+mod raw;
+mod reader;
 pub mod resolve;
 pub mod script;
 pub mod second_pass;

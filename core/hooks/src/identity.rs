@@ -9,7 +9,7 @@ use dkms_base::id::ModuleId;
 /// The module whose source a folder is; `conf`: what its dkms.conf says. `None`: the folder's name is no name
 /// and version, so that no command can name the module either.
 #[must_use]
-pub fn of_folder(folder: &str, conf: &ModuleId) -> Option<ModuleId> {
+pub(crate) fn of_folder(folder: &str, conf: &ModuleId) -> Option<ModuleId> {
     if conf.dir_name() == folder {
         return Some(conf.clone());
     }

@@ -2,12 +2,12 @@
 //! what is said of both.
 //!
 //! - [`Adapter`]: the system that it works on
-//! - [`identity`]: which module a folder of sources is of
-//! - [`plain`]: what happens as plain lines, since package managers log them
+//! - `identity`: which module a folder of sources is of
+//! - `plain`: what happens as plain lines, since package managers log them
 //! - [`summary`]: what a batch has done, and what failed, last
 //! - [`unsaid`]: a summary that is kept until somebody sees it
-//! - [`hook`], [`stream`]: how the process of a hook begins, and where it writes
-//! - [`module_package`]: what scripts of modules' packages tell
+//! - [`hook`], `stream`: how the process of a hook begins, and where it writes
+//! - `module_package`: what scripts of modules' packages tell
 //!
 //! Knows no package manager.
 
@@ -33,11 +33,11 @@ use dkms_core::tree::{Snapshot, owed};
 use dkms_kernel::{Distribution, DistributionError, Machine, Owner, PrebuiltComing};
 
 pub mod hook;
-pub mod identity;
+mod identity;
 mod images;
-pub mod module_package;
-pub mod plain;
-pub mod stream;
+mod module_package;
+mod plain;
+mod stream;
 pub mod summary;
 pub mod unsaid;
 

@@ -1,12 +1,12 @@
 //! Facts of a kernel and of the distribution it runs on: looked at once, plain data afterwards.
 //!
-//! - [`facts`]: one look at a kernel ([`KernelFacts::look`]); its parts: [`config`], [`module_tree`]
-//! - [`brought`]: what the files of a package bring; [`owner`]: which package a kernel belongs to;
+//! - `facts`: one look at a kernel ([`KernelFacts::look`]); its parts: `config`, [`module_tree`]
+//! - `brought`: what the files of a package bring; `owner`: which package a kernel belongs to;
 //!   [`prebuilt`]: modules that packages bring ready built
-//! - [`machine`]: what it is for; [`toolchain`]: what it was built with; asked for when
+//! - `machine`: what it is for; [`toolchain`]: what it was built with; asked for when
 //!   something is to be built
-//! - [`mod@distribution`]: which system this is; what follows from it: [`destination`],
-//!   [`architecture`], [`headers_package`]
+//! - `distribution`: which system this is; what follows from it: `destination`,
+//!   `architecture`, `headers_package`
 //! - [`modfile`]: what a module file says of itself; [`initramfs`]: what an image holds of modules
 
 use std::collections::BTreeMap;
@@ -15,18 +15,18 @@ use std::path::PathBuf;
 use dkms_base::host::trusted::Fault;
 use dkms_base::id::Target;
 
-pub mod architecture;
-pub mod brought;
-pub mod config;
-pub mod destination;
-pub mod distribution;
-pub mod facts;
-pub mod headers_package;
+mod architecture;
+mod brought;
+mod config;
+mod destination;
+mod distribution;
+mod facts;
+mod headers_package;
 pub mod initramfs;
-pub mod machine;
+mod machine;
 pub mod modfile;
 pub mod module_tree;
-pub mod owner;
+mod owner;
 pub mod prebuilt;
 pub mod toolchain;
 

@@ -3,7 +3,7 @@
 //! - [`choose()`]: whether modules of a kernel are signed, and by what
 //! - [`places`]: where key, certificate and program are, by settings and distribution
 //! - [`keys`]: a key pair made on first use; [`certificate`]: what its certificate says
-//! - [`OwnSigner`]: signs as the kernel's program does, to the byte; [`passphrase`]: what
+//! - [`OwnSigner`]: signs as the kernel's program does, to the byte; `passphrase`: what
 //!   opens an encrypted key
 //! - [`KernelSignFile`]: the kernel's own program as a signer
 //! - [`verify()`]: whether a module's signature holds
@@ -11,16 +11,16 @@
 //! - [`chroot`]: whether this is one, or an image
 
 pub mod certificate;
-pub mod choose;
+mod choose;
 pub mod chroot;
 pub mod doubts;
-pub mod hash;
+mod hash;
 pub mod keys;
 mod message;
 mod own;
 #[cfg(test)]
 mod own_tests;
-pub mod passphrase;
+mod passphrase;
 mod pem;
 pub mod places;
 mod private_key;

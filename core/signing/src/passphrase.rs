@@ -13,11 +13,11 @@ use dkms_conf::Settings;
 use super::SignError;
 
 /// Names the descriptor.
-pub const DESCRIPTOR: &str = "DKMS_PASSPHRASE_FD";
+pub(crate) const DESCRIPTOR: &str = "DKMS_PASSPHRASE_FD";
 /// The kernel's own variable: what its program takes for a passphrase or a token's PIN.
-pub const PIN: &str = "KBUILD_SIGN_PIN";
+pub(crate) const PIN: &str = "KBUILD_SIGN_PIN";
 /// The systemd credential (`LoadCredential=dkms.mok:…` of a service).
-pub const CREDENTIAL: &str = "dkms.mok";
+pub(crate) const CREDENTIAL: &str = "dkms.mok";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// Longer than OpenSSL takes.
 const LENGTH_LIMIT: usize = 1024;
