@@ -325,3 +325,72 @@ fn doctor_names_what_is_wrong_with_signing() {
         .unwrap();
     assert!(!doctor().contains("signed"), "{}", doctor());
 }
+
+/// As packages, configuration management and installers take lines of `status` apart.
+#[test]
+fn lines_of_status_as_other_programs_take_them_apart() {
+    let root = root();
+    Module::new("foo", "1.0-2~rc").write_to(&root).unwrap();
+    Module::new("bar", "2").write_to(&root).unwrap();
+    root.must("$DKMS install foo/1.0-2~rc -k $K; $DKMS build foo/1.0-2~rc -k $K2; $DKMS add bar/2").unwrap();
+    let kernel = root.must("printf %s $K").unwrap();
+    let version = "1.0-2~rc";
+    for (line, expected) in [
+        ("awk -F', ' '/installed/ { print $1, $2 }'", format!("foo/{version} {kernel}\n")),
+        ("grep -E \"^foo/[^,]+, $K, x86_64: installed\" | wc -l", "1\n".to_owned()),
+        (
+            "sed -nE \"s|^([^/]+)/([^,]+), $K, ([^:]+): ([a-z]+).*|\\1 \\2 \\3 \\4|p\"",
+            format!("foo {version} x86_64 installed\n"),
+        ),
+        ("awk -F'[,:/] *' '/^foo/ { print $1, $2 }' | sort -u", format!("foo {version}\n")),
+        ("cut -d, -f1 | cut -d: -f1 | sort -u", format!("bar/2\nfoo/{version}\n")),
+        ("grep ': added$' | sed 's/: added$//'", "bar/2\n".to_owned()),
+    ] {
+        assert_eq!(root.must(&format!("$DKMS status | {line}")).unwrap(), expected, "{line}");
+    }
+    assert_eq!(root.must("$DKMS status foo/1.0-2~rc -k $K | grep -c installed").unwrap(), "1\n");
+}
+
+/// The 3.x line keeps another module's file as the kernel's own.
+#[test]
+fn an_original_of_the_3x_line_that_another_module_owns() {
+    let root = root();
+    for name in ["first", "second"] {
+        Module::new("shared", name).write_below(&root, &format!("/usr/src/{name}-1.0")).unwrap();
+        let conf = Module::new("shared", "1.0").conf();
+        let conf = conf.replace("PACKAGE_NAME=\"shared\"", &format!("PACKAGE_NAME={name}"));
+        root.write(&format!("/usr/src/{name}-1.0/dkms.conf"), &conf, 0o644).unwrap();
+    }
+    let at = "/var/lib/dkms/second/original_module/$K/x86_64";
+    root.must(&format!(
+        "$DKMS install first/1.0 -k $K; $DKMS install second/1.0 -k $K --force
+         mkdir -p {at}; cp /var/lib/dkms/first/1.0/$K/x86_64/module/shared.ko* {at}/
+         echo /lib/modules/$K/updates/dkms/shared.ko >{at}/shared.ko.origin
+         $DKMS remove first/1.0 --all; $DKMS remove second/1.0 --all"
+    ))
+    .unwrap();
+    assert_eq!(root.must("find /lib/modules/$K/ -name 'shared.ko*'").unwrap(), "");
+}
+
+/// With `--root`, every path of the command line is looked up in the root, and an error says so.
+#[test]
+fn paths_of_the_command_line_with_a_root() {
+    let root = root();
+    Module::new("foo", "1.0").write_to(&root).unwrap();
+    root.must(
+        "mkdir -p /image/usr/src /image/var/lib /image/etc; touch /image/etc/os-release
+         cp -a /usr/src/foo-1.0 /srv/foo; tar -C /usr/src -cf /srv/foo.tar foo-1.0",
+    )
+    .unwrap();
+    for line in [
+        "add /srv/foo",
+        "add /srv/foo/dkms.conf",
+        "ldtarball /srv/foo.tar",
+        "ldtarball --archive /srv/foo.tar",
+        "mktarball -m foo -v 1.0 --archive /srv/out.tar",
+    ] {
+        let ended = run(&root, &format!("\"$DKMS\" --root /image {line}"));
+        let told = "` is looked up below the root `/image`: copy it there, or name its path in the root";
+        assert!(ended.code != 0 && ended.stderr.contains(told), "{line}: {}", ended.stderr);
+    }
+}

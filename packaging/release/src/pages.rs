@@ -95,15 +95,27 @@ fn dkms() -> Result<String> {
     page.section("EXIT STATUS");
     for (code, text) in [
         ("0", "Done, or nothing to do."),
-        ("1", "Not root, or module or version missing."),
+        ("1", "Not root, or module or version missing. `doctor`, `preflight`: something is wrong."),
         ("2, 4, 5, 16", "A command line that contradicts itself."),
         ("3", "Already added, or not added."),
-        ("6, 7", "Nothing could be installed, or a module is missing."),
-        ("8", "A `dkms.conf` that isn't valid."),
+        ("6", "Nothing could be installed, or depmod failed."),
+        (
+            "7",
+            "A module that `dkms.conf` names was not built, or what was built is no module of the kernel's machine: it is empty, \
+             cut, no ELF file, or for another machine.",
+        ),
+        (
+            "8",
+            "A `dkms.conf` that isn't valid, also while a folder is added; or no source in the source tree.",
+        ),
+        ("9", "No `dkms.conf` in the source tree, or a tarball could not be written."),
         ("10", "A build failed: `dkms log` shows why."),
         ("11", "`autoinstall`: some module failed."),
-        ("21", "The kernel's headers were not found."),
-        ("77", "The module rules this kernel out."),
+        ("13", "A module of `BUILD_DEPENDS` is not installed for the kernel."),
+        ("14", "`kernel_preinst`, `kernel_prerm`: some module failed."),
+        ("21", "The kernel's headers were not found, or this system has no kernel that has them."),
+        ("77", "The module, or each of its files, rules this kernel out."),
+        ("101", "PRE_INSTALL refused."),
     ] {
         page.item(code, text);
     }

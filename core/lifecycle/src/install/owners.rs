@@ -32,6 +32,42 @@ pub(super) fn put_back(
     changes.publish(&staged, &to)
 }
 
+/// Takes what this module has built out of the archives of others, where the 3.x line keeps it as the kernel's
+/// own: it would come back when its owner is gone.
+pub(super) fn take_from_archives(
+    place: &Place<'_>,
+    changes: &mut Changes,
+    reporter: &dyn Reporter,
+) -> Result<(), FsError> {
+    let built_dir = place.built_dir();
+    for entry in fs::list(&place.layout.dkms_tree)? {
+        let name = entry.name.into_string().ok().and_then(|name| ModuleName::new(name).ok());
+        let Some(other) = name.filter(|other| *other != place.id.name) else { continue };
+        let archive = place.layout.originals_dir(&other, place.target());
+        for kept in fs::list(&archive)? {
+            let (path, built) = (archive.join(&kept.name), built_dir.join(&kept.name));
+            let is_ours = !kept.kind.is_dir() && fs::is_file(&built) && fs::same_bytes(&built, &path);
+            if !is_ours {
+                continue;
+            }
+            reporter.report(Event::note(format!(
+                "`{}` is no original, but that of {}",
+                path.display(),
+                place.id
+            )));
+            let mut origin = path.clone().into_os_string();
+            origin.push(".origin");
+            for path in [path, origin.into()] {
+                if fs::exists(&path) {
+                    changes.take(&path)?;
+                }
+            }
+            changes.prune_when_kept(&archive, &place.layout.module_dir(&other));
+        }
+    }
+    Ok(())
+}
+
 /// The modules that are installed on this kernel and have built one of this name, each
 /// with what it has built.
 fn others(place: &Place<'_>, name: &str) -> Vec<(ModuleName, PathBuf)> {

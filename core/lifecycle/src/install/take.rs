@@ -103,6 +103,7 @@ fn take_out(
             owners::put_back(place, &module.stem, folder, changes, reporter)?;
         }
     }
+    owners::take_from_archives(place, changes, reporter)?;
     changes.take(&place.link())?;
     originals::forget(place, restored.iter().map(|one| one.file.as_str()), changes)?;
     modprobe_conf::take(changes, place)?;
