@@ -137,7 +137,7 @@ pub struct Args {
     /// Print nothing
     #[arg(short = 'q', long)]
     pub quiet: bool,
-    /// Work on the system below this folder
+    /// Work on the system below this folder, in which every path of the command line is looked up too
     #[arg(long, value_name = "DIR", overrides_with = "root")]
     pub root: Option<PathBuf>,
     /// Machine-readable output

@@ -32,8 +32,8 @@ pub(super) fn put_back(
     changes.publish(&staged, &to)
 }
 
-/// Takes what this module has built out of the archives of others, where the 3.x line keeps it as the kernel's
-/// own: it would come back when its owner is gone.
+/// Takes what this module has built out of the archives of others, where the 3.x line keeps it as the
+/// kernel's own: it would come back when its owner is gone.
 pub(super) fn take_from_archives(
     place: &Place<'_>,
     changes: &mut Changes,
