@@ -14,6 +14,7 @@ use rustix::thread::UnshareFlags;
 
 use super::child::{Report, Wall, errno, number};
 use super::idmap::mapped_tree;
+use super::plain::open_plain;
 
 /// What is there to be seen, and where.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub struct Scene {
 /// A part of the system, with all that is mounted below it.
 #[derive(Debug)]
 pub struct Tree {
-    /// Its path.
+    /// Its path, without links.
     pub path: CString,
     /// Whether it can be written.
     pub is_writable: bool,
@@ -178,9 +179,11 @@ pub(super) fn map_owners(scene: &Scene, report: &Report, trees: &mut [Option<Own
 /// Takes the other trees, then makes everything read-only.
 fn walled(scene: &Scene, trees: &mut [Option<OwnedFd>]) -> Result<()> {
     for (tree, place) in scene.trees.iter().zip(trees).filter(|(_, place)| place.is_none()) {
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-        let taken = open_tree(CWD, tree.path.as_c_str(), flags)?;
+        let taken = match take(&tree.path) {
+            // Somebody has put a link on the way since the path was resolved: it is not shown.
+            Err(Errno::LOOP | Errno::NOTDIR) => continue,
+            taken => taken?,
+        };
         let mut attributes = libc::MOUNT_ATTR_NOSUID;
         if !tree.is_writable {
             attributes |= libc::MOUNT_ATTR_RDONLY;
@@ -197,6 +200,15 @@ fn walled(scene: &Scene, trees: &mut [Option<OwnedFd>]) -> Result<()> {
         Err(Errno::INVAL) => leave_chroot_for(everywhere),
         result => result,
     }
+}
+
+/// A detached copy of what is at a path without links.
+fn take(path: &CStr) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(open_plain(path, OFlags::PATH)?, c"", flags)
 }
 
 /// Sets attributes of a mount and, with `AT_RECURSIVE`, of all below it.
@@ -263,5 +275,30 @@ impl Act {
                 set_attributes(libc::AT_FDCWD, path, libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID, 0)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    use super::*;
+    use crate::host::fs;
+
+    #[test]
+    fn what_a_link_leads_to_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = fs::canonical(dir.path()).unwrap();
+        fs::create_dir_all(&top.join("own/sub")).unwrap();
+        fs::symlink(Path::new("/etc"), &top.join("link")).unwrap();
+        fs::symlink(Path::new("own"), &top.join("way")).unwrap();
+        let take = |path: &str| {
+            let path = CString::new(top.join(path).as_os_str().as_bytes()).unwrap();
+            super::take(&path).map(drop)
+        };
+        assert_eq!(take("own/sub"), Ok(()));
+        assert_eq!(take("link"), Err(Errno::LOOP));
+        assert_eq!(take("way/sub"), Err(Errno::NOTDIR));
     }
 }

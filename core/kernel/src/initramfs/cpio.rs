@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
+use super::ahead::Ahead;
 use super::image::Build;
 use super::lz4;
 use crate::modfile::{ModuleFile, canonical_name};
@@ -16,25 +17,51 @@ const NAME_LIMIT: u64 = 4096;
 const TOTAL_LIMIT: u64 = 4 << 30;
 /// And how many entries they may have.
 const ENTRY_LIMIT: u32 = 1_000_000;
+/// How many archives an image may have, and packed parts.
+const ARCHIVE_LIMIT: u32 = 1000;
+/// What the decoder of zstd may keep of what it has unpacked, and what that of liblzma may need: enough for
+/// `xz -9`, more than for `zstd -19`.
+const WINDOW_LOG: u32 = 26;
+const MEMORY_LIMIT: u64 = 72 << 20;
 const HEADER: usize = 110;
+/// How many bytes tell what begins.
+const MAGIC: usize = 6;
 
 /// Modules by their names as the kernel has them (`-` is `_`), each with the builds that its files are of.
 pub(super) type Modules = BTreeMap<String, Vec<Build>>;
 
-/// Reads all archives of an image, for the modules that are wanted. One module's bytes are
-/// in memory at a time.
-pub(super) fn modules(mut rest: &[u8], wanted: &BTreeSet<String>) -> io::Result<Modules> {
-    let mut found = Found { wanted, modules: Modules::new(), left: TOTAL_LIMIT, entries: ENTRY_LIMIT };
+/// Reads all archives of an image, for the modules that are wanted. Little of it is in memory at a time.
+pub(super) fn modules(reader: impl Read, wanted: &BTreeSet<String>) -> io::Result<Modules> {
+    let mut found = Found {
+        wanted,
+        modules: Modules::new(),
+        left: TOTAL_LIMIT,
+        entries: ENTRY_LIMIT,
+        archives: ARCHIVE_LIMIT,
+    };
+    let mut rest = Ahead::new(reader);
     let mut any = false;
     loop {
-        while let [0, after @ ..] = rest {
-            rest = after;
-        }
-        if rest.is_empty() {
+        skip_padding(&mut rest)?;
+        if rest.peek(MAGIC)?.is_empty() {
             return if any { Ok(found.modules) } else { Err(broken("it is empty")) };
         }
-        rest = found.segment(rest)?;
+        found.segment(&mut rest)?;
         any = true;
+    }
+}
+
+/// Takes the zeros that come next.
+fn skip_padding(reader: &mut impl BufRead) -> io::Result<u64> {
+    let mut count = 0;
+    loop {
+        let next = reader.fill_buf()?;
+        let zeros = next.iter().take_while(|byte| **byte == 0).count();
+        if zeros == 0 {
+            return Ok(count);
+        }
+        reader.consume(zeros);
+        count += zeros as u64;
     }
 }
 
@@ -47,48 +74,55 @@ struct Found<'a> {
     modules: Modules,
     left: u64,
     entries: u32,
+    archives: u32,
 }
 
 impl Found<'_> {
-    /// Reads what begins here, packed or not; returns what follows it.
-    fn segment<'b>(&mut self, bytes: &'b [u8]) -> io::Result<&'b [u8]> {
-        let mut rest = bytes;
-        match bytes {
-            [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] => self.archive(&mut rest)?,
-            [0x1f, 0x8b, ..] => self.packed(flate2::bufread::GzDecoder::new(&mut rest))?,
+    /// Reads what begins here, packed or not, to its end.
+    fn segment(&mut self, rest: &mut Ahead<impl Read>) -> io::Result<()> {
+        self.begin()?;
+        match rest.peek(MAGIC)? {
+            [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] => self.archive(rest),
+            [0x1f, 0x8b, ..] => self.packed(flate2::bufread::GzDecoder::new(rest)),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-                let stream = liblzma::stream::Stream::new_stream_decoder(256 << 20, 0)?;
-                self.packed(liblzma::bufread::XzDecoder::new_stream(&mut rest, stream))?;
+                let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY_LIMIT, 0)?;
+                self.packed(liblzma::bufread::XzDecoder::new_stream(rest, stream))
             }
             [0x5d, 0, 0, ..] => {
-                let stream = liblzma::stream::Stream::new_lzma_decoder(256 << 20)?;
-                self.packed(liblzma::bufread::XzDecoder::new_stream(&mut rest, stream))?;
+                let stream = liblzma::stream::Stream::new_lzma_decoder(MEMORY_LIMIT)?;
+                self.packed(liblzma::bufread::XzDecoder::new_stream(rest, stream))
             }
-            [b'B', b'Z', b'h', ..] => self.packed(bzip2::bufread::BzDecoder::new(&mut rest))?,
+            [b'B', b'Z', b'h', ..] => self.packed(bzip2::bufread::BzDecoder::new(rest)),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(&mut rest)?.single_frame();
-                decoder.window_log_max(28)?;
-                self.packed(decoder)?;
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(rest)?.single_frame();
+                decoder.window_log_max(WINDOW_LOG)?;
+                self.packed(decoder)
             }
-            [0x02, 0x21, 0x4c, 0x18, after @ ..] => {
-                rest = after;
-                self.packed(lz4::Legacy::new(&mut rest))?;
+            [0x02, 0x21, 0x4c, 0x18, ..] => {
+                rest.consume(4);
+                self.packed(lz4::Legacy::new(rest))
             }
-            _ => return Err(broken("it is neither cpio nor packed in a way that is known")),
+            _ => Err(broken("it is neither cpio nor packed in a way that is known")),
         }
-        Ok(rest)
+    }
+
+    /// Counts an archive, or a packed part that may have some.
+    fn begin(&mut self) -> io::Result<()> {
+        self.archives = self.archives.checked_sub(1).ok_or_else(|| broken("it has too many archives"))?;
+        Ok(())
     }
 
     /// All archives in what a decoder gives, to its end, so that what follows it is found.
     fn packed(&mut self, decoder: impl Read) -> io::Result<()> {
-        let mut reader = io::BufReader::with_capacity(128 << 10, decoder);
+        let mut reader = io::BufReader::with_capacity(128 << 10, decoder.take(self.left.saturating_add(1)));
         loop {
-            match reader.fill_buf()? {
-                [] => return Ok(()),
-                [0, ..] => reader.consume(1),
-                _ => self.archive(&mut reader)?,
+            let padding = skip_padding(&mut reader)?;
+            self.take(padding)?;
+            if reader.fill_buf()?.is_empty() {
+                return Ok(());
             }
-            self.take(1)?;
+            self.begin()?;
+            self.archive(&mut reader)?;
         }
     }
 
@@ -130,12 +164,11 @@ impl Found<'_> {
         if size > MODULE_LIMIT {
             return Err(broken("a module in it is too large"));
         }
-        let mut bytes = Vec::new();
-        if reader.take(size).read_to_end(&mut bytes)? as u64 != size {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.modules.entry(module).or_default().push(Build::of(bytes)?);
-        Ok(())
+        let mut bytes = reader.take(size);
+        let build = Build::read(&mut bytes)?;
+        let left = bytes.limit();
+        self.modules.entry(module).or_default().push(build);
+        skip(reader, left)
     }
 }
 

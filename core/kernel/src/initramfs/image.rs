@@ -2,7 +2,7 @@
 //! in its section `.initrd`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -14,6 +14,10 @@ use dkms_base::host::fs;
 
 /// No image is larger.
 const LIMIT: u64 = 1 << 30;
+/// What is read of a unified image to find its sections.
+const TABLES: u64 = 1 << 20;
+/// A module that is not larger, unpacked, is read as a whole.
+const WHOLE: u64 = 32 << 20;
 
 /// A module's build, known by what is in it: its unpacked bytes without a signature, and the id that the
 /// linker gave it, which stays where debug information is stripped.
@@ -24,13 +28,22 @@ pub struct Build {
 }
 
 impl Build {
-    /// Of the bytes of a module file, packed or not.
+    /// Of the bytes of a module file, packed or not. Of a large one only the digest counts.
     ///
     /// # Errors
     /// [`io::Error`] where they can't be unpacked.
-    pub fn of(bytes: Vec<u8>) -> io::Result<Self> {
-        let bytes = content::unpack(bytes, content::SIZE_LIMIT)?;
-        Ok(Self { digest: Sha256::digest(without_signature(&bytes)).into(), id: build_id(&bytes) })
+    pub fn read(packed: impl Read) -> io::Result<Self> {
+        let mut reader = content::unpacking(BufReader::new(packed))?;
+        let mut bytes = Vec::new();
+        if reader.by_ref().take(WHOLE + 1).read_to_end(&mut bytes)? as u64 <= WHOLE {
+            return Ok(Self {
+                digest: Sha256::digest(without_signature(&bytes)).into(),
+                id: build_id(&bytes),
+            });
+        }
+        let mut sum = Sha256::new();
+        content::unsigned(Cursor::new(bytes).chain(reader), &mut |piece| sum.update(piece))?;
+        Ok(Self { digest: sum.finalize().into(), id: None })
     }
 
     /// Whether both are of one build.
@@ -58,36 +71,47 @@ fn build_id(bytes: &[u8]) -> Option<Vec<u8>> {
 /// # Errors
 /// [`io::Error`] where it can't be read, or is no image.
 pub fn builds(path: &Path, wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Build>>> {
-    let bytes = fs::read_limited(path, LIMIT).map_err(io::Error::other)?;
-    parse(&bytes, wanted)
+    parse(fs::open(path).map_err(io::Error::other)?, wanted)
 }
 
 /// The same of an image's bytes.
-fn parse(bytes: &[u8], wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Build>>> {
-    cpio::modules(initramfs_of(bytes)?, wanted)
+fn parse(image: impl Read + Seek, wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Build>>> {
+    cpio::modules(initramfs_of(image)?, wanted)
 }
 
 /// Whether bytes are an image that can be read: for those who throw any at it.
 #[must_use]
 pub fn examine(bytes: &[u8]) -> bool {
-    parse(bytes, &BTreeSet::from(["foo".to_owned()])).is_ok()
+    parse(Cursor::new(bytes), &BTreeSet::from(["foo".to_owned()])).is_ok()
 }
 
 /// The initramfs in an image: all of it, or the section `.initrd` of a program for EFI.
-fn initramfs_of(bytes: &[u8]) -> io::Result<&[u8]> {
-    if !bytes.starts_with(b"MZ") {
-        return Ok(bytes);
+fn initramfs_of(mut image: impl Read + Seek) -> io::Result<impl Read> {
+    if image.seek(SeekFrom::End(0))? > LIMIT {
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
-    section(bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it has no section .initrd"))
+    image.seek(SeekFrom::Start(0))?;
+    let mut begin = Vec::new();
+    image.by_ref().take(2).read_to_end(&mut begin)?;
+    let (at, size) = if begin == b"MZ" {
+        image.by_ref().take(TABLES).read_to_end(&mut begin)?;
+        section(&begin)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it has no section .initrd"))?
+    } else {
+        (0, LIMIT)
+    };
+    image.seek(SeekFrom::Start(at))?;
+    Ok(image.take(size))
 }
 
-fn section(bytes: &[u8]) -> Option<&[u8]> {
-    let number = |at: usize| -> Option<usize> {
+/// Where the section `.initrd` lies, and how many bytes it has.
+fn section(bytes: &[u8]) -> Option<(u64, u64)> {
+    let number = |at: usize| -> Option<u32> {
         let bytes = bytes.get(at..at.checked_add(4)?)?;
-        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
     };
-    let short = |at: usize| number(at).map(|value| value & 0xffff);
-    let head = number(0x3c)?;
+    let short = |at: usize| number(at).map(|value| (value & 0xffff) as usize);
+    let head = usize::try_from(number(0x3c)?).ok()?;
     if bytes.get(head..head.checked_add(4)?)? != b"PE\0\0" {
         return None;
     }
@@ -97,7 +121,7 @@ fn section(bytes: &[u8]) -> Option<&[u8]> {
         if bytes.get(entry..entry + 8)? == b".initrd\0" {
             let (virtual_size, raw_size, at) = (number(entry + 8)?, number(entry + 16)?, number(entry + 20)?);
             let size = if virtual_size == 0 { raw_size } else { virtual_size.min(raw_size) };
-            return bytes.get(at..at.checked_add(size)?);
+            return Some((at.into(), size.into()));
         }
     }
     None
@@ -143,7 +167,7 @@ mod tests {
     }
 
     fn count(bytes: &[u8]) -> Vec<(String, usize)> {
-        let found = parse(bytes, &wanted()).unwrap();
+        let found = parse(Cursor::new(bytes), &wanted()).unwrap();
         found.into_iter().map(|(name, builds)| (name, builds.len())).collect()
     }
 
@@ -187,14 +211,33 @@ mod tests {
         bytes.extend(&inner);
         bytes.resize(0x400 + ((inner.len() + 511) & !511), 0);
         assert_eq!(count(&bytes), [("foo_x".to_owned(), 1)]);
-        assert!(parse(&bytes[..0x300], &wanted()).is_err());
+        assert!(parse(Cursor::new(&bytes[..0x300]), &wanted()).is_err());
     }
 
     #[test]
     fn a_build_is_known_by_its_content_packed_or_not() {
-        let plain = Build::of(b"module".to_vec()).unwrap();
-        assert!(plain.is_same(&Build::of(gzip(b"module")).unwrap()));
-        assert!(!plain.is_same(&Build::of(b"other".to_vec()).unwrap()));
+        let plain = Build::read(&b"module"[..]).unwrap();
+        assert!(plain.is_same(&Build::read(&gzip(b"module")[..]).unwrap()));
+        assert!(!plain.is_same(&Build::read(&b"other"[..]).unwrap()));
+    }
+
+    #[test]
+    fn an_image_has_limits() {
+        let refused = |bytes: &[u8]| parse(Cursor::new(bytes), &wanted()).unwrap_err().to_string();
+        let archives = [archive(&MAIN), gzip(&[]).repeat(1001)].concat();
+        assert_eq!(refused(&archives), "it has too many archives");
+        assert_eq!(refused(&gzip(&archive(&[]).repeat(1001))), "it has too many archives");
+        let large = [0, 5 << 20, 40 << 20].map(|more| vec![b'x'; (32 << 20) - 3 + more]);
+        for module in large {
+            let packed = gzip(&module);
+            let image = archive(&[("usr/lib/modules/6.1/bar.ko.gz", &packed)]);
+            let found = parse(Cursor::new(image), &wanted()).unwrap();
+            assert!(found["bar"][0].is_same(&Build::read(&module[..]).unwrap()));
+        }
+        let mut wide = zstd::Encoder::new(Vec::new(), 3).unwrap();
+        wide.window_log(27).unwrap();
+        wide.write_all(&archive(&MAIN)).unwrap();
+        assert!(parse(Cursor::new(wide.finish().unwrap()), &wanted()).is_err());
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! What an image that a system boots holds of some modules. `cpio` and `lz4` unpack it.
 
+mod ahead;
 mod cpio;
 mod image;
 mod lz4;

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::Compression;
 use dkms_base::host::fs;
 
-use super::{ModfileError, without_signature};
+use super::{ModfileError, ModuleObject, NotAModule, without_signature};
 
 /// Larger than any module, small enough for memory: a bomb ends here.
 pub const SIZE_LIMIT: u64 = 512 << 20;
@@ -17,8 +17,14 @@ pub const SIZE_LIMIT: u64 = 512 << 20;
 /// What is unpacked into memory by those who can read a larger module in pieces.
 pub(super) const IN_MEMORY: u64 = 64 << 20;
 
+/// The same where each file may be a hostile one.
+const AT_ONCE: u64 = 16 << 20;
+
 /// What liblzma may need for its dictionary: enough for `xz -9`.
 const MEMORY_LIMIT: u64 = 72 << 20;
+
+/// The same for zstd: the window of a larger module at its highest level would be larger.
+const WINDOW_LOG: u32 = 26;
 
 /// What a signature is looked for in, from the end. One that is longer is none.
 const TAIL: usize = 64 << 10;
@@ -45,6 +51,35 @@ pub fn content_within(path: &Path, limit: u64) -> Result<Vec<u8>, ModfileError> 
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Ok(fs::read_limited(path, limit)?),
         Err(source) => Err(ModfileError::Unpack { path: path.to_owned(), source }),
+    }
+}
+
+/// Looks at what a module file shows besides `.modinfo`; of a large one only a part is in memory at a time.
+/// `limit`: the most bytes that it may have, unpacked.
+///
+/// # Errors
+/// [`ModfileError`] as with [`content_within`]; inside, why it is no whole module.
+pub fn object_within(path: &Path, limit: u64) -> Result<Result<ModuleObject, NotAModule>, ModfileError> {
+    let unpack = |source| ModfileError::Unpack { path: path.to_owned(), source };
+    if !is_packed(path)? {
+        let file = fs::open(path)?;
+        if file.metadata().map_err(unpack)?.len() > limit {
+            return Err(fs::too_large(path).into());
+        }
+        return Ok(ModuleObject::read(BufReader::new(file)));
+    }
+    let reader = unpacking(BufReader::new(fs::open(path)?)).map_err(unpack)?;
+    match limited(reader, limit.min(AT_ONCE)) {
+        Ok(bytes) => Ok(ModuleObject::parse(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge && limit > AT_ONCE => {
+            let mut reader = Anew::open(path).map_err(unpack)?;
+            if reader.seek(SeekFrom::End(0)).map_err(unpack)? > limit {
+                return Err(unpack(error));
+            }
+            reader.seek(SeekFrom::Start(0)).map_err(unpack)?;
+            Ok(ModuleObject::read(reader))
+        }
+        Err(error) => Err(unpack(error)),
     }
 }
 
@@ -75,26 +110,33 @@ pub fn unsigned_digest(path: &Path) -> Result<[u8; 32], ModfileError> {
 /// # Errors
 /// As [`content`].
 pub fn each_unsigned(path: &Path, then: &mut dyn FnMut(&[u8])) -> Result<Vec<u8>, ModfileError> {
-    let mut each = || {
-        let mut reader = unpacking(BufReader::new(fs::open(path).map_err(io::Error::other)?))?;
-        let (mut held, mut length) = (Vec::new(), 0);
-        loop {
-            let count = reader.by_ref().take(TAIL as u64).read_to_end(&mut held)?;
-            if count == 0 {
-                let end = without_signature(&held).len();
-                then(&held[..end]);
-                return Ok(held.split_off(end));
-            }
-            length += count as u64;
-            if length > SIZE_LIMIT {
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
-            let settled = held.len().saturating_sub(TAIL);
-            then(&held[..settled]);
-            held.drain(..settled);
+    let file = BufReader::new(fs::open(path)?);
+    unpacking(file)
+        .and_then(|reader| unsigned(reader, then))
+        .map_err(|source| ModfileError::Unpack { path: path.to_owned(), source })
+}
+
+/// The same of bytes that are unpacked already.
+///
+/// # Errors
+/// If they cannot be read, or are more than [`SIZE_LIMIT`].
+pub fn unsigned(mut reader: impl Read, then: &mut dyn FnMut(&[u8])) -> io::Result<Vec<u8>> {
+    let (mut held, mut length) = (Vec::new(), 0);
+    loop {
+        let count = reader.by_ref().take(TAIL as u64).read_to_end(&mut held)?;
+        if count == 0 {
+            let end = without_signature(&held).len();
+            then(&held[..end]);
+            return Ok(held.split_off(end));
         }
-    };
-    each().map_err(|source| ModfileError::Unpack { path: path.to_owned(), source })
+        length += count as u64;
+        if length > SIZE_LIMIT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let settled = held.len().saturating_sub(TAIL);
+        then(&held[..settled]);
+        held.drain(..settled);
+    }
 }
 
 /// The first unpacked bytes of a module file, at most so many.
@@ -132,7 +174,7 @@ impl<'a> Anew<'a> {
 
     fn unpack(path: &Path) -> io::Result<Box<dyn Read>> {
         let unpacked = unpacking(BufReader::new(fs::open(path).map_err(io::Error::other)?))?;
-        Ok(Box::new(unpacked.take(SIZE_LIMIT)))
+        Ok(Box::new(unpacked.take(SIZE_LIMIT + 1)))
     }
 }
 
@@ -161,7 +203,10 @@ impl Seek for Anew<'_> {
 }
 
 /// A reader of the unpacked bytes. What they are packed with is told by the first of them.
-pub(super) fn unpacking<'a>(mut packed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+///
+/// # Errors
+/// If the first bytes can't be read, or there is no memory for a decoder.
+pub fn unpacking<'a>(mut packed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match packing(packed.fill_buf()?) {
         Compression::None => Box::new(packed),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
@@ -169,7 +214,11 @@ pub(super) fn unpacking<'a>(mut packed: impl BufRead + 'a) -> io::Result<Box<dyn
             let stream = Stream::new_stream_decoder(MEMORY_LIMIT, liblzma::stream::CONCATENATED)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream))
         }
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
+            decoder.window_log_max(WINDOW_LOG)?;
+            Box::new(decoder)
+        }
     })
 }
 

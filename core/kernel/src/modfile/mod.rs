@@ -17,6 +17,7 @@ mod gzip;
 pub mod info;
 pub mod name;
 pub mod object;
+mod sections;
 pub mod signature;
 pub mod strip;
 #[cfg(any(test, feature = "testing"))]

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::{Cursor, Read, Seek};
 
-use elf::ElfBytes;
-use elf::endian::AnyEndian;
 use elf::file::Class;
+use elf::symbol::SymbolTable;
 
 use super::ModuleInfo;
-use super::budget::{Budget, NAME_LIMIT, SECTION_LIMIT, TooManyNames};
-use super::whole::{NO_BITS, RELOCATABLE, lies_within, section_named};
+use super::budget::{Budget, NAME_LIMIT, TooManyNames};
+use super::sections::Sections;
 
 /// The section that the kernel looks for to find `struct module`.
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
@@ -129,25 +129,23 @@ impl ModuleObject {
     /// # Errors
     /// [`NotAModule`] where they are not those of a whole module.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAModule> {
-        let file = open(bytes)?;
-        let invalid = |error: elf::ParseError| NotAModule::Invalid(error.to_string());
-        let too_many = |error: TooManyNames| NotAModule::Invalid(error.to_string());
-        let data = |name| match section_named(&file, name).map_err(invalid)? {
-            Some(header) if header.sh_type != NO_BITS && header.sh_size > SECTION_LIMIT => {
-                Err(NotAModule::Invalid(format!("its section `{name}` is larger than that of any module")))
-            }
-            Some(header) if header.sh_type != NO_BITS => {
-                file.section_data(&header).map(|(bytes, _)| Some(bytes)).map_err(invalid)
-            }
-            found => Ok(found.map(|_| &[][..])),
-        };
-        let modinfo = data(".modinfo")?.ok_or(NotAModule::Section(".modinfo"))?;
-        data(THIS_MODULE)?.ok_or(NotAModule::Section(THIS_MODULE))?;
+        Self::read(Cursor::new(bytes))
+    }
+
+    /// Reads what is needed of a module's unpacked bytes: its tables and some sections, each limited.
+    ///
+    /// # Errors
+    /// [`NotAModule`] where they are not those of a whole module, or can't be read.
+    pub fn read(reader: impl Read + Seek) -> Result<Self, NotAModule> {
+        let mut file = Sections::open(reader)?;
+        let modinfo = file.named(".modinfo")?.ok_or(NotAModule::Section(".modinfo"))?;
+        file.find(THIS_MODULE).ok_or(NotAModule::Section(THIS_MODULE))?;
         let mut budget = Budget::default();
-        let info = ModuleInfo::parse(modinfo, &mut budget).map_err(too_many)?;
-        let needs = needed(&file, &mut budget)?;
+        let info = ModuleInfo::parse(&modinfo, &mut budget).map_err(too_many)?;
+        drop(modinfo);
+        let needs = needed(&mut file, &mut budget)?;
         let mut exports = BTreeSet::new();
-        for name in data(EXPORTED_NAMES)?.unwrap_or_default().split(|byte| *byte == 0) {
+        for name in file.named(EXPORTED_NAMES)?.unwrap_or_default().split(|byte| *byte == 0) {
             if name.len() >= NAME_LIMIT {
                 return Err(long_name());
             }
@@ -156,25 +154,34 @@ impl ModuleObject {
                 exports.insert(String::from_utf8_lossy(name).into_owned());
             }
         }
-        let machine = Machine { number: file.ehdr.e_machine, is_64_bit: file.ehdr.class == Class::ELF64 };
+        let machine = Machine { number: file.header.e_machine, is_64_bit: file.header.class == Class::ELF64 };
         Ok(Self { machine, info, needs, exports })
     }
 }
 
+fn too_many(error: TooManyNames) -> NotAModule {
+    NotAModule::Invalid(error.to_string())
+}
+
 /// The undefined symbols, without those that may be missing.
-fn needed(file: &ElfBytes<'_, AnyEndian>, budget: &mut Budget) -> Result<BTreeSet<String>, NotAModule> {
-    let invalid = |error: elf::ParseError| NotAModule::Invalid(error.to_string());
+fn needed(
+    file: &mut Sections<impl Read + Seek>,
+    budget: &mut Budget,
+) -> Result<BTreeSet<String>, NotAModule> {
     let mut needs = BTreeSet::new();
-    let Some((symbols, _)) = file.symbol_table().map_err(invalid)? else { return Ok(needs) };
-    let Some(sections) = file.section_headers() else { return Ok(needs) };
-    let Some(table) = sections.iter().find(|section| section.sh_type == SYMBOLS) else { return Ok(needs) };
-    let names = sections.get(table.sh_link as usize).and_then(|names| file.section_data(&names));
-    let (names, _) = names.map_err(invalid)?;
+    let Some(table) = file.sections.iter().find(|section| section.sh_type == SYMBOLS).copied() else {
+        return Ok(needs);
+    };
+    let linked = file.sections.get(table.sh_link as usize).copied();
+    let linked = linked.ok_or_else(|| NotAModule::Invalid("its symbols have no names".to_owned()))?;
+    let names = file.data(&linked, "symbol names")?;
+    let symbols = file.data(&table, "symbols")?;
+    let symbols = SymbolTable::new(file.header.endianness, file.header.class, &symbols);
     let undefined = symbols.iter().filter(|symbol| symbol.st_shndx == UNDEFINED && symbol.st_name != 0);
     for symbol in undefined.filter(|symbol| symbol.st_bind() != WEAK) {
-        let name = name_at(names, symbol.st_name as usize)?;
+        let name = name_at(&names, symbol.st_name as usize)?;
         if !is_of_the_linker(name) && !needs.contains(name) {
-            budget.take(name.as_bytes()).map_err(|error| NotAModule::Invalid(error.to_string()))?;
+            budget.take(name.as_bytes()).map_err(too_many)?;
             needs.insert(name.to_owned());
         }
     }
@@ -193,39 +200,6 @@ fn name_at(names: &[u8], at: usize) -> Result<&str, NotAModule> {
 
 fn long_name() -> NotAModule {
     NotAModule::Invalid(format!("a symbol's name has {NAME_LIMIT} bytes or more"))
-}
-
-/// The ELF object, whose sections all lie within the file.
-fn open(bytes: &[u8]) -> Result<ElfBytes<'_, AnyEndian>, NotAModule> {
-    let no_elf = || match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => NotAModule::Text,
-        _ => NotAModule::NotElf,
-    };
-    if bytes.is_empty() {
-        return Err(NotAModule::Empty);
-    }
-    if !bytes.starts_with(b"\x7fELF") {
-        return Err(no_elf());
-    }
-    let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).map_err(|error| match error {
-        elf::ParseError::SliceReadError(_) | elf::ParseError::BadOffset(_) => {
-            NotAModule::Cut("the section table lies beyond its end".to_owned())
-        }
-        other => NotAModule::Invalid(other.to_string()),
-    })?;
-    match file.ehdr.e_type {
-        RELOCATABLE => {}
-        2 | 3 => return Err(NotAModule::Linked("a program or a library")),
-        4 => return Err(NotAModule::Linked("a core dump")),
-        _ => return Err(NotAModule::Linked("an ELF file of another kind")),
-    }
-    let sections = file.section_headers().filter(|sections| !sections.is_empty());
-    let sections = sections.ok_or_else(|| NotAModule::Cut("it has no sections".to_owned()))?;
-    let length = bytes.len() as u64;
-    match sections.iter().position(|section| !lies_within(&section, length)) {
-        None => Ok(file),
-        Some(number) => Err(NotAModule::Cut(format!("section {number} lies beyond its end"))),
-    }
 }
 
 /// Symbols that no kernel exports, and that its module loader or linker provides.
@@ -308,6 +282,32 @@ mod tests {
         }
         let large = Fabricated::new(format!("vermagic={}\0", "a".repeat(17 << 20)));
         assert!(refused(&large).contains("its section `.modinfo` is larger"));
+    }
+
+    #[test]
+    fn a_sparse_file_takes_no_memory_for_its_holes() {
+        /// A reader that counts what is asked of it.
+        struct Counted<'a>(Cursor<&'a [u8]>, &'a std::cell::Cell<usize>, u64);
+        impl Read for Counted<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                let count = self.0.read(buffer)?;
+                self.1.set(self.1.get() + count);
+                Ok(count)
+            }
+        }
+        impl Seek for Counted<'_> {
+            fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+                match to {
+                    std::io::SeekFrom::End(0) => Ok(self.2),
+                    to => self.0.seek(to),
+                }
+            }
+        }
+        let bytes = Fabricated::new("name=x\0").needs(&["a"]).exports(&["b"]).bytes();
+        let read = std::cell::Cell::new(0);
+        let object = ModuleObject::read(Counted(Cursor::new(&bytes), &read, 512 << 20)).unwrap();
+        assert_eq!(object, ModuleObject::parse(&bytes).unwrap());
+        assert!(read.get() < 16 * bytes.len(), "{}", read.get());
     }
 
     #[test]

@@ -183,8 +183,8 @@ fn release_in(header: &str) -> Option<String> {
 
 /// A module file; `None`: it can't be read.
 fn read(path: &Path, limit: u64) -> Option<Result<ModuleObject, NotAModule>> {
-    match content::content_within(path, limit) {
-        Ok(bytes) => Some(ModuleObject::parse(&bytes)),
+    match content::object_within(path, limit) {
+        Ok(object) => Some(object),
         Err(ModfileError::Unpack { source, .. }) => Some(Err(NotAModule::Packed(source.to_string()))),
         Err(ModfileError::Fs(_) | ModfileError::NoModule { .. }) => None,
     }
@@ -214,6 +214,15 @@ mod tests {
     use crate::modfile::testing::packed;
 
     const KERNEL: &str = "6.1.0-t";
+
+    /// The most memory that this process had since the last call, in bytes.
+    fn peak() -> u64 {
+        let status = fs::read_lossy(Path::new("/proc/self/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap().to_owned();
+        let mut reset = fs::append_to(Path::new("/proc/self/clear_refs")).unwrap();
+        std::io::Write::write_all(&mut reset, b"5").unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
 
     struct World {
         dir: tempfile::TempDir,
@@ -375,6 +384,24 @@ mod tests {
         fs::write_whole(&path, &packed(&vec![0; 2 << 20], Compression::Zstd), 0o644).unwrap();
         assert!(matches!(read(&path, 1 << 20), Some(Err(NotAModule::Packed(_)))));
         assert!(matches!(read(&path, 2 << 20), Some(Err(NotAModule::NotElf | NotAModule::Text))));
+    }
+
+    #[test]
+    fn large_modules_are_examined_in_pieces() {
+        let world = World::new().with_list();
+        let needing = module().needs(&["nobody"]).bytes();
+        let sparse = world.dir.path().join("x.ko");
+        let mut file = fs::create_new(&sparse, 0o644).unwrap();
+        std::io::Write::write_all(&mut file, &needing).unwrap();
+        file.set_len(512 << 20).unwrap();
+        let bomb =
+            world.write("x.ko.zst", &packed(&[needing, vec![0; 200 << 20]].concat(), Compression::Zstd));
+        peak();
+        let before = peak();
+        assert_eq!(world.faults(&[sparse, bomb]), [unknown("`nobody`"), unknown("`nobody`")]);
+        let grown = peak().saturating_sub(before);
+        // Other tests run beside it; the files have 512 and 200 MiB.
+        assert!(grown < 100 << 20, "grown by {grown} bytes");
     }
 
     #[test]

@@ -142,6 +142,12 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The error for a file that is larger than it may be.
+#[must_use]
+pub fn too_large(path: &Path) -> FsError {
+    FsError { verb: "read", path: path.to_owned(), source: io::ErrorKind::FileTooLarge.into() }
+}
+
 /// Gives the content of a file in order and in pieces; one of more than `limit` bytes is an error.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Wanted;
 use super::account::Account;
 use super::inputs::{How, Input, Inputs};
-use crate::host::{fs, memory};
+use crate::host::{fs, memory, trusted};
 use crate::sys::{Act, Tree};
 
 /// Folders in whose place every process gets an empty one.
@@ -431,8 +431,10 @@ struct Building {
 
 impl Building {
     fn tree(&mut self, from: &Path, at: &Path, is_writable: bool, has_devices: bool) -> Result<(), NulError> {
+        // What leads where its maker may not look is not shown.
+        let Ok(path) = trusted::resolved(from) else { return Ok(()) };
         self.acts.push(Act::Tree(self.trees.len(), text(at)?));
-        self.trees.push(Tree { path: text(from)?, is_writable, has_devices, owners: None });
+        self.trees.push(Tree { path: text(&path)?, is_writable, has_devices, owners: None });
         Ok(())
     }
 

@@ -13,7 +13,6 @@ use crate::host::{Environment, programs};
 use crate::id::KernelRelease;
 use crate::kernel::initramfs::{self as image, Build};
 use crate::layout::Layout;
-use crate::modfile::content::SIZE_LIMIT;
 use crate::modfile::{ModuleFile, canonical_name};
 use crate::report::{Event, Reporter};
 
@@ -127,8 +126,7 @@ pub fn out_of_date(
         files.iter().filter_map(|path| Some((canonical_name(&ModuleFile::from_path(path)?.stem), path)));
     let mut on_disk: BTreeMap<String, Build> = BTreeMap::new();
     for (name, path) in named {
-        let bytes = fs::read_limited(path, SIZE_LIMIT).ok();
-        let build = bytes.and_then(|bytes| Build::of(bytes).ok());
+        let build = fs::open(path).ok().and_then(|file| Build::read(file).ok());
         on_disk.extend(build.map(|build| (name, build)));
     }
     let wanted: BTreeSet<String> = on_disk.keys().cloned().collect();
