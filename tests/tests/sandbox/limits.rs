@@ -17,6 +17,11 @@ fn with_bad(script: &str) -> Root {
     root
 }
 
+/// Each mode, and no sandbox at all, which comes last: a setting, and what stands in front of the command.
+fn everywhere() -> impl Iterator<Item = (&'static str, String)> {
+    Mode::ALL.into_iter().map(|mode| ("", mode.front())).chain([("sandbox=off", String::new())])
+}
+
 fn set(root: &Root, setting: &str) {
     let conf = root.read("/etc/dkms/framework.conf").unwrap();
     root.write("/etc/dkms/framework.conf", &format!("{conf}{setting}\n"), 0o644).unwrap();
@@ -95,9 +100,14 @@ fn a_build_that_hangs_ends_in_time() {
 /// Runs a command of dkms: the largest memory of its process, in KiB, and its exit code. What it says is in
 /// `/tmp/said`.
 pub(crate) fn peak_of(root: &Root, words: &str) -> (u64, i32) {
+    peak_in(root, "", words)
+}
+
+/// The same, with this in front of the command.
+fn peak_in(root: &Root, front: &str, words: &str) -> (u64, i32) {
     let text = root
         .must(&format!(
-            "\"$DKMS\" {words} >/tmp/said 2>&1 & p=$!; peak=0
+            "{front} \"$DKMS\" {words} >/tmp/said 2>&1 & p=$!; peak=0
              while m=$(sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$p/status 2>/dev/null); [ -n \"$m\" ]; do peak=$m; sleep 0.05; done
              code=0; wait $p || code=$?; echo $peak $code"
         ))
@@ -126,12 +136,15 @@ fn a_module_over_a_sane_size_is_refused_by_name() {
         ("mv bad.ko real.ko; truncate -s 2G big; ln -s big bad.ko", "module_size_max"),
     ] {
         let root = with_bad_after_make(script);
-        let (peak, code) = peak_of(&root, "install bad/1.0 -k $K");
-        let said = root.read("/tmp/said").unwrap();
-        assert_eq!(code, 10, "{script}: {said}");
-        assert!(peak < 100_000, "{peak} KiB for {script}");
-        for part in ["bad/1.0", "bad.ko", says] {
-            assert!(said.contains(part), "{script}: {said}");
+        for (setting, front) in everywhere() {
+            set(&root, setting);
+            let (peak, code) = peak_in(&root, &front, "install bad/1.0 -k $K");
+            let said = root.read("/tmp/said").unwrap();
+            assert_eq!(code, 10, "{setting} {front} {script}: {said}");
+            assert!(peak < 100_000, "{setting} {front}: {peak} KiB for {script}");
+            for part in ["bad/1.0", "bad.ko", says] {
+                assert!(said.contains(part), "{setting} {front} {script}: {said}");
+            }
         }
         others_go_on(&root);
     }
@@ -191,12 +204,15 @@ fn what_a_build_writes_takes_little_memory_and_room() {
         "yes; exit 1",
     ] {
         let root = with_bad(script);
-        let (peak, code) = peak_of(&root, "build bad/1.0 -k $K");
-        assert_ne!(code, 0, "{script}");
-        assert!(peak < 300_000, "{peak} KiB for {script}");
-        let sizes = root.must("du -sk /var/lib/dkms | cut -f1; stat -c %s /tmp/said").unwrap();
-        let sizes: Vec<u64> = sizes.lines().map(|size| size.parse().unwrap()).collect();
-        assert!(sizes[0] < 40_000 && sizes[1] < 20_000, "{sizes:?} for {script}");
+        for (setting, front) in everywhere() {
+            set(&root, setting);
+            let (peak, code) = peak_in(&root, &front, "build bad/1.0 -k $K");
+            assert_ne!(code, 0, "{setting} {front} {script}");
+            assert!(peak < 300_000, "{setting} {front}: {peak} KiB for {script}");
+            let sizes = root.must("du -sk /var/lib/dkms | cut -f1; stat -c %s /tmp/said").unwrap();
+            let sizes: Vec<u64> = sizes.lines().map(|size| size.parse().unwrap()).collect();
+            assert!(sizes[0] < 40_000 && sizes[1] < 20_000, "{setting} {front}: {sizes:?} for {script}");
+        }
         // It is remembered, and shown.
         let log = root.dkms("log bad/1.0").unwrap();
         assert!(log.stdout.contains("failed"), "{}", &log.stdout[..log.stdout.len().min(1000)]);
@@ -208,13 +224,21 @@ fn what_a_build_says_is_shown_and_not_obeyed() {
     let root = with_bad(
         r#"printf 'a.c:1:2: error: \033]0;T\007\033[2J\302\233 boo\rHIDDEN \342\200\256\n'; printf 'make: *** [Makefile:3: \033[31mX] Error 1\n'; exit 1"#,
     );
-    for words in
-        ["build bad/1.0 -k $K", "build bad/1.0 -k $K --verbose", "autoinstall -k $K", "log bad/1.0", "doctor"]
-    {
-        let output = root.dkms(words).unwrap();
-        let said = output.stdout + &output.stderr;
-        let hidden = |c: char| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}');
-        assert!(!said.contains(hidden), "{words}: {said:?}");
+    let commands = [
+        "build bad/1.0 -k $K",
+        "build bad/1.0 -k $K --verbose",
+        "autoinstall -k $K",
+        "log bad/1.0",
+        "doctor",
+    ];
+    for (setting, front) in everywhere() {
+        set(&root, setting);
+        for words in commands {
+            let output = root.shell(&format!("{front} \"$DKMS\" {words}"), User::Root, "/").unwrap();
+            let said = output.stdout + &output.stderr;
+            let hidden = |c: char| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}');
+            assert!(!said.is_empty() && !said.contains(hidden), "{setting} {front} {words}: {said:?}");
+        }
     }
     let output = root.dkms("log bad/1.0 --json").unwrap();
     assert!(!output.stdout.contains('\u{202e}'), "{}", output.stdout);
