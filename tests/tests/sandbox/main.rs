@@ -4,6 +4,7 @@
 
 mod attempt;
 mod degraded;
+mod entrances;
 mod escapes;
 mod images;
 mod inputs;

@@ -1,0 +1,125 @@
+//! Other entrances than code that runs in a build: what it leaves running, a tarball that somebody sends, the
+//! environment of who calls, names that programs take for options.
+
+use dkms_tests::fixture::Module;
+use dkms_tests::root::{Root, User};
+
+use crate::attempt::root;
+use crate::degraded::{Mode, prepare_modes};
+
+/// A root with a module `bad` whose make is the real one and then this script, in the build folder.
+fn with_bad(script: &str) -> Root {
+    let root = root();
+    let make = "MAKE=\"make -C /lib/modules/$kernelver/build M=/var/lib/dkms/bad/1.0/build modules && bash ./after.sh\"";
+    Module::new("bad", "1.0").with(make).write_to(&root).unwrap();
+    root.write("/usr/src/bad-1.0/after.sh", &format!("{script}\n"), 0o755).unwrap();
+    prepare_modes(&root);
+    root.must(
+        "$DKMS add bad/1.0; echo root-program >/usr/local/bin/rootprog; chmod 600 /usr/local/bin/rootprog",
+    )
+    .unwrap();
+    root
+}
+
+#[test]
+fn a_build_that_works_on_after_make_changes_nothing() {
+    // It has the source's conf in its hand as well, for as long as anything of it runs.
+    let root = with_bad(
+        "(sleep 0.2; echo 'POST_INSTALL=evil.sh' >>dkms.conf; echo 'POST_INSTALL=evil.sh' >>/usr/src/bad-1.0/dkms.conf
+          printf '#!/bin/sh\\ntouch /escaped\\n' >evil.sh; chmod 755 evil.sh; cp evil.sh /usr/src/bad-1.0/) >/dev/null 2>&1 &
+         sleep 0.4; true",
+    );
+    for front in Mode::ALL.map(Mode::front) {
+        root.must(&format!("{front} \"$DKMS\" install bad/1.0 -k $K --force")).unwrap();
+        root.must("! test -e /escaped && ! test -e /usr/src/bad-1.0/evil.sh && ! grep -q evil /usr/src/bad-1.0/dkms.conf")
+            .unwrap();
+    }
+}
+
+#[test]
+fn the_callers_environment_runs_nothing_for_a_module() {
+    let root = with_bad(
+        "env >seen; grep -E 'LD_PRELOAD|BASH_ENV|PERL5OPT|MAKEFILES|GCC_EXEC' seen && echo ESCAPED; true",
+    );
+    root.write("/srv/env.sh", "echo in-bash-env >>/srv/ran-$(id -u)\n", 0o644).unwrap();
+    root.must("mkdir -m 777 -p /srv && chmod 777 /srv").unwrap();
+    let line = "BASH_ENV=/srv/env.sh ENV=/srv/env.sh PERL5OPT=-Mnothing MAKEFILES=/srv/none GCC_EXEC_PREFIX=/srv/ \"$DKMS\" install bad/1.0 -k $K";
+    let output = root.shell(line, User::Root, "/").unwrap();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let log = root.must("cat /var/lib/dkms/bad/1.0/$K/*/log/make.log; ls /srv").unwrap();
+    assert!(!log.contains("ESCAPED") && !log.contains("ran-"), "{log}");
+}
+
+#[test]
+fn names_that_are_options_or_lead_out_are_refused() {
+    let root = with_bad("true");
+    for words in [
+        "build bad/1.0 -k ../../../etc",
+        "build bad/1.0 -k=--help/x",
+        "install bad/1.0 -k ..",
+        "add ../../etc/passwd",
+        "add -m -rf -v 1.0",
+        "add -m x/../../etc -v 1",
+        "build 'bad/1.0/../../..' -k $K",
+        "unbuild bad/.. --all",
+        "remove ../1.0 --all",
+        "build bad/1.0 -k $K -a ../../x",
+    ] {
+        let output = root.dkms(words).unwrap();
+        assert_ne!(output.code, 0, "{words}: {}", output.stdout);
+        root.must("test -e /usr/src/bad-1.0/dkms.conf && test -L /var/lib/dkms/bad/1.0/source").unwrap();
+    }
+}
+
+#[test]
+fn a_tarball_brings_no_rights_and_no_way_out() {
+    let root = with_bad("true");
+    root.must("$DKMS mktarball bad/1.0 --source-only --archive /var/tmp/good.tar; $DKMS remove bad/1.0 --all; rm -rf /usr/src/bad-1.0")
+        .unwrap();
+    let pack = r#"
+import io, sys, tarfile
+good = tarfile.open('/var/tmp/good.tar')
+def pack(name, *more):
+    out = tarfile.open('/var/tmp/' + name + '.tar', 'w')
+    for member in good.getmembers():
+        if 'MANIFEST' in member.name: continue
+        out.addfile(member, good.extractfile(member) if member.isfile() else None)
+    for kind, path, to, mode in more:
+        info = tarfile.TarInfo('./dkms_source_tree/' + path)
+        info.type, info.linkname, info.mode = kind, to, mode
+        if kind == tarfile.REGTYPE:
+            info.size = 1
+            out.addfile(info, io.BytesIO(b'x'))
+        else:
+            out.addfile(info)
+    out.close()
+pack('hard', (tarfile.LNKTYPE, 'su', '/usr/bin/su', 0o4755))
+pack('hard2', (tarfile.LNKTYPE, 'su', '../../../usr/bin/su', 0o4755))
+pack('setid', (tarfile.REGTYPE, 's', '', 0o6755))
+pack('through', (tarfile.SYMTYPE, 'd', '/etc', 0o777), (tarfile.REGTYPE, 'd/evil', '', 0o644))
+pack('fifo', (tarfile.FIFOTYPE, 'f', '', 0o666))
+pack('device', (tarfile.CHRTYPE, 'c', '', 0o666))
+pack('open', (tarfile.REGTYPE, 'POST', '', 0o777), (tarfile.DIRTYPE, 'dir', '', 0o777))
+pack('option', (tarfile.REGTYPE, '-rf', '', 0o644), (tarfile.REGTYPE, '--checkpoint-action=exec=id', '', 0o644))
+"#;
+    root.write("/srv/pack.py", pack, 0o644).unwrap();
+    root.must("python3 /srv/pack.py").unwrap();
+    for (name, is_taken) in [
+        ("hard", false),
+        ("hard2", false),
+        ("through", false),
+        ("fifo", false),
+        ("device", false),
+        ("open", true),
+        ("option", true),
+        ("setid", false),
+    ] {
+        let output = root.dkms(&format!("ldtarball --archive=/var/tmp/{name}.tar")).unwrap();
+        assert_eq!(output.code == 0, is_taken, "{name}: {}", output.stderr);
+        let found = root.must(
+            "find /usr/src -newer /srv/pack.py \\( -perm /6022 -o -type p -o -type c -o -links +1 -type f \\) ! -type l; ls /etc/evil 2>/dev/null || true",
+        );
+        assert_eq!(found.unwrap(), "", "{name}");
+        root.must("$DKMS remove bad/1.0 --all; rm -rf /usr/src/bad-1.0").unwrap_or_default();
+    }
+}
