@@ -7,6 +7,7 @@ use super::Output;
 use dkms_base::host::process::Process;
 use dkms_base::host::{Environment, fs};
 use dkms_base::id::ModuleId;
+use dkms_kernel::Machine;
 
 const USAGE: &str = "usage: common.postinst NAME VERSION [TARBALL_ROOT [ARCH [UPGRADE]]]";
 
@@ -15,7 +16,8 @@ const USAGE: &str = "usage: common.postinst NAME VERSION [TARBALL_ROOT [ARCH [UP
 pub struct ModulePackage<'a> {
     /// The module.
     pub id: ModuleId,
-    /// The architecture that it is for; empty: each kernel's own.
+    /// The architecture that it is for; empty: each kernel's own. A package that names this machine's names
+    /// no other than the kernels' own.
     pub arch: &'a str,
     /// Whether an older version of the package was there.
     pub is_upgrade: bool,
@@ -31,7 +33,7 @@ impl<'a> ModulePackage<'a> {
             Ok(id) => {
                 let file = Path::new(word(2)).join(format!("{}.dkms.tar.gz", id.dir_name()));
                 let tarball = (!word(2).is_empty() && fs::is_file(&file)).then_some(file);
-                Some(Self { id, arch: machine(word(3)), is_upgrade: !word(4).is_empty(), tarball })
+                Some(Self { id, arch: other_machine(word(3)), is_upgrade: !word(4).is_empty(), tarball })
             }
             Err(error) => {
                 out.say(&format!("error: {error}"));
@@ -58,6 +60,13 @@ impl<'a> ModulePackage<'a> {
     }
 }
 
+/// The architecture that a package names, if it is not this machine's.
+fn other_machine(word: &str) -> &str {
+    let word = machine(word);
+    let named = Machine::named(word);
+    if named.is_some() && named == Machine::running() { "" } else { word }
+}
+
 /// Packages name an architecture as dpkg does; kernels as `uname -m` prints it.
 fn machine(word: &str) -> &str {
     match word {
@@ -82,11 +91,23 @@ mod tests {
         let root = dir.path().to_str().unwrap();
         let plain = ModulePackage::from_words(&["foo", "1.0"], &out).unwrap();
         assert_eq!((plain.arch, plain.is_upgrade, plain.tarball), ("", false, None));
-        let all = ["foo", "1.0", root, "aarch64", "0.9"];
+        let (own, other) = match Machine::running() {
+            Some(Machine::Arm64) => (["aarch64", "arm64"], ["amd64", "x86_64"]),
+            _ => (["x86_64", "amd64"], ["arm64", "aarch64"]),
+        };
+        for own in own {
+            let told = ModulePackage::from_words(&["foo", "1.0", root, own], &out).unwrap();
+            assert_eq!(told.arch, "", "{own} is this machine's");
+        }
+        let all = ["foo", "1.0", root, other[0], "0.9"];
         let told = ModulePackage::from_words(&all, &out).unwrap();
-        assert_eq!((told.arch, told.is_upgrade, told.tarball), ("aarch64", true, None), "no such file");
-        let dpkg = ModulePackage::from_words(&["foo", "1.0", root, "amd64"], &out).unwrap();
-        assert_eq!(dpkg.arch, "x86_64");
+        assert_eq!(
+            (told.arch, told.is_upgrade, told.tarball),
+            (machine(other[0]), true, None),
+            "no such file"
+        );
+        let told = ModulePackage::from_words(&["foo", "1.0", root, other[1]], &out).unwrap();
+        assert_eq!(told.arch, machine(other[1]));
         fs::write_whole(&dir.path().join("foo-1.0.dkms.tar.gz"), b"", 0o644).unwrap();
         assert!(ModulePackage::from_words(&all, &out).unwrap().tarball.is_some());
         for words in [&[] as &[&str], &["foo"], &["../foo", "1.0"], &["foo", "1/0"]] {

@@ -66,6 +66,12 @@ impl Machine {
         self.row().3
     }
 
+    /// The machine that this runs on, as the running kernel says.
+    #[must_use]
+    pub fn running() -> Option<Self> {
+        Self::named(&rustix::system::uname().machine().to_string_lossy())
+    }
+
     /// By a word of `uname -m`, or the first part of a compiler's name for its target.
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
