@@ -1,10 +1,11 @@
-//! Other entrances than code that runs in a build: what it leaves running, a tarball that somebody sends, the
+//! Other entrances than code that runs in a build: what a build leaves, a tarball that somebody sends, the
 //! environment of who calls, names that programs take for options.
 
 use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
+use dkms_tests::tier::is_full;
 
-use crate::attempt::root;
+use crate::attempt::{SECRET, root};
 use crate::degraded::{Mode, prepare_modes};
 
 /// A root with a module `bad` whose make is the real one and then this script, in the build folder.
@@ -19,6 +20,72 @@ fn with_bad(script: &str) -> Root {
     )
     .unwrap();
     root
+}
+
+/// What must be as it was, and what may not be anywhere.
+fn nothing_came_of_it(root: &Root, what: &str) {
+    assert_eq!(root.read("/usr/local/bin/rootprog").unwrap(), "root-program\n", "{what}");
+    let found = root.must(&format!(
+        "stat -c '%a %U' /usr/local/bin/rootprog /etc/shadow /etc/passwd | sort -u
+         find /var/lib/dkms /usr/src/bad-1.0 /lib/modules/$K/updates \\( -perm /6000 -o -perm -002 ! -type l \\) ! -type s 2>/dev/null || true
+         grep -rls {SECRET} /var/lib/dkms/bad /lib/modules/$K/updates 2>/dev/null || true
+         getcap -r /var/lib/dkms /lib/modules/$K/updates 2>/dev/null || true"
+    ));
+    let found = found.unwrap();
+    let odd: Vec<_> = found.lines().filter(|line| !line.ends_with(" root")).collect();
+    assert!(odd.is_empty(), "{what}: {odd:?}");
+}
+
+/// What a build leaves in the place of its module, or beside it.
+const LEFT: [(&str, bool); 14] = [
+    ("rm bad.ko; mkdir bad.ko", false),
+    ("rm bad.ko; mkfifo bad.ko", false),
+    (
+        "rm bad.ko; perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"bad.ko\"))'",
+        false,
+    ),
+    ("ln -sf /etc/shadow bad.ko", false),
+    ("ln -sf /proc/self/mem bad.ko", false),
+    ("ln -sf bad.ko bad.ko", false),
+    ("ln -sf /etc/my-own.key Module.symvers", true),
+    ("rm -f Module.symvers; mkfifo Module.symvers", true),
+    ("chmod 0 bad.ko * . 2>/dev/null; true", true),
+    (
+        "for n in -rf --reference=x '-o bad.ko' '--help' '*' '$(id)' '`id`' ';id'; do echo x >\"./$n\"; done",
+        true,
+    ),
+    (
+        "cp bad.ko x; setfacl -m u:nobody:rwx . bad.ko; setfattr -n user.x -v y bad.ko; chattr +i bad.ko; true",
+        true,
+    ),
+    (
+        "rm -f make.log ../make.log ../build/make.log; mkfifo make.log; ln -s /usr/local/bin/rootprog log; true",
+        true,
+    ),
+    ("kill -9 -1 2>/dev/null; kill -9 0 1 $PPID; true", false),
+    (
+        "for i in $(seq 50); do ( while :; do ln -sfn /etc l; rm -rf l; mkdir l; done ) & done 2>/dev/null; true",
+        true,
+    ),
+];
+
+#[test]
+fn what_a_build_leaves_in_its_folder_is_no_trap() {
+    for (n, (script, is_built)) in LEFT.into_iter().enumerate() {
+        let root = with_bad(script);
+        // One mode for each, and each mode for some; all of them in the full tier.
+        let modes = Mode::ALL.into_iter().enumerate().filter(|(m, _)| is_full() || m % 4 == n % 4);
+        for front in modes.map(|(_, mode)| mode.front()) {
+            let line = format!("timeout -k 5 100 {front} \"$DKMS\" install bad/1.0 -k $K --force");
+            let output = root.shell(&line, User::Root, "/").unwrap();
+            let what = format!("{front} {script}: {} {}", output.code, output.stderr);
+            assert!(output.code < 124, "{what}");
+            assert!(!is_built || output.code == 0, "{what}");
+            nothing_came_of_it(&root, &what);
+            root.must("timeout 60 $DKMS unbuild bad/1.0 --all || true").unwrap();
+        }
+        root.must("timeout 60 $DKMS remove bad/1.0 --all && ! test -e /var/lib/dkms/bad").unwrap();
+    }
 }
 
 #[test]
