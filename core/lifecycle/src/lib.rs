@@ -8,7 +8,7 @@
 //! - Doing: [`engine`], [`build`], [`install`]
 //! - Telling: [`status`], [`doctor`]
 
-pub use dkms_base::host;
+use dkms_base::host;
 use dkms_base::{exit, id, layout, report, version};
 use dkms_conf::{self as conf, script};
 use dkms_kernel::{self as kernel, modfile};

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result};
-use dkms_core::host::fs;
+use dkms_base::host::fs;
 use dkms_offers::{Kernel, Line, QUESTION};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
@@ -151,6 +151,7 @@ impl Layers<'_> {
             return Ok(root);
         }
         say(&format!("setup: making the system `{name}` of {suite}"));
+        let begun = std::time::Instant::now();
         for old in [&recipe, &root, &new] {
             fs::remove_any(old)?;
         }
@@ -158,9 +159,10 @@ impl Layers<'_> {
         make(&new).with_context(|| format!("can't make the system `{name}` of {suite}"))?;
         fs::rename(&new.join("root"), &root)?;
         fs::remove_any(&new)?;
-        let time = dkms_core::host::clock::unix_seconds();
+        let time = dkms_base::host::clock::unix_seconds();
         fs::write_whole(&dir.join("MADE"), format!("{name} {time}\n").as_bytes(), 0o644)?;
         fs::write_whole(&recipe, wanted.as_bytes(), 0o644)?;
+        say(&format!("setup: made the system `{name}` in {} s", begun.elapsed().as_secs()));
         Ok(root)
     }
 }
