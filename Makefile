@@ -58,7 +58,7 @@ FUZZ_SECONDS ?= 300
 
 fuzz: ## throws mutated inputs at each reader of untrusted bytes, FUZZ_SECONDS=300 each (fuzz/README.md)
 	$(CARGO) build --package dkms-fuzz
-	for target in archive deb conf ere module signature certificate log initramfs transactions; do \
+	for target in archive deb conf ere module signature certificate log initramfs kernel transactions; do \
 	  target/debug/fuzz $$target $(FUZZ_SECONDS) || exit; done
 
 compiled:

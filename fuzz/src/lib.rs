@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "certificate", run: targets::certificate },
     Target { name: "log", run: targets::log },
     Target { name: "initramfs", run: targets::initramfs },
+    Target { name: "kernel", run: targets::kernel },
     Target { name: "transactions", run: targets::transactions },
 ];
 

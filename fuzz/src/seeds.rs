@@ -21,6 +21,11 @@ pub(crate) fn of(name: &str) -> Vec<Vec<u8>> {
             inputs.extend(packed(&cpio()));
             inputs.push([cpio(), packed(&cpio()).concat()].concat());
         }
+        "kernel" => {
+            let objects = of("module");
+            inputs.extend(objects.iter().map(|object| bzimage(object)));
+            inputs.extend(objects);
+        }
         _ => {}
     }
     inputs
@@ -41,6 +46,15 @@ fn packed(bytes: &[u8]) -> Vec<Vec<u8>> {
         .into_iter()
         .chain(lines.map(pack).into_iter().filter(|packed| !packed.is_empty()))
         .collect()
+}
+
+/// What a boot loader of x86 starts, with this kernel in it.
+fn bzimage(kernel: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; 1024];
+    image[0x1f1] = 1;
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x24c..0x250].copy_from_slice(&u32::try_from(kernel.len()).unwrap_or_default().to_le_bytes());
+    [&image, kernel].concat()
 }
 
 const FILES: [(&str, &str); 4] = [

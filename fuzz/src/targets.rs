@@ -155,6 +155,13 @@ pub(crate) fn initramfs(bytes: &[u8]) {
     let _ = dkms_kernel::initramfs::examine(bytes);
 }
 
+/// A kernel that can be read exports something.
+pub(crate) fn kernel(bytes: &[u8]) {
+    if let Ok(exports) = dkms_kernel::exports::image::parse(bytes) {
+        assert!(!exports.is_empty());
+    }
+}
+
 /// Names that are taken from what pacman tells are those that it told.
 pub(crate) fn transactions(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);

@@ -8,6 +8,7 @@
 //! - `distribution`: which system this is; what follows from it: `destination`,
 //!   `architecture`, `headers_package`
 //! - [`modfile`]: what a module file says of itself; [`initramfs`]: what an image holds of modules
+//! - [`exports`]: the symbols that a kernel exports, from lists or from its image
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ mod brought;
 mod config;
 mod destination;
 mod distribution;
+pub mod exports;
 mod facts;
 mod headers_package;
 pub mod initramfs;
@@ -27,6 +29,7 @@ mod machine;
 pub mod modfile;
 pub mod module_tree;
 mod owner;
+mod packed;
 pub mod prebuilt;
 pub mod toolchain;
 

@@ -77,6 +77,21 @@ impl NewerKernel {
         self.packages[0].join("boot").join(format!("vmlinuz-{}", self.release))
     }
 
+    /// Its modules: the folder that is `/lib/modules/K` in its package.
+    #[must_use]
+    pub fn modules(&self) -> PathBuf {
+        self.packages[0].join("lib/modules").join(&self.release)
+    }
+
+    /// The list of the symbols that it exports, `Module.symvers` of its headers.
+    #[must_use]
+    pub fn list(&self) -> PathBuf {
+        self.packages[1]
+            .join("usr/src")
+            .join(format!("linux-headers-{}", self.release))
+            .join("Module.symvers")
+    }
+
     /// Its configuration.
     #[must_use]
     pub fn config(&self) -> PathBuf {

@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
-use super::ahead::Ahead;
 use super::image::Build;
-use super::lz4;
 use crate::modfile::{ModuleFile, canonical_name};
+use crate::packed::{self, Ahead, MAGIC, Memory};
 
 /// No module is larger, packed as it is in the archive.
 const MODULE_LIMIT: u64 = 256 << 20;
@@ -21,11 +20,8 @@ const ENTRY_LIMIT: u32 = 1_000_000;
 const ARCHIVE_LIMIT: u32 = 1000;
 /// What the decoder of zstd may keep of what it has unpacked, and what that of liblzma may need: enough for
 /// `xz -9`, more than for `zstd -19`.
-const WINDOW_LOG: u32 = 26;
-const MEMORY_LIMIT: u64 = 72 << 20;
+const MEMORY: Memory = Memory { zstd_window: 26, xz: 72 << 20 };
 const HEADER: usize = 110;
-/// How many bytes tell what begins.
-const MAGIC: usize = 6;
 
 /// Modules by their names as the kernel has them (`-` is `_`), each with the builds that its files are of.
 pub(super) type Modules = BTreeMap<String, Vec<Build>>;
@@ -81,28 +77,12 @@ impl Found<'_> {
     /// Reads what begins here, packed or not, to its end.
     fn segment(&mut self, rest: &mut Ahead<impl Read>) -> io::Result<()> {
         self.begin()?;
-        match rest.peek(MAGIC)? {
-            [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] => self.archive(rest),
-            [0x1f, 0x8b, ..] => self.packed(flate2::bufread::GzDecoder::new(rest)),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-                let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY_LIMIT, 0)?;
-                self.packed(liblzma::bufread::XzDecoder::new_stream(rest, stream))
-            }
-            [0x5d, 0, 0, ..] => {
-                let stream = liblzma::stream::Stream::new_lzma_decoder(MEMORY_LIMIT)?;
-                self.packed(liblzma::bufread::XzDecoder::new_stream(rest, stream))
-            }
-            [b'B', b'Z', b'h', ..] => self.packed(bzip2::bufread::BzDecoder::new(rest)),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(rest)?.single_frame();
-                decoder.window_log_max(WINDOW_LOG)?;
-                self.packed(decoder)
-            }
-            [0x02, 0x21, 0x4c, 0x18, ..] => {
-                rest.consume(4);
-                self.packed(lz4::Legacy::new(rest))
-            }
-            _ => Err(broken("it is neither cpio nor packed in a way that is known")),
+        if let [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] = rest.peek(MAGIC)? {
+            return self.archive(rest);
+        }
+        match packed::unpacking(rest, MEMORY)? {
+            Some(decoder) => self.packed(decoder),
+            None => Err(broken("it is neither cpio nor packed in a way that is known")),
         }
     }
 

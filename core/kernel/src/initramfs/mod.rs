@@ -1,9 +1,7 @@
-//! What an image that a system boots holds of some modules. `cpio` and `lz4` unpack it.
+//! What an image that a system boots holds of some modules. `cpio` reads its archives.
 
-mod ahead;
 mod cpio;
 mod image;
-mod lz4;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

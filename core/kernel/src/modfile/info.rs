@@ -11,6 +11,7 @@ use dkms_base::host::fs;
 
 use super::ModfileError;
 use super::budget::{Budget, SECTION_LIMIT, TooManyNames};
+use super::canonical_name;
 use super::content::{self, Anew, packing};
 use super::whole::{has_small_tables, is_named};
 
@@ -33,6 +34,8 @@ pub struct ModuleInfo {
     pub depends: Vec<String>,
     /// `alias`: devices and names that it serves.
     pub aliases: Vec<String>,
+    /// `import_ns`: namespaces of symbols that it may use.
+    pub imports: Vec<String>,
 }
 
 impl ModuleInfo {
@@ -65,6 +68,11 @@ impl ModuleInfo {
                     info.aliases.push(value.to_owned());
                     continue;
                 }
+                "import_ns" => {
+                    budget.take(value.as_bytes())?;
+                    info.imports.push(value.to_owned());
+                    continue;
+                }
                 _ => continue,
             };
             single.get_or_insert_with(|| value.to_owned());
@@ -76,6 +84,29 @@ impl ModuleInfo {
     #[must_use]
     pub fn kernel_release(&self) -> Option<&str> {
         self.vermagic.as_deref()?.split(' ').next()
+    }
+
+    /// Whether its licence is one that the kernel gives GPL-only symbols to (`license_is_gpl_compatible` in
+    /// include/linux/license.h of the kernel).
+    #[must_use]
+    pub fn is_gpl_compatible(&self) -> bool {
+        const LICENCES: [&str; 6] =
+            ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+        self.license.as_deref().is_some_and(|license| LICENCES.contains(&license))
+    }
+
+    /// Whether it may use the symbols of a namespace. One that begins with `module:` names
+    /// the modules that may.
+    #[must_use]
+    pub fn may_use(&self, namespace: &str) -> bool {
+        let own = self.name.as_deref().unwrap_or_default();
+        match namespace.strip_prefix("module:") {
+            Some(modules) => modules.split(',').any(|module| match module.trim().strip_suffix('*') {
+                Some(beginning) => own.starts_with(&canonical_name(beginning)),
+                None => own == canonical_name(module.trim()),
+            }),
+            None => self.imports.iter().any(|import| import == namespace),
+        }
     }
 }
 

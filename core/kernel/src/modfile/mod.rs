@@ -20,6 +20,7 @@ pub mod object;
 mod sections;
 pub mod signature;
 pub mod strip;
+mod sums;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tool;

@@ -1,7 +1,7 @@
 //! What the ELF object of a module shows besides `.modinfo`: its machine, the symbols that it needs and
 //! exports. Bytes in, plain data out; whether a kernel takes it is for `verify` to say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{Cursor, Read, Seek};
 
@@ -11,6 +11,7 @@ use elf::symbol::SymbolTable;
 use super::ModuleInfo;
 use super::budget::{Budget, NAME_LIMIT, TooManyNames};
 use super::sections::Sections;
+use super::sums;
 
 /// The section that the kernel looks for to find `struct module`.
 const THIS_MODULE: &str = ".gnu.linkonce.this_module";
@@ -89,6 +90,8 @@ pub struct ModuleObject {
     pub needs: BTreeSet<String>,
     /// Symbols that it exports.
     pub exports: BTreeSet<String>,
+    /// The CRCs that it expects of symbols, where it was built with `CONFIG_MODVERSIONS`.
+    pub sums: BTreeMap<String, u32>,
 }
 
 /// Why a file is no whole module.
@@ -155,11 +158,12 @@ impl ModuleObject {
             }
         }
         let machine = Machine { number: file.header.e_machine, is_64_bit: file.header.class == Class::ELF64 };
-        Ok(Self { machine, info, needs, exports })
+        let sums = sums::read(&mut file, &mut budget)?;
+        Ok(Self { machine, info, needs, exports, sums })
     }
 }
 
-fn too_many(error: TooManyNames) -> NotAModule {
+pub(super) fn too_many(error: TooManyNames) -> NotAModule {
     NotAModule::Invalid(error.to_string())
 }
 

@@ -14,6 +14,8 @@ pub struct Fabricated {
     exports: Vec<u8>,
     /// Name and binding (1: global, 2: weak) of undefined symbols.
     needs: Vec<(String, u8)>,
+    /// `__versions`: CRC and name, 64 bytes each.
+    sums: Vec<u8>,
     has_this_module: bool,
 }
 
@@ -26,6 +28,7 @@ impl Fabricated {
             modinfo: modinfo.as_ref().to_vec(),
             exports: Vec::new(),
             needs: Vec::new(),
+            sums: Vec::new(),
             has_this_module: true,
         }
     }
@@ -64,6 +67,17 @@ impl Fabricated {
         self
     }
 
+    /// Expecting these CRCs of symbols.
+    #[must_use]
+    pub fn sums(mut self, sums: &[(&str, u32)]) -> Self {
+        for (name, sum) in sums {
+            let begin = self.sums.len();
+            self.sums.extend([&u64::from(*sum).to_le_bytes()[..], name.as_bytes()].concat());
+            self.sums.resize(begin + 64, 0);
+        }
+        self
+    }
+
     /// An object that is no module.
     #[must_use]
     pub fn without_this_module(mut self) -> Self {
@@ -88,6 +102,7 @@ impl Fabricated {
             (".strtab", 3, names, 0, 0),
             (".modinfo", 1, self.modinfo.clone(), 0, 0),
             ("__ksymtab_strings", 1, self.exports.clone(), 0, 0),
+            ("__versions", 1, self.sums.clone(), 0, 0),
         ];
         if self.has_this_module {
             sections.push((".gnu.linkonce.this_module", 1, vec![0; 8], 0, 0));

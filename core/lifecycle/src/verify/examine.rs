@@ -2,10 +2,10 @@
 //! still looked for. Starts no process. A file that can't be read has no fault that is known.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::known::{Known, LIST, LIST_LIMIT};
 use super::symbols;
 use super::{Fault, KernelView};
 use crate::host::fs;
@@ -16,12 +16,6 @@ use crate::modfile::content;
 use crate::modfile::{ModfileError, ModuleFile, ModuleObject, NotAModule};
 use crate::tree::Snapshot;
 
-/// The name of a list of symbols.
-const LIST: &str = "Module.symvers";
-
-/// No list has more bytes, unpacked; that of a whole kernel has a few megabytes.
-const LIST_LIMIT: u64 = 64 << 20;
-
 /// Examines modules for one kernel.
 #[derive(Debug)]
 pub struct Examiner<'a> {
@@ -31,7 +25,7 @@ pub struct Examiner<'a> {
     /// The most bytes of a module, unpacked.
     limit: u64,
     /// What the kernel and its own modules export; `None` inside: not known.
-    exports: OnceLock<Option<String>>,
+    known: OnceLock<Option<Known>>,
 }
 
 impl<'a> Examiner<'a> {
@@ -47,7 +41,7 @@ impl<'a> Examiner<'a> {
             headers: headers.filter(|headers| headers != release.as_str()),
             running: running_kernel().ok().map(|running| running.to_string()),
         };
-        Self { layout, kernel, view, limit: content::SIZE_LIMIT, exports: OnceLock::new() }
+        Self { layout, kernel, view, limit: content::SIZE_LIMIT, known: OnceLock::new() }
     }
 
     /// One that reads no more than so many bytes of a module, unpacked.
@@ -70,6 +64,7 @@ impl<'a> Examiner<'a> {
                 if !faults.iter().any(Fault::is_fatal) {
                     let needed = object.needs.iter().filter(|name| !exported.contains(name));
                     faults.extend(self.unknown_symbols(needed.cloned().collect()));
+                    faults.extend(self.unfit_symbols(object));
                 }
                 faults
             }
@@ -98,7 +93,8 @@ impl<'a> Examiner<'a> {
         if needed.is_empty() {
             return None;
         }
-        symbols::settle(&mut needed, self.exports.get_or_init(|| self.kernel_exports()).as_deref()?);
+        let known = self.known()?;
+        needed.retain(|name| !known.has(name));
         if needed.is_empty() {
             return None;
         }
@@ -121,17 +117,17 @@ impl<'a> Examiner<'a> {
         Some(Fault::UnknownSymbols { names: needed.into_iter().collect(), kernel, exporters })
     }
 
-    /// The list of the kernel's headers, or the one that its package leaves.
-    fn kernel_exports(&self) -> Option<String> {
-        let release = &self.kernel.target.kernel;
-        // Those of headers that are another kernel's say nothing of this one.
-        let of_headers = self.view.headers.is_none().then(|| self.kernel.headers.join(LIST));
-        let of_package = ["", ".gz", ".xz", ".zst"].into_iter().flat_map(|suffix| {
-            let in_boot = self.layout.at("/boot").join(format!("symvers-{release}{suffix}"));
-            [self.kernel.module_dir.join(format!("symvers{suffix}")), in_boot]
-        });
-        let mut texts = of_headers.into_iter().chain(of_package).filter_map(|path| list(&path));
-        texts.find(|text| symbols::is_of_kernel(text))
+    /// What is wrong with how the kernel exports the symbols that a module uses.
+    fn unfit_symbols(&self, object: &ModuleObject) -> Vec<Fault> {
+        let Some(known) = self.known().filter(|_| !object.needs.is_empty()) else { return Vec::new() };
+        let allows_any_namespace = !self.kernel.config.is_known()
+            || self.kernel.config.is_enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS");
+        self.view.unfit(object, &|name| known.export(name), allows_any_namespace)
+    }
+
+    /// What is known of the kernel's exports.
+    fn known(&self) -> Option<&Known> {
+        self.known.get_or_init(|| Known::read(self.layout, self.kernel, self.view.headers.is_none())).as_ref()
     }
 
     /// What a module that is built for a target exports: its list says so, or else its files.
@@ -142,7 +138,7 @@ impl<'a> Examiner<'a> {
         let folder = self.layout.built_dir(id, target);
         // What a broken list has before it breaks counts; the files have the rest.
         if let Ok(list) = content::reader(&folder.join(LIST), LIST_LIMIT) {
-            drop(symbols::settle_read(needed, list));
+            drop(symbols::settle(needed, list));
         }
         for entry in fs::list(&folder).unwrap_or_default() {
             if entry.name.to_str().and_then(ModuleFile::from_name).is_some() {
@@ -197,13 +193,6 @@ fn settle_file(needed: &mut BTreeSet<String>, path: &Path, limit: u64) {
     if let Some(Ok(object)) = read(path, limit) {
         needed.retain(|name| !object.exports.contains(name));
     }
-}
-
-/// The list of a kernel, however it is packed. One that is broken or no text is none.
-fn list(path: &Path) -> Option<String> {
-    let mut text = String::new();
-    content::reader(path, LIST_LIMIT).ok()?.read_to_string(&mut text).ok()?;
-    Some(text)
 }
 
 #[cfg(test)]

@@ -56,6 +56,27 @@ pub enum Fault {
         /// Other dkms modules that export one of them, on other kernels.
         exporters: Vec<(String, ModuleId)>,
     },
+    /// It was built against another build of the kernel: the CRCs of symbols differ.
+    OtherBuild {
+        /// The symbols' names.
+        names: Vec<String>,
+        /// The kernel.
+        kernel: KernelRelease,
+    },
+    /// Symbols that the kernel has for GPL-compatible modules only.
+    GplOnly {
+        /// Their names.
+        names: Vec<String>,
+        /// The module's licence, as it says.
+        licence: Option<String>,
+    },
+    /// Symbols of namespaces that it does not import.
+    Namespaces {
+        /// Their names.
+        names: Vec<String>,
+        /// The namespaces.
+        namespaces: Vec<String>,
+    },
 }
 
 /// Where the release of another kernel comes from.
@@ -126,7 +147,12 @@ impl Fault {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::NotAModule(_) | Self::OtherMachine { .. } => true,
-            Self::OtherKernel { .. } | Self::NoKernel | Self::UnknownSymbols { .. } => false,
+            Self::OtherKernel { .. }
+            | Self::NoKernel
+            | Self::UnknownSymbols { .. }
+            | Self::OtherBuild { .. }
+            | Self::GplOnly { .. }
+            | Self::Namespaces { .. } => false,
         }
     }
 
@@ -138,6 +164,9 @@ impl Fault {
             Self::OtherMachine { .. } => "other-machine",
             Self::OtherKernel { .. } | Self::NoKernel => "other-kernel",
             Self::UnknownSymbols { .. } => "unknown-symbols",
+            Self::OtherBuild { .. } => "other-build",
+            Self::GplOnly { .. } => "gpl-only",
+            Self::Namespaces { .. } => "namespace",
         }
     }
 
@@ -145,9 +174,12 @@ impl Fault {
     #[must_use]
     pub fn consequence(&self) -> &'static str {
         match self {
-            Self::NotAModule(_) | Self::OtherMachine { .. } | Self::UnknownSymbols { .. } => {
-                "it cannot be loaded"
-            }
+            Self::NotAModule(_)
+            | Self::OtherMachine { .. }
+            | Self::UnknownSymbols { .. }
+            | Self::OtherBuild { .. }
+            | Self::GplOnly { .. }
+            | Self::Namespaces { .. } => "it cannot be loaded",
             Self::OtherKernel { .. } | Self::NoKernel => "the kernel may refuse to load it",
         }
     }
@@ -157,6 +189,15 @@ impl Fault {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::NotAModule(_) => Vec::new(),
+            Self::OtherBuild { kernel, .. } => vec![format!(
+                "it was built with headers of another build of kernel {kernel}: install the headers of this one and build \
+                 it again"
+            )],
+            Self::GplOnly { .. } => vec!["only its author can mend that, by its licence or its code".to_owned()],
+            Self::Namespaces { namespaces, .. } => {
+                let lines = namespaces.iter().map(|namespace| format!("MODULE_IMPORT_NS(\"{namespace}\")"));
+                vec![format!("its source must have {}", lines.collect::<Vec<_>>().join(" and "))]
+            }
             Self::OtherMachine { .. } => {
                 vec!["MAKE in dkms.conf must build for the architecture of the kernel".to_owned()]
             }
@@ -196,14 +237,33 @@ impl fmt::Display for Fault {
             }
             Self::NoKernel => f.write_str("does not say which kernel it is built for (no vermagic)"),
             Self::UnknownSymbols { names, kernel, .. } => {
-                let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
-                write!(f, "needs symbols that nothing exports on kernel {kernel}: {}", shown.join(", "))?;
-                match names.len().saturating_sub(SHOWN) {
-                    0 => Ok(()),
-                    more => write!(f, " and {more} more"),
-                }
+                write!(f, "needs symbols that nothing exports on kernel {kernel}: ")?;
+                list(f, names)
+            }
+            Self::OtherBuild { names, kernel } => {
+                write!(f, "expects other CRCs than kernel {kernel} has, of these symbols: ")?;
+                list(f, names)
+            }
+            Self::GplOnly { names, licence } => {
+                let licence = licence.as_deref().unwrap_or_default();
+                write!(f, "has the licence `{licence}`, and uses symbols for GPL-compatible modules only: ")?;
+                list(f, names)
+            }
+            Self::Namespaces { names, namespaces } => {
+                write!(f, "uses symbols of the namespace {} without importing it: ", namespaces.join(", "))?;
+                list(f, names)
             }
         }
+    }
+}
+
+/// Some of the names, and how many more there are.
+fn list(f: &mut fmt::Formatter<'_>, names: &[String]) -> fmt::Result {
+    let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    f.write_str(&shown.join(", "))?;
+    match names.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
     }
 }
 

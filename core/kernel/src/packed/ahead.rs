@@ -6,19 +6,19 @@ use std::io::{self, BufRead, Read};
 const PIECE: usize = 64 << 10;
 
 /// Bytes that can be looked at before they are taken.
-pub(super) struct Ahead<R> {
+pub(crate) struct Ahead<R> {
     inner: R,
     held: Vec<u8>,
     at: usize,
 }
 
 impl<R: Read> Ahead<R> {
-    pub(super) fn new(inner: R) -> Self {
+    pub(crate) fn new(inner: R) -> Self {
         Self { inner, held: Vec::new(), at: 0 }
     }
 
     /// The next bytes: so many, or more, or all that there are.
-    pub(super) fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
+    pub(crate) fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
         let missing = count.saturating_sub(self.held.len() - self.at);
         if missing > 0 {
             self.held.drain(..self.at);

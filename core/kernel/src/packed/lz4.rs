@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::ahead::Ahead;
+use super::Ahead;
 
 /// What a block may be, unpacked.
 const BLOCK: usize = 8 << 20;

@@ -1,0 +1,96 @@
+//! Symbols that are exported, but not to this module, or not as it expects them. Source: `check_version`,
+//! `find_symbol` and `verify_namespace_is_imported` in kernel/module of the kernel.
+
+use std::collections::BTreeSet;
+
+use crate::kernel::exports::Export;
+use crate::modfile::ModuleObject;
+
+use super::{Fault, KernelView};
+
+impl KernelView {
+    /// What is wrong with how the kernel exports the symbols that a module uses; `export` tells it as far as
+    /// it is known. A kernel may let modules use any namespace.
+    pub(super) fn unfit<'a>(
+        &self,
+        object: &ModuleObject,
+        export: &dyn Fn(&str) -> Option<&'a Export>,
+        allows_any_namespace: bool,
+    ) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let differs = |(name, sum): &(&String, &u32)| {
+            export(name).and_then(|export| export.crc).is_some_and(|crc| crc != **sum)
+        };
+        let names: Vec<_> = object.sums.iter().filter(differs).map(|(name, _)| name.clone()).collect();
+        if !names.is_empty() {
+            faults.push(Fault::OtherBuild { names, kernel: self.release.clone() });
+        }
+        let used = || object.needs.iter().filter_map(|name| Some((name, export(name)?)));
+        let names: Vec<_> =
+            used().filter(|(_, export)| export.gpl_only).map(|(name, _)| name.clone()).collect();
+        if !names.is_empty() && !object.info.is_gpl_compatible() {
+            faults.push(Fault::GplOnly { names, licence: object.info.license.clone() });
+        }
+        let foreign = |(name, export): (&String, &Export)| {
+            let namespace = export.namespace.clone()?;
+            (!object.info.may_use(&namespace)).then(|| (name.clone(), namespace))
+        };
+        let (names, namespaces): (Vec<_>, BTreeSet<_>) = used().filter_map(foreign).unzip();
+        if !names.is_empty() && !allows_any_namespace {
+            faults.push(Fault::Namespaces { names, namespaces: namespaces.into_iter().collect() });
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::KernelRelease;
+    use crate::modfile::testing::Fabricated;
+
+    fn judged(modinfo: &str, sums: &[(&str, u32)], allows_any_namespace: bool) -> Vec<String> {
+        let exports = [
+            ("plain", Export { crc: Some(1), gpl_only: false, namespace: None }),
+            ("gpl", Export { crc: Some(2), gpl_only: true, namespace: None }),
+            ("spaced", Export { crc: None, gpl_only: false, namespace: Some("USB".to_owned()) }),
+            ("mine", Export { crc: None, gpl_only: true, namespace: Some("module:kvm-amd,x-*".to_owned()) }),
+        ];
+        let made = Fabricated::new(modinfo).needs(&["plain", "gpl", "spaced", "mine", "unknown"]).sums(sums);
+        let view = KernelView {
+            release: KernelRelease::new("6.1").unwrap(),
+            machine: None,
+            headers: None,
+            running: None,
+        };
+        let export = |name: &str| exports.iter().find(|(known, _)| *known == name).map(|(_, export)| export);
+        let faults = view.unfit(&ModuleObject::parse(&made.bytes()).unwrap(), &export, allows_any_namespace);
+        faults.iter().map(|fault| format!("{}: {fault}", fault.word())).collect()
+    }
+
+    #[test]
+    fn a_module_that_keeps_to_the_rules_is_fit() {
+        let fit = "license=GPL v2\0import_ns=USB\0name=x_one\0";
+        assert!(judged(fit, &[("plain", 1), ("gpl", 2), ("unknown", 3), ("spaced", 4)], false).is_empty());
+    }
+
+    #[test]
+    fn another_sum_is_another_build() {
+        assert_eq!(
+            judged("license=GPL\0import_ns=USB\0name=kvm_amd\0", &[("plain", 1), ("gpl", 9)], false),
+            ["other-build: expects other CRCs than kernel 6.1 has, of these symbols: `gpl`"]
+        );
+    }
+
+    #[test]
+    fn licence_and_namespaces_are_what_the_kernel_asks_for() {
+        assert_eq!(
+            judged("license=Proprietary\0name=y\0", &[], false),
+            [
+                "gpl-only: has the licence `Proprietary`, and uses symbols for GPL-compatible modules only: `gpl`, `mine`",
+                "namespace: uses symbols of the namespace USB, module:kvm-amd,x-* without importing it: `mine`, `spaced`",
+            ]
+        );
+        assert!(judged("license=Dual BSD/GPL\0name=y\0", &[], true).is_empty());
+    }
+}
