@@ -1,6 +1,8 @@
 //! A module compiled once for all tests of a process: where a test is about files, not about the
 //! compiler, `MAKE` copies it.
 
+use std::sync::OnceLock;
+
 use anyhow::{Context, Result};
 use dkms_base::host::fs;
 
@@ -12,9 +14,14 @@ use crate::root::Root;
 /// Where it lies in a root that was given it; beside the source, so that a file system there counts it once.
 pub const PLACE: &str = "/srv/ready/foo.ko";
 
-/// The compiled `foo`, version 1.0, for `$K`.
+/// The compiled `foo`, version 1.0.
 #[derive(Debug, Clone)]
-pub struct Ready(Vec<u8>);
+pub struct Ready {
+    /// For `$K`.
+    first: Vec<u8>,
+    /// For `$K2`, compiled when a test first asks for it.
+    second: OnceLock<Vec<u8>>,
+}
 
 impl Ready {
     /// Compiles it. It carries some incompressible data: what is to be cut by a full disk needs some length.
@@ -23,21 +30,27 @@ impl Ready {
     /// Where it can't be compiled.
     pub fn compile(cache: &Cache, kernels: &Kernels) -> Result<Self> {
         let root = Root::new(cache, kernels, &[])?;
-        Module::new("foo", "1.0").write_below(&root, "/srv/made")?;
-        root.must(
+        Ok(Self { first: Self::compile_in(&root, "$K")?, second: OnceLock::new() })
+    }
+
+    fn compile_in(root: &Root, kernel: &str) -> Result<Vec<u8>> {
+        Module::new("foo", "1.0").write_below(root, "/srv/made")?;
+        root.must(&format!(
             "cd /srv/made
-             printf 'const unsigned foo_table[] = {' >>foo.c
+             printf 'const unsigned foo_table[] = {{' >>foo.c
              i=1; while [ $i -lt 6000 ]; do printf '%du,' $(((i * 2654435761) & 0xffffffff)); i=$((i + 1)); done >>foo.c
-             echo '};' >>foo.c
-             make -s -C /lib/modules/$K/build M=/srv/made modules",
-        )?;
-        Ok(Self(fs::read(&root.view("/srv/made/foo.ko")).context("read the module")?))
+             echo '}};' >>foo.c
+             make -s -C /lib/modules/{kernel}/build M=/srv/made modules"
+        ))?;
+        let made = fs::read(&root.view("/srv/made/foo.ko")).context("read the module")?;
+        root.must("rm -r /srv/made")?;
+        Ok(made)
     }
 
     /// The file.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.first
     }
 
     /// Puts it into a root, with a source tree in `/usr/src/foo-1.0` whose `MAKE` takes it from there.
@@ -47,22 +60,27 @@ impl Ready {
     pub fn put_into(&self, root: &Root) -> Result<()> {
         let path = root.view(PLACE);
         fs::create_dir_all(path.parent().context("it lies in a folder")?)?;
-        fs::write_whole(&path, &self.0, 0o644)?;
+        fs::write_whole(&path, &self.first, 0o644)?;
         Self::module().write_to(root)
     }
 
-    /// The same for all three kernels: on the others than `$K` it is a module of theirs.
+    /// The same for all three kernels. `$K2` is another build: its module is compiled with its own headers. `$K3`
+    /// borrows those of `$K`, so its module differs from `$K`'s in the release only.
     ///
     /// # Errors
-    /// Where it can't be written.
+    /// Where it can't be compiled or written.
     pub fn put_for_each_kernel(&self, root: &Root) -> Result<()> {
+        if self.second.get().is_none() {
+            // Another thread may have been faster: both made the same.
+            drop(self.second.set(Self::compile_in(root, "$K2")?));
+        }
         self.put_into(root)?;
+        let second = self.second.get().context("it was compiled")?;
+        fs::write_whole(&root.view(&format!("{PLACE}.{}", root.kernels().second)), second, 0o644)?;
         root.must(&format!(
-            "for k in $K2 $K3; do
-               objcopy -O binary --only-section=.modinfo --set-section-flags .modinfo=alloc {PLACE} /tmp/info
-               sed \"s/vermagic=[^ ]*/vermagic=$k/\" /tmp/info >/tmp/info.new
-               objcopy --update-section .modinfo=/tmp/info.new {PLACE} {PLACE}.$k
-             done
+            "objcopy -O binary --only-section=.modinfo --set-section-flags .modinfo=alloc {PLACE} /tmp/info
+             sed \"s/vermagic=[^ ]*/vermagic=$K3/\" /tmp/info >/tmp/info.new
+             objcopy --update-section .modinfo=/tmp/info.new {PLACE} {PLACE}.$K3
              rm /tmp/info /tmp/info.new"
         ))?;
         let make = format!(
