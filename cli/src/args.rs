@@ -137,7 +137,8 @@ pub struct Args {
     /// Print nothing
     #[arg(short = 'q', long)]
     pub quiet: bool,
-    /// Work on the system below this folder, in which every path of the command line is looked up too
+    /// Work on the system below this folder. A source or archive to read is this system's if its path is
+    /// relative or the root has none of it; every other path is the root's
     #[arg(long, value_name = "DIR", overrides_with = "root")]
     pub root: Option<PathBuf>,
     /// Machine-readable output

@@ -162,7 +162,9 @@ fn is_module_word(word: &str) -> bool {
     !word.is_empty() && !word.starts_with('/')
 }
 
-fn source_word(path: &Path) -> Option<SourceWord> {
+/// What a path is the source of, if of anything.
+#[must_use]
+pub fn source_word(path: &Path) -> Option<SourceWord> {
     if fs::is_dir(path) {
         return fs::is_file(&path.join("dkms.conf")).then(|| SourceWord::Folder(path.to_owned()));
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`args`]: the command line's definition, which is also the help
 //! - [`action`], [`invocation`]: what is meant by it, contradictions refused
+//! - [`brought`]: with `--root`, which side of it a path is on
 //! - [`rights`]: where it works, and whether the caller may
 //! - [`session`]: from a request through survey and plan to the engine, and what its failures mean
 //! - [`command`]: the commands, one file each
@@ -10,6 +11,7 @@
 
 pub mod action;
 pub mod args;
+pub mod brought;
 pub mod command;
 pub mod failure;
 pub mod invocation;
@@ -19,7 +21,7 @@ pub mod rights;
 pub mod session;
 pub mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
 use dkms_base::exit::ExitCode;
@@ -30,6 +32,7 @@ use dkms_conf::Directive;
 use dkms_kernel::Distribution;
 
 use args::Args;
+use brought::Brought;
 use failure::Failure;
 use invocation::Invocation;
 use render::Terminal;
@@ -60,10 +63,9 @@ pub fn main() -> std::process::ExitCode {
     std::process::ExitCode::from(code.0)
 }
 
-/// For a command that failed: paths that were perhaps meant on the other side of `--root`.
+/// For a command that failed: a path that perhaps was meant on the other side of `--root`.
 fn files_of_the_host(args: &Args) -> Option<String> {
-    let root = args.root.as_ref().filter(|_| root::is_entered())?;
-    let named = args.words.iter().map(Path::new).chain(args.archive.as_deref());
+    let root = args.root.as_ref().filter(|_| root::is_entered())?.display();
     let looks_like_a_path = |path: &&Path| {
         let text = path.to_string_lossy();
         text.starts_with(['.', '/'])
@@ -71,12 +73,18 @@ fn files_of_the_host(args: &Args) -> Option<String> {
             || text.ends_with(".rpm")
             || text.ends_with(".tgz")
     };
-    let path = named.filter(looks_like_a_path).find(|path| !fs::exists(path))?;
-    Some(format!(
-        "`{}` is looked up below the root `{}`: copy it there, or name its path in the root",
-        path.display(),
-        root.display()
-    ))
+    let Args { words, archive, conf, config, kernelsourcedir, .. } = args;
+    let sources = words.iter().map(Path::new).chain(archive.as_deref()).filter(looks_like_a_path);
+    let others = [conf, config, kernelsourcedir].into_iter().flatten().map(PathBuf::as_path);
+    let missing = |path: &&Path| !fs::exists(path);
+    if let Some(path) = others.into_iter().find(missing) {
+        let path = path.display();
+        return Some(format!(
+            "`{path}` is looked up below the root `{root}`: copy it there, or name its path in the root"
+        ));
+    }
+    let path = sources.into_iter().find(|path| missing(path) && !path.is_relative())?.display();
+    Some(format!("`{path}` is neither below the root `{root}` nor on this system"))
 }
 
 fn run(
@@ -84,13 +92,19 @@ fn run(
     environment: &Environment,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
-    if let Ok(Args { root: Some(image), .. }) = &parsed
-        && let Some(warning) = rights::enter_root(image)?
-    {
-        terminal.report(Event::warning(warning, []));
+    let mut brought = Brought::default();
+    if let Ok(args @ Args { root: Some(image), .. }) = &parsed {
+        brought = Brought::open(args)?;
+        if let Some(warning) = rights::enter_root(image)? {
+            terminal.report(Event::warning(warning, []));
+        }
     }
     let distribution = Distribution::read(&Layout::under("/"))?;
-    let args = parsed.map_err(|error| Failure::of_command_line(&error))?;
+    let mut args = parsed.map_err(|error| Failure::of_command_line(&error))?;
+    let copies = brought.copy_into(&mut args)?;
+    for path in &copies.typed {
+        render::say(terminal, format!("`{}` is taken from this system, not from the root", path.display()));
+    }
     if args.print_version {
         terminal.print(concat!("dkms-", env!("CARGO_PKG_VERSION")));
         return Ok(());

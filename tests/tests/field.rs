@@ -95,6 +95,42 @@ fn a_conf_finds_what_its_dependency_built_in_the_same_run() {
     assert_eq!(root.must("$DKMS status | grep -c ': installed'").unwrap(), "2\n");
 }
 
+/// A conf that rules its module out until what it depends on is there is asked again when it is.
+#[test]
+fn an_exclusion_that_a_dependency_lifts_in_the_same_run() {
+    let root = root();
+    Module::new("base", "1.0").write_to(&root).unwrap();
+    let rule = |with: &str| {
+        format!(
+            "ls $dkms_tree/base/1.0/$kernelver/*/module/{with}* >/dev/null 2>&1 || BUILD_EXCLUSIVE_KERNEL=never"
+        )
+    };
+    for (name, depends, with) in
+        [("user", "base", "base.ko"), ("above", "user", "base.ko"), ("none", "base", "nix")]
+    {
+        Module::new(name, "1.0")
+            .with(&format!("BUILD_DEPENDS=({depends})"))
+            .with(&rule(with))
+            .write_to(&root)
+            .unwrap();
+    }
+    // Not for this kernel, whatever comes; and in a circle.
+    Module::new("fixed", "1.0")
+        .with("BUILD_DEPENDS=(base)")
+        .with("BUILD_EXCLUSIVE_KERNEL=never")
+        .write_to(&root)
+        .unwrap();
+    Module::new("circle", "1.0").with("BUILD_DEPENDS=(other)").with(&rule("nix")).write_to(&root).unwrap();
+    Module::new("other", "1.0").with("BUILD_DEPENDS=(circle)").write_to(&root).unwrap();
+    root.must("for m in base user above none fixed circle other; do $DKMS add $m/1.0; done").unwrap();
+    let planned = root.must("$DKMS plan autoinstall -k $K").unwrap();
+    assert!(!planned.contains("build fixed"), "{planned}");
+    let done = root.must("$DKMS autoinstall -k $K").unwrap();
+    assert!(done.contains("module `none/1.0` is not for kernel"), "{done}");
+    let status = root.must("$DKMS status | sed -n 's/, .*installed.*//p'").unwrap();
+    assert_eq!(status, "above/1.0\nbase/1.0\nother/1.0\nuser/1.0\n");
+}
+
 #[test]
 fn without_a_kernel_those_of_this_system_are_meant() {
     let root = root();
@@ -372,25 +408,53 @@ fn an_original_of_the_3x_line_that_another_module_owns() {
     assert_eq!(root.must("find /lib/modules/$K/ -name 'shared.ko*'").unwrap(), "");
 }
 
-/// With `--root`, every path of the command line is looked up in the root, and an error says so.
+/// With `--root`, a source or archive that is read is the caller's file; every other path is the root's, and
+/// an error says so.
 #[test]
 fn paths_of_the_command_line_with_a_root() {
     let root = root();
     Module::new("foo", "1.0").write_to(&root).unwrap();
     root.must(
-        "mkdir -p /image/usr/src /image/var/lib /image/etc; touch /image/etc/os-release
-         cp -a /usr/src/foo-1.0 /srv/foo; tar -C /usr/src -cf /srv/foo.tar foo-1.0",
+        "mkdir -p /image/usr/src /image/var/lib/dkms /image/etc /image/tmp; touch /image/etc/os-release
+         chmod 1777 /image/tmp; cp -a /usr/src/foo-1.0 /srv/foo; chmod -R go-rwx /srv/foo; mkfifo /srv/foo/fifo
+         tar -C /usr/src -cf /srv/foo.tar foo-1.0",
     )
     .unwrap();
     for line in [
         "add /srv/foo",
-        "add /srv/foo/dkms.conf",
+        "add ./foo",
+        "add foo/dkms.conf",
+        "ldtarball foo.tar",
         "ldtarball /srv/foo.tar",
-        "ldtarball --archive /srv/foo.tar",
-        "mktarball -m foo -v 1.0 --archive /srv/out.tar",
+        "ldtarball --archive ./foo.tar",
+        "add ../srv/foo.tar",
+    ] {
+        let ended = run(&root, &format!("cd /srv; \"$DKMS\" --root /image {line}"));
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{line}");
+        assert!(ended.stdout.contains("` is taken from this system, not from the root"), "{line}");
+        assert_eq!(
+            root.must("$DKMS --root /image status; ls /image/tmp /image/var/tmp 2>/dev/null || :").unwrap(),
+            "foo/1.0: added\n/image/tmp:\n",
+            "{line}"
+        );
+        root.must("cmp /image/usr/src/foo-1.0/foo.c /srv/foo/foo.c; rm -rf /image/usr/src/foo-1.0 /image/var/lib/dkms/foo")
+            .unwrap();
+    }
+    // An absolute path that the root has is the root's.
+    root.must("mkdir -p /image/srv; cp -a /srv/foo /image/srv/; sed -i s/1.0/2.0/ /image/srv/foo/dkms.conf")
+        .unwrap();
+    root.must("$DKMS --root /image add /srv/foo; $DKMS --root /image status | grep -x 'foo/2.0: added'")
+        .unwrap();
+    for (line, told) in [
+        ("add /srv/none", "`/srv/none` is neither below the root `/image` nor on this system"),
+        ("ldtarball /srv/none.tar", "`/srv/none.tar` is neither below the root `/image` nor on this system"),
+        (
+            "add foo/1.0 -c /usr/src/foo-1.0/dkms.conf",
+            "`/usr/src/foo-1.0/dkms.conf` is looked up below the root `/image`: copy it there",
+        ),
+        ("mktarball foo/2.0 --archive /none/out.tar", "/none"),
     ] {
         let ended = run(&root, &format!("\"$DKMS\" --root /image {line}"));
-        let told = "` is looked up below the root `/image`: copy it there, or name its path in the root";
         assert!(ended.code != 0 && ended.stderr.contains(told), "{line}: {}", ended.stderr);
     }
 }

@@ -25,6 +25,8 @@ pub struct ModuleConf {
     pub build_depends_rebuild: bool,
     /// Why the whole package is ruled out for this kernel by `BUILD_EXCLUSIVE_*`, if it is.
     pub excluded: Option<Exclusion>,
+    /// Bash had to read it: read again, it may say something else.
+    pub is_computed: bool,
     /// `NO_WEAK_MODULES` is yes.
     pub no_weak_modules: bool,
     /// `REMAKE_INITRD` is yes.
@@ -54,6 +56,7 @@ impl ModuleConf {
             build_depends: Vec::new(),
             build_depends_rebuild: false,
             excluded: None,
+            is_computed: false,
             no_weak_modules: false,
             remake_initrd: false,
             modules_conf: Vec::new(),

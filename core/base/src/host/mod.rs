@@ -16,6 +16,7 @@ pub mod inhibitor;
 pub mod jobs;
 pub mod leftovers;
 pub mod memory;
+pub mod outside;
 pub mod ownership;
 pub mod process;
 pub mod processors;

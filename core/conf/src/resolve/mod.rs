@@ -9,7 +9,7 @@ mod records;
 use crate::directive::Directive;
 use crate::ere;
 use crate::module::{ModuleConf, Scripts};
-use crate::raw::RawConf;
+use crate::raw::{RawConf, Tier};
 use dkms_base::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use dkms_kernel::KernelConfig;
 
@@ -102,6 +102,7 @@ fn conf(
     let modules_conf = raw.all(Directive::ModulesConf).map(|(_, line)| line).filter(|line| !line.is_empty());
     let modules_conf = modules_conf.map(str::to_owned).collect();
     let remake_initrd = raw.get(Directive::RemakeInitrd).is_some_and(|value| value.starts_with(['y', 'Y']));
+    let is_computed = Tier::Bash == raw.tier || Tier::Bash == raw.second_tier;
     let (make, clean, patches) = (make(raw, kernel), clean(raw), patches(raw, kernel));
     move |id| ModuleConf {
         id,
@@ -114,6 +115,7 @@ fn conf(
         autoinstall,
         build_depends,
         build_depends_rebuild,
+        is_computed,
         no_weak_modules,
         remake_initrd,
         modules_conf,

@@ -301,14 +301,14 @@ impl<'a> Effects<'a> {
         if conf.build_depends.iter().any(is_new)
             && let Some(again) = self.read_again(id, target)
         {
-            if let Some(exclusion) = &again.excluded {
-                let text = format!("module `{id}` is not for kernel {}: {exclusion}", target.kernel);
-                reporter.report(Event::note(text));
-                locked(&self.ruled_out).insert((id.clone(), target.clone()));
-                return Ok(Effect::Nothing);
-            }
             locked(&self.read_again).insert((id.clone(), target.clone()), again.clone());
             conf = Cow::Owned(again);
+        }
+        if let Some(exclusion) = &conf.excluded {
+            let text = format!("module `{id}` is not for kernel {}: {exclusion}", target.kernel);
+            reporter.report(Event::note(text));
+            locked(&self.ruled_out).insert((id.clone(), target.clone()));
+            return Ok(Effect::Nothing);
         }
         let dependencies: Vec<_> = conf
             .build_depends

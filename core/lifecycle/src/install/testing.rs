@@ -121,6 +121,7 @@ impl World {
             build_depends: Vec::new(),
             build_depends_rebuild: false,
             excluded: None,
+            is_computed: false,
             no_weak_modules: false,
             remake_initrd: false,
             modules_conf: Vec::new(),

@@ -63,13 +63,18 @@ pub(super) fn bring_up(planner: &mut Planner<'_>, ids: &[ModuleId], target: &Tar
     if rules.headers_may_come {
         wait_for_headers(planner, &mut wanted, target, rules);
     }
-    planner.decided.extend(wanted.keys().map(|name| (name.clone(), target.clone())));
-    let depends = wanted.iter().map(|(name, (_, conf))| (name.clone(), conf.build_depends.clone())).collect();
-    let order = order::sort(&depends);
+    let order = sorted(planner, &mut wanted, target, rules);
+    let is_ruled_out = |conf: &ModuleConf| conf.excluded.is_some();
+    let decided = wanted.iter().filter(|(_, (_, conf))| !is_ruled_out(conf));
+    planner.decided.extend(decided.map(|(name, _)| (name.clone(), target.clone())));
     let mut deferred = BTreeSet::new();
     for name in &order.sorted {
         let (id, conf) = &wanted[name];
         let kernel = &target.kernel;
+        if is_ruled_out(conf) && !planner.is_undecided(target, conf) {
+            tell_exclusion(planner, id, target, conf, rules);
+            continue;
+        }
         let later = conf.build_depends.iter().find(|name| {
             rules.ahead.later.contains(*name)
                 && planner.world.snapshot.installed_version(name, target).is_none()
@@ -104,6 +109,43 @@ pub(super) fn bring_up(planner: &mut Planner<'_>, ids: &[ModuleId], target: &Tar
     }
 }
 
+/// The order in which they are built. What a conf rules out for now waits for what it depends on; in a circle
+/// it stays ruled out.
+fn sorted(
+    planner: &mut Planner<'_>,
+    wanted: &mut BTreeMap<ModuleName, (ModuleId, &ModuleConf)>,
+    target: &Target,
+    rules: &Rules,
+) -> order::Order {
+    let sort = |wanted: &BTreeMap<ModuleName, (ModuleId, &ModuleConf)>| {
+        let depends = wanted.iter().map(|(name, (_, conf))| (name.clone(), conf.build_depends.clone()));
+        order::sort(&depends.collect())
+    };
+    let order = sort(wanted);
+    let in_circles =
+        wanted.iter().filter(|(name, (_, conf))| conf.excluded.is_some() && order.cyclic.contains_key(*name));
+    let in_circles: Vec<ModuleName> = in_circles.map(|(name, _)| name.clone()).collect();
+    for name in &in_circles {
+        if let Some((id, conf)) = wanted.remove(name) {
+            tell_exclusion(planner, &id, target, conf, rules);
+        }
+    }
+    if in_circles.is_empty() { order } else { sort(wanted) }
+}
+
+/// Says why a module is not for a kernel.
+fn tell_exclusion(
+    planner: &mut Planner<'_>,
+    id: &ModuleId,
+    target: &Target,
+    conf: &ModuleConf,
+    rules: &Rules,
+) {
+    if let Some(exclusion) = conf.excluded.as_ref().filter(|_| rules.tells(id)) {
+        planner.note(format!("module `{id}` is not for kernel {}: {exclusion}", target.kernel));
+    }
+}
+
 /// Takes out what can't be built without headers; says what waits, and for what.
 fn wait_for_headers(
     planner: &mut Planner<'_>,
@@ -115,8 +157,8 @@ fn wait_for_headers(
         return;
     }
     let mut waiting = Vec::new();
-    wanted.retain(|_, (id, _)| {
-        let is_built = planner.is_built(id, target);
+    wanted.retain(|_, (id, conf)| {
+        let is_built = planner.is_built(id, target) || conf.excluded.is_some();
         if !is_built && rules.tells(id) {
             waiting.push(format!("`{id}`"));
         }
@@ -173,10 +215,9 @@ fn wants_autoinstall<'a>(
             None
         }
         Ok(conf) => match &conf.excluded {
-            Some(exclusion) => {
-                if rules.tells(id) {
-                    planner.note(format!("module `{id}` is not for kernel {}: {exclusion}", target.kernel));
-                }
+            Some(_) if conf.is_computed && !conf.build_depends.is_empty() => Some(conf),
+            Some(_) => {
+                tell_exclusion(planner, id, target, conf, rules);
                 None
             }
             None if is_prebuilt(planner, &key, rules) || will_be_prebuilt(planner, &key, conf, rules) => None,

@@ -240,15 +240,22 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether a conf that rules its package out may say something else by the time of the build: bash reads
+    /// it, and the steps before install what the module depends on.
+    pub(super) fn is_undecided(&self, target: &Target, conf: &ModuleConf) -> bool {
+        let is_new = |name: &ModuleName| self.installed.contains_key(&(name.clone(), target.clone()));
+        conf.is_computed && conf.excluded.is_some() && conf.build_depends.iter().any(is_new)
+    }
+
     /// Whether any module of a package is for this kernel.
     fn may_be_there(&self, id: &ModuleId, target: &Target, conf: &ModuleConf) -> Result<(), Refusal> {
         match &conf.excluded {
-            Some(exclusion) => Err(Refusal::Excluded {
+            Some(exclusion) if !self.is_undecided(target, conf) => Err(Refusal::Excluded {
                 id: id.clone(),
                 target: target.clone(),
                 exclusion: exclusion.clone(),
             }),
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -135,7 +135,11 @@ impl TreeCopy {
     /// Copies what is in a folder, and the folder's own mode and time.
     pub(in crate::host) fn run(self, from: &Path, to: &Path) -> Result<()> {
         let source = if self.plain { Place::plain(from) } else { Place::at(from, true) };
-        let mut source = source.naming("open", from)?;
+        self.run_from(source.naming("open", from)?, from, to)
+    }
+
+    /// Copies what is in an open folder; `from` names it in messages.
+    pub(in crate::host) fn run_from(self, mut source: Place, from: &Path, to: &Path) -> Result<()> {
         create_dir_all(to)?;
         let mut target = Place::at(to, true).naming("open", to)?;
         let mut left = TreeLimit::SOURCE.entries;

@@ -290,6 +290,7 @@ fn add_conf(hasher: &mut Hasher, conf: &ModuleConf) {
         build_depends,
         build_depends_rebuild: _,
         excluded: _,
+        is_computed: _,
         no_weak_modules: _,
         remake_initrd: _,
         modules_conf: _,
