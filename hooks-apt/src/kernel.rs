@@ -3,7 +3,7 @@
 
 use dkms_base::exit::ExitCode;
 use dkms_base::host::fs;
-use dkms_base::id::Target;
+use dkms_base::id::{KernelRelease, Target};
 use dkms_conf::settings::OnBuildFailure;
 use dkms_core::event::Happening;
 use dkms_core::plan::Work;
@@ -11,6 +11,7 @@ use dkms_hooks::Initramfs;
 
 use crate::ahead::{self, Ahead};
 use crate::dpkg;
+use crate::headers;
 use crate::pending::{self, Pending};
 use crate::session::{Ended, Session};
 use crate::trigger;
@@ -35,7 +36,9 @@ pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
     let made_after_us = Initramfs::OthersFor([target.clone()].into());
+    let kernel = target.kernel.clone();
     let (ended, ahead) = with_all_that_comes(session, Happening::KernelArrived(target), made_after_us);
+    dealt_with(session, &kernel, &ended);
     trigger::look_again(session, &ahead, &ended);
     ended.code
 }
@@ -48,16 +51,27 @@ pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     // What failed then was told; where failures count it fails here as well.
     let is_told = session.adapter.settings.on_build_failure == OnBuildFailure::Report;
     if is_inside && is_told && ahead::is_kernel_done(session, &target.kernel) {
+        headers::add(session.layout(), &target.kernel);
         return ExitCode::SUCCESS;
     }
     let pending = Pending::headers(&target.kernel);
     let is_noted = is_inside && pending::add(session.layout(), &pending).is_ok();
+    let kernel = target.kernel.clone();
     let (ended, ahead) = with_all_that_comes(session, Happening::HeadersArrived(target), Initramfs::Ours);
+    dealt_with(session, &kernel, &ended);
     if is_noted {
         trigger::settle(session, &pending, &ended);
     }
     trigger::look_again(session, &ahead, &ended);
     ended.code
+}
+
+/// The trigger, which sees headers that nobody told us of, has nothing to do for a kernel.
+fn dealt_with(session: &Session<'_>, kernel: &KernelRelease, ended: &Ended) {
+    let has_headers = fs::is_dir(&session.layout().headers_dir(kernel).join("include"));
+    if has_headers && !ended.is_due && !ended.waiting.contains(kernel) {
+        headers::add(session.layout(), kernel);
+    }
 }
 
 /// A batch for a kernel, and for all that dpkg has unpacked with it.

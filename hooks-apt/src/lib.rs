@@ -7,6 +7,7 @@
 //! - [`trigger`]: what couldn't be begun in its turn is, when dpkg processes triggers; apt's last word
 //! - [`preflight`]: what apt is about to do, before anything has changed; [`transaction`] reads it
 //! - [`boot`]: modules of the kernel that runs
+//! - [`headers`]: headers that came without a script that calls us
 //! - [`pending`]: what waits for the trigger; [`frontend`]: which apt runs; [`dpkg`]: what is asked of dpkg
 //! - [`session`]: what every hook starts with, and what its failures mean to dpkg
 //!
@@ -16,6 +17,7 @@ pub mod ahead;
 pub mod boot;
 pub mod dpkg;
 pub mod frontend;
+pub mod headers;
 pub mod kernel;
 pub mod module;
 pub mod pending;

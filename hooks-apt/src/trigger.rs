@@ -13,6 +13,7 @@ use dkms_kernel::is_left_over;
 use crate::ahead::{self, Ahead};
 use crate::dpkg;
 use crate::frontend;
+use crate::headers;
 use crate::pending::{self, Pending};
 use crate::session::{Ended, Session};
 
@@ -47,7 +48,13 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     let waiting = pending::all(session.layout());
     let (mut told, taken) = told(session, &waiting);
     told.extend(kernels_left_over(session));
+    let (layout, environment) = (session.layout(), session.environment());
+    let arrived = headers::arrived(layout, environment).into_iter();
+    told.extend(
+        arrived.filter_map(|kernel| session.adapter.target(&kernel).ok()).map(Happening::HeadersArrived),
+    );
     if told.is_empty() && taken.is_empty() {
+        headers::note(layout, &BTreeSet::new());
         return ExitCode::SUCCESS;
     }
     // dpkg may process triggers while packages are still unpacked.
@@ -58,6 +65,7 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
         let later = kernels_of_later(&ahead, &ended);
         let is_left = |pending: &&Pending| later.iter().any(|kernel| pending.is_of(kernel));
         drop(pending::done(session.layout(), taken.into_iter().filter(|pending| !is_left(pending))));
+        headers::note(layout, &later.into_iter().cloned().collect());
     }
     ended.code
 }

@@ -18,8 +18,12 @@ use crate::plugin::{self, Said, Transaction};
 
 /// No commit comes near it.
 const LIMIT: u64 = 256 << 20;
-/// Where packages are downloaded to.
-const CACHE: &str = "/var/cache/zypp/packages";
+/// Where packages are downloaded to, and where zypper keeps those that were named by their files.
+const CACHES: [&str; 2] = ["/var/cache/zypp/packages", "/var/cache/zypper/RPMS"];
+const SETTINGS: &str = "/etc/zypp/zypp.conf";
+const REPOSITORIES: &str = "/etc/zypp/repos.d";
+/// How deep packages lie below such a folder.
+const DEPTH: u32 = 4;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +82,36 @@ fn serve(input: &mut impl BufRead, answers: &mut impl Write, mut act: impl FnMut
 fn packages(body: &str) -> Vec<Package> {
     let document: Value = serde_json::from_str(body).unwrap_or_default();
     let steps = document["TransactionStepList"].as_array().cloned().unwrap_or_default();
-    let files = downloaded(Path::new(CACHE), 3);
+    let files: Vec<PathBuf> = places(Path::new("/")).iter().flat_map(|place| files(place, DEPTH)).collect();
     steps.iter().filter_map(|step| package(step, &files)).collect()
+}
+
+/// The folders that may have the file of a package when a commit begins. libzypp downloads later: what was
+/// downloaded before is there, and what lies in a repository of this machine.
+fn places(root: &Path) -> Vec<PathBuf> {
+    let at = |path: &str| root.join(path.trim_start_matches('/'));
+    let mut places: Vec<PathBuf> = CACHES.iter().map(|path| at(path)).collect();
+    let settings = fs::read_lossy(&at(SETTINGS)).unwrap_or_default();
+    places.extend(values(&settings, "packagesdir").map(&at));
+    places.extend(values(&settings, "cachedir").map(|folder| at(folder).join("packages")));
+    for entry in fs::list(&at(REPOSITORIES)).unwrap_or_default() {
+        let text = fs::read_lossy(&at(REPOSITORIES).join(entry.name)).unwrap_or_default();
+        if values(&text, "enabled").any(|value| ["0", "no", "false", "off"].contains(&value)) {
+            continue;
+        }
+        let base = values(&text, "baseurl").next().unwrap_or_default();
+        let folder = ["file:", "dir:"].iter().find_map(|scheme| base.strip_prefix(scheme));
+        let folder = folder.map(|path| format!("/{}", path.trim_start_matches('/')));
+        let path = values(&text, "path").next().unwrap_or_default().trim_start_matches('/');
+        places.extend(folder.map(|folder| at(&folder).join(path)));
+    }
+    places
+}
+
+/// What is assigned to a name in a file with sections.
+fn values<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs.filter(move |(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
 fn package(step: &Value, files: &[PathBuf]) -> Option<Package> {
@@ -98,17 +130,17 @@ fn package(step: &Value, files: &[PathBuf]) -> Option<Package> {
 }
 
 /// Files of packages below a folder.
-fn downloaded(folder: &Path, depth: u32) -> Vec<PathBuf> {
-    let mut files = Vec::new();
+fn files(folder: &Path, depth: u32) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in fs::list(folder).unwrap_or_default() {
         let path = folder.join(&entry.name);
         if entry.kind.is_dir() && depth > 0 {
-            files.extend(downloaded(&path, depth - 1));
+            found.extend(files(&path, depth - 1));
         } else if path.extension().is_some_and(|end| end == "rpm") {
-            files.push(path);
+            found.push(path);
         }
     }
-    files
+    found
 }
 
 /// How many packages these bytes of libzypp's tell of: for those who throw any at it.
@@ -130,6 +162,28 @@ mod tests {
             serve(&mut input, &mut answers, |frame| seen.push(format!("{} {}", frame.command, frame.body)));
         assert_eq!(seen, ["PLUGINBEGIN ", "COMMITBEGIN {\"a\": 1}", "COMMITEND ", "PLUGINEND "]);
         assert_eq!(answers, b"ACK\n\n\0".repeat(4));
+    }
+
+    #[test]
+    fn files_lie_in_caches_and_in_repositories_of_this_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write_whole(&path, text.as_bytes(), 0o644).unwrap();
+        };
+        write("etc/zypp/zypp.conf", "[main]\n# packagesdir = /no\npackagesdir = /srv/cache\n");
+        write("etc/zypp/repos.d/a.repo", "[a]\nenabled=1\nbaseurl=file:///srv/a\npath=/sub\n");
+        write("etc/zypp/repos.d/b.repo", "[b]\nenabled=0\nbaseurl=dir:///srv/b\n");
+        write("etc/zypp/repos.d/c.repo", "[c]\nbaseurl=https://example.org/c\n");
+        write("etc/zypp/repos.d/d.repo", "[d]\nbaseurl=dir:///srv/d\n");
+        let places = places(dir.path());
+        let places: Vec<_> = places.iter().map(|place| place.strip_prefix(dir.path()).unwrap()).collect();
+        let expected =
+            ["var/cache/zypp/packages", "var/cache/zypper/RPMS", "srv/cache", "srv/a/sub", "srv/d"];
+        assert_eq!(places, expected.map(Path::new));
+        write("srv/d/suse/x86_64/k-1-1.x86_64.rpm", "");
+        assert_eq!(files(&dir.path().join("srv/d"), DEPTH).len(), 1);
     }
 
     #[test]

@@ -67,6 +67,28 @@ fn a_new_kernels_initramfs_finds_its_modules() {
     }
 }
 
+/// As `make bindeb-pkg` packs them.
+#[test]
+fn headers_whose_package_calls_nobody_get_modules_too() {
+    let machine = machine();
+    let bad = Module::new("bad", "1.0").with("MAKE[0]=\"echo foo.c:1: error: no such thing; false\"");
+    let bad = Package::of(bad).pack(&machine.root).unwrap();
+    machine.must(&format!("dpkg -i {bad}")).unwrap();
+    let pack =
+        "cd /var/cache/apt/archives; dpkg-deb -R linux-headers-${NEW}_*.deb /own; rm -f /own/DEBIAN/p[or]*
+                dpkg-deb -b /own /debs/own.deb; dpkg -i linux-headers-${NEW%%-cloud*}-common_*.deb";
+    machine.must(pack).unwrap();
+    let said = machine.must("dpkg -i /debs/own.deb").unwrap();
+    let states = machine.states().unwrap();
+    assert!(["a/1.0", "b/1.0"].iter().all(|id| states.contains(&format!("{id}, NEW: installed"))), "{said}");
+    let said = said.replace(&machine.new, "NEW");
+    assert!(said.contains("dkms: kernel NEW (x86_64): installed: a/1.0, b/1.0"), "{said}");
+    assert!(said.contains("error: cannot build bad/1.0"), "{said}");
+    // Nothing has come that wasn't there.
+    let said = machine.must("dpkg -i /debs/own.deb").unwrap();
+    assert!(!said.contains("dkms: "), "{said}");
+}
+
 // guide 3, guide 4, guide 6
 #[test]
 fn who_comes_without_headers_is_told_before_and_gets_modules_when_they_come() {

@@ -192,7 +192,12 @@ fn every_line_of_the_guides_table_has_its_tests() {
     let mut marks = std::collections::BTreeSet::new();
     for file in sources(&here.join("tests")) {
         let path = file.strip_prefix(here.join("tests")).unwrap().to_string_lossy().into_owned();
-        let suites = [("apt_", "apt"), ("rpm_systems/", "rpm"), ("pacman/", "pacman")];
+        let suites = [
+            ("apt_", "apt"),
+            ("rpm_systems/zypper", "zypper"),
+            ("rpm_systems/", "rpm"),
+            ("pacman/", "pacman"),
+        ];
         let Some((_, manager)) = suites.iter().find(|(start, _)| path.starts_with(start)) else { continue };
         let text = fs::read_lossy(&file).unwrap();
         // The mark stands above a test.

@@ -2,10 +2,9 @@
 
 use std::fs::File;
 use std::io::{Result, Stderr, Stdout, Write};
-use std::path::Path;
 
 use super::Plain;
-use dkms_base::host::fs;
+use dkms_base::host::ancestry;
 
 /// Where adapters write, in plain lines.
 pub type Output = Plain<Stream>;
@@ -42,12 +41,11 @@ impl Stream {
         Self::Error(std::io::stderr())
     }
 
-    /// The standard output of our parent, where it shows nobody what we write: what it is is opened anew.
-    /// Where it can't be (a socket), standard error.
+    /// The standard output of our parent, where it shows nobody what we write. Standard error, if it can't
+    /// be had.
     #[must_use]
     pub fn of_parent() -> Self {
-        let parent = std::os::unix::process::parent_id();
-        fs::append_to(Path::new(&format!("/proc/{parent}/fd/1"))).map_or_else(|_| Self::error(), Self::Parent)
+        ancestry::output_of_parent().map_or_else(Self::error, Self::Parent)
     }
 }
 

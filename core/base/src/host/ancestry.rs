@@ -1,5 +1,7 @@
 //! Which processes stand above us, from proc(5).
 
+use std::fs::File;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -32,6 +34,26 @@ pub fn grandparent() -> Option<ProcessIdentity> {
     let (parent, _) = parent_and_start(std::os::unix::process::parent_id())?;
     let (_, started) = parent_and_start(parent)?;
     Some(ProcessIdentity { pid: parent, started })
+}
+
+/// The standard output of our parent, with its place in the file: opened anew, a regular file would have
+/// another one, and both would write over each other. `None` where it can't be had.
+#[must_use]
+pub fn output_of_parent() -> Option<File> {
+    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+    let parent = std::os::unix::process::parent_id();
+    let shared = || {
+        let pid = Pid::from_raw(i32::try_from(parent).ok()?)?;
+        let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        pidfd_getfd(process, 1, PidfdGetfdFlags::empty()).ok().map(File::from)
+    };
+    let anew = || {
+        let path = format!("/proc/{parent}/fd/1");
+        let file = fs::append_to(Path::new(&path)).ok()?;
+        let kind = file.metadata().ok()?.file_type();
+        (kind.is_fifo() || kind.is_char_device()).then_some(file)
+    };
+    shared().or_else(anew)
 }
 
 /// A process by its number; `None` where there is none, or no `/proc`.
