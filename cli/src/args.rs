@@ -4,42 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
-/// The actions, as the help shows them.
-const ACTIONS: &str = "\
-Actions:
-  add            register a source tree (from /usr/src/M-V, a folder, its dkms.conf, or a tarball)
-  build          build for each kernel; adds first where needed
-  install        install; builds (and adds) first where needed
-  uninstall      take it out of the kernel tree, leave it built
-  unbuild        uninstall where needed, then drop what was built
-  remove         unbuild, then forget the module when no kernel is left
-  autoinstall    bring every AUTOINSTALL module up on one kernel
-  match          install on one kernel what is installed on --templatekernel
-  status         print states
-  log            show how builds went: errors first, then the log of the newest (--all: of each)
-  mktarball      write a tarball of sources and built modules
-  ldtarball      load one
-  mkdeb          write a Debian package of the source; with -k or --all, of the built modules too
-  mkbmdeb        write a Debian package of the modules built for each kernel: no compiler needed
-  mkdsc          write a Debian source package, for dpkg-buildpackage
-  mkrpm          write rpm packages of the source; with -k or --all, one of the modules for each kernel too
-  mkkmp          write the source rpm of a kernel module package, from --spec or the source's M-kmp.spec
-  mkdriverdisk   write a disk of drivers for an installer: -d redhat, suse (with -r) or ubuntu
-  mktree         make a new module's source tree, in /usr/src or the folder named: mktree M/V [FOLDER]
-  unmktree       remove one that was never added
-  ltdk           say which modules of a source tree may use GPL-only symbols: ltdk [FOLDER]
-  plan           what autoinstall would do; `plan ACTION …`: what that action would do
-  preflight      which modules in use will not be there on a kernel, and why
-  doctor         find what is wrong, and the one command that mends it; --fix does what is safe
-  generate_mok   make the signing key and certificate
-  mok            show Secure Boot, and whether the signing key is enrolled; `mok enroll` enrols it
-  kernel_preinst, kernel_postinst, kernel_prerm
-                 what kernel packages call, with exactly one -k
-  completions    print completions for a shell (bash, zsh, fish)";
-
 /// Keeps out-of-tree kernel modules alive across kernel upgrades.
 #[derive(Debug, Clone, Default, Parser)]
-#[command(name = "dkms", after_help = ACTIONS, disable_version_flag = true, disable_help_flag = true, args_override_self = true)]
+#[command(name = "dkms", disable_version_flag = true, disable_help_flag = true, args_override_self = true)]
 #[command(override_usage = "dkms ACTION [M/V] [OPTIONS]")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
@@ -259,7 +226,7 @@ mod tests {
     #[test]
     fn the_help_names_every_action() {
         use clap::CommandFactory;
-        let help = Args::command().render_help().to_string();
+        let help = Args::command().after_help(crate::help::overview()).render_help().to_string();
         for (name, _) in crate::action::Action::ALL {
             assert!(help.contains(name), "{name} is not in the help");
         }

@@ -10,6 +10,7 @@ use dkms_base::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion};
 use crate::action::Action;
 use crate::args::Args;
 use crate::failure::Failure;
+use crate::help;
 
 /// A command line, understood.
 #[derive(Debug, Clone)]
@@ -59,13 +60,8 @@ impl Invocation {
         let Some(action) = words.action else {
             let unknown = words.ignored.first().map_or_else(
                 || Failure::new(ExitCode::BAD_OPTION, "no action is given"),
-                |word| Failure::new(ExitCode::BAD_OPTION, format!("unknown action `{word}`")),
+                |word| help::unknown(word),
             );
-            let nearest = words.ignored.first().and_then(|word| Action::nearest(word));
-            let unknown = match nearest {
-                Some(name) => unknown.hint(format!("Did you mean `{name}`?")),
-                None => unknown,
-            };
             let names: Vec<_> = Action::ALL.iter().map(|(name, _)| *name).collect();
             let usage =
                 format!("usage: dkms ACTION [M/V] [OPTIONS], where ACTION is one of {}", names.join(", "));

@@ -1,6 +1,7 @@
 //! The `dkms` command: arguments (what was typed) → request (what is meant) → render.
 //!
 //! - [`args`]: the command line's definition, which is also the help
+//! - [`help`]: each action with its options, examples and exit codes
 //! - [`action`], [`invocation`]: what is meant by it, contradictions refused
 //! - [`brought`]: with `--root`, which side of it a path is on
 //! - [`rights`]: where it works, and whether the caller may
@@ -14,6 +15,7 @@ pub mod args;
 pub mod brought;
 pub mod command;
 pub mod failure;
+pub mod help;
 pub mod invocation;
 pub mod progress;
 pub mod render;
@@ -23,7 +25,7 @@ pub mod table;
 
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use dkms_base::exit::ExitCode;
 use dkms_base::host::{Environment, fs, root, signals};
 use dkms_base::layout::Layout;
@@ -109,8 +111,8 @@ fn run(
         terminal.print(concat!("dkms-", env!("CARGO_PKG_VERSION")));
         return Ok(());
     }
-    if args.print_help {
-        terminal.print(Args::command().render_long_help().to_string().trim_end());
+    if args.print_help || args.words.first().is_some_and(|word| word == "help") {
+        terminal.print(help::for_words(&args.words)?.trim_end());
         return Ok(());
     }
     warn_of_options(&args, terminal);

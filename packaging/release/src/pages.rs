@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use dkms_cli::help;
 use dkms_conf::table;
 
 use crate::roff::Page;
@@ -47,25 +48,10 @@ fn begin(command: Command, section: &str) -> Result<Page> {
 fn dkms() -> Result<String> {
     let mut page = begin(dkms_cli::args::Args::command().override_usage("dkms ACTION [M/V] [OPTIONS]"), "8")?;
     page.section("ACTIONS");
-    let mut name = String::new();
-    let mut text = String::new();
-    let help = dkms_cli::args::Args::command().get_after_help().map(ToString::to_string).unwrap_or_default();
-    for line in help.lines().skip(1) {
-        let line = line.trim_start();
-        let (word, rest) = line.split_once("  ").unwrap_or((line, ""));
-        // A name that is too long for its column has its text on the next line.
-        if rest.is_empty() && name.is_empty() {
-            word.clone_into(&mut name);
-            continue;
-        }
-        if name.is_empty() {
-            word.clone_into(&mut name);
-            rest.trim().clone_into(&mut text);
-        } else {
-            line.clone_into(&mut text);
-        }
-        page.item(&name, &text);
-        name.clear();
+    for entry in help::entries() {
+        let lines: Vec<_> = entry.synopsis().collect();
+        let codes: Vec<_> = entry.exit_codes().map(|(code, _)| code.to_string()).collect();
+        page.item(&lines.join(", "), &format!("{} Exit codes: {}.", entry.about, codes.join(", ")));
     }
     page.section("FILES");
     for (name, text) in [
@@ -93,31 +79,8 @@ fn dkms() -> Result<String> {
         page.item(name, &format!("{about} {default}"));
     }
     page.section("EXIT STATUS");
-    for (code, text) in [
-        ("0", "Done, or nothing to do."),
-        ("1", "Not root, or module or version missing. `doctor`, `preflight`: something is wrong."),
-        ("2, 4, 5, 16", "A command line that contradicts itself."),
-        ("3", "Already added, or not added."),
-        ("6", "Nothing could be installed, or depmod failed."),
-        (
-            "7",
-            "A module that `dkms.conf` names was not built, or what was built is no module of the kernel's machine: it is empty, \
-             cut, no ELF file, or for another machine.",
-        ),
-        (
-            "8",
-            "A `dkms.conf` that isn't valid, also while a folder is added; or no source in the source tree.",
-        ),
-        ("9", "No `dkms.conf` in the source tree, or a tarball could not be written."),
-        ("10", "A build failed: `dkms log` shows why."),
-        ("11", "`autoinstall`: some module failed."),
-        ("13", "A module of `BUILD_DEPENDS` is not installed for the kernel."),
-        ("14", "`kernel_preinst`, `kernel_prerm`: some module failed."),
-        ("21", "The kernel's headers were not found, or this system has no kernel that has them."),
-        ("77", "The module, or each of its files, rules this kernel out."),
-        ("101", "PRE_INSTALL refused."),
-    ] {
-        page.item(code, text);
+    for (code, meaning) in help::EXITS {
+        page.item(&code.to_string(), meaning);
     }
     page.section("SEE ALSO");
     page.paragraph("`modprobe`(8), `depmod`(8), `dh_dkms`(1)");

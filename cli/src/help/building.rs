@@ -1,0 +1,146 @@
+//! The actions that register, build, install and take away.
+
+use super::{BUILDING, CHANGING, EVERY_KERNEL, Entry, INSTALLING, KERNELS, MODULE, OF_BUILD};
+use crate::action::Action;
+
+/// Every exit code of `install`.
+const OF_INSTALL: &[u8] = &[1, 3, 5, 6, 7, 8, 9, 10, 12, 13, 16, 21, 77, 101];
+
+/// Their entries.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        action: Action::Add,
+        forms: &["M/V", "FOLDER|FOLDER/dkms.conf", "ARCHIVE|PACKAGE.rpm"],
+        summary: "register a source tree: /usr/src/M-V, a folder, its dkms.conf, or an archive",
+        about: "Registers a module. The source is `/usr/src/M-V`; a folder, or the source in an archive, is copied there first. An rpm \
+                package is installed with rpm. Nothing is built.",
+        options: &[MODULE, &["conf", "directives", "archive", "force", "rpm_safe_upgrade"], CHANGING],
+        examples: &[
+            ("dkms add foo/1.0", "the source lies in /usr/src/foo-1.0"),
+            ("dkms add ./foo-src", "copies the folder to /usr/src first"),
+            ("dkms add foo-1.0.tar.gz", "takes the source from an archive"),
+        ],
+        exits: &[1, 3, 8, 9],
+    },
+    Entry {
+        action: Action::Build,
+        forms: &["M/V", "FOLDER|ARCHIVE"],
+        summary: "build for each kernel; adds first if needed",
+        about: "Builds a module for the running kernel, or for each kernel of `-k`. It is added first if needed. If it is already built, \
+                nothing happens; `--force` builds it again.",
+        options: &[MODULE, KERNELS, BUILDING, CHANGING],
+        examples: &[
+            ("dkms build foo/1.0", "for the running kernel"),
+            ("dkms build foo/1.0 -k 6.12.1 -k 6.1.0-9-amd64/x86_64", "for two kernels"),
+            ("dkms build foo/1.0 --directive 'MAKE=make DEBUG=1'", "with another make command"),
+        ],
+        exits: OF_BUILD,
+    },
+    Entry {
+        action: Action::Install,
+        forms: &["M/V", "FOLDER|ARCHIVE|PACKAGE.rpm"],
+        summary: "install; builds and adds first if needed",
+        about: "Installs a module for the running kernel, or for each kernel of `-k`. It is added and built first if needed. A module of \
+                the same name that the kernel brings is kept aside, and put back by `uninstall`. If the kernel has a newer one, nothing \
+                is replaced; `--force` or `--force-version-override` replaces it.",
+        options: &[MODULE, KERNELS, BUILDING, INSTALLING, &["rpm_safe_upgrade"], CHANGING],
+        examples: &[
+            ("dkms install foo/1.0", "for the running kernel"),
+            ("dkms install foo/1.0 -k 6.12.1 --force", "builds and installs it again"),
+            ("dkms install ./foo-src --dry-run", "shows what would be done"),
+        ],
+        exits: OF_INSTALL,
+    },
+    Entry {
+        action: Action::Uninstall,
+        forms: &["M/V"],
+        summary: "take it out of the kernel tree, leave it built",
+        about: "Takes a module out of the folders of the running kernel, or of each kernel of `-k`; `--all` means every kernel. A module \
+                of the kernel that it had replaced is put back. What was built stays.",
+        options: &[MODULE, EVERY_KERNEL, &["no_depmod"], CHANGING],
+        examples: &[
+            ("dkms uninstall foo/1.0 -k 6.12.1", "for one kernel"),
+            ("dkms uninstall foo/1.0 --all", "for every kernel"),
+        ],
+        exits: &[1, 3, 6, 12, 16],
+    },
+    Entry {
+        action: Action::Unbuild,
+        forms: &["M/V"],
+        summary: "uninstall if needed, then delete what was built",
+        about: "Uninstalls a module if needed, and deletes what was built for the running kernel, or for each kernel of `-k`; `--all` \
+                means every kernel. It stays added.",
+        options: &[MODULE, EVERY_KERNEL, &["no_depmod"], CHANGING],
+        examples: &[("dkms unbuild foo/1.0 --all", "drops every build")],
+        exits: &[1, 3, 6, 12, 16],
+    },
+    Entry {
+        action: Action::Remove,
+        forms: &["M/V"],
+        summary: "unbuild, then forget the module if no kernel is left",
+        about: "Uninstalls a module and deletes what was built, as `unbuild` does. If it is built for no other kernel, it is no longer \
+                added. The source in `/usr/src` stays.",
+        options: &[MODULE, EVERY_KERNEL, &["no_depmod", "rpm_safe_upgrade"], CHANGING],
+        examples: &[
+            ("dkms remove foo/1.0 --all", "for every kernel"),
+            ("dkms remove foo/1.0 -k 6.1.0-9-amd64", "for one kernel"),
+        ],
+        exits: &[1, 3, 6, 12, 16],
+    },
+    Entry {
+        action: Action::Autoinstall,
+        forms: &[""],
+        summary: "install every AUTOINSTALL module on one kernel",
+        about: "Builds and installs, for the running kernel or that of `-k`, the newest version of every module whose `dkms.conf` has \
+                AUTOINSTALL=yes. Modules are built side by side, in the order of BUILD_DEPENDS. If one fails the others go on. If \
+                `/etc/dkms/no-autoinstall` exists, nothing happens.",
+        options: &[KERNELS, BUILDING, INSTALLING, CHANGING],
+        examples: &[
+            ("dkms autoinstall", "for the running kernel"),
+            ("dkms autoinstall -k 6.12.1 --dry-run", "shows what would be done"),
+        ],
+        exits: &[1, 8, 11, 12, 16, 21],
+    },
+    Entry {
+        action: Action::Match,
+        forms: &["[M/V] --templatekernel K"],
+        summary: "install on one kernel what is installed on --templatekernel",
+        about: "Builds and installs, for the running kernel or that of `-k`, every module that is installed on another kernel, in the same \
+                version.",
+        options: &[MODULE, &["templatekernel"], KERNELS, BUILDING, INSTALLING, CHANGING],
+        examples: &[(
+            "dkms match --templatekernel 6.1.0-9-amd64 -k 6.12.1",
+            "brings 6.12.1 to the state of 6.1.0-9-amd64",
+        )],
+        exits: OF_INSTALL,
+    },
+    Entry {
+        action: Action::KernelPreinst,
+        forms: &["-k K"],
+        summary: "for kernel packages: before a kernel's files are unpacked",
+        about: "Kernel packages call it before the files of a kernel are unpacked: drops what was built for that kernel of every module \
+                with AUTOINSTALL=yes.",
+        options: &[KERNELS, CHANGING],
+        examples: &[("dkms kernel_preinst -k 6.12.1", "as a kernel package calls it")],
+        exits: &[1, 14, 16],
+    },
+    Entry {
+        action: Action::KernelPostinst,
+        forms: &["-k K"],
+        summary: "for kernel packages: after a kernel was installed",
+        about: "Kernel packages call it after a kernel was installed: does what `autoinstall` does.",
+        options: &[KERNELS, BUILDING, INSTALLING, CHANGING],
+        examples: &[("dkms kernel_postinst -k 6.12.1", "as a kernel package calls it")],
+        exits: &[1, 8, 11, 12, 16, 21],
+    },
+    Entry {
+        action: Action::KernelPrerm,
+        forms: &["-k K"],
+        summary: "for kernel packages: before a kernel is removed",
+        about: "Kernel packages call it before a kernel is removed: uninstalls every module from that kernel, and deletes what was built \
+                for it.",
+        options: &[KERNELS, CHANGING],
+        examples: &[("dkms kernel_prerm -k 6.1.0-9-amd64", "as a kernel package calls it")],
+        exits: &[1, 14, 16],
+    },
+];

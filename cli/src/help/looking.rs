@@ -1,0 +1,95 @@
+//! The actions that look and explain, and those for keys and shells.
+
+use super::{BUILDING, EVERY_KERNEL, Entry, INSTALLING, KERNELS, MODULE};
+use crate::action::Action;
+
+/// Their entries.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        action: Action::Status,
+        forms: &["[M[/V]]"],
+        summary: "print states",
+        about: "Prints the state of every module, or of those named: a line for each kernel that it is built for. Needs no rights.",
+        options: &[MODULE, EVERY_KERNEL, &["json"]],
+        examples: &[
+            ("dkms status", "every module"),
+            ("dkms status foo -k 6.12.1", "one module on one kernel"),
+            ("dkms status --json", "for programs"),
+        ],
+        exits: &[16],
+    },
+    Entry {
+        action: Action::Log,
+        forms: &["[M[/V]]"],
+        summary: "show how builds went: the error first, then the log of the newest (--all: of each)",
+        about: "Lists builds, the newest first. For a named module: why its build failed (the first error, its likely cause, what helps) \
+                and its log; `--all` shows the log of every build.",
+        options: &[MODULE, EVERY_KERNEL, &["json"]],
+        examples: &[("dkms log", "how the last builds went"), ("dkms log foo/1.0", "why a build failed")],
+        exits: &[1, 3, 16],
+    },
+    Entry {
+        action: Action::Plan,
+        forms: &["[ACTION …]"],
+        summary: "show what autoinstall would do; `plan ACTION …`: what that action would do",
+        about: "Shows the steps that an action would take, each with its reason; without an action, those of `autoinstall`. Nothing is \
+                changed.",
+        options: &[MODULE, KERNELS, BUILDING, INSTALLING, &["json"]],
+        examples: &[
+            ("dkms plan", "what autoinstall would do"),
+            ("dkms plan install foo/1.0 -k 6.12.1", "what that command would do"),
+        ],
+        exits: &[1, 3, 8, 12, 16, 21],
+    },
+    Entry {
+        action: Action::Preflight,
+        forms: &["[-k K]…"],
+        summary: "show which modules in use will be missing on a kernel, and why",
+        about: "Says for each module that is in use whether it will be there on a kernel, and if not, why and what helps. Package managers \
+                ask the same before a transaction. Exit code 0: all will be there.",
+        options: &[KERNELS, &["kernel_coming", "headers_coming", "json"]],
+        examples: &[(
+            "dkms preflight -k 6.12.1 --kernel-coming --headers-coming",
+            "before that kernel is installed",
+        )],
+        exits: &[1, 16],
+    },
+    Entry {
+        action: Action::Doctor,
+        forms: &["[--fix]"],
+        summary: "find what is wrong, with the command that mends it; --fix does what is safe",
+        about: "Looks at modules, kernels, settings, keys and the sandbox, and names for each problem the command that mends it. \
+                `--fix` runs those that are safe. Exit code 0: no problem was found.",
+        options: &[&["fix", "dry_run", "json"]],
+        examples: &[("dkms doctor", "what is wrong"), ("dkms doctor --fix", "mends what is safe to mend")],
+        exits: &[1],
+    },
+    Entry {
+        action: Action::Mok,
+        forms: &["", "enroll"],
+        summary: "show Secure Boot, and whether the signing key is enrolled; `mok enroll` enrols it",
+        about: "Shows whether the kernel demands signatures, which key signs modules, and whether the kernel trusts it. `mok enroll` has \
+                mokutil enrol the key; it asks for a password that the next boot asks for again.",
+        options: &[KERNELS, &["dry_run", "json"]],
+        examples: &[("dkms mok", "shows the state"), ("dkms mok enroll", "enrols the key, as root")],
+        exits: &[1, 16],
+    },
+    Entry {
+        action: Action::GenerateMok,
+        forms: &[""],
+        summary: "make the signing key and certificate",
+        about: "Makes the key that signs modules and its certificate, if neither exists. Builds do it by themselves.",
+        options: &[KERNELS, &["dry_run", "json"]],
+        examples: &[("dkms generate_mok", "makes /var/lib/dkms/mok.key and mok.pub")],
+        exits: &[1, 12, 16, 21],
+    },
+    Entry {
+        action: Action::Completions,
+        forms: &["bash|zsh|fish"],
+        summary: "print completions for a shell (bash, zsh, fish)",
+        about: "Prints the file that makes a shell complete command lines of `dkms`. Packages install it.",
+        options: &[],
+        examples: &[("dkms completions bash >/etc/bash_completion.d/dkms", "for bash")],
+        exits: &[],
+    },
+];

@@ -1,0 +1,128 @@
+//! The actions that write and read archives and packages, and those for authors of modules.
+
+use super::{CHANGING, EVERY_KERNEL, Entry, MODULE};
+use crate::action::Action;
+
+/// Of what needs no kernel.
+const WRITING: &[&str] = &["archive", "dry_run", "json"];
+
+/// Their entries.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        action: Action::Mktarball,
+        forms: &["M/V", "FOLDER"],
+        summary: "write an archive of source and built modules",
+        about: "Writes an archive of a module: its source, and what was built for the running kernel, for each kernel of `-k`, or with \
+                `--all` for every one. It lies in `/var/lib/dkms/M/V/tarball` if `--archive` names no file; the suffix (.tar, .gz, \
+                .bz2, .xz, .zst) says how it is compressed. `ldtarball` and `add` read it.",
+        options: &[MODULE, EVERY_KERNEL, &["binaries_only", "source_only"], WRITING],
+        examples: &[
+            ("dkms mktarball foo/1.0 --source-only", "the source alone"),
+            ("dkms mktarball foo/1.0 -k 6.12.1 --archive /tmp/foo.tar.zst", "with the modules of one kernel"),
+        ],
+        exits: &[1, 3, 6, 8, 9, 12, 16],
+    },
+    Entry {
+        action: Action::Ldtarball,
+        forms: &["ARCHIVE"],
+        summary: "load an archive",
+        about: "Adds the source of an archive and puts the built modules in it into the tree, as built. Nothing is installed. It may be one \
+                that `mktarball` wrote, or any archive with a `dkms.conf` in it.",
+        options: &[&["force"], WRITING],
+        examples: &[(
+            "dkms ldtarball foo-1.0-manykernels.dkms.tar.gz",
+            "loads what another machine has built",
+        )],
+        exits: &[1, 3, 7, 8, 9],
+    },
+    Entry {
+        action: Action::Mkdeb,
+        forms: &["M/V", "FOLDER"],
+        summary: "write a Debian package of the source; with -k or --all, of the built modules too",
+        about: "Writes a Debian package that brings the source of a module and has it built where it is installed. With `-k` or `--all` it \
+                has the built modules too.",
+        options: &[MODULE, EVERY_KERNEL, &["binaries_only", "source_only"], WRITING],
+        examples: &[("dkms mkdeb foo/1.0", "writes foo-dkms_1.0_all.deb")],
+        exits: &[1, 3, 6, 8, 9, 12, 16],
+    },
+    Entry {
+        action: Action::Mkbmdeb,
+        forms: &["M/V -k K"],
+        summary: "write a Debian package of the modules built for each kernel: no compiler needed",
+        about: "Writes a Debian package of built modules for the running kernel, for each kernel of `-k`, or with `--all` for every one. \
+                It needs neither DKMS nor a compiler where it is installed.",
+        options: &[MODULE, EVERY_KERNEL, WRITING],
+        examples: &[("dkms mkbmdeb foo/1.0 -k 6.12.1", "writes foo-modules-6.12.1_1.0_amd64.deb")],
+        exits: &[1, 3, 6, 8, 9, 12, 16],
+    },
+    Entry {
+        action: Action::Mkdsc,
+        forms: &["M/V", "FOLDER"],
+        summary: "write a Debian source package, for dpkg-buildpackage",
+        about: "Writes a Debian source package: `.dsc`, archive and `_source.changes`.",
+        options: &[MODULE, WRITING],
+        examples: &[("dkms mkdsc foo/1.0", "dpkg-source -x unpacks what it writes")],
+        exits: &[1, 3, 8, 9],
+    },
+    Entry {
+        action: Action::Mkrpm,
+        forms: &["M/V", "FOLDER"],
+        summary: "write rpm packages of the source; with -k or --all, one of the modules for each kernel too",
+        about: "Writes an rpm package that brings the source of a module and has it built where it is installed, and its source package. \
+                With `-k` or `--all` also one package of built modules for each kernel. `M-dkms-mkrpm.spec` in the source gives license, \
+                summary and scripts.",
+        options: &[MODULE, EVERY_KERNEL, &["binaries_only", "source_only"], WRITING],
+        examples: &[("dkms mkrpm foo/1.0", "writes foo-1.0-1dkms.noarch.rpm and .src.rpm")],
+        exits: &[1, 3, 6, 8, 9, 12, 16],
+    },
+    Entry {
+        action: Action::Mkkmp,
+        forms: &["M/V [--spec FILE]"],
+        summary: "write the source rpm of a kernel module package, from --spec or the source's M-kmp.spec",
+        about: "Writes the source package of a kernel module package by the author's spec file, for `rpmbuild --rebuild`.",
+        options: &[MODULE, &["spec"], WRITING],
+        examples: &[("dkms mkkmp foo/1.0 --spec foo-kmp.spec", "with a spec file of another place")],
+        exits: &[1, 3, 8, 9],
+    },
+    Entry {
+        action: Action::Mkdriverdisk,
+        forms: &["M/V -d redhat|suse|ubuntu"],
+        summary: "write a disk of drivers for an installer: -d redhat, suse (with -r) or ubuntu",
+        about: "Writes a disk of drivers that the installer of a distribution reads, with what was built for each kernel of `-k`, or with \
+                `--all` for every one. An image is made by xorriso.",
+        options: &[MODULE, EVERY_KERNEL, &["distro", "release", "media"], WRITING],
+        examples: &[
+            ("dkms mkdriverdisk foo/1.0 -d redhat -k 6.12.1", "for Fedora, RHEL and those made from it"),
+            ("dkms mkdriverdisk foo/1.0 -d suse -r 15.6 --all --media tar", "for SUSE, as an archive"),
+        ],
+        exits: &[1, 3, 6, 8, 9, 12, 16],
+    },
+    Entry {
+        action: Action::Mktree,
+        forms: &["M/V [FOLDER]"],
+        summary: "make a new module's source tree, in /usr/src or the folder named",
+        about: "Makes the source tree of a new module from a template, ready to build.",
+        options: &[MODULE, &["force"], CHANGING],
+        examples: &[("dkms mktree foo/1.0 ./foo", "makes the folder ./foo")],
+        exits: &[1, 3, 8],
+    },
+    Entry {
+        action: Action::Unmktree,
+        forms: &["M/V [FOLDER]"],
+        summary: "remove a source tree that was never added",
+        about: "Removes a source tree that `mktree` made, if the module was never added.",
+        options: &[MODULE, CHANGING],
+        examples: &[("dkms unmktree foo/1.0", "removes /usr/src/foo-1.0")],
+        exits: &[1, 3, 8],
+    },
+    Entry {
+        action: Action::Ltdk,
+        forms: &["[FOLDER]"],
+        summary: "say which modules of a source tree may use GPL-only symbols",
+        about: "Reads MODULE_LICENSE of every module in a folder and says whether it may use symbols that the kernel exports to modules \
+                under the GPL only. Exit code 0: all may.",
+        options: &[&["json"]],
+        examples: &[("dkms ltdk ./foo", "looks at the folder ./foo")],
+        exits: &[1],
+    },
+];
