@@ -61,6 +61,8 @@ pub enum Action {
     Plan,
     /// `preflight`
     Preflight,
+    /// `verify`
+    Verify,
     /// `doctor`
     Doctor,
     /// `completions`
@@ -80,7 +82,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 30] = [
+    pub const ALL: [(&'static str, Self); 31] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -109,6 +111,7 @@ impl Action {
         ("kernel_prerm", Self::KernelPrerm),
         ("plan", Self::Plan),
         ("preflight", Self::Preflight),
+        ("verify", Self::Verify),
         ("doctor", Self::Doctor),
         ("completions", Self::Completions),
     ];
@@ -148,6 +151,7 @@ impl Action {
                 | Self::Mkrpm
                 | Self::Mkdriverdisk
                 | Self::Status
+                | Self::Verify
                 | Self::Log
         )
     }
@@ -171,7 +175,10 @@ impl Action {
     /// Whether it changes nothing, and so runs nothing of an image.
     #[must_use]
     pub fn only_reads(self) -> bool {
-        matches!(self, Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor | Self::Mok)
+        matches!(
+            self,
+            Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Verify | Self::Doctor | Self::Mok
+        )
     }
 
     /// Whether `--archive` names what it writes, not what it reads.
@@ -207,7 +214,14 @@ impl Action {
     pub fn only_tells(self) -> bool {
         matches!(
             self,
-            Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Doctor | Self::Ltdk | Self::Mok
+            Self::Status
+                | Self::Log
+                | Self::Plan
+                | Self::Preflight
+                | Self::Verify
+                | Self::Doctor
+                | Self::Ltdk
+                | Self::Mok
         )
     }
 
@@ -222,6 +236,7 @@ impl Action {
     pub fn rights(self) -> Rights {
         match self {
             Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Completions => Rights::None,
+            Self::Verify => Rights::None,
             // It reads; what it mends it says it may not, where it may not.
             Self::Doctor => Rights::None,
             // Root sees more; what enrols says that it is root's to do.

@@ -229,6 +229,23 @@ impl<'a> Session<'a> {
         kernels.into_iter().map(with_arch).collect()
     }
 
+    /// The kernels that `verify` judges: those that are named, with `--all` every one that is installed, else the
+    /// running kernel, or where this system does not have it, its own.
+    ///
+    /// # Errors
+    /// [`Failure`] with code 12 where the architecture of one is not known.
+    pub fn verified_targets(&self) -> Result<Vec<Target>, Failure> {
+        let named = &self.invocation.kernels;
+        if !named.is_empty() {
+            return self.with_arches(named);
+        }
+        if self.args().all {
+            return self.installed_targets();
+        }
+        let kernels = dkms_kernel::default_kernels(&self.settings.layout)?;
+        self.with_arches(&kernels.into_iter().map(|kernel| (kernel, None)).collect::<Vec<_>>())
+    }
+
     /// How requests are meant, by options and settings.
     #[must_use]
     pub fn options(&self) -> Options {

@@ -21,6 +21,7 @@ mod remove;
 mod source;
 mod status;
 mod tarball;
+mod verify;
 
 use crate::action::Action;
 use crate::failure::Failure;
@@ -59,6 +60,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Mok => mok::run(session),
         Action::Plan => plan::run(session),
         Action::Preflight => preflight::run(session),
+        Action::Verify => verify::run(session),
         Action::Doctor => doctor::run(session),
         Action::Completions => completions::run(session),
     }

@@ -55,6 +55,22 @@ pub(super) const ENTRIES: &[Entry] = &[
         exits: &[1, 16],
     },
     Entry {
+        action: Action::Verify,
+        forms: &["[M[/V]]"],
+        summary: "prove that kernels will load their modules",
+        about: "Judges for each module and kernel seven links: there, whole, kernel, linked, trusted, found, boot. Each is proven, \
+                refuted or unknown, with the reason and the command that helps. Without a module: all that are installed, or that \
+                autoinstall would install. Without a kernel: the running one; `--all`: every one that is installed. Reads files only, \
+                starts no process, and changes nothing. Exit code 0: all links are proven.",
+        options: &[MODULE, EVERY_KERNEL, &["json"]],
+        examples: &[
+            ("dkms verify", "every module on the running kernel"),
+            ("dkms verify zfs -k 6.12.1", "one module on one kernel"),
+            ("dkms verify --all --json", "everything, for programs"),
+        ],
+        exits: &[3, 12, 16, 30, 31],
+    },
+    Entry {
         action: Action::Doctor,
         forms: &["[--fix]"],
         summary: "find what is wrong, with the command that mends it; --fix does what is safe",

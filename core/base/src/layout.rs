@@ -230,6 +230,12 @@ impl Layout {
         self.state_dir().join("initramfs")
     }
 
+    /// `.state/exports`: what kernels' images export, for those that were read.
+    #[must_use]
+    pub fn exports_dir(&self) -> PathBuf {
+        self.state_dir().join("exports")
+    }
+
     /// `.state/unsaid`: what batches have done, and nobody was told yet.
     #[must_use]
     pub fn unsaid_dir(&self) -> PathBuf {

@@ -32,6 +32,7 @@ mod owner;
 mod packed;
 pub mod prebuilt;
 pub mod toolchain;
+pub mod vermagic;
 
 pub use architecture::{default_arch, running_kernel};
 pub use brought::Brought;

@@ -144,7 +144,7 @@ impl Machine {
 }
 
 /// The first module below a folder; files come before folders.
-fn first_module(dir: &Path, depth: u8) -> Option<std::path::PathBuf> {
+pub(super) fn first_module(dir: &Path, depth: u8) -> Option<std::path::PathBuf> {
     let entries = fs::list(dir).ok()?;
     let is_module = |entry: &&fs::Entry| {
         entry.kind.is_file() && entry.name.to_str().is_some_and(|name| ModuleFile::from_name(name).is_some())

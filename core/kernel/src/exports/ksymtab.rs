@@ -16,7 +16,7 @@ pub(super) const NAME_LIMIT: usize = 512;
 /// No kernel exports more symbols; they are about 20,000.
 pub(super) const MOST: usize = 1 << 20;
 /// The flag of a symbol that only GPL-compatible modules may use (`KSYM_FLAG_GPL_ONLY`).
-pub(super) const GPL_ONLY: u8 = 1;
+pub(crate) const GPL_ONLY: u8 = 1;
 
 /// How an entry of a table is written. What is exported by assembly may have no namespace at all: 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +165,7 @@ fn entries(
 }
 
 /// The text that begins at a place and ends with NUL. It may be the end of another: linkers merge strings.
-pub(super) fn name_at(strings: &[u8], at: usize) -> Option<&str> {
+pub(crate) fn name_at(strings: &[u8], at: usize) -> Option<&str> {
     let rest = strings.get(at..)?;
     let end = rest.iter().take(NAME_LIMIT).position(|byte| *byte == 0)?;
     let name = &rest[..end];

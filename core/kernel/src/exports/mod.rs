@@ -13,7 +13,7 @@ pub mod symvers;
 mod tests;
 
 /// How a symbol is exported.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Export {
     /// The sum over its type, where the kernel has `CONFIG_MODVERSIONS`.
     pub crc: Option<u32>,

@@ -8,10 +8,12 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::cpio;
-use crate::modfile::whole::section_named;
+use crate::modfile::whole::{NO_BITS, section_named};
 use crate::modfile::{content, without_signature};
 use dkms_base::host::fs;
 
+/// A section that is in memory when the module is loaded (`SHF_ALLOC`).
+const ALLOCATED: u64 = 2;
 /// No image is larger.
 const LIMIT: u64 = 1 << 30;
 /// What is read of a unified image to find its sections.
@@ -19,12 +21,12 @@ const TABLES: u64 = 1 << 20;
 /// A module that is not larger, unpacked, is read as a whole.
 const WHOLE: u64 = 32 << 20;
 
-/// A module's build, known by what is in it: its unpacked bytes without a signature, and the id that the
-/// linker gave it, which stays where debug information is stripped.
+/// A module's build, known by what is in it: its unpacked bytes without a signature, and what the kernel
+/// keeps of them in memory, which stays as it is if debug information is stripped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     digest: [u8; 32],
-    id: Option<Vec<u8>>,
+    loaded: Option<[u8; 32]>,
 }
 
 impl Build {
@@ -38,32 +40,36 @@ impl Build {
         if reader.by_ref().take(WHOLE + 1).read_to_end(&mut bytes)? as u64 <= WHOLE {
             return Ok(Self {
                 digest: Sha256::digest(without_signature(&bytes)).into(),
-                id: build_id(&bytes),
+                loaded: loaded(&bytes),
             });
         }
         let mut sum = Sha256::new();
         content::unsigned(Cursor::new(bytes).chain(reader), &mut |piece| sum.update(piece))?;
-        Ok(Self { digest: sum.finalize().into(), id: None })
+        Ok(Self { digest: sum.finalize().into(), loaded: None })
     }
 
     /// Whether both are of one build.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.digest == other.digest || self.id.is_some() && self.id == other.id
+        self.digest == other.digest || self.loaded.is_some() && self.loaded == other.loaded
     }
 }
 
-fn build_id(bytes: &[u8]) -> Option<Vec<u8>> {
+/// A sum over the sections that are loaded into memory, the id that the linker gave it among them; `None`: it
+/// has no such id.
+fn loaded(bytes: &[u8]) -> Option<[u8; 32]> {
     use elf::ElfBytes;
     use elf::endian::AnyEndian;
-    use elf::note::Note;
     let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).ok()?;
-    let section = section_named(&file, ".note.gnu.build-id").ok()??;
-    let note = file.section_data_as_notes(&section).ok()?.next()?;
-    match note {
-        Note::GnuBuildId(id) => Some(id.0.to_vec()),
-        _ => None,
+    section_named(&file, ".note.gnu.build-id").ok()??;
+    let mut sum = Sha256::new();
+    for section in file.section_headers()?.iter().filter(|section| section.sh_flags & ALLOCATED != 0) {
+        if section.sh_type != NO_BITS {
+            sum.update(section.sh_size.to_le_bytes());
+            sum.update(file.section_data(&section).ok()?.0);
+        }
     }
+    Some(sum.finalize().into())
 }
 
 /// The builds of these modules in an image. Names are as the kernel has them.

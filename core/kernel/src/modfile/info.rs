@@ -86,6 +86,15 @@ impl ModuleInfo {
         self.vermagic.as_deref()?.split(' ').next()
     }
 
+    /// What `vermagic` says besides the release, its words separated by single blanks: SMP, preemption,
+    /// `modversions` and the like.
+    #[must_use]
+    pub fn kernel_words(&self) -> Option<String> {
+        let words: Vec<_> =
+            self.vermagic.as_deref()?.split(' ').skip(1).filter(|word| !word.is_empty()).collect();
+        Some(words.join(" "))
+    }
+
     /// Whether its licence is one that the kernel gives GPL-only symbols to (`license_is_gpl_compatible` in
     /// include/linux/license.h of the kernel).
     #[must_use]

@@ -20,7 +20,7 @@ const EXPORTED_NAMES: &str = "__ksymtab_strings";
 /// A symbol that this object doesn't define (`SHN_UNDEF`).
 const UNDEFINED: u16 = 0;
 /// A table of symbols (`SHT_SYMTAB`).
-const SYMBOLS: u32 = 2;
+pub(super) const SYMBOLS: u32 = 2;
 /// A symbol that may be missing (`STB_WEAK`).
 const WEAK: u8 = 2;
 
@@ -92,6 +92,8 @@ pub struct ModuleObject {
     pub exports: BTreeSet<String>,
     /// The CRCs that it expects of symbols, where it was built with `CONFIG_MODVERSIONS`.
     pub sums: BTreeMap<String, u32>,
+    /// Whether it has a table of such CRCs, be it an empty one.
+    pub has_versions: bool,
 }
 
 /// Why a file is no whole module.
@@ -159,7 +161,8 @@ impl ModuleObject {
         }
         let machine = Machine { number: file.header.e_machine, is_64_bit: file.header.class == Class::ELF64 };
         let sums = sums::read(&mut file, &mut budget)?;
-        Ok(Self { machine, info, needs, exports, sums })
+        let has_versions = sums::TABLES.iter().any(|name| file.find(name).is_some());
+        Ok(Self { machine, info, needs, exports, sums, has_versions })
     }
 }
 
@@ -194,7 +197,7 @@ fn needed(
 
 /// The name that begins at a place of a table. Its end isn't looked for beyond what a name may have: names
 /// can overlap, and all of them could go to the table's end.
-fn name_at(names: &[u8], at: usize) -> Result<&str, NotAModule> {
+pub(super) fn name_at(names: &[u8], at: usize) -> Result<&str, NotAModule> {
     let bad = || NotAModule::Invalid("the name of a symbol is broken".to_owned());
     let rest = names.get(at..).ok_or_else(bad)?;
     let near = &rest[..rest.len().min(NAME_LIMIT)];

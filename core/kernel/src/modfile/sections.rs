@@ -65,6 +65,12 @@ impl<R: Read + Seek> Sections<R> {
         self.sections.iter().find(|section| is_named(section, &self.names, name)).copied()
     }
 
+    /// Its number.
+    pub(super) fn position(&self, name: &str) -> Option<u16> {
+        let place = self.sections.iter().position(|section| is_named(section, &self.names, name))?;
+        u16::try_from(place).ok()
+    }
+
     /// What is in the first section of that name.
     pub(super) fn named(&mut self, name: &str) -> Result<Option<Vec<u8>>, NotAModule> {
         let Some(section) = self.find(name) else { return Ok(None) };

@@ -12,6 +12,9 @@ use super::budget::Budget;
 use super::object::{NotAModule, too_many};
 use super::sections::Sections;
 
+/// The sections that have CRCs.
+pub(super) const TABLES: [&str; 2] = ["__versions", "__version_ext_crcs"];
+
 /// An entry of `__versions`: the CRC in a machine word, and the name.
 const ENTRY: usize = 64;
 

@@ -102,8 +102,10 @@ impl Fabricated {
             (".strtab", 3, names, 0, 0),
             (".modinfo", 1, self.modinfo.clone(), 0, 0),
             ("__ksymtab_strings", 1, self.exports.clone(), 0, 0),
-            ("__versions", 1, self.sums.clone(), 0, 0),
         ];
+        if !self.sums.is_empty() {
+            sections.push(("__versions", 1, self.sums.clone(), 0, 0));
+        }
         if self.has_this_module {
             sections.push((".gnu.linkonce.this_module", 1, vec![0; 8], 0, 0));
         }

@@ -19,7 +19,7 @@ const HEADER_LENGTH: usize = 64;
 /// An object that is linked into something else, as every module is (`ET_REL`).
 pub(super) const RELOCATABLE: u16 = 1;
 /// A section without bytes in the file (`SHT_NOBITS`).
-pub(super) const NO_BITS: u32 = 8;
+pub(crate) const NO_BITS: u32 = 8;
 
 /// Whether these are the bytes of a whole relocatable ELF file: every section lies in it.
 #[must_use]

@@ -6,7 +6,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::facts::{Dangling, Disk, Facts, Install, InstalledFile, NoBuildUser};
-use super::search::SearchOrder;
 use crate::conf::framework::SettingFault;
 use crate::conf::settings::{BUILD_USER, SandboxMode};
 use crate::conf::{ModuleConf, Settings};
@@ -18,12 +17,12 @@ use crate::host::sandbox::{Account, FALLBACK, Told, missing_here};
 use crate::host::{Environment, programs, root};
 use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
 use crate::install;
-use crate::kernel::{KernelFacts, ModuleTree};
+use crate::kernel::KernelFacts;
 use crate::layout::{Layout, TEMPORARY_PREFIX};
-use crate::modfile;
 use crate::plan::{Options, Request, Work};
 use crate::tree::{Key, Snapshot, Source, attempts, images, lock};
 use crate::verify::Examiner;
+use crate::verify::index::{ModuleIndex, search_order};
 use crate::version;
 use dkms_base::visible::visible;
 
@@ -93,12 +92,12 @@ pub fn look(
         if ids.is_empty() {
             continue;
         }
-        let kernel = InKernel::look(layout, target, &order)?;
+        let kernel = ModuleIndex::look(layout, target, &order)?;
         let examiner = facts.world.kernels.get(target).map(|facts| Examiner::new(layout, facts));
         let mut installed_files = Vec::new();
         for id in ids {
             let conf = survey.lenient_conf(&id, target)?;
-            let install = kernel.install(survey, layout, &id, target, &conf);
+            let install = install_of(&kernel, survey, layout, (&id, target), &conf);
             let brought = survey.prebuilt(&conf, target, &kernel.tree);
             facts.twice.extend(brought.map(|brought| ((id.clone(), target.clone()), brought)));
             let files: Vec<PathBuf> = install.files.iter().map(|file| file.path.clone()).collect();
@@ -323,79 +322,26 @@ fn dangling(
     Ok(Dangling { link, name, target, files })
 }
 
-/// A kernel's folder, looked at once for all modules in it.
-struct InKernel<'a> {
-    dir: PathBuf,
-    tree: ModuleTree,
-    /// Paths that modules.dep has; `None` where there is none.
-    index: Option<BTreeSet<PathBuf>>,
-    order: &'a SearchOrder,
-}
-
-impl<'a> InKernel<'a> {
-    fn look(layout: &Layout, target: &Target, order: &'a SearchOrder) -> Result<Self, FsError> {
-        let dir = layout.kernel_dir(&target.kernel);
-        let text = fs::optional(fs::read_lossy(&dir.join("modules.dep")))?;
-        let paths = |text: String| {
-            text.lines()
-                .filter_map(|line| line.split_once(':'))
-                .map(|(path, _)| PathBuf::from(path))
-                .collect()
-        };
-        Ok(Self { tree: ModuleTree::walk(&dir)?, index: text.map(paths), dir, order })
+/// What is installed of a module, and how modprobe finds it.
+fn install_of(
+    index: &ModuleIndex<'_>,
+    survey: &Survey<'_>,
+    layout: &Layout,
+    (id, target): (&ModuleId, &Target),
+    conf: &ModuleConf,
+) -> Install {
+    let folder = survey.module_folder.as_deref();
+    let built_dir = layout.built_dir(id, target);
+    let file = |path: PathBuf| InstalledFile {
+        shadowed_by: index.shadowing(&path),
+        indexed: index.names(&path),
+        path,
+    };
+    let files = install::installed_files(&index.dir, conf, folder).into_iter().map(file);
+    Install {
+        state: install::compare_installed(&built_dir, &index.dir, conf, folder),
+        files: files.collect(),
     }
-
-    fn install(
-        &self,
-        survey: &Survey<'_>,
-        layout: &Layout,
-        id: &ModuleId,
-        target: &Target,
-        conf: &ModuleConf,
-    ) -> Install {
-        let folder = survey.module_folder.as_deref();
-        let built_dir = layout.built_dir(id, target);
-        let files = install::installed_files(&self.dir, conf, folder).into_iter().map(|path| self.file(path));
-        Install {
-            state: install::compare_installed(&built_dir, &self.dir, conf, folder),
-            files: files.collect(),
-        }
-    }
-
-    fn file(&self, path: PathBuf) -> InstalledFile {
-        let below = |path: &Path| path.strip_prefix(&self.dir).unwrap_or(path).to_owned();
-        let ours = below(&path);
-        let name = modfile::ModuleFile::from_path(&path).map(|file| file.stem).unwrap_or_default();
-        let is_foreign = |other: &Path| ["build", "source"].iter().any(|folder| other.starts_with(folder));
-        let mut others = self.tree.paths(&name).iter().filter(|other| **other != path);
-        let shadowed_by = others.find(|other| {
-            let other = below(other);
-            !is_foreign(&other) && self.order.prefers(&other, &ours)
-        });
-        InstalledFile {
-            shadowed_by: shadowed_by.cloned(),
-            indexed: self.index.as_ref().map(|index| index.contains(&ours)),
-            path,
-        }
-    }
-}
-
-/// What depmod.d says: of files with one name the one in the first folder counts.
-fn search_order(layout: &Layout) -> Result<SearchOrder, FsError> {
-    let mut files: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
-    for folder in
-        ["/etc/depmod.d", "/run/depmod.d", "/usr/local/lib/depmod.d", "/usr/lib/depmod.d", "/lib/depmod.d"]
-    {
-        let folder = layout.at(folder);
-        for entry in fs::list(&folder)? {
-            if entry.name.as_encoded_bytes().ends_with(b".conf") {
-                let path = folder.join(&entry.name);
-                files.entry(entry.name).or_insert(path);
-            }
-        }
-    }
-    let texts: Vec<String> = files.values().filter_map(|path| fs::read_lossy(path).ok()).collect();
-    Ok(SearchOrder::of(texts.iter().map(String::as_str)))
 }
 
 #[cfg(test)]

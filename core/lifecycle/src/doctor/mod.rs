@@ -5,13 +5,11 @@
 //! - [`examine`]: facts → findings, pure; `tree` for registrations, links and leftovers, `kernels` for what
 //!   should be installed and is, `system` for the rest
 //! - [`mend`]: the repairs that need no plan
-//! - [`search`]: which of two modules of one name depmod takes
 
 pub mod facts;
 mod kernels;
 pub mod look;
 pub mod mend;
-pub mod search;
 mod system;
 mod tree;
 

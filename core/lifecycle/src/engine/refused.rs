@@ -59,6 +59,12 @@ impl<'a> Judge<'a> {
         Kernel::of(facts, self.distribution)
     }
 
+    /// Whether a kernel loads only modules that somebody has signed whom it trusts.
+    #[must_use]
+    pub fn demands(&self, kernel: &KernelFacts) -> bool {
+        demand(&self.machine, &self.kernel(kernel)).is_some()
+    }
+
     /// The first reason for which a kernel would refuse one of these files.
     #[must_use]
     pub fn refuses(&self, kernel: &KernelFacts, files: &[PathBuf]) -> Option<Rejection> {

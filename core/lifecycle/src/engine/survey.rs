@@ -177,6 +177,11 @@ impl<'a> Survey<'a> {
         HeadersPackage::of(kernel, self.distribution, layout, owner.as_ref())
     }
 
+    /// The same for a kernel whose headers are not there.
+    pub(crate) fn headers_remedy_where_missing(&self, kernel: &KernelFacts) -> Option<String> {
+        (!kernel.headers_usable).then(|| self.headers_remedy(&kernel.target.kernel).to_string())
+    }
+
     /// What becomes of the modules in use, on the kernels in question.
     ///
     /// # Errors

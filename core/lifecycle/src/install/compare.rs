@@ -53,6 +53,39 @@ pub fn installed_files(kernel_dir: &Path, conf: &ModuleConf, module_folder: Opti
     conf.included().flat_map(files).collect()
 }
 
+/// A module that a conf names: what was built, and where it is or should be installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The name that it is installed under.
+    pub name: String,
+    /// The built file; `None`: there is none.
+    pub built: Option<PathBuf>,
+    /// The installed one, which need not be there.
+    pub path: PathBuf,
+}
+
+/// The modules of a package, one by one. `usual`: how the kernel's modules are compressed.
+#[must_use]
+pub fn placed(
+    built_dir: &Path,
+    kernel_dir: &Path,
+    conf: &ModuleConf,
+    module_folder: Option<&str>,
+    usual: Compression,
+) -> Vec<Placed> {
+    let place = |record: &crate::conf::module::ModuleRecord| {
+        let folder = destination_folder(kernel_dir, record, module_folder);
+        let built = find::in_folder(built_dir, &record.dest_name, Compression::None);
+        let path = match &built {
+            Some(built) => folder.join(find::file_name(built)),
+            None => find::in_folder(&folder, &record.dest_name, usual)
+                .unwrap_or_else(|| folder.join(format!("{}.ko{}", record.dest_name, usual.suffix()))),
+        };
+        Placed { name: record.dest_name.clone(), built, path }
+    };
+    conf.included().map(place).collect()
+}
+
 /// Whether a module that the conf names is not among the built ones.
 #[must_use]
 pub fn built_missing(built_dir: &Path, conf: &ModuleConf) -> bool {

@@ -42,11 +42,15 @@ pub(crate) mod testing;
 mod tests;
 mod weak;
 
-pub use compare::{InstalledState, built_missing, compare_installed, installed_files, originals_exist};
+pub use compare::{
+    InstalledState, Placed, built_missing, compare_installed, installed_files, originals_exist, placed,
+};
 pub use dependencies::{DepmodOutcome, begin_index, depmod, has_index, index};
 pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};
-pub use initramfs::{OutOfDate, has_image, made_before, out_of_date, remake as remake_initramfs};
+pub use initramfs::{
+    Held, HeldImage, OutOfDate, has_image, held, made_before, out_of_date, remake as remake_initramfs,
+};
 pub use put::{Installed, Skipped, SkippedBecause, install};
 pub use recover::{Recovery, recover};
 pub use take::{Uninstalled, uninstall};

@@ -7,6 +7,9 @@ use crate::host::fs::{self, FsError};
 use crate::id::KernelRelease;
 use crate::layout::Layout;
 
+/// The folder of such links below a kernel's.
+pub const FOLDER: &str = "weak-updates";
+
 /// One such link.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WeakLink {
@@ -28,7 +31,7 @@ pub fn links(layout: &Layout) -> Result<Vec<WeakLink>, FsError> {
         let Some(kernel) = entry.name.to_str().and_then(|name| KernelRelease::new(name).ok()) else {
             continue;
         };
-        let folder = layout.kernel_dir(&kernel).join("weak-updates");
+        let folder = layout.kernel_dir(&kernel).join(FOLDER);
         if fs::is_dir(&folder) {
             walk(&folder, &kernel, &mut found)?;
         }

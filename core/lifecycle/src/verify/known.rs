@@ -1,15 +1,18 @@
 //! What is known of the symbols that a kernel exports: from the list of its headers, the list that its
-//! package leaves, or, without either, from its image and depmod's list of the modules' symbols.
+//! package leaves, or, without either, from its image and its own modules.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
+use super::cache;
+use super::doubt::Tried;
 use crate::host::fs;
 use crate::kernel::KernelFacts;
 use crate::kernel::exports::{Export, Exports, image, symvers};
 use crate::layout::Layout;
-use crate::modfile::content;
+use crate::modfile::{ModuleFile, canonical_name, content, exported};
 
 /// The name of a list of symbols.
 pub(super) const LIST: &str = "Module.symvers";
@@ -20,49 +23,96 @@ pub(super) const LIST_LIMIT: u64 = 64 << 20;
 /// No image of a kernel is larger.
 const IMAGE_LIMIT: u64 = 256 << 20;
 
+/// No module of a kernel is larger.
+const MODULE_LIMIT: u64 = 256 << 20;
+
 /// The exports of a kernel and its own modules.
 #[derive(Debug)]
 pub(super) struct Known {
     exports: Exports,
-    /// Symbols of modules, of which no more than the name is known.
-    names: BTreeSet<String>,
+    of_modules: OfModules,
+}
+
+/// What the kernel's own modules export, each read when one of its symbols is asked for.
+#[derive(Debug, Default)]
+struct OfModules {
+    /// The kernel's folder.
+    dir: PathBuf,
+    /// Symbols, and the modules that have them, as modules.symbols says.
+    names: BTreeMap<String, String>,
+    /// The modules' files below the folder, as modules.dep says.
+    paths: BTreeMap<String, PathBuf>,
+    read: Mutex<BTreeMap<String, Exports>>,
 }
 
 impl Known {
-    /// Reads the first source that is there; `None`: nothing tells. Headers that are another kernel's
-    /// (`has_own_headers`) say nothing of this one.
-    pub(super) fn read(layout: &Layout, kernel: &KernelFacts, has_own_headers: bool) -> Option<Self> {
+    /// Reads the first source that is there. Headers that are another kernel's (`has_own_headers`) say
+    /// nothing of this one.
+    ///
+    /// # Errors
+    /// The files that were looked for, where none of them tells.
+    pub(super) fn read(
+        layout: &Layout,
+        kernel: &KernelFacts,
+        has_own_headers: bool,
+    ) -> Result<Self, Vec<Tried>> {
         let release = &kernel.target.kernel;
         let of_headers = has_own_headers.then(|| kernel.headers.join(LIST));
         let of_package = ["", ".gz", ".xz", ".zst"].into_iter().flat_map(|suffix| {
             let in_boot = layout.at("/boot").join(format!("symvers-{release}{suffix}"));
             [kernel.module_dir.join(format!("symvers{suffix}")), in_boot]
         });
-        let mut texts = of_headers.into_iter().chain(of_package).filter_map(|path| text(&path));
-        match texts.find(|text| is_of_kernel(text)) {
-            Some(text) => Some(Self { exports: symvers::parse(&text), names: BTreeSet::new() }),
-            None => Self::of_image(layout, kernel),
+        let lists: Vec<PathBuf> = of_headers.clone().into_iter().chain(of_package).collect();
+        match lists.iter().filter_map(|path| text(path)).find(|text| is_of_kernel(text)) {
+            Some(text) => Ok(Self { exports: symvers::parse(&text), of_modules: OfModules::default() }),
+            None => Self::of_image(layout, kernel).ok_or_else(|| {
+                let symbols = kernel.module_dir.join("modules.symbols");
+                let [_, boot, _] = images(layout, kernel);
+                let named = of_headers.into_iter().chain([boot]);
+                let rest = (!fs::exists(&symbols)).then_some(symbols);
+                let images = images(layout, kernel).into_iter();
+                let denied = lists.into_iter().chain(images).filter(|path| is_denied(path));
+                let denied = denied.map(|path| Tried { path, is_denied: true });
+                let missing = named.chain(rest).filter(|path| !is_denied(path));
+                denied.chain(missing.map(|path| Tried { path, is_denied: false })).collect()
+            }),
         }
     }
 
     fn of_image(layout: &Layout, kernel: &KernelFacts) -> Option<Self> {
         let names = names(&text(&kernel.module_dir.join("modules.symbols"))?);
+        let paths = paths(&text(&kernel.module_dir.join("modules.dep")).unwrap_or_default());
+        let release = &kernel.target.kernel;
         let exports = images(layout, kernel).into_iter().find_map(|path| {
-            let bytes = fs::read_limited(&path, IMAGE_LIMIT).ok()?;
-            image::parse(&bytes).ok()
+            cache::read_or(layout, release, &path, || {
+                image::parse(&fs::read_limited(&path, IMAGE_LIMIT).ok()?).ok()
+            })
         })?;
-        Some(Self { exports, names })
+        let of_modules = OfModules { dir: kernel.module_dir.clone(), names, paths, read: Mutex::default() };
+        Some(Self { exports, of_modules })
     }
 
-    /// How a symbol is exported, where more than its name is known.
-    pub(super) fn export(&self, name: &str) -> Option<&Export> {
-        self.exports.get(name)
+    /// How a symbol is exported.
+    pub(super) fn export(&self, name: &str) -> Option<Export> {
+        self.exports.get(name).cloned().or_else(|| self.of_modules.export(name))
     }
+}
 
-    /// Whether a symbol is exported.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.exports.contains_key(name) || self.names.contains(name)
+impl OfModules {
+    /// Of a module that can't be read no more than the name is known.
+    fn export(&self, name: &str) -> Option<Export> {
+        let module = self.names.get(name)?;
+        let mut read = self.read.lock().ok()?;
+        let exports = read.entry(module.clone()).or_insert_with(|| {
+            let path = self.paths.get(module).map(|path| self.dir.join(path));
+            path.and_then(|path| exported(&path, MODULE_LIMIT)).unwrap_or_default()
+        });
+        Some(exports.get(name).cloned().unwrap_or_default())
     }
+}
+
+fn is_denied(path: &Path) -> bool {
+    fs::is_file(path) && fs::open(path).is_err_and(|error| error.is_permission())
 }
 
 /// Where a kernel's image may be.
@@ -82,10 +132,22 @@ fn is_of_kernel(text: &str) -> bool {
     symvers::lines(text).any(|line| line.exporter == symvers::IMAGE)
 }
 
-/// The names in depmod's `modules.symbols`: `alias symbol:NAME MODULE` (depmod(8)).
-fn names(text: &str) -> BTreeSet<String> {
-    let name = |line: &str| Some(line.strip_prefix("alias symbol:")?.split(' ').next()?.to_owned());
+/// Symbols and modules in depmod's `modules.symbols`: `alias symbol:NAME MODULE` (depmod(8)).
+fn names(text: &str) -> BTreeMap<String, String> {
+    let name = |line: &str| {
+        let (name, module) = line.strip_prefix("alias symbol:")?.split_once(' ')?;
+        Some((name.to_owned(), canonical_name(module)))
+    };
     text.lines().filter_map(name).collect()
+}
+
+/// The files in modules.dep, by the names of modules.
+fn paths(text: &str) -> BTreeMap<String, PathBuf> {
+    let path = |line: &str| {
+        let path = PathBuf::from(line.split_once(':')?.0);
+        Some((canonical_name(&ModuleFile::from_path(&path)?.stem), path))
+    };
+    text.lines().filter_map(path).collect()
 }
 
 /// A text, however it is packed. One that is broken is none.
@@ -107,9 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn depmods_list_names_symbols() {
+    fn depmods_lists_name_symbols_and_files() {
         let text =
-            "# Aliases for symbols, used by symbol_request().\nalias symbol:crc16 crc16\nalias pci:x y\n";
-        assert_eq!(names(text), ["crc16".to_owned()].into());
+            "# Aliases for symbols, used by symbol_request().\nalias symbol:crc16 crc-x\nalias pci:x y\n";
+        assert_eq!(names(text), [("crc16".to_owned(), "crc_x".to_owned())].into());
+        let dep = paths("kernel/lib/crc-x.ko.xz: kernel/lib/y.ko\n");
+        assert_eq!(dep, [("crc_x".to_owned(), PathBuf::from("kernel/lib/crc-x.ko.xz"))].into());
     }
 }

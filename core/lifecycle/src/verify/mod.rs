@@ -1,15 +1,32 @@
-//! Whether a kernel takes a module file: is it whole, for that machine, for that kernel, and does
-//! something export every symbol that it needs. What can't be known is no fault.
+//! Whether a kernel will load a module: seven links, each proven, refuted or unknown.
 //!
-//! - [`Fault`], [`KernelView`]: facts → faults, without input or output
-//! - `known`: what a kernel exports; `unfit`: what a module may not use of it
-//! - [`Examiner`]: reads the files, and the lists that it takes to answer
+//! - [`Link`], [`Verdict`], [`Proof`]: what is judged, and what comes of it
+//! - [`mod@judge`]: [`Facts`] → the verdict on each link, without input or output; [`look`] gathers them
+//! - [`Fault`], [`Doubt`], [`KernelView`]: what a module file shows for a kernel; `unfit`: what it may not
+//!   use of the kernel's exports
+//! - [`Examiner`]: reads module files; `known`: what a kernel exports, `cache`: kept for the next time
+//! - [`index`]: what modprobe finds; [`search`]: which of two modules of one name depmod takes
 
+mod cache;
+mod doubt;
 mod examine;
+pub mod facts;
 mod fault;
+pub mod index;
+mod judge;
 mod known;
+pub mod look;
+mod proof;
+pub mod search;
 mod symbols;
 mod unfit;
+mod view;
 
-pub use examine::Examiner;
-pub use fault::{Fault, KernelView};
+pub use doubt::{Doubt, Tried};
+pub use examine::{Examination, Examiner};
+pub use facts::Facts;
+pub use fault::{BuiltFor, Fault, Origin};
+pub use judge::judge;
+pub use look::Verifier;
+pub use proof::{Link, LinkProof, Proof, Verdict};
+pub use view::KernelView;

@@ -3,29 +3,34 @@
 
 use std::collections::BTreeSet;
 
-use crate::kernel::exports::Export;
+use crate::kernel::exports::{Export, Exports};
 use crate::modfile::ModuleObject;
 
 use super::{Fault, KernelView};
 
 impl KernelView {
-    /// What is wrong with how the kernel exports the symbols that a module uses; `export` tells it as far as
-    /// it is known. A kernel may let modules use any namespace.
-    pub(super) fn unfit<'a>(
+    /// What is wrong with how the symbols are exported that a module uses; `exports` has as many of them as are
+    /// known. A kernel may let modules use any namespace.
+    pub(super) fn unfit(
         &self,
         object: &ModuleObject,
-        export: &dyn Fn(&str) -> Option<&'a Export>,
+        exports: &Exports,
         allows_any_namespace: bool,
     ) -> Vec<Fault> {
         let mut faults = Vec::new();
         let differs = |(name, sum): &(&String, &u32)| {
-            export(name).and_then(|export| export.crc).is_some_and(|crc| crc != **sum)
+            let known = exports.get(*name).and_then(|export| export.crc);
+            self.has_versions != Some(false) && known.is_some_and(|crc| crc != **sum)
         };
         let names: Vec<_> = object.sums.iter().filter(differs).map(|(name, _)| name.clone()).collect();
         if !names.is_empty() {
-            faults.push(Fault::OtherBuild { names, kernel: self.release.clone() });
+            let (kernel, built_for) = (self.release.clone(), self.built_for(object));
+            faults.push(Fault::OtherBuild { names, kernel, built_for });
         }
-        let used = || object.needs.iter().filter_map(|name| Some((name, export(name)?)));
+        if self.has_versions == Some(true) && !object.has_versions && !self.may_be_forced {
+            faults.push(Fault::NoVersions);
+        }
+        let used = || object.needs.iter().filter_map(|name| Some((name, exports.get(name)?)));
         let names: Vec<_> =
             used().filter(|(_, export)| export.gpl_only).map(|(name, _)| name.clone()).collect();
         if !names.is_empty() && !object.info.is_gpl_compatible() {
@@ -40,6 +45,20 @@ impl KernelView {
             faults.push(Fault::Namespaces { names, namespaces: namespaces.into_iter().collect() });
         }
         faults
+    }
+
+    /// The symbols that a kernel compares CRCs of, and of which the module does not say what it expects.
+    pub(super) fn without_sums(&self, object: &ModuleObject) -> Vec<String> {
+        if self.has_versions != Some(true) || !object.has_versions && !self.may_be_forced {
+            return Vec::new();
+        }
+        let is_missing = |name: &&String| !object.sums.contains_key(*name);
+        let mut names: Vec<_> = object.needs.iter().filter(is_missing).cloned().collect();
+        let layout = "module_layout".to_owned();
+        if !object.sums.contains_key(&layout) {
+            names.insert(0, layout);
+        }
+        names
     }
 }
 
@@ -60,11 +79,14 @@ mod tests {
         let view = KernelView {
             release: KernelRelease::new("6.1").unwrap(),
             machine: None,
+            words: None,
+            has_versions: None,
+            may_be_forced: false,
             headers: None,
             running: None,
         };
-        let export = |name: &str| exports.iter().find(|(known, _)| *known == name).map(|(_, export)| export);
-        let faults = view.unfit(&ModuleObject::parse(&made.bytes()).unwrap(), &export, allows_any_namespace);
+        let exports = exports.map(|(name, export)| (name.to_owned(), export)).into();
+        let faults = view.unfit(&ModuleObject::parse(&made.bytes()).unwrap(), &exports, allows_any_namespace);
         faults.iter().map(|fault| format!("{}: {fault}", fault.word())).collect()
     }
 

@@ -76,10 +76,6 @@ pub fn made_before(
     layout: &Layout,
     environment: &Environment,
 ) -> Vec<OutOfDate> {
-    let changed = |path: &Path| {
-        let meta = fs::stat(path).ok().flatten()?;
-        Some((meta.ctime(), meta.ctime_nsec()))
-    };
     let since = |image: &Path| -> Vec<String> {
         let made = changed(image);
         let newer = files.iter().filter(|file| made.is_some() && changed(file) > made);
@@ -107,6 +103,78 @@ pub struct OutOfDate {
     pub modules: Vec<String>,
     /// The command that makes it anew, if something here does.
     pub command: Option<String>,
+}
+
+/// What an image that a kernel boots with holds.
+#[derive(Debug)]
+pub struct HeldImage {
+    /// The image.
+    pub path: PathBuf,
+    /// Only root can read it.
+    pub is_denied: bool,
+    /// What it holds of the files that were asked for, or why it can't be read.
+    pub content: Result<Held, std::io::Error>,
+}
+
+/// What an image holds of some module files.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Files that are in it as they are.
+    pub same: BTreeSet<PathBuf>,
+    /// Files of which it holds another build, with the names of the modules.
+    pub others: BTreeMap<PathBuf, String>,
+    /// Files that were installed after it was made.
+    pub newer: BTreeSet<PathBuf>,
+}
+
+/// What the images of a kernel hold of these files, and the command that makes them anew.
+#[must_use]
+pub fn held(
+    kernel: &KernelRelease,
+    files: &[PathBuf],
+    layout: &Layout,
+    environment: &Environment,
+) -> (Vec<HeldImage>, Option<String>) {
+    let images = places::Images::of(kernel, layout).files;
+    if images.is_empty() {
+        return (Vec::new(), None);
+    }
+    let build = |path: &PathBuf| {
+        let name = canonical_name(&ModuleFile::from_path(path)?.stem);
+        Some((path.clone(), name, fs::open(path).ok().and_then(|file| Build::read(file).ok())?))
+    };
+    let on_disk: Vec<(PathBuf, String, Build)> = files.iter().filter_map(build).collect();
+    let wanted: BTreeSet<String> = on_disk.iter().map(|(_, name, _)| name.clone()).collect();
+    let examine = |path: PathBuf| {
+        let is_denied = fs::open(&path).is_err_and(|error| error.is_permission());
+        let made = changed(&path);
+        let content = image::builds(&path, &wanted).map(|builds| {
+            let mut held = Held::default();
+            for (file, name, build) in &on_disk {
+                match builds.get(name) {
+                    Some(builds) if builds.iter().any(|one| one.is_same(build)) => {
+                        held.same.insert(file.clone());
+                    }
+                    Some(_) => {
+                        held.others.insert(file.clone(), name.clone());
+                    }
+                    None => {}
+                }
+                if made.is_some() && changed(file) > made {
+                    held.newer.insert(file.clone());
+                }
+            }
+            held
+        });
+        HeldImage { path, is_denied, content }
+    };
+    (images.into_iter().map(examine).collect(), command(kernel, layout, environment))
+}
+
+/// When a file was last changed, its rights and names included.
+fn changed(path: &Path) -> Option<(i64, i64)> {
+    let meta = fs::stat(path).ok().flatten()?;
+    Some((meta.ctime(), meta.ctime_nsec()))
 }
 
 /// The images of a kernel that hold another build of one of these modules than the file that is installed. An

@@ -1,0 +1,178 @@
+//! `dkms verify`: whether kernels will load their modules, link by link. Reads only.
+
+use std::collections::BTreeSet;
+
+use dkms_base::exit::ExitCode;
+use dkms_base::id::{ModuleId, Target};
+use dkms_core::plan::Refusal;
+use dkms_core::tree::Snapshot;
+use dkms_core::verify::{Proof, Verdict, Verifier};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::session::{Session, unless_interrupted};
+
+/// Judges, and prints the verdicts.
+pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
+    let proofs = proofs(session)?;
+    unless_interrupted()?;
+    if session.args().json {
+        session.terminal.print(&document(&proofs).to_string());
+    } else if proofs.is_empty() {
+        session.terminal.print("no module is installed, or should be");
+    } else {
+        lines(&proofs).iter().for_each(|line| session.terminal.print(line));
+    }
+    outcome(&proofs)
+}
+
+/// What is asked for: modules on kernels, in their order.
+fn proofs(session: &Session<'_>) -> Result<Vec<Proof>, Failure> {
+    let snapshot = session.snapshot()?;
+    is_known(session, &snapshot)?;
+    let survey = session.survey();
+    let verifier = Verifier::new(&session.settings.layout, &survey, &snapshot)?;
+    let mut proofs = Vec::new();
+    for target in session.verified_targets()? {
+        let ids = of_kernel(session, &snapshot, &verifier, &target)?;
+        proofs.extend(verifier.proofs(&ids, &target)?);
+    }
+    proofs.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(proofs)
+}
+
+/// The modules that are asked for on a kernel: the one that is named, in the version that is installed there or
+/// else the newest; without a name all that are, or should be, there.
+fn of_kernel(
+    session: &Session<'_>,
+    snapshot: &Snapshot,
+    verifier: &Verifier<'_>,
+    target: &Target,
+) -> Result<Vec<ModuleId>, Failure> {
+    let Some(name) = &session.invocation.name else { return Ok(verifier.wanted(target)?) };
+    if let Some(version) = &session.invocation.version {
+        return Ok(vec![ModuleId::new(name.clone(), version.clone())]);
+    }
+    let wanted = verifier.wanted(target)?.into_iter().find(|id| id.name == *name);
+    let newest = || snapshot.versions(name).last().map(|id| (*id).clone());
+    Ok(wanted.or_else(newest).into_iter().collect())
+}
+
+fn is_known(session: &Session<'_>, snapshot: &Snapshot) -> Result<(), Failure> {
+    match (&session.invocation.name, &session.invocation.version) {
+        (Some(name), Some(version)) => {
+            let id = ModuleId::new(name.clone(), version.clone());
+            if snapshot.get(&id).is_some() { Ok(()) } else { Err(Refusal::NotInTree { id }.into()) }
+        }
+        (Some(name), None) if snapshot.versions(name).is_empty() => {
+            let text = format!("module `{name}` is not in the dkms tree");
+            Err(Failure::new(ExitCode::NOT_IN_TREE, text).hint("`dkms status` lists what is"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A line for each module and kernel, and below it each link that is not proven.
+fn lines(proofs: &[Proof]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for proof in proofs {
+        let Target { kernel, arch } = &proof.target;
+        lines.push(format!("{}, {kernel}, {arch}: {}", proof.id, proof.verdict().word()));
+        for open in proof.open() {
+            let reason = open.reason.as_deref().unwrap_or_default();
+            lines.push(format!("  {} is {}: {reason}", open.link.word(), open.verdict.word()));
+            lines.extend(open.remedy.iter().map(|command| format!("    mend: {command}")));
+        }
+    }
+    lines
+}
+
+/// As programs read it.
+pub(super) fn document(proofs: &[Proof]) -> Value {
+    let modules: Vec<Value> = proofs
+        .iter()
+        .map(|proof| {
+            let links: Vec<Value> = proof
+                .links
+                .iter()
+                .map(|link| {
+                    json!({
+                        "link": link.link.word(),
+                        "verdict": link.verdict.word(),
+                        "reason": link.reason,
+                        "remedy": link.remedy,
+                    })
+                })
+                .collect();
+            json!({
+                "module": proof.id.name,
+                "version": proof.id.version,
+                "kernel": proof.target.kernel,
+                "arch": proof.target.arch,
+                "verdict": proof.verdict().word(),
+                "links": links,
+            })
+        })
+        .collect();
+    json!({ "modules": modules })
+}
+
+fn outcome(proofs: &[Proof]) -> Result<(), Failure> {
+    let verdict = Verdict::of_all(proofs.iter().map(Proof::verdict));
+    let (code, what) = match verdict {
+        Verdict::Proven => return Ok(()),
+        Verdict::Refuted => (ExitCode::REFUTED, "will not be loaded by"),
+        Verdict::Unknown => (ExitCode::UNKNOWN, "may not be loaded by"),
+    };
+    let found: Vec<&Proof> = proofs.iter().filter(|proof| proof.verdict() == verdict).collect();
+    let kernels: BTreeSet<&str> = found.iter().map(|proof| proof.target.kernel.as_str()).collect();
+    let modules: BTreeSet<String> = found.iter().map(|proof| proof.id.to_string()).collect();
+    let named: Vec<String> = modules.into_iter().collect();
+    let kernels: Vec<&str> = kernels.into_iter().collect();
+    let kernel = if kernels.len() == 1 { "kernel" } else { "kernels" };
+    Err(Failure::new(code, format!("{} {what} {kernel} {}", named.join(", "), kernels.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dkms_core::verify::{Link, LinkProof};
+
+    fn proof(name: &str, links: Vec<LinkProof>) -> Proof {
+        let target = Target::parse("6.1", "x86_64").unwrap();
+        Proof { id: ModuleId::parse(name, "1").unwrap(), target, links }
+    }
+
+    fn link(link: Link, verdict: Verdict, remedy: Option<&str>) -> LinkProof {
+        let reason = (verdict != Verdict::Proven).then(|| "so it is".to_owned());
+        LinkProof { link, verdict, reason, remedy: remedy.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_is_not_proven_has_its_reason_and_command() {
+        let good = proof("good", vec![link(Link::There, Verdict::Proven, None)]);
+        let bad = proof(
+            "bad",
+            vec![
+                link(Link::Linked, Verdict::Unknown, None),
+                link(Link::Found, Verdict::Refuted, Some("depmod 6.1")),
+            ],
+        );
+        let text = [
+            "good/1, 6.1, x86_64: proven",
+            "bad/1, 6.1, x86_64: refuted",
+            "  found is refuted: so it is",
+            "    mend: depmod 6.1",
+            "  linked is unknown: so it is",
+        ];
+        assert_eq!(lines(&[good.clone(), bad.clone()]), text);
+        let failure = outcome(&[good.clone(), bad]).unwrap_err();
+        assert_eq!(
+            (failure.code.0, failure.message.as_str()),
+            (30, "bad/1 will not be loaded by kernel 6.1")
+        );
+        let unknown = proof("odd", vec![link(Link::Boot, Verdict::Unknown, None)]);
+        assert_eq!(outcome(&[good.clone(), unknown]).unwrap_err().code.0, 31);
+        assert_eq!(outcome(&[good]), Ok(()));
+    }
+}
