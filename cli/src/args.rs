@@ -53,6 +53,9 @@ pub struct Args {
     /// Tarball to read, tarball or package to write
     #[arg(long, value_name = "FILE", overrides_with = "archive")]
     pub archive: Option<PathBuf>,
+    /// For mkbmdeb and mkrpm: with a package that follows linux-image-FLAVOUR, or kernel-FLAVOUR
+    #[arg(long, value_name = "FLAVOUR", overrides_with = "meta")]
+    pub meta: Option<String>,
     /// For mkkmp: this spec file instead of the source's M-kmp.spec
     #[arg(long, value_name = "FILE", overrides_with = "spec")]
     pub spec: Option<PathBuf>,

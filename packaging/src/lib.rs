@@ -6,12 +6,14 @@
 //! - [`mkrpm`]: `mkrpm`, `mkkmp`; [`driver_disk`]: `mkdriverdisk`
 //! - [`skeleton`]: `mktree` and `unmktree`; [`license`]: `ltdk`
 //! - [`own`]: this project's own packages
+//! - [`demands`]: what a dkms.conf demands of packages of built modules
 //! - below these: [`entries`] is what goes into an archive, [`tarball`], [`deb`] and [`arch`] are the
 //!   formats, [`staged`] makes files appear whole or not at all
 
 pub mod arch;
 pub mod deb;
 pub mod debian;
+pub mod demands;
 pub mod driver_disk;
 pub mod entries;
 pub mod error;

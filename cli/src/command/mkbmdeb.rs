@@ -1,13 +1,17 @@
 //! `dkms mkbmdeb`
 
 use dkms_base::exit::ExitCode;
+use dkms_base::id::Target;
+use dkms_kernel::published;
+use dkms_packaging::debian::gate::Gate;
 use dkms_packaging::debian::mkbmdeb::BuiltModules;
 
-use super::package::{Subject, only_said, wrote};
+use super::package::{Subject, gate, only_said, wrote};
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Writes a package of the built modules for each kernel that is named, or for the one that runs.
+/// Writes a package of the built modules for each kernel that is named, or for the one that runs; with `--meta`
+/// one that follows that kernel's metapackage too.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let args = session.args();
     if args.source_only {
@@ -29,13 +33,46 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         .hint("name one kernel with `-k`"));
     }
     let module = subject.module(session);
-    let packages: Vec<_> = targets.iter().map(|target| BuiltModules { module: &module, target }).collect();
+    let demands: Vec<_> =
+        targets.iter().map(|target| subject.demands(session, target)).collect::<Result<_, _>>()?;
+    let package = |(target, demands)| BuiltModules { module: &module, target, demands };
+    let packages: Vec<_> = targets.iter().zip(&demands).map(package).collect();
+    let meta = gate(session, &targets)?;
+    let kernel_version = meta.map(|(flavour, target)| published(session, flavour, target)).transpose()?;
+    let gate = meta.zip(kernel_version.as_deref()).map(|((flavour, target), kernel_version)| Gate {
+        module: &module,
+        target,
+        flavour,
+        kernel_version,
+    });
     // All or, where one can't be had, none that wasn't there before.
     packages.iter().try_for_each(|package| package.check())?;
+    let gate_path = gate.map(|gate| gate.path()).transpose()?;
     for package in packages {
         if !only_said(session, &package.path()?) {
             wrote(session, &package.write()?);
         }
     }
+    if let Some((gate, path)) = gate.zip(gate_path)
+        && !only_said(session, &path)
+    {
+        wrote(session, &gate.write()?);
+    }
     Ok(())
+}
+
+/// In which version `linux-image-FLAVOUR` brings the kernel.
+fn published(session: &Session<'_>, flavour: &str, target: &Target) -> Result<String, Failure> {
+    let headers = session.survey().kernel(target)?.headers.clone();
+    published::of_debian(flavour, &target.kernel, &headers, session.environment).ok_or_else(|| {
+        let kernel = &target.kernel;
+        Failure::new(
+            ExitCode::NO_HEADERS,
+            format!("which version of `linux-image-{flavour}` brings kernel {kernel} is not known"),
+        )
+        .hint(format!(
+            "neither apt nor the headers at `{}` say it: install `linux-headers-{kernel}`",
+            headers.display()
+        ))
+    })
 }

@@ -1,15 +1,17 @@
 //! `dkms mkrpm`
 
 use dkms_base::exit::ExitCode;
+use dkms_kernel::published;
 use dkms_packaging::mkrpm::Wrapper;
+use dkms_packaging::mkrpm::gate::Gate;
 use dkms_packaging::mkrpm::kmod::Kmod;
 
-use super::package::{Subject, only_said, wrote};
+use super::package::{Subject, gate, only_said, wrote};
 use crate::failure::Failure;
 use crate::session::Session;
 
 /// Writes an rpm package of the source and its source package, and one of the built modules for each
-/// kernel that is named.
+/// kernel that is named; with `--meta` the package `kmod-M` too.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let args = session.args();
     if args.binaries_only && args.source_only {
@@ -36,9 +38,22 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     }
     let module = subject.module(session);
     let wrapper = if args.binaries_only { None } else { Some(Wrapper::new(&module)?) };
-    let kmods: Vec<_> = targets.iter().map(|target| Kmod { module: &module, target }).collect();
+    let demands: Vec<_> =
+        targets.iter().map(|target| subject.demands(session, target)).collect::<Result<_, _>>()?;
+    let kmod = |(target, demands)| Kmod { module: &module, target, demands };
+    let kmods: Vec<_> = targets.iter().zip(&demands).map(kmod).collect();
+    let meta = gate(session, &targets)?;
+    let kernel_version =
+        meta.map(|(flavour, target)| published::of_rpm(flavour, target, session.environment));
+    let gate = meta.zip(kernel_version.as_deref()).map(|((flavour, target), kernel_version)| Gate {
+        module: &module,
+        target,
+        flavour,
+        kernel_version,
+    });
     // All or, where one can't be had, none that wasn't there before.
     let places = kmods.iter().map(Kmod::path).collect::<Result<Vec<_>, _>>()?;
+    let gate_path = gate.map(|gate| gate.path()).transpose()?;
     if let Some(wrapper) = wrapper {
         for path in wrapper.paths() {
             if !only_said(session, &path) {
@@ -51,6 +66,11 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         if !only_said(session, &place) {
             wrote(session, &kmod.write()?);
         }
+    }
+    if let Some((gate, path)) = gate.zip(gate_path)
+        && !only_said(session, &path)
+    {
+        wrote(session, &gate.write()?);
     }
     Ok(())
 }

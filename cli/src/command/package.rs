@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use dkms_base::exit::ExitCode;
 use dkms_base::host::fs;
 use dkms_base::id::{ModuleId, Target};
+use dkms_conf::ModuleConf;
 use dkms_core::plan::Refusal;
 use dkms_packaging::debian::Module;
+use dkms_packaging::demands::Demands;
 
 use super::source;
 use crate::failure::Failure;
 use crate::invocation::SourceWord;
 use crate::render::say;
-use crate::session::Session;
+use crate::session::{Session, absolute};
 
 /// What a package is made of.
 pub(super) struct Subject {
@@ -80,6 +82,16 @@ impl Subject {
         }
     }
 
+    /// What its dkms.conf demands of packages of built modules.
+    pub(super) fn demands(&self, session: &Session<'_>, target: &Target) -> Result<Demands, Failure> {
+        let named = session.args().conf.as_deref().map(absolute);
+        let file = named.unwrap_or_else(|| self.source.join("dkms.conf"));
+        let conf = session.survey().conf_in(&self.id, &file, target)?;
+        let conf = conf.map_err(|fault| Refusal::of_conf(&self.id, &fault))?;
+        let ModuleConf { build_depends, remake_initrd, modules_conf, .. } = conf;
+        Ok(Demands { build_depends, remake_initrd, modules_conf })
+    }
+
     /// The kernels that `-k` or `--all` name; none without them.
     pub(super) fn named_targets(&self, session: &Session<'_>) -> Result<Vec<Target>, Failure> {
         if session.args().all {
@@ -111,6 +123,22 @@ impl Subject {
             return Err(failure.hint(format!("build it first: `dkms build {id}`")));
         }
         Ok(targets)
+    }
+}
+
+/// The flavour of `--meta`, and the one kernel that its package lets in.
+pub(super) fn gate<'a>(
+    session: &'a Session<'_>,
+    targets: &'a [Target],
+) -> Result<Option<(&'a str, &'a Target)>, Failure> {
+    let Some(flavour) = session.args().meta.as_deref() else { return Ok(None) };
+    match targets {
+        [target] => Ok(Some((flavour, target))),
+        _ => Err(Failure::new(
+            ExitCode::BAD_OPTION,
+            format!("the package of `--meta {flavour}` is for one kernel, and {} are named", targets.len()),
+        )
+        .hint("name the newest with `-k`")),
     }
 }
 

@@ -3,6 +3,7 @@
 //! - `facts`: one look at a kernel ([`KernelFacts::look`]); its parts: `config`, [`module_tree`]
 //! - `brought`: what the files of a package bring; `owner`: which package a kernel belongs to;
 //!   [`prebuilt`]: modules that packages bring ready built
+//! - [`published`]: in which version a distribution publishes it
 //! - `machine`: what it is for; [`toolchain`]: what it was built with; asked for when
 //!   something is to be built
 //! - `distribution`: which system this is; what follows from it: `destination`,
@@ -31,6 +32,7 @@ pub mod module_tree;
 mod owner;
 mod packed;
 pub mod prebuilt;
+pub mod published;
 pub mod toolchain;
 pub mod vermagic;
 

@@ -9,6 +9,7 @@ use dkms_kernel::modfile::{ModuleFile, canonical_name, read_info};
 
 use super::{Module, name, upstream};
 use crate::deb::{Deb, Effort};
+use crate::demands::Demands;
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::text::wrap;
@@ -20,6 +21,8 @@ pub struct BuiltModules<'a> {
     pub module: &'a Module<'a>,
     /// For which kernel.
     pub target: &'a Target,
+    /// What its dkms.conf demands there.
+    pub demands: &'a Demands,
 }
 
 impl BuiltModules<'_> {
@@ -55,7 +58,7 @@ impl BuiltModules<'_> {
         let date = self.module.date()?;
         let mut data = Entries::default();
         let place = Path::new("lib/modules").join(kernel).join("updates/dkms");
-        let (mut aliases, mut licenses) = (Vec::new(), Vec::new());
+        let (mut aliases, mut licenses, mut stems) = (Vec::new(), Vec::new(), Vec::new());
         for entry in fs::list(&built)? {
             let Some(file) = entry.name.to_str().and_then(ModuleFile::from_name) else { continue };
             let from = built.join(&entry.name);
@@ -63,6 +66,7 @@ impl BuiltModules<'_> {
             data.plain_file(&from, &place.join(&entry.name), 0o644)?;
             licenses.extend(info.license);
             aliases.push((canonical_name(&file.stem), info.aliases));
+            stems.push(file.stem);
         }
         if aliases.is_empty() {
             return Err(PackageError::NotBuilt { id: id.clone(), target: self.target.clone() });
@@ -77,10 +81,12 @@ impl BuiltModules<'_> {
         let arch = name::architecture(&self.target.arch)?;
         let mut control = self.module.fields(&package, arch, &description, &template)?;
         let version = control.get("Version").unwrap_or_default().to_owned();
-        for (field, relation) in [
-            ("Depends", name::image(kernel)?),
-            ("Provides", format!("{}-modules (= {version})", name::base(&id.name)?)),
-        ] {
+        let provided = format!("{}-modules (= {version})", name::base(&id.name)?);
+        let mut relations = vec![("Depends", name::image(kernel)?), ("Provides", provided)];
+        for needed in &self.demands.build_depends {
+            relations.push(("Depends", name::modules(needed, kernel)?));
+        }
+        for (field, relation) in relations {
             upstream::add_relations(&mut control, field, &relation)
                 .map_err(|why| PackageError::Field { field: field.to_owned(), why })?;
         }
@@ -89,7 +95,7 @@ impl BuiltModules<'_> {
         }
         let text = format!("Made by `dkms mkbmdeb` from {id} for Linux {kernel}");
         self.module.put_docs(&mut data, &control, &text, &template, licenses, date)?;
-        let meant = |script: &str| script.replace("KERNEL_VERSION", kernel.as_str());
+        let meant = |script: &str| self.demands.script(script, &id.name, kernel, &stems);
         let ours = [
             ("postinst", meant(include_str!("scripts/modules.postinst"))),
             ("postrm", meant(include_str!("scripts/modules.postrm"))),

@@ -39,6 +39,27 @@ pub fn modules(module: &ModuleName, kernel: &KernelRelease) -> Result<String, Pa
     Ok(name)
 }
 
+/// `D-modules-FLAVOUR`.
+///
+/// # Errors
+/// [`PackageError::Name`].
+pub fn gate(module: &ModuleName, flavour: &str) -> Result<String, PackageError> {
+    check(flavour)?;
+    let name = format!("{}-modules-{flavour}", base(module)?);
+    check(&name)?;
+    Ok(name)
+}
+
+/// What the metapackage provides that brings a kernel.
+///
+/// # Errors
+/// [`PackageError::Name`].
+pub fn latest(kernel: &KernelRelease) -> Result<String, PackageError> {
+    let name = format!("linux-latest-modules-{}", plain(kernel.as_str()));
+    check(&name)?;
+    Ok(name)
+}
+
 /// `linux-image-K`.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DriverDisk, repodata};
 use crate::debian::Module;
+use crate::demands::Demands;
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::mkrpm::kmod::Kmod;
@@ -35,5 +36,5 @@ pub(super) fn kmod(
     folder: &Path,
 ) -> Result<PathBuf, PackageError> {
     let module = Module { file: None, folder: folder.to_owned(), ..disk.module.clone() };
-    Kmod { module: &module, target }.write()
+    Kmod { module: &module, target, demands: &Demands::default() }.write()
 }

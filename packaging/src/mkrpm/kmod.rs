@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use dkms_base::host::fs;
-use dkms_base::id::Target;
+use dkms_base::id::{ModuleName, Target};
 use dkms_kernel::modfile::{ModuleFile, read_info};
 use rpm::Dependency;
 
@@ -16,6 +16,7 @@ use super::name::{check_plain, seconds, version};
 use super::relation::Relation;
 use super::spec::{Phase, Script};
 use crate::debian::Module;
+use crate::demands::Demands;
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::text::wrap;
@@ -27,17 +28,24 @@ pub struct Kmod<'a> {
     pub module: &'a Module<'a>,
     /// For which kernel.
     pub target: &'a Target,
+    /// What its dkms.conf demands there.
+    pub demands: &'a Demands,
 }
 
 /// The release of every such package: the version is the module's.
-const RELEASE: &str = "1";
+pub(super) const RELEASE: &str = "1";
+
+/// The package of a module's modules for a kernel.
+pub(super) fn package(module: &ModuleName, target: &Target) -> Result<String, PackageError> {
+    check_plain(module.as_str())?;
+    check_plain(target.kernel.as_str())?;
+    Ok(format!("kmod-{module}-{}", target.kernel))
+}
 
 impl Kmod<'_> {
     /// `kmod-M-K`.
     fn name(&self) -> Result<String, PackageError> {
-        let (module, kernel) = (self.module.id.name.as_str(), self.target.kernel.as_str());
-        check_plain(kernel)?;
-        Ok(format!("kmod-{module}-{kernel}"))
+        package(&self.module.id.name, self.target)
     }
 
     /// The file that is written.
@@ -65,7 +73,7 @@ impl Kmod<'_> {
         let date = seconds(self.module.date()?);
         let place = Path::new("lib/modules").join(kernel).join("extra");
         let (mut entries, mut files) = (Entries::default(), Vec::new());
-        let (mut aliases, mut licenses) = (Vec::new(), Vec::new());
+        let (mut aliases, mut licenses, mut stems) = (Vec::new(), Vec::new(), Vec::new());
         let built = self.module.built(self.target)?;
         for entry in fs::list(&built)? {
             let Some(file) = entry.name.to_str().and_then(ModuleFile::from_name) else { continue };
@@ -76,6 +84,7 @@ impl Kmod<'_> {
             entries.plain_file(&from, &place.join(&entry.name), 0o644)?;
             check_plain(&file.stem)?;
             files.push(format!("/{}/{}", place.display(), file.file_name()));
+            stems.push(file.stem);
         }
         if files.is_empty() {
             return Err(PackageError::NotBuilt { id: id.clone(), target: self.target.clone() });
@@ -91,6 +100,13 @@ impl Kmod<'_> {
         about.arch = self.target.arch.to_string();
         let needed = Dependency::eq("kernel-uname-r", kernel.as_str());
         about.relations.push((Relation::Requires, needed));
+        for module in &self.demands.build_depends {
+            about.relations.push((Relation::Requires, Dependency::any(package(module, self.target)?)));
+        }
+        // With `kmod-M` it comes with its kernel, and stays as long as that does.
+        let with_gate = format!("(kernel-uname-r = {kernel} and kmod-{name})");
+        about.relations.push((Relation::Supplements, Dependency::any(with_gate)));
+        about.relations.push((Relation::Requires, Dependency::rpmlib("RichDependencies", "4.12.0-1")));
         // Red Hat's installer takes from a driver disk what says this of the kernel that runs.
         about.relations.push((Relation::Provides, Dependency::eq("kernel-modules", kernel.as_str())));
         for alias in aliases.iter().filter(|alias| !alias.contains(['(', ')']) && !alias.contains(' ')) {
@@ -99,8 +115,8 @@ impl Kmod<'_> {
         for (phase, script) in
             [(Phase::Post, include_str!("kmod.post")), (Phase::Postun, include_str!("kmod.postun"))]
         {
-            let text =
-                script.replace("KERNEL_VERSION", kernel.as_str()).replace("MODULE_FILES", &files.join(" "));
+            let text = self.demands.script(script, name, kernel, &stems);
+            let text = text.replace("MODULE_FILES", &files.join(" "));
             about.scripts.push(Script { phase, program: Vec::new(), text });
         }
         let mut builder = about.builder(date);

@@ -9,6 +9,7 @@
 pub(crate) mod about;
 pub(crate) mod binary;
 mod condition;
+pub mod gate;
 pub mod kmod;
 pub mod kmp;
 pub(crate) mod macros;

@@ -6,6 +6,7 @@ mod bad_input;
 mod common;
 mod debs;
 mod disks;
+mod gates;
 mod real;
 mod rpm_sources;
 mod rpm_systems;

@@ -384,6 +384,20 @@ impl<'a> Survey<'a> {
         }))
     }
 
+    /// What a dkms.conf of a module says for a kernel, wherever it lies.
+    ///
+    /// # Errors
+    /// [`FsError`] where the kernel can't be looked at; what is wrong with the conf is inside.
+    pub fn conf_in(
+        &self,
+        id: &ModuleId,
+        file: &Path,
+        target: &Target,
+    ) -> Result<Result<ModuleConf, ConfFault>, FsError> {
+        let raw = self.read(Some(id), file, target)?;
+        self.resolve(raw, file, target)
+    }
+
     /// What the conf of a module in the tree says now; `None` where that isn't valid.
     pub(super) fn conf_again(&self, id: &ModuleId, target: &Target) -> Option<ModuleConf> {
         let file = self.conf_file.clone().unwrap_or_else(|| self.layout().source_link(id).join("dkms.conf"));
