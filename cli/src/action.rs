@@ -37,6 +37,8 @@ pub enum Action {
     Mkkmp,
     /// `mkdriverdisk`
     Mkdriverdisk,
+    /// `sign`
+    Sign,
     /// `mktree`
     Mktree,
     /// `unmktree`
@@ -99,6 +101,7 @@ impl Action {
         ("mkrpm", Self::Mkrpm),
         ("mkkmp", Self::Mkkmp),
         ("mkdriverdisk", Self::Mkdriverdisk),
+        ("sign", Self::Sign),
         ("mktree", Self::Mktree),
         ("unmktree", Self::Unmktree),
         ("ltdk", Self::Ltdk),
@@ -203,6 +206,12 @@ impl Action {
         matches!(self, Self::Mktree | Self::Unmktree | Self::Ltdk)
     }
 
+    /// Whether all bare words after it are paths.
+    #[must_use]
+    pub fn takes_paths(self) -> bool {
+        matches!(self, Self::Sign)
+    }
+
     /// Whether a kernel package calls it, with exactly one `-k`.
     #[must_use]
     pub fn is_kernel_hook(self) -> bool {
@@ -242,7 +251,9 @@ impl Action {
             // Root sees more; what enrols says that it is root's to do.
             Self::Mok => Rights::None,
             // These look for themselves: what they need depends on the files they are given.
-            Self::Mktarball | Self::Ldtarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc => Rights::None,
+            Self::Sign | Self::Mktarball | Self::Ldtarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc => {
+                Rights::None
+            }
             Self::Mkrpm | Self::Mkkmp | Self::Mkdriverdisk => Rights::None,
             Self::Mktree | Self::Unmktree | Self::Ltdk => Rights::None,
             Self::Add | Self::Build | Self::Unbuild | Self::Remove => Rights::Tree,

@@ -56,6 +56,12 @@ pub struct Args {
     /// For mkbmdeb and mkrpm: with a package that follows linux-image-FLAVOUR, or kernel-FLAVOUR
     #[arg(long, value_name = "FLAVOUR", overrides_with = "meta")]
     pub meta: Option<String>,
+    /// For sign: the private key (PEM), or a token's URI [default: as framework.conf says]
+    #[arg(long, value_name = "FILE", overrides_with = "key")]
+    pub key: Option<PathBuf>,
+    /// For sign: the key's certificate, in DER or PEM [default: beside the key]
+    #[arg(long, value_name = "FILE", overrides_with = "certificate")]
+    pub certificate: Option<PathBuf>,
     /// For mkkmp: this spec file instead of the source's M-kmp.spec
     #[arg(long, value_name = "FILE", overrides_with = "spec")]
     pub spec: Option<PathBuf>,

@@ -23,6 +23,8 @@ pub struct Invocation {
     pub version: Option<ModuleVersion>,
     /// Where a source tree or an archive was named instead, or besides.
     pub source: Option<SourceWord>,
+    /// What an action works on that takes paths, in order.
+    pub paths: Vec<PathBuf>,
     /// Where a folder is made, removed or looked at, whatever is in it.
     pub folder: Option<PathBuf>,
     /// `-k`, with the architecture that was given with it.
@@ -79,8 +81,8 @@ impl Invocation {
         let source = words
             .source
             .or_else(|| args.archive.clone().filter(|_| !action.writes_archive()).map(SourceWord::Archive));
-        let Words { folder, ignored, .. } = words;
-        Ok(Self { action, name, version, source, folder, kernels, arches, ignored, args })
+        let Words { folder, paths, ignored, .. } = words;
+        Ok(Self { action, name, version, source, paths, folder, kernels, arches, ignored, args })
     }
 
     /// The one module that the action is about.
@@ -113,12 +115,15 @@ struct Words {
     source: Option<SourceWord>,
     module: Option<String>,
     folder: Option<PathBuf>,
+    paths: Vec<PathBuf>,
     ignored: Vec<String>,
 }
 
 impl Words {
     fn take(&mut self, word: &str, module_is_known: bool) -> Result<(), Failure> {
-        if let Some(action) = Action::from_word(word) {
+        if self.action.is_some_and(Action::takes_paths) && !word.is_empty() {
+            self.paths.push(word.into());
+        } else if let Some(action) = Action::from_word(word) {
             let is_planned = self.action == Some(Action::Plan) && action != Action::Plan;
             if self.action.is_some() && !is_planned {
                 return Err(Failure::new(ExitCode::BROKEN, format!("`{word}` is a second action"))

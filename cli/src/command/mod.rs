@@ -18,6 +18,7 @@ mod package;
 mod plan;
 mod preflight;
 mod remove;
+mod sign;
 mod source;
 mod status;
 mod tarball;
@@ -51,6 +52,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Mkrpm => mkrpm::run(session),
         Action::Mkkmp => mkkmp::run(session),
         Action::Mkdriverdisk => mkdriverdisk::run(session),
+        Action::Sign => sign::run(session),
         Action::Mktree => mktree::make(session),
         Action::Unmktree => mktree::remove(session),
         Action::Ltdk => ltdk::run(session),

@@ -1,11 +1,12 @@
 //! `mktarball` and `ldtarball`.
 
-use dkms_archive::{self, Contents, Existing, TarballSpec};
+use dkms_archive::{self, About, Contents, Existing, TarballSpec};
 use dkms_base::exit::ExitCode;
 use dkms_base::host::fs;
-use dkms_base::id::Target;
+use dkms_base::id::{ModuleId, Target};
+use dkms_core::build::Memory;
 use dkms_core::plan::{NewSource, Refusal, Work};
-use dkms_core::tree::{loading, sweep};
+use dkms_core::tree::{attempts, loading, sweep};
 
 use super::package::Subject;
 use super::source::{self, Source, StagedArchive};
@@ -37,6 +38,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
         _ => session.targets_of(&subject.id, &session.snapshot()?)?,
     };
     let module = subject.module(session);
+    let memory = Memory::default();
     let spec = TarballSpec {
         layout: &session.settings.layout,
         id: &subject.id,
@@ -48,6 +50,10 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
         },
         targets: &targets,
         file: module.file,
+        about: targets
+            .iter()
+            .map(|target| (target.clone(), about(session, &subject.id, target, &memory)))
+            .collect(),
         source_date: module.source_date,
     };
     if args.dry_run {
@@ -59,6 +65,22 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
     let path = dkms_archive::write(&spec)?;
     say(session.terminal, format!("Wrote `{}`", path.display()));
     Ok(())
+}
+
+/// What is known of a build.
+fn about(session: &Session<'_>, id: &ModuleId, target: &Target, memory: &Memory) -> About {
+    let built = attempts::list(&session.settings.layout, id, target).into_iter();
+    let inputs = built.map(|attempt| attempt.record).find(|record| record.failure.is_none());
+    let now = || {
+        let snapshot = session.snapshot().ok()?;
+        Some(session.survey().inputs(id, target, &snapshot, memory).ok()??.to_string())
+    };
+    let config = session.survey().kernel(target).ok();
+    let hash = config.and_then(|kernel| kernel.config.get("CONFIG_MODULE_SIG_HASH").map(str::to_owned));
+    About {
+        inputs: inputs.and_then(|record| record.key).or_else(now),
+        hash: hash.filter(|hash| !hash.is_empty()),
+    }
 }
 
 /// `dkms ldtarball`

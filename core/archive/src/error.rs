@@ -179,6 +179,14 @@ pub enum ArchiveError {
         /// What failed.
         source: FsError,
     },
+    /// Its manifest could not be signed.
+    #[error("cannot sign the archive `{}`: {why}", archive.display())]
+    Sign {
+        /// The archive.
+        archive: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A file that was to be read, staged or published.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -199,7 +207,7 @@ impl ArchiveError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Fs(_) => ExitCode::USAGE_OR_RIGHTS,
+            Self::Fs(_) | Self::Sign { .. } => ExitCode::USAGE_OR_RIGHTS,
             Self::Missing { .. } => ExitCode::BAD_OPTION,
             Self::NotAnArchive { .. } | Self::Damaged { .. } | Self::NoConf { .. } => ExitCode::NOT_IN_TREE,
             Self::NotBuilt { .. } | Self::CannotPack { .. } => ExitCode::CANNOT_INSTALL,
@@ -236,6 +244,7 @@ impl ArchiveError {
             | Self::BadId { .. }
             | Self::Manifest { .. }
             | Self::Write { .. }
+            | Self::Sign { .. }
             | Self::Fs(_)
             | Self::Interrupted { .. } => Vec::new(),
         }

@@ -4,7 +4,7 @@
 //! Reading: [`compression`] finds the format by its magic; `entries` takes the tar format apart; `name` and
 //! `inventory` judge every entry before it is written, without touching the disk; `unpack` writes into a
 //! private folder; `contents` says what it is; `manifest` compares hashes; `read` puts these in order,
-//! and `publish` moves what was staged to its place. [`deb`] lists the files of a Debian package. Writing:
+//! and `publish` moves what was staged to its place; `repack` makes an archive of it again. [`deb`] lists the files of a Debian package. Writing:
 //! [`mod@write`] and `pack`, held to the same inventory, so that whatever we write we also take.
 
 pub mod compression;
@@ -19,6 +19,7 @@ mod name;
 mod pack;
 mod publish;
 mod read;
+mod repack;
 mod unpack;
 pub mod write;
 
@@ -31,4 +32,5 @@ pub use error::{ArchiveError, Fault};
 pub use limits::Limits;
 pub use publish::{Existing, publish_builds, publish_source};
 pub use read::{Kind, Staged, StagedBuild, stage};
+pub use repack::{About, Sign};
 pub use write::{Contents, TarballSpec, write};

@@ -10,6 +10,8 @@ use super::inventory::{Inventory, Item};
 
 /// Its place in the archive.
 pub(crate) const MANIFEST: &str = "dkms_main_tree/MANIFEST.json";
+/// Where the signature over it is, in base64.
+pub(crate) const SIGNATURE: &str = "dkms_main_tree/MANIFEST.sig";
 /// The largest that is read.
 pub(super) const LARGEST: u64 = 16 << 20;
 /// The format that we write, and the only one that we read.
@@ -30,6 +32,22 @@ pub(crate) struct Manifest {
     pub files: BTreeMap<String, String>,
     /// Where each symbolic link points, by name.
     pub links: BTreeMap<String, String>,
+    /// The built modules, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modules: BTreeMap<String, ModuleRecord>,
+    /// The certificate in whose name they are signed, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
+/// A built module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ModuleRecord {
+    /// SHA-256 of what it is unpacked and without its signature.
+    pub unsigned: String,
+    /// SHA-256 of the file, where it is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<String>,
 }
 
 /// What one build depended on.
@@ -41,6 +59,19 @@ pub(crate) struct BuildRecord {
     pub arch: String,
     /// Version by name of each module that it was built against.
     pub depends: BTreeMap<String, String>,
+    /// The key of all that the build depended on, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
+    /// The digest that the kernel signs modules with (`CONFIG_MODULE_SIG_HASH`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+}
+
+/// What is seen of a module file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looked {
+    pub(super) unsigned: [u8; 32],
+    pub(super) is_signed: bool,
 }
 
 /// An entry that differs, and how.
@@ -49,9 +80,18 @@ pub(super) type Mismatch = (String, String);
 impl Manifest {
     /// Of all that an inventory holds.
     pub(super) fn of(inventory: &Inventory, name: String, version: String, builds: Vec<BuildRecord>) -> Self {
-        let mut manifest =
-            Self { format: FORMAT, name, version, builds, files: BTreeMap::new(), links: BTreeMap::new() };
-        for (path, item) in inventory.items().filter(|(path, _)| *path != Path::new(MANIFEST)) {
+        let mut manifest = Self {
+            format: FORMAT,
+            name,
+            version,
+            builds,
+            files: BTreeMap::new(),
+            links: BTreeMap::new(),
+            modules: BTreeMap::new(),
+            certificate: None,
+        };
+        let own = [Path::new(MANIFEST), Path::new(SIGNATURE)];
+        for (path, item) in inventory.items().filter(|(path, _)| !own.contains(path)) {
             match item {
                 Item::File { digest, .. } => {
                     manifest.files.insert(text(path), hex(digest));
@@ -63,6 +103,15 @@ impl Manifest {
             }
         }
         manifest
+    }
+
+    /// With what the built modules are.
+    pub(super) fn with_modules(mut self, modules: BTreeMap<String, Looked>) -> Self {
+        for (name, looked) in modules {
+            let signed = if looked.is_signed { self.files.get(&name).cloned() } else { None };
+            self.modules.insert(name, ModuleRecord { unsigned: hex(&looked.unsigned), signed });
+        }
+        self
     }
 
     /// As it stands in the archive.

@@ -1,6 +1,8 @@
 //! The entries of an archive in the making: gathered from the disk, held to the rules of a reader, written in
 //! order under a temporary name. Knows nothing of DKMS.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -11,11 +13,15 @@ use sha2::{Digest as _, Sha256};
 use tar::{EntryType, Header};
 
 use super::compression::{Compression, Encoder};
+use super::contents::MAIN_TREE;
 use super::error::{ArchiveError, Fault};
 use super::inventory::{Digest, Inventory, Item, Rejected};
 use super::limits::Limits;
+use super::manifest::Looked;
 use super::name;
 use dkms_base::host::{fs, signals};
+use dkms_kernel::modfile::content::each_unsigned;
+use dkms_kernel::modfile::{ModuleFile, signature_of};
 
 /// Which mode and time an entry gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +113,26 @@ impl Packing {
         Ok(())
     }
 
+    /// The module files that were built, by name.
+    pub(super) fn modules(&self) -> Result<BTreeMap<String, Looked>, ArchiveError> {
+        let mut modules = BTreeMap::new();
+        for piece in &self.pieces {
+            let Origin::Disk(path, meta, _) = &piece.origin else { continue };
+            let name = piece.name.file_name().and_then(OsStr::to_str).and_then(ModuleFile::from_name);
+            if name.is_none() || !meta.is_file() || !piece.name.starts_with(MAIN_TREE) {
+                continue;
+            }
+            let mut sum = Sha256::new();
+            // What can't be unpacked is no module; its digest as a file stands with the others.
+            if let Ok(end) = each_unsigned(path, &mut |bytes| sum.update(bytes)) {
+                let looked =
+                    Looked { unsigned: sum.finalize().into(), is_signed: signature_of(&end).is_some() };
+                modules.insert(piece.name.to_string_lossy().into_owned(), looked);
+            }
+        }
+        Ok(modules)
+    }
+
     /// Checks that no link leads out of that one of `roots` that it lies in.
     pub(super) fn check_links(&self, roots: &[PathBuf]) -> Result<(), ArchiveError> {
         self.inventory.check_links(roots).map_err(|(name, fault)| {
@@ -119,12 +145,12 @@ impl Packing {
         })
     }
 
-    /// Writes all entries ordered by name, and a last one made when the hashes of all are known.
+    /// Writes all entries ordered by name, and last ones made when the hashes of all are known.
     pub(super) fn write(
         mut self,
         path: &Path,
         date: u64,
-        last: impl FnOnce(&Inventory) -> (PathBuf, String),
+        last: impl FnOnce(&Inventory) -> Result<Vec<(PathBuf, String)>, ArchiveError>,
     ) -> Result<(), ArchiveError> {
         let failed = |source: fs::FsError| ArchiveError::Write { archive: path.to_owned(), source };
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
@@ -149,7 +175,7 @@ impl Packing {
         temporary: &Path,
         archive: &Path,
         date: u64,
-        last: impl FnOnce(&Inventory) -> (PathBuf, String),
+        last: impl FnOnce(&Inventory) -> Result<Vec<(PathBuf, String)>, ArchiveError>,
     ) -> Result<(), ArchiveError> {
         self.pieces.sort_by(|a, b| a.name.cmp(&b.name));
         let write = |source| ArchiveError::Write { archive: archive.to_owned(), source };
@@ -164,8 +190,9 @@ impl Packing {
                 self.inventory.set_digest(&piece.name, digest);
             }
         }
-        let (name, text) = last(&self.inventory);
-        append(&mut tar, &Piece { name, origin: Origin::Text(text) }, date, &failed)?;
+        for (name, text) in last(&self.inventory)? {
+            append(&mut tar, &Piece { name, origin: Origin::Text(text) }, date, &failed)?;
+        }
         let file = tar.into_inner().and_then(Encoder::finish).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         fs::set_mode(temporary, 0o644).map_err(write)

@@ -34,6 +34,8 @@ pub struct Staged {
     pub archive: PathBuf,
     /// What it is.
     pub kind: Kind,
+    /// Where it was unpacked.
+    pub root: PathBuf,
     /// Its dkms.conf.
     pub conf: PathBuf,
     /// The folder of its source; `None` for [`Kind::BinariesOnly`].
@@ -84,6 +86,7 @@ pub fn stage(archive: &Path, into: &Path, limits: &Limits) -> Result<Staged, Arc
     Ok(Staged {
         archive: archive.to_owned(),
         kind: found.kind,
+        root: into.to_owned(),
         conf: into.join(found.conf),
         source: found.source.map(|source| into.join(source)),
         builds,

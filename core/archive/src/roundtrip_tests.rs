@@ -65,6 +65,7 @@ impl World {
             contents,
             targets: &self.targets,
             file: None,
+            about: Default::default(),
             source_date: None,
         }
     }

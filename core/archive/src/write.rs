@@ -11,6 +11,7 @@ use super::contents::{BINARIES_ONLY, MAIN_TREE, SOURCE_TREE};
 use super::error::ArchiveError;
 use super::manifest::{BuildRecord, MANIFEST, Manifest};
 use super::pack::{Looks, Packing};
+use super::repack::About;
 use dkms_base::host::fs;
 use dkms_base::id::{ModuleId, ModuleName, Target};
 use dkms_base::layout::Layout;
@@ -44,6 +45,8 @@ pub struct TarballSpec<'a> {
     /// `--archive`: a name without a folder lies in the tree like the default; its suffix
     /// picks the compression.
     pub file: Option<&'a Path>,
+    /// What is known of builds; none need be.
+    pub about: BTreeMap<Target, About>,
     /// `SOURCE_DATE_EPOCH`; without it the newest file of the source gives the time.
     pub source_date: Option<u64>,
 }
@@ -111,9 +114,11 @@ pub fn write(spec: &TarballSpec<'_>) -> Result<PathBuf, ArchiveError> {
     };
     let builds = targets.iter().map(|target| record(spec, target)).collect::<Result<Vec<_>, _>>()?;
     let path = spec.path();
+    let modules = packing.modules()?;
     packing.write(&path, date, |inventory| {
         let (name, version) = (spec.id.name.to_string(), spec.id.version.to_string());
-        (MANIFEST.into(), Manifest::of(inventory, name, version, builds).to_text())
+        let manifest = Manifest::of(inventory, name, version, builds).with_modules(modules);
+        Ok(vec![(MANIFEST.into(), manifest.to_text())])
     })?;
     Ok(path)
 }
@@ -162,7 +167,13 @@ fn record(spec: &TarballSpec<'_>, target: &Target) -> Result<BuildRecord, Archiv
         kernel: target.kernel.to_string(),
         arch: target.arch.to_string(),
         depends: BTreeMap::new(),
+        inputs: None,
+        hash: None,
     };
+    if let Some(about) = spec.about.get(target) {
+        record.inputs.clone_from(&about.inputs);
+        record.hash.clone_from(&about.hash);
+    }
     for entry in fs::list(&built)? {
         if let Some(name) = dependency(&entry.name) {
             let version = fs::read_lossy(&built.join(&entry.name))?;
@@ -173,7 +184,7 @@ fn record(spec: &TarballSpec<'_>, target: &Target) -> Result<BuildRecord, Archiv
 }
 
 /// The newest time of a file below a folder, in seconds.
-fn newest_below(folder: &Path) -> Result<u64, ArchiveError> {
+pub(super) fn newest_below(folder: &Path) -> Result<u64, ArchiveError> {
     let mut newest = 0;
     for entry in fs::list(folder)? {
         let path = folder.join(&entry.name);

@@ -6,15 +6,20 @@
 //! - [`OwnSigner`]: signs as the kernel's program does, to the byte; `passphrase`: what
 //!   opens an encrypted key
 //! - [`KernelSignFile`]: the kernel's own program as a signer
+//! - [`Asked`]: who signs where somebody asks for it; [`SignedModule`]: files signed where they lie
+//! - [`BlobKey`]: signatures over any bytes; [`TrustedKey`]: whose are trusted
 //! - [`verify()`]: whether a module's signature holds
 //! - [`doubts`]: what is wrong with keys and programs, for doctor
 //! - [`chroot`]: whether this is one, or an image
 
+mod asked;
+mod blob;
 pub mod certificate;
 mod choose;
 pub mod chroot;
 pub mod doubts;
 mod hash;
+mod in_place;
 pub mod keys;
 mod message;
 mod own;
@@ -33,8 +38,11 @@ mod testing;
 pub mod trust;
 mod verify;
 
+pub use asked::{Asked, is_module_name};
+pub use blob::{BlobKey, TrustedKey, certificate_pem, trusted};
 pub use choose::{Generated, Signing, Unsigned, choose, fault, generate_mok};
 pub use hash::ModuleHash;
+pub use in_place::SignedModule;
 pub use own::OwnSigner;
 pub use passphrase::PassphrasePlaces;
 pub use places::KeyPlaces;
@@ -139,6 +147,12 @@ pub enum SignError {
         /// A sentence about it.
         why: String,
     },
+    /// Modules are signed in the name of a certificate.
+    #[error("the key `{}` has no certificate: there is none beside it or in it", key.display())]
+    NoCertificate {
+        /// The key.
+        key: PathBuf,
+    },
     /// Kernels would refuse what this key signs in the name of this certificate.
     #[error("the key `{}` is not that of the certificate `{}`", key.display(), certificate.display())]
     OtherCertificate {
@@ -197,6 +211,10 @@ impl SignError {
             Self::HalfPair { there, .. } => Some(format!(
                 "put the missing half back; or remove `{}`, and a new pair is made (which then has to be enrolled)",
                 there.display()
+            )),
+            Self::NoCertificate { key } => Some(format!(
+                "put it at `{}` (DER or PEM), or name it with `--certificate`",
+                key.with_extension("pub").display()
             )),
             Self::OtherCertificate { .. } => {
                 Some("compare `mok_signing_key` and `mok_certificate` in framework.conf".to_owned())

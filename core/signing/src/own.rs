@@ -124,7 +124,7 @@ impl Signer for OwnSigner {
     }
 }
 
-fn read_key(
+pub(super) fn read_key(
     path: &Path,
     passphrases: &PassphrasePlaces,
     warnings: &mut Vec<String>,

@@ -18,6 +18,8 @@ pub(crate) const DESCRIPTOR: &str = "DKMS_PASSPHRASE_FD";
 pub(crate) const PIN: &str = "KBUILD_SIGN_PIN";
 /// The systemd credential (`LoadCredential=dkms.mok:…` of a service).
 pub(crate) const CREDENTIAL: &str = "dkms.mok";
+/// The credential that is a key itself, in PEM, or else a passphrase.
+pub(crate) const KEY_CREDENTIAL: &str = "mok.key";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// Longer than OpenSSL takes.
 const LENGTH_LIMIT: usize = 1024;
@@ -36,7 +38,7 @@ pub struct PassphrasePlaces {
     /// `mok_passphrase_file`: must be there where it is set.
     file: Option<PathBuf>,
     descriptor: Option<String>,
-    credential: Option<PathBuf>,
+    credentials: Vec<PathBuf>,
     environment: Environment,
 }
 
@@ -51,7 +53,7 @@ impl PassphrasePlaces {
         Self {
             file: file.map(|path| settings.layout.at(&Settings::for_kernel(path, kernel))),
             descriptor: environment.get_filled(DESCRIPTOR).map(str::to_owned),
-            credential: environment.get_filled(CREDENTIALS).map(|dir| PathBuf::from(dir).join(CREDENTIAL)),
+            credentials: credentials(environment),
             environment: environment.clone(),
         }
     }
@@ -72,7 +74,7 @@ impl PassphrasePlaces {
                 Err(why) => Err(SignError::Passphrase { from, why }),
             };
         }
-        if let Some(path) = self.credential.as_ref().filter(|path| fs::exists(path)) {
+        if let Some(path) = self.credentials.iter().find(|path| fs::exists(path) && !is_key(path)) {
             return from_file(path).map(Some);
         }
         let pin = self.environment.get(PIN).map(|pin| Zeroizing::new(pin.as_bytes().to_vec()));
@@ -105,11 +107,31 @@ impl PassphrasePlaces {
     }
 }
 
+/// The credentials that may hold a passphrase.
+fn credentials(environment: &Environment) -> Vec<PathBuf> {
+    let folder = environment.get_filled(CREDENTIALS).map(Path::new);
+    folder.into_iter().flat_map(|folder| [CREDENTIAL, KEY_CREDENTIAL].map(|name| folder.join(name))).collect()
+}
+
+/// The credential that is a private key, if one is.
+pub(super) fn key_credential(environment: &Environment) -> Option<PathBuf> {
+    let path = Path::new(environment.get_filled(CREDENTIALS)?).join(KEY_CREDENTIAL);
+    is_key(&path).then_some(path)
+}
+
+fn is_key(path: &Path) -> bool {
+    let bytes = fs::read_limited(path, super::own::FILE_LIMIT).map(Zeroizing::new);
+    bytes.is_ok_and(|bytes| bytes.windows(KEY_MARK.len()).any(|window| window == KEY_MARK))
+}
+
+/// What every private key in PEM has in its first line.
+const KEY_MARK: &[u8] = b"PRIVATE KEY-----";
+
 /// Where one may put a passphrase, for messages.
 pub(super) fn where_looked_for() -> String {
     format!(
         "the file that `mok_passphrase_file` names, the descriptor that {DESCRIPTOR} names, the systemd credential \
-         `{CREDENTIAL}`, the environment variable {PIN}"
+         `{CREDENTIAL}` or `{KEY_CREDENTIAL}`, the environment variable {PIN}"
     )
 }
 

@@ -130,6 +130,7 @@ impl Wrapper<'_> {
         })?;
         let name = format!("{}.dkms.tar.gz", id.dir_name());
         let tarball = TarballSpec {
+            about: Default::default(),
             layout,
             id,
             source: Some(&self.module.source),

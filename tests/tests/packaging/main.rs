@@ -11,6 +11,7 @@ mod real;
 mod rpm_sources;
 mod rpm_systems;
 mod rpms;
+mod signed;
 mod systems;
 mod tarballs;
 mod trees;

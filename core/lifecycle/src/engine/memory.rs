@@ -2,6 +2,7 @@
 //! failed before with the same inputs. That something can't be remembered is no failure: it is said to
 //! whoever looks closely.
 
+use crate::build::inputs::InputsKey;
 use crate::build::{BuildError, BuildSpec, Built, Failure, Jobs, Memory, Reuse, inputs};
 use crate::conf::{ModuleConf, Settings};
 use crate::host::{Environment, clock};
@@ -96,6 +97,15 @@ pub(super) fn failed_before(look: &Look<'_>, memory: &Memory) -> Option<Remember
     let (layout, target): (_, &Target) = (&look.settings.layout, &look.kernel.target);
     // Most have nothing to be compared with.
     attempts::last(layout, look.id, target)?.record.failure?;
+    let key = key(look, memory)?;
+    let Attempt { record, log, .. } = attempts::remembered_failure(layout, look.id, target, key.as_str())?;
+    let what = record.failure?.first().to_owned();
+    Some(RememberedFailure { when: clock::rfc2822(record.when), what, log })
+}
+
+/// The inputs key of a build as it would be now; `None`: something of it can't be looked at.
+pub(super) fn key(look: &Look<'_>, memory: &Memory) -> Option<InputsKey> {
+    let (layout, target): (_, &Target) = (&look.settings.layout, &look.kernel.target);
     let toolchain = toolchain::look(&look.kernel.headers, &look.kernel.config, look.environment).ok()?;
     let spec = BuildSpec {
         id: look.id,
@@ -116,10 +126,7 @@ pub(super) fn failed_before(look: &Look<'_>, memory: &Memory) -> Option<Remember
         memory,
         reuse: Reuse::Never,
     };
-    let key = inputs::key(&spec, &memory.digests, &Quiet).ok()?;
-    let Attempt { record, log, .. } = attempts::remembered_failure(layout, look.id, target, key.as_str())?;
-    let what = record.failure?.first().to_owned();
-    Some(RememberedFailure { when: clock::rfc2822(record.when), what, log })
+    inputs::key(&spec, &memory.digests, &Quiet).ok()
 }
 
 /// The versions of what a module is built against, as far as they are installed.

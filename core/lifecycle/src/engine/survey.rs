@@ -9,6 +9,7 @@ use super::memory;
 use super::needs::Needs;
 use super::refused::Judge;
 use crate::build::Memory;
+use crate::build::inputs::InputsKey;
 use crate::conf::confined::Confined;
 use crate::conf::{
     self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
@@ -232,6 +233,31 @@ impl<'a> Survey<'a> {
         if failures {
             world.failed_before = world.confs.iter().filter_map(failed).collect();
         }
+    }
+
+    /// The key of all that a build of a module of the tree would depend on now; `None`: something of it can't be
+    /// looked at. `memory`: what several of them share.
+    ///
+    /// # Errors
+    /// [`FsError`] where the kernel can't be looked at.
+    pub fn inputs(
+        &self,
+        id: &ModuleId,
+        target: &Target,
+        snapshot: &Snapshot,
+        memory: &Memory,
+    ) -> Result<Option<InputsKey>, FsError> {
+        let Some(conf) = self.conf_for(id, target)? else { return Ok(None) };
+        let installed = |name: &ModuleName| snapshot.installed_version(name, target).cloned();
+        let look = memory::Look {
+            settings: self.settings,
+            environment: self.environment,
+            id,
+            conf: &conf,
+            kernel: &*self.kernel(target)?,
+            dependencies: &memory::dependencies(&conf, installed),
+        };
+        Ok(memory::key(&look, memory))
     }
 
     /// The source of a module that is to be added, and its conf.
