@@ -41,8 +41,8 @@ impl Brought {
             Outside::open(path).map_err(|error| Failure::new(ExitCode::BAD_OPTION, error.to_string()))
         };
         let mut brought = Self::default();
-        // The folder that these make or look at is the root's.
-        if !actions.iter().any(|action| action.takes_folder()) {
+        // What these make, sign or look at is the root's.
+        if !actions.iter().any(|action| action.takes_folder() || action.takes_paths()) {
             for (at, word) in args.words.iter().enumerate() {
                 let source = source_word(Path::new(word)).filter(|_| Action::from_word(word).is_none());
                 if let Some(SourceWord::Folder(path) | SourceWord::Archive(path) | SourceWord::Rpm(path)) =

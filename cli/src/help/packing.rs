@@ -1,6 +1,6 @@
 //! The actions that write and read archives and packages, and those for authors of modules.
 
-use super::{CHANGING, EVERY_KERNEL, Entry, MODULE};
+use super::{CHANGING, EVERY_KERNEL, Entry, KERNELS, MODULE};
 use crate::action::Action;
 
 /// Of what needs no kernel.
@@ -47,13 +47,17 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         action: Action::Mkbmdeb,
-        forms: &["M/V -k K"],
+        forms: &["M/V -k K", "M/V -k K --meta FLAVOUR"],
         summary: "write a Debian package of the modules built for each kernel: no compiler needed",
         about: "Writes a Debian package of built modules for the running kernel, for each kernel of `-k`, or with `--all` for every one. \
-                It needs neither DKMS nor a compiler where it is installed.",
-        options: &[MODULE, EVERY_KERNEL, WRITING],
-        examples: &[("dkms mkbmdeb foo/1.0 -k 6.12.1", "writes foo-modules-6.12.1_1.0_amd64.deb")],
-        exits: &[1, 3, 6, 8, 9, 12, 16],
+                It needs neither DKMS nor a compiler where it is installed.\n\nWith `--meta` there is one more, `M-modules-FLAVOUR`, which \
+                follows `linux-image-FLAVOUR`: apt keeps a newer kernel back until the package of its modules is there.",
+        options: &[MODULE, EVERY_KERNEL, &["meta"], WRITING],
+        examples: &[
+            ("dkms mkbmdeb foo/1.0 -k 6.12.1", "writes foo-modules-6.12.1_1.0_amd64.deb"),
+            ("dkms mkbmdeb foo/1.0 -k 6.1.0-57-amd64 --meta amd64", "writes foo-modules-amd64 too"),
+        ],
+        exits: &[1, 3, 6, 8, 9, 12, 16, 21],
     },
     Entry {
         action: Action::Mkdsc,
@@ -70,9 +74,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         summary: "write rpm packages of the source; with -k or --all, one of the modules for each kernel too",
         about: "Writes an rpm package that brings the source of a module and has it built where it is installed, and its source package. \
                 With `-k` or `--all` also one package of built modules for each kernel. `M-dkms-mkrpm.spec` in the source gives license, \
-                summary and scripts.",
-        options: &[MODULE, EVERY_KERNEL, &["binaries_only", "source_only"], WRITING],
-        examples: &[("dkms mkrpm foo/1.0", "writes foo-1.0-1dkms.noarch.rpm and .src.rpm")],
+                summary and scripts.\n\nWith `--meta` and one kernel also `kmod-M`, which follows `kernel-FLAVOUR`: dnf skips a newer \
+                kernel until the package of its modules is there.",
+        options: &[MODULE, EVERY_KERNEL, &["binaries_only", "source_only", "meta"], WRITING],
+        examples: &[
+            ("dkms mkrpm foo/1.0", "writes foo-1.0-1dkms.noarch.rpm and .src.rpm"),
+            (
+                "dkms mkrpm foo/1.0 -k 6.12.9-1.el10.x86_64 --meta core",
+                "writes kmod-foo-6.12.9-1.el10.x86_64 and kmod-foo too",
+            ),
+        ],
         exits: &[1, 3, 6, 8, 9, 12, 16],
     },
     Entry {
@@ -96,6 +107,22 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("dkms mkdriverdisk foo/1.0 -d suse -r 15.6 --all --media tar", "for SUSE, as an archive"),
         ],
         exits: &[1, 3, 6, 8, 9, 12, 16],
+    },
+    Entry {
+        action: Action::Sign,
+        forms: &["FILE.ko…", "ARCHIVE"],
+        summary: "sign module files, or archives of mktarball, in place",
+        about: "Signs module files (`.ko`, `.ko.xz`, `.ko.gz`, `.ko.zst`) as the kernel's sign-file does; a signature that is there is \
+                replaced. Of several files all are signed, or none is changed. In an archive that `mktarball` wrote it signs the modules \
+                and the manifest.\n\nThe key is that of `--key`, or the one that framework.conf names; its certificate lies beside it, with \
+                the suffix `.pub`. A passphrase comes from `mok_passphrase_file`, the systemd credential `mok.key` or the variable \
+                KBUILD_SIGN_PIN.",
+        options: &[KERNELS, &["key", "certificate"], CHANGING],
+        examples: &[
+            ("dkms sign --key mok.key foo.ko.xz", "with the certificate mok.pub"),
+            ("dkms sign foo-1.0-manykernels.dkms.tar.gz", "with the key of this system"),
+        ],
+        exits: &[1, 3, 6, 7, 9, 16],
     },
     Entry {
         action: Action::Mktree,
