@@ -84,7 +84,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 31] = [
+    pub const ALL: [(&'static str, Self); 32] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
