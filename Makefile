@@ -9,7 +9,7 @@ RELEASE = target/release/dkms-release --programs target/release
 
 SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg dh-dkms/files/dkms-autopkgtest dh-dkms/files/legacy-postinst $(wildcard packaging/debian/dkms.p* tests/*.sh tests/tests/*/*.sh)
 
-.PHONY: help setup demo check deny test test-full fuzz compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
+.PHONY: help setup demo check messages deny test test-full fuzz compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,15 +27,19 @@ demo: build ## builds, installs, shows and removes a real module for a real kern
 	$(CARGO) build --release --package dkms-offers
 	tests/demo.sh target/release/dkms target/release/kernel-offers
 
-check: ## format, lints, documentation, width of comments, dependencies that nobody uses, shell files
+check: ## format, lints, documentation, comment width, words, unused dependencies, shell files
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	tests/unused.sh
 	tests/width.sh
+	tests/words.sh
 	@command -v shellcheck >/dev/null || $(CARGO) run --quiet --package dkms-tests --bin setup shellcheck
 	shellcheck $(SHELL_FILES)
 	@echo "make check: not checked: licences, bans and sources of dependencies (\`make deny\`, part of \`make test-full\`)"
+
+messages: ## prints every text that a user can see, from the source: FILE:LINE: KIND: TEXT
+	@tests/messages.sh
 
 deny: ## licences, bans and sources of all dependencies, as deny.toml has them; installs cargo-deny where it is missing
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
