@@ -9,6 +9,8 @@ pub enum Cause {
     DiskFull,
     /// A compiler was killed, as a rule because memory ran out.
     Killed,
+    /// The compiler crashed.
+    CompilerCrash,
     /// A program is not installed.
     MissingTool {
         /// Which.
@@ -90,6 +92,7 @@ impl Cause {
         match self {
             Self::DiskFull
             | Self::Killed
+            | Self::CompilerCrash
             | Self::MissingTool { .. }
             | Self::MissingLibrary { .. }
             | Self::MissingHeader { .. }
@@ -122,6 +125,7 @@ impl std::fmt::Display for Cause {
             Self::Killed => {
                 f.write_str("a process of the build was killed, as a rule because memory ran out")
             }
+            Self::CompilerCrash => f.write_str("the compiler crashed"),
             Self::MissingTool { tool } => write!(f, "the program `{tool}` is not installed, or not in PATH"),
             Self::MissingKernelTool { tool } => {
                 write!(f, "the kernel's headers lack their own program `{tool}`")
@@ -176,6 +180,7 @@ impl Cause {
         match self {
             Self::DiskFull => "make room, then build again".to_owned(),
             Self::Killed => "add memory or swap, or build with fewer jobs: `-j1`".to_owned(),
+            Self::CompilerCrash => "build again; if it crashes at the same place, install another version of the compiler, otherwise test the memory".to_owned(),
             Self::MissingTool { tool } => format!("install the package {}", package_of(tool)),
             Self::MissingKernelTool { .. } | Self::HeadersIncomplete => {
                 "install this kernel's headers package anew".to_owned()
@@ -253,6 +258,9 @@ pub(super) fn of(first: Option<&LogError>, lines: &[&str]) -> Option<Cause> {
         line.contains("Killed signal terminated program") || *line == "Killed" || line.ends_with("] Killed")
     }) {
         return Some(Cause::Killed);
+    }
+    if any("internal compiler error: ") || any("clang frontend command failed") {
+        return Some(Cause::CompilerCrash);
     }
     if any("libelf-dev") || any("gelf.h: No such file") || any("libelf.h: No such file") {
         return Some(Cause::MissingLibrary { library: "libelf" });

@@ -74,6 +74,14 @@ fn telling(line: &str) -> Option<LogError> {
 
 /// `FILE:LINE:COLUMN: error: TEXT` of compilers, `PROGRAM: fatal error: TEXT` of their drivers.
 fn compiler(line: &str) -> Option<LogError> {
+    if let Some((place, _)) = line.split_once(": internal compiler error: ") {
+        let is_file = place.rsplit(':').next().is_some_and(|end| end.parse::<u32>().is_ok());
+        return Some(if is_file {
+            LogError::at(place, &line[place.len() + 2..])
+        } else {
+            LogError::plain(line)
+        });
+    }
     for mark in [": fatal error: ", ": Fatal error: ", ": error: ", ": Error: "] {
         let Some((place, text)) = line.split_once(mark) else { continue };
         if place.contains(' ') && !place.contains('/') {

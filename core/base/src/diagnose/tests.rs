@@ -73,6 +73,18 @@ fn the_wrong_compiler() {
 }
 
 #[test]
+fn a_compiler_that_crashes() {
+    insta::assert_snapshot!(
+        compiled("gcc: internal compiler error: Segmentation fault signal terminated program cc1"),
+        @"gcc: internal compiler error: Segmentation fault signal terminated program cc1 | CompilerCrash"
+    );
+    insta::assert_snapshot!(
+        compiled("/b/foo.c:4:1: internal compiler error: in extract_insn, at recog.c:2791"),
+        @"/b/foo.c:4: internal compiler error: in extract_insn, at recog.c:2791 | CompilerCrash"
+    );
+}
+
+#[test]
 fn missing_programs() {
     let table = [
         ("/bin/sh: 1: gcc-99: not found", "MissingTool { tool: \"gcc-99\" }"),
