@@ -65,6 +65,8 @@ pub enum Action {
     Preflight,
     /// `verify`
     Verify,
+    /// `critical`
+    Critical,
     /// `doctor`
     Doctor,
     /// `completions`
@@ -84,7 +86,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 32] = [
+    pub const ALL: [(&'static str, Self); 33] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -115,6 +117,7 @@ impl Action {
         ("plan", Self::Plan),
         ("preflight", Self::Preflight),
         ("verify", Self::Verify),
+        ("critical", Self::Critical),
         ("doctor", Self::Doctor),
         ("completions", Self::Completions),
     ];
@@ -180,7 +183,14 @@ impl Action {
     pub fn only_reads(self) -> bool {
         matches!(
             self,
-            Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Verify | Self::Doctor | Self::Mok
+            Self::Status
+                | Self::Log
+                | Self::Plan
+                | Self::Preflight
+                | Self::Verify
+                | Self::Critical
+                | Self::Doctor
+                | Self::Mok
         )
     }
 
@@ -228,6 +238,7 @@ impl Action {
                 | Self::Plan
                 | Self::Preflight
                 | Self::Verify
+                | Self::Critical
                 | Self::Doctor
                 | Self::Ltdk
                 | Self::Mok
@@ -244,8 +255,8 @@ impl Action {
     #[must_use]
     pub fn rights(self) -> Rights {
         match self {
-            Self::Status | Self::Log | Self::Plan | Self::Preflight | Self::Completions => Rights::None,
-            Self::Verify => Rights::None,
+            Self::Status | Self::Log | Self::Plan | Self::Preflight => Rights::None,
+            Self::Verify | Self::Critical | Self::Completions => Rights::None,
             // It reads; what it mends it says it may not, where it may not.
             Self::Doctor => Rights::None,
             // Root sees more; what enrols says that it is root's to do.

@@ -7,8 +7,10 @@ use dkms_base::exit::ExitCode;
 use dkms_base::host::{Environment, fs, processors, signals};
 use dkms_base::id::{Arch, KernelRelease, ModuleId, ModuleName, Target};
 use dkms_base::layout::Layout;
+use dkms_base::report::{Event, Reporter};
 use dkms_conf::framework::{self, Framework, SettingFault};
 use dkms_conf::{ConfError, Settings};
+use dkms_core::critical::{self, Verdict};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::install::Recovery;
 use dkms_core::plan::{self, Options, Work};
@@ -369,6 +371,9 @@ impl<'a> Session<'a> {
     fn verdict(&self, outcome: Outcome) -> Result<(), Failure> {
         let left_out = outcome.left_out();
         let is_batch = self.is_batch();
+        if is_batch && outcome.failures.iter().any(|failed| failed.action.module().is_some()) {
+            self.lacking(&outcome)?;
+        }
         if is_batch {
             summary::done(&outcome.done).into_iter().for_each(|line| say(self.terminal, line));
         }
@@ -404,6 +409,22 @@ impl<'a> Session<'a> {
             failure = failure.hint(format!("not tried, since they need one of these: {}", others.join(", ")));
         }
         Err(failure)
+    }
+
+    /// Says first what the machine can't boot or be reached without.
+    fn lacking(&self, outcome: &Outcome) -> Result<(), Failure> {
+        let failed = outcome.failures.iter().map(|failed| &failed.action).chain(&outcome.pruned);
+        let kernels: BTreeSet<Target> = failed.filter_map(plan::Action::target).cloned().collect();
+        let kernels: Vec<Target> = kernels.into_iter().collect();
+        let (snapshot, survey) = (self.snapshot()?, self.survey());
+        let critical = critical::look(&survey, &snapshot, &self.installed_targets()?)?;
+        for standing in critical::standings(&critical, &survey, &snapshot, &kernels)? {
+            if standing.verdict == Verdict::Refuted {
+                let hints: Vec<String> = standing.remedy.clone().into_iter().collect();
+                self.terminal.report(Event::warning(standing.to_string(), hints));
+            }
+        }
+        Ok(())
     }
 
     /// What several failures are together, where all modules of a kernel were asked for.

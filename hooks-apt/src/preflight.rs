@@ -176,7 +176,7 @@ mod tests {
         ] {
             let id = ModuleId::parse("foo", "1.0").unwrap();
             let target = Target::parse("6.1.0-1", "x86_64").unwrap();
-            let prospect = Prospect { id, target, absent, brought_by: None };
+            let prospect = Prospect { id, target, absent, brought_by: None, critical: None };
             assert_eq!(is_foreseen(&prospect, &changing), told, "{:?} {changing:?}", prospect.absent);
         }
     }

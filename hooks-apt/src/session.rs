@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
     /// At the end of apt's run, where that ends with us; otherwise now.
     pub fn tell(&self, summary: Summary) {
         if !frontend::is_above(self.layout()) {
-            say(self.out, &unsaid::take(self.layout()).and(summary));
+            say(self.out, &self.adapter.judged(unsaid::take(self.layout()).and(summary)));
         } else if unsaid::leave(self.layout(), &summary).is_err() {
             say(self.out, &summary);
         }
@@ -171,6 +171,6 @@ impl<'a> Session<'a> {
 
     /// Says what was kept until now.
     pub fn say_kept(&self) {
-        say(self.out, &unsaid::take(self.layout()));
+        say(self.out, &self.adapter.judged(unsaid::take(self.layout())));
     }
 }

@@ -242,7 +242,9 @@ impl<'a> Session<'a> {
     /// Says a summary, and what was kept; or keeps it, where somebody will call again.
     pub fn tell(&self, summary: Summary, front: Front) {
         match front {
-            Front::Nobody => say(self.out, &unsaid::take(self.layout()).and(summary)),
+            Front::Nobody => {
+                say(self.out, &self.adapter.judged(unsaid::take(self.layout()).and(summary)));
+            }
             Front::Plugin | Front::Triggers => {
                 if unsaid::leave(self.layout(), &summary).is_err() {
                     say(self.out, &summary);

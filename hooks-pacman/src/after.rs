@@ -37,7 +37,7 @@ pub fn done<W: std::io::Write + Send>(
     }
     let maker = initramfs::maker(&system.adapter, &all);
     let outcome = system.adapter.batch(&told, maker, plain)?;
-    Summary::of(&outcome).lines().iter().for_each(|line| plain.say(line));
+    system.adapter.judged(Summary::of(&outcome)).lines().iter().for_each(|line| plain.say(line));
     if outcome.is_interrupted() {
         plain.say("interrupted: the next transaction, or the next start of this machine, does the rest");
         return Ok(ExitCode::INTERRUPTED);

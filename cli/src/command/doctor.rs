@@ -133,6 +133,7 @@ fn document(findings: &[Finding], mended: &[String]) -> String {
                 "version": finding.module.as_ref().map(|id| &id.version),
                 "kernel": finding.target.as_ref().map(|target| &target.kernel),
                 "arch": finding.target.as_ref().map(|target| &target.arch),
+                "critical": finding.critical,
                 "what": finding.what,
                 "why": finding.why,
                 "command": finding.command,

@@ -2,6 +2,7 @@
 
 mod change;
 mod completions;
+mod critical;
 mod doctor;
 mod generate_mok;
 mod log;
@@ -63,6 +64,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Plan => plan::run(session),
         Action::Preflight => preflight::run(session),
         Action::Verify => verify::run(session),
+        Action::Critical => critical::run(session),
         Action::Doctor => doctor::run(session),
         Action::Completions => completions::run(session),
     }

@@ -52,7 +52,7 @@ fn document(prospects: &[Prospect]) -> String {
     let modules: Vec<_> = prospects
         .iter()
         .map(|prospect| {
-            let Prospect { id, target, absent, brought_by } = prospect;
+            let Prospect { id, target, absent, brought_by, critical } = prospect;
             json!({
                 "module": id.name,
                 "version": id.version,
@@ -60,6 +60,7 @@ fn document(prospects: &[Prospect]) -> String {
                 "arch": target.arch,
                 "there": absent.is_none(),
                 "brought_by": brought_by,
+                "critical": critical,
                 "reason": absent.as_ref().map(preflight::Absent::word),
                 "text": absent.as_ref().map(ToString::to_string),
                 "remedy": prospect.remedy(),

@@ -71,6 +71,23 @@ pub(super) const ENTRIES: &[Entry] = &[
         exits: &[3, 12, 16, 30, 31],
     },
     Entry {
+        action: Action::Critical,
+        forms: &["[M]"],
+        summary: "show which modules this machine cannot boot or be reached without, and why",
+        about: "Says for each module in the tree, or the one that is named, whether the machine needs it to boot or to be reached: for \
+                its root file system, /usr, /boot, the swap that it resumes from, the network of the default route, the boot display, a \
+                keyboard, or because the initramfs of the running kernel holds it. Below `--root` the image's fstab, crypttab and \
+                initramfs decide. `CRITICAL=yes` or `CRITICAL=no` in /etc/dkms/M.conf and `critical` in framework.conf overrule what is \
+                found. Needs no rights, but only root may read each initramfs.",
+        options: &[&["module", "json"]],
+        examples: &[
+            ("dkms critical", "every module, the critical ones first"),
+            ("dkms critical --json", "for programs"),
+            ("dkms critical --root /mnt", "the system below /mnt"),
+        ],
+        exits: &[3],
+    },
+    Entry {
         action: Action::Doctor,
         forms: &["[--fix]"],
         summary: "find what is wrong, with the command that mends it; --fix does what is safe",

@@ -62,6 +62,7 @@ directives! {
     ModulesConfObsoletes "MODULES_CONF_OBSOLETES",
     ModulesConfAliasType "MODULES_CONF_ALIAS_TYPE",
     ModulesConfObsoleteOnly "MODULES_CONF_OBSOLETE_ONLY",
+    Critical "CRITICAL",
 }
 
 impl fmt::Display for Directive {

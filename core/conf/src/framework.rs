@@ -13,7 +13,7 @@ use super::error::ConfError;
 use super::exempt;
 use super::file::{self, ConfFile};
 use super::found::{Found, Given};
-use super::settings::{OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign};
+use super::settings::{CriticalModules, OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign};
 use super::table::{self, Kind, Setting, Shown};
 use super::{notices, special, syntax, trust};
 use dkms_base::host::processors::nproc;
@@ -325,6 +325,11 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
         Some("block") => PreflightPolicy::Block,
         Some("off") => PreflightPolicy::Off,
         _ => PreflightPolicy::Warn,
+    };
+    settings.critical = match filled("critical").as_deref().map(str::trim) {
+        None | Some("auto") => CriticalModules::Auto,
+        Some("none") => CriticalModules::None,
+        Some(names) => CriticalModules::Names(names.split_whitespace().map(str::to_owned).collect()),
     };
     settings.sandbox = match text("sandbox") {
         Some("strict") => SandboxMode::Strict,

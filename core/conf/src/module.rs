@@ -33,6 +33,9 @@ pub struct ModuleConf {
     pub remake_initrd: bool,
     /// `MODULES_CONF`: lines for modprobe.d.
     pub modules_conf: Vec<String>,
+    /// `CRITICAL`: the admin says whether the machine needs it to boot or to be reached; any other value is
+    /// none.
+    pub critical: Option<bool>,
 }
 
 impl ModuleConf {
@@ -60,6 +63,7 @@ impl ModuleConf {
             no_weak_modules: false,
             remake_initrd: false,
             modules_conf: Vec::new(),
+            critical: None,
         }
     }
 }

@@ -50,6 +50,17 @@ pub enum PreflightPolicy {
     Off,
 }
 
+/// `critical`: which modules the machine can't boot or be reached without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CriticalModules {
+    /// Those that are found to be.
+    Auto,
+    /// None.
+    None,
+    /// These.
+    Names(Vec<String>),
+}
+
 /// Every setting that framework.conf knows, resolved.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -99,6 +110,8 @@ pub struct Settings {
     pub on_build_failure: OnBuildFailure,
     /// `preflight`.
     pub preflight: PreflightPolicy,
+    /// `critical`.
+    pub critical: CriticalModules,
     /// `sandbox`.
     pub sandbox: SandboxMode,
     /// `build_user`: who a module's own code runs as.
@@ -206,6 +219,7 @@ impl Settings {
             build_cache_max: DEFAULT_BUILD_CACHE_MAX,
             on_build_failure: OnBuildFailure::Report,
             preflight: PreflightPolicy::Warn,
+            critical: CriticalModules::Auto,
             sandbox: SandboxMode::Auto,
             build_user: BUILD_USER.to_owned(),
             sandbox_exempt: Vec::new(),

@@ -266,6 +266,13 @@ pub const SECTIONS: &[Section] = &[
                 "If a module in use would not be there on a kernel that comes: warn, block (the transaction), off.",
             ),
             row(
+                "critical",
+                Modules,
+                Default("auto"),
+                "Modules that this machine can't boot or be reached without; what is missing of them is said first: auto (they are found: \
+                 `dkms critical`), none, or names, separated by blanks.",
+            ),
+            row(
                 "batch",
                 Flag,
                 Default("yes"),

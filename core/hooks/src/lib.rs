@@ -5,6 +5,7 @@
 //! - `identity`: which module a folder of sources is of
 //! - `plain`: what happens as plain lines, since package managers log them
 //! - [`summary`]: what a batch has done, and what failed, last
+//! - `verdict`: what critical modules lack on the kernels that a batch was about
 //! - [`unsaid`]: a summary that is kept until somebody sees it
 //! - [`hook`], `stream`: how the process of a hook begins, and where it writes
 //! - `module_package`: what scripts of modules' packages tell
@@ -40,6 +41,7 @@ mod plain;
 mod stream;
 pub mod summary;
 pub mod unsaid;
+mod verdict;
 
 pub use module_package::ModulePackage;
 pub use plain::Plain;
@@ -329,8 +331,9 @@ impl Adapter {
         let layout = &self.settings.layout;
         images::before(told, &initramfs, layout);
         // The newer one that is in place is the one that goes.
-        let outcome = self.act(&work, options, ahead, event::has_downgrade(told), reporter)?;
+        let mut outcome = self.act(&work, options, ahead, event::has_downgrade(told), reporter)?;
         images::after(told, &initramfs, &outcome, layout);
+        outcome.about = verdict::about(told, &outcome);
         Ok(outcome)
     }
 

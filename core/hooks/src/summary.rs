@@ -1,7 +1,7 @@
 //! What a batch has done, a line for each kernel, and what failed, each with its log and the
 //! command that helps. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,12 @@ use dkms_core::plan::Action;
 pub struct Summary {
     /// A line for each kernel.
     pub done: Vec<String>,
+    /// The kernels that the batch was about.
+    #[serde(default)]
+    pub about: BTreeSet<String>,
+    /// What modules that the machine can't boot or be reached without lack on them.
+    #[serde(default)]
+    pub critical: Vec<Failure>,
     /// What failed, in the plan's order.
     pub failed: Vec<Failure>,
     /// Modules that were not tried, since something that they need failed.
@@ -41,6 +47,8 @@ impl Summary {
         }
         Self {
             done: done(&outcome.done),
+            about: outcome.about.iter().map(|target| target.kernel.to_string()).collect(),
+            critical: Vec::new(),
             failed: failed
                 .map(|one| Failure { text: one.error.to_string(), hints: one.error.hints() })
                 .collect(),
@@ -64,23 +72,26 @@ impl Summary {
     /// Whether there is nothing to say.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.failed.is_empty() && self.left_out.is_empty()
+        self.done.is_empty() && self.about.is_empty() && self.failed.is_empty() && self.left_out.is_empty()
     }
 
     /// With what another batch of the same transaction has done.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.done.extend(other.done);
+        self.about.extend(other.about);
+        self.critical.extend(other.critical);
         self.failed.extend(other.failed);
         self.left_out.extend(other.left_out);
         self
     }
 
-    /// As lines: what was done, then what failed, so that this is what is seen.
+    /// As lines: what was done, then what failed, so that this is what is seen; of that first what the machine
+    /// can't boot or be reached without.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.done.clone();
-        for Failure { text, hints } in &self.failed {
+        for Failure { text, hints } in self.critical.iter().chain(&self.failed) {
             lines.extend(format!("error: {text}").lines().map(str::to_owned));
             lines.extend(hints.iter().flat_map(|hint| hint.lines()).map(|line| format!("  {line}")));
         }

@@ -6,7 +6,7 @@
 //! - Reading: [`tree`], [`verify`]
 //! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`]
-//! - Telling: [`status`], [`doctor`]
+//! - Telling: [`status`], [`doctor`], [`critical`]
 
 use dkms_base::host;
 use dkms_base::{exit, id, layout, report, version};
@@ -15,6 +15,7 @@ use dkms_kernel::{self as kernel, modfile};
 use dkms_signing::{self as sign, trust};
 
 pub mod build;
+pub mod critical;
 pub mod doctor;
 pub mod engine;
 pub mod event;

@@ -103,6 +103,11 @@ fn conf(
     let modules_conf = modules_conf.map(str::to_owned).collect();
     let remake_initrd = raw.get(Directive::RemakeInitrd).is_some_and(|value| value.starts_with(['y', 'Y']));
     let is_computed = Tier::Bash == raw.tier || Tier::Bash == raw.second_tier;
+    let critical = match raw.get(Directive::Critical).map(str::to_ascii_lowercase).as_deref() {
+        Some("yes") => Some(true),
+        Some("no") => Some(false),
+        Some(_) | None => None,
+    };
     let (make, clean, patches) = (make(raw, kernel), clean(raw), patches(raw, kernel));
     move |id| ModuleConf {
         id,
@@ -119,6 +124,7 @@ fn conf(
         no_weak_modules,
         remake_initrd,
         modules_conf,
+        critical,
     }
 }
 

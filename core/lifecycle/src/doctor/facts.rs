@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::conf::framework::SettingFault;
+use crate::critical::Critical;
 use crate::host::sandbox::Told;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{InstalledState, OutOfDate};
@@ -22,6 +23,8 @@ pub struct Facts {
     pub installed_kernels: BTreeSet<Target>,
     /// Of them, those that people boot: the running one and the newest.
     pub booted: BTreeSet<Target>,
+    /// Modules that the machine can't boot or be reached without.
+    pub critical: Critical,
     /// `kernel-K-A` links that lead to nothing built.
     pub dangling: Vec<Dangling>,
     /// What is installed, compared with what was built.

@@ -127,9 +127,16 @@ fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
     let is_booted = facts.booted.contains(target);
     let has_headers = facts.world.kernels.get(target).is_some_and(|facts| facts.headers_usable);
     if !missing.is_empty() && !has_headers {
-        let names: Vec<String> = missing.iter().map(|id| format!("{id}")).collect();
+        let names: Vec<String> = missing.iter().map(|id| facts.critical.named(id)).collect();
         let text = format!("the headers of kernel {} are not there", target.kernel);
-        let finding = if is_booted { Finding::problem } else { Finding::hint }("no-headers", text).on(target);
+        let first = missing.iter().find_map(|id| Some((id, facts.critical.why(&id.name)?)));
+        let text = match first {
+            Some((id, why)) => format!("{id} ({why}) is not there for {}: {text}", target.kernel),
+            None => text,
+        };
+        let mut finding =
+            if is_booted { Finding::problem } else { Finding::hint }("no-headers", text).on(target);
+        finding.critical = first.map(|(_, why)| why.to_owned());
         let finding = finding.why(format!("{} can't be built for it", names.join(", ")));
         findings.push(match facts.world.headers_remedy.get(target) {
             Some(remedy) => finding.command(command_in(remedy)),
@@ -137,11 +144,14 @@ fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
         });
         return;
     }
-    for id in missing.into_iter().filter(|_| is_booted) {
-        let finding = Finding::problem(
-            "not-installed",
-            format!("{id} is not installed on kernel {} ({})", target.kernel, target.arch),
-        );
+    // The machine may be booted into any kernel, and does not come up without its critical modules.
+    let critical = |id: &ModuleId| facts.critical.why(&id.name);
+    for id in missing.into_iter().filter(|id| is_booted || critical(id).is_some()) {
+        let what = match critical(id) {
+            Some(_) => format!("{id} is not there for {}", target.kernel),
+            None => format!("{id} is not installed on kernel {} ({})", target.kernel, target.arch),
+        };
+        let finding = if is_booted { Finding::problem } else { Finding::hint }("not-installed", what);
         let finding = match (
             facts.failed.get(&(id.clone(), target.clone())),
             snapshot.installed_version(&id.name, target),

@@ -9,6 +9,7 @@ use super::facts::{Dangling, Disk, Facts, Install, InstalledFile, NoBuildUser};
 use crate::conf::framework::SettingFault;
 use crate::conf::settings::{BUILD_USER, SandboxMode};
 use crate::conf::{ModuleConf, Settings};
+use crate::critical;
 use crate::engine::Survey;
 use crate::host::ancestry::{self, ProcessIdentity};
 use crate::host::fs::{self, FsError};
@@ -46,6 +47,7 @@ pub fn look(
     let mut facts = Facts {
         installed_kernels: installed.iter().cloned().collect(),
         booted: booted(world.kernels.values()),
+        critical: critical::look(survey, &world.snapshot, installed)?,
         dangling: Vec::new(),
         installs: BTreeMap::new(),
         leftovers: leftovers(layout, installed)?,

@@ -68,6 +68,8 @@ pub struct Finding {
     pub module: Option<ModuleId>,
     /// The kernel concerned.
     pub target: Option<Target>,
+    /// Why the machine can't boot or be reached without the module, if it can't.
+    pub critical: Option<String>,
     /// What is wrong, and where.
     pub what: String,
     /// Why it is so, or what it leads to.
@@ -85,6 +87,7 @@ impl Finding {
             kind,
             module: None,
             target: None,
+            critical: None,
             what: what.into(),
             why: None,
             command: None,
@@ -126,13 +129,21 @@ impl Finding {
     }
 }
 
-/// Everything that is wrong, problems first; within that in the order of the parts, modules and kernels.
+/// Everything that is wrong, problems first; within that what is wrong with critical modules, which are named
+/// with the reason; then in the order of the parts, modules and kernels.
 #[must_use]
 pub fn examine(facts: &Facts) -> Vec<Finding> {
     let mut findings = tree::findings(facts);
     findings.extend(kernels::findings(facts));
     findings.extend(system::findings(facts));
-    findings.sort_by_key(|finding| finding.severity);
+    for finding in &mut findings {
+        let Some(id) = &finding.module else { continue };
+        if let (None, Some(why)) = (&finding.critical, facts.critical.why(&id.name)) {
+            finding.critical = Some(why.to_owned());
+            finding.what = finding.what.replacen(&id.to_string(), &format!("{id} ({why})"), 1);
+        }
+    }
+    findings.sort_by_key(|finding| (finding.severity, finding.critical.is_none()));
     findings
 }
 

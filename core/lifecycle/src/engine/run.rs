@@ -45,6 +45,8 @@ pub struct Outcome {
     pub failures: Vec<Failed>,
     /// Actions that were not tried because something before them failed, or a signal asked us to stop.
     pub pruned: Vec<Action>,
+    /// The kernels that a batch was about, also where it found nothing to do; the caller knows them.
+    pub about: BTreeSet<Target>,
 }
 
 /// What the deciding thread is told.

@@ -14,6 +14,7 @@ use crate::conf::confined::Confined;
 use crate::conf::{
     self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
 };
+use crate::critical;
 use crate::event::{self, Kernels};
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
@@ -79,7 +80,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    pub(super) fn layout(&self) -> &Layout {
+    pub(crate) fn layout(&self) -> &Layout {
         &self.settings.layout
     }
 
@@ -87,7 +88,7 @@ impl<'a> Survey<'a> {
         self.distribution
     }
 
-    pub(super) fn settings(&self) -> &'a Settings {
+    pub(crate) fn settings(&self) -> &'a Settings {
         self.settings
     }
 
@@ -183,7 +184,8 @@ impl<'a> Survey<'a> {
         (!kernel.headers_usable).then(|| self.headers_remedy(&kernel.target.kernel).to_string())
     }
 
-    /// What becomes of the modules in use, on the kernels in question.
+    /// What becomes of the modules in use, on the kernels in question: first those that the machine can't
+    /// boot or be reached without.
     ///
     /// # Errors
     /// [`FsError`] where the tree or a kernel can't be looked at.
@@ -205,7 +207,16 @@ impl<'a> Survey<'a> {
         let folders = world.kernels.values().filter(|kernel| kernel.module_dir_exists);
         let read_only = folders.filter(|kernel| fs::is_read_only(&kernel.module_dir));
         question.read_only = read_only.map(|kernel| kernel.target.clone()).collect();
-        Ok(preflight(&question, &world))
+        let mut prospects = preflight(&question, &world);
+        let absent = prospects.iter().filter(|prospect| prospect.absent.is_some());
+        let names = absent.map(|prospect| prospect.id.name.clone()).collect();
+        let installed: Vec<Target> = question.installed.iter().cloned().collect();
+        let critical = critical::look_for(&names, self, &world.snapshot, &installed)?;
+        for prospect in &mut prospects {
+            prospect.critical = critical.why(&prospect.id.name).map(str::to_owned);
+        }
+        prospects.sort_by_key(|prospect| prospect.critical.is_none());
+        Ok(prospects)
     }
 
     /// What is remembered of earlier builds of the modules whose confs are known.
@@ -484,7 +495,7 @@ enum Read {
 }
 
 /// The running kernel on its own architecture, for confs that are read where no kernel matters.
-fn running_target() -> Option<Target> {
+pub(crate) fn running_target() -> Option<Target> {
     let kernel = crate::kernel::running_kernel().ok()?;
     Target::parse(kernel.as_str(), &rustix::system::uname().machine().to_string_lossy()).ok()
 }

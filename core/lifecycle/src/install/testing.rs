@@ -125,6 +125,7 @@ impl World {
             no_weak_modules: false,
             remake_initrd: false,
             modules_conf: Vec::new(),
+            critical: None,
         }
     }
 

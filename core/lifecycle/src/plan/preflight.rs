@@ -99,6 +99,8 @@ pub struct Prospect {
     pub absent: Option<Absent>,
     /// The package that brings it ready built, where one does.
     pub brought_by: Option<String>,
+    /// Why the machine can't boot or be reached without it, as far as that was asked.
+    pub critical: Option<String>,
 }
 
 /// Why a module will not be there.
@@ -166,7 +168,16 @@ impl Absent {
 
 impl std::fmt::Display for Prospect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, target, absent, brought_by } = self;
+        let Self { id, target, absent, brought_by, critical } = self;
+        if let (Some(why), Some(because)) = (critical, absent) {
+            match absent {
+                Some(Absent::Unfit(_)) => {
+                    write!(f, "{id} ({why}) will not load on {}, or may not: {because}", target.kernel)?;
+                }
+                _ => write!(f, "{id} ({why}) is not there for {}: {because}", target.kernel)?,
+            }
+            return self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"));
+        }
         write!(f, "{id}, {}, {}: ", target.kernel, target.arch)?;
         let Some(because) = absent else {
             f.write_str("will be there")?;
@@ -225,7 +236,7 @@ pub fn preflight(question: &Question, world: &World) -> Vec<Prospect> {
                 } else {
                     judge.absent(&id, target)
                 };
-                prospects.push(Prospect { id, target: target.clone(), absent, brought_by });
+                prospects.push(Prospect { id, target: target.clone(), absent, brought_by, critical: None });
             }
         }
     }

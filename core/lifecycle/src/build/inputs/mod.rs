@@ -294,6 +294,7 @@ fn add_conf(hasher: &mut Hasher, conf: &ModuleConf) {
         no_weak_modules: _,
         remake_initrd: _,
         modules_conf: _,
+        critical: _,
     } = conf;
     for record in modules {
         let ModuleRecord { index, built_name, built_location, dest_name, dest_location: _, strip, excluded } =

@@ -25,6 +25,12 @@ pub fn has_image(kernel: &KernelRelease, layout: &Layout) -> bool {
     !places::Images::of(kernel, layout).files.is_empty()
 }
 
+/// The images that a kernel boots with.
+#[must_use]
+pub fn boot_images(kernel: &KernelRelease, layout: &Layout) -> Vec<PathBuf> {
+    places::Images::of(kernel, layout).files
+}
+
 /// Makes it anew, where this kernel has one; a kernel that is only coming gets its first from its own
 /// package, after us. A failure is warned of: the old initramfs is still there, and boots.
 ///
