@@ -129,6 +129,9 @@ pub struct Args {
     /// For preflight: these kernels are about to be installed
     #[arg(long)]
     pub kernel_coming: bool,
+    /// For status: modules and kernels as a grid, with whether each kernel will load them
+    #[arg(long)]
+    pub grid: bool,
     /// For doctor: mend what can be mended safely
     #[arg(long)]
     pub fix: bool,

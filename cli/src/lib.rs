@@ -15,6 +15,7 @@ pub mod args;
 pub mod brought;
 pub mod command;
 pub mod failure;
+pub mod grid;
 pub mod help;
 pub mod invocation;
 pub mod progress;

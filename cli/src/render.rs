@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::action::Action;
 use crate::args::{Args, Color};
 use crate::failure::Failure;
+use crate::grid::Part;
 use crate::progress::Bars;
 use crate::table;
 
@@ -76,6 +77,30 @@ impl Terminal {
                 self.lost.store(true, Ordering::Relaxed);
             }
             _ => {}
+        }
+    }
+
+    /// Whether somebody reads standard output, not a program.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        !self.quiet && !self.json && std::io::stdout().is_terminal()
+    }
+
+    /// A result whose parts are painted.
+    pub fn print_painted(&self, parts: &[Part]) {
+        if self.quiet {
+            return;
+        }
+        let paint = |(text, sgr): &Part| match sgr {
+            Some(sgr) => self.painted(&visible(text), sgr),
+            None => visible(text).into_owned(),
+        };
+        let line: String = parts.iter().map(paint).collect();
+        let _held = self.lock.lock();
+        let mut stdout = std::io::stdout();
+        let written = writeln!(stdout, "{}", line.trim_end()).and_then(|()| stdout.flush());
+        if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+            self.lost.store(true, Ordering::Relaxed);
         }
     }
 

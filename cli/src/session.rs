@@ -8,6 +8,7 @@ use dkms_base::host::{Environment, fs, processors, signals};
 use dkms_base::id::{Arch, KernelRelease, ModuleId, ModuleName, Target};
 use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
+use dkms_base::version;
 use dkms_conf::framework::{self, Framework, SettingFault};
 use dkms_conf::{ConfError, Settings};
 use dkms_core::critical::{self, Verdict};
@@ -21,6 +22,7 @@ use dkms_kernel::{self, Distribution, Overrides};
 use crate::action::Action;
 use crate::args::Args;
 use crate::failure::Failure;
+use crate::grid::Column;
 use crate::invocation::Invocation;
 use crate::render::{Terminal, say, warn};
 
@@ -248,6 +250,24 @@ impl<'a> Session<'a> {
         self.with_arches(&kernels.into_iter().map(|kernel| (kernel, None)).collect::<Vec<_>>())
     }
 
+    /// Kernels as columns of a grid, in the order of their releases.
+    ///
+    /// # Errors
+    /// [`Failure`] where the architecture of an installed kernel is not known.
+    pub fn columns<'t>(&self, targets: impl IntoIterator<Item = &'t Target>) -> Result<Vec<Column>, Failure> {
+        let by_release = |a: &Target, b: &Target| version::compare(a.kernel.as_str(), b.kernel.as_str());
+        let newest = self.installed_targets()?.into_iter().max_by(|a, b| by_release(a, b));
+        let running = dkms_kernel::running_kernel_here(&self.settings.layout);
+        let mut targets: Vec<&Target> = targets.into_iter().collect();
+        targets.sort_by(|a, b| by_release(a, b));
+        let column = |target: &Target| Column {
+            is_running: running.as_ref() == Some(&target.kernel),
+            is_newest: newest.as_ref().is_some_and(|newest| newest.kernel == target.kernel),
+            target: target.clone(),
+        };
+        Ok(targets.into_iter().map(column).collect())
+    }
+
     /// How requests are meant, by options and settings.
     #[must_use]
     pub fn options(&self) -> Options {
@@ -376,6 +396,9 @@ impl<'a> Session<'a> {
         }
         if is_batch {
             summary::done(&outcome.done).into_iter().for_each(|line| say(self.terminal, line));
+            for summary::Failure { text, hints } in summary::refuted(&outcome.refuted) {
+                self.terminal.report(Event::warning(text, hints));
+            }
         }
         let is_interrupted = outcome.is_interrupted();
         let mut failures = outcome.failures.into_iter();

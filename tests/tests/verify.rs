@@ -201,6 +201,51 @@ fn what_should_be_there_and_is_not_is_refuted_for_each_kernel() {
 }
 
 #[test]
+fn a_makefile_that_asks_for_the_running_kernel_is_named_and_may_fail_the_build() {
+    let root = root();
+    let make =
+        format!("MAKE=\"make -C /lib/modules/{}/build M=$dkms_tree/foo/1.0/build\"", root.kernels().second);
+    Module::new("foo", "1.0").with(&make).write_to(&root).unwrap();
+    root.must("printf '# x\\nKERNEL := $(shell uname -r)\\n' >>/usr/src/foo-1.0/Makefile").unwrap();
+    let says = "`uname -r` in line 3 of Makefile asks for the kernel that runs";
+    root.must("dkms add foo/1.0").unwrap();
+    let batch = root.dkms("autoinstall -k $K").unwrap();
+    let text = format!("{}{}", batch.stdout, batch.stderr);
+    let verdict = format!(
+        "kernel {} (x86_64) will not load foo/1.0: `foo.ko` is built for kernel",
+        root.kernels().first
+    );
+    assert!(batch.code == 0 && text.contains(says) && text.contains(&verdict), "{text}");
+    let (found, code) = open(&root, "foo -k $K", User::Root);
+    assert!(code == 30 && found[0][2].contains(says), "{found:?}");
+    let document = parsed(&root.dkms("status --json").unwrap());
+    assert_eq!(document["modules"][0]["verdict"], "refuted", "{document}");
+    let grid = root.dkms("status --grid").unwrap().stdout;
+    assert!(grid.lines().any(|line| line == "foo/1.0  ! installed"), "{grid}");
+    let doctor = root.dkms("doctor").unwrap();
+    assert!(doctor.code == 1 && doctor.stdout.contains("is built for kernel"), "{doctor:?}");
+    root.must("echo on_unfit=fail >>/etc/dkms/framework.conf").unwrap();
+    assert_eq!(root.dkms("build foo/1.0 -k $K --force").unwrap().code, 7);
+}
+
+#[test]
+fn doctor_groups_what_one_command_mends() {
+    let root = root();
+    for name in ["one", "two"] {
+        Module::new(name, "1.0").write_to(&root).unwrap();
+        root.must(&format!("dkms add {name}/1.0")).unwrap();
+    }
+    let said = root.dkms("doctor").unwrap().stdout;
+    let Kernels { first, .. } = root.kernels();
+    let together = format!(
+        "problem: one/1.0 is not installed on kernel {first} (x86_64)\nproblem: two/1.0 is not installed on kernel {first} (x86_64)\n  \
+         mend: dkms autoinstall -k {first}/x86_64\n"
+    );
+    let newest = together.replace(first.as_str(), &root.kernels().second);
+    assert!(said.contains(&together) || said.contains(&newest), "{said}");
+}
+
+#[test]
 fn a_kernel_without_headers_is_judged_by_its_image_and_that_is_kept() {
     let root = root();
     Module::new("foo", "1.0").write_to(&root).unwrap();

@@ -111,15 +111,31 @@ fn tell(session: &Session<'_>, findings: &[Finding], mended: &[String]) {
     if findings.is_empty() {
         session.terminal.print("nothing is wrong");
     }
+    lines(findings).iter().for_each(|line| session.terminal.print(line));
+}
+
+/// What one command mends stands together, with the command below it.
+fn lines(findings: &[Finding]) -> Vec<String> {
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
     for finding in findings {
-        session.terminal.print(&format!("{}: {}", finding.severity.word(), finding.what));
-        if let Some(why) = &finding.why {
-            session.terminal.print(&format!("  why: {why}"));
-        }
-        if let Some(command) = &finding.command {
-            session.terminal.print(&format!("  mend: {command}"));
+        let is_same = |group: &&mut Vec<&Finding>| {
+            group.iter().any(|other| other.command.is_some() && other.command == finding.command)
+        };
+        match groups.iter_mut().find(is_same) {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
         }
     }
+    let mut lines = Vec::new();
+    for group in groups {
+        for finding in &group {
+            lines.push(format!("{}: {}", finding.severity.word(), finding.what));
+            lines.extend(finding.why.iter().map(|why| format!("  why: {why}")));
+        }
+        let command = group.first().and_then(|finding| finding.command.as_ref());
+        lines.extend(command.map(|command| format!("  mend: {command}")));
+    }
+    lines
 }
 
 fn document(findings: &[Finding], mended: &[String]) -> String {
@@ -154,4 +170,37 @@ fn verdict(findings: &[Finding], is: &str) -> Result<(), Failure> {
     };
     let failure = Failure::new(ExitCode::USAGE_OR_RIGHTS, text);
     Err(if fixable { failure.hint("`dkms doctor --fix` mends what can be mended safely") } else { failure })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_command_mends_stands_together() {
+        let finding = |what: &str, command: Option<&str>| Finding {
+            severity: Severity::Problem,
+            kind: "not-installed",
+            module: None,
+            target: None,
+            what: what.to_owned(),
+            why: None,
+            command: command.map(str::to_owned),
+            fix: None,
+        };
+        let found = [
+            finding("a is missing", Some("dkms autoinstall -k K")),
+            finding("odd", None),
+            finding("b is missing", Some("dkms autoinstall -k K")),
+            finding("odder", None),
+        ];
+        let expected = [
+            "problem: a is missing",
+            "problem: b is missing",
+            "  mend: dkms autoinstall -k K",
+            "problem: odd",
+            "problem: odder",
+        ];
+        assert_eq!(lines(&found), expected);
+    }
 }

@@ -1,5 +1,7 @@
 //! `dkms status`: reads, waits for nobody, changes nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use dkms_base::id::{ModuleId, Target};
 use dkms_base::report::{Event, Reporter};
 use dkms_core::engine::Survey;
@@ -7,9 +9,11 @@ use dkms_core::install::{self, InstalledState};
 use dkms_core::plan::Refusal;
 use dkms_core::status::{self, Filter, Remark, State, Status};
 use dkms_core::tree::{self, Registration, Snapshot};
+use dkms_core::verify::{Verdict, Verifier};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::grid::{self, Cell};
 use crate::render::JSON_VERSION;
 use crate::session::{Session, unless_interrupted};
 
@@ -54,8 +58,12 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     unless_interrupted()?;
     if session.args().json {
         let of_kernels = OfKernels::look(session, &survey, &snapshot, &filter)?;
-        session.terminal.print(&document(&lines, of_kernels));
+        let verdicts = verdicts(session, &survey, &snapshot, &lines);
+        session.terminal.print(&document(&lines, &verdicts, of_kernels));
         return Ok(());
+    }
+    if session.args().grid {
+        return show_grid(session, &survey, &snapshot, &lines);
     }
     if !lines.is_empty() {
         let text: Vec<_> = lines.iter().map(ToString::to_string).collect();
@@ -65,6 +73,51 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let found = broken_ones.filter_map(|line| Some((&line.id, snapshot.get(&line.id)?)));
     found.for_each(|(id, found)| session.terminal.report(broken(id, found)));
     Ok(())
+}
+
+fn show_grid(
+    session: &Session<'_>,
+    survey: &Survey<'_>,
+    snapshot: &Snapshot,
+    lines: &[Status],
+) -> Result<(), Failure> {
+    let verdicts = verdicts(session, survey, snapshot, lines);
+    unless_interrupted()?;
+    let cell = |Status { id, state }: &Status| {
+        let key = (id.clone(), state.target()?.clone());
+        let verdict = verdicts.get(&key).copied();
+        let word = if matches!(state, State::InstalledWeak { .. }) { "weak" } else { state.word() };
+        Some((key, Cell { state: word, verdict }))
+    };
+    let cells: BTreeMap<_, _> = lines.iter().filter_map(cell).collect();
+    let targets: BTreeSet<&Target> = cells.keys().map(|(_, target)| target).collect();
+    let columns = session.columns(targets)?;
+    grid::lines(&columns, &cells).iter().for_each(|line| session.terminal.print_painted(line));
+    // What is built for no kernel has no cell.
+    let others = lines.iter().filter(|line| line.state.target().is_none());
+    others.for_each(|line| session.terminal.print(&line.to_string()));
+    Ok(())
+}
+
+/// Whether the kernels will load what is built for them. Of a kernel that can't be looked at it is not told.
+fn verdicts(
+    session: &Session<'_>,
+    survey: &Survey<'_>,
+    snapshot: &Snapshot,
+    lines: &[Status],
+) -> BTreeMap<(ModuleId, Target), Verdict> {
+    let mut asked: BTreeMap<&Target, Vec<ModuleId>> = BTreeMap::new();
+    for Status { id, state } in lines {
+        if let Some(target) = state.target() {
+            asked.entry(target).or_default().push(id.clone());
+        }
+    }
+    let Ok(verifier) = Verifier::new(&session.settings.layout, survey, snapshot) else {
+        return BTreeMap::new();
+    };
+    let proofs =
+        asked.into_iter().flat_map(|(target, ids)| verifier.proofs(&ids, target).unwrap_or_default());
+    proofs.map(|proof| ((proof.id.clone(), proof.target.clone()), proof.verdict())).collect()
 }
 
 fn broken(id: &ModuleId, found: &Registration) -> Event {
@@ -140,7 +193,11 @@ impl OfKernels {
     }
 }
 
-fn document(lines: &[Status], OfKernels { prebuilt, images }: OfKernels) -> String {
+fn document(
+    lines: &[Status],
+    verdicts: &BTreeMap<(ModuleId, Target), Verdict>,
+    OfKernels { prebuilt, images }: OfKernels,
+) -> String {
     let modules: Vec<_> = lines
         .iter()
         .map(|Status { id, state }| {
@@ -151,6 +208,9 @@ fn document(lines: &[Status], OfKernels { prebuilt, images }: OfKernels) -> Stri
                 "state": state.word(),
                 "kernel": target.map(|target| &target.kernel),
                 "arch": target.map(|target| &target.arch),
+                "verdict": target
+                    .and_then(|target| verdicts.get(&(id.clone(), target.clone())))
+                    .map(|verdict| verdict.word()),
                 "built_for": match state {
                     State::InstalledWeak { from, .. } => Some(from),
                     _ => target.map(|target| &target.kernel),

@@ -1,6 +1,6 @@
 //! `dkms verify`: whether kernels will load their modules, link by link. Reads only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dkms_base::exit::ExitCode;
 use dkms_base::id::{ModuleId, Target};
@@ -10,6 +10,7 @@ use dkms_core::verify::{Proof, Verdict, Verifier};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::grid::{self, Cell};
 use crate::session::{Session, unless_interrupted};
 
 /// Judges, and prints the verdicts.
@@ -20,10 +21,37 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         session.terminal.print(&document(&proofs).to_string());
     } else if proofs.is_empty() {
         session.terminal.print("no module is installed, or should be");
+    } else if session.terminal.is_watched() {
+        show_grid(session, &proofs)?;
     } else {
         lines(&proofs).iter().for_each(|line| session.terminal.print(line));
     }
     outcome(&proofs)
+}
+
+/// The grid, and below it what is not proven.
+fn show_grid(session: &Session<'_>, proofs: &[Proof]) -> Result<(), Failure> {
+    let snapshot = session.snapshot()?;
+    let cell = |proof: &Proof| {
+        let state = match () {
+            () if snapshot.is_installed(&proof.id, &proof.target) => "installed",
+            () if snapshot.is_built(&proof.id, &proof.target) => "built",
+            () if proof.links.first().is_some_and(|there| there.verdict == Verdict::Proven) => "weak",
+            () => "missing",
+        };
+        ((proof.id.clone(), proof.target.clone()), Cell { state, verdict: Some(proof.verdict()) })
+    };
+    let cells: BTreeMap<_, _> = proofs.iter().map(cell).collect();
+    let targets: BTreeSet<&Target> = proofs.iter().map(|proof| &proof.target).collect();
+    let columns = session.columns(targets)?;
+    grid::lines(&columns, &cells).iter().for_each(|line| session.terminal.print_painted(line));
+    let open: Vec<Proof> =
+        proofs.iter().filter(|proof| proof.verdict() != Verdict::Proven).cloned().collect();
+    if !open.is_empty() {
+        session.terminal.print("");
+    }
+    lines(&open).iter().for_each(|line| session.terminal.print(line));
+    Ok(())
 }
 
 /// What is asked for: modules on kernels, in their order.

@@ -10,9 +10,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         forms: &["[M[/V]]"],
         summary: "print states",
         about: "Prints the state of every module, or of those named: a line for each kernel that it is built for. Needs no rights.",
-        options: &[MODULE, EVERY_KERNEL, &["json"]],
+        options: &[MODULE, EVERY_KERNEL, &["grid", "json"]],
         examples: &[
             ("dkms status", "every module"),
+            ("dkms status --grid", "modules and kernels as a grid, with whether each kernel will load them"),
             ("dkms status foo -k 6.12.1", "one module on one kernel"),
             ("dkms status --json", "for programs"),
         ],

@@ -318,6 +318,7 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
     };
     settings.build_cache = filled("build_cache").map(|path| layout.at(&path));
     settings.build_cache_max = number("build_cache_max").unwrap_or(settings.build_cache_max);
+    settings.unfit_fails = text("on_unfit") == Some("fail");
     if text("on_build_failure") == Some("fail") {
         settings.on_build_failure = OnBuildFailure::Fail;
     }

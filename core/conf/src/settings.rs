@@ -106,6 +106,8 @@ pub struct Settings {
     pub build_cache: Option<PathBuf>,
     /// `build_cache_max`, in bytes.
     pub build_cache_max: u64,
+    /// `on_unfit=fail`: a module that its kernel will not load has failed to be built.
+    pub unfit_fails: bool,
     /// `on_build_failure`.
     pub on_build_failure: OnBuildFailure,
     /// `preflight`.
@@ -217,6 +219,7 @@ impl Settings {
             try_sign_modules: TrySign::NotInChroot,
             build_cache: None,
             build_cache_max: DEFAULT_BUILD_CACHE_MAX,
+            unfit_fails: false,
             on_build_failure: OnBuildFailure::Report,
             preflight: PreflightPolicy::Warn,
             critical: CriticalModules::Auto,

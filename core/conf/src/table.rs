@@ -152,6 +152,12 @@ pub const SECTIONS: &[Section] = &[
                 "How long the build of a module may take, in seconds; then it is ended, and has failed. 0 is no limit.",
             ),
             row(
+                "on_unfit",
+                Words(&["warn", "fail"]),
+                Default("warn"),
+                "If a module that was built is for another kernel, or the kernel cannot link it: warn, fail (the build).",
+            ),
+            row(
                 "module_size_max",
                 Size,
                 Default("256M"),

@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 use dkms_base::id::Target;
 use dkms_core::engine::Outcome;
 use dkms_core::plan::Action;
+use dkms_core::verify::Proof;
 
 /// What a batch has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// A line for each kernel.
     pub done: Vec<String>,
+    /// What was installed and its kernel will not load.
+    #[serde(default)]
+    pub refuted: Vec<Failure>,
     /// The kernels that the batch was about.
     #[serde(default)]
     pub about: BTreeSet<String>,
@@ -47,6 +51,7 @@ impl Summary {
         }
         Self {
             done: done(&outcome.done),
+            refuted: refuted(&outcome.refuted),
             about: outcome.about.iter().map(|target| target.kernel.to_string()).collect(),
             critical: Vec::new(),
             failed: failed
@@ -72,7 +77,11 @@ impl Summary {
     /// Whether there is nothing to say.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.about.is_empty() && self.failed.is_empty() && self.left_out.is_empty()
+        let said = [&self.refuted, &self.critical, &self.failed];
+        self.done.is_empty()
+            && self.about.is_empty()
+            && said.iter().all(|list| list.is_empty())
+            && self.left_out.is_empty()
     }
 
     /// With what another batch of the same transaction has done.
@@ -81,6 +90,7 @@ impl Summary {
         self.done.extend(other.done);
         self.about.extend(other.about);
         self.critical.extend(other.critical);
+        self.refuted.extend(other.refuted);
         self.failed.extend(other.failed);
         self.left_out.extend(other.left_out);
         self
@@ -91,8 +101,10 @@ impl Summary {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.done.clone();
-        for Failure { text, hints } in self.critical.iter().chain(&self.failed) {
-            lines.extend(format!("error: {text}").lines().map(str::to_owned));
+        let refuted = self.refuted.iter().map(|one| ("warning", one));
+        let failed = self.critical.iter().chain(&self.failed).map(|one| ("error", one));
+        for (label, Failure { text, hints }) in refuted.chain(failed) {
+            lines.extend(format!("{label}: {text}").lines().map(str::to_owned));
             lines.extend(hints.iter().flat_map(|hint| hint.lines()).map(|line| format!("  {line}")));
         }
         if !self.left_out.is_empty() {
@@ -100,6 +112,20 @@ impl Summary {
         }
         lines
     }
+}
+
+/// Modules that are installed and that their kernels will not load, each with the first reason and the command
+/// that helps.
+#[must_use]
+pub fn refuted(proofs: &[Proof]) -> Vec<Failure> {
+    let of = |proof: &Proof| {
+        let link = proof.open().next()?;
+        let (id, target) = (&proof.id, &proof.target);
+        let reason = link.reason.as_deref().unwrap_or_default();
+        let text = format!("kernel {} ({}) will not load {id}: {reason}", target.kernel, target.arch);
+        Some(Failure { text, hints: link.remedy.iter().map(|command| format!("mend: {command}")).collect() })
+    };
+    proofs.iter().filter_map(of).collect()
 }
 
 /// What was done on each kernel.

@@ -16,7 +16,7 @@ use crate::modfile::{compress, is_whole_file, strip};
 use crate::report::{Event, Reporter};
 use crate::script;
 use crate::sign::{SignError, Signer};
-use crate::verify::{Examiner, Fault};
+use crate::verify::{Examiner, Fault, running_kernel};
 
 /// `Module.symvers`: what a build's modules export.
 pub(super) const SYMBOLS: &str = "Module.symvers";
@@ -110,11 +110,17 @@ impl Products {
             .flat_map(|(record, faults)| faults.into_iter().map(move |fault| (record, fault)))
         {
             let built = built_path(record);
-            if fault.is_fatal() {
+            if fault.is_fatal() || spec.settings.unfit_fails {
                 fatal.push((place.seen().join(built), fault));
             } else {
                 let text = format!("`{}` of {} {fault}; {}", built.display(), spec.id, fault.consequence());
-                reporter.report(Event::warning(text.clone(), fault.hints()));
+                let asks = fault
+                    .is_for_another_release()
+                    .then(|| running_kernel(&spec.layout.source_link(spec.id)))
+                    .flatten();
+                let asks = asks.map(|place| format!("{place} asks for the kernel that runs"));
+                let hints: Vec<String> = fault.hints().into_iter().chain(asks).collect();
+                reporter.report(Event::warning(text.clone(), hints));
                 texts.push(text);
             }
         }

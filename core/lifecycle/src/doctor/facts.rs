@@ -11,7 +11,7 @@ use crate::install::{InstalledState, OutOfDate};
 use crate::kernel::Prebuilt;
 use crate::plan::World;
 use crate::trust::Rejection;
-use crate::verify::Fault;
+use crate::verify::{Fault, Proof};
 use dkms_signing::doubts::Doubt;
 
 /// All of it.
@@ -37,6 +37,8 @@ pub struct Facts {
     pub owed: BTreeSet<Target>,
     /// Installed modules that their kernels would refuse.
     pub refused: BTreeMap<(ModuleId, Target), Rejection>,
+    /// Whether their kernels will load what is installed, link by link.
+    pub proofs: Vec<Proof>,
     /// Files of installed modules that their kernels may refuse whoever has signed them.
     pub unfit: BTreeMap<(ModuleId, Target), Vec<(PathBuf, Fault)>>,
     /// What is wrong with signing keys and programs.

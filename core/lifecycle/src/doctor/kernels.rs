@@ -9,6 +9,7 @@ use crate::id::{ModuleId, Target};
 use crate::install::{InstalledState, OutOfDate};
 use crate::plan::Refusal;
 use crate::trust::{Fault, Rejection, Untrusted, Way};
+use crate::verify::{Link, Verdict};
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -22,7 +23,44 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     twice(facts, &mut findings);
     images(facts, &mut findings);
     made_before(facts, &mut findings);
+    refuted(facts, &mut findings);
     findings
+}
+
+/// Links that do not hold and that no other finding is about.
+fn refuted(facts: &Facts, findings: &mut Vec<Finding>) {
+    for proof in &facts.proofs {
+        let (id, target) = (&proof.id, &proof.target);
+        for link in proof.links.iter().filter(|link| link.verdict == Verdict::Refuted) {
+            let kinds: &[&str] = match link.link {
+                Link::There => &["drift", "build-incomplete", "not-installed", "installed-without-build"],
+                Link::Whole => &["not-a-module", "other-machine"],
+                Link::Kernel => &["other-kernel"],
+                Link::Linked => &["unknown-symbols", "other-build", "gpl-only", "namespace", "no-crcs"],
+                Link::Trusted => &["unsigned", "untrusted-key"],
+                Link::Found => &["shadowed", "stale-index", "owed-depmod"],
+                Link::Boot => &["initramfs-out-of-date"],
+            };
+            let is_told = |finding: &Finding| {
+                let is_same = |other: &ModuleId| other == id;
+                kinds.contains(&finding.kind)
+                    && finding.target.as_ref() == Some(target)
+                    && finding.module.as_ref().is_none_or(is_same)
+            };
+            let depmod_is_told = link.link == Link::Found && facts.owed.contains(target);
+            if findings.iter().any(is_told) || depmod_is_told {
+                continue;
+            }
+            let reason = link.reason.clone().unwrap_or_default();
+            let finding =
+                Finding::problem(link.link.word(), format!("kernel {}: {id}: {reason}", target.kernel));
+            let finding = finding.module(id).on(target);
+            findings.push(match &link.remedy {
+                Some(command) => finding.command(command.clone()),
+                None => finding,
+            });
+        }
+    }
 }
 
 /// Modules that a package brings ready built, which arrived after dkms had built them.
@@ -144,23 +182,31 @@ fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
         });
         return;
     }
-    // The machine may be booted into any kernel, and does not come up without its critical modules.
+    // The machine may be booted into any kernel, and does not come up without its critical modules; a build that
+    // failed for a kernel that nobody boots now is worth knowing too.
     let critical = |id: &ModuleId| facts.critical.why(&id.name);
-    for id in missing.into_iter().filter(|id| is_booted || critical(id).is_some()) {
+    let failed = |id: &ModuleId| facts.failed.get(&(id.clone(), target.clone()));
+    let counts = |id: &&ModuleId| is_booted || critical(id).is_some() || failed(id).is_some();
+    let wanted: Vec<&ModuleId> = missing.into_iter().filter(counts).collect();
+    let is_simple =
+        |id: &ModuleId| failed(id).is_none() && snapshot.installed_version(&id.name, target).is_none();
+    let together = wanted.iter().filter(|id| is_simple(id)).count() > 1;
+    for id in wanted {
         let what = match critical(id) {
             Some(_) => format!("{id} is not there for {}", target.kernel),
             None => format!("{id} is not installed on kernel {} ({})", target.kernel, target.arch),
         };
         let finding = if is_booted { Finding::problem } else { Finding::hint }("not-installed", what);
-        let finding = match (
-            facts.failed.get(&(id.clone(), target.clone())),
-            snapshot.installed_version(&id.name, target),
-        ) {
+        let finding = match (failed(id), snapshot.installed_version(&id.name, target)) {
             (Some(why), _) => finding.why(format!("its last build failed: {why}")),
             (None, Some(version)) => finding.why(format!("version {version} is")),
             (None, None) => finding,
         };
-        findings.push(finding.module(id).on(target).command(format!("dkms install {id} {}", on(target))));
+        let command = match together && is_simple(id) {
+            true => format!("dkms autoinstall {}", on(target)),
+            false => format!("dkms install {id} {}", on(target)),
+        };
+        findings.push(finding.module(id).on(target).command(command));
     }
 }
 

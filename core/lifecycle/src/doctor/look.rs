@@ -22,8 +22,8 @@ use crate::kernel::KernelFacts;
 use crate::layout::{Layout, TEMPORARY_PREFIX};
 use crate::plan::{Options, Request, Work};
 use crate::tree::{Key, Snapshot, Source, attempts, images, lock};
-use crate::verify::Examiner;
 use crate::verify::index::{ModuleIndex, search_order};
+use crate::verify::{Examiner, Verifier};
 use crate::version;
 use dkms_base::visible::visible;
 
@@ -54,6 +54,7 @@ pub fn look(
         interrupted: interrupted(layout)?,
         owed: owed(layout, installed),
         refused: BTreeMap::new(),
+        proofs: Vec::new(),
         unfit: BTreeMap::new(),
         doubts: BTreeSet::new(),
         not_signed: BTreeMap::new(),
@@ -83,6 +84,7 @@ pub fn look(
         facts.dangling.push(dangling(survey, layout, snapshot, name, link)?);
     }
     let order = search_order(layout)?;
+    let verifier = Verifier::new(layout, survey, snapshot)?;
     let judge = survey.judge();
     // Others can't read keys.
     if rustix::process::geteuid().is_root() {
@@ -97,6 +99,7 @@ pub fn look(
         let kernel = ModuleIndex::look(layout, target, &order)?;
         let examiner = facts.world.kernels.get(target).map(|facts| Examiner::new(layout, facts));
         let mut installed_files = Vec::new();
+        facts.proofs.extend(verifier.proofs(&ids, target)?);
         for id in ids {
             let conf = survey.lenient_conf(&id, target)?;
             let install = install_of(&kernel, survey, layout, (&id, target), &conf);

@@ -4,19 +4,22 @@
 //! Who had to wait, or finds that the tree has changed since the look, looks and plans anew under the locks.
 //! Knows neither what a step does nor how it is told; the caller sees the plan before it runs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::context::Context;
 use super::refused::{self, Judge};
 use super::run::{self, Outcome};
 use super::survey::Survey;
-use crate::host::fs::FsError;
+use crate::host::fs::{self, FsError};
 use crate::host::{groups, signals};
+use crate::id::{ModuleId, Target};
 use crate::install::{self, Recovery};
 use crate::layout::Layout;
 use crate::plan::{self, Action, Options, Plan, Request, Work, World, locks};
 use crate::report::{Event, Reporter, Silent};
 use crate::tree::{Held, Keys, LockError, Snapshot, lock, running, state, sweep};
+use crate::verify::{Link, LinkProof, Proof, Verdict, Verifier};
 
 /// What is asked, and with what to look. All of it may be used more than once.
 pub struct Task<'a> {
@@ -92,9 +95,41 @@ pub fn carry_out(
     let layout = &context.settings.layout;
     let (Looked { world, plan }, _held) = ready(task, context, layout, reporter)?;
     see(&plan, &world);
-    let outcome = run::run(&plan, &world, context, reporter);
+    let mut outcome = run::run(&plan, &world, context, reporter);
     tell_refused(&outcome, &world, context, reporter);
+    outcome.refuted = refuted(&outcome, &(task.survey)(), layout).unwrap_or_default();
     Ok(outcome)
+}
+
+/// Judges what was installed. Images are made by others later, and of signatures is told already.
+fn refuted(outcome: &Outcome, survey: &Survey<'_>, layout: &Layout) -> Result<Vec<Proof>, FsError> {
+    let mut installed: BTreeMap<&Target, Vec<ModuleId>> = BTreeMap::new();
+    for action in &outcome.done {
+        if let Action::Install { id, target } = action {
+            installed.entry(target).or_default().push(id.clone());
+        }
+    }
+    if installed.is_empty() || signals::interrupted() {
+        return Ok(Vec::new());
+    }
+    let snapshot = Snapshot::take(layout)?;
+    let verifier = Verifier::new(layout, survey, &snapshot)?;
+    let mut refuted = Vec::new();
+    for (target, ids) in installed {
+        let depmod_comes = fs::exists(&layout.owed_depmod(&target.kernel));
+        let counts = |link: &LinkProof| match link.link {
+            Link::There | Link::Whole | Link::Kernel | Link::Linked => true,
+            Link::Found => !depmod_comes,
+            Link::Trusted | Link::Boot => false,
+        };
+        for mut proof in verifier.proofs(&ids, target)? {
+            proof.links.retain(counts);
+            if proof.verdict() == Verdict::Refuted {
+                refuted.push(proof);
+            }
+        }
+    }
+    Ok(refuted)
 }
 
 /// Tells of what was installed and will not load.

@@ -23,6 +23,7 @@ use crate::host::{memory, signals};
 use crate::id::Target;
 use crate::plan::{Action, Plan, StepId, World};
 use crate::report::{Event, Reporter};
+use crate::verify::Proof;
 
 /// How often signals and the memory of running builds are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -43,6 +44,8 @@ pub struct Outcome {
     pub done: Vec<Action>,
     /// What failed, in the plan's order.
     pub failures: Vec<Failed>,
+    /// What was installed and will not be loaded: modules on kernels, judged.
+    pub refuted: Vec<Proof>,
     /// Actions that were not tried because something before them failed, or a signal asked us to stop.
     pub pruned: Vec<Action>,
     /// The kernels that a batch was about, also where it found nothing to do; the caller knows them.

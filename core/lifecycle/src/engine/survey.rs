@@ -27,6 +27,7 @@ use crate::plan::{ConfFault, Cost, Options, Reading, Request, Work, World};
 use crate::report::Event;
 use crate::tree::attempts::{self, Expected};
 use crate::tree::{Held, Snapshot, owed, weak};
+use crate::verify::{Link, LinkProof, Verdict, Verifier};
 
 /// Everything that looking needs.
 #[derive(Debug)]
@@ -165,8 +166,7 @@ impl<'a> Survey<'a> {
             self.take_prebuilt(&mut world)?;
         }
         if needs.weak {
-            world.weak =
-                self.weak(&world.snapshot)?.into_iter().map(|(id, target, _)| (id, target)).collect();
+            world.weak = self.weak_that_fit(&world.snapshot)?;
         }
         Ok(world)
     }
@@ -462,6 +462,26 @@ impl<'a> Survey<'a> {
         };
         let raw = self.read(None, file, &target)?;
         Ok(self.resolve(raw, file, &target)?.map(|conf| conf.id))
+    }
+
+    /// What weak-updates links serve and their kernels will load: by symbols, whatever the links' names say.
+    fn weak_that_fit(&self, snapshot: &Snapshot) -> Result<BTreeSet<(ModuleId, Target)>, FsError> {
+        let mut served = self.weak(snapshot)?;
+        if served.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let verifier = Verifier::new(self.layout(), self, snapshot)?;
+        let links = [Link::Whole, Link::Kernel, Link::Linked];
+        let mut fit = BTreeSet::new();
+        for (id, target, _) in served.drain(..) {
+            let proofs = verifier.proofs(std::slice::from_ref(&id), &target)?;
+            let is_refuted =
+                |link: &LinkProof| links.contains(&link.link) && link.verdict == Verdict::Refuted;
+            if !proofs.iter().flat_map(|proof| &proof.links).any(is_refuted) {
+                fit.insert((id, target));
+            }
+        }
+        Ok(fit)
     }
 
     /// What weak-updates links serve: module, the kernel served, the kernel built for.

@@ -10,9 +10,9 @@ use super::known::{Known, LIST, LIST_LIMIT};
 use super::symbols;
 use super::{Fault, KernelView};
 use crate::host::fs;
-use crate::id::{ModuleId, Target};
+use crate::id::{KernelRelease, ModuleId, Target};
 use crate::kernel::exports::{Exports, symvers};
-use crate::kernel::{KernelFacts, ModuleTree, running_kernel, vermagic};
+use crate::kernel::{KernelFacts, ModuleTree, installed_kernels, running_kernel, vermagic};
 use crate::layout::Layout;
 use crate::modfile::{self, content};
 use crate::modfile::{ModfileError, ModuleFile, ModuleObject, NotAModule};
@@ -174,7 +174,8 @@ impl<'a> Examiner<'a> {
         }
         let exporters = self.exporters(snapshot, &needed);
         let kernel = self.kernel.target.kernel.clone();
-        Some(Fault::UnknownSymbols { names: needed.into_iter().collect(), kernel, exporters })
+        let elsewhere = self.elsewhere(&needed);
+        Some(Fault::UnknownSymbols { names: needed.into_iter().collect(), kernel, exporters, elsewhere })
     }
 
     /// A kernel may let modules use any namespace.
@@ -215,6 +216,22 @@ impl<'a> Examiner<'a> {
                 settle_file(needed, &folder.join(entry.name), self.limit, exports);
             }
         }
+    }
+
+    /// Another kernel that exports one of these symbols, by the list of its headers.
+    fn elsewhere(&self, needed: &BTreeSet<String>) -> Option<(String, KernelRelease)> {
+        let others = installed_kernels(self.layout).ok()?.into_iter();
+        others.filter(|other| *other != self.kernel.target.kernel).find_map(|other| {
+            let path = self.layout.headers_dir(&other).join(LIST);
+            let list = content::reader(&path, LIST_LIMIT).ok()?;
+            let (mut left, mut found) = (needed.clone(), None);
+            drop(symbols::settle(&mut left, list, &mut |line: symvers::Line<'_>| {
+                if line.exporter == symvers::IMAGE || found.is_none() {
+                    found = Some(line.name.to_owned());
+                }
+            }));
+            Some((found?, other))
+        })
     }
 
     /// Which other modules export symbols on other kernels.

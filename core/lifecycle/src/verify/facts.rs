@@ -20,6 +20,8 @@ pub struct Facts {
     pub conf_fault: Option<String>,
     /// The directive of its conf that leaves this kernel out.
     pub excluded: Option<String>,
+    /// Where its source asks for the kernel that runs, if it does.
+    pub asks_for_running: Option<String>,
     /// The version of the module that is installed on the kernel.
     pub installed: Option<ModuleVersion>,
     /// Another kernel's build serves this one.

@@ -50,6 +50,8 @@ pub enum Fault {
         kernel: KernelRelease,
         /// Other dkms modules that export one of them, on other kernels.
         exporters: Vec<(String, ModuleId)>,
+        /// One of them, and another kernel of this system that exports it.
+        elsewhere: Option<(String, KernelRelease)>,
     },
     /// It was built against another build of the kernel: the CRCs of symbols differ.
     OtherBuild {
@@ -129,6 +131,16 @@ impl Fault {
         }
     }
 
+    /// Whether the module was built for another kernel than it should, by its own Makefile.
+    #[must_use]
+    pub fn is_for_another_release(&self) -> bool {
+        match self {
+            Self::OtherKernel { cause, .. } => *cause != Some(Origin::Headers),
+            Self::OtherBuild { built_for: Some(built_for), .. } => built_for.cause != Some(Origin::Headers),
+            _ => false,
+        }
+    }
+
     /// The link that it refutes.
     #[must_use]
     pub fn link(&self) -> Link {
@@ -187,7 +199,9 @@ impl Fault {
             Self::OtherConfiguration { .. } | Self::NoVersions => {
                 vec!["it must be built with the headers of this kernel".to_owned()]
             }
-            Self::GplOnly { .. } => vec!["only its author can mend that, by its licence or its code".to_owned()],
+            Self::GplOnly { .. } => {
+                vec!["only its author can mend that, by its licence or its code".to_owned()]
+            }
             Self::Namespaces { namespaces, .. } => {
                 let lines = namespaces.iter().map(|namespace| format!("MODULE_IMPORT_NS(\"{namespace}\")"));
                 vec![format!("its source must have {}", lines.collect::<Vec<_>>().join(" and "))]
@@ -199,14 +213,19 @@ impl Fault {
             Self::OtherKernel { built_for, kernel, cause } => {
                 vec![BuiltFor { release: built_for.clone(), cause: *cause }.hint(kernel)]
             }
-            Self::UnknownSymbols { exporters, kernel, .. } => exporters
-                .iter()
-                .map(|(name, id)| {
+            Self::UnknownSymbols { exporters, kernel, elsewhere, .. } => {
+                let other = |(name, id): &(String, ModuleId)| {
                     format!(
                         "{id} exports `{name}` on other kernels, and is not built for {kernel}: name it in BUILD_DEPENDS"
                     )
-                })
-                .collect(),
+                };
+                let gone = |(name, other): &(String, KernelRelease)| {
+                    format!(
+                        "kernel {other} exports `{name}`, and {kernel} does not: the module must be changed for it"
+                    )
+                };
+                exporters.iter().map(other).chain(elsewhere.iter().map(gone)).collect()
+            }
         }
     }
 }
@@ -274,7 +293,9 @@ mod tests {
         let names = ["a", "b", "c", "d", "e", "f"].map(str::to_owned).to_vec();
         let kernel = KernelRelease::new("6.1.0-57-amd64").unwrap();
         let exporters = vec![("a".to_owned(), ModuleId::parse("base", "2.0").unwrap())];
-        let fault = Fault::UnknownSymbols { names, kernel, exporters };
+        let older = KernelRelease::new("5.10").unwrap();
+        let elsewhere = Some(("b".to_owned(), older));
+        let fault = Fault::UnknownSymbols { names, kernel, exporters, elsewhere };
         assert_eq!(
             fault.to_string(),
             "needs symbols that nothing exports on kernel 6.1.0-57-amd64: `a`, `b`, `c`, `d` and 2 more"
@@ -282,7 +303,8 @@ mod tests {
         assert_eq!(
             fault.hints(),
             [
-                "base/2.0 exports `a` on other kernels, and is not built for 6.1.0-57-amd64: name it in BUILD_DEPENDS"
+                "base/2.0 exports `a` on other kernels, and is not built for 6.1.0-57-amd64: name it in BUILD_DEPENDS",
+                "kernel 5.10 exports `b`, and 6.1.0-57-amd64 does not: the module must be changed for it",
             ]
         );
     }

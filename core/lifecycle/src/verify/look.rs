@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::facts::{Facts, File, Holds, Image, Index, State, Trust};
 use super::index::{ModuleIndex, search_order};
 use super::search::SearchOrder;
-use super::{Examination, Examiner, Proof, judge};
+use super::{Examination, Examiner, Fault, Proof, judge, running_kernel};
 use crate::conf::ModuleConf;
 use crate::engine::Survey;
 use crate::engine::refused::Judge;
@@ -139,12 +139,13 @@ impl OnKernel<'_> {
             }
             _ => None,
         };
-        let facts = Facts {
+        let mut facts = Facts {
             id: id.clone(),
             target: target.clone(),
             kernel_is_gone: !self.kernel.module_dir_exists,
             conf_fault,
             excluded: conf.excluded.as_ref().map(|excluded| excluded.directive.clone()),
+            asks_for_running: None,
             installed: snapshot.installed_version(&id.name, target).cloned(),
             is_weak: from.is_some(),
             headers_remedy: survey.headers_remedy_where_missing(self.kernel),
@@ -156,6 +157,9 @@ impl OnKernel<'_> {
             is_needed_at_boot: conf.remake_initrd,
             made_without_modules: images::is_noted(layout, &target.kernel),
         };
+        if facts.files.iter().flat_map(|file| &file.faults).any(Fault::is_for_another_release) {
+            facts.asks_for_running = running_kernel(&layout.source_link(id));
+        }
         Ok((facts, there))
     }
 

@@ -7,6 +7,7 @@
 //! - [`Examiner`]: reads module files; `known`: what a kernel exports, `cache`: kept for the next time
 //! - [`index`]: what modprobe finds; [`search`]: which of two modules of one name depmod takes
 
+mod blame;
 mod cache;
 mod doubt;
 mod examine;
@@ -22,6 +23,7 @@ mod symbols;
 mod unfit;
 mod view;
 
+pub use blame::running_kernel;
 pub use doubt::{Doubt, Tried};
 pub use examine::{Examination, Examiner};
 pub use facts::Facts;

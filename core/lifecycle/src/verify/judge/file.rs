@@ -15,6 +15,9 @@ pub(super) fn judge(facts: &Facts, link: Link) -> LinkProof {
             reason.push_str("; ");
             reason.push_str(&hint);
         }
+        if let Some(place) = facts.asks_for_running.as_ref().filter(|_| fault.is_for_another_release()) {
+            reason.push_str(&format!("; {place} asks for the kernel that runs"));
+        }
         let refuted = LinkProof::refuted(link, reason);
         return refuted.maybe(remedy(facts, fault));
     }

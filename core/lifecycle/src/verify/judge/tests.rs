@@ -26,6 +26,7 @@ fn facts() -> Facts {
         kernel_is_gone: false,
         conf_fault: None,
         excluded: None,
+        asks_for_running: None,
         installed: Some(ModuleVersion::new("1").unwrap()),
         is_weak: false,
         headers_remedy: None,
