@@ -1,5 +1,5 @@
-//! Modules × kernels as a grid for a terminal: each kernel has a letter, each cell a state and a verdict. Pure:
-//! plain data in, lines out; a line is parts of text, each with how it is painted.
+//! Modules × kernels as a grid for a terminal: each kernel has a letter, each cell a state and a verdict.
+//! Pure: plain data in, lines out; a line is parts of text, each with how it is painted.
 
 use std::collections::BTreeMap;
 

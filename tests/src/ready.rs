@@ -64,8 +64,8 @@ impl Ready {
         Self::module().write_to(root)
     }
 
-    /// The same for all three kernels. `$K2` is another build: its module is compiled with its own headers. `$K3`
-    /// borrows those of `$K`, so its module differs from `$K`'s in the release only.
+    /// The same for all three kernels. `$K2` is another build: its module is compiled with its own headers.
+    /// `$K3` borrows those of `$K`, so its module differs from `$K`'s in the release only.
     ///
     /// # Errors
     /// Where it can't be compiled or written.

@@ -1,5 +1,6 @@
-//! `dkms verify`: a sound module is proven, link by link; whatever is made wrong with it refutes the link that it
-//! breaks, with the reason and the command that helps; what cannot be read is unknown. It changes nothing.
+//! `dkms verify`: a sound module is proven, link by link; whatever is made wrong with it refutes the link
+//! that it breaks, with the reason and the command that helps; what cannot be read is unknown. It changes
+//! nothing.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use dkms_base::host::fs;

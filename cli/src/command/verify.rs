@@ -69,8 +69,8 @@ fn proofs(session: &Session<'_>) -> Result<Vec<Proof>, Failure> {
     Ok(proofs)
 }
 
-/// The modules that are asked for on a kernel: the one that is named, in the version that is installed there or
-/// else the newest; without a name all that are, or should be, there.
+/// The modules that are asked for on a kernel: the one that is named, in the version that is installed
+/// there or else the newest; without a name all that are, or should be, there.
 fn of_kernel(
     session: &Session<'_>,
     snapshot: &Snapshot,

@@ -114,8 +114,8 @@ impl Summary {
     }
 }
 
-/// Modules that are installed and that their kernels will not load, each with the first reason and the command
-/// that helps.
+/// Modules that are installed and that their kernels will not load, each with the first reason and the
+/// command that helps.
 #[must_use]
 pub fn refuted(proofs: &[Proof]) -> Vec<Failure> {
     let of = |proof: &Proof| {

@@ -246,8 +246,8 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// The key of all that a build of a module of the tree would depend on now; `None`: something of it can't be
-    /// looked at. `memory`: what several of them share.
+    /// The key of all that a build of a module of the tree would depend on now; `None`: something of it can't
+    /// be looked at. `memory`: what several of them share.
     ///
     /// # Errors
     /// [`FsError`] where the kernel can't be looked at.

@@ -1,6 +1,6 @@
-//! What a kernel's image exports, kept in `.state/exports/K`: unpacking the image takes a second. Its first line
-//! names the image, with size and time of change; what was kept of another one does not count. It can be deleted
-//! at any time, and is kept only where root may write.
+//! What a kernel's image exports, kept in `.state/exports/K`: unpacking the image takes a second. Its
+//! first line names the image, with size and time of change; what was kept of another one does not count.
+//! It can be deleted at any time, and is kept only where root may write.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! How modprobe finds modules of a kernel: depmod's index, the kernel's folder, and which of two modules of one
-//! name depmod takes.
+//! How modprobe finds modules of a kernel: depmod's index, the kernel's folder, and which of two modules
+//! of one name depmod takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

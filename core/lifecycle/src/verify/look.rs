@@ -42,8 +42,8 @@ impl<'a> Verifier<'a> {
         Ok(Self { layout, survey, snapshot, order, judge: survey.judge(), weak })
     }
 
-    /// The modules that are, or should be, on a kernel: what is installed or linked there, and of the others the
-    /// newest versions that autoinstall would bring.
+    /// The modules that are, or should be, on a kernel: what is installed or linked there, and of the others
+    /// the newest versions that autoinstall would bring.
     ///
     /// # Errors
     /// [`FsError`] where the kernel can't be looked at.

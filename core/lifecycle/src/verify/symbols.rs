@@ -8,7 +8,8 @@ use crate::kernel::exports::symvers;
 /// A line of a list has far fewer bytes.
 const LINE_LIMIT: u64 = 64 << 10;
 
-/// Takes the symbols that a list has from those that are needed, and gives their lines; a line is in memory at a time.
+/// Takes the symbols that a list has from those that are needed, and gives their lines; a line is in
+/// memory at a time.
 ///
 /// # Errors
 /// If it can't be read to its end.

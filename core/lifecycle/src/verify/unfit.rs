@@ -9,8 +9,8 @@ use crate::modfile::ModuleObject;
 use super::{Fault, KernelView};
 
 impl KernelView {
-    /// What is wrong with how the symbols are exported that a module uses; `exports` has as many of them as are
-    /// known. A kernel may let modules use any namespace.
+    /// What is wrong with how the symbols are exported that a module uses; `exports` has as many of them as
+    /// are known. A kernel may let modules use any namespace.
     pub(super) fn unfit(
         &self,
         object: &ModuleObject,
