@@ -186,6 +186,7 @@ mod tests {
             what: what.to_owned(),
             why: None,
             command: command.map(str::to_owned),
+            critical: None,
             fix: None,
         };
         let found = [
