@@ -37,6 +37,10 @@ pub enum Action {
     Mkkmp,
     /// `mkdriverdisk`
     Mkdriverdisk,
+    /// `kernels`
+    Kernels,
+    /// `mkoci`
+    Mkoci,
     /// `sign`
     Sign,
     /// `mktree`
@@ -86,7 +90,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 33] = [
+    pub const ALL: [(&'static str, Self); 35] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -103,6 +107,8 @@ impl Action {
         ("mkrpm", Self::Mkrpm),
         ("mkkmp", Self::Mkkmp),
         ("mkdriverdisk", Self::Mkdriverdisk),
+        ("kernels", Self::Kernels),
+        ("mkoci", Self::Mkoci),
         ("sign", Self::Sign),
         ("mktree", Self::Mktree),
         ("unmktree", Self::Unmktree),
@@ -156,6 +162,7 @@ impl Action {
                 | Self::Mkbmdeb
                 | Self::Mkrpm
                 | Self::Mkdriverdisk
+                | Self::Mkoci
                 | Self::Status
                 | Self::Verify
                 | Self::Log
@@ -206,6 +213,7 @@ impl Action {
                 | Self::Mkrpm
                 | Self::Mkkmp
                 | Self::Mkdriverdisk
+                | Self::Mkoci
         )
     }
 
@@ -239,6 +247,7 @@ impl Action {
                 | Self::Preflight
                 | Self::Verify
                 | Self::Critical
+                | Self::Kernels
                 | Self::Doctor
                 | Self::Ltdk
                 | Self::Mok
@@ -262,6 +271,7 @@ impl Action {
             // Root sees more; what enrols says that it is root's to do.
             Self::Mok => Rights::None,
             // These look for themselves: what they need depends on the files they are given.
+            Self::Kernels | Self::Mkoci => Rights::None,
             Self::Sign | Self::Mktarball | Self::Ldtarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc => {
                 Rights::None
             }

@@ -56,6 +56,21 @@ pub struct Args {
     /// For mkbmdeb and mkrpm: with a package that follows linux-image-FLAVOUR, or kernel-FLAVOUR
     #[arg(long, value_name = "FLAVOUR", overrides_with = "meta")]
     pub meta: Option<String>,
+    /// For kernels: those that the package manager has headers of
+    #[arg(long)]
+    pub available: bool,
+    /// For kernels: only this kind (amd64, cloud-amd64, rt)
+    #[arg(long, value_name = "F", overrides_with = "flavour")]
+    pub flavour: Option<String>,
+    /// For build: headers that are not installed are downloaded, used and thrown away
+    #[arg(long)]
+    pub fetch_headers: bool,
+    /// For plan: print what has to be built as jobs; for build: the file with them
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", overrides_with = "matrix")]
+    pub matrix: Option<String>,
+    /// For build --matrix: which job [default: SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX]
+    #[arg(long, value_name = "N", overrides_with = "job")]
+    pub job: Option<usize>,
     /// For sign: the private key (PEM), or a token's URI [default: as framework.conf says]
     #[arg(long, value_name = "FILE", overrides_with = "key")]
     pub key: Option<PathBuf>,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use dkms_base::exit::ExitCode;
 use dkms_base::host::fs;
 use dkms_base::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion};
+use dkms_packaging::oci::layout::is_layout;
 
 use crate::action::Action;
 use crate::args::Args;
@@ -59,6 +60,11 @@ impl Invocation {
             words.take(word, args.module.is_some())?;
         }
         args.dry_run |= words.only_planned;
+        // `plan --matrix M/V` names a module; a matrix is read by `build`.
+        let named = args.matrix.clone().filter(|file| !file.is_empty() && words.action == Some(Action::Plan));
+        if let Some(word) = named {
+            words.module.get_or_insert(word);
+        }
         let Some(action) = words.action else {
             let unknown = words.ignored.first().map_or_else(
                 || Failure::new(ExitCode::BAD_OPTION, "no action is given"),
@@ -121,7 +127,8 @@ struct Words {
 
 impl Words {
     fn take(&mut self, word: &str, module_is_known: bool) -> Result<(), Failure> {
-        if self.action.is_some_and(Action::takes_paths) && !word.is_empty() {
+        let is_layout = self.action == Some(Action::Verify) && is_layout(Path::new(word));
+        if is_layout || self.action.is_some_and(Action::takes_paths) && !word.is_empty() {
             self.paths.push(word.into());
         } else if let Some(action) = Action::from_word(word) {
             let is_planned = self.action == Some(Action::Plan) && action != Action::Plan;

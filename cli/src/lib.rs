@@ -129,7 +129,8 @@ fn run(
         root::only_read();
     }
     let session = Session::begin(&invocation, &distribution, environment, terminal)?;
-    if invocation.action.needs_module() && invocation.source.is_none() {
+    let is_named = invocation.source.is_some() || invocation.args.matrix.is_some();
+    if invocation.action.needs_module() && !is_named {
         invocation.module()?;
     }
     if !invocation.args.dry_run

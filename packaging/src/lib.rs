@@ -4,6 +4,7 @@
 //!
 //! - [`debian`]: `mkdeb`, `mkbmdeb`, `mkdsc`
 //! - [`mkrpm`]: `mkrpm`, `mkkmp`; [`driver_disk`]: `mkdriverdisk`
+//! - [`oci`]: `mkoci`
 //! - [`skeleton`]: `mktree` and `unmktree`; [`license`]: `ltdk`
 //! - [`own`]: this project's own packages
 //! - [`demands`]: what a dkms.conf demands of packages of built modules
@@ -19,6 +20,7 @@ pub mod entries;
 pub mod error;
 pub mod license;
 pub mod mkrpm;
+pub mod oci;
 pub mod own;
 pub mod skeleton;
 pub mod staged;

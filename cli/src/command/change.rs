@@ -6,7 +6,7 @@ use dkms_core::plan::{NewSource, Work};
 use dkms_core::tree::rpm_upgrade;
 
 use super::source::{self, Source};
-use super::tarball;
+use super::{headers, matrix, tarball};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -43,6 +43,12 @@ fn put_in_noted(session: &Session<'_>, id: &ModuleId, work: Work) -> Result<(), 
 
 /// `dkms build`
 pub(super) fn build(session: &Session<'_>) -> Result<(), Failure> {
+    if let Some(file) = &session.args().matrix {
+        return matrix::build(session, file.as_ref());
+    }
+    if session.args().fetch_headers && headers::build_in_layer(session, &session.targets()?)? {
+        return Ok(());
+    }
     put_in(session, |id, targets, source| Work::Build { id, targets, source })
 }
 

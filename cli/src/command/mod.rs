@@ -5,13 +5,18 @@ mod completions;
 mod critical;
 mod doctor;
 mod generate_mok;
+mod headers;
+mod kernels;
+mod layout;
 mod log;
 mod ltdk;
+mod matrix;
 mod mkbmdeb;
 mod mkdeb;
 mod mkdriverdisk;
 mod mkdsc;
 mod mkkmp;
+mod mkoci;
 mod mkrpm;
 mod mktree;
 mod mok;
@@ -53,6 +58,8 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Mkrpm => mkrpm::run(session),
         Action::Mkkmp => mkkmp::run(session),
         Action::Mkdriverdisk => mkdriverdisk::run(session),
+        Action::Kernels => kernels::run(session),
+        Action::Mkoci => mkoci::run(session),
         Action::Sign => sign::run(session),
         Action::Mktree => mktree::make(session),
         Action::Unmktree => mktree::remove(session),

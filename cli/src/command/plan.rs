@@ -4,11 +4,15 @@
 use dkms_base::exit::ExitCode;
 use dkms_core::plan::Work;
 
+use super::matrix;
 use crate::failure::Failure;
 use crate::session::Session;
 
 /// Prints the plan.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
+    if session.args().matrix.is_some() {
+        return matrix::print(session);
+    }
     if let Some(name) = &session.invocation.name {
         return Err(Failure::new(
             ExitCode::BAD_OPTION,

@@ -8,9 +8,10 @@ use dkms_base::host::fs;
 use dkms_base::id::{ModuleId, Target};
 use dkms_kernel::KernelFacts;
 use dkms_kernel::modfile::read_info;
+use dkms_packaging::oci::layout::is_layout;
 use dkms_signing::{Asked, BlobKey, PassphrasePlaces, SignedModule, Signer, certificate_pem, is_module_name};
 
-use super::source;
+use super::{layout, source};
 use crate::failure::Failure;
 use crate::render::{say, warn};
 use crate::session::{Session, absolute};
@@ -20,18 +21,21 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let paths = &session.invocation.paths;
     if paths.is_empty() {
         let failure = Failure::new(ExitCode::BAD_OPTION, "no file to sign is named");
-        return Err(failure.hint("dkms sign FILE.ko…, or a tarball that `dkms mktarball` made"));
+        return Err(failure.hint(
+            "dkms sign FILE.ko…, a tarball that `dkms mktarball` made, or an OCI layout of `dkms mkoci`",
+        ));
     }
     let absent = |path: &&PathBuf| !fs::exists(path);
     if let Some(path) = paths.iter().find(absent) {
         return Err(Failure::new(ExitCode::BAD_OPTION, format!("`{}` does not exist", path.display())));
     }
     let signing = Signing::new(session);
+    let (layouts, files): (Vec<&PathBuf>, Vec<&PathBuf>) = paths.iter().partition(|path| is_layout(path));
     let (modules, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
-        paths.iter().partition(|path| is_module_name(path));
+        files.into_iter().partition(|path| is_module_name(path));
     let odd = |path: &&&PathBuf| !fs::is_file(path) || is_special(path);
     if let Some(path) = others.iter().find(odd) {
-        let text = format!("`{}` is neither a module file nor a tarball", path.display());
+        let text = format!("`{}` is neither a module file nor a tarball nor an OCI layout", path.display());
         return Err(Failure::new(ExitCode::BAD_OPTION, text));
     }
     if session.args().dry_run {
@@ -39,7 +43,8 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     signing.modules(&modules)?;
-    others.into_iter().try_for_each(|path| signing.bundle(path))
+    others.into_iter().try_for_each(|path| signing.bundle(path))?;
+    layouts.into_iter().try_for_each(|path| signing.layout(path))
 }
 
 fn is_special(path: &Path) -> bool {
@@ -116,6 +121,18 @@ impl<'a> Signing<'a> {
                 Target::parse(running.as_str(), &arch)
             })
             .map_err(Failure::from)
+    }
+
+    /// Signs the images of an OCI layout.
+    fn layout(&self, path: &Path) -> Result<(), Failure> {
+        let session = self.session;
+        let running = dkms_kernel::running_kernel()?;
+        let any = Target::parse(running.as_str(), &rustix::system::uname().machine().to_string_lossy())?;
+        let facts = session.survey().kernel(&any)?;
+        let passphrases = PassphrasePlaces::of(&session.settings, &facts.target.kernel, session.environment);
+        let key = BlobKey::load(&self.places(&facts).0, &passphrases)?;
+        key.warnings().iter().for_each(|text| warn(session.terminal, text.clone()));
+        layout::sign(session, path, &key)
     }
 
     /// Signs the modules of a bundle, where there is a certificate for them, and its manifest.

@@ -9,12 +9,16 @@ use dkms_core::tree::Snapshot;
 use dkms_core::verify::{Proof, Verdict, Verifier};
 use serde_json::{Value, json};
 
+use super::layout;
 use crate::failure::Failure;
 use crate::grid::{self, Cell};
 use crate::session::{Session, unless_interrupted};
 
 /// Judges, and prints the verdicts.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
+    if !session.invocation.paths.is_empty() {
+        return layout::verify(session, &session.invocation.paths);
+    }
     let proofs = proofs(session)?;
     unless_interrupted()?;
     if session.args().json {

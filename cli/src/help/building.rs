@@ -24,12 +24,16 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         action: Action::Build,
-        forms: &["M/V", "FOLDER|ARCHIVE"],
+        forms: &["M/V", "FOLDER|ARCHIVE", "--job N --matrix FILE"],
         summary: "build for each kernel; adds first if needed",
         about: "Builds a module for the running kernel, or for each kernel of `-k`. It is added first if needed. If it is already built, \
-                nothing happens; `--force` builds it again.",
-        options: &[MODULE, KERNELS, BUILDING, CHANGING],
+                nothing happens; `--force` builds it again.\n\nWith `--fetch-headers` the package manager downloads headers that are not \
+                installed; they are used and thrown away (apt and dnf; needs root). With `--matrix FILE` one job of `dkms plan --matrix` is \
+                built: the one of `--job`, or of the variable SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX.",
+        options: &[MODULE, KERNELS, BUILDING, &["fetch_headers", "matrix", "job"], CHANGING],
         examples: &[
+            ("dkms build foo/1.0 -k 6.1.0-57-amd64 --fetch-headers", "for a kernel that is not installed"),
+            ("dkms build --job 3 --matrix matrix.json", "one job of a build farm"),
             ("dkms build foo/1.0", "for the running kernel"),
             ("dkms build foo/1.0 -k 6.12.1 -k 6.1.0-9-amd64/x86_64", "for two kernels"),
             ("dkms build foo/1.0 --directive 'MAKE=make DEBUG=1'", "with another make command"),

@@ -31,16 +31,31 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         action: Action::Plan,
-        forms: &["[ACTION …]"],
+        forms: &["[ACTION …]", "--matrix [M/V] -k K…"],
         summary: "show what autoinstall would do; `plan ACTION …`: what that action would do",
         about: "Shows the steps that an action would take, each with its reason; without an action, those of `autoinstall`. Nothing is \
-                changed.",
-        options: &[MODULE, KERNELS, BUILDING, INSTALLING, &["json"]],
+                changed.\n\n`--matrix` prints what has to be built as JSON, a job for each module and kernel, as matrices of GitHub and GitLab, \
+                arrays of Slurm and indexed jobs of Kubernetes take it; `dkms build --job N --matrix FILE` does one.",
+        options: &[MODULE, KERNELS, BUILDING, INSTALLING, &["matrix", "json"]],
         examples: &[
+            ("dkms plan --matrix -k 6.1.0-57-amd64 -k 6.1.0-57-cloud-amd64", "the jobs for two kernels"),
             ("dkms plan", "what autoinstall would do"),
             ("dkms plan install foo/1.0 -k 6.12.1", "what that command would do"),
         ],
         exits: &[1, 3, 8, 12, 16, 21],
+    },
+    Entry {
+        action: Action::Kernels,
+        forms: &["[--available]"],
+        summary: "list the kernels of this system, or those that headers can be had of",
+        about: "Lists the kernels of this system in the order of their releases: whether they are installed, have headers, run. With \
+                `--available` those that the package manager has headers of (apt and dnf), installed or not, with the package.",
+        options: &[&["available", "flavour", "arches", "json"]],
+        examples: &[
+            ("dkms kernels", "what is installed"),
+            ("dkms kernels --available --flavour cloud-amd64", "what `build --fetch-headers` can build for"),
+        ],
+        exits: &[1, 12],
     },
     Entry {
         action: Action::Preflight,
@@ -57,12 +72,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         action: Action::Verify,
-        forms: &["[M[/V]]"],
+        forms: &["[M[/V]]", "LAYOUT"],
         summary: "prove that kernels will load their modules",
         about: "Judges for each module and kernel seven links: there, whole, kernel, linked, trusted, found, boot. Each is proven, \
                 refuted or unknown, with the reason and the command that helps. Without a module: all that are installed, or that \
                 autoinstall would install. Without a kernel: the running one; `--all`: every one that is installed. Reads files only, \
-                starts no process, and changes nothing. Exit code 0: all links are proven.",
+                starts no process, and changes nothing. Exit code 0: all links are proven.\n\nOf an OCI layout: each image is whole, and \
+                signed by a key in PEM of `/etc/dkms/trusted.d`.",
         options: &[MODULE, EVERY_KERNEL, &["json"]],
         examples: &[
             ("dkms verify", "every module on the running kernel"),

@@ -109,12 +109,26 @@ pub(super) const ENTRIES: &[Entry] = &[
         exits: &[1, 3, 6, 8, 9, 12, 16],
     },
     Entry {
+        action: Action::Mkoci,
+        forms: &["M/V -k K…"],
+        summary: "write an OCI image of the modules built for the kernels named",
+        about: "Writes an OCI layout with an image of built modules: one layer with `usr/lib/modules/K/updates/dkms/*.ko`. It is a folder in \
+                `/var/lib/dkms/M/V/oci`, or the archive of `--archive`. skopeo and oras push it, `COPY --from` takes it. `dkms sign` signs \
+                it as cosign does.",
+        options: &[MODULE, EVERY_KERNEL, WRITING],
+        examples: &[
+            ("dkms mkoci foo/1.0 -k 6.1.0-57-amd64", "writes a folder"),
+            ("dkms mkoci foo/1.0 --all --archive /tmp/foo.tar", "every kernel, as an archive"),
+        ],
+        exits: &[1, 3, 6, 8, 9, 12, 16],
+    },
+    Entry {
         action: Action::Sign,
-        forms: &["FILE.ko…", "ARCHIVE"],
-        summary: "sign module files, or archives of mktarball, in place",
+        forms: &["FILE.ko…", "ARCHIVE", "LAYOUT"],
+        summary: "sign module files, archives of mktarball or OCI layouts, in place",
         about: "Signs module files (`.ko`, `.ko.xz`, `.ko.gz`, `.ko.zst`) as the kernel's sign-file does; a signature that is there is \
                 replaced. Of several files all are signed, or none is changed. In an archive that `mktarball` wrote it signs the modules \
-                and the manifest.\n\nThe key is that of `--key`, or the one that framework.conf names; its certificate lies beside it, with \
+                and the manifest, of an OCI layout each image.\n\nThe key is that of `--key`, or the one that framework.conf names; its certificate lies beside it, with \
                 the suffix `.pub`. A passphrase comes from `mok_passphrase_file`, the systemd credential `mok.key` or the variable \
                 KBUILD_SIGN_PIN.",
         options: &[KERNELS, &["key", "certificate"], CHANGING],

@@ -3,6 +3,7 @@
 //! - `facts`: one look at a kernel ([`KernelFacts::look`]); its parts: `config`, [`module_tree`]
 //! - `brought`: what the files of a package bring; `owner`: which package a kernel belongs to;
 //!   [`prebuilt`]: modules that packages bring ready built
+//! - [`available`]: which kernels the package manager has headers of; [`fetched`]: those in a folder
 //! - [`published`]: in which version a distribution publishes it
 //! - `machine`: what it is for; [`toolchain`]: what it was built with; asked for when
 //!   something is to be built
@@ -18,12 +19,14 @@ use dkms_base::host::trusted::Fault;
 use dkms_base::id::Target;
 
 mod architecture;
+pub mod available;
 mod brought;
 mod config;
 mod destination;
 mod distribution;
 pub mod exports;
 mod facts;
+pub mod fetched;
 mod headers_package;
 pub mod initramfs;
 mod machine;

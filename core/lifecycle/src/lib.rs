@@ -6,7 +6,7 @@
 //! - Reading: [`tree`], [`verify`]
 //! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`]
-//! - Telling: [`status`], [`doctor`], [`critical`]
+//! - Telling: [`status`], [`doctor`], [`critical`], [`matrix`]
 
 use dkms_base::host;
 use dkms_base::{exit, id, layout, report, version};
@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod install;
+pub mod matrix;
 pub mod plan;
 pub mod status;
 pub mod tree;

@@ -6,6 +6,7 @@ mod bad_input;
 mod common;
 mod debs;
 mod disks;
+mod farms;
 mod gates;
 mod real;
 mod rpm_sources;
