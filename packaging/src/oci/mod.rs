@@ -123,7 +123,8 @@ impl Image<'_> {
         let mut layout = Layout::default();
         let mut layer = layout.put(LAYER, packed);
         // By this name `oras pull` writes it to a file.
-        layer["annotations"] = json!({ "org.opencontainers.image.title": format!("{}.tar.gz", id.dir_name()) });
+        layer["annotations"] =
+            json!({ "org.opencontainers.image.title": format!("{}.tar.gz", id.dir_name()) });
         let manifest = json!({
             "annotations": annotations,
             "config": layout.put(CONFIG, config.to_string().into_bytes()),
