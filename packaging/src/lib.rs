@@ -4,7 +4,7 @@
 //!
 //! - [`debian`]: `mkdeb`, `mkbmdeb`, `mkdsc`
 //! - [`mkrpm`]: `mkrpm`, `mkkmp`; [`driver_disk`]: `mkdriverdisk`
-//! - [`oci`]: `mkoci`
+//! - [`oci`], images for registries: `mkoci`
 //! - [`skeleton`]: `mktree` and `unmktree`; [`license`]: `ltdk`
 //! - [`own`]: this project's own packages
 //! - [`demands`]: what a dkms.conf demands of packages of built modules
