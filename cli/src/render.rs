@@ -80,7 +80,7 @@ impl Terminal {
         }
     }
 
-    /// Whether somebody reads standard output, not a program.
+    /// Whether standard output is a terminal, and text is printed to it.
     #[must_use]
     pub fn is_watched(&self) -> bool {
         !self.quiet && !self.json && std::io::stdout().is_terminal()

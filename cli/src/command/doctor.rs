@@ -114,7 +114,7 @@ fn tell(session: &Session<'_>, findings: &[Finding], mended: &[String]) {
     lines(findings).iter().for_each(|line| session.terminal.print(line));
 }
 
-/// What one command mends stands together, with the command below it.
+/// Findings with the same command stand together, with the command below them.
 fn lines(findings: &[Finding]) -> Vec<String> {
     let mut groups: Vec<Vec<&Finding>> = Vec::new();
     for finding in findings {
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_command_mends_stands_together() {
+    fn findings_with_the_same_command_stand_together() {
         let finding = |what: &str, command: Option<&str>| Finding {
             severity: Severity::Problem,
             kind: "not-installed",

@@ -101,7 +101,7 @@ pub fn carry_out(
     Ok(outcome)
 }
 
-/// Judges what was installed. Images are made by others later, and of signatures is told already.
+/// Judges what was installed, but for images, which others make later, and signatures (`tell_refused`).
 fn refuted(outcome: &Outcome, survey: &Survey<'_>, layout: &Layout) -> Result<Vec<Proof>, FsError> {
     let mut installed: BTreeMap<&Target, Vec<ModuleId>> = BTreeMap::new();
     for action in &outcome.done {
