@@ -23,13 +23,15 @@ git ls-files -- '*.md' '*.rs' '*.sh' '*.py' '*.conf' '*.toml' '*.list' '*.spec' 
             }
     }
     function check(text,    i, low) {
-        gsub(/`[^`]*`/, "``", text); gsub(/\{[^}]*\}/, "{}", text); low = tolower(text)
-        for (i = 1; i <= n; i++)
+        gsub(/`[^`]*`/, "``", text); gsub(/\{[^}]*\}/, "{}", text); text = tolower(text)
+        for (i = 1; i <= n; i++) {
+            low = text
             while (match(low, word[i])) {
                 hit = substr(low, RSTART, RLENGTH); gsub(/^[^a-z]|[^a-z]$/, "", hit)
                 printf "%s:%d: `%s`: write %s\n", FILENAME, FNR, hit, instead[i]
                 low = substr(low, RSTART + RLENGTH - 1)
             }
+        }
     }
     FNR == 1 { fenced = 0; open = 0; kind = FILENAME; sub(/.*\./, "", kind) }
     kind == "md" && /^```/ { fenced = !fenced }

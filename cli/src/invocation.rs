@@ -100,7 +100,7 @@ impl Invocation {
             (Some(name), Some(version)) => Ok(ModuleId::new(name.clone(), version.clone())),
             (Some(name), None) => Err(Failure::new(
                 ExitCode::USAGE_OR_RIGHTS,
-                format!("which version of module `{name}` is not said"),
+                format!("no version of module `{name}` is given"),
             )
             .hint(format!(
                 "dkms {} {name}/VERSION; `dkms status {name}` lists those in the tree",

@@ -121,7 +121,7 @@ fn run(
     invocation
         .ignored
         .iter()
-        .for_each(|word| render::warn(terminal, format!("`{word}` is not understood, and ignored")));
+        .for_each(|word| render::warn(terminal, format!("`{word}` is ignored: it is not understood")));
     signals::listen().map_err(|error| {
         Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))
     })?;

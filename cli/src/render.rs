@@ -179,7 +179,7 @@ impl Terminal {
     /// What would be done by a command that has no more to plan than this.
     pub fn only_step(&self, does: &str) {
         if self.json {
-            let step = json!({"step": 0, "does": does, "why": "it is asked for", "needs": [], "after": []});
+            let step = json!({"step": 0, "does": does, "why": "it was requested", "needs": [], "after": []});
             return self.print(&json!({"version": JSON_VERSION, "steps": [step], "remarks": []}).to_string());
         }
         self.print(does);

@@ -92,7 +92,7 @@ mod tests {
         let id = ModuleId::parse("foo", "1.0").unwrap();
         let target = Target::parse("6.1.0-9-amd64", "x86_64").unwrap();
         let steps = vec![
-            step(Action::Add { id: id.clone(), source: None }, "it is asked for", &[], &[]),
+            step(Action::Add { id: id.clone(), source: None }, "it was requested", &[], &[]),
             step(Action::Build { id: id.clone(), target: target.clone() }, "it is not built yet", &[0], &[]),
             step(
                 Action::Install { id: id.clone(), target: target.clone() },

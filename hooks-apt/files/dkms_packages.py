@@ -45,7 +45,7 @@ def main():
     conf = f"/usr/src/{asked.module}-{asked.version}/dkms.conf"
     package = owner(conf)
     if package is None:
-        print(f"no package has {conf}: there is nobody to report to")
+        print(f"no package has {conf}: there is no maintainer to report to")
         return 0
     report = apport.Report("Package")
     report.add_package_info(package)

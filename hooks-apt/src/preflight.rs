@@ -48,7 +48,7 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     match absent {
         Ok(absent) => verdict(session, &absent),
         Err(error) => {
-            let text = format!("it can't be told what becomes of modules in this transaction: {error}");
+            let text = format!("cannot check the modules for this transaction: {error}");
             session.out.report(Event::warning(text, []));
             ExitCode::SUCCESS
         }

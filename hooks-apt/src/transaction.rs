@@ -29,10 +29,10 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
     /// Another version of the protocol.
-    #[error("apt speaks another language than version 3 of its hooks' protocol: {0:?}")]
+    #[error("apt does not use version 3 of the hook protocol: {0:?}")]
     Version(String),
     /// A line.
-    #[error("this line of apt's is not understood: {0:?}")]
+    #[error("cannot parse this line from apt: {0:?}")]
     Line(String),
 }
 

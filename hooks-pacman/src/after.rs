@@ -39,7 +39,7 @@ pub fn done<W: std::io::Write + Send>(
     let outcome = system.adapter.batch(&told, maker, plain)?;
     system.adapter.judged(Summary::of(&outcome)).lines().iter().for_each(|line| plain.say(line));
     if outcome.is_interrupted() {
-        plain.say("interrupted: the next transaction, or the next start of this machine, does the rest");
+        plain.say("interrupted: the next transaction or the next boot finishes it");
         return Ok(ExitCode::INTERRUPTED);
     }
     settle::after(&mut record, &system.adapter.snapshot()?);

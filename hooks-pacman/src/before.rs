@@ -106,8 +106,8 @@ fn preflight<W: std::io::Write + Send>(
     if absent.is_empty() || policy != PreflightPolicy::Block {
         return Ok(Verdict::Clear);
     }
-    plain.say("error: framework.conf has `preflight=block`, so this transaction must not be carried out");
-    plain.say("to carry it out nevertheless set `preflight=warn` in /etc/dkms/framework.conf");
+    plain.say("error: framework.conf has `preflight=block`, so this transaction is stopped");
+    plain.say("to run it anyway, set `preflight=warn` in /etc/dkms/framework.conf");
     Ok(Verdict::Blocked)
 }
 

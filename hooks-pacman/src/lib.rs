@@ -102,10 +102,7 @@ fn run<W: std::io::Write + Send>(moment: Moment, plain: &Plain<W>) -> Result<Exi
     }
     let targets = if moment == Moment::Finish { Targets::default() } else { read(plain) };
     for odd in &targets.odd {
-        plain.report(Event::warning(
-            format!("`{odd}` is passed over: nothing of ours can have that name"),
-            [],
-        ));
+        plain.report(Event::warning(format!("`{odd}` is skipped: nothing of ours can have that name"), []));
     }
     if moment != Moment::Finish && targets.things.is_empty() && !targets.ourselves {
         if targets.odd.is_empty() && targets.prebuilt.is_empty() {

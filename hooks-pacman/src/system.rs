@@ -79,8 +79,8 @@ impl<'a> System<'a> {
         }
         match self.adapter.module_in(folder) {
             Ok(Ok(id)) => Some(id),
-            Ok(Err(fault)) => self.warn(format!("`{folder}` is passed over: {}", describe(&fault))),
-            Err(error) => self.warn(format!("`{folder}` is passed over: {error}")),
+            Ok(Err(fault)) => self.warn(format!("`{folder}` is skipped: {}", describe(&fault))),
+            Err(error) => self.warn(format!("`{folder}` is skipped: {error}")),
         }
     }
 

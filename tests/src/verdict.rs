@@ -25,7 +25,7 @@ const PROGRESS: [&str; 15] = [
     "removing ",
     "module `",
     "Running ",
-    "Taking ",
+    "Undoing ",
     "Stopping",
 ];
 

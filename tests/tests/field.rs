@@ -255,7 +255,7 @@ fn a_conf_that_was_told_something_of_the_machine_only_root_may_read() {
     let built = run(&root, "\"$DKMS\" build board/1.0 -k $K");
     assert!(
         built.code == 0
-            && built.stderr.contains("may say something else than it would to root")
+            && built.stderr.contains("may have another meaning than for root")
             && built.stderr.contains("/sys/firmware/")
             && built.stderr.contains("`sandbox_exempt`"),
         "{}",

@@ -48,7 +48,7 @@ fn who_comes_second_waits_and_says_for_whom() {
         .unwrap();
     let wait = said.lines().next().unwrap();
     assert!(wait.starts_with("Waiting for module `foo`: process "), "{said}");
-    assert!(wait.contains("autoinstall -k") && wait.contains("at work for"), "{said}");
+    assert!(wait.contains("autoinstall -k") && wait.contains("running for"), "{said}");
     // It took out what the first one had installed meanwhile; the third installed again, or was before it.
     assert!(said.contains("Uninstalling foo/1.0"), "{said}");
     let status = root.dkms("status").unwrap();

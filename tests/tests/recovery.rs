@@ -82,7 +82,7 @@ fn an_install_that_its_own_script_killed_is_taken_back() {
         root.shell("\"$DKMS\" install foo/1.0 -k $K --force", dkms_tests::root::User::Root, "/").unwrap();
     assert_eq!(killed.code, 137);
     let next = root.dkms("add bar/1.0").unwrap();
-    assert!(next.stdout.contains("Took back"), "{}{}", next.stdout, next.stderr);
+    assert!(next.stdout.contains("Undid the interrupted changes"), "{}{}", next.stdout, next.stderr);
     let state =
         root.must("\"$DKMS\" status; find /lib/modules/$K/ -name 'foo.ko*'; ls /var/lib/dkms/foo").unwrap();
     assert!(state.contains(": built\n") && state.contains("kernel/misc/foo.ko\n"), "{state}");

@@ -78,7 +78,7 @@ fn a_kernel_for_another_machine_than_the_programs() {
     );
     root.write(&format!("{build}/Makefile"), &makefile, 0o644).unwrap();
     let output = root.dkms("build foo/1.0 -k 6.12.25-v8").unwrap();
-    is_well_told(&output, 10, &["is for aarch64", "`aarch64-linux-gnu-gcc` is not there"]);
+    is_well_told(&output, 10, &["is for aarch64", "`aarch64-linux-gnu-gcc` is not installed"]);
     assert!(output.stderr.contains("the package `gcc-aarch64-linux-gnu`"), "{}", output.stderr);
     // The number of the machine in an ELF header is at 18; 183 is 64-bit ARM (elf(5)).
     let compiler = "#!/bin/sh\ngcc \"$@\" || exit\n\

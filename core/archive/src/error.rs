@@ -230,9 +230,9 @@ impl ArchiveError {
                 target.kernel, target.arch
             )],
             Self::SourceExists { .. } => vec!["`--force` replaces it".to_owned()],
-            Self::Damaged { .. } => vec!["fetch or make it anew".to_owned()],
+            Self::Damaged { .. } => vec!["download it or create it again".to_owned()],
             Self::Refused { .. } | Self::TooBig { .. } => {
-                vec!["nothing of it was loaded; ask its maker how it was made".to_owned()]
+                vec!["nothing of it was loaded; ask its author how it was made".to_owned()]
             }
             Self::CannotPack { .. } => {
                 vec!["remove it from the source tree, or replace it by a file".to_owned()]

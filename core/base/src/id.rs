@@ -27,7 +27,7 @@ fn check_plain(text: &str) -> Result<(), &'static str> {
         return Err("is empty");
     }
     if text == "." || text == ".." {
-        return Err("is a folder's own name");
+        return Err("is `.` or `..`");
     }
     if text.starts_with('-') || text.starts_with('.') {
         return Err("begins with `-` or `.`");
@@ -51,7 +51,7 @@ fn check_for_shells(text: &str) -> Result<(), &'static str> {
     if text.contains([
         ';', '&', '|', '<', '>', '(', ')', '$', '`', '"', '\'', '\\', '*', '?', '[', ']', '{', '}', '!',
     ]) {
-        return Err("contains a character that means something to shells");
+        return Err("contains a shell metacharacter");
     }
     Ok(())
 }
@@ -77,7 +77,7 @@ macro_rules! id_type {
             /// Checks `text`.
             ///
             /// # Errors
-            /// [`IdError`] where it can't be a path component, or means something else in the tree.
+            /// [`IdError`] where it can't be a path component, or has another meaning in the tree.
             pub fn new(text: impl Into<String>) -> Result<Self, IdError> {
                 let text = text.into();
                 let verdict = check_plain(&text);
@@ -124,7 +124,7 @@ id_type!(
     /// `PACKAGE_VERSION` of a module.
     ModuleVersion, "module version", |text: &str| {
         if text == "original_module" || text.starts_with("kernel-") {
-            Err("means something else in the tree")
+            Err("has another meaning in the tree")
         } else {
             check_for_shells(text)
         }

@@ -21,7 +21,7 @@ pub enum ConfError {
     #[error("{0}")]
     Unreadable(#[source] FsError),
     /// It is longer than any conf.
-    #[error("`{}` is no conf: it is longer than {limit} bytes", path.display())]
+    #[error("`{}` is not a conf: it is longer than {limit} bytes", path.display())]
     TooLarge {
         /// The conf.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum ConfError {
         limit: u64,
     },
     /// It holds NUL bytes.
-    #[error("`{}` is no conf: line {line} holds a NUL byte", path.display())]
+    #[error("`{}` is not a conf: line {line} contains a NUL byte", path.display())]
     Binary {
         /// The conf.
         path: PathBuf,
@@ -37,13 +37,13 @@ pub enum ConfError {
         line: usize,
     },
     /// Somebody else may write it.
-    #[error("root does not read `{}`: {fault}; mend it with `{}`", fault.path.display(), fault.mend())]
+    #[error("root does not read `{}`: {fault}; fix it with `{}`", fault.path.display(), fault.mend())]
     Untrusted {
         /// Who may, and where.
         fault: Fault,
     },
     /// Only bash could read it, and that would be a program of the image that is only looked at.
-    #[error("`{}` is more than assignments, and a command that reads runs no program of an image", path.display())]
+    #[error("`{}` contains more than assignments, and a command that only reads runs no program of an image", path.display())]
     NeedsBash {
         /// The conf.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum ConfError {
         line: usize,
     },
     /// Bash ended in some other way before the conf was read to its end, or the conf closed the way back.
-    #[error("bash did not get to the end of `{}` (exit code {code})", path.display())]
+    #[error("bash stopped before the end of `{}` (exit code {code})", path.display())]
     CutShort {
         /// The conf that was being read.
         path: PathBuf,

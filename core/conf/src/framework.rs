@@ -94,7 +94,7 @@ impl std::fmt::Display for SettingFault {
             }
             Self::NeedsBash { file } => write!(
                 f,
-                "`{}` is more than assignments, and with `--root` no program of the image reads it: the defaults are used",
+                "`{}` contains more than assignments: with `--root` it is not read, and the defaults are used",
                 file.display()
             ),
             Self::Untrusted { fault } => write!(f, "settings are not read: {fault}"),

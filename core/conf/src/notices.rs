@@ -13,7 +13,7 @@ pub fn on_add(raw: &RawConf) -> Vec<Event> {
     let near = raw.other_names.iter().filter_map(|name| Some((name, near_miss(name)?)));
     let misspelt = near.map(|(name, meant)| {
         Event::warning(
-            format!("`{}` sets `{name}`, which means nothing", raw.file.display()),
+            format!("`{}` sets `{name}`, which is not a directive", raw.file.display()),
             meant.map(|directive| format!("Did you mean `{directive}`?")),
         )
     });
@@ -36,14 +36,14 @@ pub fn on_unread(raw: &RawConf, name: &ModuleName) -> Vec<Event> {
     let refused = (!refused.is_empty()).then(|| {
         let first = refused.remove(0);
         refused.push(exempt_hint(name.as_str()));
-        Event::warning(format!("`{file}` may say something else than it would to root: {first}"), refused)
+        Event::warning(format!("`{file}` may have another meaning than for root: {first}"), refused)
     });
     unread.into_iter().chain(refused).collect()
 }
 
 /// What to do about files that a sandbox can't show.
 pub const UNREAD_HINT: &str =
-    "let everybody read it (`chmod a+rX`), or name the module in `sandbox_exempt` in framework.conf";
+    "make it readable for all users (`chmod a+rX`), or name the module in `sandbox_exempt` in framework.conf";
 
 /// The first few of a list of paths, quoted; `None` where it is empty.
 #[must_use]
@@ -71,7 +71,7 @@ pub fn on_use(raw: &RawConf) -> Vec<Event> {
     if let Some(command) = super::resolve::clean(raw) {
         events.push(Event::warning(
             format!("`{file}` sets `CLEAN` to `{command}`, which is deprecated and never run"),
-            ["Every build begins in a fresh copy of the source: take it out".to_owned()],
+            ["Every build starts with a fresh copy of the source: remove it".to_owned()],
         ));
     }
     for (directive, index, value) in [
@@ -99,9 +99,9 @@ pub fn on_use(raw: &RawConf) -> Vec<Event> {
 
 const DEPRECATED: &[(Directive, &str)] = &[
     (Directive::ObsoleteBy, "Use `BUILD_EXCLUSIVE_KERNEL_MAX`"),
-    (Directive::ModulesConfObsoletes, "It is ignored: take it out"),
-    (Directive::ModulesConfAliasType, "It is ignored: take it out"),
-    (Directive::ModulesConfObsoleteOnly, "It is ignored: take it out"),
+    (Directive::ModulesConfObsoletes, "It is ignored: remove it"),
+    (Directive::ModulesConfAliasType, "It is ignored: remove it"),
+    (Directive::ModulesConfObsoleteOnly, "It is ignored: remove it"),
 ];
 
 /// Scripts that people expect, and which don't exist.

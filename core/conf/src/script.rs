@@ -279,7 +279,7 @@ pub fn run(
     }
     if let Some(fault) = found.fault(dir) {
         let text = format!("the {} script of {} is not run as root: {fault}", hook.directive(), shell.id);
-        reporter.report(Event::warning(text.clone(), [format!("mend it with `{}`", fault.mend())]));
+        reporter.report(Event::warning(text.clone(), [format!("fix it with `{}`", fault.mend())]));
         return Ok(match hook {
             // It is asked whether the module may be installed, and could not answer.
             Hook::PreInstall => Outcome::Ran { line: found.line, code: NOT_RUN, output: text },

@@ -91,7 +91,7 @@ pub const SECTIONS: &[Section] = &[
         title: "Where things are",
         settings: &[
             row("source_tree", Path, Default("/usr/src"), "Sources of modules, as MODULE-VERSION."),
-            row("dkms_tree", Path, Default("/var/lib/dkms"), "What was added and built."),
+            row("dkms_tree", Path, Default("/var/lib/dkms"), "Added and built modules."),
             row("install_tree", Path, Default("/lib/modules"), "The kernels' module folders."),
             row("tmp_location", Path, Default("/tmp"), "Temporary files."),
         ],
@@ -128,7 +128,7 @@ pub const SECTIONS: &[Section] = &[
                 "build_environment",
                 Text,
                 Example("source /opt/toolchain/enable"),
-                "A command before each build, in the same shell as make. $kernelver is the kernel.",
+                "A command to run before each build, in the same shell as make. $kernelver is the kernel.",
             ),
             row(
                 "pass_environment",
@@ -143,13 +143,13 @@ pub const SECTIONS: &[Section] = &[
                 Default(""),
                 "A folder that keeps built modules, so that the same input is not built twice; empty: none.",
             ),
-            row("build_cache_max", Size, Default("2G"), "How large that folder may become."),
-            row("continue_on_error", Flag, Default("true"), "After a module failed, go on with others."),
+            row("build_cache_max", Size, Default("2G"), "The maximum size of that folder."),
+            row("continue_on_error", Flag, Default("true"), "Continue with other modules after one failed."),
             row(
                 "build_timeout",
                 Number(u32::MAX as u64),
                 Default("14400"),
-                "How long the build of a module may take, in seconds; then it is ended, and has failed. 0 is no limit.",
+                "The time limit for the build of a module, in seconds; a longer build is ended and fails. 0 is no limit.",
             ),
             row(
                 "on_unfit",
@@ -161,14 +161,14 @@ pub const SECTIONS: &[Section] = &[
                 "module_size_max",
                 Size,
                 Default("256M"),
-                "How large a module may be that make built, with its debug information; the build of a larger one fails. All modules of one \
+                "The largest size of a built module, with its debug information; a larger one fails the build. All modules of one \
                  build may have four times as much together. At most 512M.",
             ),
             row(
                 "lock_timeout",
                 Number(u32::MAX as u64),
                 Default("1800"),
-                "How long a command waits for another one that is changing the same module, in seconds.",
+                "How long a command waits for another one that changes the same module, in seconds.",
             ),
         ],
     },
@@ -179,7 +179,7 @@ pub const SECTIONS: &[Section] = &[
                 "autoinstall_all_kernels",
                 Flag,
                 Default("no"),
-                "Build a module that arrives for every kernel with headers, not only for the running and the newest one.",
+                "Build a new module for every kernel with headers, not only for the running and the newest one.",
             ),
             row(
                 "symlink_modules",
@@ -197,13 +197,13 @@ pub const SECTIONS: &[Section] = &[
                 "remake_initrd",
                 Switch { words: &["auto", "no"], yes: "auto", no: "no" },
                 Default("auto"),
-                "Make a kernel's initramfs anew if an installed module asks for it: auto, no.",
+                "Remake a kernel's initramfs if an installed module requests it: auto, no.",
             ),
             row(
                 "post_transaction",
                 Text,
                 Example("update-initramfs -u -k $kernelver"),
-                "A command after everything was installed for a kernel. $kernelver is the kernel.",
+                "A command to run after all modules were installed for a kernel. $kernelver is the kernel.",
             ),
             row(
                 "compress_gzip_opts",
@@ -238,7 +238,7 @@ pub const SECTIONS: &[Section] = &[
                 "mok_signing_key",
                 Key,
                 Default("/var/lib/dkms/mok.key"),
-                "The key that signs modules. It is made if neither it nor its certificate exists. $kernelver is the kernel. It may be \
+                "The key that signs modules. It is generated if neither it nor its certificate exists. $kernelver is the kernel. It may be \
                  a PKCS#11 URI.",
             ),
             row("mok_certificate", Path, Default("/var/lib/dkms/mok.pub"), "The certificate of that key."),
@@ -269,7 +269,7 @@ pub const SECTIONS: &[Section] = &[
                 "preflight",
                 Words(&["warn", "block", "off"]),
                 Default("warn"),
-                "If a module in use would not be there on a kernel that comes: warn, block (the transaction), off.",
+                "If a module in use would be missing on a new kernel: warn, block (the transaction), off.",
             ),
             row(
                 "critical",
@@ -282,7 +282,7 @@ pub const SECTIONS: &[Section] = &[
                 "batch",
                 Flag,
                 Default("yes"),
-                "Build all modules of a transaction together at its end; no: each as it comes.",
+                "Build all modules of a transaction as one batch; no: each when its package is configured.",
             ),
         ],
     },

@@ -19,10 +19,10 @@ pub fn warning(fault: &Fault) -> Event {
     // A checkout stays its developer's.
     let hint = match fault.owner {
         Some(_) => format!(
-            "`dkms add FOLDER` copies a source, and the copy is root's; or mend it with `{}`",
+            "`dkms add FOLDER` makes a copy of a source that root owns; or fix it with `{}`",
             fault.mend()
         ),
-        None => format!("mend it with `{}`", fault.mend()),
+        None => format!("fix it with `{}`", fault.mend()),
     };
     Event::warning(fault.to_string(), [hint])
 }

@@ -99,7 +99,10 @@ impl AdapterError {
             Self::Conf(error) => error.hint().map(str::to_owned).into_iter().collect(),
             Self::CarryOut(CarryOutError::Lock(error)) => error.hints(),
             Self::Fs(error) | Self::CarryOut(CarryOutError::Fs(error)) if error.is_no_space() => {
-                vec!["make room on that file system; `dkms autoinstall` then does what is missing".to_owned()]
+                vec![
+                    "free space on that file system; `dkms autoinstall` then builds the missing modules"
+                        .to_owned(),
+                ]
             }
             Self::Fs(_) | Self::CarryOut(_) | Self::Distribution(_) | Self::Arch(_) | Self::Process(_) => {
                 Vec::new()
@@ -181,7 +184,7 @@ impl Adapter {
         Ok(conf.and_then(|conf| {
             identity::of_folder(folder, &conf).ok_or_else(|| {
                 let problem = format!(
-                    "it is of module {conf}, and the name of its folder is not of the form NAME-VERSION"
+                    "its dkms.conf is for module {conf}, and the name of its folder is not of the form NAME-VERSION"
                 );
                 ConfFault::Invalid { path: file, problems: vec![problem] }
             })

@@ -70,7 +70,7 @@ impl Summary {
     /// Of a batch that somebody stopped.
     #[must_use]
     pub fn of_interrupted(outcome: &Outcome) -> Self {
-        let hint = "`dkms autoinstall -k KERNEL` does what is missing on a kernel".to_owned();
+        let hint = "`dkms autoinstall -k KERNEL` installs the missing modules for a kernel".to_owned();
         Self::of(outcome).and(Self::failure("interrupted: not all modules are built".to_owned(), vec![hint]))
     }
 

@@ -123,7 +123,7 @@ pub enum Reach {
 /// A compiler that a kernel's machine needs, and that isn't there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "kernel {kernel} is for {}, and this system's compiler makes code for {compiler}: `{}gcc` is not there",
+    "kernel {kernel} is for {}, and this system's compiler makes code for {compiler}: `{}gcc` is not installed",
     machine.word(),
     self.prefix()
 )]

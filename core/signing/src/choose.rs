@@ -335,7 +335,9 @@ fn pair(places: &KeyPlaces, environment: &Environment, making: Making) -> Result
     match places.maker {
         Maker::Ourselves if key == certificate => Err(SignError::Making {
             key: key.clone(),
-            why: "key and certificate are to be one file, and only separate ones are made here".to_owned(),
+            why:
+                "the settings name one file for key and certificate, but only separate files can be generated"
+                    .to_owned(),
         }),
         Maker::Ourselves => Ok(Pair::Ready(keys::ensure(key, certificate)?)),
         Maker::SecureBootPolicy => by_secure_boot_policy(places, environment),

@@ -111,9 +111,9 @@ impl Message {
         let hash = ModuleHash::ALL
             .into_iter()
             .find(|hash| hash.oid() == signer.digest.oid)
-            .ok_or_else(|| format!("its digest {} is none that we know", signer.digest.oid))?;
+            .ok_or_else(|| format!("its digest {} is not supported", signer.digest.oid))?;
         if info.content.digests.iter().all(|digest| digest.oid != signer.digest.oid) {
-            return Err("it does not announce its digest".to_owned());
+            return Err("it does not name its digest".to_owned());
         }
         Ok(Self {
             certificate: (signer.certificate.issuer.into(), signer.certificate.serial.into()),

@@ -205,7 +205,7 @@ fn what_we_cannot_do_is_left_to_the_program() {
         ("p521.key", "elliptic curve"),
         ("ed.key", "neither an RSA nor an ECDSA key"),
         ("old.key", "old way"),
-        ("pbes1.key", "encryption is none that we know"),
+        ("pbes1.key", "encryption is not supported"),
         ("der.key", "no private key in PEM"),
         ("empty", "no private key in PEM"),
         ("junk", "can't be read"),

@@ -148,7 +148,7 @@ fn from_file(path: &Path) -> Result<Passphrase, SignError> {
 }
 
 fn from_descriptor(number: &str) -> Result<Zeroizing<Vec<u8>>, String> {
-    let number: u32 = number.parse().map_err(|_| "that is no number of a descriptor".to_owned())?;
+    let number: u32 = number.parse().map_err(|_| "it is not the number of a file descriptor".to_owned())?;
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(text) = read.get(&number) {
         return Ok(text.clone());

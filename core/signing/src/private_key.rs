@@ -65,7 +65,7 @@ impl Stored {
             "ENCRYPTED PRIVATE KEY" => Ok(Self::Encrypted(document)),
             "RSA PRIVATE KEY" => PrivateKey::from_pkcs1(document.as_bytes()).map(Self::Plain),
             "EC PRIVATE KEY" => PrivateKey::from_sec1(document.as_bytes()).map(Self::Plain),
-            _ => Err(KeyFault::Unknown(format!("`{label}` is no kind of key that we know"))),
+            _ => Err(KeyFault::Unknown(format!("`{label}` is not a supported kind of key"))),
         }
     }
 
@@ -73,13 +73,13 @@ impl Stored {
     pub(super) fn open(document: &SecretDocument, passphrase: &[u8]) -> Result<PrivateKey, KeyFault> {
         use pkcs8::pkcs5::Error::{DecryptFailed, EncryptFailed};
         let info = EncryptedPrivateKeyInfo::from_der(document.as_bytes())
-            .map_err(|error| KeyFault::Unknown(format!("its encryption is none that we know: {error}")))?;
+            .map_err(|error| KeyFault::Unknown(format!("its encryption is not supported: {error}")))?;
         let opened = info.decrypt(passphrase).map_err(|error| match error {
             // Bytes that are padded well, or even are DER, by chance are no key.
             pkcs8::Error::EncryptedPrivateKey(DecryptFailed | EncryptFailed) | pkcs8::Error::Asn1(_) => {
                 KeyFault::WrongPassphrase
             }
-            other => KeyFault::Unknown(format!("its encryption is none that we know: {other}")),
+            other => KeyFault::Unknown(format!("its encryption is not supported: {other}")),
         })?;
         if PrivateKeyInfo::from_der(opened.as_bytes()).is_err() {
             return Err(KeyFault::WrongPassphrase);

@@ -28,7 +28,7 @@ impl Skipped {
     /// Why nothing signs what only a program can, if one is there.
     pub(super) fn reason(&self, why: &SignError) -> Option<Unsigned> {
         let first = self.0.first()?;
-        let hint = Some(format!("mend it with `{}`", first.mend()));
+        let hint = Some(format!("fix it with `{}`", first.mend()));
         Some(Unsigned::Unusable { why: format!("{why}; {}", self.texts().join("; ")), hint })
     }
 

@@ -22,7 +22,7 @@ pub enum Unverified {
     #[error("it has no signature")]
     NoSignature,
     /// The kernel's form is another one.
-    #[error("its signature is none that kernels accept: {0}")]
+    #[error("kernels do not accept its signature: {0}")]
     Malformed(String),
     /// It names another certificate.
     #[error("its signature names another certificate")]

@@ -7,7 +7,7 @@ use super::error::{LogError, missing_program};
 pub enum Cause {
     /// The disk is full.
     DiskFull,
-    /// A compiler was killed, as a rule because memory ran out.
+    /// A compiler was killed, probably because memory ran out.
     Killed,
     /// The compiler crashed.
     CompilerCrash,
@@ -122,9 +122,7 @@ impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::DiskFull => f.write_str("the disk is full"),
-            Self::Killed => {
-                f.write_str("a process of the build was killed, as a rule because memory ran out")
-            }
+            Self::Killed => f.write_str("a process of the build was killed, probably because memory ran out"),
             Self::CompilerCrash => f.write_str("the compiler crashed"),
             Self::MissingTool { tool } => write!(f, "the program `{tool}` is not installed, or not in PATH"),
             Self::MissingKernelTool { tool } => {
@@ -134,7 +132,7 @@ impl std::fmt::Display for Cause {
                 write!(f, "the development files of {library} are not installed")
             }
             Self::WrongCompiler { option } => {
-                write!(f, "the kernel was built by another compiler: this one cannot do with {option}")
+                write!(f, "the kernel was built by another compiler: this one does not support {option}")
             }
             Self::HeadersIncomplete => f.write_str("the kernel's headers are incomplete or not configured"),
             Self::KernelInterface => f.write_str(
@@ -161,8 +159,10 @@ impl std::fmt::Display for Cause {
             Self::NoExec { folder } => {
                 write!(f, "no program can be run from `{folder}`: its file system is mounted noexec")
             }
-            Self::Unreadable => f.write_str("who builds may not read or write a file"),
-            Self::HiddenTool { path } => write!(f, "the program `{path}` is there, but not for the build"),
+            Self::Unreadable => f.write_str("the build user may not read or write a file"),
+            Self::HiddenTool { path } => {
+                write!(f, "the program `{path}` exists, but the build cannot see it")
+            }
             Self::HiddenFile { path } => {
                 write!(f, "a link of the source leads to `{path}`, which the sandbox hides")
             }
@@ -176,14 +176,14 @@ impl Cause {
     /// What helps.
     #[must_use]
     pub fn remedy(&self) -> String {
-        const NEWER: &str = "install a version of the module that knows this kernel";
+        const NEWER: &str = "install a version of the module that supports this kernel";
         match self {
-            Self::DiskFull => "make room, then build again".to_owned(),
+            Self::DiskFull => "free space on the disk, then build again".to_owned(),
             Self::Killed => "add memory or swap, or build with fewer jobs: `-j1`".to_owned(),
             Self::CompilerCrash => "build again; if it crashes at the same place, install another version of the compiler, otherwise test the memory".to_owned(),
             Self::MissingTool { tool } => format!("install the package {}", package_of(tool)),
             Self::MissingKernelTool { .. } | Self::HeadersIncomplete => {
-                "install this kernel's headers package anew".to_owned()
+                "reinstall this kernel's headers package".to_owned()
             }
             Self::MissingLibrary { library } => match *library {
                 "libelf" => "install the package `libelf-dev` (`elfutils-libelf-devel`, `libelf`)".to_owned(),
@@ -196,7 +196,7 @@ impl Cause {
             Self::MissingHeader { .. } => {
                 "install what provides it; BUILD_DEPENDS names other modules".to_owned()
             }
-            Self::GplOnly { .. } => "ask whoever made the module; no setting changes this".to_owned(),
+            Self::GplOnly { .. } => "ask the author of the module; no setting changes this".to_owned(),
             Self::UndefinedSymbol { .. } => {
                 format!("if another module exports it, build that one first; otherwise {NEWER}")
             }
@@ -215,10 +215,10 @@ impl Cause {
                 "mount it with `exec`, or move the tree: `dkms_tree` in framework.conf".to_owned()
             }
             Self::Unreadable => {
-                "compare the owner and mode of the file, and of the folders above it, with who builds".to_owned()
+                "compare the owner and mode of the file, and of the folders above it, with the build user".to_owned()
             }
             Self::HiddenTool { .. } => {
-                "install it where everybody can run it, or name the module in `sandbox_exempt` in framework.conf"
+                "install it where all users can run it, or name the module in `sandbox_exempt` in framework.conf"
                     .to_owned()
             }
             Self::HiddenFile { .. } => {

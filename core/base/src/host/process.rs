@@ -31,7 +31,7 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// It was to run in a strict sandbox, and the system can't give one.
-    #[error("`{line}` is not run: with `sandbox=strict` nothing may be missing, but there is {missing}")]
+    #[error("`{line}` is not run: `sandbox=strict` requires all isolation layers, but there is {missing}")]
     Refused {
         /// The command line.
         line: String,

@@ -112,7 +112,7 @@ impl Entered {
         let how = if self.lacking.iter().any(|(layer, _)| *layer == Layer::Mounts) {
             format!("is entered by a plain chroot, since this system refuses {refused}")
         } else {
-            format!("is entered without all that should separate it, since this system refuses {refused}")
+            format!("is entered without full isolation, since this system refuses {refused}")
         };
         Some(format!(
             "`{}` {how}: programs of an image that you don't trust may reach the system outside",

@@ -35,9 +35,9 @@ impl fmt::Display for Fault {
             }
         }
         if path == place {
-            f.write_str(": whoever may write it decides what root runs")
+            f.write_str(": a user who may write it decides what root runs")
         } else {
-            write!(f, ": whoever may write it decides what root finds as `{}`", path.display())
+            write!(f, ": a user who may write it decides what root finds as `{}`", path.display())
         }
     }
 }
@@ -145,7 +145,7 @@ pub fn resolved(path: &Path) -> Result<PathBuf, FsError> {
     match foreign.into_iter().find(|(_, maker)| Some(*maker) != owner) {
         None => Ok(at),
         Some((link, _)) => {
-            let text = format!("the link `{}` leads to what is not its owner's", link.display());
+            let text = format!("the link `{}` leads to a file of another owner", link.display());
             Err(naming(std::io::Error::new(std::io::ErrorKind::PermissionDenied, text)))
         }
     }

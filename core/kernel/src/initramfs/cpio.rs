@@ -82,7 +82,7 @@ impl Found<'_> {
         }
         match packed::unpacking(rest, MEMORY)? {
             Some(decoder) => self.packed(decoder),
-            None => Err(broken("it is neither cpio nor packed in a way that is known")),
+            None => Err(broken("it is neither a cpio archive nor compressed in a known format")),
         }
     }
 

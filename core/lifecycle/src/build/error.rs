@@ -232,7 +232,7 @@ impl Failure {
             Self::ModuleTooLarge { .. } => {
                 Some("`module_size_max` in framework.conf sets how large a module may be".to_owned())
             }
-            Self::Fs(error) if error.is_no_space() => Some("make room on that file system".to_owned()),
+            Self::Fs(error) if error.is_no_space() => Some("free space on that file system".to_owned()),
             _ => None,
         }
     }

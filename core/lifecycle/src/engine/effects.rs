@@ -281,7 +281,7 @@ impl<'a> Effects<'a> {
         for fault in &toolchain.unasked {
             let text =
                 format!("`{}` does not say which compiler made the kernel: {fault}", fault.path.display());
-            reporter.report(Event::warning(text, [format!("mend it with `{}`", fault.mend())]));
+            reporter.report(Event::warning(text, [format!("fix it with `{}`", fault.mend())]));
         }
         toolchains.insert(kernel.target.clone(), toolchain.clone());
         Ok(toolchain)

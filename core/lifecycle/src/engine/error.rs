@@ -61,4 +61,4 @@ impl StepError {
 }
 
 /// What helps where a file system is full.
-pub const NO_SPACE: &str = "make room on that file system, then run the command again";
+pub const NO_SPACE: &str = "free space on that file system, then run the command again";

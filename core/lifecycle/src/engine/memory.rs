@@ -1,5 +1,5 @@
 //! Between a run and what is remembered of builds: notes each that was tried, and looks for what
-//! failed before with the same inputs. That something can't be remembered is no failure: it is said to
+//! failed before with the same inputs. That something cannot be recorded is no failure: it is written to
 //! whoever looks closely.
 
 use crate::build::inputs::InputsKey;
@@ -46,7 +46,7 @@ pub(super) fn note_attempt(
 }
 
 fn say(id: &ModuleId, fault: &str, reporter: &dyn Reporter) {
-    reporter.report(Event::Output { text: format!("the build of {id} can't be remembered: {fault}") });
+    reporter.report(Event::Output { text: format!("the build of {id} cannot be recorded: {fault}") });
 }
 
 /// Whether the same inputs would fail again. Not where the system was at fault: memory, disk, a program
@@ -210,7 +210,7 @@ mod tests {
             .recorder
             .events()
             .into_iter()
-            .any(|event| matches!(event, Event::Output { text } if text.contains("can't be remembered")));
+            .any(|event| matches!(event, Event::Output { text } if text.contains("cannot be recorded")));
         assert!(said);
     }
 }

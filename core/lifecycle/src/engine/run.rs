@@ -398,7 +398,7 @@ impl<'a> Engine<'a> {
             }
             let step = StepId(place);
             self.progress.set(step, State::Failed);
-            let text = format!("Taking {id} back from kernel {} (depmod failed)", on.kernel);
+            let text = format!("Undoing the install of {id} for kernel {} (depmod failed)", on.kernel);
             self.reporter.report_of(place, Event::note(text));
             if let Err(error) = self.effects.take_back(id, on, self.reporter) {
                 self.failures.push((step, error));
@@ -421,7 +421,7 @@ fn execute(
     }
     let result = effects.execute(action, terms, reporter);
     if let (Err(error), false) = (&result, effects.tells_of(action)) {
-        reporter.report(Event::Output { text: format!("{action}: not yet: {error}") });
+        reporter.report(Event::Output { text: format!("{action}: postponed: {error}") });
         return result;
     }
     reporter.report(Event::Finished {

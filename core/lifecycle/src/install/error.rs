@@ -93,7 +93,7 @@ pub enum InstallError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// It failed, and not all could be put back.
-    #[error("{cause}; and what was changed could not be taken back: {undo}")]
+    #[error("{cause}; undoing the changes failed: {undo}")]
     NotUndone {
         /// Why it failed.
         cause: Box<InstallError>,
@@ -117,10 +117,10 @@ impl InstallError {
             Self::BuiltMissing { on, .. } => {
                 vec![format!("build it again: `dkms build --force {} -k {}`", on.id, on.target)]
             }
-            Self::PreInstall { .. } => vec!["`--force` installs it all the same".to_owned()],
+            Self::PreInstall { .. } => vec!["`--force` installs it anyway".to_owned()],
             Self::NothingInstalled { .. } => vec!["`--force` replaces what is there".to_owned()],
             Self::Files { source, .. } | Self::DepmodFiles { source, .. } if source.is_no_space() => {
-                vec!["make room on that file system, then try again".to_owned()]
+                vec!["free space on that file system, then try again".to_owned()]
             }
             Self::NotUndone { cause, .. } => cause.hints(),
             Self::Files { .. } | Self::DepmodFiles { .. } | Self::Depmod { .. } | Self::Process(_) => {

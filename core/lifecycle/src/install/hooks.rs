@@ -25,7 +25,7 @@ pub(super) fn pre_install(
     if force == Force::No {
         return Err(refusal);
     }
-    reporter.report(Event::warning(format!("{refusal}; installed all the same, by force"), []));
+    reporter.report(Event::warning(format!("{refusal}; installed anyway, because of `--force`"), []));
     Ok(())
 }
 

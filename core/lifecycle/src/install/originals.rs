@@ -62,7 +62,7 @@ pub(super) fn choose(
     let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(|path| is_module_of(path, kernel));
     for path in &bad {
         let text = format!(
-            "`{}` is no readable module for {kernel}; it is kept in `{}`, and uninstall does not put it back",
+            "`{}` is not a readable module for {kernel}; it is kept in `{}`, and uninstall does not restore it",
             path.display(),
             aside.display()
         );
@@ -71,7 +71,7 @@ pub(super) fn choose(
     let mut choice = pick(&good, place.kernel_dir(), destination);
     for path in &choice.collisions {
         let text = format!(
-            "`{}` is not the only module of its name; it is kept in `{}`, and uninstall does not put it back",
+            "`{}` is not the only module of its name; it is kept in `{}`, and uninstall does not restore it",
             path.display(),
             aside.display()
         );
@@ -91,7 +91,7 @@ pub(super) fn archive(
 ) -> Result<(), FsError> {
     let dir = place.layout.originals_dir(&place.id.name, place.target());
     if let Some(path) = &choice.original {
-        let text = format!("archiving the original module `{}`, which uninstall puts back", path.display());
+        let text = format!("archiving the original module `{}`, which uninstall restores", path.display());
         reporter.report(Event::note(text));
         copy_into(&dir, path, changes)?;
         let origin = dir.join(format!("{}.origin", file_name(path)));
@@ -198,7 +198,7 @@ pub(super) fn restore(
             reporter.report(Event::warning(text, [hint]));
             continue;
         };
-        reporter.report(Event::note(format!("putting the original module `{}` back", to.display())));
+        reporter.report(Event::note(format!("restoring the original module `{}`", to.display())));
         if let Some(folder) = to.parent() {
             changes.folder(folder)?;
         }

@@ -26,7 +26,7 @@ pub(super) fn put_back(
 ) -> Result<(), FsError> {
     let Some((owner, built)) = others(place, name).into_iter().next() else { return Ok(()) };
     let to = folder.join(find::file_name(&built));
-    reporter.report(Event::note(format!("`{}` is that of {owner} again", to.display())));
+    reporter.report(Event::note(format!("restoring `{}` of {owner}", to.display())));
     changes.folder(folder)?;
     let staged = changes.stage_copy(&built, &to)?;
     changes.publish(&staged, &to)
@@ -51,7 +51,7 @@ pub(super) fn take_from_archives(
                 continue;
             }
             reporter.report(Event::note(format!(
-                "`{}` is no original, but that of {}",
+                "`{}` is not an original: {} has built it",
                 path.display(),
                 place.id
             )));

@@ -252,7 +252,7 @@ impl<'a> Work<'a> {
                 let kernel = &self.place.target().kernel;
                 let (path, version) = (present.display(), self.present_text(present));
                 self.reporter.report(Event::note(format!(
-                    "`{module}` is there for {kernel} already: `{path}` is the same ({version})"
+                    "`{module}` is already there for {kernel}: `{path}` is the same ({version})"
                 )));
                 SkippedBecause::Same
             }
@@ -265,7 +265,7 @@ impl<'a> Work<'a> {
                     text: format!(
                         "`{module}` ({new}) is older than `{path}` ({version}), and was not installed"
                     ),
-                    hints: vec!["`--force` installs it all the same".to_owned()],
+                    hints: vec!["`--force` installs it anyway".to_owned()],
                 });
                 SkippedBecause::Older
             }

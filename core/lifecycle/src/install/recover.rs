@@ -52,16 +52,14 @@ pub fn recover(recovery: &Recovery<'_>, reporter: &dyn Reporter) -> Result<bool,
         match recovery.settle(&left) {
             Ok(None) => continue,
             Ok(Some(Phase::Changing)) => {
-                reporter
-                    .report(Event::note(format!("Took back what an interrupted command began with {on}")));
+                reporter.report(Event::note(format!("Undid the interrupted changes to {on}")));
             }
             Ok(Some(Phase::Keep)) => {
-                reporter.report(Event::note(format!("Finished what an interrupted command began with {on}")));
+                reporter.report(Event::note(format!("Finished the interrupted changes to {on}")));
             }
             Err(error) => {
-                let text =
-                    format!("cannot put in order what an interrupted command began with {on}: {error}");
-                let hint = format!("what it did is listed in `{}`", left.path.display());
+                let text = format!("cannot undo or finish the interrupted changes to {on}: {error}");
+                let hint = format!("the changes are listed in `{}`", left.path.display());
                 reporter.report(Event::warning(text, [hint]));
                 continue;
             }

@@ -168,7 +168,7 @@ fn several_of_one_name_and_cut_modules_are_kept_aside() {
     let names: Vec<_> = fs::list(&archive.join("collisions")).unwrap().into_iter().map(|e| e.name).collect();
     assert_eq!(names, ["bar.ko", "foo.ko", "foo.ko.1"]);
     assert_eq!(fs::list(&archive).unwrap().len(), 1);
-    assert!(world.lines().contains("bar.ko` is no readable module"), "{}", world.lines());
+    assert!(world.lines().contains("bar.ko` is not a readable module"), "{}", world.lines());
     world.uninstall(&conf);
     assert_eq!(fs::list(&archive.join("collisions")).unwrap().len(), 3, "nothing of the kernel's is deleted");
     assert!(!fs::exists(&world.in_kernel("updates")));

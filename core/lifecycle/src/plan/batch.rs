@@ -82,7 +82,7 @@ pub(super) fn bring_up(planner: &mut Planner<'_>, ids: &[ModuleId], target: &Tar
         let because = if let Some(later) = later {
             Some(format!("it needs `{later}`, whose package is not configured yet"))
         } else if let Some(going) = conf.build_depends.iter().find(|name| rules.going.contains(name)) {
-            Some(format!("it needs `{going}`, which goes"))
+            Some(format!("it needs `{going}`, which is being removed"))
         } else if let Some(unknown) = unknown_dependency(planner, conf, target) {
             Some(format!("it needs `{unknown}`, which dkms does not know yet"))
         } else {

@@ -140,7 +140,7 @@ impl<'a> Planner<'a> {
                 self.register(id, source, "its registration has no source");
             }
             None => {
-                self.register(id, source, "it is asked for");
+                self.register(id, source, "it was requested");
             }
         }
     }
@@ -222,7 +222,7 @@ impl<'a> Planner<'a> {
         }
         let why = match self.is_built(id, target) {
             true => "it is to be built again",
-            false if self.stale.contains(&(id.clone(), target.clone())) => "its source was put in place anew",
+            false if self.stale.contains(&(id.clone(), target.clone())) => "its source was replaced",
             false => "it is not built yet",
         };
         self.build_step(id, target, why)
@@ -476,7 +476,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let all = (0..self.steps.len()).map(StepId).collect();
-            let step = self.push(Action::SweepKernel { target }, "the kernel goes", Vec::new());
+            let step = self.push(Action::SweepKernel { target }, "the kernel is being removed", Vec::new());
             self.steps[step.0].after = all;
         }
         if self.options.post_transaction && !changed.is_empty() {

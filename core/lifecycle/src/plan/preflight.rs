@@ -211,7 +211,7 @@ impl Prospect {
             Absent::NoHeaders(remedy) => remedy.clone(),
             Absent::Dependency(name) => Some(format!("`dkms status {name}` shows what is there of it")),
             Absent::NoKernel => Some(format!("install kernel {}", target.kernel)),
-            Absent::ReadOnly => Some("put it into the image that the system is made of".to_owned()),
+            Absent::ReadOnly => Some("add it to the image from which this system is deployed".to_owned()),
         }
     }
 }

@@ -100,7 +100,7 @@ pub enum Refusal {
         missing: Vec<ModuleName>,
     },
     /// `BUILD_DEPENDS` in a circle.
-    #[error("the BUILD_DEPENDS of module `{id}` lead in a circle: {}", path.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(" -> "))]
+    #[error("the BUILD_DEPENDS of module `{id}` form a cycle: {}", path.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(" -> "))]
     DependencyCycle {
         /// The module.
         id: ModuleId,
@@ -236,8 +236,7 @@ impl Refusal {
                 one(format!("`dkms add {id}` puts it back"))
             }
             Self::Broken { id, source_of: Source::Present(path) | Source::Dangling(path) } => vec![
-                "put that folder back, and it is whole again; or, to forget the module, make an empty one:"
-                    .to_owned(),
+                "restore that folder; or, to remove the module, create an empty one:".to_owned(),
                 format!("`mkdir -p {}`, then `dkms remove {id} --all`", path.display()),
             ],
             Self::ConfMissing { path, .. } => {

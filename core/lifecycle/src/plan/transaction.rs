@@ -64,7 +64,7 @@ fn leave(planner: &mut Planner<'_>, id: &ModuleId, batch: &Batch) {
         targets.into_iter().partition(|target| batch.leaving_kernels.contains(target));
     let mut dropped: Vec<StepId> = gone.iter().filter_map(|target| planner.drop_step(id, target)).collect();
     dropped.extend(rest.iter().filter_map(|target| planner.unbuild(id, target)));
-    planner.push(Action::Forget { id: id.clone() }, "its package goes", dropped);
+    planner.push(Action::Forget { id: id.clone() }, "its package is being removed", dropped);
 }
 
 /// Registers what arrives; returns those that can be brought up.
@@ -75,7 +75,7 @@ fn register(planner: &mut Planner<'_>, batch: &Batch) -> BTreeSet<ModuleId> {
         let is_there = match source {
             Some(Source::Present(_)) => true,
             Some(_) => planner.register(id, None, "its registration has no source").is_some(),
-            None => planner.register(id, None, "its package has arrived").is_some(),
+            None => planner.register(id, None, "its package was installed").is_some(),
         };
         if is_there {
             arrived.insert(id.clone());

@@ -62,7 +62,7 @@ impl LockError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Files { source, .. } if source.is_no_space() => {
-                vec!["make room on that file system, then run the command again".to_owned()]
+                vec!["free space on that file system, then run the command again".to_owned()]
             }
             Self::TimedOut { .. } => vec![
                 "run the command again when that one has ended; `lock_timeout` in `/etc/dkms/framework.conf` says how many seconds to wait".to_owned(),
@@ -287,7 +287,7 @@ fn is_held_for_us(holders: &[Holder]) -> bool {
 
 fn named(holders: &[Holder]) -> String {
     let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-    if names.is_empty() { "somebody works on it".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "another process works on it".to_owned() } else { names.join(", ") }
 }
 
 /// Who holds a lock: by the records, or else by what the kernel says.
@@ -392,7 +392,7 @@ mod tests {
         assert!(error.to_string().contains(&own), "{error}");
         let [Event::Note { text }] = &said.events()[..] else { panic!("{:?}", said.events()) };
         assert!(text.starts_with("Waiting for module `a`: ") && text.contains(&own), "{text}");
-        assert!(text.contains("at work for"), "{text}");
+        assert!(text.contains("running for"), "{text}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "process {} (`{}`)", self.process.pid, self.command)?;
         match self.seconds {
-            Some(seconds) => write!(f, ", at work for {seconds} s"),
+            Some(seconds) => write!(f, ", running for {seconds} s"),
             None => Ok(()),
         }
     }

@@ -153,7 +153,7 @@ mod tests {
         let key = Keys::default().with(Key::Module(id.name.clone()), Mode::Exclusive);
         let held = lock::try_acquire(&layout, &key).unwrap().unwrap();
         sweep(&layout, None, &Silent);
-        assert!(fs::exists(&dead), "somebody works on it");
+        assert!(fs::exists(&dead), "another process works on it");
         sweep(&layout, Some(&held), &Silent);
         assert!(!fs::exists(&dead) && fs::exists(&living));
         assert!(fs::is_dir(&layout.source_link(&id)));

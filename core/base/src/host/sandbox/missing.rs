@@ -84,7 +84,7 @@ fn name(wall: Wall) -> &'static str {
         Wall::Ipc => "no IPC namespace",
         Wall::User => "no user of its own",
         Wall::Capabilities => "capabilities are kept",
-        Wall::NewPrivileges => "new privileges can be had",
+        Wall::NewPrivileges => "processes can gain privileges",
         Wall::Calls => "no filter of system calls",
         Wall::Limits => "no limits of resources",
         Wall::Landlock => "no landlock",

@@ -45,13 +45,13 @@ pub fn remake(
     reporter: &dyn Reporter,
 ) -> Result<bool, ProcessError> {
     if places::Images::of(kernel, layout).files.is_empty() {
-        reporter.report(Event::note(format!("kernel {kernel} has no initramfs yet, so none is made anew")));
+        reporter.report(Event::note(format!("kernel {kernel} has no initramfs yet, so none is remade")));
         return Ok(false);
     }
     let is_there = |program: &str| programs::find(program, environment).is_some();
     let Some(maker) = maker::maker(kernel, layout, &is_there) else {
         let text = format!(
-            "the initramfs of kernel {kernel} should be made anew, but nothing here makes it (update-initramfs, mkinitcpio, booster, dracut, kernel-install)"
+            "the initramfs of kernel {kernel} should be remade, but no program for it is installed (update-initramfs, mkinitcpio, booster, dracut, kernel-install)"
         );
         reporter.report(Event::warning(text, []));
         return Ok(false);
@@ -67,9 +67,8 @@ pub fn remake(
     };
     let mut hints: Vec<String> = output.lines().rev().take(3).map(str::to_owned).collect();
     hints.reverse();
-    hints.push(format!("once that is mended: `{line}`"));
-    reporter
-        .report(Event::warning(format!("the initramfs of kernel {kernel} was not made anew: {why}"), hints));
+    hints.push(format!("when this is fixed, run `{line}`"));
+    reporter.report(Event::warning(format!("the initramfs of kernel {kernel} was not remade: {why}"), hints));
     Ok(false)
 }
 

@@ -423,7 +423,7 @@ fn a_source_that_is_put_in_place_anew_is_built_again() {
     let events = [Happening::ModuleArrived(module.clone(), Arrival::First), Happening::ModuleLeaving(module)];
     let plan = told(&world, &kernels, &events);
     assert_eq!(shown(&plan).len(), 6, "{:?}", shown(&plan));
-    assert_eq!(plan.steps[0].why, "its source was put in place anew");
+    assert_eq!(plan.steps[0].why, "its source was replaced");
 }
 
 #[test]
