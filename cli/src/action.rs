@@ -19,6 +19,8 @@ pub enum Action {
     Remove,
     /// `autoinstall`
     Autoinstall,
+    /// `bake`
+    Bake,
     /// `match`
     Match,
     /// `mktarball`
@@ -90,7 +92,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 35] = [
+    pub const ALL: [(&'static str, Self); 36] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -98,6 +100,7 @@ impl Action {
         ("unbuild", Self::Unbuild),
         ("remove", Self::Remove),
         ("autoinstall", Self::Autoinstall),
+        ("bake", Self::Bake),
         ("match", Self::Match),
         ("mktarball", Self::Mktarball),
         ("ldtarball", Self::Ldtarball),
@@ -167,6 +170,24 @@ impl Action {
                 | Self::Verify
                 | Self::Log
         )
+    }
+
+    /// Whether all bare words after it are modules.
+    #[must_use]
+    pub fn takes_modules(self) -> bool {
+        matches!(self, Self::Bake)
+    }
+
+    /// Whether what it makes is part of an image.
+    #[must_use]
+    pub fn makes_images(self) -> bool {
+        matches!(self, Self::Bake)
+    }
+
+    /// Whether it signs with a key that the caller opens.
+    #[must_use]
+    pub fn takes_key(self) -> bool {
+        matches!(self, Self::Bake)
     }
 
     /// Whether it works on exactly one module version.
@@ -268,6 +289,8 @@ impl Action {
             Self::Verify | Self::Critical | Self::Completions => Rights::None,
             // It reads; what it mends it says it may not, where it may not.
             Self::Doctor => Rights::None,
+            // The image may have no tree yet.
+            Self::Bake => Rights::None,
             // Root sees more; what enrols says that it is root's to do.
             Self::Mok => Rights::None,
             // These look for themselves: what they need depends on the files they are given.

@@ -150,6 +150,18 @@ pub struct Args {
     /// For doctor: mend what can be mended safely
     #[arg(long)]
     pub fix: bool,
+    /// For bake: it may be missing, may be repeated
+    #[arg(long, value_name = "M")]
+    pub allow_missing: Vec<String>,
+    /// For bake: the dkms tree stays in the image
+    #[arg(long)]
+    pub keep_tree: bool,
+    /// For bake: the private key that signs, opened outside of `--root` [certificate: the same with `.pub`]
+    #[arg(long, value_name = "FILE", overrides_with = "mok_key")]
+    pub mok_key: Option<PathBuf>,
+    /// For --mok-key: its certificate, in DER or PEM
+    #[arg(long, value_name = "FILE", requires = "mok_key", overrides_with = "mok_certificate")]
+    pub mok_certificate: Option<PathBuf>,
     /// Colours
     #[arg(long, value_name = "WHEN", default_value = "auto", overrides_with = "color")]
     pub color: Color,

@@ -42,7 +42,9 @@ impl Brought {
         };
         let mut brought = Self::default();
         // What these make, sign or look at is the root's.
-        if !actions.iter().any(|action| action.takes_folder() || action.takes_paths()) {
+        let names_none =
+            |action: &Action| action.takes_folder() || action.takes_paths() || action.takes_modules();
+        if !actions.iter().any(names_none) {
             for (at, word) in args.words.iter().enumerate() {
                 let source = source_word(Path::new(word)).filter(|_| Action::from_word(word).is_none());
                 if let Some(SourceWord::Folder(path) | SourceWord::Archive(path) | SourceWord::Rpm(path)) =

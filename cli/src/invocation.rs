@@ -22,6 +22,8 @@ pub struct Invocation {
     pub name: Option<ModuleName>,
     /// Its version, where one was given.
     pub version: Option<ModuleVersion>,
+    /// Every module that was named, for actions that take several.
+    pub modules: Vec<(ModuleName, Option<ModuleVersion>)>,
     /// Where a source tree or an archive was named instead, or besides.
     pub source: Option<SourceWord>,
     /// What an action works on that takes paths, in order.
@@ -77,6 +79,11 @@ impl Invocation {
         };
         check_all(action, &args)?;
         let (name, version) = module_of(&args, words.module.as_deref())?;
+        let mut modules: Vec<_> = name.iter().map(|name| (name.clone(), version.clone())).collect();
+        for word in &words.more_modules {
+            let (name, version) = module_named(word)?;
+            modules.push((name, version));
+        }
         let kernels = args.kernels.iter().map(|text| kernel(text, action)).collect::<Result<Vec<_>, _>>()?;
         let kernels: Vec<_> = kernels.into_iter().flatten().collect();
         let mut arches = args.arches.iter().map(|text| arch(text)).collect::<Result<Vec<_>, _>>()?;
@@ -88,7 +95,7 @@ impl Invocation {
             .source
             .or_else(|| args.archive.clone().filter(|_| !action.writes_archive()).map(SourceWord::Archive));
         let Words { folder, paths, ignored, .. } = words;
-        Ok(Self { action, name, version, source, paths, folder, kernels, arches, ignored, args })
+        Ok(Self { action, name, version, modules, source, paths, folder, kernels, arches, ignored, args })
     }
 
     /// The one module that the action is about.
@@ -120,6 +127,7 @@ struct Words {
     only_planned: bool,
     source: Option<SourceWord>,
     module: Option<String>,
+    more_modules: Vec<String>,
     folder: Option<PathBuf>,
     paths: Vec<PathBuf>,
     ignored: Vec<String>,
@@ -138,6 +146,11 @@ impl Words {
             }
             self.action = Some(action);
             self.only_planned |= action == Action::Plan;
+        } else if self.action.is_some_and(Action::takes_modules) && is_module_word(word) {
+            match self.module {
+                None if !module_is_known => self.module = Some(word.to_owned()),
+                _ => self.more_modules.push(word.to_owned()),
+            }
         } else if self.is_folder(word, module_is_known) {
             self.folder = Some(word.into());
         } else if let (Some(source), None) = (source_word(Path::new(word)), &self.source) {
@@ -248,6 +261,13 @@ fn module_of(
     Ok((name.map(ModuleName::new).transpose()?, version.map(ModuleVersion::new).transpose()?))
 }
 
+/// Name and version of a further module.
+fn module_named(word: &str) -> Result<(ModuleName, Option<ModuleVersion>), Failure> {
+    let word = word.trim_end_matches('/');
+    let (name, version) = word.split_once('/').map_or((word, None), |(name, version)| (name, Some(version)));
+    Ok((ModuleName::new(name)?, version.map(ModuleVersion::new).transpose()?))
+}
+
 /// A `-k`; empty means no filter to `status` and is an error to the rest.
 fn kernel(text: &str, action: Action) -> Result<Option<(KernelRelease, Option<Arch>)>, Failure> {
     if text.is_empty() && action == Action::Status {
@@ -337,6 +357,11 @@ mod tests {
             assert_eq!(module.map(|id| id.to_string()).ok().as_deref(), Some("foo/1.0"), "dkms {line}");
         }
         assert_eq!(understand("build foo").unwrap().module().unwrap_err().code, ExitCode::USAGE_OR_RIGHTS);
+        let several = understand("bake foo/1.0 bar").unwrap().modules;
+        let shown = several
+            .iter()
+            .map(|(name, version)| (name.as_str(), version.as_ref().map(ModuleVersion::as_str)));
+        assert_eq!(shown.collect::<Vec<_>>(), [("foo", Some("1.0")), ("bar", None)]);
         assert_eq!(understand("add foo/1.0 bar/2.0").unwrap().ignored, ["bar/2.0"]);
     }
 

@@ -33,7 +33,9 @@ use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
 use dkms_conf::Directive;
 use dkms_kernel::Distribution;
+use dkms_signing::GivenKey;
 
+use action::Action;
 use args::Args;
 use brought::Brought;
 use failure::Failure;
@@ -95,6 +97,8 @@ fn run(
     environment: &Environment,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
+    // What the caller opens is outside of the root, and is opened before it is entered.
+    let given_key = parsed.as_ref().map_or(Ok(None), |args| key_of_caller(args, environment))?;
     let mut brought = Brought::default();
     if let Ok(args @ Args { root: Some(image), .. }) = &parsed {
         brought = Brought::open(args)?;
@@ -128,7 +132,8 @@ fn run(
     if invocation.action.only_reads() || invocation.args.dry_run {
         root::only_read();
     }
-    let session = Session::begin(&invocation, &distribution, environment, terminal)?;
+    let mut session = Session::begin(&invocation, &distribution, environment, terminal)?;
+    session.given_key = given_key;
     let is_named = invocation.source.is_some() || invocation.args.matrix.is_some();
     if invocation.action.needs_module() && !is_named {
         invocation.module()?;
@@ -140,6 +145,23 @@ fn run(
         return Err(refused);
     }
     command::run(&session)
+}
+
+/// The key that an action signs with, if its caller has one for it.
+fn key_of_caller(args: &Args, environment: &Environment) -> Result<Option<GivenKey>, Failure> {
+    let takes_key = args.words.iter().filter_map(|word| Action::from_word(word)).any(Action::takes_key);
+    match &args.mok_key {
+        None if !takes_key => Ok(None),
+        None => Ok(GivenKey::of_caller(environment)?),
+        Some(_) if !takes_key => {
+            Err(Failure::new(ExitCode::BAD_OPTION, "this action does not take `--mok-key`")
+                .hint("name the key with `mok_signing_key` in framework.conf"))
+        }
+        Some(key) if key.to_string_lossy().starts_with("pkcs11:") => {
+            Err(Failure::new(ExitCode::BAD_OPTION, "`--mok-key` takes a file, not a token"))
+        }
+        Some(key) => Ok(Some(GivenKey::read(key, args.mok_certificate.as_deref())?)),
+    }
 }
 
 /// Options that are taken and mean nothing: not any more, or because of a slip.

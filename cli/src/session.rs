@@ -10,7 +10,8 @@ use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
 use dkms_base::version;
 use dkms_conf::framework::{self, Framework, SettingFault};
-use dkms_conf::{ConfError, Settings};
+use dkms_conf::settings::TrySign;
+use dkms_conf::{ConfError, Settings, keys};
 use dkms_core::critical::{self, Verdict};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::install::Recovery;
@@ -18,6 +19,7 @@ use dkms_core::plan::{self, Options, Work};
 use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot};
 use dkms_hooks::summary;
 use dkms_kernel::{self, Distribution, Overrides};
+use dkms_signing::GivenKey;
 
 use crate::action::Action;
 use crate::args::Args;
@@ -41,6 +43,8 @@ pub struct Session<'a> {
     pub environment: &'a Environment,
     /// The folder below `/lib/modules/K` that all modules go to; `None`: where each conf says.
     pub module_folder: Option<String>,
+    /// A key that the caller opened.
+    pub given_key: Option<GivenKey>,
     /// Where output goes.
     pub terminal: &'a Terminal,
 }
@@ -84,6 +88,16 @@ impl<'a> Session<'a> {
         settings.symlink_modules |= symlink_modules;
         settings.modprobe_on_install |= modprobe_on_install;
         settings.parallel_jobs = jobs.or(settings.parallel_jobs);
+        if invocation.action.makes_images() {
+            // The tree that such links lead into does not stay.
+            settings.symlink_modules = false;
+            // No key is made in an image, whatever the settings say.
+            let has_key = settings.mok_signing_key.is_some()
+                || [keys::OWN, keys::SHIM_SIGNED].iter().any(|(key, _)| fs::exists(&settings.layout.at(key)));
+            if settings.try_sign_modules == TrySign::Always && !has_key {
+                settings.try_sign_modules = TrySign::NotInChroot;
+            }
+        }
         if let Some(config) = invocation.args.config.as_deref().filter(|path| !fs::exists(path)) {
             warn(
                 terminal,
@@ -98,6 +112,7 @@ impl<'a> Session<'a> {
             distribution,
             environment,
             module_folder,
+            given_key: None,
             terminal,
         })
     }
@@ -174,7 +189,10 @@ impl<'a> Session<'a> {
         self.with_arches(&[(dkms_kernel::running_kernel()?, None)])
     }
 
-    fn with_arches(&self, kernels: &[(KernelRelease, Option<Arch>)]) -> Result<Vec<Target>, Failure> {
+    pub(crate) fn with_arches(
+        &self,
+        kernels: &[(KernelRelease, Option<Arch>)],
+    ) -> Result<Vec<Target>, Failure> {
         let arches = &self.invocation.arches;
         let with_arch = kernels.iter().enumerate().map(|(place, (release, arch))| {
             let given = if arches.len() == 1 { arches.first() } else { arches.get(place) };
@@ -312,14 +330,22 @@ impl<'a> Session<'a> {
         work: &dyn Fn(&Snapshot) -> Work,
         held: Option<&Held>,
     ) -> Result<(), Failure> {
-        let args = self.args();
         let options = self.options();
         let task = Task { work, options: &options, survey: &|| self.survey(), held };
-        if args.dry_run {
+        if self.args().dry_run {
             let looked = engine::look(&task, &self.settings.layout)?;
             self.terminal.plan(&looked.plan);
             return self.verdict_of_plan(&looked.plan);
         }
+        self.verdict(self.outcome(&task)?)
+    }
+
+    /// Plans and does what is asked; the caller says what its failures mean.
+    ///
+    /// # Errors
+    /// [`Failure`] where something can't be looked at or locked.
+    pub fn outcome(&self, task: &Task<'_>) -> Result<Outcome, Failure> {
+        let args = self.args();
         let context = Context {
             settings: &self.settings,
             environment: self.environment,
@@ -329,15 +355,15 @@ impl<'a> Session<'a> {
             force_version_override: args.force_version_override,
             no_depmod: args.no_depmod,
             jobs: self.jobs(),
+            given_key: self.given_key.as_ref(),
             ahead: Default::default(),
         };
-        let outcome = engine::carry_out(&task, &context, self.terminal, |plan, _| {
+        Ok(engine::carry_out(task, &context, self.terminal, |plan, _| {
             if args.debug {
                 self.terminal.decisions(plan);
             }
             self.terminal.remarks(plan);
-        })?;
-        self.verdict(outcome)
+        })?)
     }
 
     /// Whether root asks to bring modules up where they all are: at each boot of a system whose
@@ -348,7 +374,10 @@ impl<'a> Session<'a> {
     pub fn needs_no_writing(&self) -> Result<bool, Failure> {
         let is_autoinstall = matches!(self.invocation.action, Action::Autoinstall | Action::KernelPostinst);
         let is_root = rustix::process::geteuid().is_root();
-        if !is_autoinstall || !is_root || !fs::is_dir(&self.settings.layout.dkms_tree) {
+        let layout = &self.settings.layout;
+        // A system whose modules are in its image may have no tree.
+        let has_modules = fs::is_dir(&layout.dkms_tree) || fs::is_file(&layout.baked_manifest());
+        if !is_autoinstall || !is_root || !has_modules {
             return Ok(false);
         }
         let work = Work::Autoinstall { targets: self.targets()? };
@@ -479,7 +508,7 @@ pub fn unless_interrupted() -> Result<(), Failure> {
     if signals::interrupted() { Err(interrupted()) } else { Ok(()) }
 }
 
-fn interrupted() -> Failure {
+pub(crate) fn interrupted() -> Failure {
     Failure::new(ExitCode::INTERRUPTED, "interrupted")
 }
 

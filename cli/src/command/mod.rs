@@ -1,5 +1,6 @@
 //! The commands, one file each; here, which is meant.
 
+mod bake;
 mod change;
 mod completions;
 mod critical;
@@ -47,6 +48,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Unbuild => remove::unbuild(session),
         Action::Remove => remove::remove(session),
         Action::Autoinstall | Action::KernelPostinst => change::autoinstall(session),
+        Action::Bake => bake::run(session),
         Action::Match => change::match_kernel(session),
         Action::KernelPreinst => remove::kernel_preinst(session),
         Action::KernelPrerm => remove::kernel_prerm(session),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dkms_base::id::{ModuleId, Target};
 use dkms_base::report::{Event, Reporter};
+use dkms_core::bake::Manifest;
 use dkms_core::engine::Survey;
 use dkms_core::install::{self, InstalledState};
 use dkms_core::plan::Refusal;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::grid::{self, Cell};
-use crate::render::JSON_VERSION;
+use crate::render::{JSON_VERSION, warn};
 use crate::session::{Session, unless_interrupted};
 
 /// Prints the states.
@@ -55,11 +56,22 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         remarks
     };
     let lines = status::states(&snapshot, &filter, &weak, remarks);
+    let baked = match Manifest::read(layout) {
+        Ok(baked) => baked,
+        Err(error) => {
+            warn(session.terminal, error.to_string());
+            Manifest::default()
+        }
+    };
+    let lines = match baked.modules.is_empty() {
+        true => lines,
+        false => status::with_baked(lines, &filter, &baked, |module| module.state(layout)),
+    };
     unless_interrupted()?;
     if session.args().json {
         let of_kernels = OfKernels::look(session, &survey, &snapshot, &filter)?;
         let verdicts = verdicts(session, &survey, &snapshot, &lines);
-        session.terminal.print(&document(&lines, &verdicts, of_kernels));
+        session.terminal.print(&document(&lines, &verdicts, &baked, of_kernels));
         return Ok(());
     }
     if session.args().grid {
@@ -108,7 +120,8 @@ fn verdicts(
 ) -> BTreeMap<(ModuleId, Target), Verdict> {
     let mut asked: BTreeMap<&Target, Vec<ModuleId>> = BTreeMap::new();
     for Status { id, state } in lines {
-        if let Some(target) = state.target() {
+        // Of what only the image has, nothing is registered that could be verified.
+        if let Some(target) = state.target().filter(|_| snapshot.get(id).is_some()) {
             asked.entry(target).or_default().push(id.clone());
         }
     }
@@ -196,12 +209,15 @@ impl OfKernels {
 fn document(
     lines: &[Status],
     verdicts: &BTreeMap<(ModuleId, Target), Verdict>,
+    baked: &Manifest,
     OfKernels { prebuilt, images }: OfKernels,
 ) -> String {
     let modules: Vec<_> = lines
         .iter()
         .map(|Status { id, state }| {
             let target = state.target();
+            let is_baked =
+                target.is_some_and(|target| baked.modules.contains_key(&(id.clone(), target.clone())));
             json!({
                 "module": id.name,
                 "version": id.version,
@@ -215,6 +231,7 @@ fn document(
                     State::InstalledWeak { from, .. } => Some(from),
                     _ => target.map(|target| &target.kernel),
                 },
+                "baked": is_baked,
                 "original_modules_exist": state.remarks().contains(&Remark::OriginalsExist),
                 "built_modules_missing": state.remarks().contains(&Remark::BuiltMissing),
                 "built_and_installed_differ": state.remarks().contains(&Remark::Differ),

@@ -3,6 +3,7 @@
 
 mod building;
 mod exits;
+mod images;
 mod looking;
 mod packing;
 
@@ -64,7 +65,7 @@ const OF_BUILD: &[u8] = &[1, 3, 5, 6, 7, 8, 9, 10, 12, 13, 16, 21, 77];
 
 /// Every action's entry, in the order of the help.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    building::ENTRIES.iter().chain(packing::ENTRIES).chain(looking::ENTRIES)
+    building::ENTRIES.iter().chain(images::ENTRIES).chain(packing::ENTRIES).chain(looking::ENTRIES)
 }
 
 /// An action's entry.

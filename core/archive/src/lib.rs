@@ -20,6 +20,7 @@ mod pack;
 mod publish;
 mod read;
 mod repack;
+mod source_digest;
 mod unpack;
 pub mod write;
 
@@ -33,4 +34,5 @@ pub use limits::Limits;
 pub use publish::{Existing, publish_builds, publish_source};
 pub use read::{Kind, Staged, StagedBuild, stage};
 pub use repack::{About, Sign};
+pub use source_digest::source_digest;
 pub use write::{Contents, TarballSpec, write};

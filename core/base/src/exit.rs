@@ -44,7 +44,7 @@ impl ExitCode {
     pub const EMPTY_TARGET: Self = Self(16);
     /// Kernel headers not found.
     pub const NO_HEADERS: Self = Self(21);
-    /// `verify`: a kernel will not load a module.
+    /// `verify`, `bake`: a kernel will not load a module.
     pub const REFUTED: Self = Self(30);
     /// `verify`: whether a kernel will load a module is not known, and of no other it is refuted.
     pub const UNKNOWN: Self = Self(31);

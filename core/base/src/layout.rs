@@ -57,6 +57,21 @@ impl Layout {
         self.at("/etc/dkms")
     }
 
+    /// `/usr/lib/sysimage/dkms/manifest.json`: the modules that the image of this system was made with.
+    #[must_use]
+    pub fn baked_manifest(&self) -> PathBuf {
+        self.at("/usr/lib/sysimage/dkms/manifest.json")
+    }
+
+    /// A path as the system below the root has it.
+    #[must_use]
+    pub fn in_root(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.root) {
+            Ok(below) => Path::new("/").join(below),
+            Err(_) => path.to_owned(),
+        }
+    }
+
     /// Where it exists, nothing is built by itself.
     #[must_use]
     pub fn no_autoinstall(&self) -> PathBuf {

@@ -370,6 +370,7 @@ impl Adapter {
             force_version_override,
             no_depmod: false,
             jobs: self.jobs,
+            given_key: None,
             ahead: ahead.clone(),
         };
         // Held until the batch has ended.

@@ -7,6 +7,7 @@
 //! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`install`]
 //! - Telling: [`status`], [`doctor`], [`critical`], [`matrix`]
+//! - Images: [`bake`]
 
 use dkms_base::host;
 use dkms_base::{exit, id, layout, report, version};
@@ -14,6 +15,7 @@ use dkms_conf::{self as conf, script};
 use dkms_kernel::{self as kernel, modfile};
 use dkms_signing::{self as sign, trust};
 
+pub mod bake;
 pub mod build;
 pub mod critical;
 pub mod doctor;

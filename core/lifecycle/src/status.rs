@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::bake::{BakedModule, FileState, Manifest};
 use crate::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
 use crate::tree::Snapshot;
 
@@ -159,6 +160,38 @@ impl Filter {
     fn asks_for_others(&self, targets: &[&Target]) -> bool {
         self.kernels.iter().any(|kernel| !targets.iter().any(|target| Self::is_kernel(kernel, target)))
     }
+}
+
+/// With the modules that the image of this system was made with, in the same order. What the tree has
+/// installed on a kernel counts instead.
+#[must_use]
+pub fn with_baked(
+    mut lines: Vec<Status>,
+    filter: &Filter,
+    manifest: &Manifest,
+    mut state: impl FnMut(&BakedModule) -> FileState,
+) -> Vec<Status> {
+    let is_installed = |lines: &[Status], id: &ModuleId, target: &Target| {
+        let mut same = lines.iter().filter(|line| line.id.name == id.name);
+        same.any(|line| matches!(&line.state, State::Installed { target: on, .. } if on == target))
+    };
+    for ((id, target), baked) in &manifest.modules {
+        if !filter.takes(id) || !filter.takes_target(target) || is_installed(&lines, id, target) {
+            continue;
+        }
+        let remarks = match state(baked) {
+            FileState::Same => Vec::new(),
+            FileState::Missing => vec![Remark::BuiltMissing],
+            FileState::Different => vec![Remark::Differ],
+        };
+        // It is there without being registered or built.
+        lines.retain(|line| {
+            line.id != *id || !matches!(&line.state, State::Built { target: on, .. } if on == target)
+        });
+        lines.push(Status { id: id.clone(), state: State::Installed { target: target.clone(), remarks } });
+    }
+    lines.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.state.target().cmp(&b.state.target())));
+    lines
 }
 
 /// The states of the modules that a filter takes, ordered by module, version, kernel and architecture.

@@ -4,7 +4,7 @@
 //! - [`places`]: where key, certificate and program are, by settings and distribution
 //! - [`keys`]: a key pair made on first use; [`certificate`]: what its certificate says
 //! - [`OwnSigner`]: signs as the kernel's program does, to the byte; `passphrase`: what
-//!   opens an encrypted key
+//!   opens an encrypted key; [`GivenKey`]: one that the caller opened, outside of the root
 //! - [`KernelSignFile`]: the kernel's own program as a signer
 //! - [`Asked`]: who signs where somebody asks for it; [`SignedModule`]: files signed where they lie
 //! - [`BlobKey`]: signatures over any bytes; [`TrustedKey`]: whose are trusted
@@ -18,6 +18,7 @@ pub mod certificate;
 mod choose;
 pub mod chroot;
 pub mod doubts;
+mod given;
 mod hash;
 mod in_place;
 pub mod keys;
@@ -41,6 +42,7 @@ mod verify;
 pub use asked::{Asked, is_module_name};
 pub use blob::{BlobKey, TrustedKey, certificate_pem, trusted};
 pub use choose::{Generated, Signing, Unsigned, choose, fault, generate_mok};
+pub use given::{GivenKey, fingerprint_of_signer};
 pub use hash::ModuleHash;
 pub use in_place::SignedModule;
 pub use own::OwnSigner;

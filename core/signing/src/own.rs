@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use dkms_base::host::{fs, secrecy};
+use dkms_base::host::fs::{self, FsError};
+use dkms_base::host::secrecy;
 use dkms_base::id::KernelRelease;
 use dkms_kernel::KernelConfig;
 use dkms_kernel::modfile::content::SIZE_LIMIT;
@@ -40,14 +41,45 @@ impl OwnSigner {
     /// [`SignError::is_beyond_us`] where the kernel's program may do what we can't. Else the key is not to be
     /// opened, or isn't the certificate's.
     pub fn load(places: &KeyPlaces, hash: &str, passphrases: &PassphrasePlaces) -> Result<Self, SignError> {
-        let hash = ModuleHash::parse(hash).ok_or_else(|| SignError::Hash { hash: hash.to_owned() })?;
+        ModuleHash::parse(hash).ok_or_else(|| SignError::Hash { hash: hash.to_owned() })?;
         if places.is_token() {
             let why = "it is in a token, for which the kernel's program is needed".to_owned();
             return Err(SignError::Key { key: places.key.clone(), why });
         }
-        let mut warnings: Vec<String> = places.warning().into_iter().collect();
-        let key = read_key(&places.key, passphrases, &mut warnings)?;
-        let certificate = SigningCertificate::parse(&fs::read_limited(&places.certificate, FILE_LIMIT)?)
+        secrecy::begin();
+        let key = Zeroizing::new(fs::read_limited(&places.key, FILE_LIMIT)?);
+        // What is wrong with the key is told first.
+        let certificate = fs::read_limited(&places.certificate, FILE_LIMIT);
+        let mut own = Self::of_bytes_or(places, &key, certificate, hash, passphrases)?;
+        own.warnings.splice(0..0, places.warning());
+        Ok(own)
+    }
+
+    /// The same for a key and a certificate that were read already.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(super) fn of_bytes(
+        places: &KeyPlaces,
+        key: &[u8],
+        certificate: &[u8],
+        hash: &str,
+        passphrases: &PassphrasePlaces,
+    ) -> Result<Self, SignError> {
+        Self::of_bytes_or(places, key, Ok(certificate.to_owned()), hash, passphrases)
+    }
+
+    fn of_bytes_or(
+        places: &KeyPlaces,
+        key: &[u8],
+        certificate: Result<Vec<u8>, FsError>,
+        hash: &str,
+        passphrases: &PassphrasePlaces,
+    ) -> Result<Self, SignError> {
+        let hash = ModuleHash::parse(hash).ok_or_else(|| SignError::Hash { hash: hash.to_owned() })?;
+        let mut warnings = Vec::new();
+        let key = read_key(&places.key, key, passphrases, &mut warnings)?;
+        let certificate = SigningCertificate::parse(&certificate?)
             .map_err(|why| SignError::Certificate { certificate: places.certificate.clone(), why })?;
         if certificate.public != key.public() {
             let (key, certificate) = (places.key.clone(), places.certificate.clone());
@@ -126,15 +158,14 @@ impl Signer for OwnSigner {
 
 pub(super) fn read_key(
     path: &Path,
+    bytes: &[u8],
     passphrases: &PassphrasePlaces,
     warnings: &mut Vec<String>,
 ) -> Result<PrivateKey, SignError> {
-    secrecy::begin();
-    let bytes = Zeroizing::new(fs::read_limited(path, FILE_LIMIT)?);
     let key = || -> PathBuf { path.to_owned() };
     let unknown = |why| SignError::Key { key: key(), why };
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| unknown("there is no private key in PEM in it".to_owned()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| unknown("there is no private key in PEM in it".to_owned()))?;
     let no_key = |fault| match fault {
         KeyFault::Unknown(why) => unknown(why),
         KeyFault::WrongPassphrase => unknown("it can't be read".to_owned()),

@@ -58,6 +58,7 @@ fn dkms() -> Result<String> {
         ("/usr/src/M-V", "Source of module `M` in version `V`, with its `dkms.conf`."),
         ("/var/lib/dkms", "What was added and built; logs are in `M/V/K/A/log`."),
         ("/lib/modules/K/updates/dkms", "What is installed for kernel `K`, on Debian and Ubuntu."),
+        ("/usr/lib/sysimage/dkms/manifest.json", "What `bake` has made part of the image of this system."),
         (
             "/etc/dkms/framework.conf, /etc/dkms/framework.conf.d/*.conf",
             "Settings, explained below and in the file.",

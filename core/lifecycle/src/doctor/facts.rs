@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::bake::FileState;
 use crate::conf::framework::SettingFault;
 use crate::critical::Critical;
 use crate::host::sandbox::Told;
@@ -53,6 +54,10 @@ pub struct Facts {
     pub made_before: BTreeMap<Target, Vec<OutOfDate>>,
     /// Installed modules that a package brings ready built as well, in the same version or a newer one.
     pub twice: BTreeMap<(ModuleId, Target), Prebuilt>,
+    /// Modules of this system's image whose files are not what they were made as.
+    pub baked: BTreeMap<(ModuleId, Target), Vec<(PathBuf, FileState)>>,
+    /// What is wrong with the list of those modules.
+    pub baked_fault: Option<String>,
     /// File systems that we write to.
     pub disks: Vec<Disk>,
     /// Our trees whose file systems have become read-only.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::facts::{Install, InstalledFile};
 use super::{Facts, Finding, Fix, on};
+use crate::bake::FileState;
 use crate::host::process::quote;
 use crate::id::{ModuleId, Target};
 use crate::install::{InstalledState, OutOfDate};
@@ -21,6 +22,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         installed(facts, id, target, install, &mut findings);
     }
     twice(facts, &mut findings);
+    baked(facts, &mut findings);
     images(facts, &mut findings);
     made_before(facts, &mut findings);
     refuted(facts, &mut findings);
@@ -77,6 +79,28 @@ fn twice(facts: &Facts, findings: &mut Vec<Finding>) {
                 .why("the build of dkms is loaded, and is built again whenever it changes")
                 .command(format!("dkms unbuild {id} {}", on(target))),
         );
+    }
+}
+
+/// Modules of this system's image that are not as they were made. There is nothing to make them anew from.
+fn baked(facts: &Facts, findings: &mut Vec<Finding>) {
+    for ((id, target), files) in &facts.baked {
+        for (file, state) in files {
+            let (kind, what) = match state {
+                FileState::Missing => ("baked-missing", "is not there"),
+                FileState::Same | FileState::Different => ("baked-changed", "is not what it was made as"),
+            };
+            let what = format!("`{}` of {id}, which is part of this system's image, {what}", file.display());
+            findings.push(
+                Finding::problem(kind, what)
+                    .module(id)
+                    .on(target)
+                    .why("update the system from its image, or add the module and build it here"),
+            );
+        }
+    }
+    if let Some(fault) = &facts.baked_fault {
+        findings.push(Finding::problem("baked-list", fault.clone()));
     }
 }
 
@@ -158,7 +182,9 @@ fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
                 facts.world.confs.get(&key),
                 Some(Ok(conf)) if conf.autoinstall && conf.excluded.is_none()
             );
-            let is_served = facts.world.weak.contains(&key) || facts.world.prebuilt.contains_key(&key);
+            let is_served = facts.world.weak.contains(&key)
+                || facts.world.prebuilt.contains_key(&key)
+                || facts.world.baked.contains_key(&key);
             wanted && !snapshot.is_installed(id, target) && !is_served
         })
         .collect();

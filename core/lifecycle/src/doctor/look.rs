@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::facts::{Dangling, Disk, Facts, Install, InstalledFile, NoBuildUser};
+use crate::bake::{BakedModule, FileState, Manifest};
 use crate::conf::framework::SettingFault;
 use crate::conf::settings::{BUILD_USER, SandboxMode};
 use crate::conf::{ModuleConf, Settings};
@@ -62,6 +63,8 @@ pub fn look(
         images: BTreeMap::new(),
         made_before: BTreeMap::new(),
         twice: BTreeMap::new(),
+        baked: BTreeMap::new(),
+        baked_fault: None,
         disks: disks(settings, &world.snapshot)?,
         // What lies below /usr may be meant to be read-only.
         read_only: [&layout.dkms_tree, &layout.install_tree]
@@ -79,6 +82,10 @@ pub fn look(
         framework_conf: layout.etc_dkms().join("framework.conf"),
         world,
     };
+    match Manifest::read(layout) {
+        Ok(manifest) => facts.baked = changed_since(&manifest, layout),
+        Err(error) => facts.baked_fault = Some(error.to_string()),
+    }
     let snapshot = &facts.world.snapshot;
     for (name, link) in dangling_links(layout, snapshot)? {
         facts.dangling.push(dangling(survey, layout, snapshot, name, link)?);
@@ -133,6 +140,20 @@ pub fn look(
         }
     }
     Ok(facts)
+}
+
+/// Files of the image's modules that are not what they were made as, of kernels that are there.
+fn changed_since(
+    manifest: &Manifest,
+    layout: &Layout,
+) -> BTreeMap<(ModuleId, Target), Vec<(PathBuf, FileState)>> {
+    let changed = |((id, target), module): (&(ModuleId, Target), &BakedModule)| {
+        let states = module.files.iter().map(|file| (file.path.clone(), file.state(layout)));
+        let changed: Vec<_> = states.filter(|(_, state)| *state != FileState::Same).collect();
+        let is_there = fs::is_dir(&layout.kernel_dir(&target.kernel));
+        (is_there && !changed.is_empty()).then(|| ((id.clone(), target.clone()), changed))
+    };
+    manifest.modules.iter().filter_map(changed).collect()
 }
 
 /// Why a module was built unsigned though something was to sign it, as its log says.

@@ -4,6 +4,7 @@ use crate::conf::Settings;
 use crate::event::LookAhead;
 use crate::host::Environment;
 use crate::kernel::Distribution;
+use crate::sign::GivenKey;
 
 /// What all steps of a run share.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Context<'a> {
     pub no_depmod: bool,
     /// `-jN` for make; 0: no limit.
     pub jobs: u32,
+    /// A key that the caller opened, in place of what the settings say.
+    pub given_key: Option<&'a GivenKey>,
     /// What arrives before its package is configured.
     pub ahead: LookAhead,
 }

@@ -251,7 +251,11 @@ impl<'a> Effects<'a> {
             return chosen.clone();
         }
         let Context { settings, environment, distribution, .. } = self.context;
-        let signer = match sign::choose(settings, kernel, distribution, environment) {
+        let signing = match self.context.given_key {
+            Some(given) => given.signing(settings, kernel, environment),
+            None => sign::choose(settings, kernel, distribution, environment),
+        };
+        let signer = match signing {
             Signing::Signer(signer) => {
                 let told: Vec<_> = signers.values().flatten().flat_map(|other| other.warnings()).collect();
                 for warning in signer.warnings().into_iter().filter(|warning| !told.contains(warning)) {

@@ -53,6 +53,23 @@ impl Needs {
                 weak: true,
                 ..Self::default()
             },
+            Work::Bake { named, all, targets } => {
+                let is_sound = |id: &ModuleId| snapshot.get(id).is_some_and(|found| !found.is_broken());
+                let newest = snapshot.newest().into_iter().filter(|id| *all && !named.contains(id));
+                Self {
+                    to_add: named.iter().filter(|id| snapshot.get(id).is_none()).cloned().collect(),
+                    modules: named
+                        .iter()
+                        .filter(|id| is_sound(id) || snapshot.get(id).is_none())
+                        .chain(newest)
+                        .cloned()
+                        .collect(),
+                    targets: targets.clone(),
+                    related: true,
+                    weak: true,
+                    ..Self::default()
+                }
+            }
             Work::Batch(batch) => {
                 let is_sound = |id: &ModuleId| snapshot.get(id).is_some_and(|found| !found.is_broken());
                 Self {

@@ -4,10 +4,11 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Survey;
+use crate::bake::Manifest;
 use crate::conf::ModuleConf;
 use crate::conf::module::ModuleRecord;
 use crate::host::fs::FsError;
-use crate::id::Target;
+use crate::id::{ModuleId, Target};
 use crate::kernel::{ModuleTree, Prebuilt, prebuilt};
 use crate::plan::World;
 use crate::version;
@@ -41,6 +42,20 @@ impl Survey<'_> {
         }
         world.prebuilt = found;
         Ok(())
+    }
+
+    /// What of the modules the image of this system was made with.
+    pub(super) fn take_baked(&self, world: &mut World) {
+        let manifest = Manifest::known(self.layout());
+        if manifest.modules.is_empty() {
+            return;
+        }
+        let of = |(id, target): &(ModuleId, Target)| {
+            let (version, _) = manifest.of(&id.name, target)?;
+            let is_there = manifest.provides(id, target, self.layout());
+            is_there.then(|| ((id.clone(), target.clone()), version.clone()))
+        };
+        world.baked = world.confs.keys().filter_map(of).collect();
     }
 
     /// The modules of a kernel.

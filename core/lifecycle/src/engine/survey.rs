@@ -127,6 +127,7 @@ impl<'a> Survey<'a> {
             costs: BTreeMap::new(),
             failed_before: BTreeMap::new(),
             prebuilt: BTreeMap::new(),
+            baked: BTreeMap::new(),
             no_autoinstall: fs::exists(&self.layout().no_autoinstall()),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),
@@ -162,8 +163,9 @@ impl<'a> Survey<'a> {
         world.unconfined =
             names.filter(|name| self.settings.exemption(Some(name)).is_some()).cloned().collect();
         self.take_past(&mut world, request.options.respect_failures);
-        if matches!(request.work, Work::Autoinstall { .. } | Work::Batch(_)) {
+        if matches!(request.work, Work::Autoinstall { .. } | Work::Bake { .. } | Work::Batch(_)) {
             self.take_prebuilt(&mut world)?;
+            self.take_baked(&mut world);
         }
         if needs.weak {
             world.weak = self.weak_that_fit(&world.snapshot)?;

@@ -108,6 +108,7 @@ impl System {
             force_version_override: false,
             no_depmod: false,
             jobs: 2,
+            given_key: None,
             ahead: Default::default(),
         };
         carry_out(&task, &context, &Recorder::default(), |_, _| {}).unwrap()

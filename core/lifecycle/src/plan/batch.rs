@@ -25,6 +25,49 @@ pub(super) fn autoinstall(planner: &mut Planner<'_>, targets: &[Target]) {
     }
 }
 
+/// Modules for the kernels of an image: these by their names, with `all` also every `AUTOINSTALL` one, and
+/// what any of them is built against. It does not matter that autoinstall is switched off: somebody asks.
+pub(super) fn bake(planner: &mut Planner<'_>, named: &[ModuleId], all: bool, targets: &[Target]) {
+    planner.side_by_side();
+    warn_of_broken(planner, |id| all || named.contains(id));
+    let mut ids = Vec::new();
+    for id in named {
+        match planner.world.snapshot.get(id) {
+            Some(found) if found.is_broken() => {}
+            Some(_) => ids.push(id.clone()),
+            None if planner.register(id, None, "it is not in the dkms tree yet").is_some() => {
+                ids.push(id.clone());
+            }
+            None => {}
+        }
+    }
+    let newest = planner.world.snapshot.newest();
+    let mut others: Vec<ModuleId> = Vec::new();
+    if all {
+        others.extend(
+            newest
+                .iter()
+                .filter(|id| !named.iter().any(|other| other.name == id.name))
+                .map(|id| (*id).clone()),
+        );
+    }
+    for target in targets.iter().collect::<BTreeSet<_>>() {
+        let mut wanted: BTreeSet<ModuleName> = ids.iter().map(|id| id.name.clone()).collect();
+        let mut here: Vec<ModuleId> = ids.iter().chain(&others).cloned().collect();
+        let mut place = 0;
+        while let Some(id) = here.get(place).cloned() {
+            place += 1;
+            let Ok(conf) = planner.conf(&id, target) else { continue };
+            for name in &conf.build_depends {
+                wanted.extend(wanted.contains(&id.name).then(|| name.clone()));
+                let is_new = !here.iter().any(|other| other.name == *name);
+                here.extend(newest.iter().filter(|id| is_new && id.name == *name).map(|id| (*id).clone()));
+            }
+        }
+        bring_up(planner, &here, target, &Rules { named: wanted, ..Rules::default() });
+    }
+}
+
 /// Whether the admin wants nothing to be done by itself; says so.
 pub(super) fn is_switched_off(planner: &mut Planner<'_>) -> bool {
     if planner.world.no_autoinstall {
@@ -41,6 +84,8 @@ pub(super) struct Rules {
     /// A package transaction: a kernel without headers gets its modules when its headers arrive,
     /// which is no failure.
     pub(super) headers_may_come: bool,
+    /// Modules that are wanted by name, also if they are not installed by themselves.
+    pub(super) named: BTreeSet<ModuleName>,
     /// What is left to a later batch, or said by one.
     pub(super) ahead: LookAhead,
 }
@@ -199,7 +244,7 @@ fn wants_autoinstall<'a>(
             planner.refuse(Refusal::of_conf(id, fault));
             None
         }
-        Ok(conf) if !conf.autoinstall => None,
+        Ok(conf) if !conf.autoinstall && !rules.named.contains(&id.name) => None,
         Ok(_) if planner.is_installed(id, target) => {
             // Who asks for it wants to know; a package manager that brings something else doesn't.
             if !rules.headers_may_come {
@@ -220,6 +265,7 @@ fn wants_autoinstall<'a>(
                 tell_exclusion(planner, id, target, conf, rules);
                 None
             }
+            None if is_baked(planner, &key, rules) => None,
             None if is_prebuilt(planner, &key, rules) || will_be_prebuilt(planner, &key, conf, rules) => None,
             None => Some(conf),
         },
@@ -237,6 +283,21 @@ fn is_prebuilt(planner: &mut Planner<'_>, key: &(ModuleId, Target), rules: &Rule
         planner.note(format!(
             "module `{id}` is not built for kernel {}: package `{}` brings it (version {})",
             target.kernel, found.package, found.version
+        ));
+    }
+    true
+}
+
+/// Whether the image of this system has the module already; says so. `--force` builds it.
+fn is_baked(planner: &mut Planner<'_>, key: &(ModuleId, Target), rules: &Rules) -> bool {
+    let Some(version) = planner.world.baked.get(key).filter(|_| !planner.options.force) else {
+        return false;
+    };
+    let (id, target) = key;
+    if rules.tells(id) && !rules.headers_may_come {
+        planner.note(format!(
+            "module `{id}` is not built for kernel {}: this system's image has it (version {version})",
+            target.kernel
         ));
     }
     true

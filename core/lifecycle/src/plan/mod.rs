@@ -44,6 +44,7 @@ pub fn plan(request: &Request, world: &World) -> Plan {
         Work::Unbuild { id, targets } => planner.each_known(id, targets, Planner::unbuild),
         Work::Remove { id, targets } => planner.remove(id, targets),
         Work::Autoinstall { targets } => batch::autoinstall(&mut planner, targets),
+        Work::Bake { named, all, targets } => batch::bake(&mut planner, named, *all, targets),
         Work::Batch(batch) => transaction::carry(&mut planner, batch),
         Work::Match { template, target, only } => {
             batch::match_kernel(&mut planner, template, target, only.as_ref());

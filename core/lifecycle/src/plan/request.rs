@@ -69,6 +69,15 @@ pub enum Work {
         /// On which kernels.
         targets: Vec<Target>,
     },
+    /// Bring modules up on the kernels of an image.
+    Bake {
+        /// These, also those that are not installed by themselves; adds first where needed.
+        named: Vec<ModuleId>,
+        /// And every `AUTOINSTALL` module.
+        all: bool,
+        /// On which kernels.
+        targets: Vec<Target>,
+    },
     /// What a package transaction asks for, all of it at once.
     Batch(Batch),
     /// Install on one kernel what is installed on another.

@@ -68,6 +68,7 @@ fn world(kernels: &[&str]) -> World {
         costs: BTreeMap::new(),
         failed_before: BTreeMap::new(),
         prebuilt: BTreeMap::new(),
+        baked: BTreeMap::new(),
         no_autoinstall: false,
         headers_remedy: BTreeMap::new(),
         notices: BTreeMap::new(),

@@ -115,7 +115,7 @@ fn bring_up(planner: &mut Planner<'_>, batch: &Batch, arrived: &BTreeSet<ModuleI
     staying.iter().for_each(|name| {
         going.remove(name);
     });
-    let rules = Rules { going, headers_may_come: true, ahead: batch.ahead.clone() };
+    let rules = Rules { going, headers_may_come: true, ahead: batch.ahead.clone(), ..Rules::default() };
     let candidates = batch.candidates(&planner.world.snapshot);
     planner.newest = candidates.iter().map(|id| (id.name.clone(), id.clone())).collect();
     for target in batch.targets() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::conf::{ConfError, ModuleConf};
-use crate::id::{ModuleId, ModuleName, Target};
+use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::{KernelFacts, Overrides, Prebuilt};
 use crate::report::Event;
 use crate::tree::Snapshot;
@@ -39,6 +39,9 @@ pub struct World {
     /// Modules that a package brings ready built, in this version or a newer one; asked where modules are
     /// installed by themselves.
     pub prebuilt: BTreeMap<(ModuleId, Target), Prebuilt>,
+    /// Modules that the image of this system was made with, in this version or a newer one; asked as
+    /// `prebuilt` is.
+    pub baked: BTreeMap<(ModuleId, Target), ModuleVersion>,
     /// `/etc/dkms/no-autoinstall` exists.
     pub no_autoinstall: bool,
     /// What to do when the headers of a kernel are missing: a sentence with the package to install.
