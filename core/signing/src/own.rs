@@ -78,7 +78,7 @@ impl OwnSigner {
     ) -> Result<Self, SignError> {
         let hash = ModuleHash::parse(hash).ok_or_else(|| SignError::Hash { hash: hash.to_owned() })?;
         let mut warnings = Vec::new();
-        let key = read_key(&places.key, key, passphrases, &mut warnings)?;
+        let key = open_key(&places.key, key, passphrases, &mut warnings)?;
         let certificate = SigningCertificate::parse(&certificate?)
             .map_err(|why| SignError::Certificate { certificate: places.certificate.clone(), why })?;
         if certificate.public != key.public() {
@@ -156,7 +156,19 @@ impl Signer for OwnSigner {
     }
 }
 
+/// Reads a private key.
 pub(super) fn read_key(
+    path: &Path,
+    passphrases: &PassphrasePlaces,
+    warnings: &mut Vec<String>,
+) -> Result<PrivateKey, SignError> {
+    secrecy::begin();
+    let bytes = Zeroizing::new(fs::read_limited(path, FILE_LIMIT)?);
+    open_key(path, &bytes, passphrases, warnings)
+}
+
+/// The same of what was read already.
+fn open_key(
     path: &Path,
     bytes: &[u8],
     passphrases: &PassphrasePlaces,
