@@ -56,6 +56,9 @@ pub struct Args {
     /// For mkbmdeb and mkrpm: with a package that follows linux-image-FLAVOUR, or kernel-FLAVOUR
     #[arg(long, value_name = "FLAVOUR", overrides_with = "meta")]
     pub meta: Option<String>,
+    /// For verify: build the modules of an archive of mktarball again, and compare
+    #[arg(long)]
+    pub rebuild: bool,
     /// For kernels: those that the package manager has headers of
     #[arg(long)]
     pub available: bool,

@@ -24,6 +24,7 @@ mod mok;
 mod package;
 mod plan;
 mod preflight;
+mod rebuild;
 mod remove;
 mod sign;
 mod source;

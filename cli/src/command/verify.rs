@@ -9,13 +9,16 @@ use dkms_core::tree::Snapshot;
 use dkms_core::verify::{Proof, Verdict, Verifier};
 use serde_json::{Value, json};
 
-use super::layout;
+use super::{layout, rebuild};
 use crate::failure::Failure;
 use crate::grid::{self, Cell};
 use crate::session::{Session, unless_interrupted};
 
 /// Judges, and prints the verdicts.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
+    if session.args().rebuild {
+        return rebuild::run(session);
+    }
     if !session.invocation.paths.is_empty() {
         return layout::verify(session, &session.invocation.paths);
     }

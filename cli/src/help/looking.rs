@@ -72,20 +72,23 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         action: Action::Verify,
-        forms: &["[M[/V]]", "LAYOUT"],
+        forms: &["[M[/V]]", "LAYOUT", "--rebuild ARCHIVE"],
         summary: "prove that kernels will load their modules",
         about: "Judges for each module and kernel seven links: there, whole, kernel, linked, trusted, found, boot. Each is proven, \
                 refuted or unknown, with the reason and the command that helps. Without a module: all that are installed, or that \
                 autoinstall would install. Without a kernel: the running one; `--all`: every one that is installed. Reads files only, \
                 starts no process, and changes nothing. Exit code 0: all links are proven.\n\nOf an OCI layout: each image is whole, and \
-                signed by a key in PEM of `/etc/dkms/trusted.d`.",
-        options: &[MODULE, EVERY_KERNEL, &["json"]],
+                signed by a key in PEM of `/etc/dkms/trusted.d`.\n\nWith `--rebuild` and an archive of `mktarball`: its source is built again, \
+                with this system's compiler and headers and in a tree of its own, and each module is what the archive has, apart from its \
+                signature. That needs root.",
+        options: &[MODULE, EVERY_KERNEL, &["rebuild", "json"]],
         examples: &[
+            ("dkms verify --rebuild foo-1.0-manykernels.dkms.tar.gz", "what another machine has built"),
             ("dkms verify", "every module on the running kernel"),
             ("dkms verify zfs -k 6.12.1", "one module on one kernel"),
             ("dkms verify --all --json", "everything, for programs"),
         ],
-        exits: &[3, 12, 16, 30, 31],
+        exits: &[1, 3, 12, 16, 30, 31],
     },
     Entry {
         action: Action::Critical,

@@ -181,3 +181,34 @@ fn an_image_is_reproducible_signed_and_verified() {
     let refuted = verify();
     assert!(refuted.code == 30 && refuted.stderr.contains("other contents"), "{refuted:?}");
 }
+
+#[test]
+fn a_bundle_is_built_again_and_compared() {
+    let root = root().unwrap();
+    Module::new("foo", "1.0").write_to(&root).unwrap();
+    root.must(
+        "dkms build foo/1.0 -k $K; dkms mktarball foo/1.0 -k $K --archive /srv/foo.dkms.tar.gz
+         rm -rf /var/lib/dkms/foo /usr/src/foo-1.0; cd /srv; openssl req -x509 -newkey rsa:2048 -nodes -keyout k.key -out k.pub -subj /CN=k 2>/dev/null",
+    )
+    .unwrap();
+    let verify = || root.dkms("verify --rebuild /srv/foo.dkms.tar.gz --json").unwrap();
+    for line in ["true", "dkms sign --key /srv/k.key /srv/foo.dkms.tar.gz"] {
+        root.must(line).unwrap();
+        let verified = verify();
+        assert_eq!(verified.code, 0, "{line}: {verified:?}");
+        assert_eq!(json(&verified.stdout)["modules"][0]["equal"], true);
+    }
+    assert_eq!(root.must("ls /usr/src /var/lib/dkms | grep foo || true").unwrap(), "");
+    // A byte of the code that is another one.
+    root.must(
+        "mkdir /srv/x; cd /srv/x; tar xf ../foo.dkms.tar.gz; f=$(ls dkms_main_tree/*/*/module/foo.ko); rm dkms_main_tree/MANIFEST.*
+         sed -i 's/version=1[.]0/version=1.1/' $f; tar czf ../foo.dkms.tar.gz *",
+    )
+    .unwrap();
+    let refuted = verify();
+    assert_eq!(refuted.code, 30, "{refuted:?}");
+    root.must("rm -rf /lib/modules/$K /usr/src/linux-headers-$K").unwrap();
+    let unknown = verify();
+    assert_eq!(unknown.code, 31, "{unknown:?}");
+    assert_eq!(root.dkms("verify --rebuild").unwrap().code, 2);
+}
