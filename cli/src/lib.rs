@@ -18,6 +18,7 @@ pub mod failure;
 pub mod grid;
 pub mod help;
 pub mod invocation;
+mod package_script;
 pub mod progress;
 pub mod render;
 pub mod rights;

@@ -15,7 +15,7 @@ use dkms_conf::{ConfError, Settings, keys};
 use dkms_core::critical::{self, Verdict};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::install::Recovery;
-use dkms_core::plan::{self, Options, Work};
+use dkms_core::plan::{self, ImageWork, Options, Work};
 use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot};
 use dkms_hooks::summary;
 use dkms_kernel::{self, Distribution, Overrides};
@@ -26,6 +26,7 @@ use crate::args::Args;
 use crate::failure::Failure;
 use crate::grid::Column;
 use crate::invocation::Invocation;
+use crate::package_script;
 use crate::render::{Terminal, say, warn};
 
 /// A command about to run.
@@ -286,6 +287,24 @@ impl<'a> Session<'a> {
         Ok(targets.into_iter().map(column).collect())
     }
 
+    /// What is done about images.
+    fn images(&self) -> Option<ImageWork> {
+        let how = if self.settings.remake_initrd { ImageWork::Remake } else { ImageWork::Report };
+        (!self.args().no_initrd).then_some(how)
+    }
+
+    /// What is done about images where modules are taken out. A script of a package notes it: what takes the
+    /// module's place may come in the same transaction, at whose end a hook of ours looks at them.
+    fn images_of_removed(&self) -> Option<ImageWork> {
+        match self.invocation.action {
+            Action::KernelPreinst | Action::KernelPrerm => None,
+            _ if package_script::will_look_at_images(self.environment, &self.settings.layout) => {
+                self.images().map(|_| ImageWork::Note)
+            }
+            _ => self.images(),
+        }
+    }
+
     /// How requests are meant, by options and settings.
     #[must_use]
     pub fn options(&self) -> Options {
@@ -295,7 +314,8 @@ impl<'a> Session<'a> {
             force: self.force(),
             no_depmod: self.args().no_depmod,
             modprobe: self.settings.modprobe_on_install,
-            initramfs: self.settings.remake_initrd && !self.args().no_initrd,
+            initramfs: self.images(),
+            initramfs_of_removed: self.images_of_removed(),
             initramfs_by_others: BTreeSet::new(),
             post_transaction: self.settings.post_transaction.is_some(),
             continue_on_error: self.settings.continue_on_error,
@@ -358,12 +378,16 @@ impl<'a> Session<'a> {
             given_key: self.given_key.as_ref(),
             ahead: Default::default(),
         };
-        Ok(engine::carry_out(task, &context, self.terminal, |plan, _| {
+        let outcome = engine::carry_out(task, &context, self.terminal, |plan, _| {
             if args.debug {
                 self.terminal.decisions(plan);
             }
             self.terminal.remarks(plan);
-        })?)
+        })?;
+        if task.options.initramfs_of_removed == Some(ImageWork::Note) {
+            package_script::ask_to_look_at_images(self.environment, &self.settings.layout);
+        }
+        Ok(outcome)
     }
 
     /// Whether root asks to bring modules up where they all are: at each boot of a system whose
@@ -420,6 +444,9 @@ impl<'a> Session<'a> {
     fn verdict(&self, outcome: Outcome) -> Result<(), Failure> {
         let left_out = outcome.left_out();
         let is_batch = self.is_batch();
+        for text in &outcome.images {
+            warn(self.terminal, text);
+        }
         if is_batch && outcome.failures.iter().any(|failed| failed.action.module().is_some()) {
             self.lacking(&outcome)?;
         }

@@ -50,6 +50,7 @@ fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
         "common-postinst" => module::postinst,
         "trigger" => trigger::run,
         "finish" => trigger::finish,
+        "images" => trigger::images,
         "preflight" => preflight::run,
         "autoinstaller" => boot::run,
         _ => return usage(out),

@@ -131,7 +131,9 @@ impl<'a> Session<'a> {
         self.conclude(self.adapter.carry_out(work, Initramfs::Others, self.out))
     }
 
-    fn conclude(&self, result: Result<Outcome, AdapterError>) -> Ended {
+    /// Tells how a batch went.
+    #[must_use]
+    pub fn conclude(&self, result: Result<Outcome, AdapterError>) -> Ended {
         match result {
             Ok(outcome) => {
                 let (summary, code) = match outcome.is_interrupted() {

@@ -55,7 +55,7 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     );
     if told.is_empty() && taken.is_empty() {
         headers::note(layout, &BTreeSet::new());
-        return ExitCode::SUCCESS;
+        return images(session, &[]);
     }
     // dpkg may process triggers while packages are still unpacked.
     let ahead = Ahead::of_trigger(session);
@@ -67,7 +67,18 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
         drop(pending::done(session.layout(), taken.into_iter().filter(|pending| !is_left(pending))));
         headers::note(layout, &later.into_iter().cloned().collect());
     }
-    ended.code
+    let images = images(session, &[]);
+    if ended.code == ExitCode::SUCCESS { images } else { ended.code }
+}
+
+/// `images`: those that may hold modules which scripts of packages have taken out. The last that we do of it
+/// where our own package goes.
+pub fn images(session: &Session<'_>, _: &[&str]) -> ExitCode {
+    match session.adapter.settle_images(session.out) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(outcome)) => session.conclude(Ok(outcome)).code,
+        Err(error) => session.conclude(Err(error)).code,
+    }
 }
 
 /// Kernels whose packages have all gone, while modules of ours are still there: no script runs when
@@ -119,6 +130,7 @@ pub fn finish(session: &Session<'_>, _: &[&str]) -> ExitCode {
     if !pending::all(session.layout()).is_empty() && !dpkg::will_call(session.environment()) {
         let _ = run(session, &[]);
     }
+    let _ = images(session, &[]);
     ahead::sweep(session);
     session.say_kept();
     frontend::ends(session.layout());

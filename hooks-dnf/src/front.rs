@@ -1,8 +1,6 @@
 //! Who runs us: a front end whose plugin calls when all has ended, rpm by itself, or a person.
 
-use std::path::Path;
-
-use dkms_base::host::{ancestry, fs};
+use dkms_base::host::ancestry::{self, uses_library};
 use dkms_base::layout::Layout;
 
 use crate::memory;
@@ -50,10 +48,4 @@ fn has_no_triggers(pid: u32) -> bool {
 /// Whether a process has rpm's library in memory: every program that carries out transactions does.
 pub(crate) fn uses_librpm(pid: u32) -> bool {
     uses_library(pid, "librpm")
-}
-
-fn uses_library(pid: u32, name: &str) -> bool {
-    let maps = fs::read_lossy(Path::new(&format!("/proc/{pid}/maps"))).unwrap_or_default();
-    let names = [format!("/{name}.so"), format!("/{name}-")];
-    maps.lines().any(|line| names.iter().any(|name| line.contains(name.as_str())))
 }

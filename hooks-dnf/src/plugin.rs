@@ -70,7 +70,7 @@ pub fn finish(session: &Session<'_>, said: Said) -> ExitCode {
 #[must_use]
 pub fn finish_with(session: &Session<'_>, told: &[Happening], said: Said) -> ExitCode {
     let (summary, code) = session.act(told, When::AtTheEnd, Initramfs::Ours);
-    let summary = unsaid::take(session.layout()).and(summary);
+    let summary = unsaid::take(session.layout()).and(summary).and(session.settle_images());
     let code = if summary.failed.is_empty() { code } else { session.failed() };
     if let Err(error) = offline::note(session.layout(), &summary, offline::is_at_work(session.layout())) {
         session.out.say(&format!("warning: {error}"));

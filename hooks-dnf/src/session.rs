@@ -224,6 +224,15 @@ impl<'a> Session<'a> {
         told.unwrap_or_default()
     }
 
+    /// Sees to images that may hold modules which scripts of packages have taken out.
+    #[must_use]
+    pub fn settle_images(&self) -> Summary {
+        match self.adapter.settle_images(self.out) {
+            Ok(outcome) => outcome.as_ref().map(Summary::of).unwrap_or_default(),
+            Err(error) => Summary::failure(error.to_string(), error.hints()),
+        }
+    }
+
     /// Does what follows from `told` alone.
     #[must_use]
     pub fn batch(&self, told: &[Happening]) -> Summary {

@@ -28,6 +28,7 @@ pub fn done<W: std::io::Write + Send>(
     system.look_up(&all);
     let told = settle::open(&record, things, system);
     if told.is_empty() && !system.adapter.owes_depmod() {
+        settle_images(system, plain)?;
         system.adapter.forget_gone_kernels();
         Record::default().save(&layout)?;
         return Ok(ExitCode::SUCCESS);
@@ -42,9 +43,20 @@ pub fn done<W: std::io::Write + Send>(
         plain.say("interrupted: the next transaction or the next boot finishes it");
         return Ok(ExitCode::INTERRUPTED);
     }
+    settle_images(system, plain)?;
     settle::after(&mut record, &system.adapter.snapshot()?);
     save(&record, &layout, plain);
     Ok(system.adapter.exit_of(&outcome))
+}
+
+/// Sees to images that may hold modules which were taken out before the transaction.
+fn settle_images<W: std::io::Write + Send>(
+    system: &System<'_>,
+    plain: &Plain<W>,
+) -> Result<(), AdapterError> {
+    let outcome = system.adapter.settle_images(plain)?;
+    outcome.iter().flat_map(|outcome| Summary::of(outcome).lines()).for_each(|line| plain.say(&line));
+    Ok(())
 }
 
 /// What [`done`] would do; changes nothing.

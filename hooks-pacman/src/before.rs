@@ -157,7 +157,7 @@ pub fn leaving<W: std::io::Write + Send>(
     }
     let outcome = match targets.ourselves {
         true if told.is_empty() && !system.adapter.owes_depmod() => return Ok(ExitCode::SUCCESS),
-        true => system.adapter.batch(&told, Initramfs::Others, plain)?,
+        true => system.adapter.batch(&told, Initramfs::Ours, plain)?,
         false if told.is_empty() => return Ok(ExitCode::SUCCESS),
         // The hook after the transaction is called for what goes, too.
         false => system.adapter.batch_before_another(&told, plain)?,

@@ -46,7 +46,8 @@ fn plain_dpkg_says_it_at_once_and_apt_says_nothing_again() {
     machine.install("linux-headers-$NEW").unwrap();
     let one = Package::of(Module::new("one", "1.0")).pack(&machine.root).unwrap();
     let said = machine.must(&format!("dpkg -i {one}")).unwrap();
-    assert!(said.lines().last().unwrap().ends_with("installed: one/1.0"), "{said}");
+    let ours = said.lines().rfind(|line| line.starts_with("dkms: "));
+    assert!(ours.unwrap().ends_with("installed: one/1.0"), "{said}");
     let other = Package::new("other", "1.0").pack(&machine.root).unwrap();
     assert!(!machine.install(&other).unwrap().contains("dkms: "));
     // What is left of a package that is removed, and not purged, is no harm.
@@ -114,4 +115,115 @@ fn at_boot_the_running_kernel_gets_what_it_lacks() {
         report.starts_with("\nactive\n") && report.contains("one/1.0, ") && report.contains(": installed"),
         "{said}"
     );
+}
+
+/// Images with what is below `updates`; a package that makes that of the newest kernel when dpkg
+/// processes the trigger, as initramfs-tools does.
+const MAKER: &str = "
+cat >/usr/sbin/update-initramfs <<'X'
+#!/bin/sh
+while [ $# -gt 0 ]; do [ \"$1\" != -k ] || K=$2; shift; done
+[ -n \"$K\" ] || K=$(ls /boot/vmlinuz-* | sort -V | tail -n 1 | cut -d - -f 2-)
+exec /usr/sbin/make-image /boot/initrd.img-$K $K
+X
+mkdir -p /pkg/DEBIAN; cd /pkg/DEBIAN
+printf 'Package: initramfs-tools\\nVersion: 1\\nArchitecture: all\\nMaintainer: N <n@example.org>\\nDescription: x\\n' >control
+echo 'interest update-initramfs' >triggers
+printf '#!/bin/sh\\n[ $1 != triggered ] || exec update-initramfs -u\\n' >postinst
+chmod 755 postinst; dpkg-deb -b /pkg /debs/initramfs-tools.deb; dpkg -i /debs/initramfs-tools.deb
+for k in $OLD $NEW; do : >/boot/vmlinuz-$k; done";
+
+/// A machine with both kernels' headers, and `one` in two versions.
+fn with_images() -> (Machine, [String; 2]) {
+    let machine = Machine::new(DKMS).unwrap();
+    machine.root.write("/usr/sbin/make-image", include_str!("../image.sh"), 0o755).unwrap();
+    machine.index_kernels().unwrap();
+    machine.must(MAKER).unwrap();
+    machine.install("linux-headers-$OLD linux-headers-$NEW").unwrap();
+    let packages =
+        ["1.0", "2.0"].map(|version| Package::of(Module::new("one", version)).pack(&machine.root).unwrap());
+    (machine, packages)
+}
+
+const BY_HAND: &str = "update-initramfs -u -k $OLD; update-initramfs -u -k $NEW; : >/srv/images";
+
+/// The images that were made, and what they hold.
+fn made(machine: &Machine) -> Vec<String> {
+    let text = machine.must("cat /srv/images; : >/srv/images").unwrap();
+    let mut lines: Vec<String> =
+        text.lines().map(|line| line.replace(&machine.new, "NEW").replace(&machine.old, "OLD")).collect();
+    lines.sort();
+    lines
+}
+
+/// Whether doctor, status and the notes have nothing against any image.
+fn images_are_right(machine: &Machine, said: &str) {
+    let doctor = machine.run("dkms doctor").unwrap().stdout;
+    assert!(!doctor.contains("initrd.img"), "{said}\n{doctor}");
+    let json = machine.must("dkms status --json").unwrap();
+    assert!(json.contains("\"images_out_of_date\":[]"), "{json}");
+    let noted = "find /var/lib/dkms/.state/initramfs -type f 2>/dev/null || :";
+    assert_eq!(machine.must(noted).unwrap(), "", "{said}");
+}
+
+#[test]
+fn an_image_is_made_once_when_a_module_that_it_holds_changes_or_goes() {
+    let (machine, [one, two]) = with_images();
+    machine.install(&one).unwrap();
+    machine.must(BY_HAND).unwrap();
+    // dpkg's trigger makes that of the newest kernel, and we the other.
+    let said = machine.install(&two).unwrap();
+    assert_eq!(made(&machine), ["NEW: 2.0", "OLD: 2.0"], "{said}");
+    images_are_right(&machine, &said);
+    let said = machine.must("apt-get -y remove one-dkms").unwrap();
+    assert_eq!(made(&machine), ["NEW:", "OLD:"], "{said}");
+    images_are_right(&machine, &said);
+    // Images that don't hold it are left alone.
+    machine.install(&one).unwrap();
+    let said = machine.must("apt-get -y remove one-dkms").unwrap();
+    assert!(made(&machine).is_empty(), "{said}");
+    images_are_right(&machine, &said);
+    // A person, and dkms that goes with it.
+    machine.install(&one).unwrap();
+    machine.must(BY_HAND).unwrap();
+    let said = machine.must("dkms remove one/1.0 -k $NEW").unwrap();
+    assert_eq!(made(&machine), ["NEW:"], "{said}");
+    let said = machine.must("dpkg --purge one-dkms dkms").unwrap();
+    assert_eq!(made(&machine), ["OLD:"], "{said}");
+}
+
+#[test]
+fn where_images_are_not_remade_it_is_said_which_are_out_of_date() {
+    let (machine, [one, two]) = with_images();
+    machine.install(&one).unwrap();
+    machine.must(BY_HAND).unwrap();
+    machine.root.write("/etc/dkms/framework.conf.d/initrd.conf", "remake_initrd=no\n", 0o644).unwrap();
+    for (line, reason, words, finding) in [
+        (
+            format!("apt-get -y install {two}"),
+            "other-build",
+            "holds another build of one",
+            "initramfs-out-of-date",
+        ),
+        ("apt-get -y remove one-dkms".to_owned(), "removed", "still holds one", "initramfs-holds-removed"),
+    ] {
+        let said = machine.must(&line).unwrap().replace(&machine.new, "NEW");
+        let expected = format!("warning: `/boot/initrd.img-NEW` {words}");
+        assert!(
+            said.lines().rfind(|line| line.starts_with("dkms: ")).unwrap().contains("remake_initrd=no"),
+            "{said}"
+        );
+        assert!(
+            said.contains(&expected) && said.contains("`update-initramfs -u -k NEW` remakes it"),
+            "{said}"
+        );
+        assert!(made(&machine).is_empty(), "{said}");
+        let doctor = machine.run("dkms doctor --json").unwrap().stdout;
+        assert_eq!(doctor.matches(finding).count(), 2, "{doctor}");
+        let json = machine.must("dkms status --json").unwrap();
+        assert_eq!(json.matches(&format!("\"reason\":\"{reason}\"")).count(), 2, "{json}");
+        machine.must(BY_HAND).unwrap();
+        let doctor = machine.run("dkms doctor").unwrap().stdout;
+        assert!(!doctor.contains("initrd.img"), "{doctor}");
+    }
 }

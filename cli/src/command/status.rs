@@ -190,7 +190,10 @@ impl OfKernels {
             } else {
                 Vec::new()
             };
+            let note = tree::images::read(layout, &target.kernel).unwrap_or_default();
+            let removed = install::holds_removed(&target.kernel, &note.removed, layout, environment);
             let other = other.into_iter().map(|image| ("other-build", image));
+            let other = other.chain(removed.into_iter().map(|image| ("removed", image)));
             for (reason, image) in other.chain(before.into_iter().map(|image| ("made-before", image))) {
                 images.push(json!({
                     "kernel": target.kernel,

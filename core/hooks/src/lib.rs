@@ -29,7 +29,7 @@ use dkms_core::engine::{self, CarryOutError, Context, Looked, Outcome, Survey, T
 use dkms_core::event::{self, Batch, Happening, LookAhead};
 use dkms_core::plan::preflight::{Prospect, Question};
 use dkms_core::plan::world::ConfFault;
-use dkms_core::plan::{Action, Options, Plan, Work};
+use dkms_core::plan::{Action, ImageWork, Options, Plan, Work};
 use dkms_core::tree::{Snapshot, owed};
 use dkms_kernel::{Distribution, DistributionError, Machine, Owner, PrebuiltComing};
 
@@ -205,9 +205,14 @@ impl Adapter {
             Initramfs::OthersFor(targets) => targets.clone(),
             Initramfs::Ours | Initramfs::Others => BTreeSet::new(),
         };
+        let images = if self.settings.remake_initrd { ImageWork::Remake } else { ImageWork::Report };
         Options {
             modprobe: self.settings.modprobe_on_install,
-            initramfs: *initramfs != Initramfs::Others && self.settings.remake_initrd,
+            initramfs: (*initramfs != Initramfs::Others).then_some(images),
+            initramfs_of_removed: Some(match initramfs {
+                Initramfs::Others => ImageWork::Note,
+                Initramfs::Ours | Initramfs::OthersFor(_) => images,
+            }),
             initramfs_by_others: by_others,
             held_initramfs: true,
             post_transaction: self.settings.post_transaction.is_some(),
@@ -350,7 +355,28 @@ impl Adapter {
         initramfs: Initramfs,
         reporter: &dyn Reporter,
     ) -> Result<Outcome, AdapterError> {
-        self.act(work, self.options(&initramfs, Depmod::Now), &LookAhead::default(), false, reporter)
+        let options = Options { initramfs_of_removed: None, ..self.options(&initramfs, Depmod::Now) };
+        self.act(work, options, &LookAhead::default(), false, reporter)
+    }
+
+    /// Sees to the images of which it was noted that they may hold modules which were taken out, or that
+    /// somebody else was asked to make. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`AdapterError`], where nothing was begun.
+    pub fn settle_images(&self, reporter: &dyn Reporter) -> Result<Option<Outcome>, AdapterError> {
+        let layout = &self.settings.layout;
+        let (there, gone): (Vec<_>, Vec<_>) = dkms_core::tree::images::pending(layout)
+            .into_iter()
+            .partition(|kernel| fs::is_dir(&layout.kernel_dir(kernel)));
+        gone.iter().for_each(|kernel| dkms_core::tree::images::settle(layout, kernel));
+        let targets: Vec<Target> = there.iter().filter_map(|kernel| self.target(kernel).ok()).collect();
+        if targets.is_empty() {
+            return Ok(None);
+        }
+        let work = |_: &Snapshot| Work::Images { targets: targets.clone() };
+        let options = self.options(&Initramfs::Ours, Depmod::Now);
+        self.act(&work, options, &LookAhead::default(), false, reporter).map(Some)
     }
 
     fn act(

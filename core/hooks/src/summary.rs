@@ -24,6 +24,9 @@ pub struct Summary {
     /// What modules that the machine can't boot or be reached without lack on them.
     #[serde(default)]
     pub critical: Vec<Failure>,
+    /// What is wrong with images that are not made anew.
+    #[serde(default)]
+    pub images: Vec<String>,
     /// What failed, in the plan's order.
     pub failed: Vec<Failure>,
     /// Modules that were not tried, since something that they need failed.
@@ -54,6 +57,7 @@ impl Summary {
             refuted: refuted(&outcome.refuted),
             about: outcome.about.iter().map(|target| target.kernel.to_string()).collect(),
             critical: Vec::new(),
+            images: outcome.images.clone(),
             failed: failed
                 .map(|one| Failure { text: one.error.to_string(), hints: one.error.hints() })
                 .collect(),
@@ -80,6 +84,7 @@ impl Summary {
         let said = [&self.refuted, &self.critical, &self.failed];
         self.done.is_empty()
             && self.about.is_empty()
+            && self.images.is_empty()
             && said.iter().all(|list| list.is_empty())
             && self.left_out.is_empty()
     }
@@ -91,6 +96,7 @@ impl Summary {
         self.about.extend(other.about);
         self.critical.extend(other.critical);
         self.refuted.extend(other.refuted);
+        self.images.extend(other.images);
         self.failed.extend(other.failed);
         self.left_out.extend(other.left_out);
         self
@@ -101,6 +107,7 @@ impl Summary {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.done.clone();
+        lines.extend(self.images.iter().map(|text| format!("warning: {text}")));
         let refuted = self.refuted.iter().map(|one| ("warning", one));
         let failed = self.critical.iter().chain(&self.failed).map(|one| ("error", one));
         for (label, Failure { text, hints }) in refuted.chain(failed) {

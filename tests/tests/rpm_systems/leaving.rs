@@ -67,3 +67,30 @@ fn an_image_that_was_made_before_its_modules_is_made_again() {
     dnf(&world, "reinstall one-dkms");
     assert_eq!(world.must("cat /srv/dracut").unwrap(), "", "{said}");
 }
+
+/// By a %preun that runs `dkms remove`, in an upgrade and a removal.
+#[test]
+fn an_image_is_made_once_when_a_module_that_it_holds_changes_or_goes() {
+    let world = world(Suite::Bookworm, &[Package::ready("one", "1.0"), Package::ready("one", "2.0")]);
+    world.root.write("/usr/sbin/make-image", include_str!("../../image.sh"), 0o755).unwrap();
+    let dracut = "printf '#!/bin/sh\\nexec /usr/sbin/make-image \"$2\" \"$3\"\\n' >/usr/bin/dracut; chmod 755 /usr/bin/dracut";
+    world.must(dracut).unwrap();
+    dnf(&world, "install kernel-core-6.1.0 kernel-devel-6.1.0 one-dkms-1.0");
+    let by_hand = format!("dracut --force /boot/initramfs-{k}.img {k}", k = world.kernels[0]);
+    let made = || world.short(&world.must("cat /srv/images; : >/srv/images").unwrap());
+    world.must(&by_hand).unwrap();
+    let there = world.must("dkms status; find /lib/modules /srv/images").unwrap();
+    assert_eq!(made(), "K1: 1.0\n", "{there}");
+    for (line, held) in [
+        ("dnf -y upgrade one-dkms", "K1: 2.0\n"),
+        ("rpm -U --oldpackage /srv/repo/one-dkms-1.0.rpm", "K1: 1.0\n"),
+        ("dnf -y remove one-dkms", "K1:\n"),
+        ("dnf -y install one-dkms-1.0", ""),
+        ("rpm -e one-dkms", ""),
+    ] {
+        let said = run(&world, line);
+        assert_eq!(made(), held, "{line}: {said}");
+    }
+    let noted = "find /var/lib/dkms/.state/initramfs -type f 2>/dev/null || :";
+    assert_eq!(world.must(noted).unwrap(), "");
+}

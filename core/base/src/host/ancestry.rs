@@ -56,6 +56,14 @@ pub fn output_of_parent() -> Option<File> {
     shared().or_else(anew)
 }
 
+/// Whether a process has a library in memory, as `librpm`.
+#[must_use]
+pub fn uses_library(pid: u32, name: &str) -> bool {
+    let maps = fs::read_lossy(Path::new(&format!("/proc/{pid}/maps"))).unwrap_or_default();
+    let names = [format!("/{name}.so"), format!("/{name}-")];
+    maps.lines().any(|line| names.iter().any(|name| line.contains(name.as_str())))
+}
+
 /// A process by its number; `None` where there is none, or no `/proc`.
 #[must_use]
 pub fn identity(pid: u32) -> Option<ProcessIdentity> {

@@ -52,6 +52,8 @@ pub struct Facts {
     pub images: BTreeMap<Target, Vec<OutOfDate>>,
     /// Images that were made before modules of their kernel were installed, and not since.
     pub made_before: BTreeMap<Target, Vec<OutOfDate>>,
+    /// Images that hold modules which were removed from their kernel.
+    pub held_removed: BTreeMap<Target, Vec<OutOfDate>>,
     /// Installed modules that a package brings ready built as well, in the same version or a newer one.
     pub twice: BTreeMap<(ModuleId, Target), Prebuilt>,
     /// Modules of this system's image whose files are not what they were made as.

@@ -26,6 +26,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     images(facts, &mut findings);
     made_before(facts, &mut findings);
     refuted(facts, &mut findings);
+    held_removed(facts, &mut findings);
     findings
 }
 
@@ -139,6 +140,27 @@ fn made_before(facts: &Facts, findings: &mut Vec<Finding>) {
             let finding = Finding::hint("initramfs-made-before", what)
                 .on(target)
                 .why("what is needed to mount the root file system must be in it");
+            findings.push(match command {
+                Some(command) => finding.command(command.clone()),
+                None => finding,
+            });
+        }
+    }
+}
+
+/// Images that hold modules which were removed since.
+fn held_removed(facts: &Facts, findings: &mut Vec<Finding>) {
+    for (target, images) in &facts.held_removed {
+        for OutOfDate { image, modules, command } in images {
+            let what = format!(
+                "`{}` still holds {}, which was removed from kernel {}",
+                image.display(),
+                modules.join(", "),
+                target.kernel
+            );
+            let finding = Finding::problem("initramfs-holds-removed", what)
+                .on(target)
+                .why("the one in the image is loaded at boot");
             findings.push(match command {
                 Some(command) => finding.command(command.clone()),
                 None => finding,

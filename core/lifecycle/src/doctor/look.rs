@@ -62,6 +62,7 @@ pub fn look(
         failed,
         images: BTreeMap::new(),
         made_before: BTreeMap::new(),
+        held_removed: BTreeMap::new(),
         twice: BTreeMap::new(),
         baked: BTreeMap::new(),
         baked_fault: None,
@@ -99,6 +100,11 @@ pub fn look(
         facts.doubts = kernels.flat_map(|kernel| judge.doubts(kernel)).collect();
     }
     for target in installed {
+        let removed = images::read(layout, &target.kernel).map(|note| note.removed).unwrap_or_default();
+        let held = install::holds_removed(&target.kernel, &removed, layout, survey.environment());
+        if !held.is_empty() {
+            facts.held_removed.insert(target.clone(), held);
+        }
         let ids: Vec<ModuleId> = snapshot.installed_on(target).collect();
         if ids.is_empty() {
             continue;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::context::Context;
 use super::error::StepError;
 use super::folders::Folders;
+use super::initramfs::Images;
 use super::survey::Survey;
 use super::{afterwards, ahead, apport, memory};
 use crate::build::inputs::Digests;
@@ -19,11 +20,12 @@ use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{self, DepmodOutcome, Force, Installed, Options, Place, Put, Uninstalled, VersionCheck};
 use crate::kernel::{KernelFacts, Toolchain, toolchain};
 use crate::layout::Layout;
-use crate::plan::{Action, NewSource, Plan, Refusal, World};
+use crate::modfile::{ModuleFile, canonical_name};
+use crate::plan::{Action, ImageWork, NewSource, Plan, Refusal, World};
 use crate::report::{Event, Reporter};
 use crate::script::{self, Hook, Outcome, Shell};
 use crate::sign::{self, Signer, Signing};
-use crate::tree::{attempts, images, registration};
+use crate::tree::{attempts, registration};
 
 /// Whether an action changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,10 @@ pub(super) struct Effects<'a> {
     swapped: BTreeSet<(ModuleName, Target)>,
     /// Installs that can still be taken back.
     installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
+    /// Modules that were taken out, as the kernel names them.
+    removed: Mutex<BTreeMap<Target, BTreeSet<String>>>,
+    /// What is to be said at the end of images.
+    said: Mutex<Vec<String>>,
     /// Who signs, by kernel; `None`: nobody.
     signers: Mutex<BTreeMap<Target, Option<Arc<dyn Signer>>>>,
     /// By kernel.
@@ -96,6 +102,8 @@ impl<'a> Effects<'a> {
             folders: Folders::new(&context.settings.layout),
             crowded,
             installed: Mutex::default(),
+            removed: Mutex::default(),
+            said: Mutex::default(),
             signers: Mutex::default(),
             toolchains: Mutex::default(),
             noticed: Mutex::default(),
@@ -139,17 +147,7 @@ impl<'a> Effects<'a> {
                 Ok(Effect::Changed)
             }
             Action::Depmod { target } => self.depmod(target, reporter),
-            Action::Initramfs { target } => {
-                let environment = self.context.environment;
-                if !self.wants_initramfs(target, reporter) {
-                    return Ok(Effect::Nothing);
-                }
-                let made = install::remake_initramfs(&target.kernel, self.layout(), environment, reporter)?;
-                if made {
-                    images::settle(self.layout(), &target.kernel);
-                }
-                Ok(if made { Effect::Changed } else { Effect::Nothing })
-            }
+            Action::Initramfs { target, how } => self.initramfs(target, *how, reporter),
             Action::Load { .. } => {
                 afterwards::load_for_devices(self.context.settings, self.context.environment, reporter)?;
                 Ok(Effect::Changed)
@@ -167,33 +165,36 @@ impl<'a> Effects<'a> {
         }
     }
 
-    /// Whether a module that was installed on a kernel asks for a new initramfs, or an image holds
-    /// another build of it, or was made before it.
-    fn wants_initramfs(&self, target: &Target, reporter: &dyn Reporter) -> bool {
+    /// Sees to the images of a kernel, by what this run has installed on it and taken out of it.
+    fn initramfs(
+        &self,
+        target: &Target,
+        how: ImageWork,
+        reporter: &dyn Reporter,
+    ) -> Result<Effect, StepError> {
         let ids: Vec<ModuleId> =
             locked(&self.installed).keys().filter(|(_, on)| on == target).map(|(id, _)| id.clone()).collect();
         let facts: Vec<_> = ids.iter().filter_map(|id| self.facts(id, target).ok()).collect();
-        if facts.iter().any(|(conf, _)| conf.remake_initrd) {
-            return true;
-        }
-        if images::is_noted(self.layout(), &target.kernel) {
-            reporter.report(Event::note(format!(
-                "the initramfs of kernel {} was made before its modules were installed",
-                target.kernel
-            )));
-            return true;
-        }
         let folder = self.context.module_folder.as_deref();
         let files = facts
             .iter()
             .flat_map(|(conf, kernel)| install::installed_files(&kernel.module_dir, conf, folder));
-        let files: Vec<_> = files.collect();
-        let old = install::out_of_date(&target.kernel, &files, self.layout(), self.context.environment);
-        for install::OutOfDate { image, modules, .. } in &old {
-            let text = format!("`{}` holds another build of {}", image.display(), modules.join(", "));
-            reporter.report(Event::note(text));
-        }
-        !old.is_empty()
+        let images = Images {
+            kernel: &target.kernel,
+            layout: self.layout(),
+            environment: self.context.environment,
+            installed: files.collect(),
+            is_asked: facts.iter().any(|(conf, _)| conf.remake_initrd),
+            removed: locked(&self.removed).get(target).cloned().unwrap_or_default(),
+        };
+        let (effect, said) = images.work(how, reporter)?;
+        locked(&self.said).extend(said);
+        Ok(effect)
+    }
+
+    /// What is to be said at the end, of images that are out of date.
+    pub(super) fn said(&self) -> Vec<String> {
+        locked(&self.said).clone()
     }
 
     fn give_notices(&self, id: &ModuleId, reporter: &dyn Reporter) {
@@ -469,7 +470,12 @@ impl<'a> Effects<'a> {
         let environment = self.for_packages();
         match install::uninstall(&self.place(id, kernel, &environment), Some(&conf), reporter)? {
             Uninstalled::NotInstalled => Ok(Effect::Nothing),
-            Uninstalled::Done { .. } => Ok(Effect::Changed),
+            Uninstalled::Done { removed, .. } => {
+                let names = removed.iter().filter_map(|file| ModuleFile::from_path(file));
+                let names = names.map(|file| canonical_name(&file.stem));
+                locked(&self.removed).entry(target.clone()).or_default().extend(names);
+                Ok(Effect::Changed)
+            }
         }
     }
 

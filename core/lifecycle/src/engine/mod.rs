@@ -4,8 +4,8 @@
 //! - [`survey`]: gathers what a plan needs to know; `needs` says what that is, `prebuilt`
 //!   what packages bring ready built
 //! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds
-//!   share; `effects` does what a step says, `memory` notes what became of builds, `ahead` of what those were
-//!   made that their packages ask for later
+//!   share; `effects` does what a step says, `initramfs` sees to images, `memory` notes what became of
+//!   builds, `ahead` of what those were made that their packages ask for later
 //! - [`policy`]: what failures mean to a package manager
 //! - [`afterwards`]: what is done once at the end; [`refused`]: whether what was installed will load;
 //!   `apport`: Ubuntu's crash reports
@@ -18,6 +18,7 @@ mod context;
 mod effects;
 mod error;
 mod folders;
+mod initramfs;
 mod memory;
 mod needs;
 pub mod policy;

@@ -93,12 +93,27 @@ impl Needs {
                     ..Self::default()
                 }
             }
+            Work::Images { .. } => Self::default(),
             Work::KernelPreinst { target } | Work::KernelPrerm { target } => Self {
                 modules: snapshot.built_on(target).cloned().collect(),
                 targets: vec![target.clone()],
                 lenient: true,
                 ..Self::default()
             },
+        }
+    }
+
+    /// The kernels that modules may be taken out of, and that stay.
+    pub(super) fn left_by<'a>(&'a self, work: &'a Work) -> BTreeSet<&'a Target> {
+        match work {
+            Work::Uninstall { targets, .. }
+            | Work::Unbuild { targets, .. }
+            | Work::Remove { targets, .. } => targets.iter().collect(),
+            Work::Batch(batch) => {
+                let taken_out = self.taken_out.iter().map(|(_, target)| target);
+                taken_out.filter(|target| !batch.leaving_kernels.contains(*target)).collect()
+            }
+            _ => BTreeSet::new(),
         }
     }
 

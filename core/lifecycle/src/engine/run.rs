@@ -50,6 +50,8 @@ pub struct Outcome {
     pub pruned: Vec<Action>,
     /// The kernels that a batch was about, also where it found nothing to do; the caller knows them.
     pub about: BTreeSet<Target>,
+    /// What is wrong with images, where they are not made anew.
+    pub images: Vec<String>,
 }
 
 /// What the deciding thread is told.
@@ -92,7 +94,7 @@ pub fn run(plan: &Plan, world: &World, context: &Context<'_>, reporter: &dyn Rep
         failures: Vec::new(),
     };
     let failures = thread::scope(|scope| engine.run(scope, &inbox));
-    let outcome = outcome(plan, &progress.states(), failures);
+    let outcome = Outcome { images: effects.said(), ..outcome(plan, &progress.states(), failures) };
     effects.keep();
     reporter.end();
     outcome

@@ -20,6 +20,7 @@ use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process;
 use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
+use crate::install;
 use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides, Owner};
 use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question, preflight};
@@ -137,6 +138,7 @@ impl<'a> Survey<'a> {
                 overrides: self.overrides.clone(),
             },
             owed: owed::unattended(self.layout(), held),
+            with_image: BTreeSet::new(),
             snapshot,
         };
         for target in &world.owed {
@@ -149,6 +151,11 @@ impl<'a> Survey<'a> {
                 world.headers_remedy.insert(target.clone(), self.headers_remedy(&target.kernel).to_string());
             }
             world.kernels.insert(target.clone(), Rc::unwrap_or_clone(facts));
+        }
+        for target in needs.left_by(&request.work) {
+            if install::has_image(&target.kernel, self.layout()) {
+                world.with_image.insert(target.clone());
+            }
         }
         for id in &needs.to_add {
             self.take_source(&mut world, id, &needs)?;

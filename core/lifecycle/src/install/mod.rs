@@ -49,8 +49,8 @@ pub use dependencies::{DepmodOutcome, begin_index, depmod, has_index, index};
 pub use error::{InstallError, Subject};
 pub use forced::{Listed, listed};
 pub use initramfs::{
-    Held, HeldImage, OutOfDate, boot_images, has_image, held, made_before, out_of_date,
-    remake as remake_initramfs,
+    Held, HeldImage, OutOfDate, Remade, boot_images, has_image, held, holds_removed, is_inside_dpkg,
+    made_before, out_of_date, remake as remake_initramfs, was_image_made_since,
 };
 pub use put::{Installed, Skipped, SkippedBecause, install};
 pub use recover::{Recovery, recover};

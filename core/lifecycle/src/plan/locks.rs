@@ -29,7 +29,7 @@ pub fn needed(plan: &Plan, world: &World) -> Keys {
                 module(&mut keys, id);
                 kernel(&mut keys, &target.kernel);
             }
-            Action::Depmod { target } | Action::Initramfs { target } | Action::SweepKernel { target } => {
+            Action::Depmod { target } | Action::Initramfs { target, .. } | Action::SweepKernel { target } => {
                 kernel(&mut keys, &target.kernel);
             }
             Action::Load { .. } | Action::PostTransaction { .. } | Action::Refuse(_) => {}

@@ -25,7 +25,7 @@ pub mod world;
 
 pub use refusal::Refusal;
 pub use request::{NewSource, Options, Request, Work};
-pub use step::{Action, Plan, Remark, Step, StepId};
+pub use step::{Action, ImageWork, Plan, Remark, Step, StepId};
 pub use world::{ConfFault, Cost, Reading, RememberedFailure, World};
 
 use one::Planner;
@@ -49,6 +49,7 @@ pub fn plan(request: &Request, world: &World) -> Plan {
         Work::Match { template, target, only } => {
             batch::match_kernel(&mut planner, template, target, only.as_ref());
         }
+        Work::Images { targets } => planner.look_at_images(targets),
         Work::KernelPreinst { target } => batch::kernel_preinst(&mut planner, target),
         Work::KernelPrerm { target } => batch::kernel_prerm(&mut planner, target),
     }

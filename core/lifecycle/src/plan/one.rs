@@ -457,10 +457,17 @@ impl<'a> Planner<'a> {
                 depmods.insert(target.clone(), depmod);
             }
             let may_hold = self.options.held_initramfs && steps.iter().any(|step| self.installs(*step));
-            let is_ours = self.options.initramfs && !self.options.initramfs_by_others.contains(target);
-            if is_ours && (may_hold || steps.iter().any(|step| self.asks_for_initramfs(*step))) {
-                let action = Action::Initramfs { target: target.clone() };
-                let step = self.push(action, "a module that it holds is installed", Vec::new());
+            let asks = may_hold || steps.iter().any(|step| self.asks_for_initramfs(*step));
+            let installed = self.options.initramfs.filter(|_| asks);
+            let removed = self.options.initramfs_of_removed.filter(|_| self.leaves_an_image(target, steps));
+            let due = match (installed, removed) {
+                (Some(how), _) => Some((how, "a module that it holds is installed")),
+                (None, Some(how)) => Some((how, "it may hold a module that is taken out")),
+                (None, None) => None,
+            };
+            if let Some((how, why)) = due.filter(|_| !self.options.initramfs_by_others.contains(target)) {
+                let action = Action::Initramfs { target: target.clone(), how };
+                let step = self.push(action, why, Vec::new());
                 self.steps[step.0].after.clone_from(&ends);
                 ends.push(step);
             }
@@ -486,6 +493,20 @@ impl<'a> Planner<'a> {
             self.steps[step.0].after = all;
         }
         Plan { steps: self.steps, remarks: self.remarks }
+    }
+
+    /// Whether a module is taken out of a kernel that stays and has an initramfs.
+    fn leaves_an_image(&self, target: &Target, steps: &[StepId]) -> bool {
+        let takes_out = |step: &StepId| matches!(self.steps[step.0].action, Action::Uninstall { .. });
+        !self.going.contains(target) && self.world.with_image.contains(target) && steps.iter().any(takes_out)
+    }
+
+    /// Images that were noted.
+    pub(super) fn look_at_images(&mut self, targets: &[Target]) {
+        for (target, how) in targets.iter().zip(self.options.initramfs_of_removed.into_iter().cycle()) {
+            let action = Action::Initramfs { target: target.clone(), how };
+            self.push(action, "it may hold a module that was taken out", Vec::new());
+        }
     }
 
     fn installs(&self, step: StepId) -> bool {

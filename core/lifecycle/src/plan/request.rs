@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::step::ImageWork;
 use crate::event::Batch;
 use crate::id::{ModuleId, ModuleName, Target};
 
@@ -89,6 +90,11 @@ pub enum Work {
         /// Only this module.
         only: Option<ModuleName>,
     },
+    /// See to images that may hold modules which were taken out, as was noted then.
+    Images {
+        /// Of which kernels.
+        targets: Vec<Target>,
+    },
     /// A kernel package is about to replace this kernel: drop what `AUTOINSTALL` would build anew.
     KernelPreinst {
         /// Which kernel.
@@ -117,8 +123,10 @@ pub struct Options {
     pub no_depmod: bool,
     /// Load the modules after installing them on the running kernel.
     pub modprobe: bool,
-    /// Where an installed module asks for it, make the kernel's initramfs anew: nobody else will.
-    pub initramfs: bool,
+    /// What is done about a kernel's initramfs where an installed module asks for it; `None`: nothing.
+    pub initramfs: Option<ImageWork>,
+    /// The same where a module was taken out.
+    pub initramfs_of_removed: Option<ImageWork>,
     /// But not for these kernels, where somebody else will.
     pub initramfs_by_others: BTreeSet<Target>,
     /// Also where the image holds another build of a module that was installed, which is looked

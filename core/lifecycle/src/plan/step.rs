@@ -11,6 +11,17 @@ use crate::report::Event;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(pub usize);
 
+/// What is done about images that may hold another state of modules than their kernel's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageWork {
+    /// Those that do are made anew.
+    Remake,
+    /// Those that do are named.
+    Report,
+    /// It is noted that they may: somebody looks when the package manager's run ends.
+    Note,
+}
+
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -59,10 +70,12 @@ pub enum Action {
         /// For which kernel.
         target: Target,
     },
-    /// Make a kernel's initramfs anew.
+    /// See to a kernel's initramfs.
     Initramfs {
         /// For which kernel.
         target: Target,
+        /// What is done.
+        how: ImageWork,
     },
     /// Load what was installed into the running kernel.
     Load {
@@ -97,7 +110,15 @@ impl fmt::Display for Action {
             Self::Unbuild { id, target } => write!(f, "unbuild {id} for {}", on(target)),
             Self::Forget { id } => write!(f, "remove {id} from the tree"),
             Self::Depmod { target } => write!(f, "depmod for {}", on(target)),
-            Self::Initramfs { target } => write!(f, "remake the initramfs of {}", on(target)),
+            Self::Initramfs { target, how: ImageWork::Remake } => {
+                write!(f, "remake the initramfs of {}", on(target))
+            }
+            Self::Initramfs { target, how: ImageWork::Report } => {
+                write!(f, "say whether the initramfs of {} is out of date", on(target))
+            }
+            Self::Initramfs { target, how: ImageWork::Note } => {
+                write!(f, "note that the initramfs of {} may be out of date", on(target))
+            }
             Self::Load { id, target } => write!(f, "load {id} into {}", on(target)),
             Self::SweepKernel { target } => write!(f, "remove empty folders of {}", on(target)),
             Self::PostTransaction { .. } => f.write_str("run post_transaction"),
@@ -119,7 +140,12 @@ impl Action {
             Self::Unbuild { id, target } => format!("Removing the build of {id} for {}", on(target)),
             Self::Forget { id } => format!("Removing {id} from the dkms tree"),
             Self::Depmod { target } => format!("Running depmod for {}", on(target)),
-            Self::Initramfs { target } => format!("Remaking the initramfs of {}", on(target)),
+            Self::Initramfs { target, how: ImageWork::Remake } => {
+                format!("Remaking the initramfs of {}", on(target))
+            }
+            Self::Initramfs { target, how: ImageWork::Report | ImageWork::Note } => {
+                format!("Looking at the initramfs of {}", on(target))
+            }
             Self::Load { target, .. } => format!("Loading modules for the devices of {}", on(target)),
             Self::SweepKernel { target } => format!("Removing empty folders of {}", on(target)),
             Self::PostTransaction { .. } => "Running post_transaction".to_owned(),
@@ -155,7 +181,7 @@ impl Action {
             | Self::Uninstall { target, .. }
             | Self::Unbuild { target, .. }
             | Self::Depmod { target }
-            | Self::Initramfs { target }
+            | Self::Initramfs { target, .. }
             | Self::Load { target, .. }
             | Self::SweepKernel { target } => Some(target),
             Self::Refuse(refusal) => refusal.target(),

@@ -74,6 +74,7 @@ fn world(kernels: &[&str]) -> World {
         notices: BTreeMap::new(),
         reading: Default::default(),
         owed: std::collections::BTreeSet::new(),
+        with_image: std::collections::BTreeSet::new(),
     }
 }
 

@@ -48,6 +48,8 @@ pub struct World {
     pub headers_remedy: BTreeMap<Target, String>,
     /// Kernels whose modules an interrupted command changed without a depmod, and that nobody else works on.
     pub owed: BTreeSet<Target>,
+    /// Kernels that have an initramfs; asked for those that something may be taken out of.
+    pub with_image: BTreeSet<Target>,
     /// What is worth a warning once a module is worked on.
     pub notices: BTreeMap<ModuleId, Vec<Event>>,
     /// What the command line put over the confs that were read.

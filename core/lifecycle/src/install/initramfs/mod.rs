@@ -1,7 +1,8 @@
 //! Making a kernel's initramfs anew, with what the system has: it may hold a module that
 //! was installed just now.
 //!
-//! - `places`: which images a kernel boots with; `maker`: what makes them
+//! - `places`: which images a kernel boots with; `maker`: what makes them; `debian`: who does at the
+//!   end of dpkg's run
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -12,10 +13,12 @@ use crate::host::process::{Process, ProcessError};
 use crate::host::{Environment, programs};
 use crate::id::KernelRelease;
 use crate::kernel::initramfs::{self as image, Build};
+use crate::kernel::module_tree::ModuleTree;
 use crate::layout::Layout;
 use crate::modfile::{ModuleFile, canonical_name};
 use crate::report::{Event, Reporter};
 
+mod debian;
 mod maker;
 mod places;
 
@@ -34,8 +37,6 @@ pub fn boot_images(kernel: &KernelRelease, layout: &Layout) -> Vec<PathBuf> {
 /// Makes it anew, where this kernel has one; a kernel that is only coming gets its first from its own
 /// package, after us. A failure is warned of: the old initramfs is still there, and boots.
 ///
-/// Returns whether one was made.
-///
 /// # Errors
 /// [`ProcessError`] only where we were interrupted.
 pub fn remake(
@@ -43,10 +44,10 @@ pub fn remake(
     layout: &Layout,
     environment: &Environment,
     reporter: &dyn Reporter,
-) -> Result<bool, ProcessError> {
+) -> Result<Remade, ProcessError> {
     if places::Images::of(kernel, layout).files.is_empty() {
         reporter.report(Event::note(format!("kernel {kernel} has no initramfs yet, so none is remade")));
-        return Ok(false);
+        return Ok(Remade::NoImage);
     }
     let is_there = |program: &str| programs::find(program, environment).is_some();
     let Some(maker) = maker::maker(kernel, layout, &is_there) else {
@@ -54,13 +55,24 @@ pub fn remake(
             "the initramfs of kernel {kernel} should be remade, but no program for it is installed (update-initramfs, mkinitcpio, booster, dracut, kernel-install)"
         );
         reporter.report(Event::warning(text, []));
-        return Ok(false);
+        return Ok(Remade::Not("no program for it is installed".to_owned()));
     };
+    if maker.program == "update-initramfs" {
+        if debian::updates(layout) == debian::Updates::No {
+            let why = "`update_initramfs=no` in /etc/initramfs-tools/update-initramfs.conf keeps it as it is";
+            return Ok(Remade::Not(why.to_owned()));
+        }
+        if is_inside_dpkg(environment) && debian::covers(kernel, layout) && activate(environment) {
+            let text = format!("the initramfs of kernel {kernel} is made by dpkg's trigger update-initramfs");
+            reporter.report(Event::note(text));
+            return Ok(Remade::Left);
+        }
+    }
     let process = Process::new(maker.program, maker.arguments, environment);
     let line = process.line();
     reporter.report(Event::Command { line: line.clone() });
     let (why, output) = match process.capture() {
-        Ok(ended) if ended.code() == 0 => return Ok(true),
+        Ok(ended) if ended.code() == 0 => return Ok(Remade::Made),
         Ok(ended) => (format!("it ended with exit code {}", ended.code()), ended.text()),
         Err(error @ ProcessError::Interrupted { .. }) => return Err(error),
         Err(error) => (error.to_string(), String::new()),
@@ -69,7 +81,75 @@ pub fn remake(
     hints.reverse();
     hints.push(format!("when this is fixed, run `{line}`"));
     reporter.report(Event::warning(format!("the initramfs of kernel {kernel} was not remade: {why}"), hints));
-    Ok(false)
+    Ok(Remade::Not(format!("`{line}` failed")))
+}
+
+/// What became of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remade {
+    /// It was made.
+    Made,
+    /// Somebody will make it before the package manager's run ends.
+    Left,
+    /// The kernel has none yet.
+    NoImage,
+    /// It was not made: why not.
+    Not(String),
+}
+
+/// Whether a maintainer script of dpkg's runs us.
+#[must_use]
+pub fn is_inside_dpkg(environment: &Environment) -> bool {
+    environment.get_filled("DPKG_MAINTSCRIPT_PACKAGE").is_some()
+}
+
+/// Activates Debian's trigger; whether dpkg has taken it.
+fn activate(environment: &Environment) -> bool {
+    let ended = Process::new("dpkg-trigger", ["--no-await", debian::TRIGGER], environment).capture();
+    ended.is_ok_and(|ended| ended.code() == 0)
+}
+
+/// Whether all images of a kernel are newer than a file.
+#[must_use]
+pub fn was_image_made_since(kernel: &KernelRelease, layout: &Layout, file: &Path) -> bool {
+    let changed = |path: &Path| {
+        let meta = fs::stat(path).ok().flatten()?;
+        Some((meta.ctime(), meta.ctime_nsec()))
+    };
+    let since = changed(file);
+    places::Images::of(kernel, layout).files.iter().all(|image| changed(image) > since)
+}
+
+/// The images of a kernel that hold one of these modules, as the kernel names them, in a build that its
+/// folder doesn't have: they were taken out. An image that can't be read is left alone.
+#[must_use]
+pub fn holds_removed(
+    kernel: &KernelRelease,
+    names: &BTreeSet<String>,
+    layout: &Layout,
+    environment: &Environment,
+) -> Vec<OutOfDate> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let images = places::Images::of(kernel, layout).files;
+    if images.is_empty() {
+        return Vec::new();
+    }
+    let tree = ModuleTree::walk(&layout.kernel_dir(kernel)).unwrap_or_default();
+    let is_on_disk = |name: &str, held: &[Build]| {
+        let mut builds = tree.paths(name).iter().filter_map(|path| Build::read(fs::open(path).ok()?).ok());
+        builds.any(|build| held.iter().any(|held| held.is_same(&build)))
+    };
+    let command = command(kernel, layout, environment);
+    let judge = |image: PathBuf| {
+        let held = image::builds(&image, names).ok()?;
+        let gone =
+            held.iter().filter(|(name, builds)| !is_on_disk(name, builds)).map(|(name, _)| name.clone());
+        let modules: Vec<String> = gone.collect();
+        (!modules.is_empty()).then(|| OutOfDate { image, modules, command: command.clone() })
+    };
+    images.into_iter().filter_map(judge).collect()
 }
 
 /// The images of a kernel that are older than one of these modules, which were installed on it since; an
@@ -241,7 +321,10 @@ mod tests {
             let environment = [("PATH", path.as_str()), ("CODE", code)].into_iter().collect();
             let recorder = Recorder::default();
             let made = remake(&kernel, &layout, &environment, &recorder).unwrap();
-            (made, recorder.events().iter().any(|event| matches!(event, Event::Warning { .. })))
+            (
+                made == Remade::Made,
+                recorder.events().iter().any(|event| matches!(event, Event::Warning { .. })),
+            )
         };
         assert_eq!(remade("0"), (false, false));
         fs::write_whole(&layout.at("/boot/initrd.img-6.1.0-1-amd64"), b"", 0o644).unwrap();
@@ -266,6 +349,62 @@ mod tests {
         assert!(write(b"one").is_empty());
         fs::write_whole(&layout.at("/boot/initrd.img-6.1.0-1-amd64"), b"nonsense", 0o644).unwrap();
         assert!(out_of_date(&kernel, &[file], &layout, &environment).is_empty());
+    }
+
+    #[test]
+    fn an_image_that_holds_a_module_that_is_gone_is_out_of_date() {
+        let (dir, layout, kernel) = world();
+        let environment = [("PATH", dir.path().to_str().unwrap())].into_iter().collect();
+        let bytes = image::testing::archive(&[("lib/modules/k/foo-x.ko", b"ours"), ("bar.ko", b"1")]);
+        fs::write_whole(&layout.at("/boot/initrd.img-6.1.0-1-amd64"), &bytes, 0o644).unwrap();
+        let held = |names: &[&str]| -> Vec<String> {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let found = holds_removed(&kernel, &names, &layout, &environment);
+            found.into_iter().flat_map(|one| one.modules).collect()
+        };
+        assert_eq!(held(&["foo_x", "baz"]), ["foo_x"]);
+        assert!(held(&["baz"]).is_empty() && held(&[]).is_empty());
+        // The kernel has a module of its own of that name, which the image is to hold.
+        let own = layout.kernel_dir(&kernel).join("kernel/foo-x.ko");
+        fs::create_dir_all(own.parent().unwrap()).unwrap();
+        fs::write_whole(&own, b"theirs", 0o644).unwrap();
+        assert_eq!(held(&["foo_x"]), ["foo_x"]);
+        fs::write_whole(&own, b"ours", 0o644).unwrap();
+        assert!(held(&["foo_x"]).is_empty());
+    }
+
+    #[test]
+    fn within_dpkgs_run_its_trigger_makes_it() {
+        let (dir, layout, kernel) = world();
+        let write = |path: &str, text: &str| {
+            let path = layout.at(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write_whole(&path, text.as_bytes(), 0o755).unwrap();
+        };
+        for tool in ["update-initramfs", "dpkg-trigger"] {
+            let log = layout.at("/log");
+            let line = format!("#!/bin/sh\necho {tool} \"$*\" >>{}\n", log.display());
+            write(&format!("/bin/{tool}"), &line);
+        }
+        write("/boot/vmlinuz-6.1.0-1-amd64", "");
+        write("/boot/initrd.img-6.1.0-1-amd64", "");
+        let path = format!("{}:/usr/bin:/bin", dir.path().join("bin").display());
+        let remade = |inside: &str| {
+            let environment =
+                [("PATH", path.as_str()), ("DPKG_MAINTSCRIPT_PACKAGE", inside)].into_iter().collect();
+            let made = remake(&kernel, &layout, &environment, &Recorder::default()).unwrap();
+            let log = fs::read_lossy(&layout.at("/log")).unwrap_or_default();
+            drop(fs::remove_file(&layout.at("/log")));
+            (made, log)
+        };
+        let direct = "update-initramfs -u -k 6.1.0-1-amd64\n".to_owned();
+        assert_eq!(remade("foo-dkms"), (Remade::Made, direct.clone()), "nobody is interested");
+        write("/var/lib/dpkg/triggers/update-initramfs", "initramfs-tools\n");
+        assert_eq!(remade(""), (Remade::Made, direct));
+        let asked = "dpkg-trigger --no-await update-initramfs\n".to_owned();
+        assert_eq!(remade("foo-dkms"), (Remade::Left, asked));
+        write("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n");
+        assert!(matches!(remade("").0, Remade::Not(_)));
     }
 
     #[test]

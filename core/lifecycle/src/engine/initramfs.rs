@@ -1,0 +1,180 @@
+//! What is done about the images of a kernel whose modules have changed.
+//!
+//! The question is always the same: does an image hold another state of a module than the kernel's folder?
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::effects::Effect;
+use super::error::StepError;
+use crate::host::Environment;
+use crate::id::KernelRelease;
+use crate::install::{self, OutOfDate, Remade};
+use crate::layout::Layout;
+use crate::modfile::{ModuleFile, canonical_name};
+use crate::plan::ImageWork;
+use crate::report::{Event, Reporter};
+use crate::tree::images;
+
+/// A kernel, and what has changed on it.
+pub(super) struct Images<'a> {
+    pub(super) kernel: &'a KernelRelease,
+    pub(super) layout: &'a Layout,
+    pub(super) environment: &'a Environment,
+    /// Files of modules that were installed by this run.
+    pub(super) installed: Vec<PathBuf>,
+    /// One of them has `REMAKE_INITRD`.
+    pub(super) is_asked: bool,
+    /// Modules that were taken out by this run, as the kernel names them.
+    pub(super) removed: BTreeSet<String>,
+}
+
+/// What is wrong with the images.
+#[derive(Default)]
+struct Wrong {
+    /// They hold another build of a module.
+    other: Vec<OutOfDate>,
+    /// They were made before a module was installed.
+    before: Vec<OutOfDate>,
+    /// They hold a module that was removed.
+    removed: Vec<OutOfDate>,
+}
+
+impl Wrong {
+    fn is_none(&self) -> bool {
+        self.other.is_empty() && self.before.is_empty() && self.removed.is_empty()
+    }
+
+    /// A line for each image and fault.
+    fn lines(&self) -> Vec<(String, Option<String>)> {
+        let mut lines = Vec::new();
+        let mut add = |found: &[OutOfDate], words: &dyn Fn(&str, &str) -> String| {
+            lines.extend(found.iter().map(|one| {
+                (words(&one.image.display().to_string(), &one.modules.join(", ")), one.command.clone())
+            }));
+        };
+        add(&self.other, &|image, modules| format!("`{image}` holds another build of {modules}"));
+        add(&self.before, &|image, modules| format!("`{image}` was made before {modules} was installed"));
+        add(&self.removed, &|image, modules| format!("`{image}` still holds {modules}, which was removed"));
+        lines
+    }
+}
+
+impl Images<'_> {
+    /// Does what the plan says; besides, what has to be said at the end.
+    pub(super) fn work(
+        &self,
+        how: ImageWork,
+        reporter: &dyn Reporter,
+    ) -> Result<(Effect, Vec<String>), StepError> {
+        match how {
+            ImageWork::Note => {
+                images::note_removed(self.layout, self.kernel, &self.removed)?;
+                Ok((Effect::Nothing, Vec::new()))
+            }
+            ImageWork::Remake => self.remake(reporter),
+            ImageWork::Report => self.report(),
+        }
+    }
+
+    /// Modules that an image should not hold any more.
+    fn gone(&self, note: &images::Note) -> BTreeSet<String> {
+        let name = |path: &PathBuf| Some(canonical_name(&ModuleFile::from_path(path)?.stem));
+        let installed: BTreeSet<String> = self.installed.iter().filter_map(name).collect();
+        self.removed.union(&note.removed).filter(|name| !installed.contains(*name)).cloned().collect()
+    }
+
+    fn wrong(&self, note: &images::Note) -> Wrong {
+        let Self { kernel, layout, environment, installed, .. } = self;
+        let is_before = self.is_asked || note.before;
+        Wrong {
+            other: install::out_of_date(kernel, installed, layout, environment),
+            before: match is_before {
+                true => install::made_before(kernel, installed, layout, environment),
+                false => Vec::new(),
+            },
+            removed: install::holds_removed(kernel, &self.gone(note), layout, environment),
+        }
+    }
+
+    /// Whether the images are to be made anew; says why, if the module doesn't ask for it.
+    fn is_due(&self, note: &images::Note, reporter: &dyn Reporter) -> bool {
+        let Self { kernel, layout, .. } = self;
+        if self.is_asked {
+            return true;
+        }
+        let has_changed = !self.installed.is_empty() || !self.removed.is_empty();
+        if note.before && !self.installed.is_empty() {
+            let text = format!("the initramfs of kernel {kernel} was made before its modules were installed");
+            reporter.report(Event::note(text));
+            return true;
+        }
+        if note.left && !has_changed {
+            if install::was_image_made_since(kernel, layout, &layout.images_dir().join(kernel)) {
+                images::settle(layout, kernel);
+                return false;
+            }
+            if !install::is_inside_dpkg(self.environment) {
+                return true;
+            }
+        }
+        let wrong = self.wrong(note);
+        wrong.lines().into_iter().for_each(|(line, _)| reporter.report(Event::note(line)));
+        !wrong.is_none()
+    }
+
+    fn remake(&self, reporter: &dyn Reporter) -> Result<(Effect, Vec<String>), StepError> {
+        let Self { kernel, layout, environment, .. } = self;
+        let note = images::read(layout, kernel).unwrap_or_default();
+        if !self.is_due(&note, reporter) {
+            images::forget_removed(layout, kernel)?;
+            return Ok((Effect::Nothing, Vec::new()));
+        }
+        match install::remake_initramfs(kernel, layout, environment, reporter)? {
+            Remade::Made => {
+                images::settle(layout, kernel);
+                Ok((Effect::Changed, Vec::new()))
+            }
+            Remade::Left => {
+                images::leave(layout, kernel)?;
+                Ok((Effect::Changed, Vec::new()))
+            }
+            Remade::NoImage => {
+                images::forget_removed(layout, kernel)?;
+                Ok((Effect::Nothing, Vec::new()))
+            }
+            Remade::Not(why) => {
+                self.keep_note(&note)?;
+                let said = format!("the initramfs of kernel {kernel} is out of date: {why}");
+                Ok((Effect::Nothing, vec![said]))
+            }
+        }
+    }
+
+    /// Until somebody makes them, doctor and status say what is wrong.
+    fn keep_note(&self, note: &images::Note) -> Result<(), StepError> {
+        if !self.installed.is_empty() {
+            images::note(self.layout, self.kernel)?;
+        }
+        let gone = self.gone(note);
+        if !gone.is_empty() {
+            images::note_removed(self.layout, self.kernel, &gone)?;
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> Result<(Effect, Vec<String>), StepError> {
+        let note = images::read(self.layout, self.kernel).unwrap_or_default();
+        let wrong = self.wrong(&note);
+        if wrong.is_none() {
+            images::forget_removed(self.layout, self.kernel)?;
+            return Ok((Effect::Nothing, Vec::new()));
+        }
+        self.keep_note(&note)?;
+        let said = wrong.lines().into_iter().map(|(line, command)| match command {
+            Some(command) => format!("{line}, and `remake_initrd=no`: `{command}` remakes it"),
+            None => format!("{line}, and `remake_initrd=no`"),
+        });
+        Ok((Effect::Nothing, said.collect()))
+    }
+}
