@@ -17,8 +17,8 @@ use dkms_base::report::{Event, Reporter};
 use dkms_core::bake::required::{code_of, without_headers};
 use dkms_core::bake::{Manifest, Missing, Recorder, Required, required};
 use dkms_core::engine::{self, Failed, Outcome, Survey, Task};
-use dkms_core::install;
-use dkms_core::plan::{Options, Work, World};
+use dkms_core::install::{self, Remade};
+use dkms_core::plan::{ImageWork, Options, Work, World};
 use dkms_core::tree::{Registration, Snapshot, images};
 use dkms_core::verify::Examiner;
 use dkms_signing::{KeyPlaces, Signing};
@@ -53,7 +53,12 @@ fn bake(session: &Session<'_>, is_new: bool) -> Result<(), Failure> {
     let layout = &session.settings.layout;
     let asked = Asked::by(session)?;
     let work = Work::Bake { named: asked.named.clone(), all: asked.all, targets: asked.targets.clone() };
-    let options = Options { initramfs: false, held_initramfs: false, ..session.options() };
+    let options = Options {
+        initramfs: None,
+        initramfs_of_removed: None,
+        held_initramfs: false,
+        ..session.options()
+    };
     let task = Task { work: &|_| work.clone(), options: &options, survey: &|| session.survey(), held: None };
     let world = engine::look(&task, layout)?.world;
     let required = required(&world, &asked.named, asked.all, &asked.targets, &asked.allowed);
@@ -236,7 +241,7 @@ impl Bake<'_> {
     fn make_images(&self, outcome: &Outcome) -> Result<(), Failure> {
         let session = self.session;
         let layout = &session.settings.layout;
-        if !session.options().initramfs {
+        if session.options().initramfs != Some(ImageWork::Remake) {
             return Ok(());
         }
         let got_one = |target: &Target| {
@@ -249,7 +254,9 @@ impl Bake<'_> {
             if !is_due || !install::has_image(&target.kernel, layout) {
                 continue;
             }
-            if install::remake_initramfs(&target.kernel, layout, session.environment, session.terminal)? {
+            let remade =
+                install::remake_initramfs(&target.kernel, layout, session.environment, session.terminal)?;
+            if remade == Remade::Made {
                 images::settle(layout, &target.kernel);
             }
         }
