@@ -73,6 +73,8 @@ pub enum Action {
     Verify,
     /// `critical`
     Critical,
+    /// `boot`
+    Boot,
     /// `doctor`
     Doctor,
     /// `completions`
@@ -92,7 +94,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 36] = [
+    pub const ALL: [(&'static str, Self); 37] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -127,6 +129,7 @@ impl Action {
         ("preflight", Self::Preflight),
         ("verify", Self::Verify),
         ("critical", Self::Critical),
+        ("boot", Self::Boot),
         ("doctor", Self::Doctor),
         ("completions", Self::Completions),
     ];
@@ -269,6 +272,7 @@ impl Action {
                 | Self::Verify
                 | Self::Critical
                 | Self::Kernels
+                | Self::Boot
                 | Self::Doctor
                 | Self::Ltdk
                 | Self::Mok
@@ -287,6 +291,8 @@ impl Action {
         match self {
             Self::Status | Self::Log | Self::Plan | Self::Preflight => Rights::None,
             Self::Verify | Self::Critical | Self::Completions => Rights::None,
+            // It looks; what holds and releases says that it is root's to do.
+            Self::Boot => Rights::None,
             // It reads; what it mends it says it may not, where it may not.
             Self::Doctor => Rights::None,
             // The image may have no tree yet.

@@ -126,6 +126,7 @@ fn run(
     invocation
         .ignored
         .iter()
+        .filter(|_| invocation.action != action::Action::Boot)
         .for_each(|word| render::warn(terminal, format!("`{word}` is ignored: it is not understood")));
     signals::listen().map_err(|error| {
         Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))

@@ -155,6 +155,9 @@ pub fn leaving<W: std::io::Write + Send>(
         // What goes is taken out all the same.
         plain.report(Event::warning(error.to_string(), []));
     }
+    if targets.ourselves {
+        system.adapter.release_held().iter().for_each(|line| plain.say(line));
+    }
     let outcome = match targets.ourselves {
         true if told.is_empty() && !system.adapter.owes_depmod() => return Ok(ExitCode::SUCCESS),
         true => system.adapter.batch(&told, Initramfs::Ours, plain)?,

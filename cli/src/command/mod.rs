@@ -1,6 +1,7 @@
 //! The commands, one file each; here, which is meant.
 
 mod bake;
+mod boot;
 mod change;
 mod completions;
 mod critical;
@@ -74,6 +75,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Plan => plan::run(session),
         Action::Preflight => preflight::run(session),
         Action::Verify => verify::run(session),
+        Action::Boot => boot::run(session),
         Action::Critical => critical::run(session),
         Action::Doctor => doctor::run(session),
         Action::Completions => completions::run(session),

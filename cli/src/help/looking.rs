@@ -108,6 +108,23 @@ pub(super) const ENTRIES: &[Entry] = &[
         exits: &[3],
     },
     Entry {
+        action: Action::Boot,
+        forms: &["[status]", "hold K", "release K|all"],
+        summary: "show what boots next, and hold back a kernel that lacks a critical module",
+        about: "Shows for each kernel of the boot menu whether the critical modules of this machine are proven for it, which one boots next, \
+                and what is held back and why. `boot hold K` holds a kernel back: it stays in the menu and is no longer the default. `boot \
+                release` puts back exactly what was before. The running kernel, the last good one and the admin's own default are never held, \
+                and nothing is if no other kernel is proven. `boot_guard=hold` in framework.conf does it after each transaction; the default, \
+                `warn`, only says it.",
+        options: &[&["json"]],
+        examples: &[
+            ("dkms boot", "what boots next, and what is held"),
+            ("dkms boot hold 6.12.118", "not by default, as root"),
+            ("dkms boot release all", "puts back what was before, as root"),
+        ],
+        exits: &[1],
+    },
+    Entry {
         action: Action::Doctor,
         forms: &["[--fix]"],
         summary: "find what is wrong, with the command that mends it; --fix does what is safe",

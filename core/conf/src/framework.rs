@@ -13,7 +13,9 @@ use super::error::ConfError;
 use super::exempt;
 use super::file::{self, ConfFile};
 use super::found::{Found, Given};
-use super::settings::{CriticalModules, OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign};
+use super::settings::{
+    BootGuard, CriticalModules, OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign,
+};
 use super::table::{self, Kind, Setting, Shown};
 use super::{notices, special, syntax, trust};
 use dkms_base::host::processors::nproc;
@@ -326,6 +328,11 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
         Some("block") => PreflightPolicy::Block,
         Some("off") => PreflightPolicy::Off,
         _ => PreflightPolicy::Warn,
+    };
+    settings.boot_guard = match text("boot_guard") {
+        Some("hold") => BootGuard::Hold,
+        Some("off") => BootGuard::Off,
+        _ => BootGuard::Warn,
     };
     settings.critical = match filled("critical").as_deref().map(str::trim) {
         None | Some("auto") => CriticalModules::Auto,

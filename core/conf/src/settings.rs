@@ -61,6 +61,17 @@ pub enum CriticalModules {
     Names(Vec<String>),
 }
 
+/// `boot_guard`: what happens to a kernel for which a critical module is refuted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootGuard {
+    /// It is told.
+    Warn,
+    /// It does not become the default, as long as another one is proven.
+    Hold,
+    /// Nothing.
+    Off,
+}
+
 /// Every setting that framework.conf knows, resolved.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -112,6 +123,8 @@ pub struct Settings {
     pub on_build_failure: OnBuildFailure,
     /// `preflight`.
     pub preflight: PreflightPolicy,
+    /// `boot_guard`.
+    pub boot_guard: BootGuard,
     /// `critical`.
     pub critical: CriticalModules,
     /// `sandbox`.
@@ -222,6 +235,7 @@ impl Settings {
             unfit_fails: false,
             on_build_failure: OnBuildFailure::Report,
             preflight: PreflightPolicy::Warn,
+            boot_guard: BootGuard::Warn,
             critical: CriticalModules::Auto,
             sandbox: SandboxMode::Auto,
             build_user: BUILD_USER.to_owned(),

@@ -272,6 +272,13 @@ pub const SECTIONS: &[Section] = &[
                 "If a module in use would be missing on a new kernel: warn, block (the transaction), off.",
             ),
             row(
+                "boot_guard",
+                Words(&["warn", "hold", "off"]),
+                Default("warn"),
+                "If a critical module is missing for a kernel or will not load on it: warn, hold (the kernel does not become the default of \
+                 the boot menu if another one is proven), off.",
+            ),
+            row(
                 "critical",
                 Modules,
                 Default("auto"),

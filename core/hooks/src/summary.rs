@@ -27,6 +27,9 @@ pub struct Summary {
     /// What is wrong with images that are not made anew.
     #[serde(default)]
     pub images: Vec<String>,
+    /// What the boot guard has done or would do.
+    #[serde(default)]
+    pub boot: Vec<String>,
     /// What failed, in the plan's order.
     pub failed: Vec<Failure>,
     /// Modules that were not tried, since something that they need failed.
@@ -58,6 +61,7 @@ impl Summary {
             about: outcome.about.iter().map(|target| target.kernel.to_string()).collect(),
             critical: Vec::new(),
             images: outcome.images.clone(),
+            boot: Vec::new(),
             failed: failed
                 .map(|one| Failure { text: one.error.to_string(), hints: one.error.hints() })
                 .collect(),
@@ -97,6 +101,7 @@ impl Summary {
         self.critical.extend(other.critical);
         self.refuted.extend(other.refuted);
         self.images.extend(other.images);
+        self.boot.extend(other.boot);
         self.failed.extend(other.failed);
         self.left_out.extend(other.left_out);
         self
@@ -117,6 +122,7 @@ impl Summary {
         if !self.left_out.is_empty() {
             lines.push(format!("not tried, since they need one of these: {}", self.left_out.join(", ")));
         }
+        lines.extend(self.boot.iter().cloned());
         lines
     }
 }

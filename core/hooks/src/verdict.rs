@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use dkms_base::id::Target;
+use dkms_core::boot::{self, Guard};
 use dkms_core::critical::{self, Standing, Verdict};
 use dkms_core::engine::Outcome;
 use dkms_core::event::Happening;
@@ -27,26 +28,51 @@ impl Adapter {
     /// nobody's transaction fails for it.
     #[must_use]
     pub fn judged(&self, mut summary: Summary) -> Summary {
-        if !summary.about.is_empty() {
-            summary.critical = self.lacking(&summary.about).unwrap_or_default();
+        if !summary.about.is_empty() || !boot::guard::is_idle(&self.settings.layout) {
+            let (critical, boot) = self.lacking(&summary.about).unwrap_or_default();
+            (summary.critical, summary.boot) = (critical, boot);
         }
         summary.about.clear();
         summary
     }
 
-    fn lacking(&self, about: &BTreeSet<String>) -> Result<Vec<Failure>, AdapterError> {
+    /// Puts back whatever the boot guard holds, since we go: nobody would release it later. A line for what
+    /// could not be.
+    #[must_use]
+    pub fn release_held(&self) -> Vec<String> {
+        let guard = Guard {
+            layout: &self.settings.layout,
+            environment: &self.environment,
+            mode: self.settings.boot_guard,
+        };
+        let release = |kernel| match guard.release(&kernel) {
+            Ok(warning) => warning,
+            Err(error) => Some(error.to_string()),
+        };
+        guard.held().into_iter().filter_map(|(kernel, _)| release(kernel)).collect()
+    }
+
+    /// What is lacking, and what the boot guard makes of it.
+    fn lacking(&self, about: &BTreeSet<String>) -> Result<(Vec<Failure>, Vec<String>), AdapterError> {
         let snapshot = self.snapshot()?;
         let installed = self.installed()?;
-        let is_meant = |target: &&Target| about.contains(target.kernel.as_str());
-        let kernels: Vec<Target> = installed.iter().filter(is_meant).cloned().collect();
-        if snapshot.modules.is_empty() || kernels.is_empty() {
-            return Ok(Vec::new());
-        }
         let survey = self.survey();
         let critical = critical::look(&survey, &snapshot, &installed)?;
-        let standings = critical::standings(&critical, &survey, &snapshot, &kernels)?;
-        let refuted = standings.iter().filter(|standing| standing.verdict == Verdict::Refuted);
-        Ok(refuted.map(failure).collect())
+        let guard = Guard {
+            layout: &self.settings.layout,
+            environment: &self.environment,
+            mode: self.settings.boot_guard,
+        };
+        if critical.names().next().is_none() && guard.held().is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let standings = critical::standings(&critical, &survey, &snapshot, &installed)?;
+        let is_meant = |standing: &&Standing| {
+            standing.verdict == Verdict::Refuted && about.contains(standing.target.kernel.as_str())
+        };
+        let lacking = standings.iter().filter(is_meant).map(failure).collect();
+        let report = guard.look(&installed, &standings, critical.names().next().is_some());
+        Ok((lacking, guard.reconcile(&report)))
     }
 }
 

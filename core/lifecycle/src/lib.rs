@@ -16,6 +16,7 @@ use dkms_kernel::{self as kernel, modfile};
 use dkms_signing::{self as sign, trust};
 
 pub mod bake;
+pub mod boot;
 pub mod build;
 pub mod critical;
 pub mod doctor;

@@ -8,7 +8,7 @@ use dkms_base::host::Environment;
 use dkms_base::id::KernelRelease;
 use dkms_base::report::Recorder;
 use dkms_core::event::Happening;
-use dkms_hooks::{Adapter, Initramfs};
+use dkms_hooks::{Adapter, Initramfs, Summary};
 
 fn main() -> Result<std::process::ExitCode> {
     let reporter = Recorder::default();
@@ -21,6 +21,9 @@ fn main() -> Result<std::process::ExitCode> {
     let mut stdout = std::io::stdout();
     for failed in &outcome.failures {
         writeln!(stdout, "{}: {}", failed.action, failed.error)?;
+    }
+    for line in adapter.judged(Summary::of(&outcome)).boot {
+        writeln!(stdout, "{line}")?;
     }
     Ok(std::process::ExitCode::from(adapter.exit_of(&outcome).0))
 }

@@ -133,7 +133,7 @@ fn with_dependencies(first: BTreeSet<String>, index: &Index) -> BTreeSet<String>
 }
 
 /// Whether a pattern of an alias, with `*` and `?`, takes a text.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut place) = (0, 0);
     // Where the last `*` stands, and how far it reached.

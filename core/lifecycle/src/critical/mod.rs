@@ -21,9 +21,11 @@ use std::collections::BTreeMap;
 
 use crate::id::{ModuleId, ModuleName};
 
+pub use crate::verify::Verdict;
 pub use decide::decide;
+pub(crate) use decide::matches;
 pub use look::{look, look_for};
-pub use standing::{Standing, Verdict, standings};
+pub use standing::{Standing, standings};
 
 /// Whether a module is critical, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

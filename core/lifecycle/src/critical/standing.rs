@@ -1,40 +1,14 @@
 //! Whether critical modules are there for kernels, and would be loaded.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use super::Critical;
 use crate::conf::ModuleConf;
 use crate::engine::Survey;
-use crate::engine::refused::Judge;
 use crate::host::fs::FsError;
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::install;
 use crate::tree::{Snapshot, attempts};
-use crate::verify::Examiner;
-
-/// What is known of a module on a kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is there, and the kernel takes it.
-    Proven,
-    /// It is not there, or the kernel refuses it.
-    Refuted,
-    /// Neither is known.
-    Unknown,
-}
-
-impl Verdict {
-    /// The word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Proven => "proven",
-            Self::Refuted => "refuted",
-            Self::Unknown => "unknown",
-        }
-    }
-}
+use crate::verify::{Link, Verdict, Verifier};
 
 /// A critical module on a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +57,7 @@ pub fn standings(
         return Ok(Vec::new());
     }
     let weak = survey.weak(snapshot)?;
-    let judge = survey.judge();
+    let verifier = Verifier::new(survey.layout(), survey, snapshot)?;
     let mut found = Vec::new();
     for target in kernels {
         for name in &names {
@@ -94,8 +68,8 @@ pub fn standings(
             let newest = || snapshot.versions(name).last().map(|id| (*id).clone());
             let Some(id) = known.clone().or_else(newest) else { continue };
             let conf = survey.lenient_conf(&id, target)?;
-            let look = Look { survey, judge: &judge, id: &id, target, conf: &conf };
-            let (verdict, is_there, reason) = look.verdict(known.is_some(), served.is_some())?;
+            let look = Look { survey, verifier: &verifier, id: &id, target, conf: &conf };
+            let (verdict, is_there, reason) = look.verdict(known.is_some())?;
             let remedy = (verdict == Verdict::Refuted).then(|| look.remedy(is_there));
             found.push(Standing {
                 critical: critical.why(name).unwrap_or_default().to_owned(),
@@ -113,7 +87,7 @@ pub fn standings(
 
 struct Look<'a, 's> {
     survey: &'a Survey<'s>,
-    judge: &'a Judge<'s>,
+    verifier: &'a Verifier<'s>,
     id: &'a ModuleId,
     target: &'a Target,
     conf: &'a ModuleConf,
@@ -121,42 +95,19 @@ struct Look<'a, 's> {
 
 impl Look<'_, '_> {
     /// The verdict, whether the module is there, and the reason.
-    fn verdict(&self, is_installed: bool, is_weak: bool) -> Result<(Verdict, bool, String), FsError> {
-        let Self { survey, judge, id, target, conf } = self;
-        let layout = survey.layout();
+    fn verdict(&self, is_installed: bool) -> Result<(Verdict, bool, String), FsError> {
+        let Self { id, target, .. } = self;
         if !is_installed {
             let (verdict, reason) = self.absent()?;
             return Ok((verdict, false, reason));
         }
-        if is_weak {
-            let text = "it is linked from another kernel (weak-updates)".to_owned();
-            return Ok((Verdict::Unknown, true, text));
-        }
-        let folder = survey.module_folder.as_deref();
-        let files: Vec<PathBuf> = install::installed_files(&layout.kernel_dir(&target.kernel), conf, folder);
-        if files.len() < conf.included().count() {
-            return Ok((
-                Verdict::Refuted,
-                false,
-                "a file of it is missing in the kernel's folder".to_owned(),
-            ));
-        }
-        let kernel = survey.kernel(target)?;
-        if let Some(rejection) = judge.refuses(&kernel, &files) {
-            return Ok((Verdict::Refuted, true, rejection.to_string()));
-        }
-        let examiner = Examiner::new(layout, &kernel);
-        let fault = files.iter().zip(examiner.examine(&files)).find_map(|(file, faults)| {
-            let name = file.file_name()?.to_string_lossy().into_owned();
-            faults.into_iter().next().map(|fault| format!("`{name}` {fault}"))
-        });
-        Ok(match fault {
-            Some(fault) => (Verdict::Refuted, true, fault),
-            None if files.is_empty() => {
-                (Verdict::Unknown, true, format!("dkms.conf of {id} names no module for this kernel"))
-            }
-            None => (Verdict::Proven, true, String::new()),
-        })
+        let proofs = self.verifier.proofs(std::slice::from_ref(*id), target)?;
+        let Some(proof) = proofs.first() else { return Ok((Verdict::Unknown, true, String::new())) };
+        let verdict = proof.verdict();
+        let open = proof.open().find(|link| link.verdict == verdict);
+        let is_there = !open.is_some_and(|link| link.link == Link::There);
+        let reason = open.and_then(|link| link.reason.clone()).unwrap_or_default();
+        Ok((verdict, is_there, reason))
     }
 
     /// Of a module that dkms has not installed.

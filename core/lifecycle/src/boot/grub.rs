@@ -1,0 +1,226 @@
+//! GRUB: `GRUB_TOP_LEVEL` of Debian and Ubuntu (2.12 and newer), and its saved entry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::loaders::{Loader, Menu};
+use crate::host::fs::{self, FsError};
+use crate::host::process::Process;
+use crate::host::{Environment, programs};
+use crate::id::KernelRelease;
+use crate::layout::Layout;
+use crate::version;
+
+/// The file of ours.
+const SNIPPET: &str = "/etc/default/grub.d/zz-dkms-boot-guard.cfg";
+/// GRUB's block of variables.
+const BLOCK: usize = 1024;
+const LIMIT: u64 = 16 << 20;
+
+/// What it offers; `None`: it is not this system's boot loader.
+pub(super) fn menu(layout: &Layout, kernels: &[KernelRelease]) -> Option<Menu> {
+    let of_debian = fs::is_file(&layout.at("/boot/grub/grub.cfg"));
+    let of_fedora = fs::is_file(&layout.at("/boot/grub2/grub.cfg"));
+    if !of_debian && !of_fedora {
+        return None;
+    }
+    let mut entries: BTreeMap<KernelRelease, Vec<PathBuf>> = BTreeMap::new();
+    for kernel in kernels {
+        if let Some(id) = entry_id(layout, kernel) {
+            entries.entry(kernel.clone()).or_default().push(id.into());
+        } else if of_debian && fs::exists(&layout.at(&format!("/boot/vmlinuz-{kernel}"))) {
+            entries.entry(kernel.clone()).or_default().push(format!("/boot/vmlinuz-{kernel}").into());
+        }
+    }
+    let default = setting(layout, "GRUB_DEFAULT").unwrap_or_else(|| "0".to_owned());
+    let knows_top = read(layout, "/etc/grub.d/10_linux").contains("GRUB_TOP_LEVEL");
+    let loader = match default.as_str() {
+        _ if of_fedora => Loader::GrubSaved,
+        "saved" => Loader::GrubSaved,
+        "0" | "" if knows_top => Loader::GrubTopLevel,
+        _ => Loader::GrubFixed,
+    };
+    let saved = saved_entry(layout);
+    let mut explicit = BTreeSet::new();
+    let mut unclear = None;
+    let named = |text: &str| {
+        let fits = |kernel: &&KernelRelease| text.contains(kernel.as_str());
+        kernels.iter().filter(fits).max_by_key(|kernel| kernel.as_str().len()).cloned()
+    };
+    let newest = entries.keys().max_by(|a, b| version::compare(a.as_str(), b.as_str())).cloned();
+    let top = setting(layout, "GRUB_TOP_LEVEL").filter(|text| !text.is_empty());
+    let next = match loader {
+        Loader::GrubSaved => match saved.as_deref().filter(|text| !text.is_empty()) {
+            Some(saved) => {
+                let kernel = named(saved);
+                // On Fedora kernel-install sets it for each kernel that comes.
+                explicit.extend(kernel.clone().filter(|_| !of_fedora));
+                kernel
+            }
+            None => newest,
+        },
+        _ if !["0", ""].contains(&default.as_str()) => {
+            explicit.extend(named(&default));
+            if explicit.is_empty() {
+                unclear = Some(format!("`GRUB_DEFAULT={default}` names no kernel that is known"));
+            }
+            explicit.first().cloned()
+        }
+        _ => match &top {
+            Some(top) => {
+                explicit.extend(named(top));
+                explicit.first().cloned()
+            }
+            None => snippet(layout).and_then(|text| named(&text)).or(newest),
+        },
+    };
+    Some(Menu { loader, entries, explicit, unclear, next })
+}
+
+fn read(layout: &Layout, path: &str) -> String {
+    let bytes = fs::read_limited(&layout.at(path), LIMIT).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What the admin's files assign last; ours is not read.
+fn setting(layout: &Layout, name: &str) -> Option<String> {
+    let folder = layout.at("/etc/default/grub.d");
+    let names = fs::list(&folder).unwrap_or_default().into_iter();
+    let names = names.filter_map(|entry| entry.name.into_string().ok()).filter(|name| name.ends_with(".cfg"));
+    let others = names.map(|name| format!("/etc/default/grub.d/{name}")).filter(|path| path != SNIPPET);
+    let value = |path: String| {
+        let text = read(layout, &path);
+        let values = text.lines().filter_map(|line| {
+            let line = line.trim().trim_start_matches("export ");
+            line.strip_prefix(name)?
+                .strip_prefix('=')
+                .map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+        });
+        values.collect::<Vec<_>>().pop()
+    };
+    std::iter::once("/etc/default/grub".to_owned()).chain(others).filter_map(value).last()
+}
+
+/// The name by which the saved entry means a kernel.
+pub(super) fn entry_id(layout: &Layout, kernel: &KernelRelease) -> Option<String> {
+    for entry in fs::list(&layout.at("/boot/loader/entries")).unwrap_or_default() {
+        let name = entry.name.to_string_lossy().into_owned();
+        if let Some(stem) = name.strip_suffix(".conf")
+            && stem.strip_suffix(kernel.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
+        {
+            return Some(stem.to_owned());
+        }
+    }
+    let text = read(layout, "/boot/grub/grub.cfg");
+    let ids: Vec<&str> = text.split('\'').filter(|part| part.starts_with("gnulinux-")).collect();
+    let own = ids.iter().find(|id| id.starts_with(&format!("gnulinux-{kernel}-advanced-")))?;
+    let menu = ids.iter().find(|id| id.starts_with("gnulinux-advanced-"));
+    Some(menu.map_or_else(|| (*own).to_owned(), |menu| format!("{menu}>{own}")))
+}
+
+fn environment_block(layout: &Layout) -> PathBuf {
+    let places = ["/boot/grub2/grubenv", "/boot/grub/grubenv"].map(|place| layout.at(place));
+    let found = places.iter().find(|place| fs::is_file(place)).unwrap_or(&places[1]);
+    fs::canonical(found).unwrap_or_else(|_| found.clone())
+}
+
+/// The saved entry.
+pub(super) fn saved_entry(layout: &Layout) -> Option<String> {
+    let bytes = fs::read_limited(&environment_block(layout), LIMIT).ok()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    text.lines().find_map(|line| line.strip_prefix("saved_entry=")).map(str::to_owned)
+}
+
+/// A block with another saved entry, or none; `None`: it is no block, or has no room.
+fn with_saved(block: &[u8], entry: Option<&str>) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(block).ok()?;
+    if block.len() != BLOCK || !text.starts_with("# GRUB Environment Block\n") {
+        return None;
+    }
+    let body = text.trim_end_matches('#');
+    let mut lines: Vec<String> = body.lines().map(str::to_owned).collect();
+    let at = lines.iter().position(|line| line.starts_with("saved_entry="));
+    match (at, entry) {
+        (Some(at), Some(entry)) => lines[at] = format!("saved_entry={entry}"),
+        (Some(at), None) => drop(lines.remove(at)),
+        (None, Some(entry)) => lines.push(format!("saved_entry={entry}")),
+        (None, None) => {}
+    }
+    let mut bytes = lines.join("\n").into_bytes();
+    bytes.push(b'\n');
+    if bytes.len() > BLOCK {
+        return None;
+    }
+    bytes.resize(BLOCK, b'#');
+    Some(bytes)
+}
+
+/// Sets the saved entry; `false`: the block is not one of GRUB's.
+pub(super) fn save(layout: &Layout, entry: Option<&str>) -> Result<bool, FsError> {
+    let place = environment_block(layout);
+    let block = fs::read_limited(&place, LIMIT)?;
+    match with_saved(&block, entry) {
+        Some(bytes) => fs::write_whole(&place, &bytes, 0o644).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+fn snippet(layout: &Layout) -> Option<String> {
+    fs::read_lossy(&layout.at(SNIPPET)).ok()
+}
+
+/// The file that makes a kernel the first entry, unless the admin has chosen one.
+pub(super) fn snippet_for(kernel: &KernelRelease) -> String {
+    format!(
+        "# Written by the boot guard of dkms: `dkms boot` says why, `dkms boot release all` removes it.\n\
+         if [ -z \"${{GRUB_TOP_LEVEL:-}}\" ] && [ -e \"/boot/vmlinuz-{kernel}\" ]; then\n    \
+         GRUB_TOP_LEVEL=\"/boot/vmlinuz-{kernel}\"\nfi\n"
+    )
+}
+
+/// Writes that file, or removes it, and has the menu made anew; what went wrong with that, in words.
+pub(super) fn write_snippet(
+    layout: &Layout,
+    text: Option<&str>,
+    environment: &Environment,
+) -> Result<Option<String>, FsError> {
+    let place = layout.at(SNIPPET);
+    if snippet(layout).as_deref() == text {
+        return Ok(None);
+    }
+    match text {
+        Some(text) => {
+            fs::create_dir_all(&layout.at("/etc/default/grub.d"))?;
+            fs::write_whole(&place, text.as_bytes(), 0o644)?;
+        }
+        None => fs::optional(fs::remove_file(&place)).map(drop)?,
+    }
+    if programs::find("update-grub", environment).is_none() {
+        return Ok(Some("`update-grub` is not there: make the boot menu anew".to_owned()));
+    }
+    let none: [String; 0] = [];
+    Ok(match Process::new("update-grub", none, environment).capture() {
+        Ok(ended) if ended.code() == 0 => None,
+        Ok(ended) => Some(format!("`update-grub` ended with exit code {}: run it again", ended.code())),
+        Err(error) => Some(error.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_entry_is_taken_back_to_the_byte() {
+        for body in ["", "saved_entry=old\n", "kernelopts=a\nsaved_entry=old\nx=1\n"] {
+            let mut block = format!("# GRUB Environment Block\n{body}").into_bytes();
+            block.resize(BLOCK, b'#');
+            let changed = with_saved(&block, Some("gnulinux-6.1")).unwrap();
+            assert!(changed != block && changed.len() == BLOCK);
+            let old = body.contains("old").then_some("old");
+            assert_eq!(with_saved(&changed, old).unwrap(), block);
+            assert_eq!(with_saved(&block, Some(&"x".repeat(BLOCK))), None);
+        }
+        assert_eq!(with_saved(b"other", Some("x")), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! What is held: `.state/boot/K.json`, written before the change and removed after it was taken back.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::fs::{self, FsError};
+use crate::id::KernelRelease;
+use crate::layout::Layout;
+use crate::tree::state;
+
+/// No journal is larger.
+const LIMIT: u64 = 1 << 20;
+
+/// A change of a boot configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// How: `systemd-boot`, `grub-top-level`, `grub-saved`.
+    pub layer: String,
+    /// What was: the path of the entry, the content of our file (none), the saved entry.
+    pub before: Option<String>,
+    /// What is now.
+    pub after: String,
+    /// Further entries of the same kernel, each before and after.
+    #[serde(default)]
+    pub more: Vec<(String, String)>,
+    /// The reason.
+    pub why: String,
+    /// Seconds since 1970.
+    pub when: u64,
+    /// By the admin's own command.
+    #[serde(default)]
+    pub by_hand: bool,
+}
+
+impl Hold {
+    /// Every path that was renamed, before and after.
+    #[must_use]
+    pub fn renames(&self) -> Vec<(PathBuf, PathBuf)> {
+        let first = self.before.iter().map(|before| (before, &self.after));
+        let more = self.more.iter().map(|(before, after)| (before, after));
+        first.chain(more).map(|(before, after)| (before.into(), after.into())).collect()
+    }
+}
+
+fn folder(layout: &Layout) -> PathBuf {
+    layout.state_dir().join("boot")
+}
+
+fn file(layout: &Layout, kernel: &KernelRelease) -> PathBuf {
+    folder(layout).join(format!("{kernel}.json"))
+}
+
+/// Everything that is held. What can't be read as a journal isn't one.
+#[must_use]
+pub fn all(layout: &Layout) -> Vec<(KernelRelease, Hold)> {
+    let entries = fs::list(&folder(layout)).unwrap_or_default();
+    let one = |entry: fs::Entry| {
+        let kernel = KernelRelease::new(entry.name.to_str()?.strip_suffix(".json")?).ok()?;
+        let text = fs::read_limited(&file(layout, &kernel), LIMIT).ok()?;
+        Some((kernel, serde_json::from_slice(&text).ok()?))
+    };
+    entries.into_iter().filter_map(one).collect()
+}
+
+/// Notes a change that is about to be made.
+///
+/// # Errors
+/// [`FsError`]; then it must not be made.
+pub fn note(layout: &Layout, kernel: &KernelRelease, hold: &Hold) -> Result<(), FsError> {
+    state::create_folder(layout, &folder(layout))?;
+    // Texts can always be written as JSON.
+    fs::write_whole(&file(layout, kernel), &serde_json::to_vec_pretty(hold).unwrap_or_default(), 0o644)
+}
+
+/// Forgets a change that was taken back.
+///
+/// # Errors
+/// [`FsError`].
+pub fn forget(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsError> {
+    fs::optional(fs::remove_file(&file(layout, kernel))).map(drop)
+}
+
+/// The last kernel on which every critical module was there.
+#[must_use]
+pub fn last_good(layout: &Layout) -> Option<KernelRelease> {
+    KernelRelease::new(fs::read_lossy(&folder(layout).join("last-good")).ok()?.trim()).ok()
+}
+
+/// Remembers it.
+///
+/// # Errors
+/// [`FsError`].
+pub fn is_good(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsError> {
+    if last_good(layout).as_ref() == Some(kernel) {
+        return Ok(());
+    }
+    state::create_folder(layout, &folder(layout))?;
+    let place: &Path = &folder(layout).join("last-good");
+    fs::write_whole(place, format!("{kernel}\n").as_bytes(), 0o644)
+}
