@@ -44,6 +44,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("softhsm2-util", "softhsm2"),
     ("pip3", "python3-pip"),
     ("shellcheck", "shellcheck"),
+    ("mandoc", "mandoc"),
 ];
 
 /// Files, and the packages that have them.

@@ -32,6 +32,22 @@ fn they_are_clean_to_lintian() {
     assert_eq!(said, "");
 }
 
+#[test]
+fn manuals_are_clean_to_mandoc() {
+    let dir = tempfile::tempdir().unwrap();
+    let is_manual = |name: &str| name.ends_with(|c: char| c.is_ascii_digit());
+    let pages = dkms_release::pages::all().unwrap();
+    let manuals: Vec<_> = pages.iter().filter(|(name, _)| is_manual(name)).collect();
+    assert_eq!(manuals.len(), 5);
+    for (name, text) in manuals {
+        fs::write_whole(&dir.path().join(name), text.as_bytes(), 0o644).unwrap();
+        assert_eq!(must("mandoc", &["-Tlint", "-Wall", name.as_str()], dir.path()).unwrap(), "", "{name}");
+        // A file of the list, or it would be in no package.
+        let list = fs::read_lossy(&tree().join("packaging/install.list")).unwrap();
+        assert!(list.contains(&format!("gen/{name}\n")), "{name}");
+    }
+}
+
 /// Stand-ins for our programs: what is compared here is all that is around them.
 fn stand_ins(folder: &Path) -> PathBuf {
     let programs = folder.join("programs");
