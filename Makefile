@@ -5,11 +5,14 @@ DESTDIR ?=
 
 # What is installed and packed is built for itself: features would unify over a build of the whole workspace.
 PROGRAMS = dkms-cli dh-dkms dkms-hooks-apt dkms-hooks-dnf dkms-release
-RELEASE = target/release/dkms-release --programs target/release
 
-SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg dh-dkms/files/dkms-autopkgtest dh-dkms/files/legacy-postinst $(wildcard packaging/debian/dkms.p* tests/*.sh tests/tests/*/*.sh)
+# Where cargo builds.
+TARGET = $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
+RELEASE = $(TARGET)/release/dkms-release --programs $(TARGET)/release
 
-.PHONY: help setup demo check messages deny test test-full fuzz compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs
+SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg packaging/source-release dh-dkms/files/dkms-autopkgtest dh-dkms/files/legacy-postinst $(wildcard packaging/debian/dkms.p* tests/*.sh tests/tests/*/*.sh)
+
+.PHONY: help setup demo check messages deny test test-full fuzz compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs tarball
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,7 +28,7 @@ programs: ## all release binaries: those that are installed, and what installs t
 
 demo: build ## builds, installs, shows and removes a real module for a real kernel, in a private root
 	$(CARGO) build --release --package dkms-offers
-	tests/demo.sh target/release/dkms target/release/kernel-offers
+	tests/demo.sh $(TARGET)/release/dkms $(TARGET)/release/kernel-offers
 
 check: ## format, lints, documentation, comment width, words, unused dependencies, shell files
 	$(CARGO) fmt --all --check
@@ -63,7 +66,7 @@ FUZZ_SECONDS ?= 300
 fuzz: ## throws mutated inputs at each reader of untrusted bytes, FUZZ_SECONDS=300 each (fuzz/README.md)
 	$(CARGO) build --package dkms-fuzz
 	for target in archive deb conf ere module signature certificate log initramfs kernel transactions; do \
-	  target/debug/fuzz $$target $(FUZZ_SECONDS) || exit; done
+	  $(TARGET)/debug/fuzz $$target $(FUZZ_SECONDS) || exit; done
 
 compiled:
 	$(CARGO) test --workspace --no-run
@@ -93,7 +96,7 @@ debs: programs ## dist/dkms_*.deb and dist/dh-dkms_*.deb, by our own writer
 	$(RELEASE) debs dist
 
 dpkg-debs: programs ## the same packages by dpkg-buildpackage, from packaging/debian, in dist/dpkg/
-	packaging/dpkg-debs dist/dpkg target/release
+	packaging/dpkg-debs dist/dpkg $(TARGET)/release
 
 rpm: programs ## dist/dkms-*.rpm, by our own writer, from packaging/dkms.spec
 	$(RELEASE) rpm dist
@@ -109,5 +112,8 @@ install-arch: arch-programs ## all of it as on Arch, and what pacman calls
 
 arch: arch-programs ## dist/dkms-*.pkg.tar.zst by our own writer; where makepkg is, the same by it, in dist/makepkg/
 	$(RELEASE) arch dist
-	@if command -v makepkg >/dev/null; then packaging/makepkg dist/makepkg target/release; \
+	@if command -v makepkg >/dev/null; then packaging/makepkg dist/makepkg $(TARGET)/release; \
 	else echo "make arch: makepkg is not installed; packaging/PKGBUILD was not tried"; fi
+
+tarball: ## dist/dkms-VERSION.tar.gz: the source of this commit with all crates; it builds without a network
+	packaging/source-release dist
