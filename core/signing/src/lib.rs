@@ -89,7 +89,7 @@ pub enum SignError {
     #[error(transparent)]
     Fs(#[from] dkms_base::host::fs::FsError),
     /// The signing program failed.
-    #[error("`{line}` failed with exit code {code}: {output}")]
+    #[error("`{line}` failed with exit code {code}{}{output}", if output.is_empty() { "" } else { ": " })]
     Program {
         /// Its command line.
         line: String,
@@ -102,14 +102,12 @@ pub enum SignError {
     #[error(transparent)]
     Process(#[from] dkms_base::host::process::ProcessError),
     /// The signing program ended well, but the module has no signature with that hash.
-    #[error("`{line}` left no {hash} signature in `{}`", module.display())]
+    #[error("`{line}` ended with exit code 0, but put no {hash} signature on the module")]
     NotSigned {
         /// The command line.
         line: String,
         /// The hash.
         hash: String,
-        /// The module.
-        module: PathBuf,
     },
     /// One half of a key pair is there. It may be in use, so it is not overwritten.
     #[error("the signing key pair is incomplete: `{}` is there, but `{}` is not", there.display(), missing.display())]

@@ -36,6 +36,8 @@ impl KernelSignFile {
         let files = [&self.places.key, &self.places.certificate, module].map(OsString::from);
         let args = std::iter::once(OsString::from(&self.hash)).chain(files);
         let process = Process::new(&self.program, args, &self.environment).time_limit(TIME_LIMIT);
+        // The module lies in a folder that is gone when somebody reads of it.
+        let process = process.called(format!("{} … {}", self.program.display(), name(module)));
         variables.iter().fold(process, |process, (name, value)| process.env(name, value))
     }
 
@@ -47,24 +49,30 @@ impl KernelSignFile {
             let text = ended.text();
             let from = text.len().saturating_sub(OUTPUT_LIMIT);
             let from = (from..).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
-            let (line, output) = (process.line(), text[from..].trim().to_owned());
+            let output: Vec<&str> = text[from..].lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let (line, output) = (process.line(), output.join("; "));
             return Err(SignError::Program { line, code: ended.code(), output });
         }
         let signature = Signature::of_file(module)
-            .map_err(|error| SignError::Failed { module: module.to_owned(), why: error.to_string() })?;
+            .map_err(|error| SignError::Failed { module: name(module).into(), why: error.to_string() })?;
         let Some(signature) = signature.filter(|found| found.info.hash.is_none_or(|hash| hash == self.hash))
         else {
             let (line, hash) = (process.line(), self.hash.clone());
-            return Err(SignError::NotSigned { line, hash, module: module.to_owned() });
+            return Err(SignError::NotSigned { line, hash });
         };
         let certificate = SigningCertificate::parse(&fs::read_limited(&self.places.certificate, FILE_LIMIT)?);
         match certificate.map(|certificate| signature.verify(&certificate)) {
             Ok(Err(why @ Unverified::Wrong)) => {
-                Err(SignError::Failed { module: module.to_owned(), why: why.to_string() })
+                Err(SignError::Failed { module: name(module).into(), why: why.to_string() })
             }
             _ => Ok(()),
         }
     }
+}
+
+/// A module's name.
+fn name(module: &Path) -> String {
+    module.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Signer for KernelSignFile {
@@ -134,7 +142,15 @@ mod tests {
         };
         let failed = error("echo broken > \"$4\"; echo half > \"$4.~signed~\"; echo no such key; exit 3");
         assert!(matches!(failed, SignError::Program { code: 3, ref output, .. } if output == "no such key"));
-        assert!(matches!(error("echo more >> \"$4\""), SignError::NotSigned { .. }));
+        let program = dir.path().join("sign-file").display().to_string();
+        assert_eq!(failed.to_string(), format!("`{program} … hi.ko` failed with exit code 3: no such key"));
+        let failed = error("echo one; echo; echo ' two'; exit 1").to_string();
+        assert_eq!(failed, format!("`{program} … hi.ko` failed with exit code 1: one; two"));
+        assert_eq!(error("exit 1").to_string(), format!("`{program} … hi.ko` failed with exit code 1"));
+        let not_signed = error("echo more >> \"$4\"");
+        assert!(matches!(not_signed, SignError::NotSigned { .. }));
+        let told = format!("`{program} … hi.ko` ended with exit code 0, but put no sha256 signature on the module");
+        assert_eq!(not_signed.to_string(), told);
     }
 
     #[test]

@@ -108,6 +108,7 @@ pub fn exit_code(status: ExitStatus) -> i32 {
 pub struct Process {
     program: OsString,
     args: Vec<OsString>,
+    called: Option<String>,
     dir: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
     environment: Environment,
@@ -128,6 +129,7 @@ impl Process {
         Self {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
+            called: None,
             dir: None,
             stdin: None,
             environment: environment.clone(),
@@ -142,6 +144,13 @@ impl Process {
     #[must_use]
     pub fn shell(line: &str, environment: &Environment) -> Self {
         Self::new("/bin/sh", ["-c", line], environment)
+    }
+
+    /// What messages call it instead of its whole command line, which may name files that are gone by then.
+    #[must_use]
+    pub fn called(mut self, name: impl Into<String>) -> Self {
+        self.called = Some(name.into());
+        self
     }
 
     /// In this folder.
@@ -198,9 +207,12 @@ impl Process {
         self
     }
 
-    /// The command as one could type it.
+    /// The command as one could type it, or what messages call it.
     #[must_use]
     pub fn line(&self) -> String {
+        if let Some(name) = &self.called {
+            return name.clone();
+        }
         let words = std::iter::once(&self.program).chain(&self.args);
         words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
     }
