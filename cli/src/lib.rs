@@ -127,7 +127,7 @@ fn run(
         .ignored
         .iter()
         .filter(|_| invocation.action != action::Action::Boot)
-        .for_each(|word| render::warn(terminal, format!("`{word}` is ignored: it is not understood")));
+        .for_each(|word| render::warn(terminal, format!("`{word}` is ignored: it {}", ignored_because(word))));
     signals::listen().map_err(|error| {
         Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))
     })?;
@@ -163,6 +163,16 @@ fn key_of_caller(args: &Args, environment: &Environment) -> Result<Option<GivenK
             Err(Failure::new(ExitCode::BAD_OPTION, "`--mok-key` takes a file, not a token"))
         }
         Some(key) => Ok(Some(GivenKey::read(key, args.mok_certificate.as_deref())?)),
+    }
+}
+
+/// Why a word is ignored.
+fn ignored_because(word: &str) -> &'static str {
+    let path = Path::new(word);
+    match path.is_absolute() {
+        true if fs::is_dir(path) => "is a folder without a dkms.conf",
+        true if !fs::exists(path) => "does not exist",
+        _ => "is not understood",
     }
 }
 

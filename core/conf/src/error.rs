@@ -137,13 +137,13 @@ impl ConfError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Exits { .. } => Some("Use `return` to leave a conf early"),
+            Self::Exits { .. } => Some("use `return` to leave a conf early"),
             Self::CutShort { .. } => Some(
-                "It may use `exec`, `set -e` or `kill`, or close a descriptor: a conf is sourced, and must end by itself",
+                "it may use `exec`, `set -e` or `kill`, or close a descriptor: a conf is sourced, and must end by itself",
             ),
-            Self::TimedOut { .. } => Some("A conf must not wait for anything, nor loop for ever"),
+            Self::TimedOut { .. } => Some("a conf must not wait for anything, nor loop for ever"),
             Self::Value { .. } => {
-                Some("Values are expanded twice: write `\\\\\\$` for a dollar sign that is to stay")
+                Some("values are expanded twice: write `\\\\\\$` for a dollar sign that is to stay")
             }
             _ => None,
         }

@@ -140,6 +140,8 @@ pub fn naming_line(error: ProcessError, line: &str) -> ProcessError {
 pub struct Found {
     /// The file.
     pub path: PathBuf,
+    /// The file as the directive names it, below the folder of the module's source.
+    pub relative: PathBuf,
     /// The folder that it runs in.
     pub dir: PathBuf,
     /// The command: the file with the directive's arguments, for a shell.
@@ -174,7 +176,7 @@ pub fn find_seen(layout: &Layout, name: &ModuleName, value: &str, dir: &Path, se
     // What leads out is looked for from where the script's folder seems to be.
     let path = if is_outside { seen.join(relative) } else { dir.join(relative) };
     let runnable = fs::is_executable(&path);
-    Found { runnable, dir: seen.to_owned(), path, line, is_override, is_outside }
+    Found { runnable, dir: seen.to_owned(), path, relative: relative.into(), line, is_override, is_outside }
 }
 
 /// Whether a relative path leaves the folder that it begins in, by its text alone.
@@ -214,10 +216,15 @@ impl Found {
         trust::fault(&self.path).or_else(|| trust::fault(&dir.join("dkms.conf")))
     }
 
-    /// The warning for a script that can't be run.
+    /// The warning for a script that can't be run. It names the script in the module's source: a build
+    /// folder is gone when somebody reads of it.
     #[must_use]
-    pub fn warning(&self, hook: Hook, id: &ModuleId) -> Event {
-        let (directive, path) = (hook.directive(), self.path.display());
+    pub fn warning(&self, hook: Hook, id: &ModuleId, layout: &Layout) -> Event {
+        let source = layout.source_link(id);
+        let source = fs::canonical(&source).unwrap_or(source);
+        let is_own = !self.is_override && !self.is_outside;
+        let path = if is_own { source.join(&self.relative) } else { self.path.clone() };
+        let (directive, path) = (hook.directive(), path.display());
         if fs::exists(&self.path) {
             let hint = format!("make it executable: `chmod +x {path}`");
             Event::warning(
@@ -225,10 +232,14 @@ impl Found {
                 [hint],
             )
         } else {
-            Event::warning(format!("the {directive} script `{path}` of {id} does not exist, skipped"), [])
+            let hint = format!("put it there, or correct {directive} in dkms.conf");
+            Event::warning(format!("the {directive} script `{path}` of {id} does not exist, skipped"), [hint])
         }
     }
 }
+
+/// More of a line that a script wrote is not shown in an error.
+const LONGEST_SAYING: usize = 600;
 
 /// What became of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,6 +260,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The last line that the script wrote; empty where there is none.
+    #[must_use]
+    pub fn last_line(&self) -> String {
+        match self {
+            Self::Ran { output, .. } => {
+                let last = output.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+                last.chars().take(LONGEST_SAYING).collect()
+            }
+            Self::NotDefined | Self::Skipped => String::new(),
+        }
+    }
+
     /// The exit code where the script failed.
     #[must_use]
     pub fn failure(&self) -> Option<i32> {
@@ -274,7 +297,7 @@ pub fn run(
     let Some(value) = hook.value(conf) else { return Ok(Outcome::NotDefined) };
     let found = find(shell.layout, &shell.id.name, value, dir);
     if !found.runnable {
-        reporter.report(found.warning(hook, shell.id));
+        reporter.report(found.warning(hook, shell.id, shell.layout));
         return Ok(Outcome::Skipped);
     }
     if let Some(fault) = found.fault(dir) {
@@ -399,7 +422,7 @@ mod tests {
         assert_eq!(found.dir, world.dir.path().join("etc/dkms/foo"));
         assert!(!found.runnable, "an override that isn't executable is skipped, as any other");
         assert!(
-            matches!(found.warning(Hook::PreBuild, &world.id), Event::Warning { hints, .. } if hints.len() == 1)
+            matches!(found.warning(Hook::PreBuild, &world.id, &world.layout), Event::Warning { hints, .. } if hints.len() == 1)
         );
     }
 

@@ -49,7 +49,8 @@ impl KernelSignFile {
             let text = ended.text();
             let from = text.len().saturating_sub(OUTPUT_LIMIT);
             let from = (from..).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
-            let output: Vec<&str> = text[from..].lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let output: Vec<&str> =
+                text[from..].lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             let (line, output) = (process.line(), output.join("; "));
             return Err(SignError::Program { line, code: ended.code(), output });
         }
@@ -149,7 +150,8 @@ mod tests {
         assert_eq!(error("exit 1").to_string(), format!("`{program} … hi.ko` failed with exit code 1"));
         let not_signed = error("echo more >> \"$4\"");
         assert!(matches!(not_signed, SignError::NotSigned { .. }));
-        let told = format!("`{program} … hi.ko` ended with exit code 0, but put no sha256 signature on the module");
+        let told =
+            format!("`{program} … hi.ko` ended with exit code 0, but put no sha256 signature on the module");
         assert_eq!(not_signed.to_string(), told);
     }
 

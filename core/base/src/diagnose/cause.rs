@@ -62,6 +62,8 @@ pub enum Cause {
     Certificate,
     /// A program of the module is not executable.
     NotExecutable,
+    /// A script's first line names a program that is not there.
+    NoInterpreter,
     /// Programs can't be run from the file system that the build folder is on.
     NoExec {
         /// The folder.
@@ -97,6 +99,7 @@ impl Cause {
             | Self::MissingLibrary { .. }
             | Self::MissingHeader { .. }
             | Self::NotExecutable
+            | Self::NoInterpreter
             | Self::NoExec { .. }
             | Self::Unreadable
             | Self::HiddenTool { .. }
@@ -156,6 +159,9 @@ impl std::fmt::Display for Cause {
             Self::PatchMismatch => f.write_str("the patch was made for another version of the source"),
             Self::Certificate => f.write_str("a key or certificate could not be read"),
             Self::NotExecutable => f.write_str("a program of the module is not executable"),
+            Self::NoInterpreter => {
+                f.write_str("the first line of a script (`#!…`) names a program that is not there")
+            }
             Self::NoExec { folder } => {
                 write!(f, "no program can be run from `{folder}`: its file system is mounted noexec")
             }
@@ -210,6 +216,10 @@ impl Cause {
             }
             Self::NotExecutable => {
                 "make it executable in the module's source (`chmod +x`), and add the module again".to_owned()
+            }
+            Self::NoInterpreter => {
+                "install that program; if the script has Windows line ends, `sed -i 's/\\r$//' SCRIPT` takes them away"
+                    .to_owned()
             }
             Self::NoExec { .. } => {
                 "mount it with `exec`, or move the tree: `dkms_tree` in framework.conf".to_owned()
@@ -404,6 +414,9 @@ fn rest(text: &str) -> Option<Cause> {
     }
     if text.contains("SSL error:") {
         return Some(Cause::Certificate);
+    }
+    if super::error::names_no_interpreter(text) {
+        return Some(Cause::NoInterpreter);
     }
     if super::error::is_not_executable(text) {
         return Some(Cause::NotExecutable);

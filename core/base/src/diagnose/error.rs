@@ -104,7 +104,13 @@ fn make(line: &str) -> Option<LogError> {
 
 /// A program that isn't there, as shells and make say it.
 fn shell(line: &str) -> Option<LogError> {
-    missing_program(line).map(|_| LogError::plain(line))
+    (missing_program(line).is_some() || names_no_interpreter(line)).then(|| LogError::plain(line))
+}
+
+/// Whether a line says that the first line of a script names a program that is not there, as bash says it.
+pub(super) fn names_no_interpreter(line: &str) -> bool {
+    line.ends_with(": cannot execute: required file not found")
+        || line.contains(": bad interpreter: ") && line.to_lowercase().ends_with("no such file or directory")
 }
 
 /// The program that a line says is not there.

@@ -16,6 +16,9 @@ pub use refusal::{Refusal, RefusalKind, exempt_hint};
 pub struct Diagnosis {
     /// The first error in it that isn't the consequence of another.
     pub first_error: Option<LogError>,
+    /// What was written last, where no line looks like an error; no part of [`Self::lines`], since a command
+    /// that went well has one too.
+    pub last_line: Option<String>,
     /// What is behind it, where that is known.
     pub cause: Option<Cause>,
     /// What the sandbox refused to the command that failed, the first of each kind.
@@ -72,7 +75,10 @@ pub fn diagnose_output(output: &str, module: Option<String>) -> Diagnosis {
         file: file.as_deref().map(shortened),
         line,
     };
-    Diagnosis { first_error: first_error.map(kept), cause, refusals, addresses: None, module }
+    let tells = |line: &&&str| !line.is_empty() && !line.starts_with("# ") && !line.starts_with("make");
+    let last_line = lines.iter().rfind(tells);
+    let last_line = last_line.filter(|_| first_error.is_none()).map(|line| shortened(line));
+    Diagnosis { first_error: first_error.map(kept), last_line, cause, refusals, addresses: None, module }
 }
 
 /// More of a line than this says nothing of an error: in bytes.

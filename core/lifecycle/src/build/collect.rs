@@ -271,8 +271,9 @@ fn warn_of(
     log: &mut Log,
     reporter: &dyn Reporter,
 ) -> Result<(), Failure> {
-    let text = format!("`{}` of {} is not {what}: {error}", record.built_name, spec.id);
+    let text = format!("`{}.ko` of {} is not {what}: {error}", record.built_name, spec.id);
     log.note(&text)?;
-    reporter.report(Event::warning(text, []));
+    let again = format!("when that is mended: `dkms install --force {} -k {}`", spec.id, spec.target.kernel);
+    reporter.report(Event::warning(text, (what == "signed").then_some(again)));
     Ok(())
 }

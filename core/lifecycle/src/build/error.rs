@@ -53,7 +53,13 @@ impl BuildError {
     /// What to show below the message, a line each: the first error of the log, its cause, where the log is.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
-        let mut hints = self.attempt.diagnosis.lines();
+        let diagnosis = &self.attempt.diagnosis;
+        let mut hints = diagnosis.lines();
+        let has_failed = matches!(self.failure, Failure::ScriptFailed { .. } | Failure::MakeFailed { .. });
+        if hints.is_empty() && has_failed {
+            let said = diagnosis.last_line.iter();
+            hints.extend(said.map(|line| format!("the last line of its output: `{line}`")));
+        }
         hints.extend(self.failure.remedy());
         hints.extend(self.attempt.log.iter().map(|log| format!("the log is `{}`", log.display())));
         hints
@@ -223,7 +229,14 @@ impl Failure {
                 "compare BUILT_MODULE_NAME and BUILT_MODULE_LOCATION in dkms.conf with what make built"
                     .to_owned(),
             ),
-            Self::NoModule(files) => files.iter().flat_map(|(_, fault)| fault.hints()).next(),
+            Self::NoModule(files) => files
+                .iter()
+                .flat_map(|(_, fault)| fault.hints())
+                .next()
+                .or_else(|| Some("correct the module's Makefile, or MAKE in dkms.conf".to_owned())),
+            Self::PatchMissing { .. } => Some(
+                "put it into the folder `patches` of the source, or correct PATCH in dkms.conf".to_owned(),
+            ),
             Self::NoSource(_) => Some("put the module's source there, or add the module again".to_owned()),
             Self::TimedOut { .. } => {
                 Some("`build_timeout` in framework.conf says how long a build may take".to_owned())

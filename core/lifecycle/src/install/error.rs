@@ -44,7 +44,10 @@ pub enum InstallError {
         dir: PathBuf,
     },
     /// The `PRE_INSTALL` script refused (exit code 101).
-    #[error("the PRE_INSTALL script of {on} refused: `{line}` ended with exit code {code}")]
+    #[error(
+        "the PRE_INSTALL script of {on} refused: `{line}` ended with exit code {code}{}",
+        after_colon(said)
+    )]
     PreInstall {
         /// Which module, for which kernel.
         on: Box<Subject>,
@@ -52,9 +55,11 @@ pub enum InstallError {
         line: String,
         /// Its exit code.
         code: i32,
+        /// The last line that it wrote.
+        said: String,
     },
     /// Every module was skipped; each was reported (exit code 6).
-    #[error("nothing was installed of {on}")]
+    #[error("nothing was installed of {on}: what is there is the same or newer")]
     NothingInstalled {
         /// Which module, for which kernel.
         on: Box<Subject>,
@@ -122,10 +127,16 @@ impl InstallError {
             Self::Files { source, .. } | Self::DepmodFiles { source, .. } if source.is_no_space() => {
                 vec!["free space on that file system, then try again".to_owned()]
             }
-            Self::NotUndone { cause, .. } => cause.hints(),
-            Self::Files { .. } | Self::DepmodFiles { .. } | Self::Depmod { .. } | Self::Process(_) => {
-                Vec::new()
+            Self::Files { source, .. } | Self::DepmodFiles { source, .. } if source.is_read_only() => {
+                vec!["its file system is mounted read-only: mount it writable, then try again".to_owned()]
             }
+            Self::NotUndone { cause, .. } => cause.hints(),
+            Self::Depmod { kernel, .. } => {
+                vec![format!(
+                    "what this command installed for {kernel} is taken back; mend depmod, then try again"
+                )]
+            }
+            Self::Files { .. } | Self::DepmodFiles { .. } | Self::Process(_) => Vec::new(),
         }
     }
 }

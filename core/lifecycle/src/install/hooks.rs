@@ -17,11 +17,12 @@ pub(super) fn pre_install(
 ) -> Result<(), InstallError> {
     let outcome =
         script::run(Hook::PreInstall, conf, &source(place), &shell(place, Hook::PreInstall), reporter)?;
+    let said = outcome.last_line();
     let Outcome::Ran { line, code, .. } = outcome else { return Ok(()) };
     if code == 0 {
         return Ok(());
     }
-    let refusal = InstallError::PreInstall { on: place.subject(), line, code };
+    let refusal = InstallError::PreInstall { on: place.subject(), line, code, said };
     if force == Force::No {
         return Err(refusal);
     }
