@@ -35,7 +35,7 @@ fn what_fails_is_told_as_a_user_reads_it() {
     let (cache, kernels) = (Cache::open().unwrap(), Kernels::find().unwrap());
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
     let failures = failures();
-    assert!(failures.len() > 40);
+    assert!(failures.len() >= 40);
     let told: Vec<Mutex<String>> = failures.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     let some = || {
