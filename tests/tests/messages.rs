@@ -31,6 +31,7 @@ fn failures() -> Vec<(&'static str, &'static str, &'static str)> {
 }
 
 #[test]
+#[ignore = "full tier"]
 fn what_fails_is_told_as_a_user_reads_it() {
     let (cache, kernels) = (Cache::open().unwrap(), Kernels::find().unwrap());
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
