@@ -56,6 +56,28 @@ fn deciding_touches_nothing() {
     assert!(looked_at > 15, "only {looked_at} files");
 }
 
+/// A file that no `mod` names is not compiled, and its tests are missed by nobody.
+#[test]
+fn every_file_of_tests_is_in_the_program() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut looked_at = 0;
+    for entry in walkdir::WalkDir::new(&tests).min_depth(1) {
+        let path = entry.expect("it can be listed").into_path();
+        let name = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        let is_part =
+            path.extension().is_some_and(|extension| extension == "rs") && name != "main" && name != "mod";
+        if !path.is_dir() && !is_part {
+            continue;
+        }
+        let folder = path.parent().expect("it is below a folder");
+        let knows = folder.join(if folder == tests { "main.rs" } else { "mod.rs" });
+        let text = fs::read_lossy(&knows).expect("a folder of tests has a file that names them");
+        assert!(text.contains(&format!("mod {name};")), "{} does not name {name}", knows.display());
+        looked_at += 1;
+    }
+    assert!(looked_at > 30, "only {looked_at} files");
+}
+
 /// Every file of code of the project, and its text.
 fn everything() -> Vec<(PathBuf, String)> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -5,7 +5,7 @@ use dkms_base::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::setup::MODULE_PACKAGES;
 
-use crate::bench::{Bench, changelog, conf};
+use super::bench::{Bench, changelog, conf};
 
 use Oracle::{Bookworm, Trixie};
 
@@ -228,7 +228,7 @@ fn without_our_package_the_snippets_are_those_that_debhelper_has() {
 #[test]
 fn levels_of_compatibility_are_honoured() {
     let bench = Bench::new().unwrap();
-    let control = crate::bench::CONTROL.replace("Build-Depends: debhelper-compat (= 13)\n", "");
+    let control = crate::dh_dkms::bench::CONTROL.replace("Build-Depends: debhelper-compat (= 13)\n", "");
     let one = conf("one", "1.0");
     for level in ["9", "10", "12", "13"] {
         let files = [("debian/control", control.as_str()), ("debian/compat", level), ("debian/dkms", &one)];

@@ -1,6 +1,6 @@
 //! Input that no package can come of: one clear error, and nothing written.
 
-use crate::bench::{Bench, conf};
+use super::bench::{Bench, conf};
 
 /// Files, arguments, and what the error names.
 type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);

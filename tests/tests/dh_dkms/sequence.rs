@@ -7,7 +7,7 @@ use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::debs;
 use dkms_tests::fixture::Module;
 
-use crate::bench::{Bench, changelog};
+use super::bench::{Bench, changelog};
 
 /// How a maintainer may use it: what stands in debian/rules, and in Build-Depends.
 const RULES: &[(&str, &str, &str)] = &[

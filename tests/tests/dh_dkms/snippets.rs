@@ -3,7 +3,7 @@
 
 use dkms_tests::cache::Oracle;
 
-use crate::bench::{Bench, conf};
+use super::bench::{Bench, conf};
 
 /// Runs a snippet as dpkg would run the script that it is in, with stand-ins that write down their arguments.
 /// Called as: sh … SNIPPET ARGS

@@ -2,7 +2,7 @@
 
 use dkms_tests::root::User;
 
-use crate::common::with_foo;
+use super::common::with_foo;
 
 #[test]
 fn bad_input_has_its_code_and_leaves_nothing() {

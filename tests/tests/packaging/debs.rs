@@ -3,7 +3,7 @@
 use dkms_tests::cache::Oracle;
 use dkms_tests::fixture::Module;
 
-use crate::common::{DEB, hand_over, install_dkms, lint, root, with_foo};
+use super::common::{DEB, hand_over, install_dkms, lint, root, with_foo};
 
 #[test]
 fn a_package_is_the_same_wherever_whenever_and_by_whomever_it_is_made() {

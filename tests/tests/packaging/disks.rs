@@ -4,7 +4,7 @@ use anyhow::Result;
 use dkms_tests::fixture::Module;
 use dkms_tests::root::Root;
 
-use crate::common::root;
+use super::common::root;
 
 /// A root with foo/1.0 built for two kernels, of two modules of which one needs the other.
 fn built() -> Result<Root> {

@@ -7,7 +7,7 @@ use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::root::Root;
 use dkms_tests::tier::is_full;
 
-use crate::common::{RPM_LINT, install_dkms, root};
+use super::common::{RPM_LINT, install_dkms, root};
 
 /// Package, how many modules are built of it, and whether every run takes it.
 const REAL: [(&str, Option<usize>, bool); 8] = [

@@ -2,7 +2,7 @@
 
 use dkms_tests::fixture::Module;
 
-use crate::common::{RPM_LINT, root};
+use super::common::{RPM_LINT, root};
 
 /// All that a package says and holds, but for when and where it was built. Called with the file.
 const FACTS: &str = "facts() {

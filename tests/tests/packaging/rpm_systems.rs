@@ -12,7 +12,7 @@ use dkms_tests::setup::base;
 use dkms_tests::setup::systems::PACKAGES_FORKY;
 use dkms_tests::tool::Tool;
 
-use crate::common::{hand_over, install_dkms, root};
+use super::common::{hand_over, install_dkms, root};
 
 /// A kernel's name as distributions with rpm have it: a version takes one hyphen there.
 const RELEASE: &str = "6.0.9-1.el9.x86_64";

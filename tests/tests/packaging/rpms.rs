@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dkms_tests::cache::Oracle;
 use dkms_tests::fixture::Module;
 
-use crate::common::{install_dkms, root, with_foo};
+use super::common::{install_dkms, root, with_foo};
 
 #[test]
 fn an_rpm_installs_upgrades_and_goes() {

@@ -14,7 +14,7 @@ use dkms_tests::setup::systems::{BARES, BUILDERS};
 use dkms_tests::setup::{Base, base, image};
 use dkms_tests::tool::Tool;
 
-use crate::common::hand_over;
+use super::common::hand_over;
 
 /// Of what is in a system, all that a package of ours may change; what depmod makes aside, and a key to sign
 /// with.

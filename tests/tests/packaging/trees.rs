@@ -3,7 +3,7 @@
 use dkms_tests::fixture::Module;
 use dkms_tests::root::User;
 
-use crate::common::root;
+use super::common::root;
 
 #[test]
 fn a_new_tree_builds_as_it_is_and_goes_only_while_it_was_never_added() {

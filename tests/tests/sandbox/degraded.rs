@@ -2,7 +2,7 @@
 
 use dkms_tests::root::{Root, User};
 
-use crate::attempt::{SECRET, root, write_evil};
+use super::attempt::{SECRET, root, write_evil};
 
 /// Runs a command with system calls that fail with EPERM: those that make namespaces of the kinds in `$1`
 /// (flags of clone(2)).

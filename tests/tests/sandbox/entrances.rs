@@ -5,8 +5,8 @@ use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 use dkms_tests::tier::is_full;
 
-use crate::attempt::{SECRET, root};
-use crate::degraded::{Mode, prepare_modes};
+use super::attempt::{SECRET, root};
+use super::degraded::{Mode, prepare_modes};
 
 /// A root with a module `bad` whose make is the real one and then this script, in the build folder.
 fn with_bad(script: &str) -> Root {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::attempt::{alone, comes_to_nothing, honest_bytes, install_both, root, write_evil};
+use super::attempt::{alone, comes_to_nothing, honest_bytes, install_both, root, write_evil};
 
 /// How many processes there are in the root.
 fn processes(root: &dkms_tests::root::Root) -> u32 {

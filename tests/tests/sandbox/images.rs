@@ -3,8 +3,8 @@
 use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
-use crate::attempt::root;
-use crate::degraded::{Mode, prepare_modes};
+use super::attempt::root;
+use super::degraded::{Mode, prepare_modes};
 
 /// Runs as the image's root, outside of any sandbox. Says in the image by which ways it got out.
 const ATTACK: &str = r#"#!/usr/bin/perl

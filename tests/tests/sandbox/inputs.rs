@@ -3,7 +3,7 @@
 use dkms_tests::fixture::Module;
 use dkms_tests::root::Root;
 
-use crate::attempt::root;
+use super::attempt::root;
 
 /// A module whose code says what its conf and its `PRE_BUILD` found.
 fn write_asking(root: &Root) {
@@ -51,5 +51,5 @@ fn headers_in_a_home_and_a_key_among_them() {
     root.must("$DKMS install asks/1.0 -k $K").unwrap();
     let log = root.must("cat /var/lib/dkms/asks/1.0/$K/x86_64/log/make.log").unwrap();
     assert!(log.contains("\nfound conf:7,yes\n") && log.contains("\nh\n"), "{log}");
-    assert!(!log.contains(crate::attempt::SECRET), "{log}");
+    assert!(!log.contains(crate::sandbox::attempt::SECRET), "{log}");
 }

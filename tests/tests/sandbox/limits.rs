@@ -4,8 +4,8 @@
 use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
-use crate::attempt::root;
-use crate::degraded::{Mode, prepare_modes};
+use super::attempt::root;
+use super::degraded::{Mode, prepare_modes};
 
 /// A root with a module `bad` whose PRE_BUILD is this script, added.
 fn with_bad(script: &str) -> Root {

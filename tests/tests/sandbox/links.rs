@@ -2,7 +2,7 @@
 
 use dkms_tests::root::Root;
 
-use crate::attempt::{SECRET, alone, honest_bytes, install_both, root, write_evil};
+use super::attempt::{SECRET, alone, honest_bytes, install_both, root, write_evil};
 
 fn unharmed(root: &Root, touched: &[String]) {
     assert_eq!(touched, [] as [String; 0]);

@@ -4,9 +4,9 @@
 use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
-use crate::attempt::{alone, honest_bytes, root, write_evil};
-use crate::degraded::{Mode, prepare_modes};
-use crate::limits::peak_of;
+use super::attempt::{alone, honest_bytes, root, write_evil};
+use super::degraded::{Mode, prepare_modes};
+use super::limits::peak_of;
 
 /// Tries what leads into a build folder: paths, and processes that work in it. Says where it got in.
 const ATTACK: &str = r#"#!/bin/bash

@@ -2,7 +2,7 @@
 
 use dkms_tests::root::{Root, User};
 
-use crate::attempt::{root, write_evil};
+use super::attempt::{root, write_evil};
 
 /// Builds evil, whose `PRE_BUILD` says who it is; its log.
 fn log_with(root: &Root, setting: &str) -> String {
@@ -32,7 +32,7 @@ fn the_admin_has_a_say() {
     ] {
         let log = log_with(&root, setting);
         for stage in ["conf", "pre-build", "make", "post-build"] {
-            let secret = if user == "root" { crate::attempt::SECRET } else { "" };
+            let secret = if user == "root" { crate::sandbox::attempt::SECRET } else { "" };
             assert!(log.contains(&format!("{stage} is {user}, reads {secret}")), "{setting}: {stage}\n{log}");
         }
         assert_eq!(log.matches("# not in a sandbox: ").count(), usize::from(is_noted), "{setting}: {log}");
@@ -56,7 +56,9 @@ fn callers_who_are_not_root_build_in_their_own_tree() {
     let log = root.must("cat /home/mine/tree/evil/1.0/$K/x86_64/log/make.log").unwrap();
     assert!(log.contains("pre-build is nobody\n"), "{log}");
     assert!(
-        !log.contains(crate::attempt::SECRET) && !log.contains("degraded") && !log.contains("\nfile\n"),
+        !log.contains(crate::sandbox::attempt::SECRET)
+            && !log.contains("degraded")
+            && !log.contains("\nfile\n"),
         "{log}"
     );
     assert_eq!(root.must("ls -A /home/mine").unwrap(), "file\ntree\n");

@@ -1,0 +1,39 @@
+//! All end-to-end tests, in one program: it is linked once, and what waits in one file leaves the processors to another.
+//!
+//! `cargo test -p dkms-tests doctor::` runs the tests of one file.
+
+mod against_original;
+mod apt_failures;
+mod apt_images;
+mod apt_kernels;
+mod apt_orders;
+mod apt_transactions;
+mod bad_input;
+mod batch;
+mod boundaries;
+mod build_cache;
+mod bytes;
+mod crash_matrix;
+mod dh_dkms;
+mod doctor;
+mod faults;
+mod field;
+mod full_disk;
+mod interrupted;
+mod loading;
+mod locks;
+mod own_packages;
+mod packaging;
+mod pacman;
+mod prebuilt;
+mod preflight;
+mod races;
+mod recovery;
+mod rpm_systems;
+mod sandbox;
+mod secure_boot;
+mod set_up;
+mod signer;
+mod surroundings;
+mod take_over;
+mod unfit;
