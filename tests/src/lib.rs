@@ -12,6 +12,7 @@
 //! - [`mod@rpm`] is a root with a real rpm and dnf
 //! - [`pacman`] is a root with a real pacman and packages for it
 //! - [`share`] spreads work over as many roots as there are processors
+//! - [`stock`] is a kernel as its packages bring it
 //! - [`tier`] says how much a run tries
 //! - [`scenario`] is the table of scenarios, run with two tools and compared
 //!
@@ -35,6 +36,7 @@ pub mod scenario;
 pub mod secure_boot;
 pub mod setup;
 pub mod share;
+pub mod stock;
 pub mod tier;
 pub mod tool;
 pub mod verdict;

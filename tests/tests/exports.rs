@@ -3,7 +3,7 @@
 //! there, with headers or without. For the other kernel each of them has one.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dkms_base::host::fs;
 use dkms_base::id::Target;
@@ -11,45 +11,14 @@ use dkms_base::layout::Layout;
 use dkms_core::verify::Examiner;
 use dkms_kernel::exports::{image, symvers};
 use dkms_kernel::{KernelFacts, ModuleTree, Overrides};
-use dkms_tests::cache::Cache;
-use dkms_tests::command::must;
-use dkms_tests::kernels::Kernels;
-use dkms_tests::setup::{self, NewerKernel};
-use dkms_tests::{say, tier};
+use dkms_tests::{say, stock, tier};
 
 /// So many of the modules of a kernel are tried in turns: unpacking them takes most of the time.
 const TURNS: usize = 8;
 
-/// A kernel: its release, its image, the list of its headers, its modules.
-struct Kernel {
-    release: String,
-    image: PathBuf,
-    list: PathBuf,
-    modules: PathBuf,
-}
-
-fn kernels() -> [Kernel; 2] {
-    let cache = Cache::open().unwrap();
-    let release = Kernels::find().unwrap().second;
-    let older = Kernel {
-        image: setup::vmlinuz(&cache, &release).unwrap(),
-        list: format!("/usr/src/linux-headers-{release}/Module.symvers").into(),
-        modules: setup::image(&cache, &release).unwrap(),
-        release,
-    };
-    let newer = NewerKernel::fetch(&cache).unwrap();
-    let newer = Kernel {
-        image: newer.vmlinuz(),
-        list: newer.list(),
-        modules: newer.modules(),
-        release: newer.release,
-    };
-    [older, newer]
-}
-
 #[test]
 fn an_image_exports_what_the_list_of_its_headers_says() {
-    for kernel in kernels() {
+    for kernel in stock::two_lines().unwrap() {
         let of_image = image::parse(&fs::read(&kernel.image).unwrap()).unwrap();
         let text = fs::read_lossy(&kernel.list).unwrap();
         let of_list: Vec<_> = symvers::lines(&text).filter(|line| line.exporter == symvers::IMAGE).collect();
@@ -58,20 +27,6 @@ fn an_image_exports_what_the_list_of_its_headers_says() {
             assert_eq!(of_image.get(line.name), Some(&line.export), "{} {}", kernel.release, line.name);
         }
     }
-}
-
-/// A root with a kernel's modules, and without its headers; depmod has been there.
-fn root(kernel: &Kernel) -> (tempfile::TempDir, Layout) {
-    let dir = tempfile::tempdir().unwrap();
-    let (modules, boot) = (dir.path().join("lib/modules"), dir.path().join("boot"));
-    fs::create_dir_all(&modules).unwrap();
-    fs::create_dir_all(&boot).unwrap();
-    let text = |path: &Path| path.display().to_string();
-    must("cp", &["-a", &text(&kernel.modules), &text(&modules)], Path::new("/")).unwrap();
-    must("cp", &[&text(&kernel.image), &text(&boot)], Path::new("/")).unwrap();
-    must("depmod", &["-b", &text(dir.path()), &kernel.release], Path::new("/")).unwrap();
-    let layout = Layout::under(dir.path());
-    (dir, layout)
 }
 
 /// Which of these modules have faults on a kernel, with what is said of them.
@@ -92,8 +47,8 @@ fn faults(layout: &Layout, release: &str, modules: &[PathBuf]) -> Vec<String> {
 
 #[test]
 fn a_kernels_own_modules_fit_it_and_not_the_other_one() {
-    let kernels = kernels();
-    let worlds = kernels.each_ref().map(root);
+    let kernels = stock::two_lines().unwrap();
+    let worlds = kernels.each_ref().map(|kernel| kernel.root().unwrap());
     let turn = tier::turn();
     for (own, other) in [(0, 1), (1, 0)] {
         let (kernel, (dir, layout)) = (&kernels[own], &worlds[own]);
