@@ -55,7 +55,7 @@ pub fn older(cache: &Cache) -> Result<Stock> {
 }
 
 impl Stock {
-    /// A root with the image and the modules, indexed by depmod, and without headers.
+    /// A root with the image, its configuration and the modules, indexed by depmod, and without headers.
     ///
     /// # Errors
     /// If something cannot be copied.
@@ -66,7 +66,8 @@ impl Stock {
         fs::create_dir_all(&boot)?;
         let text = |path: &Path| path.display().to_string();
         must("cp", &["-a", &text(&self.modules), &text(&modules)], Path::new("/"))?;
-        must("cp", &[&text(&self.image), &text(&boot)], Path::new("/"))?;
+        let config = self.image.with_file_name(format!("config-{}", self.release));
+        must("cp", &[&text(&self.image), &text(&config), &text(&boot)], Path::new("/"))?;
         must("depmod", &["-b", &text(dir.path()), &self.release], Path::new("/"))?;
         let layout = Layout::under(dir.path());
         Ok((dir, layout))

@@ -21,6 +21,13 @@ pub enum Doubt {
     Exports(Vec<Tried>),
     /// The module does not say which CRCs it expects of these symbols.
     NoSums(Vec<String>),
+    /// Whether the kernel lets modules use namespaces that they do not import is not known.
+    Namespaces {
+        /// The symbols.
+        names: Vec<String>,
+        /// Their namespaces.
+        namespaces: Vec<String>,
+    },
 }
 
 /// A file that was looked for to learn what a kernel exports.
@@ -40,7 +47,7 @@ impl Doubt {
             Self::Unreadable(_) => None,
             Self::Machine => Some(Link::Whole),
             Self::NoKernel | Self::Vermagic => Some(Link::Kernel),
-            Self::Exports(_) | Self::NoSums(_) => Some(Link::Linked),
+            Self::Exports(_) | Self::NoSums(_) | Self::Namespaces { .. } => Some(Link::Linked),
         }
     }
 
@@ -75,6 +82,11 @@ impl fmt::Display for Doubt {
             Self::NoSums(names) => {
                 f.write_str("does not say which CRCs it expects of the symbols ")?;
                 list(f, names)
+            }
+            Self::Namespaces { names, namespaces } => {
+                write!(f, "uses symbols of the namespace {} without importing it: ", namespaces.join(", "))?;
+                list(f, names)?;
+                f.write_str("; whether the kernel allows that is not known: its configuration is not there")
             }
         }
     }

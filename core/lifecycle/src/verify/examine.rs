@@ -123,7 +123,9 @@ impl<'a> Examiner<'a> {
                 let left: BTreeSet<String> =
                     needed.into_iter().filter(|name| !exports.contains_key(name)).collect();
                 faults.extend(self.unknown_symbols(left, &mut exports));
-                faults.extend(self.view.unfit(object, &exports, self.allows_any_namespace()));
+                let (unfit, doubt) = self.view.unfit(object, &exports, self.allows_any_namespace());
+                faults.extend(unfit);
+                doubts.extend(doubt);
                 let names = self.view.without_sums(object);
                 if !names.is_empty() {
                     doubts.push(Doubt::NoSums(names));
@@ -179,9 +181,10 @@ impl<'a> Examiner<'a> {
     }
 
     /// A kernel may let modules use any namespace.
-    fn allows_any_namespace(&self) -> bool {
-        !self.kernel.config.is_known()
-            || self.kernel.config.is_enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS")
+    /// Whether the kernel lets modules use namespaces that they do not import; `None` without its configuration.
+    fn allows_any_namespace(&self) -> Option<bool> {
+        let config = &self.kernel.config;
+        config.is_known().then(|| config.is_enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"))
     }
 
     /// What is known of the kernel's exports.

@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 use crate::kernel::exports::{Export, Exports};
 use crate::modfile::ModuleObject;
 
-use super::{Fault, KernelView};
+use super::{Doubt, Fault, KernelView};
 
 impl KernelView {
     /// What is wrong with how the symbols are exported that a module uses; `exports` has as many of them as
-    /// are known. A kernel may let modules use any namespace.
+    /// are known. A kernel may let modules use any namespace; its configuration says so.
     pub(super) fn unfit(
         &self,
         object: &ModuleObject,
         exports: &Exports,
-        allows_any_namespace: bool,
-    ) -> Vec<Fault> {
+        allows_any_namespace: Option<bool>,
+    ) -> (Vec<Fault>, Option<Doubt>) {
         let mut faults = Vec::new();
         let differs = |(name, sum): &(&String, &u32)| {
             let known = exports.get(*name).and_then(|export| export.crc);
@@ -41,10 +41,13 @@ impl KernelView {
             (!object.info.may_use(&namespace)).then(|| (name.clone(), namespace))
         };
         let (names, namespaces): (Vec<_>, BTreeSet<_>) = used().filter_map(foreign).unzip();
-        if !names.is_empty() && !allows_any_namespace {
-            faults.push(Fault::Namespaces { names, namespaces: namespaces.into_iter().collect() });
+        let namespaces = namespaces.into_iter().collect();
+        match allows_any_namespace {
+            Some(false) if !names.is_empty() => faults.push(Fault::Namespaces { names, namespaces }),
+            None if !names.is_empty() => return (faults, Some(Doubt::Namespaces { names, namespaces })),
+            _ => {}
         }
-        faults
+        (faults, None)
     }
 
     /// The symbols that a kernel compares CRCs of, and of which the module does not say what it expects.
@@ -68,7 +71,7 @@ mod tests {
     use crate::id::KernelRelease;
     use crate::modfile::testing::Fabricated;
 
-    fn judged(modinfo: &str, sums: &[(&str, u32)], allows_any_namespace: bool) -> Vec<String> {
+    fn judged(modinfo: &str, sums: &[(&str, u32)], allows_any_namespace: Option<bool>) -> Vec<String> {
         let exports = [
             ("plain", Export { crc: Some(1), gpl_only: false, namespace: None }),
             ("gpl", Export { crc: Some(2), gpl_only: true, namespace: None }),
@@ -86,20 +89,24 @@ mod tests {
             running: None,
         };
         let exports = exports.map(|(name, export)| (name.to_owned(), export)).into();
-        let faults = view.unfit(&ModuleObject::parse(&made.bytes()).unwrap(), &exports, allows_any_namespace);
-        faults.iter().map(|fault| format!("{}: {fault}", fault.word())).collect()
+        let object = ModuleObject::parse(&made.bytes()).unwrap();
+        let (faults, doubt) = view.unfit(&object, &exports, allows_any_namespace);
+        let faults = faults.iter().map(|fault| format!("{}: {fault}", fault.word()));
+        faults.chain(doubt.map(|doubt| format!("unknown: {doubt}"))).collect()
     }
 
     #[test]
     fn a_module_that_keeps_to_the_rules_is_fit() {
         let fit = "license=GPL v2\0import_ns=USB\0name=x_one\0";
-        assert!(judged(fit, &[("plain", 1), ("gpl", 2), ("unknown", 3), ("spaced", 4)], false).is_empty());
+        assert!(
+            judged(fit, &[("plain", 1), ("gpl", 2), ("unknown", 3), ("spaced", 4)], Some(false)).is_empty()
+        );
     }
 
     #[test]
     fn another_sum_is_another_build() {
         assert_eq!(
-            judged("license=GPL\0import_ns=USB\0name=kvm_amd\0", &[("plain", 1), ("gpl", 9)], false),
+            judged("license=GPL\0import_ns=USB\0name=kvm_amd\0", &[("plain", 1), ("gpl", 9)], Some(false)),
             ["other-build: expects other CRCs than kernel 6.1 has, of these symbols: `gpl`"]
         );
     }
@@ -107,12 +114,19 @@ mod tests {
     #[test]
     fn licence_and_namespaces_are_what_the_kernel_asks_for() {
         assert_eq!(
-            judged("license=Proprietary\0name=y\0", &[], false),
+            judged("license=Proprietary\0name=y\0", &[], Some(false)),
             [
                 "gpl-only: has the licence `Proprietary`, and uses symbols for GPL-compatible modules only: `gpl`, `mine`",
                 "namespace: uses symbols of the namespace USB, module:kvm-amd,x-* without importing it: `mine`, `spaced`",
             ]
         );
-        assert!(judged("license=Dual BSD/GPL\0name=y\0", &[], true).is_empty());
+        assert_eq!(
+            judged("license=GPL\0name=kvm_amd\0", &[], None),
+            [
+                "unknown: uses symbols of the namespace USB without importing it: `spaced`; whether the kernel allows that is \
+                 not known: its configuration is not there"
+            ]
+        );
+        assert!(judged("license=Dual BSD/GPL\0name=y\0", &[], Some(true)).is_empty());
     }
 }

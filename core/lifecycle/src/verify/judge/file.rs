@@ -31,7 +31,7 @@ pub(super) fn judge(facts: &Facts, link: Link) -> LinkProof {
         let unknown = LinkProof::unknown(
             link,
             match doubt {
-                Doubt::Unreadable(_) | Doubt::NoSums(_) | Doubt::NoKernel => {
+                Doubt::Unreadable(_) | Doubt::NoSums(_) | Doubt::NoKernel | Doubt::Namespaces { .. } => {
                     format!("`{}` {doubt}", name(file))
                 }
                 _ => doubt.to_string(),
@@ -42,7 +42,7 @@ pub(super) fn judge(facts: &Facts, link: Link) -> LinkProof {
             Doubt::Unreadable(_) => Some(as_root(facts)),
             Doubt::NoSums(_) | Doubt::NoKernel => Some(rebuild(facts)),
             Doubt::Machine => None,
-            Doubt::Vermagic | Doubt::Exports(_) => {
+            Doubt::Vermagic | Doubt::Exports(_) | Doubt::Namespaces { .. } => {
                 facts.headers_remedy.as_ref().map(|remedy| command_in(remedy).to_owned())
             }
         });
