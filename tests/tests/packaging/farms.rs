@@ -6,7 +6,7 @@ use dkms_tests::ready::{PLACE, Ready};
 use dkms_tests::root::{Output, Root, User};
 use serde_json::Value;
 
-use crate::common::root;
+use super::common::root;
 
 /// A root with a module that takes no time to build.
 fn world() -> Root {

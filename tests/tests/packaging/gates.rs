@@ -10,7 +10,7 @@ use dkms_tests::root::{Root, User};
 use dkms_tests::setup::base;
 use dkms_tests::setup::systems::BARES;
 
-use crate::common::{hand_over, root};
+use super::common::{hand_over, root};
 
 /// The module in two versions, with all that its packages' scripts can be asked for.
 fn foo(root: &Root) -> Result<()> {

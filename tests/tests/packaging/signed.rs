@@ -5,7 +5,7 @@ use dkms_tests::cache::Cache;
 use dkms_tests::ready::Ready;
 use dkms_tests::root::Root;
 
-use crate::common::root;
+use super::common::root;
 
 /// A root with a built module, `/srv/foo.ko`, and keys: `/srv/r.key` (RSA, encrypted), `/srv/p.key` (P-256), each
 /// with its certificate beside it.
