@@ -53,12 +53,8 @@ fn bake(session: &Session<'_>, is_new: bool) -> Result<(), Failure> {
     let layout = &session.settings.layout;
     let asked = Asked::by(session)?;
     let work = Work::Bake { named: asked.named.clone(), all: asked.all, targets: asked.targets.clone() };
-    let options = Options {
-        initramfs: None,
-        initramfs_of_removed: None,
-        held_initramfs: false,
-        ..session.options()
-    };
+    let options =
+        Options { initramfs: None, initramfs_of_removed: None, held_initramfs: false, ..session.options() };
     let task = Task { work: &|_| work.clone(), options: &options, survey: &|| session.survey(), held: None };
     let world = engine::look(&task, layout)?.world;
     let required = required(&world, &asked.named, asked.all, &asked.targets, &asked.allowed);
