@@ -111,7 +111,7 @@ mod tests {
         ];
         insta::assert_snapshot!(of_plan(&Plan { steps, remarks: Vec::new() }).join("\n"), @r"
            STEP              MODULE   KERNEL                AFTER  WHY
-        1  add               foo/1.0                               it is asked for
+        1  add               foo/1.0                               it was requested
         2  build             foo/1.0  6.1.0-9-amd64/x86_64  1      it is not built yet
         3  install           foo/1.0  6.1.0-9-amd64/x86_64  2      it is not installed yet
         4  depmod                     6.1.0-9-amd64/x86_64  3      its modules change

@@ -100,7 +100,11 @@ impl Summary {
         self.about.extend(other.about);
         self.critical.extend(other.critical);
         self.refuted.extend(other.refuted);
-        self.images.extend(other.images);
+        for line in other.images {
+            if !self.images.contains(&line) {
+                self.images.push(line);
+            }
+        }
         self.boot.extend(other.boot);
         self.failed.extend(other.failed);
         self.left_out.extend(other.left_out);

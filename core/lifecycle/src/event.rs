@@ -249,10 +249,12 @@ pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batc
     batch.leaving = leaving.into_iter().map(|old| (old.clone(), successor(&old))).collect();
     for id in newest {
         let arrival = arriving[&id];
-        // Its package's script may have registered it before we are told; only what was built says that
-        // it was there before.
-        let was_there =
-            |other: &ModuleId| other.name == id.name && (*other != id || !snapshot.targets(other).is_empty());
+        // Its package's script may have registered it before this batch; only what was built, for a kernel that
+        // stays, shows that it was there before.
+        let is_built = |id: &ModuleId| {
+            snapshot.targets(id).into_iter().any(|target| !batch.leaving_kernels.contains(&target))
+        };
+        let was_there = |other: &ModuleId| other.name == id.name && (*other != id || is_built(other));
         let is_known =
             snapshot.modules.keys().any(was_there) || batch.leaving.keys().any(|other| other.name == id.name);
         let mut targets = staying.for_module(if is_known { Arrival::Upgrade } else { arrival });

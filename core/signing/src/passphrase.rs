@@ -204,6 +204,6 @@ mod tests {
         assert!(error.contains("/absent`") && error.contains("No such file"), "{error}");
         settings.mok_passphrase_file = None;
         environment.set(DESCRIPTOR, "stdin");
-        assert!(get(&settings, &environment).unwrap_err().to_string().contains("no number"));
+        assert!(get(&settings, &environment).unwrap_err().to_string().contains("not the number"));
     }
 }

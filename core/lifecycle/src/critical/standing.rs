@@ -8,7 +8,7 @@ use crate::engine::Survey;
 use crate::host::fs::FsError;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::tree::{Snapshot, attempts};
-use crate::verify::{Link, Verdict, Verifier};
+use crate::verify::{Link, LinkProof, Verdict, Verifier};
 
 /// A critical module on a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Standing {
     pub critical: String,
     /// What is known.
     pub verdict: Verdict,
-    /// Whether its files are there.
-    pub is_there: bool,
+    /// The first link that is not proven.
+    pub link: Option<Link>,
     /// Why, if it is not proven.
     pub reason: String,
     /// What would help.
@@ -31,11 +31,12 @@ pub struct Standing {
 
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, target, critical, verdict, is_there, reason, .. } = self;
-        let what = match (verdict, is_there) {
+        let Self { id, target, critical, verdict, link, reason, .. } = self;
+        let what = match (verdict, link) {
             (Verdict::Proven, _) => return write!(f, "{id} ({critical}) is there for {}", target.kernel),
-            (Verdict::Refuted, false) => "is not there for",
-            (Verdict::Refuted, true) => "will not load on",
+            (Verdict::Refuted, Some(Link::There)) => "is not there for",
+            (Verdict::Refuted, Some(Link::Boot)) => "will not be what is loaded at the boot of",
+            (Verdict::Refuted, _) => "will not load on",
             (Verdict::Unknown, _) => "is not known to be there for",
         };
         write!(f, "{id} ({critical}) {what} {}: {reason}", target.kernel)
@@ -69,15 +70,16 @@ pub fn standings(
             let Some(id) = known.clone().or_else(newest) else { continue };
             let conf = survey.lenient_conf(&id, target)?;
             let look = Look { survey, verifier: &verifier, id: &id, target, conf: &conf };
-            let (verdict, is_there, reason) = look.verdict(known.is_some())?;
-            let remedy = (verdict == Verdict::Refuted).then(|| look.remedy(is_there));
+            let (verdict, open) = look.verdict(known.is_some())?;
+            let remedy = (verdict == Verdict::Refuted).then(|| look.remedy(open.as_ref()));
+            let (link, reason) = open.map(|open| (open.link, open.reason.unwrap_or_default())).unzip();
             found.push(Standing {
                 critical: critical.why(name).unwrap_or_default().to_owned(),
                 target: target.clone(),
                 id,
                 verdict,
-                is_there,
-                reason,
+                link,
+                reason: reason.unwrap_or_default(),
                 remedy,
             });
         }
@@ -94,20 +96,20 @@ struct Look<'a, 's> {
 }
 
 impl Look<'_, '_> {
-    /// The verdict, whether the module is there, and the reason.
-    fn verdict(&self, is_installed: bool) -> Result<(Verdict, bool, String), FsError> {
+    /// The verdict, and the first link that has it if it is not proven.
+    fn verdict(&self, is_installed: bool) -> Result<(Verdict, Option<LinkProof>), FsError> {
         let Self { id, target, .. } = self;
         if !is_installed {
             let (verdict, reason) = self.absent()?;
-            return Ok((verdict, false, reason));
+            return Ok((
+                verdict,
+                Some(LinkProof { link: Link::There, verdict, reason: Some(reason), remedy: None }),
+            ));
         }
         let proofs = self.verifier.proofs(std::slice::from_ref(*id), target)?;
-        let Some(proof) = proofs.first() else { return Ok((Verdict::Unknown, true, String::new())) };
+        let Some(proof) = proofs.first() else { return Ok((Verdict::Unknown, None)) };
         let verdict = proof.verdict();
-        let open = proof.open().find(|link| link.verdict == verdict);
-        let is_there = !open.is_some_and(|link| link.link == Link::There);
-        let reason = open.and_then(|link| link.reason.clone()).unwrap_or_default();
-        Ok((verdict, is_there, reason))
+        Ok((verdict, proof.open().find(|link| link.verdict == verdict).cloned()))
     }
 
     /// Of a module that dkms has not installed.
@@ -130,9 +132,20 @@ impl Look<'_, '_> {
         Ok((Verdict::Refuted, reason))
     }
 
-    fn remedy(&self, is_there: bool) -> String {
+    /// The command that helps.
+    fn remedy(&self, open: Option<&LinkProof>) -> String {
         let Self { id, target, .. } = self;
-        let force = if is_there { " --force" } else { "" };
-        format!("`dkms install {id} -k {}{force}` tries again; do not boot it before", target.kernel)
+        match open {
+            Some(LinkProof { link: Link::Boot, remedy, .. }) => match remedy {
+                Some(remedy) => format!("`{remedy}` remakes it"),
+                None => "remake the image".to_owned(),
+            },
+            Some(LinkProof { link: Link::There, .. }) => {
+                format!("`dkms install {id} -k {}` tries again; do not boot it before", target.kernel)
+            }
+            _ => {
+                format!("`dkms install {id} -k {} --force` tries again; do not boot it before", target.kernel)
+            }
+        }
     }
 }

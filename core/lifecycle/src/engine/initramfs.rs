@@ -10,6 +10,7 @@ use super::error::StepError;
 use crate::host::Environment;
 use crate::id::KernelRelease;
 use crate::install::{self, OutOfDate, Remade};
+use crate::kernel::ModuleTree;
 use crate::layout::Layout;
 use crate::modfile::{ModuleFile, canonical_name};
 use crate::plan::ImageWork;
@@ -77,11 +78,17 @@ impl Images<'_> {
         }
     }
 
-    /// Modules that an image should not hold any more.
+    /// Modules that an image should not hold any more. One that was noted may have been installed again since.
     fn gone(&self, note: &images::Note) -> BTreeSet<String> {
         let name = |path: &PathBuf| Some(canonical_name(&ModuleFile::from_path(path)?.stem));
         let installed: BTreeSet<String> = self.installed.iter().filter_map(name).collect();
-        self.removed.union(&note.removed).filter(|name| !installed.contains(*name)).cloned().collect()
+        let modules = self.layout.kernel_dir(self.kernel);
+        let tree = ModuleTree::walk(&modules).unwrap_or_default();
+        let is_there = |name: &String| {
+            installed.contains(name)
+                || tree.paths(name).iter().any(|path| !path.starts_with(modules.join("kernel")))
+        };
+        self.removed.union(&note.removed).filter(|name| !is_there(name)).cloned().collect()
     }
 
     fn wrong(&self, note: &images::Note) -> Wrong {
