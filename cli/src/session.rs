@@ -252,8 +252,8 @@ impl<'a> Session<'a> {
         kernels.into_iter().map(with_arch).collect()
     }
 
-    /// The kernels that `verify` judges: those that are named, with `--all` every one that is installed, else the
-    /// running kernel, or where this system does not have it, its own.
+    /// The kernels that `verify` judges: those that are named, with `--all` every one that is installed, else
+    /// the running kernel, or where this system does not have it, its own.
     ///
     /// # Errors
     /// [`Failure`] with code 12 where the architecture of one is not known.

@@ -1,5 +1,5 @@
-//! `dkms boot` and the boot guard on real files of boot loaders: what is held, what is not, and that everything is
-//! put back to the byte.
+//! `dkms boot` and the boot guard on real files of boot loaders: what is held, what is not, and that
+//! everything is put back to the byte.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use dkms_tests::cache::Cache;

@@ -1,4 +1,5 @@
-//! All end-to-end tests, in one program: it is linked once, and what waits in one file leaves the processors to another.
+//! All end-to-end tests, in one program: it is linked once, and what waits in one file leaves the
+//! processors to another.
 //!
 //! `cargo test -p dkms-tests doctor::` runs the tests of one file.
 

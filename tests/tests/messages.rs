@@ -1,5 +1,5 @@
-//! What a user reads when something fails: what failed, for which module and kernel, why, where the log is, and
-//! the one command that helps. People have read each text as users read it; a change of one is looked at.
+//! What a user reads when something fails: what failed, for which module and kernel, why, where the log is,
+//! and the one command that helps. People have read each text as users read it; a change of one is looked at.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use std::fmt::Write as _;

@@ -141,7 +141,7 @@ fn kernels_answer_for_modules_of_two_lines_as_was_judged() {
     assert!(counts.0 >= 100 && counts.1 >= 50, "{counts:?}");
 }
 
-/// Uses a symbol for everybody, one for GPL-compatible modules, and one of a namespace.
+/// Uses a symbol for all modules, one for GPL-compatible modules, and one of a namespace.
 const CODE: &str = "\
 #include <linux/dma-buf.h>
 #include <linux/kobject.h>

@@ -1,4 +1,5 @@
-//! `dkms boot`: what boots next, and what is held back and why; `dkms boot hold K`, `dkms boot release K|all`.
+//! `dkms boot`: what boots next, and what is held back and why; `dkms boot hold K`,
+//! `dkms boot release K|all`.
 
 use dkms_base::exit::ExitCode;
 use dkms_base::host::clock;

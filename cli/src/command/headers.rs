@@ -1,6 +1,6 @@
-//! `dkms build --fetch-headers`: a build for a kernel whose headers aren't installed. The package manager downloads
-//! them; this command then runs again in a mount namespace in which they lie where they would be installed, over the
-//! system as it is. Nothing of it stays.
+//! `dkms build --fetch-headers`: a build for a kernel whose headers aren't installed. The package manager
+//! downloads them; this command then runs again in a mount namespace in which they lie where they would be
+//! installed, over the system as it is. Nothing of it stays.
 
 use std::ffi::OsString;
 
@@ -25,7 +25,8 @@ if [ ! -L /lib ] && [ -d "$layer/lib" ]; then
 fi
 exec "$@""#;
 
-/// Runs this command again where the headers of these kernels are. Says whether that was needed, and has been done.
+/// Runs this command again where the headers of these kernels are. Says whether that was
+/// needed, and has been done.
 pub(super) fn build_in_layer(session: &Session<'_>, targets: &[Target]) -> Result<bool, Failure> {
     let survey = session.survey();
     let mut missing = Vec::new();

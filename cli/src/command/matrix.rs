@@ -1,4 +1,5 @@
-//! `dkms plan --matrix`: what has to be built, as jobs for an engine. `dkms build --job N --matrix FILE`: one of them.
+//! `dkms plan --matrix`: what has to be built, as jobs for an engine.
+//! `dkms build --job N --matrix FILE`: one of them.
 
 use std::path::Path;
 
@@ -22,8 +23,8 @@ const LIMIT: u64 = 64 << 20;
 /// How engines tell a task its number: Slurm's arrays, Kubernetes' indexed jobs.
 const NUMBERS: [&str; 2] = ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"];
 
-/// Prints the jobs: the modules that are named, or all that are installed by themselves, on each kernel where they aren't
-/// built.
+/// Prints the jobs: the modules that are named, or all that are installed by themselves, on each kernel
+/// where they aren't built.
 pub(super) fn print(session: &Session<'_>) -> Result<(), Failure> {
     let snapshot = session.snapshot()?;
     let targets = session.targets()?;

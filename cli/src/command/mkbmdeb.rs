@@ -10,8 +10,8 @@ use super::package::{Subject, gate, only_said, wrote};
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Writes a package of the built modules for each kernel that is named, or for the one that runs; with `--meta`
-/// one that follows that kernel's metapackage too.
+/// Writes a package of the built modules for each kernel that is named, or for the one that runs; with
+/// `--meta` one that follows that kernel's metapackage too.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let args = session.args();
     if args.source_only {

@@ -6,7 +6,8 @@ use super::package::{Subject, only_said, wrote};
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Writes an OCI image of the modules that were built for the kernels that are named, or for the one that runs.
+/// Writes an OCI image of the modules that were built for the kernels that are named, or
+/// for the one that runs.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let subject = Subject::find(session, "oci")?;
     let targets = subject.targets(session)?;

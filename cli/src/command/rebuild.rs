@@ -1,5 +1,6 @@
-//! `dkms verify --rebuild BUNDLE`: whether the modules of a bundle are what its source gives here. It is built again
-//! in a mount namespace with an empty tree and the bundle's source, and compared without signatures. Nothing stays.
+//! `dkms verify --rebuild BUNDLE`: whether the modules of a bundle are what its source gives here. It is
+//! built again in a mount namespace with an empty tree and the bundle's source, and compared without
+//! signatures. Nothing stays.
 
 use std::ffi::OsString;
 use std::path::Path;

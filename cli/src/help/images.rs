@@ -9,7 +9,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     forms: &["[M…]"],
     summary: "make modules part of an image: all of them on every kernel of it, or none",
     about: "The step of an image build that puts modules in. For every kernel of that system, or each of `-k`, every AUTOINSTALL module, \
-            or those that are named, is built, installed and proven; the initramfs of a kernel that has one is made anew. If a module is \
+            or those that are named, is built, installed and proven; the initramfs of a kernel that has one is remade. If a module is \
             missing for a kernel, what was done is taken out again and the command fails. Then `/usr/lib/sysimage/dkms/manifest.json` \
             says what there is; the dkms tree with its logs and keys does not stay.",
     options: &[

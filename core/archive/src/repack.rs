@@ -1,5 +1,5 @@
-//! A DKMS tarball that was unpacked, and whose modules have changed (they were signed), becomes a tarball again
-//! at its place: the same entries, and a manifest over what they are now, with a signature.
+//! A DKMS tarball that was unpacked, and whose modules have changed (they were signed), becomes a tarball
+//! again at its place: the same entries, and a manifest over what they are now, with a signature.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -32,8 +32,8 @@ impl Staged {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Writes it over the archive that it came from; one rename. `certificate`: in whose name the modules are signed
-    /// now, in PEM.
+    /// Writes it over the archive that it came from; one rename. `certificate`: in whose name the modules
+    /// are signed now, in PEM.
     ///
     /// # Errors
     /// [`ArchiveError`]; then the archive is as it was.

@@ -111,8 +111,8 @@ impl Summary {
         self
     }
 
-    /// As lines: what was done, then what failed, so that this is what is seen; of that first what the machine
-    /// can't boot or be reached without.
+    /// As lines: what was done, then what failed, so that this is what is seen; of that first what the
+    /// machine can't boot or be reached without.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.done.clone();

@@ -24,8 +24,8 @@ pub(super) fn about(told: &[Happening], outcome: &Outcome) -> BTreeSet<Target> {
 }
 
 impl Adapter {
-    /// A summary with what critical modules lack by now on its kernels. What can't be looked at lacks nothing:
-    /// nobody's transaction fails for it.
+    /// A summary with what critical modules lack by now on its kernels. What can't be looked at lacks
+    /// nothing: nobody's transaction fails for it.
     #[must_use]
     pub fn judged(&self, mut summary: Summary) -> Summary {
         if !summary.about.is_empty() || !boot::guard::is_idle(&self.settings.layout) {

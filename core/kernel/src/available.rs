@@ -1,5 +1,5 @@
-//! Kernels whose headers the package manager could bring, as its own lists say: names, versions, digests. It is asked;
-//! nothing is downloaded.
+//! Kernels whose headers the package manager could bring, as its own lists say: names, versions, digests. It
+//! is asked; nothing is downloaded.
 
 use dkms_base::host::Environment;
 use dkms_base::host::process::{Process, ProcessError};
@@ -114,8 +114,8 @@ fn told(process: Process) -> Result<String, AvailableError> {
 
 const PREFIX: &str = "linux-headers-";
 
-/// The kernel of a package of headers, and its flavour: `linux-headers-6.1.0-57-cloud-amd64`. What all kernels of a
-/// version share, and metapackages, are none.
+/// The kernel of a package of headers, and its flavour: `linux-headers-6.1.0-57-cloud-amd64`. What all
+/// kernels of a version share, and metapackages, are none.
 fn debian_kernel(package: &str) -> Option<(KernelRelease, String)> {
     let release = package.strip_prefix(PREFIX)?;
     let is_number = |part: &str| {

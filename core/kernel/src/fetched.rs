@@ -1,5 +1,6 @@
-//! Headers of a kernel that isn't installed, in a folder of ours: the package manager downloads their packages (the
-//! signatures are its matter), and they are unpacked there as they would lie in the system. Nothing is installed.
+//! Headers of a kernel that isn't installed, in a folder of ours: the package manager downloads their
+//! packages (the signatures are its matter), and they are unpacked there as they would lie in the system.
+//! Nothing is installed.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -49,8 +50,8 @@ pub enum FetchError {
     Fs(#[from] FsError),
 }
 
-/// Downloads the headers of a kernel and unpacks them below `folder`, an empty one of ours: in `folder/usr`, and in
-/// `folder/lib` where this system's `/lib` is no link.
+/// Downloads the headers of a kernel and unpacks them below `folder`, an empty one of ours: in `folder/usr`,
+/// and in `folder/lib` where this system's `/lib` is no link.
 ///
 /// # Errors
 /// [`FetchError`]; what is in the folder is rubbish then.
@@ -109,8 +110,8 @@ fn with_dependencies(name: &str, environment: &Environment) -> Option<Vec<String
     Some(known.into_iter().collect())
 }
 
-/// Puts what packages have in `/lib` where it is in this system, and makes the link by which a kernel's headers are
-/// found. Says whether they are there.
+/// Puts what packages have in `/lib` where it is in this system, and makes the link by which a kernel's
+/// headers are found. Says whether they are there.
 fn settle(kernel: &KernelRelease, folder: &Path) -> Result<bool, FetchError> {
     let lib = if fs::link_target(Path::new("/lib")).ok().flatten().is_some() {
         folder.join("usr/lib")

@@ -1,4 +1,5 @@
-//! In which version a distribution publishes a kernel: what packages that follow its metapackage compare with.
+//! In which version a distribution publishes a kernel: what packages that follow its
+//! metapackage compare with.
 
 use std::path::Path;
 

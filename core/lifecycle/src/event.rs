@@ -249,8 +249,8 @@ pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batc
     batch.leaving = leaving.into_iter().map(|old| (old.clone(), successor(&old))).collect();
     for id in newest {
         let arrival = arriving[&id];
-        // Its package's script may have registered it before this batch; only what was built, for a kernel that
-        // stays, shows that it was there before.
+        // Its package's script may have registered it before this batch; only what was built, for a kernel
+        // that stays, shows that it was there before.
         let is_built = |id: &ModuleId| {
             snapshot.targets(id).into_iter().any(|target| !batch.leaving_kernels.contains(&target))
         };

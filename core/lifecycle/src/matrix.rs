@@ -1,5 +1,5 @@
-//! What has to be built, as a list of jobs that don't need each other: the shape that matrices of GitHub and GitLab,
-//! arrays of Slurm and indexed jobs of Kubernetes take. Plain data.
+//! What has to be built, as a list of jobs that don't need each other: the shape that matrices of GitHub and
+//! GitLab, arrays of Slurm and indexed jobs of Kubernetes take. Plain data.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! Who signs where somebody asks for a signature: a key that is named, or else that of the settings. Nothing is
-//! made, and what can't be done is an error.
+//! Who signs where somebody asks for a signature: a key that is named, or else that of the settings. Nothing
+//! is made, and what can't be done is an error.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Signatures over any bytes, as `cosign sign-blob` and `openssl dgst -sha256 -sign` make them (ECDSA or RSA over
-//! SHA-256), and the keys that are trusted with them.
+//! Signatures over any bytes, as `cosign sign-blob` and `openssl dgst -sha256 -sign` make them (ECDSA or RSA
+//! over SHA-256), and the keys that are trusted with them.
 
 use std::path::{Path, PathBuf};
 
@@ -101,8 +101,8 @@ impl TrustedKey {
     }
 }
 
-/// The keys of a folder: each public key and certificate in PEM of its files. What is none is passed over, with a
-/// sentence about it.
+/// The keys of a folder: each public key and certificate in PEM of its files. What is none is passed over,
+/// with a sentence about it.
 ///
 /// # Errors
 /// [`fs::FsError`] where the folder is there and can't be read.

@@ -1,5 +1,5 @@
-//! Module files that are signed where they lie, packed or not: all are made beside their places first, then each
-//! takes its place by one rename. A signature that is there goes.
+//! Module files that are signed where they lie, packed or not: all are made beside their places first, then
+//! each takes its place by one rename. A signature that is there goes.
 
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;

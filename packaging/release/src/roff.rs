@@ -1,5 +1,5 @@
-//! How a manual page is written: Markdown in, roff out. Knows the parts of Markdown that manuals need; anything else
-//! is an error, so that no page loses text.
+//! How a manual page is written: Markdown in, roff out. Knows the parts of Markdown that manuals need;
+//! anything else is an error, so that no page loses text.
 //!
 //! `# X` begins a section, `## X` a subsection; a line and `: text` below it is an item with its
 //! explanation; a fence holds an example; `**x**` and `` `x` `` are bold, `*x*` is italic.

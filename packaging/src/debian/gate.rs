@@ -67,7 +67,8 @@ impl Gate<'_> {
         let arch = name::architecture(&self.target.arch)?;
         let mut control = self.module.fields(&package, arch, &description, &template)?;
         control.set("Version", self.version()?);
-        // Of a package that counts no more than the kernel's, apt may rather remove it than keep the kernel back.
+        // Of a package that counts no more than the kernel's, apt may rather remove it than
+        // keep the kernel back.
         control.set("Priority", "standard");
         control.set("Depends", format!("{}, {}", name::modules(&id.name, kernel)?, name::latest(kernel)?));
         control.set("Breaks", format!("linux-image-{flavour} (>> {})", self.kernel_version));

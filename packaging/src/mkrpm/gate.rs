@@ -1,5 +1,5 @@
-//! `mkrpm --meta`: `kmod-M`, which wants the modules of one kernel and keeps dnf from a newer kernel for which
-//! they aren't published yet.
+//! `mkrpm --meta`: `kmod-M`, which wants the modules of one kernel and keeps dnf from a newer kernel for
+//! which they aren't published yet.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! An OCI layout: a folder with `oci-layout`, `index.json`, and blobs that are named by their digests. What is read
-//! from one is compared with its digest.
+//! An OCI layout: a folder with `oci-layout`, `index.json`, and blobs that are named by their digests. What
+//! is read from one is compared with its digest.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

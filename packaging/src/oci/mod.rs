@@ -1,5 +1,5 @@
-//! `mkoci`: an OCI image of built modules, as a layout folder or an archive of one: a layer with the modules where a
-//! kernel looks for them. skopeo and oras push it, `COPY --from` takes it.
+//! `mkoci`: an OCI image of built modules, as a layout folder or an archive of one: a layer with the modules
+//! where a kernel looks for them. skopeo and oras push it, `COPY --from` takes it.
 //!
 //! - [`layout`]: blobs by their digests, and the index of what a folder holds
 //! - [`signature`]: signed the way cosign does
@@ -60,7 +60,8 @@ impl Image<'_> {
     /// Whether it can be made.
     ///
     /// # Errors
-    /// [`PackageError`] where the module isn't built for a kernel, or the kernels are of several architectures.
+    /// [`PackageError`] where the module isn't built for a kernel, or the kernels are of
+    /// several architectures.
     pub fn check(&self) -> Result<(), PackageError> {
         for target in self.targets {
             self.module.built(target)?;

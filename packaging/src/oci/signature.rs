@@ -1,5 +1,6 @@
-//! Signatures of images, the way cosign makes them: an image of its own, tagged `sha256-HEX.sig`, each of whose layers
-//! is a payload that names the digest of the manifest, with the signature over it in an annotation. Knows no keys.
+//! Signatures of images, the way cosign makes them: an image of its own, tagged `sha256-HEX.sig`, each of
+//! whose layers is a payload that names the digest of the manifest, with the signature over it in an
+//! annotation. Knows no keys.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! `dkms sign`: modules and bundles that were made by a machine without the key, beside the kernel's program and
-//! openssl.
+//! `dkms sign`: modules and bundles that were made by a machine without the key, beside the kernel's
+//! program and openssl.
 
 use dkms_tests::cache::Cache;
 use dkms_tests::ready::Ready;
@@ -7,8 +7,8 @@ use dkms_tests::root::Root;
 
 use super::common::root;
 
-/// A root with a built module, `/srv/foo.ko`, and keys: `/srv/r.key` (RSA, encrypted), `/srv/p.key` (P-256), each
-/// with its certificate beside it.
+/// A root with a built module, `/srv/foo.ko`, and keys: `/srv/r.key` (RSA, encrypted), `/srv/p.key` (P-256),
+/// each with its certificate beside it.
 fn world() -> Root {
     let root = root().unwrap();
     Ready::compile(&Cache::open().unwrap(), root.kernels()).unwrap().put_into(&root).unwrap();

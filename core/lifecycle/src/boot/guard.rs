@@ -72,7 +72,8 @@ pub struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Looks, and decides. `installed`: the kernels that are; `standings`: the critical modules on each of them.
+    /// Looks, and decides. `installed`: the kernels that are; `standings`: the critical
+    /// modules on each of them.
     #[must_use]
     pub fn look(&self, installed: &[Target], standings: &[Standing], has_critical: bool) -> Report {
         let holds: BTreeMap<KernelRelease, Hold> = journal::all(self.layout).into_iter().collect();

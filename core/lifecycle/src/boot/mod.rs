@@ -1,5 +1,5 @@
-//! The boot guard: no kernel becomes what boots by default while a critical module of this machine is refuted for
-//! it, if another kernel is there that is proven.
+//! The boot guard: no kernel becomes what boots by default while a critical module of this machine is refuted
+//! for it, if another kernel is there that is proven.
 //!
 //! - [`model`]: boot state and verdicts → decisions, without input or output
 //! - [`loaders`]: what the boot loader of this system would boot, and how a kernel is withheld there:

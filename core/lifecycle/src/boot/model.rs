@@ -1,7 +1,8 @@
 //! What is booted, what is known of each kernel → what is held, released, or only told. No input or output.
 //!
-//! The rules: never the running kernel, never the last good one, never without another entry that is proven for the
-//! same critical modules; an explicit default of the admin wins; if anything is unclear, nothing is held.
+//! The rules: never the running kernel, never the last good one, never without another entry that is
+//! proven for the same critical modules; an explicit default of the admin wins; if anything is
+//! unclear, nothing is held.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

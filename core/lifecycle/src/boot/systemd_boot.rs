@@ -166,8 +166,8 @@ pub(super) fn is_last(path: &Path) -> bool {
     tries(path) == Some(0)
 }
 
-/// Renames what is to be held; done again it changes nothing. An entry that was made anew beside its held name
-/// replaces that.
+/// Renames what is to be held; done again it changes nothing. An entry that was made anew beside its
+/// held name replaces that.
 pub(super) fn hold(renames: &[(PathBuf, PathBuf)]) -> Result<(), FsError> {
     for (before, after) in renames {
         if fs::exists(before) {

@@ -1,7 +1,7 @@
 //! Which modules this machine cannot boot or be reached without, each with the reason.
 //!
-//! - [`facts`]: what is known, plain data; [`look`] gathers it: `storage`, `network`, `console` of a machine that
-//!   runs, `offline` of an image
+//! - [`facts`]: what is known, plain data; [`look`] gathers it: `storage`, `network`, `console` of a machine
+//!   that runs, `offline` of an image
 //! - [`standings`]: whether critical modules are there for kernels
 //! - [`decide`]: facts → answers, without input or output
 

@@ -56,8 +56,8 @@ pub(super) fn unescaped(text: &str) -> String {
         .fold(text.to_owned(), |text, pair| text.replace(&pair[..4], &pair[4..]))
 }
 
-/// What the file systems need, and the device that the system resumes from; `None`: there is no table of mounts
-/// with a root in it.
+/// What the file systems need, and the device that the system resumes from; `None`: there is no table of
+/// mounts with a root in it.
 pub(super) fn needs(layout: &Layout) -> Option<Vec<Need>> {
     let mounts = mounts(&text(&layout.at("/proc/self/mountinfo"))?);
     mounts.iter().find(|mount| mount.place == "/")?;

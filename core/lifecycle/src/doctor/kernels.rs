@@ -230,8 +230,8 @@ fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
         });
         return;
     }
-    // The machine may be booted into any kernel, and does not come up without its critical modules; a build that
-    // failed for a kernel that nobody boots now is worth knowing too.
+    // The machine may be booted into any kernel, and does not come up without its critical modules; a build
+    // that failed for a kernel that nobody boots now is worth knowing too.
     let critical = |id: &ModuleId| facts.critical.why(&id.name);
     let failed = |id: &ModuleId| facts.failed.get(&(id.clone(), target.clone()));
     let counts = |id: &&ModuleId| is_booted || critical(id).is_some() || failed(id).is_some();

@@ -78,7 +78,8 @@ impl Images<'_> {
         }
     }
 
-    /// Modules that an image should not hold any more. One that was noted may have been installed again since.
+    /// Modules that an image should not hold any more. One that was noted may have been
+    /// installed again since.
     fn gone(&self, note: &images::Note) -> BTreeSet<String> {
         let name = |path: &PathBuf| Some(canonical_name(&ModuleFile::from_path(path)?.stem));
         let installed: BTreeSet<String> = self.installed.iter().filter_map(name).collect();

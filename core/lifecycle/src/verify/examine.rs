@@ -180,8 +180,8 @@ impl<'a> Examiner<'a> {
         Some(Fault::UnknownSymbols { names: needed.into_iter().collect(), kernel, exporters, elsewhere })
     }
 
-    /// A kernel may let modules use any namespace.
-    /// Whether the kernel lets modules use namespaces that they do not import; `None` without its configuration.
+    /// A kernel may let modules use any namespace. Whether the kernel lets modules use namespaces that they
+    /// do not import; `None` without its configuration.
     fn allows_any_namespace(&self) -> Option<bool> {
         let config = &self.kernel.config;
         config.is_known().then(|| config.is_enabled("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"))
