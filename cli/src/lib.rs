@@ -124,7 +124,7 @@ fn run(
     warn_of_options(&args, terminal);
     let invocation = Invocation::understand(args)?;
     invocation.ignored.iter().filter(|_| invocation.action != action::Action::Boot).for_each(|word| {
-        render::warn(terminal, format!("`{word}` is ignored: it {}", ignored_because(word)))
+        render::warn(terminal, format!("`{word}` is ignored: it {}", ignored_because(word)));
     });
     signals::listen().map_err(|error| {
         Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))

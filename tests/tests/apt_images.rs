@@ -1,5 +1,7 @@
 //! Real apt in chroots as images are made in: no `/proc`, no kernel that runs, no systemd.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::path::Path;
 
 use dkms_tests::apt::{Machine, Package, TRIXIE, batches};

@@ -98,7 +98,7 @@ fn setting(layout: &Layout, name: &str) -> Option<String> {
         });
         values.collect::<Vec<_>>().pop()
     };
-    std::iter::once("/etc/default/grub".to_owned()).chain(others).filter_map(value).last()
+    std::iter::once("/etc/default/grub".to_owned()).chain(others).filter_map(value).next_back()
 }
 
 /// The name by which the saved entry means a kernel.
