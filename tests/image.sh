@@ -21,4 +21,5 @@ modules=$(cd "/lib/modules/$2" && find updates extra -name '*.ko*' 2>/dev/null |
     entry 'TRAILER!!!' /srv/empty
 } >"$1.new"
 mv "$1.new" "$1"
+# shellcheck disable=SC2046 # one word for each module
 echo "$2:" $(for file in $modules; do modinfo -F version "/lib/modules/$2/$file"; done) >>/srv/images

@@ -2,7 +2,7 @@
 //!
 //! - [`manifest`]: the one file that the image keeps of them, in place of the tree
 //! - [`record`]: installed files → the manifest's entries
-//! - [`required`]: which modules have to be on which kernels, and which are not; pure
+//! - [`mod@required`]: which modules have to be on which kernels, and which are not; pure
 
 pub mod manifest;
 pub mod record;

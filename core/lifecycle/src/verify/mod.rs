@@ -1,7 +1,7 @@
 //! Whether a kernel will load a module: seven links, each proven, refuted or unknown.
 //!
 //! - [`Link`], [`Verdict`], [`Proof`]: what is judged, and what comes of it
-//! - [`mod@judge`]: [`Facts`] → the verdict on each link, without input or output; [`look`] gathers them
+//! - `judge`: [`Facts`] → the verdict on each link, without input or output; [`look`] gathers them
 //! - [`Fault`], [`Doubt`], [`KernelView`]: what a module file shows for a kernel; `unfit`: what it may not
 //!   use of the kernel's exports
 //! - [`Examiner`]: reads module files; `known`: what a kernel exports, `cache`: kept for the next time
