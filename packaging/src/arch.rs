@@ -11,7 +11,7 @@ use dkms_base::host::fs;
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
-use crate::entries::{Body, Entries, Entry};
+use crate::entries::{Body, Entries, Entry, FILE_LIMIT};
 use crate::error::PackageError;
 use crate::staged::Staged;
 use crate::tarball::{self, hex, write_error};
@@ -120,7 +120,7 @@ fn mtree(entries: &Entries, date: u64) -> Result<String, PackageError> {
         }
         let bytes = match &entry.body {
             Body::Bytes(bytes) => Some(bytes.clone()),
-            Body::File { path, .. } => Some(fs::read(path)?),
+            Body::File { path, .. } => Some(fs::read_limited(path, FILE_LIMIT)?),
             Body::Folder => {
                 text.push_str(" type=dir");
                 None

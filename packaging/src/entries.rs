@@ -12,6 +12,9 @@ use crate::error::PackageError;
 /// Folders in which version control keeps its own; no part of a source.
 const VERSION_CONTROL: [&str; 6] = [".git", ".hg", ".svn", ".bzr", "CVS", "_darcs"];
 
+/// The most bytes of a file of a package; programs with debug information are over a hundred MB.
+pub(crate) const FILE_LIMIT: u64 = 1 << 30;
+
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {

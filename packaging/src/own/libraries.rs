@@ -9,6 +9,7 @@ use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use elf::file::Class;
 
+use crate::entries::FILE_LIMIT;
 use crate::error::PackageError;
 
 /// The package of a library, and how versions of its symbols begin.
@@ -30,7 +31,7 @@ fn package(library: &str) -> Option<(&'static str, &'static str)> {
 pub fn dependencies(programs: &[&Path]) -> Result<Vec<String>, PackageError> {
     let mut needed: BTreeMap<&'static str, Vec<u32>> = BTreeMap::new();
     for program in programs {
-        let bytes = fs::read(program)?;
+        let bytes = fs::read_limited(program, FILE_LIMIT)?;
         for (package, version) in of(&bytes).map_err(|why| refuse(program, why))? {
             let newest = needed.entry(package).or_default();
             if version > *newest {
@@ -70,7 +71,7 @@ pub fn libalpm(program: &[u8]) -> Option<String> {
 /// # Errors
 /// [`PackageError`] where it can't be read.
 pub fn symbols(program: &Path) -> Result<BTreeSet<String>, PackageError> {
-    let bytes = fs::read(program)?;
+    let bytes = fs::read_limited(program, FILE_LIMIT)?;
     let unreadable = |_| refuse(program, "is no program that can be read");
     let file = ElfBytes::<AnyEndian>::minimal_parse(&bytes).map_err(unreadable)?;
     let bits = if file.ehdr.class == Class::ELF64 { "(64bit)" } else { "" };

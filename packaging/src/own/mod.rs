@@ -23,7 +23,7 @@ use dkms_base::host::{clock, fs};
 
 use crate::arch;
 use crate::deb::{Deb, Effort};
-use crate::entries::{Body, Entries};
+use crate::entries::{Body, Entries, FILE_LIMIT};
 use crate::error::PackageError;
 use control::Meanings;
 use list::{Line, Source, What};
@@ -126,7 +126,9 @@ impl Project {
                     }
                 }
                 Body::Bytes(bytes) => fs::write_whole(&path, bytes, entry.mode)?,
-                Body::File { path: from, .. } => fs::write_whole(&path, &fs::read(from)?, entry.mode)?,
+                Body::File { path: from, .. } => {
+                    fs::write_whole(&path, &fs::read_limited(from, FILE_LIMIT)?, entry.mode)?;
+                }
                 Body::Link(target) => fs::symlink(target, &path)?,
             }
         }
@@ -230,7 +232,7 @@ impl Project {
             if let What::File(Source::Program(name), _) = &line.what
                 && let Some(path) = self.programs.get(name)
             {
-                depends.extend(libraries::libalpm(&fs::read(path)?));
+                depends.extend(libraries::libalpm(&fs::read_limited(path, FILE_LIMIT)?));
             }
         }
         Ok(arch::Package {
