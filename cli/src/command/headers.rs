@@ -9,6 +9,7 @@ use dkms_base::host::process::Process;
 use dkms_base::host::{fs, programs};
 use dkms_base::id::Target;
 use dkms_kernel::fetched::{FetchError, fetch};
+use dkms_kernel::manager::ManagerError;
 use dkms_kernel::{HeadersPackage, Owner};
 
 use crate::failure::Failure;
@@ -101,11 +102,11 @@ fn again(session: &Session<'_>, layer: &std::path::Path) -> Result<Process, Fail
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         match error {
-            FetchError::Process(error) => error.into(),
+            FetchError::Manager(ManagerError::Process(error)) => error.into(),
             FetchError::Fs(error) => error.into(),
             FetchError::Unknown { .. } => Self::new(ExitCode::NO_HEADERS, error.to_string())
                 .hint("bring the package manager's lists up to date; `dkms kernels --available` shows what they have"),
-            FetchError::None { .. } | FetchError::Failed { .. } => Self::new(ExitCode::NO_HEADERS, error.to_string()),
+            FetchError::None { .. } | FetchError::Manager(ManagerError::Failed { .. }) => Self::new(ExitCode::NO_HEADERS, error.to_string()),
         }
     }
 }

@@ -3,13 +3,14 @@
 use dkms_base::exit::ExitCode;
 use dkms_base::id::{Arch, Target};
 use dkms_kernel::available::{Available, AvailableError, available, flavour_of};
+use dkms_kernel::manager::ManagerError;
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::render::JSON_VERSION;
 use crate::session::Session;
 
-/// A kernel, as it is told.
+/// A kernel, as it is printed.
 struct Told {
     target: Target,
     flavour: String,
@@ -115,8 +116,8 @@ fn document(told: &[Told]) -> String {
 impl From<AvailableError> for Failure {
     fn from(error: AvailableError) -> Self {
         match error {
-            AvailableError::Process(error) => error.into(),
-            AvailableError::UnknownManager { .. } | AvailableError::Failed { .. } => {
+            AvailableError::Manager(ManagerError::Process(error)) => error.into(),
+            AvailableError::UnknownManager { .. } | AvailableError::Manager(ManagerError::Failed { .. }) => {
                 Self::new(ExitCode::USAGE_OR_RIGHTS, error.to_string())
             }
         }

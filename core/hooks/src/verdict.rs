@@ -1,5 +1,5 @@
 //! What modules that the machine can't boot or be reached without lack on the kernels that a batch was about:
-//! looked at when the summary is said, since a later batch of the transaction may have brought it.
+//! looked at when the summary is printed, since a later batch of the transaction may have brought it.
 
 use std::collections::BTreeSet;
 
@@ -40,16 +40,17 @@ impl Adapter {
     /// could not be.
     #[must_use]
     pub fn release_held(&self) -> Vec<String> {
-        let guard = Guard {
-            layout: &self.settings.layout,
-            environment: &self.environment,
-            mode: self.settings.boot_guard,
-        };
+        let guard = self.guard();
         let release = |kernel| match guard.release(&kernel) {
             Ok(warning) => warning,
             Err(error) => Some(error.to_string()),
         };
         guard.held().into_iter().filter_map(|(kernel, _)| release(kernel)).collect()
+    }
+
+    fn guard(&self) -> Guard<'_> {
+        let Self { settings, environment, .. } = self;
+        Guard { layout: &settings.layout, environment, mode: settings.boot_guard }
     }
 
     /// What is lacking, and what the boot guard makes of it.
@@ -58,11 +59,7 @@ impl Adapter {
         let installed = self.installed()?;
         let survey = self.survey();
         let critical = critical::look(&survey, &snapshot, &installed)?;
-        let guard = Guard {
-            layout: &self.settings.layout,
-            environment: &self.environment,
-            mode: self.settings.boot_guard,
-        };
+        let guard = self.guard();
         if critical.names().next().is_none() && guard.held().is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }

@@ -2,10 +2,11 @@
 //! is asked; nothing is downloaded.
 
 use dkms_base::host::Environment;
-use dkms_base::host::process::{Process, ProcessError};
+use dkms_base::host::process::Process;
 use dkms_base::id::{Arch, KernelRelease};
 
 use super::distribution::{Distribution, Family};
+use super::manager::{ManagerError, answer};
 
 /// A package of headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,19 +41,9 @@ pub enum AvailableError {
         /// The distribution.
         id: String,
     },
-    /// It could not be run.
+    /// It gave no answer.
     #[error(transparent)]
-    Process(#[from] ProcessError),
-    /// It failed.
-    #[error("`{line}` failed with exit code {code}: {output}")]
-    Failed {
-        /// The command line.
-        line: String,
-        /// Its exit code.
-        code: i32,
-        /// What it said.
-        output: String,
-    },
+    Manager(#[from] ManagerError),
 }
 
 /// All kernels whose headers can be had, in the order of their releases.
@@ -66,14 +57,14 @@ pub fn available(
 ) -> Result<Vec<Available>, AvailableError> {
     let mut found = match distribution.family {
         Family::Debian | Family::Ubuntu => {
-            let names = told(Process::new("apt-cache", ["pkgnames", PREFIX], environment))?;
+            let names = answer(&Process::new("apt-cache", ["pkgnames", PREFIX], environment))?;
             let kernels = names.lines().filter(|name| debian_kernel(name).is_some());
             of_paragraphs(&shown(kernels, environment)?)
         }
         Family::Fedora | Family::Rhel => {
             let format = "%{name} %{version}-%{release} %{arch}\\n";
             let words = ["-q", "repoquery", "--available", "--qf", format, "kernel*-devel"];
-            of_rpms(&told(Process::new("dnf", words, environment))?, arch)
+            of_rpms(&answer(&Process::new("dnf", words, environment))?, arch)
         }
         Family::Suse | Family::Arch | Family::Gentoo | Family::Other => {
             return Err(AvailableError::UnknownManager { id: distribution.id.clone() });
@@ -100,16 +91,7 @@ fn shown<'a>(
     if words.len() == 3 {
         return Ok(String::new());
     }
-    told(Process::new("apt-cache", words, environment))
-}
-
-fn told(process: Process) -> Result<String, AvailableError> {
-    let ended = process.capture_apart()?;
-    if ended.status.success() {
-        return Ok(ended.text());
-    }
-    let (line, code) = (process.line(), ended.code());
-    Err(AvailableError::Failed { line, code, output: ended.text().trim().to_owned() })
+    Ok(answer(&Process::new("apt-cache", words, environment))?)
 }
 
 const PREFIX: &str = "linux-headers-";

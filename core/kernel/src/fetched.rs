@@ -8,12 +8,13 @@ use std::path::Path;
 
 use dkms_base::host::Environment;
 use dkms_base::host::fs::{self, FsError};
-use dkms_base::host::process::{Process, ProcessError, quote};
+use dkms_base::host::process::{Process, quote};
 use dkms_base::id::KernelRelease;
 
 use super::available::in_apt;
 use super::distribution::{Distribution, Family};
 use super::headers_package::HeadersPackage;
+use super::manager::{ManagerError, run};
 
 /// Why there are none.
 #[derive(Debug, thiserror::Error)]
@@ -32,19 +33,9 @@ pub enum FetchError {
         /// What was downloaded.
         packages: Vec<String>,
     },
-    /// A program could not be run.
+    /// A program of it failed.
     #[error(transparent)]
-    Process(#[from] ProcessError),
-    /// A program failed.
-    #[error("`{line}` failed with exit code {code}: {output}")]
-    Failed {
-        /// Its command line.
-        line: String,
-        /// Its exit code.
-        code: i32,
-        /// The end of what it said.
-        output: String,
-    },
+    Manager(#[from] ManagerError),
     /// A file operation failed.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -140,18 +131,6 @@ fn settle(kernel: &KernelRelease, folder: &Path) -> Result<bool, FetchError> {
         fs::symlink(&Path::new("/").join(place), &build)?;
     }
     Ok(true)
-}
-
-fn run(process: &Process) -> Result<(), FetchError> {
-    let ended = process.capture()?;
-    if ended.status.success() {
-        return Ok(());
-    }
-    Err(FetchError::Failed {
-        line: process.line(),
-        code: ended.code(),
-        output: ended.text().trim().to_owned(),
-    })
 }
 
 #[cfg(test)]

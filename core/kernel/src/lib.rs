@@ -30,6 +30,7 @@ pub mod fetched;
 mod headers_package;
 pub mod initramfs;
 mod machine;
+pub mod manager;
 pub mod modfile;
 pub mod module_tree;
 mod owner;

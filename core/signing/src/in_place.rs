@@ -4,18 +4,13 @@
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use dkms_base::host::process::{Ended, Process};
 use dkms_base::host::{Environment, fs, scratch};
 use dkms_kernel::Compression;
 use dkms_kernel::modfile::content::{each_unsigned, packing};
-use dkms_kernel::modfile::{CompressOptions, ToolError, ToolRunner, compress, is_whole_file};
+use dkms_kernel::modfile::{Beside, CompressOptions, compress, is_whole_file};
 
 use super::{SignError, Signer};
-
-/// How long a compressor may take.
-const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// A signed module beside its place.
 #[derive(Debug)]
@@ -98,34 +93,4 @@ fn make(
         fs::set_mode(&signed, meta.mode() & 0o777)?;
     }
     Ok(signed)
-}
-
-/// Runs the system's compressor on a copy beside the module.
-struct Beside;
-
-impl ToolRunner for Beside {
-    fn run(
-        &self,
-        module: &Path,
-        command: &dyn Fn(&Path) -> Process,
-        suffix: &str,
-        result: &Path,
-    ) -> Result<Ended, ToolError> {
-        let folder = fs::temporary_beside(module);
-        scratch::create_private_folder(&folder)?;
-        let copy = folder.join(module.file_name().unwrap_or_default());
-        let run = || -> Result<Ended, ToolError> {
-            fs::copy_file(module, &copy)?;
-            let ended = command(&copy).time_limit(TIME_LIMIT).capture()?;
-            let mut left = copy.clone().into_os_string();
-            left.push(suffix);
-            if fs::is_file(Path::new(&left)) {
-                fs::copy_file(Path::new(&left), result)?;
-            }
-            Ok(ended)
-        };
-        let ended = run();
-        fs::remove_any(&folder)?;
-        ended
-    }
 }

@@ -13,7 +13,7 @@ use super::{Module, name};
 use crate::deb::{Deb, Effort};
 use crate::entries::Entries;
 use crate::error::PackageError;
-use crate::text::wrap;
+use crate::text::{without_epoch, wrap};
 
 /// A package to make.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +32,7 @@ impl Gate<'_> {
     /// The module's version, and then the kernel's: both make a newer package.
     fn version(&self) -> Result<String, PackageError> {
         let module = name::version(&self.module.id.version)?.to_string();
-        let kernel = self.kernel_version;
-        Ok(format!("{module}+{}", kernel.split_once(':').map_or(kernel, |(_, rest)| rest)))
+        Ok(format!("{module}+{}", without_epoch(self.kernel_version)))
     }
 
     /// The file that is written.
@@ -42,7 +41,7 @@ impl Gate<'_> {
     /// [`PackageError`] where name, version or architecture can't be Debian's.
     pub fn path(&self) -> Result<PathBuf, PackageError> {
         let version = self.version()?;
-        let version = version.split_once(':').map_or(version.as_str(), |(_, rest)| rest);
+        let version = without_epoch(&version);
         let package = name::gate(&self.module.id.name, self.flavour)?;
         let arch = name::architecture(&self.target.arch)?;
         Ok(self.module.folder.join(format!("{package}_{version}_{arch}.deb")))

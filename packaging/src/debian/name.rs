@@ -4,6 +4,7 @@ use debversion::Version;
 use dkms_base::id::{Arch, KernelRelease, ModuleName, ModuleVersion};
 
 use crate::error::PackageError;
+use crate::text::without_epoch;
 
 /// A module's or kernel's name as part of a package's: `_` is none of Debian's letters, and
 /// capitals aren't either.
@@ -93,7 +94,7 @@ fn check(name: &str) -> Result<(), PackageError> {
 pub fn version(version: &ModuleVersion) -> Result<Version, PackageError> {
     let text = version.as_str();
     let refuse = |why| Err(PackageError::Version { version: text.to_owned(), why });
-    let without_epoch = text.split_once(':').map_or(text, |(_, rest)| rest);
+    let without_epoch = without_epoch(text);
     let epoch = &text[..text.len() - without_epoch.len()];
     if !epoch.trim_end_matches(':').chars().all(|c| c.is_ascii_digit()) || epoch == ":" {
         return refuse("has an epoch that is no number");
@@ -113,8 +114,7 @@ pub fn version(version: &ModuleVersion) -> Result<Version, PackageError> {
 /// A version as file names have it: without the epoch.
 #[must_use]
 pub fn in_file_name(version: &Version) -> String {
-    let text = version.to_string();
-    text.split_once(':').map_or(text.as_str(), |(_, rest)| rest).to_owned()
+    without_epoch(&version.to_string()).to_owned()
 }
 
 /// dpkg's name for an architecture.

@@ -13,7 +13,7 @@ use super::name::{check_plain, seconds};
 use super::relation::Relation;
 use crate::debian::Module;
 use crate::error::PackageError;
-use crate::text::wrap;
+use crate::text::{without_epoch, wrap};
 
 /// A package to make.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +31,7 @@ pub struct Gate<'a> {
 impl Gate<'_> {
     /// A newer kernel makes a newer release.
     fn release(&self) -> String {
-        let kernel = self.kernel_version;
-        let kernel = kernel.split_once(':').map_or(kernel, |(_, rest)| rest);
-        format!("{RELEASE}.{}", kernel.replace('-', "_"))
+        format!("{RELEASE}.{}", without_epoch(self.kernel_version).replace('-', "_"))
     }
 
     fn about(&self) -> Result<About, PackageError> {

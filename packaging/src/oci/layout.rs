@@ -15,7 +15,7 @@ use crate::error::PackageError;
 /// What makes a folder a layout.
 const MARK: &str = "oci-layout";
 const INDEX: &str = "index.json";
-/// No index or manifest comes near it.
+/// No index or manifest reaches it.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
 /// Larger than the layers of any modules.
 const BLOB_LIMIT: u64 = 4 << 30;

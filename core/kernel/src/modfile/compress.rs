@@ -218,7 +218,7 @@ impl From<ToolError> for CompressError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tool::Temporary;
+    use super::super::tool::Beside;
     use super::*;
 
     fn environment() -> Environment {
@@ -250,7 +250,7 @@ mod tests {
         let path = dir.path().join("hi.ko");
         fs::write_whole(&path, bytes, 0o640).unwrap();
         fs::set_mtime(&path, (1_700_000_000, 0)).unwrap();
-        let target = compress(&path, compression, options, environment, &Temporary).unwrap();
+        let target = compress(&path, compression, options, environment, &Beside).unwrap();
         let meta = fs::lstat(&target).unwrap().unwrap();
         assert_eq!((meta.mode() & 0o777, meta.mtime()), (0o640, 1_700_000_000));
         assert_eq!(fs::list(dir.path()).unwrap().len(), 1);
@@ -297,10 +297,10 @@ mod tests {
         fs::write_whole(&path, b"module", 0o644).unwrap();
         let options = CompressOptions { xz: "--no-such-option".into(), ..defaults() };
         let error =
-            compress(&path, Compression::Xz, &options, &environment(), &Temporary).unwrap_err().to_string();
+            compress(&path, Compression::Xz, &options, &environment(), &Beside).unwrap_err().to_string();
         assert!(error.contains("xz --no-such-option -f") && error.contains("hi.ko"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"module");
         assert_eq!(fs::list(dir.path()).unwrap().len(), 1);
-        assert_eq!(compress(&path, Compression::None, &options, &environment(), &Temporary).unwrap(), path);
+        assert_eq!(compress(&path, Compression::None, &options, &environment(), &Beside).unwrap(), path);
     }
 }

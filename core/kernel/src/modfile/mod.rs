@@ -37,7 +37,7 @@ pub use name::{ModuleFile, canonical_name};
 pub use object::{Machine, ModuleObject, NotAModule};
 pub use signature::{SignatureInfo, signature_of, without_signature};
 pub use strip::{StripError, strip};
-pub use tool::{ToolError, ToolRunner};
+pub use tool::{Beside, ToolError, ToolRunner};
 pub use whole::{is_whole_file, is_whole_module, is_whole_object};
 
 use std::io;

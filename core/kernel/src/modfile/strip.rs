@@ -75,7 +75,7 @@ fn strip_to(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tool::Temporary;
+    use super::super::tool::Beside;
     use super::*;
 
     #[test]
@@ -86,10 +86,10 @@ mod tests {
         let line = "echo 'int x(void){return 1;}' | gcc -g -x c -c - -o x.o";
         assert_eq!(Process::shell(line, &environment).dir(dir.path()).capture().unwrap().code(), 0);
         let before = fs::read(&object).unwrap().len();
-        strip(&object, "strip", &environment, &Temporary).unwrap();
+        strip(&object, "strip", &environment, &Beside).unwrap();
         assert!(fs::read(&object).unwrap().len() < before);
         fs::write_whole(&object, b"garbage", 0o644).unwrap();
-        let error = strip(&object, "strip", &environment, &Temporary).unwrap_err().to_string();
+        let error = strip(&object, "strip", &environment, &Beside).unwrap_err().to_string();
         assert!(error.contains("strip -g") && error.contains("x.o"), "{error}");
         assert_eq!(fs::read(&object).unwrap(), b"garbage");
     }

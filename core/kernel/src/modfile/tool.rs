@@ -1,9 +1,11 @@
 //! How a program of the system works on a module: on a copy, at a place that the caller chooses.
 
 use std::path::Path;
+use std::time::Duration;
 
-use dkms_base::host::fs::FsError;
+use dkms_base::host::fs::{self, FsError};
 use dkms_base::host::process::{Ended, Process, ProcessError};
+use dkms_base::host::scratch;
 
 /// Runs programs on copies of modules.
 pub trait ToolRunner {
@@ -33,13 +35,14 @@ pub enum ToolError {
     Process(#[from] ProcessError),
 }
 
-/// Runs them in a temporary folder, for tests.
-#[cfg(test)]
-#[derive(Debug)]
-pub(crate) struct Temporary;
+/// How long a program may take.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 
-#[cfg(test)]
-impl ToolRunner for Temporary {
+/// Runs them in a private folder beside the module, which is removed again.
+#[derive(Debug)]
+pub struct Beside;
+
+impl ToolRunner for Beside {
     fn run(
         &self,
         module: &Path,
@@ -47,15 +50,21 @@ impl ToolRunner for Temporary {
         suffix: &str,
         result: &Path,
     ) -> Result<Ended, ToolError> {
-        use dkms_base::host::fs;
-        let dir = tempfile::tempdir().unwrap();
-        let copy = dir.path().join(module.file_name().unwrap());
-        fs::copy_file(module, &copy)?;
-        let ended = command(&copy).capture()?;
-        let left = format!("{}{suffix}", copy.display());
-        if fs::is_file(Path::new(&left)) {
-            fs::copy_file(Path::new(&left), result)?;
-        }
-        Ok(ended)
+        let folder = fs::temporary_beside(module);
+        scratch::create_private_folder(&folder)?;
+        let copy = folder.join(module.file_name().unwrap_or_default());
+        let run = || -> Result<Ended, ToolError> {
+            fs::copy_file(module, &copy)?;
+            let ended = command(&copy).time_limit(TIME_LIMIT).capture()?;
+            let mut left = copy.clone().into_os_string();
+            left.push(suffix);
+            if fs::is_file(Path::new(&left)) {
+                fs::copy_file(Path::new(&left), result)?;
+            }
+            Ok(ended)
+        };
+        let ended = run();
+        fs::remove_any(&folder)?;
+        ended
     }
 }

@@ -1,0 +1,45 @@
+//! Programs of package managers that are asked and run: what they print, or why they failed.
+
+use dkms_base::host::process::{Ended, Process, ProcessError};
+
+/// Why a program of a package manager gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// It could not be run.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// It failed.
+    #[error("`{line}` failed with exit code {code}: {output}")]
+    Failed {
+        /// The command line.
+        line: String,
+        /// Its exit code.
+        code: i32,
+        /// What it printed.
+        output: String,
+    },
+}
+
+/// What a program prints to standard output.
+///
+/// # Errors
+/// [`ManagerError`].
+pub(super) fn answer(process: &Process) -> Result<String, ManagerError> {
+    succeeded(process, process.capture_apart()?)
+}
+
+/// Runs a program for what it does.
+///
+/// # Errors
+/// [`ManagerError`], with what it printed to standard error too.
+pub(super) fn run(process: &Process) -> Result<(), ManagerError> {
+    succeeded(process, process.capture()?).map(drop)
+}
+
+fn succeeded(process: &Process, ended: Ended) -> Result<String, ManagerError> {
+    if ended.status.success() {
+        return Ok(ended.text());
+    }
+    let (line, code) = (process.line(), ended.code());
+    Err(ManagerError::Failed { line, code, output: ended.text().trim().to_owned() })
+}
