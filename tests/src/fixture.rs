@@ -4,6 +4,17 @@ use anyhow::Result;
 
 use crate::root::Root;
 
+/// A source that uses a symbol for all modules, one for GPL-compatible modules, and one of a namespace.
+pub const EACH_KIND_OF_SYMBOL: &str = "\
+#include <linux/dma-buf.h>
+#include <linux/kobject.h>
+#include <linux/module.h>
+MODULE_LICENSE(\"GPL\");
+MODULE_IMPORT_NS(DMA_BUF);
+int foo_answer(void);
+int foo_answer(void) { pr_info(\"foo\"); kobject_put(kobject_create_and_add(\"foo\", NULL)); return IS_ERR(dma_buf_get(0)); }
+";
+
 /// A module source tree to be written to `/usr/src/NAME-VERSION`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {

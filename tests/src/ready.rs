@@ -1,7 +1,7 @@
 //! A module compiled once for all tests of a process: where a test is about files, not about the
 //! compiler, `MAKE` copies it.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result};
 use dkms_base::host::fs;
@@ -10,6 +10,7 @@ use crate::cache::Cache;
 use crate::fixture::Module;
 use crate::kernels::Kernels;
 use crate::root::Root;
+use crate::tool::Tool;
 
 /// Where it lies in a root that was given it; beside the source, so that a file system there counts it once.
 pub const PLACE: &str = "/srv/ready/foo.ko";
@@ -24,13 +25,33 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Compiles it. It carries some incompressible data: what is to be cut by a full disk needs some length.
+    /// Compiles it; the second and later calls of a process get the first one's. It carries some
+    /// incompressible data: what is to be cut by a full disk needs some length.
     ///
     /// # Errors
-    /// Where it can't be compiled.
-    pub fn compile(cache: &Cache, kernels: &Kernels) -> Result<Self> {
+    /// If it cannot be compiled.
+    pub fn compile(cache: &Cache, kernels: &Kernels) -> Result<&'static Self> {
+        static MADE: OnceLock<Ready> = OnceLock::new();
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = MADE.get() {
+            return Ok(made);
+        }
         let root = Root::new(cache, kernels, &[])?;
-        Ok(Self { first: Self::compile_in(&root, "$K")?, second: OnceLock::new() })
+        let made = Self { first: Self::compile_in(&root, "$K")?, second: OnceLock::new() };
+        Ok(MADE.get_or_init(|| made))
+    }
+
+    /// A fresh root with this `dkms`, in which foo/1.0 is installed on `$K`.
+    ///
+    /// # Errors
+    /// If it cannot be compiled or installed.
+    pub fn installed(dkms: &str) -> Result<Root> {
+        let (cache, kernels) = (Cache::open()?, Kernels::find()?);
+        let root = Root::new(&cache, &kernels, &[&Tool::ours(dkms)])?;
+        Self::compile(&cache, &kernels)?.put_into(&root)?;
+        root.must("dkms install foo/1.0 -k $K")?;
+        Ok(root)
     }
 
     fn compile_in(root: &Root, kernel: &str) -> Result<Vec<u8>> {

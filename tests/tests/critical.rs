@@ -1,20 +1,14 @@
-//! `dkms critical` on real roots, and that critical modules are said first by those who say what is missing.
+//! `dkms critical` on real roots, and that critical modules are reported first by what
+//! reports missing modules.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use dkms_tests::cache::Cache;
-use dkms_tests::kernels::Kernels;
 use dkms_tests::ready::Ready;
 use dkms_tests::root::Root;
-use dkms_tests::tool::Tool;
 use serde_json::Value;
 
 /// A fresh root with foo/1.0 installed on `$K` only, and with bar/1.0 in the tree.
 fn root() -> Root {
-    let (cache, kernels) = (Cache::open().unwrap(), Kernels::find().unwrap());
-    let root = Root::new(&cache, &kernels, &[&Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"))]).unwrap();
-    Ready::compile(&cache, &kernels).unwrap().put_into(&root).unwrap();
-    root.must("dkms install foo/1.0 -k $K").unwrap();
-    root
+    Ready::installed(env!("CARGO_BIN_EXE_dkms-under-test")).unwrap()
 }
 
 fn answer(root: &Root, options: &str) -> Value {

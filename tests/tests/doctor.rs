@@ -69,7 +69,7 @@ const FAULTS: [(&str, &str, Mended); 22] = [
 struct Clinic {
     cache: Cache,
     kernels: Kernels,
-    ready: Ready,
+    ready: &'static Ready,
     ours: Tool,
 }
 

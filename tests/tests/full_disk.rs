@@ -117,7 +117,7 @@ const SPREAD: u32 = 6;
 struct World {
     cache: Cache,
     kernels: Kernels,
-    ready: Ready,
+    ready: &'static Ready,
 }
 
 /// How one size ended: what tells it from another, and what was wrong.

@@ -1,22 +1,15 @@
 //! `dkms plan` and `dkms preflight` on real roots: what they say, how they end, and that nothing is changed.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use dkms_tests::cache::Cache;
 use dkms_tests::capture::capture;
 use dkms_tests::fixture::Module;
-use dkms_tests::kernels::Kernels;
 use dkms_tests::ready::Ready;
 use dkms_tests::root::{Output, Root, User};
-use dkms_tests::tool::Tool;
 use dkms_tests::verdict;
 
 /// A fresh root with foo/1.0 installed on `$K`.
 fn root() -> Root {
-    let (cache, kernels) = (Cache::open().unwrap(), Kernels::find().unwrap());
-    let root = Root::new(&cache, &kernels, &[&Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"))]).unwrap();
-    Ready::compile(&cache, &kernels).unwrap().put_into(&root).unwrap();
-    root.must("dkms install foo/1.0 -k $K").unwrap();
-    root
+    Ready::installed(env!("CARGO_BIN_EXE_dkms-under-test")).unwrap()
 }
 
 /// Asks as nobody, with the tree as it is afterwards compared with the one before.

@@ -15,7 +15,7 @@ use dkms_core::verify::{Examination, Examiner};
 use dkms_kernel::modfile::content::content;
 use dkms_kernel::{KernelFacts, ModuleTree, Overrides};
 use dkms_tests::cache::Cache;
-use dkms_tests::fixture::Module;
+use dkms_tests::fixture::{EACH_KIND_OF_SYMBOL, Module};
 use dkms_tests::initramfs::Initramfs;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::qemu::{self, Guest};
@@ -147,17 +147,6 @@ fn kernels_answer_for_modules_of_two_lines_as_was_judged() {
     assert!(counts.0 >= 100 && counts.1 >= 50, "{counts:?}");
 }
 
-/// Uses a symbol for all modules, one for GPL-compatible modules, and one of a namespace.
-const CODE: &str = "\
-#include <linux/dma-buf.h>
-#include <linux/kobject.h>
-#include <linux/module.h>
-MODULE_LICENSE(\"GPL\");
-MODULE_IMPORT_NS(DMA_BUF);
-int foo_answer(void);
-int foo_answer(void) { pr_info(\"foo\"); kobject_put(kobject_create_and_add(\"foo\", NULL)); return IS_ERR(dma_buf_get(0)); }
-";
-
 /// How a sound `foo.ko` is changed, and whether the kernel still links it.
 const CHANGES: [(&str, &str, bool); 11] = [
     ("sound", "cp $F $T", true),
@@ -185,7 +174,7 @@ fn the_kernel_refuses_what_is_judged_unfit_and_links_the_honest_twin() {
     let root = Root::new(&cache, &Kernels::find().unwrap(), &[&ours]).unwrap();
     let guest = qemu::whole_kernel(&root, &cache).unwrap();
     Module::new("foo", "1.0").write_to(&root).unwrap();
-    root.write("/usr/src/foo-1.0/foo.c", CODE, 0o644).unwrap();
+    root.write("/usr/src/foo-1.0/foo.c", EACH_KIND_OF_SYMBOL, 0o644).unwrap();
     root.must("dkms build foo/1.0 -k $K2; mkdir /t").unwrap();
     let mut files = Vec::new();
     for (what, change, _) in CHANGES {

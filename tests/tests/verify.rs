@@ -6,7 +6,7 @@
 use dkms_base::host::fs;
 use dkms_tests::cache::Cache;
 use dkms_tests::capture::capture;
-use dkms_tests::fixture::Module;
+use dkms_tests::fixture::{EACH_KIND_OF_SYMBOL, Module};
 use dkms_tests::kernels::Kernels;
 use dkms_tests::root::{Output, Root, User};
 use dkms_tests::setup;
@@ -14,19 +14,8 @@ use dkms_tests::tool::Tool;
 use dkms_tests::verdict;
 use serde_json::Value;
 
-/// The links, in the order in which they are told.
+/// The links, in the order in which they are printed.
 const LINKS: [&str; 7] = ["there", "whole", "kernel", "linked", "trusted", "found", "boot"];
-
-/// Uses a symbol for everybody, one for GPL-compatible modules, and one of a namespace.
-const CODE: &str = "\
-#include <linux/dma-buf.h>
-#include <linux/kobject.h>
-#include <linux/module.h>
-MODULE_LICENSE(\"GPL\");
-MODULE_IMPORT_NS(DMA_BUF);
-int foo_answer(void);
-int foo_answer(void) { pr_info(\"foo\"); kobject_put(kobject_create_and_add(\"foo\", NULL)); return IS_ERR(dma_buf_get(0)); }
-";
 
 fn root() -> Root {
     let (cache, kernels) = (Cache::open().unwrap(), Kernels::find().unwrap());
@@ -37,7 +26,7 @@ fn root() -> Root {
 fn installed() -> Root {
     let root = root();
     Module::new("foo", "1.0").write_to(&root).unwrap();
-    root.write("/usr/src/foo-1.0/foo.c", CODE, 0o644).unwrap();
+    root.write("/usr/src/foo-1.0/foo.c", EACH_KIND_OF_SYMBOL, 0o644).unwrap();
     root.must(
         "dkms install foo/1.0 -k $K
          cp /lib/modules/$K/updates/dkms/foo.ko /srv/foo.ko
@@ -52,7 +41,7 @@ fn parsed(output: &Output) -> Value {
     serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
 }
 
-/// The links of the one module that is told of which are not proven: link, verdict, reason, command; and the
+/// The links of the one module in the answer which are not proven: link, verdict, reason, command; and the
 /// exit code. Nothing must have changed, and the shape of the document is as it is specified.
 fn open(root: &Root, words: &str, user: User) -> (Vec<[String; 4]>, i32) {
     let before = capture(root).unwrap();
@@ -79,7 +68,7 @@ fn each_link_that_is_broken_is_refuted_and_its_honest_twin_is_proven() {
     };
     sound("the installation");
     let mut wrong = Vec::new();
-    // How it is made, which link it breaks, what is said of it.
+    // How it is made, which link it breaks, the reason that is printed.
     for (make, link, says) in [
         ("rm /lib/modules/$K/updates/dkms/foo.ko", "there", "is not there"),
         ("echo >>/lib/modules/$K/updates/dkms/foo.ko", "there", "is not the file that was built"),
@@ -250,7 +239,7 @@ fn doctor_groups_what_one_command_mends() {
 fn a_kernel_without_headers_is_judged_by_its_image_and_that_is_kept() {
     let root = root();
     Module::new("foo", "1.0").write_to(&root).unwrap();
-    root.write("/usr/src/foo-1.0/foo.c", CODE, 0o644).unwrap();
+    root.write("/usr/src/foo-1.0/foo.c", EACH_KIND_OF_SYMBOL, 0o644).unwrap();
     root.must("dkms install foo/1.0 -k $K2; rm /lib/modules/$K2/build").unwrap();
     let (found, code) = open(&root, "foo -k $K2", User::Nobody);
     assert_eq!(code, 31, "{found:?}");
@@ -266,7 +255,7 @@ fn a_kernel_without_headers_is_judged_by_its_image_and_that_is_kept() {
     let to = format!("/lib/modules/{kernel}/kernel/lib/crc7.ko");
     fs::copy_content(&own, &root.view(&to), 0o644).unwrap();
     root.must("depmod $K2").unwrap();
-    // Who may not read the image is told who may.
+    // A user who may not read the image learns who may.
     let (found, code) = open(&root, "foo -k $K2", User::Nobody);
     assert_eq!(code, 31, "{found:?}");
     assert!(found[0][2].contains("can only be read by root"), "{found:?}");

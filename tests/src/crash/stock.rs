@@ -12,7 +12,7 @@ use crate::root::Root;
 
 /// One compiled module, from which all others are made.
 #[derive(Debug, Clone)]
-pub struct Stock(Ready);
+pub struct Stock(&'static Ready);
 
 impl Stock {
     /// Compiles it.

@@ -172,7 +172,7 @@ fn processes(root: &Root) -> anyhow::Result<String> {
 struct World {
     cache: Cache,
     kernels: Kernels,
-    ready: Ready,
+    ready: &'static Ready,
 }
 
 impl World {

@@ -66,7 +66,7 @@ fn a_matrix_has_a_job_for_each_module_and_kernel_and_each_is_built_by_its_number
         let ended = run(line);
         assert_eq!(ended.code, code, "{line}: {ended:?}");
     }
-    // Other inputs than those that were planned are told.
+    // Other inputs than those that were planned are reported.
     root.must("dkms unbuild foo/1.0 -k $K; echo '# x' >>/usr/src/foo-1.0/Makefile").unwrap();
     let ended = run("dkms build --job 1 --matrix /srv/matrix");
     assert!(ended.code == 0 && ended.stderr.contains("other inputs"), "{ended:?}");
