@@ -360,7 +360,7 @@ impl<'a> Session<'a> {
         self.verdict(self.outcome(&task)?)
     }
 
-    /// Plans and does what is asked; the caller says what its failures mean.
+    /// Plans and carries out the request; the caller decides what its failures mean.
     ///
     /// # Errors
     /// [`Failure`] where something can't be looked at or locked.

@@ -11,7 +11,7 @@ use dkms_base::host::fs::{self, FsError};
 use dkms_base::layout::Layout;
 use dkms_core::tree::state;
 
-/// No note comes near it.
+/// No note reaches it.
 const LIMIT: u64 = 4096;
 
 fn note(layout: &Layout) -> PathBuf {

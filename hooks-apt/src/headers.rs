@@ -15,7 +15,7 @@ use dkms_base::layout::Layout;
 use dkms_core::tree::state;
 use dkms_kernel::installed_kernels;
 
-/// No list comes near it.
+/// No list reaches it.
 const LIMIT: u64 = 1 << 20;
 
 /// The kernels whose headers have come since the last time. None the first time: what is there was there
@@ -106,7 +106,7 @@ mod tests {
         assert!(arrived().is_empty(), "nothing was seen before");
         note(&layout, &BTreeSet::new());
         let kernel = come("6.9.11");
-        // Nobody's: somebody has built it here.
+        // No package's: it was built here.
         come("6.8.0");
         assert_eq!(arrived(), ["6.9.11"]);
         note(&layout, &[kernel.clone()].into());

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::render::{JSON_VERSION, say};
 use crate::session::{Session, unless_interrupted};
 
-/// Prints the answers: the critical ones first, then those that can't be told.
+/// Prints the answers: the critical ones first, then those that are not known.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let snapshot = session.snapshot()?;
     let only = session.invocation.name.as_ref();

@@ -133,8 +133,7 @@ fn number(session: &Session<'_>) -> Result<usize, Failure> {
     }
     let told = NUMBERS.iter().find_map(|name| Some((name, session.environment.get_filled(name)?)));
     let Some((name, text)) = told else {
-        let failure =
-            Failure::new(ExitCode::BAD_OPTION, "which job of the matrix is to be built is not said");
+        let failure = Failure::new(ExitCode::BAD_OPTION, "no job of the matrix is named");
         return Err(
             failure.hint(format!("name it with `--job N`, or by the variable {}", NUMBERS.join(" or ")))
         );

@@ -61,7 +61,7 @@ fn show_grid(session: &Session<'_>, proofs: &[Proof]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is asked for: modules on kernels, in their order.
+/// The modules on kernels that were named, in their order.
 fn proofs(session: &Session<'_>) -> Result<Vec<Proof>, Failure> {
     let snapshot = session.snapshot()?;
     is_known(session, &snapshot)?;

@@ -127,11 +127,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         action: Action::Doctor,
         forms: &["[--fix]"],
-        summary: "find what is wrong, with the command that mends it; --fix does what is safe",
-        about: "Looks at modules, kernels, settings, keys and the sandbox, and names for each problem the command that mends it. \
+        summary: "find what is wrong, with the command that fixes it; --fix does what is safe",
+        about: "Looks at modules, kernels, settings, keys and the sandbox, and names for each problem the command that fixes it. \
                 `--fix` runs those that are safe. Exit code 0: no problem was found.",
         options: &[&["fix", "dry_run", "json"]],
-        examples: &[("dkms doctor", "what is wrong"), ("dkms doctor --fix", "mends what is safe to mend")],
+        examples: &[("dkms doctor", "what is wrong"), ("dkms doctor --fix", "fixes what is safe to fix")],
         exits: &[1],
     },
     Entry {

@@ -91,7 +91,7 @@ impl Staged {
     /// # Errors
     /// [`fs::FsError`].
     pub fn signed_manifest(&self) -> Result<Option<(Vec<u8>, String)>, fs::FsError> {
-        /// No signature comes near it.
+        /// No signature reaches it.
         const LONGEST: u64 = 64 << 10;
         let manifest = fs::optional(fs::read_limited(&self.root.join(MANIFEST), manifest::LARGEST))?;
         let signature = fs::optional(fs::read_limited(&self.root.join(SIGNATURE), LONGEST))?;
@@ -109,7 +109,7 @@ impl Staged {
     }
 }
 
-/// What is known of a build, for whoever signs or repeats it.
+/// What is known of a build, for the program that signs or repeats it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
     /// The key of all that the build depended on.

@@ -217,7 +217,7 @@ impl Found {
     }
 
     /// The warning for a script that can't be run. It names the script in the module's source: a build
-    /// folder is gone when somebody reads of it.
+    /// folder is gone when a user reads of it.
     #[must_use]
     pub fn warning(&self, hook: Hook, id: &ModuleId, layout: &Layout) -> Event {
         let source = layout.source_link(id);

@@ -282,7 +282,7 @@ pub const SECTIONS: &[Section] = &[
                 "critical",
                 Modules,
                 Default("auto"),
-                "Modules that this machine can't boot or be reached without; what is missing of them is said first: auto (they are found: \
+                "Modules that this machine can't boot or be reached without; what is missing of them is reported first: auto (they are found: \
                  `dkms critical`), none, or names, separated by blanks.",
             ),
             row(

@@ -24,7 +24,7 @@ pub struct Summary {
     /// What modules that the machine can't boot or be reached without lack on them.
     #[serde(default)]
     pub critical: Vec<Failure>,
-    /// What is wrong with images that are not made anew.
+    /// What is wrong with images that are not remade.
     #[serde(default)]
     pub images: Vec<String>,
     /// What the boot guard has done or would do.

@@ -1,4 +1,4 @@
-//! Who signs where somebody asks for a signature: a key that is named, or else that of the settings. Nothing
+//! Who signs if a signature is asked for: a key that is named, or else that of the settings. Nothing
 //! is made, and what can't be done is an error.
 
 use std::path::{Path, PathBuf};

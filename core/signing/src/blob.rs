@@ -35,7 +35,7 @@ impl BlobKey {
         Ok(Self { key, warnings })
     }
 
-    /// What somebody should be told of the key before it is used.
+    /// What the user should know of the key before it is used.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings

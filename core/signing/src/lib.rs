@@ -6,7 +6,7 @@
 //! - [`OwnSigner`]: signs as the kernel's program does, to the byte; `passphrase`: what
 //!   opens an encrypted key; [`GivenKey`]: one that the caller opened, outside of the root
 //! - [`KernelSignFile`]: the kernel's own program as a signer
-//! - [`Asked`]: who signs where somebody asks for it; [`SignedModule`]: files signed where they lie
+//! - [`Asked`]: who signs if a signature is asked for; [`SignedModule`]: files signed where they lie
 //! - [`BlobKey`]: signatures over any bytes; [`TrustedKey`]: whose are trusted
 //! - [`verify()`]: whether a module's signature holds
 //! - [`doubts`]: what is wrong with keys and programs, for doctor
@@ -70,7 +70,7 @@ pub trait Signer: Send + Sync + std::fmt::Debug {
     /// A line for the log: which program, key and hash.
     fn describe(&self) -> String;
 
-    /// What somebody should be told of the key before it is used.
+    /// What the user should know of the key before it is used.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }

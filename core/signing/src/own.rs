@@ -48,7 +48,7 @@ impl OwnSigner {
         }
         secrecy::begin();
         let key = Zeroizing::new(fs::read_limited(&places.key, FILE_LIMIT)?);
-        // What is wrong with the key is told first.
+        // What is wrong with the key is reported first.
         let certificate = fs::read_limited(&places.certificate, FILE_LIMIT);
         let mut own = Self::of_bytes_or(places, &key, certificate, hash, passphrases)?;
         own.warnings.splice(0..0, places.warning());

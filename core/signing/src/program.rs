@@ -36,7 +36,7 @@ impl KernelSignFile {
         let files = [&self.places.key, &self.places.certificate, module].map(OsString::from);
         let args = std::iter::once(OsString::from(&self.hash)).chain(files);
         let process = Process::new(&self.program, args, &self.environment).time_limit(TIME_LIMIT);
-        // The module lies in a folder that is gone when somebody reads of it.
+        // The module lies in a folder that is gone when a user reads of it.
         let process = process.called(format!("{} … {}", self.program.display(), name(module)));
         variables.iter().fold(process, |process, (name, value)| process.env(name, value))
     }

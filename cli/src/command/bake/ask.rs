@@ -13,7 +13,7 @@ use dkms_core::tree::Snapshot;
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// What is asked.
+/// The request.
 pub(super) struct Asked {
     /// Modules by name; without any on the line those of an earlier bake whose source is still there.
     pub(super) named: Vec<ModuleId>,

@@ -28,7 +28,7 @@ pub(super) fn clean(session: &Session<'_>, is_new: bool) -> Result<(), Failure> 
     }
     for entry in fs::list(tree)? {
         let path = tree.join(&entry.name);
-        // What somebody has mounted there is not part of the image.
+        // What is mounted there is not part of the image.
         if is_of_other_file_system(&path, tree)? {
             continue;
         }
@@ -65,7 +65,7 @@ fn warn_of_keys(session: &Session<'_>) -> Result<(), Failure> {
         }
         if !is_of_other_file_system(&places.key, settings.layout.root())? {
             let text = format!(
-                "the private key `{}` is in the image, for everybody who gets it",
+                "the private key `{}` is in the image, and so in the hands of all who get it",
                 places.key.display()
             );
             warn(session.terminal, format!("{text}: remove it, and give the key with `--mok-key`"));

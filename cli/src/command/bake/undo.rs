@@ -1,4 +1,4 @@
-//! What a bake takes out again: modules that have to be made anew, and all of its own work if it fails.
+//! What a bake takes out again: modules that have to be built again, and all of its own work if it fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ pub(super) fn drop_unsigned(session: &Session<'_>, world: &World, targets: &[Tar
     unsigned.into_iter().try_for_each(|(id, targets)| session.carry_out(&Work::Unbuild { id, targets }))
 }
 
-/// Takes back what a bake has done, last things first. What can't be taken back was told, and the command
+/// Takes back what a bake has done, last things first. What can't be taken back was reported, and the command
 /// fails anyway.
 pub(super) fn take_back(session: &Session<'_>, outcome: &Outcome, before: &Snapshot) {
     let mut added = BTreeSet::new();

@@ -36,8 +36,8 @@ pub fn grandparent() -> Option<ProcessIdentity> {
     Some(ProcessIdentity { pid: parent, started })
 }
 
-/// The standard output of our parent, with its place in the file: opened anew, a regular file would have
-/// another one, and both would write over each other. `None` where it can't be had.
+/// The standard output of our parent, with its place in the file: opened again, a regular file would have
+/// another one, and both would write over each other. `None` if it is not available.
 #[must_use]
 pub fn output_of_parent() -> Option<File> {
     use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -47,13 +47,13 @@ pub fn output_of_parent() -> Option<File> {
         let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         pidfd_getfd(process, 1, PidfdGetfdFlags::empty()).ok().map(File::from)
     };
-    let anew = || {
+    let again = || {
         let path = format!("/proc/{parent}/fd/1");
         let file = fs::append_to(Path::new(&path)).ok()?;
         let kind = file.metadata().ok()?.file_type();
         (kind.is_fifo() || kind.is_char_device()).then_some(file)
     };
-    shared().or_else(anew)
+    shared().or_else(again)
 }
 
 /// Whether a process has a library in memory, as `librpm`.

@@ -17,7 +17,7 @@ pub struct Missing {
     pub id: ModuleId,
     /// On which kernel.
     pub target: Target,
-    /// Why; `None`: what was said before tells it.
+    /// Why; `None`: an earlier line reports it.
     pub why: Option<String>,
     /// The code that this alone would end with.
     pub code: ExitCode,
@@ -61,7 +61,7 @@ pub fn required(
 }
 
 /// What of it can't be built, as the world shows before anything is tried: the kernel has no headers, and
-/// neither a build nor anybody else brings the module.
+/// neither a build nor a package brings the module.
 #[must_use]
 pub fn without_headers(
     world: &World,

@@ -178,7 +178,7 @@ pub(super) fn snippet_for(kernel: &KernelRelease) -> String {
     )
 }
 
-/// Writes that file, or removes it, and has the menu made anew; what went wrong with that, in words.
+/// Writes that file, or removes it, and has the menu remade; what went wrong with that, in words.
 pub(super) fn write_snippet(
     layout: &Layout,
     text: Option<&str>,
@@ -196,7 +196,7 @@ pub(super) fn write_snippet(
         None => fs::optional(fs::remove_file(&place)).map(drop)?,
     }
     if programs::find("update-grub", environment).is_none() {
-        return Ok(Some("`update-grub` is not there: make the boot menu anew".to_owned()));
+        return Ok(Some("`update-grub` is not there: remake the boot menu".to_owned()));
     }
     let none: [String; 0] = [];
     Ok(match Process::new("update-grub", none, environment).capture() {

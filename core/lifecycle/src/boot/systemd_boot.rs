@@ -166,7 +166,7 @@ pub(super) fn is_last(path: &Path) -> bool {
     tries(path) == Some(0)
 }
 
-/// Renames what is to be held; done again it changes nothing. An entry that was made anew beside its
+/// Renames what is to be held; done again it changes nothing. An entry that was written again beside its
 /// held name replaces that.
 pub(super) fn hold(renames: &[(PathBuf, PathBuf)]) -> Result<(), FsError> {
     for (before, after) in renames {
@@ -177,7 +177,7 @@ pub(super) fn hold(renames: &[(PathBuf, PathBuf)]) -> Result<(), FsError> {
     Ok(())
 }
 
-/// Gives the entries their names back. What was made anew meanwhile stays, and the held one goes.
+/// Gives the entries their names back. What was written again meanwhile stays, and the held one goes.
 pub(super) fn release(renames: &[(PathBuf, PathBuf)]) -> Result<(), FsError> {
     for (before, after) in renames {
         if !fs::exists(after) {

@@ -30,7 +30,7 @@ pub use standing::{Standing, standings};
 /// Whether a module is critical, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// `None`: it can't be told.
+    /// `None`: it is not known.
     pub critical: Option<bool>,
     /// The reason, without the module's name.
     pub why: String,

@@ -83,7 +83,7 @@ fn twice(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Modules of this system's image that are not as they were made. There is nothing to make them anew from.
+/// Modules of this system's image that are not as they were made. There is nothing to remake them from.
 fn baked(facts: &Facts, findings: &mut Vec<Finding>) {
     for ((id, target), files) in &facts.baked {
         for (file, state) in files {

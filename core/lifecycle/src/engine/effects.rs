@@ -59,7 +59,7 @@ pub(super) struct Effects<'a> {
     installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
     /// Modules that were taken out, as the kernel names them.
     removed: Mutex<BTreeMap<Target, BTreeSet<String>>>,
-    /// What is to be said at the end of images.
+    /// What is printed at the end about images.
     said: Mutex<Vec<String>>,
     /// Who signs, by kernel; `None`: nobody.
     signers: Mutex<BTreeMap<Target, Option<Arc<dyn Signer>>>>,
@@ -192,7 +192,7 @@ impl<'a> Effects<'a> {
         Ok(effect)
     }
 
-    /// What is to be said at the end, of images that are out of date.
+    /// What is printed at the end about images that are out of date.
     pub(super) fn said(&self) -> Vec<String> {
         locked(&self.said).clone()
     }

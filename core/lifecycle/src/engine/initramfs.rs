@@ -62,7 +62,7 @@ impl Wrong {
 }
 
 impl Images<'_> {
-    /// Does what the plan says; besides, what has to be said at the end.
+    /// Does what the plan says; besides, what is to be printed at the end.
     pub(super) fn work(
         &self,
         how: ImageWork,
@@ -105,7 +105,7 @@ impl Images<'_> {
         }
     }
 
-    /// Whether the images are to be made anew; says why, if the module doesn't ask for it.
+    /// Whether the images are to be remade; reports why, if the module doesn't ask for it.
     fn is_due(&self, note: &images::Note, reporter: &dyn Reporter) -> bool {
         let Self { kernel, layout, .. } = self;
         if self.is_asked {
@@ -159,7 +159,7 @@ impl Images<'_> {
         }
     }
 
-    /// Until somebody makes them, doctor and status say what is wrong.
+    /// Until they are remade, doctor and status report what is wrong.
     fn keep_note(&self, note: &images::Note) -> Result<(), StepError> {
         if !self.installed.is_empty() {
             images::note(self.layout, self.kernel)?;

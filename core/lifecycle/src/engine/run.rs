@@ -50,7 +50,7 @@ pub struct Outcome {
     pub pruned: Vec<Action>,
     /// The kernels that a batch was about, also where it found nothing to do; the caller knows them.
     pub about: BTreeSet<Target>,
-    /// What is wrong with images, where they are not made anew.
+    /// What is wrong with images that are not remade.
     pub images: Vec<String>,
 }
 

@@ -133,7 +133,7 @@ impl InstallError {
             Self::NotUndone { cause, .. } => cause.hints(),
             Self::Depmod { kernel, .. } => {
                 vec![format!(
-                    "what this command installed for {kernel} is taken back; mend depmod, then try again"
+                    "what this command installed for {kernel} is taken back; fix depmod, then try again"
                 )]
             }
             Self::Files { .. } | Self::DepmodFiles { .. } | Self::Process(_) => Vec::new(),

@@ -25,8 +25,9 @@ pub(super) fn autoinstall(planner: &mut Planner<'_>, targets: &[Target]) {
     }
 }
 
-/// Modules for the kernels of an image: these by their names, with `all` also every `AUTOINSTALL` one, and
-/// what any of them is built against. It does not matter that autoinstall is switched off: somebody asks.
+/// Modules for the kernels of an image: these by their names, with `all` also every `AUTOINSTALL`
+/// one, and what any of them is built against. It does not matter that autoinstall is switched
+/// off: a user asks for it.
 pub(super) fn bake(planner: &mut Planner<'_>, named: &[ModuleId], all: bool, targets: &[Target]) {
     planner.side_by_side();
     warn_of_broken(planner, |id| all || named.contains(id));

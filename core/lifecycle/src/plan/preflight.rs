@@ -17,7 +17,7 @@ use crate::modfile::canonical_name;
 use crate::tree::{Snapshot, Source};
 use crate::verify::Fault;
 
-/// What is asked.
+/// The request.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
     /// What the transaction is going to do.

@@ -14,11 +14,11 @@ pub struct StepId(pub usize);
 /// What is done about images that may hold another state of modules than their kernel's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageWork {
-    /// Those that do are made anew.
+    /// Those that do are remade.
     Remake,
     /// Those that do are named.
     Report,
-    /// It is noted that they may: somebody looks when the package manager's run ends.
+    /// It is noted that they may: a hook looks when the package manager's run ends.
     Note,
 }
 

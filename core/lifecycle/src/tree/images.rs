@@ -1,9 +1,9 @@
 //! Kernels whose initramfs is not known to be what it should be: a note for each, `.state/initramfs/K`, until
 //! it was made.
 //!
-//! A note has lines. `before`, or no line at all: the image was made while modules were missing, so whoever
-//! installs a module on such a kernel makes it anew, whether or not the module asks for it. `removed NAME`: a
-//! module was removed that the image may still hold. `left`: whoever makes images at the end of the package
+//! A note has lines. `before`, or no line at all: the image was made while modules were missing, so the batch
+//! that installs a module on such a kernel remakes it, whether or not the module asks for it. `removed NAME`:
+//! a module was removed that the image may still hold. `left`: whoever makes images at the end of the package
 //! manager's run was asked to make it.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use crate::layout::Layout;
 
 use super::state;
 
-/// No note comes near it.
+/// No note reaches it.
 const LIMIT: u64 = 1 << 20;
 
 /// What is noted of a kernel.
@@ -24,7 +24,7 @@ pub struct Note {
     pub before: bool,
     /// Modules, as the kernel names them, that were removed and may still be in the image.
     pub removed: BTreeSet<String>,
-    /// Somebody else was asked to make it.
+    /// Another program was asked to make it.
     pub left: bool,
 }
 
@@ -98,7 +98,7 @@ pub fn forget_removed(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsE
     }
 }
 
-/// Notes that somebody else was asked to make it.
+/// Notes that another program was asked to make it.
 ///
 /// # Errors
 /// [`FsError`]; then nobody looks whether that was done.

@@ -36,7 +36,7 @@ pub struct Facts {
     pub index: Index,
     /// The images that the kernel boots with.
     pub images: Vec<Image>,
-    /// The command that makes them anew.
+    /// The command that remakes them.
     pub images_command: Option<String>,
     /// `REMAKE_INITRD`: the module is needed in them.
     pub is_needed_at_boot: bool,

@@ -200,7 +200,7 @@ impl Fault {
                 vec!["it must be built with the headers of this kernel".to_owned()]
             }
             Self::GplOnly { .. } => {
-                vec!["only its author can mend that, by its licence or its code".to_owned()]
+                vec!["only its author can fix that, by its licence or its code".to_owned()]
             }
             Self::Namespaces { namespaces, .. } => {
                 let lines = namespaces.iter().map(|namespace| format!("MODULE_IMPORT_NS(\"{namespace}\")"));

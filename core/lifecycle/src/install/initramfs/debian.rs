@@ -1,4 +1,5 @@
-//! Debian's trigger `update-initramfs`: within dpkg's run it makes the image once, at the end, whoever asks.
+//! Debian's trigger `update-initramfs`: within dpkg's run it makes the image once, at the end,
+//! whichever package asks.
 
 use crate::host::fs;
 use crate::id::KernelRelease;
@@ -7,11 +8,11 @@ use crate::version;
 
 /// Its name.
 pub(super) const TRIGGER: &str = "update-initramfs";
-/// Which packages want to be told.
+/// Which packages have an interest in it.
 const INTERESTED: &str = "/var/lib/dpkg/triggers/update-initramfs";
 const SETTINGS: &str = "/etc/initramfs-tools/update-initramfs.conf";
 
-/// What update-initramfs is told to do by its configuration.
+/// What the configuration of update-initramfs makes it do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Updates {
     /// It makes nothing.

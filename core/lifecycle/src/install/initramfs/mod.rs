@@ -89,7 +89,7 @@ pub fn remake(
 pub enum Remade {
     /// It was made.
     Made,
-    /// Somebody will make it before the package manager's run ends.
+    /// Another hook makes it before the package manager's run ends.
     Left,
     /// The kernel has none yet.
     NoImage,
@@ -212,7 +212,7 @@ pub struct Held {
     pub newer: BTreeSet<PathBuf>,
 }
 
-/// What the images of a kernel hold of these files, and the command that makes them anew.
+/// What the images of a kernel hold of these files, and the command that remakes them.
 #[must_use]
 pub fn held(
     kernel: &KernelRelease,

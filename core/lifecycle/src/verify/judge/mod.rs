@@ -40,7 +40,7 @@ fn reinstall(facts: &Facts) -> String {
     format!("{} --force", install(facts))
 }
 
-/// Builds and installs anew. Without headers they come first.
+/// Builds and installs again. Without headers they come first.
 fn rebuild(facts: &Facts) -> String {
     if facts.is_weak {
         return install(facts);
