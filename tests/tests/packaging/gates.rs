@@ -201,7 +201,7 @@ fn dnf_takes_a_newer_kernel_with_its_module() {
     root.must("rpmbuild --quiet -bb --define '_topdir /srv/top' /srv/system.spec >/srv/log 2>&1; rpm -U --nodeps /srv/top/RPMS/noarch/*.rpm").unwrap();
     let dnf = |words: &str| {
         let run = root.shell(
-            &format!("dnf -y -q --setopt=reposdir=/nowhere --setopt=cachedir=/srv/cache --setopt=metadata_expire=0 --releasever=1 --repofrompath=t,file:///srv/repo --setopt=t.gpgcheck=0 {words} 2>&1"),
+            &format!("rm -rf /srv/cache; dnf -y -q --setopt=reposdir=/nowhere --setopt=cachedir=/srv/cache --releasever=1 --repofrompath=t,file:///srv/repo --setopt=t.gpgcheck=0 {words} 2>&1"),
             User::Root,
             "/",
         );
