@@ -17,18 +17,25 @@ pub struct ModulePackage {
     pub suite: &'static str,
     /// Whether every run of the tests builds it, or only the full one.
     pub sampled: bool,
+    /// Whether it takes so many minutes of make (zfs, nvidia) that it is built for the kernels of its own suite
+    /// only.
+    pub large: bool,
 }
 
 const fn often(name: &'static str) -> ModulePackage {
-    ModulePackage { name, suite: "bookworm", sampled: true }
+    ModulePackage { name, suite: "bookworm", sampled: true, large: false }
 }
 
 const fn full(name: &'static str) -> ModulePackage {
-    ModulePackage { name, suite: "bookworm", sampled: false }
+    ModulePackage { name, suite: "bookworm", sampled: false, large: false }
 }
 
 const fn of(suite: &'static str, name: &'static str) -> ModulePackage {
-    ModulePackage { name, suite, sampled: false }
+    ModulePackage { name, suite, sampled: false, large: false }
+}
+
+const fn large(suite: &'static str, name: &'static str) -> ModulePackage {
+    ModulePackage { name, suite, sampled: false, large: true }
 }
 
 /// Packages whose modules must come out byte for byte as the original builds them; setup fetches them.
@@ -68,17 +75,17 @@ pub const FURTHER_PACKAGES: &[ModulePackage] = &[
     full("dahdi-dkms"),
     full("dpdk-kmods-dkms"),
     full("nvidia-fs-dkms"),
-    full("nvidia-kernel-dkms"),
-    full("nvidia-open-kernel-dkms"),
-    full("nvidia-tesla-470-kernel-dkms"),
-    full("nvidia-tesla-535-kernel-dkms"),
-    full("nvidia-tesla-kernel-dkms"),
+    large("bookworm", "nvidia-kernel-dkms"),
+    large("bookworm", "nvidia-open-kernel-dkms"),
+    large("bookworm", "nvidia-tesla-470-kernel-dkms"),
+    large("bookworm", "nvidia-tesla-535-kernel-dkms"),
+    large("bookworm", "nvidia-tesla-kernel-dkms"),
     full("openvpn-dco-dkms"),
     full("r8125-dkms"),
     full("r8168-dkms"),
     full("rtpengine-kernel-dkms"),
     full("xtrx-dkms"),
-    full("zfs-dkms"),
+    large("bookworm", "zfs-dkms"),
     of("trixie", "leds-alix-dkms"),
     of("trixie", "lenovolegionlinux-dkms"),
     of("trixie", "mimic-dkms"),
@@ -88,7 +95,7 @@ pub const FURTHER_PACKAGES: &[ModulePackage] = &[
     of("trixie", "sl-modem-dkms"),
     of("trixie", "smifb2-dkms"),
     of("trixie", "vhba-dkms"),
-    of("trixie", "zfs-dkms"),
+    large("trixie", "zfs-dkms"),
 ];
 
 /// Fetches one of them, where it isn't there already.

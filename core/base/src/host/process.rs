@@ -360,7 +360,8 @@ impl Process {
             (_, Some(written)) => expression.stderr_file(written),
             (_, None) => expression.stderr_null(),
         };
-        let handle = expression.stdout_file(written).start().map_err(|source| {
+        let expression = expression.stdout_file(written);
+        let handle = when_no_longer_written(|| expression.start()).map_err(|source| {
             let missing = missing();
             if missing.is_empty() || source.kind() != io::ErrorKind::PermissionDenied {
                 return start_error(source);
@@ -441,6 +442,25 @@ enum Streams {
     Apart,
 }
 
+/// Starts a program, waiting for those who still write its file (`ETXTBSY`, execve(2)). A program that we have
+/// written and closed is open for writing for a moment in each child that another thread has forked
+/// meanwhile, until that child executes its own.
+fn when_no_longer_written<T>(start: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let began = Instant::now();
+    loop {
+        match start() {
+            Err(source)
+                if source.kind() == io::ErrorKind::ExecutableFileBusy && began.elapsed() < LONGEST_WRITE =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            started => return started,
+        }
+    }
+}
+
+/// How long a program's file may be open for writing when it is to start.
+const LONGEST_WRITE: Duration = Duration::from_secs(2);
 /// More than any answer, or any message that somebody reads.
 const LONGEST_CAPTURE: usize = 16 << 20;
 /// How often a waiting thread looks at signals and time limits.
@@ -511,6 +531,23 @@ mod tests {
     fn a_missing_program_is_told_apart() {
         let error = Process::new("no-such-program", ["x"], &environment()).capture().unwrap_err();
         assert!(error.is_not_found(), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_is_still_written_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("program");
+        crate::host::fs::write_whole(&program, b"#!/bin/sh\nexit 7\n", 0o755).unwrap();
+        let process = Process::new(&program, [] as [&str; 0], &environment());
+        let writer = || rustix::fs::open(&program, rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty());
+        let writer = writer().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(300));
+                drop(writer);
+            });
+            assert_eq!(process.capture().unwrap().code(), 7);
+        });
     }
 
     #[test]
