@@ -2,6 +2,16 @@
 //!
 //! Each type is checked once, when it is parsed, and plain data afterwards; a value of these types may be put
 //! into a path or a command without another look. Nothing here touches the disk.
+//!
+//! ```
+//! use dkms_base::id::{ModuleId, Target};
+//!
+//! let id = ModuleId::parse("v4l2loopback", "0.12.7")?;
+//! assert_eq!(id.to_string(), "v4l2loopback/0.12.7");
+//! assert!(ModuleId::parse("../etc", "1").is_err());
+//! assert!(Target::parse("6.1; reboot", "x86_64").is_err());
+//! # Ok::<(), dkms_base::id::IdError>(())
+//! ```
 
 use std::fmt;
 

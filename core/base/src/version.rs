@@ -7,6 +7,15 @@
 use std::cmp::Ordering;
 
 /// Compares two versions.
+///
+/// ```
+/// use std::cmp::Ordering;
+///
+/// use dkms_base::version::compare;
+///
+/// assert_eq!(compare("6.1.0-9", "6.1.0-10"), Ordering::Less);
+/// assert_eq!(compare("1.0~rc1", "1.0"), Ordering::Less);
+/// ```
 #[must_use]
 pub fn compare(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());

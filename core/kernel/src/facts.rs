@@ -7,7 +7,7 @@ use dkms_base::id::{KernelRelease, Target};
 use dkms_base::layout::Layout;
 
 use super::architecture::running_kernel;
-use super::{KernelConfig, KernelFacts, module_tree};
+use super::{Compression, KernelConfig, KernelFacts, module_tree};
 
 /// What the command line says instead of the usual places.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +22,22 @@ pub struct Overrides {
 const CONFIG_LIMIT: u64 = 64 << 20;
 
 impl KernelFacts {
+    /// A kernel that is installed in the usual places, with headers, an empty configuration and modules that
+    /// aren't compressed. Nothing is looked at: for made-up worlds.
+    #[must_use]
+    pub fn usual(target: Target, layout: &Layout) -> Self {
+        Self {
+            module_dir: layout.kernel_dir(&target.kernel),
+            module_dir_exists: true,
+            headers: layout.headers_dir(&target.kernel),
+            headers_usable: true,
+            config: KernelConfig::default(),
+            compression: Compression::None,
+            running: false,
+            target,
+        }
+    }
+
     /// Looks at a kernel. No process is started.
     ///
     /// # Errors

@@ -200,6 +200,20 @@ pub fn has_downgrade(told: &[Happening]) -> bool {
 }
 
 /// What has to be done for what was told.
+///
+/// ```
+/// use dkms_base::id::Target;
+/// use dkms_core::event::{Happening, Kernel, Kernels, batch};
+/// use dkms_core::tree::Snapshot;
+///
+/// // The headers come before their kernel: one kernel, once.
+/// let target = Target::parse("6.1.0-9-amd64", "x86_64")?;
+/// let told = [Happening::HeadersArrived(target.clone()), Happening::KernelArrived(target.clone())];
+/// let installed = [(target.clone(), Kernel { headers: true, running: false })].into();
+/// let batch = batch(&told, &Snapshot::default(), &Kernels { installed, all: false });
+/// assert_eq!(batch.targets(), [target].into());
+/// # Ok::<(), dkms_base::id::IdError>(())
+/// ```
 #[must_use]
 pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batch {
     let told: BTreeSet<&Happening> = told.iter().collect();

@@ -55,7 +55,8 @@ impl Apt {
             option("Etc::PreferencesParts", Path::new("/dev/null")),
             option("State::Lists", &dir.join("lists")),
             option("Cache::Archives", &dir.join("archives")),
-            option("Cache::pkgcache", Path::new("")),
+            // Parsed once, not by each call.
+            option("Cache::pkgcache", &dir.join("pkgcache.bin")),
             option("Cache::srcpkgcache", Path::new("")),
             "-oAPT::Sandbox::User=root".to_owned(),
             "-oAcquire::Languages=none".to_owned(),

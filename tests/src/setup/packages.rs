@@ -17,8 +17,8 @@ pub struct ModulePackage {
     pub suite: &'static str,
     /// Whether every run of the tests builds it, or only the full one.
     pub sampled: bool,
-    /// Whether it takes so many minutes of make (zfs, nvidia) that it is built for the kernels of its own suite
-    /// only.
+    /// Whether it takes so many minutes of make (zfs, nvidia) that it is built for the kernels of its own
+    /// suite only.
     pub large: bool,
 }
 

@@ -442,8 +442,8 @@ enum Streams {
     Apart,
 }
 
-/// Starts a program, waiting for those who still write its file (`ETXTBSY`, execve(2)). A program that we have
-/// written and closed is open for writing for a moment in each child that another thread has forked
+/// Starts a program, waiting for those who still write its file (`ETXTBSY`, execve(2)). A program that we
+/// have written and closed is open for writing for a moment in each child that another thread has forked
 /// meanwhile, until that child executes its own.
 fn when_no_longer_written<T>(start: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let began = Instant::now();

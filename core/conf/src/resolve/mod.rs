@@ -26,6 +26,25 @@ pub enum Check {
 
 /// Resolves a conf for a kernel.
 ///
+/// ```
+/// use dkms_base::id::Target;
+/// use dkms_conf::{Check, Directive, RawConf, resolve};
+/// use dkms_kernel::KernelConfig;
+///
+/// let mut raw = RawConf::default();
+/// raw.set(Directive::PackageName, 0, "foo");
+/// raw.set(Directive::PackageVersion, 0, "1.0");
+/// raw.set(Directive::BuiltModuleName, 0, "foo");
+/// let target = Target::parse("6.1.0-9-amd64", "x86_64")?;
+/// let invalid = resolve(&raw, &target, &KernelConfig::default(), Check::Basic).unwrap_err();
+/// assert!(invalid.to_string().contains("DEST_MODULE_LOCATION"));
+///
+/// raw.set(Directive::DestModuleLocation, 0, "/updates");
+/// let conf = resolve(&raw, &target, &KernelConfig::default(), Check::Basic)?;
+/// assert_eq!(conf.modules[0].dest_name, "foo");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`InvalidConf`] with everything that is wrong.
 pub fn resolve(

@@ -7,7 +7,7 @@ use super::*;
 use crate::conf::module::ModuleRecord;
 use crate::conf::settings::SandboxMode;
 use crate::id::{Arch, KernelRelease};
-use crate::kernel::{Compression, KernelConfig, Toolchain};
+use crate::kernel::{Compression, Toolchain};
 use crate::modfile::testing::Fabricated;
 use crate::report::Recorder;
 use crate::sign::SignError;
@@ -59,16 +59,7 @@ pub(crate) fn world() -> World {
         excluded: None,
     };
     let conf = ModuleConf { modules: vec![record], make: Some(MAKE.to_owned()), ..ModuleConf::empty(&id) };
-    let kernel = KernelFacts {
-        target: target.clone(),
-        module_dir: layout.kernel_dir(&target.kernel),
-        module_dir_exists: true,
-        headers: layout.headers_dir(&target.kernel),
-        headers_usable: true,
-        config: KernelConfig::default(),
-        compression: Compression::None,
-        running: false,
-    };
+    let kernel = KernelFacts::usual(target.clone(), &layout);
     let world = World {
         private: fs::temporary_beside(&layout.build_dir(&id)),
         id,

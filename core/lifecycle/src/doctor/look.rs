@@ -382,15 +382,11 @@ mod tests {
     use crate::kernel::KernelConfig;
 
     fn kernel(release: &str, running: bool, config: &str) -> KernelFacts {
+        let target = Target::parse(release, "x86_64").unwrap();
         KernelFacts {
-            target: Target::parse(release, "x86_64").unwrap(),
-            module_dir: PathBuf::new(),
-            module_dir_exists: true,
-            headers: PathBuf::new(),
-            headers_usable: true,
             config: KernelConfig { path: None, options: KernelConfig::parse_options(config) },
-            compression: crate::kernel::Compression::None,
             running,
+            ..KernelFacts::usual(target, &Layout::under("/"))
         }
     }
 

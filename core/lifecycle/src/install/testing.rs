@@ -9,7 +9,7 @@ use crate::conf::ModuleConf;
 use crate::conf::module::{ModuleRecord, Scripts};
 use crate::host::{Environment, fs};
 use crate::id::{ModuleId, Target};
-use crate::kernel::{Compression, Family, KernelConfig, KernelFacts};
+use crate::kernel::{Family, KernelFacts};
 use crate::layout::Layout;
 use crate::modfile::testing::Fabricated;
 use crate::report::{Event, Recorder};
@@ -51,19 +51,9 @@ impl World {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let layout = Layout::under(dir.path());
         let target = Target::parse(KERNEL, "x86_64").unwrap();
-        let module_dir = layout.kernel_dir(&target.kernel);
-        fs::create_dir_all(&module_dir).unwrap();
+        let kernel = KernelFacts { headers_usable: false, ..KernelFacts::usual(target, &layout) };
+        fs::create_dir_all(&kernel.module_dir).unwrap();
         fs::create_dir_all(&layout.dkms_tree).unwrap();
-        let kernel = KernelFacts {
-            headers: module_dir.join("build"),
-            module_dir,
-            module_dir_exists: true,
-            headers_usable: false,
-            config: KernelConfig::default(),
-            compression: Compression::None,
-            running: false,
-            target,
-        };
         Self {
             layout,
             kernel,

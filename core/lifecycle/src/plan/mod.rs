@@ -33,6 +33,19 @@ use one::Planner;
 /// What has to be done for a request.
 ///
 /// The same request in the world that the plan leads to gives a plan without steps.
+///
+/// ```
+/// use dkms_base::id::ModuleId;
+/// use dkms_core::plan::{Action, Options, Request, Work, World, plan};
+///
+/// // A module that was never added can't be removed: the plan is a refusal, with its reason.
+/// let work = Work::Remove { id: ModuleId::parse("foo", "1.0")?, targets: Vec::new() };
+/// let plan = plan(&Request { work, options: Options::default() }, &World::default());
+/// assert!(matches!(plan.steps[0].action, Action::Refuse { .. }));
+/// # Ok::<(), dkms_base::id::IdError>(())
+/// ```
+///
+/// `examples/plan.rs` plans an installation.
 #[must_use]
 pub fn plan(request: &Request, world: &World) -> Plan {
     let mut planner = Planner::new(world, &request.options);

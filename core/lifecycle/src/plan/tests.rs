@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::conf::module::{Exclusion, ModuleConf, ModuleRecord};
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::kernel::{Compression, KernelConfig, KernelFacts, Prebuilt};
+use crate::kernel::{KernelFacts, Prebuilt};
+use crate::layout::Layout;
 use crate::tree::{Built, Mode, Registration, Snapshot, Source};
 
 mod preflight;
@@ -41,40 +42,13 @@ fn conf(id: &ModuleId, depends: &[&str]) -> ModuleConf {
 }
 
 fn world(kernels: &[&str]) -> World {
-    let facts = |kernel: &&str| {
-        let target = target(kernel);
-        let facts = KernelFacts {
-            target: target.clone(),
-            module_dir: format!("/lib/modules/{kernel}").into(),
-            module_dir_exists: true,
-            headers: format!("/lib/modules/{kernel}/build").into(),
-            headers_usable: true,
-            config: KernelConfig::default(),
-            compression: Compression::None,
-            running: false,
-        };
-        (target, facts)
-    };
+    let layout = Layout::under("/");
+    let facts = |kernel: &&str| (target(kernel), KernelFacts::usual(target(kernel), &layout));
     World {
-        snapshot: Snapshot::default(),
         source_tree: "/usr/src".into(),
-        sources: BTreeMap::new(),
         kernels: kernels.iter().map(facts).collect(),
-        confs: BTreeMap::new(),
-        plain_confs: BTreeMap::new(),
-        weak: std::collections::BTreeSet::new(),
         private_folders: true,
-        unconfined: std::collections::BTreeSet::new(),
-        costs: BTreeMap::new(),
-        failed_before: BTreeMap::new(),
-        prebuilt: BTreeMap::new(),
-        baked: BTreeMap::new(),
-        no_autoinstall: false,
-        headers_remedy: BTreeMap::new(),
-        notices: BTreeMap::new(),
-        reading: Default::default(),
-        owed: std::collections::BTreeSet::new(),
-        with_image: std::collections::BTreeSet::new(),
+        ..World::default()
     }
 }
 

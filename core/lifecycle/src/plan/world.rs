@@ -10,8 +10,8 @@ use crate::kernel::{KernelFacts, Overrides, Prebuilt};
 use crate::report::Event;
 use crate::tree::Snapshot;
 
-/// Everything that planning looks at.
-#[derive(Debug, Clone)]
+/// Everything that planning looks at. By default a system without kernels and modules.
+#[derive(Debug, Clone, Default)]
 pub struct World {
     /// The dkms tree.
     pub snapshot: Snapshot,
