@@ -49,7 +49,7 @@ use session::Session;
 pub fn main() -> std::process::ExitCode {
     // What we make is for everyone to read, whatever the caller's own files are.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let environment = Environment::of_this_process();
+    let environment = Environment::of_this_command();
     let parsed = Args::try_parse();
     let args = parsed.as_ref().ok().cloned().unwrap_or_default();
     let terminal = Terminal::new(&args, &environment);

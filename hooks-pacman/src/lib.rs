@@ -110,7 +110,7 @@ fn run<W: std::io::Write + Send>(moment: Moment, plain: &Plain<W>) -> Result<Exi
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut system = System::look(Environment::of_this_process(), plain)?;
+    let mut system = System::look(Environment::of_this_command(), plain)?;
     match moment {
         Moment::Coming => before::coming(&mut system, &targets, plain),
         Moment::Leaving => before::leaving(&mut system, &targets, plain),

@@ -96,7 +96,7 @@ fn again(session: &Session<'_>, layer: &std::path::Path) -> Result<Process, Fail
     words.push(layer.into());
     words.push(own.into());
     words.extend(std::env::args_os().skip(1).filter(|word| word != "--fetch-headers"));
-    Ok(Process::new("unshare", words, session.environment))
+    Ok(Process::new("unshare", words, &session.environment.whole()))
 }
 
 impl From<FetchError> for Failure {

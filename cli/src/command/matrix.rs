@@ -19,7 +19,7 @@ use crate::render::warn;
 use crate::session::Session;
 
 /// Larger than any matrix.
-const LIMIT: u64 = 64 << 20;
+const LIMIT: u64 = 16 << 20;
 /// How engines tell a task its number: Slurm's arrays, Kubernetes' indexed jobs.
 const NUMBERS: [&str; 2] = ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"];
 

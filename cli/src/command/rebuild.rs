@@ -113,7 +113,7 @@ fn again(
     ] {
         words.extend([option.into(), folder.into()]);
     }
-    let ended = Process::new("unshare", words, session.environment).capture()?;
+    let ended = Process::new("unshare", words, &session.environment.whole()).capture()?;
     if ended.status.success() {
         return Ok(());
     }

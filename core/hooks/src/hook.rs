@@ -33,7 +33,7 @@ pub fn start(
 ) -> std::process::ExitCode {
     // What we make is for everyone to read, whatever the package manager's umask is.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let environment = Environment::of_this_process();
+    let environment = Environment::of_this_command();
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

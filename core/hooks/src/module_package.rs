@@ -49,7 +49,7 @@ impl<'a> ModulePackage<'a> {
         let Some(tarball) = &self.tarball else { return true };
         let words = ["ldtarball", "--force", "--archive"].map(std::ffi::OsString::from);
         let words = words.into_iter().chain([tarball.as_os_str().to_owned()]);
-        let why = match Process::new("dkms", words, environment).capture() {
+        let why = match Process::new("dkms", words, &environment.whole()).capture() {
             Ok(ended) if ended.code() == 0 => return true,
             Ok(ended) => ended.text(),
             Err(error) => error.to_string(),

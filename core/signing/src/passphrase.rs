@@ -95,7 +95,7 @@ impl PassphrasePlaces {
     /// # Errors
     /// As [`Self::get`].
     pub fn for_program(&self) -> Result<Environment, SignError> {
-        let mut environment = self.environment.clone();
+        let mut environment = self.environment.for_admins();
         if let Some(passphrase) = self.get()? {
             let text = String::from_utf8(passphrase.text.to_vec()).map_err(|_| SignError::Passphrase {
                 from: passphrase.from,

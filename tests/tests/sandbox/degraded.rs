@@ -188,7 +188,7 @@ fn in_a_container() {
 }
 
 /// Refuses system calls, each by its number, to a command.
-const REFUSING: &str = r#"#!/usr/bin/perl
+pub(crate) const REFUSING: &str = r#"#!/usr/bin/perl
 my ($calls, @command) = @ARGV;
 my @calls = split /,/, $calls;
 my @program = ([0x20, 0, 0, 0], (map { [0x15, 0, 1, $_], [0x06, 0, 0, 0x00050026] } @calls), [0x06, 0, 0, 0x7fff0000]);

@@ -108,13 +108,64 @@ fn the_callers_environment_runs_nothing_for_a_module() {
     let root = with_bad(
         "env >seen; grep -E 'LD_PRELOAD|BASH_ENV|PERL5OPT|MAKEFILES|GCC_EXEC' seen && echo ESCAPED; true",
     );
-    root.write("/srv/env.sh", "echo in-bash-env >>/srv/ran-$(id -u)\n", 0o644).unwrap();
+    root.write("/opt/env.sh", "echo in-bash-env >>/srv/ran-$(id -u)\n", 0o644).unwrap();
     root.must("mkdir -m 777 -p /srv && chmod 777 /srv").unwrap();
-    let line = "BASH_ENV=/srv/env.sh ENV=/srv/env.sh PERL5OPT=-Mnothing MAKEFILES=/srv/none GCC_EXEC_PREFIX=/srv/ \"$DKMS\" install bad/1.0 -k $K";
+    let line = "BASH_ENV=/opt/env.sh ENV=/opt/env.sh PERL5OPT=-Mnothing MAKEFILES=/srv/none GCC_EXEC_PREFIX=/srv/ \"$DKMS\" install bad/1.0 -k $K";
     let output = root.shell(line, User::Root, "/").unwrap();
     assert_eq!(output.code, 0, "{}", output.stderr);
     let log = root.must("cat /var/lib/dkms/bad/1.0/$K/*/log/make.log; ls /srv").unwrap();
     assert!(!log.contains("ESCAPED") && !log.contains("ran-"), "{log}");
+}
+
+#[test]
+fn the_callers_environment_runs_nothing_for_root() {
+    let root = root();
+    // Each program that root starts tells what it was started with; so does whatever the environment starts.
+    root.must("mkdir -p -m 777 /opt/env").unwrap();
+    let tells = |name: &str, then: &str| {
+        let script = format!("#!/bin/bash\nenv >/opt/env/{name}\n{then}\n");
+        root.write(&format!("/usr/local/sbin/{name}"), &script, 0o755).unwrap();
+    };
+    tells("depmod", "exec /sbin/depmod \"$@\"");
+    tells("after-all", "");
+    tells("sign", "exec /lib/modules/$kernelver/build/scripts/sign-file \"$@\"");
+    root.write("/opt/env.sh", "touch /opt/ran\n", 0o644).unwrap();
+    root.write("/usr/src/honest-1.0/tool.sh", "#!/bin/bash\nenv >/opt/env/post\n", 0o755).unwrap();
+    root.must(
+        "echo 'POST_INSTALL=tool.sh' >>/usr/src/honest-1.0/dkms.conf
+         echo 'CLEAN=\"$(echo true)\"' >>/usr/src/honest-1.0/dkms.conf
+         sed -i /mok_signing_key/d /etc/dkms/framework.conf
+         echo 'post_transaction=/usr/local/sbin/after-all' >>/etc/dkms/framework.conf
+         printf 'sign_file=/usr/local/sbin/sign\ntry_sign_modules=true\n' >>/etc/dkms/framework.conf
+         rm -f /var/lib/dkms/mok.*; $DKMS generate_mok; $DKMS add honest/1.0",
+    )
+    .unwrap();
+    prepare_modes(&root);
+    let hostile = "BASH_ENV=/opt/env.sh ENV=/opt/env.sh PERL5OPT=-Mnothing PERL5LIB=/opt PYTHONPATH=/opt GCONV_PATH=/opt MODPROBE_OPTIONS=-q MAKEFILES=/srv/x";
+    for front in Mode::ALL.map(Mode::front) {
+        let line = format!(
+            "export {hostile} VAULT_TOKEN=t KBUILD_SIGN_PIN=t LANG=C.UTF-8; {front} \"$DKMS\" install honest/1.0 -k $K --force"
+        );
+        // Perl is what stands in front in some modes.
+        let line = line.replace("PERL5OPT=-Mnothing ", "");
+        root.must("rm -f /opt/env/*; touch /lib/modules/$K/modules.dep").unwrap();
+        let output = root.shell(&line, User::Root, "/").unwrap();
+        assert_eq!(output.code, 0, "{front}: {}", output.stderr);
+        assert!(root.open("/opt/ran").unwrap().is_none(), "{front}");
+        for (program, is_admins) in [("depmod", false), ("post", false), ("after-all", true), ("sign", true)]
+        {
+            let seen = root.read(&format!("/opt/env/{program}")).unwrap();
+            assert!(seen.contains("LANG="), "{front} {program}: {output:?}");
+            for name in hostile.split_whitespace().filter_map(|pair| pair.split('=').next()) {
+                let passes = is_admins && name == "MODPROBE_OPTIONS";
+                let there = seen.lines().any(|line| line.starts_with(&format!("{name}=")));
+                assert_eq!(there, passes, "{front} {program}: {name}");
+            }
+            assert_eq!(seen.contains("VAULT_TOKEN="), is_admins, "{front} {program}");
+            assert_eq!(seen.contains("KBUILD_SIGN_PIN="), is_admins, "{front} {program}");
+        }
+        root.must("$DKMS unbuild honest/1.0 --all").unwrap();
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
 use super::attempt::root;
-use super::degraded::{Mode, prepare_modes};
+use super::degraded::{Mode, REFUSING, prepare_modes};
 
 /// A root with a module `bad` whose PRE_BUILD is this script, added.
 fn with_bad(script: &str) -> Root {
@@ -291,15 +291,17 @@ fn what_is_counted_for_root_is_not_used_up() {
 
 #[test]
 fn a_socket_that_anybody_may_talk_to_is_out_of_reach() {
-    let attack = "perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un(\"/opt/s\")) && print \"REACHED\\n\"'; true";
+    // One for datagrams is connected to nothing for good, even if it is one of a pair.
+    let attack = "perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un(\"/opt/s\")) && print \"REACHED\\n\";
+        socketpair(A, B, PF_UNIX, SOCK_DGRAM, 0) && send(A, \"x\", 0, sockaddr_un(\"/opt/d\")) && print \"REACHED\\n\"'; true";
     let root = with_bad(attack);
     for front in Mode::ALL.map(Mode::front) {
         let line = format!(
-            "rm -f /opt/s; perl -MSocket -e 'umask 0; socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"/opt/s\")) or die; listen(S, 5); sleep 100' & s=$!
+            "rm -f /opt/s /opt/d; perl -MSocket -e 'umask 0; socket(D, PF_UNIX, SOCK_DGRAM, 0); bind(D, sockaddr_un(\"/opt/d\")) or die; socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"/opt/s\")) or die; listen(S, 5); sleep 100' & s=$!
              until [ -S /opt/s ]; do sleep 0.1; done; bash /usr/src/bad-1.0/pre.sh
              {front} \"$DKMS\" build bad/1.0 -k $K --force >/dev/null; kill $s"
         );
-        assert!(root.must(&line).unwrap().contains("REACHED"), "there is nothing to reach");
+        assert_eq!(root.must(&line).unwrap().matches("REACHED").count(), 2, "there is nothing to reach");
         let log = root.must("cat /var/lib/dkms/bad/1.0/$K/*/log/make.log").unwrap();
         assert!(!log.contains("REACHED"), "{front}: {log}");
     }
@@ -320,6 +322,26 @@ fn who_has_a_key_leaves_no_core() {
     let limits = root.read("/var/tmp/limits").unwrap();
     let first: Vec<&str> = limits.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(first.len() >= 2 && first.iter().all(|limit| *limit == "0"), "{limits}");
+}
+
+#[test]
+fn an_abstract_socket_is_out_of_reach_without_a_network_namespace() {
+    let attack = "perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, pack(\"S a*\", AF_UNIX, \"\\0dkms-open\")) && print \"REACHED\\n\"'; true";
+    let root = with_bad(attack);
+    root.write("/usr/local/bin/refusing", REFUSING, 0o755).unwrap();
+    root.must(
+        "perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, pack(\"S a*\", AF_UNIX, \"\\0dkms-open\")) or die; listen(S, 5); sleep 1000' >/dev/null 2>&1 &
+         until bash /usr/src/bad-1.0/pre.sh | grep -q REACHED; do sleep 0.1; done",
+    )
+    .unwrap();
+    // A network namespace is refused; landlock_create_ruleset too.
+    let without_network = "without 0x40000000".to_owned();
+    let without_landlock = format!("refusing 444 {without_network}");
+    for front in Mode::ALL.map(Mode::front).into_iter().chain([without_network, without_landlock]) {
+        root.must(&format!("{front} \"$DKMS\" build bad/1.0 -k $K --force")).unwrap();
+        let log = root.must("cat /var/lib/dkms/bad/1.0/$K/*/log/make.log").unwrap();
+        assert!(!log.contains("REACHED"), "{front}: {log}");
+    }
 }
 
 /// A folder that another user owns decides nothing of where root unpacks.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod attempt;
+mod bombs;
 mod degraded;
 mod entrances;
 mod escapes;
@@ -12,3 +13,4 @@ mod limits;
 mod links;
 mod outsiders;
 mod settings;
+mod strangers;

@@ -3,6 +3,7 @@
 //! Everything else in this crate is given plain data, or calls these functions; the lints in
 //! `clippy.toml` hold that.
 
+mod access_list;
 pub mod adopt;
 pub mod ancestry;
 pub mod beneath;

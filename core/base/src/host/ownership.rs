@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, fchmod, fchown, openat};
 use rustix::io::{Errno, Result};
 
+use super::access_list;
 use super::fs::walk::Place;
 use super::fs::{FsError, TreeLimit};
 use super::sandbox::Account;
@@ -48,7 +49,7 @@ pub fn give_away(folder: &Path, to: Account, gate: Gate) -> std::result::Result<
         Gate::Theirs => (to.uid, Mode::RWXU),
         Gate::Ours => (rustix::process::geteuid(), Mode::RWXU | Mode::RWXG),
     };
-    let given = fchown(top.folder(), Some(owner), Some(to.gid)).and_then(|()| fchmod(top.folder(), mode));
+    let given = fchown(top.folder(), Some(owner), Some(to.gid)).and_then(|()| admit(&top, mode));
     given.map_err(|errno| naming(errno.into()))
 }
 
@@ -86,8 +87,15 @@ pub fn let_pass(folder: &Path, group: Gid) -> std::result::Result<(), FsError> {
     let naming = naming(folder);
     let top = Place::at(folder, false).map_err(|errno| naming(errno.into()))?;
     let passable =
-        fchown(top.folder(), None, Some(group)).and_then(|()| fchmod(top.folder(), Mode::RWXU | Mode::XGRP));
+        fchown(top.folder(), None, Some(group)).and_then(|()| admit(&top, Mode::RWXU | Mode::XGRP));
     passable.map_err(|errno| naming(errno.into()))
+}
+
+/// Sets a folder's mode, whose group bits mean its group and nobody else: with an access control list, which
+/// the folder above may have handed down to it, they would be the mask of all that the list names (acl(5)).
+fn admit(top: &Place, mode: Mode) -> Result<()> {
+    access_list::remove(&top.folder())?;
+    fchmod(top.folder(), mode)
 }
 
 fn ours() -> (Uid, Gid) {
@@ -202,6 +210,25 @@ mod tests {
         }
         let meta = fs::lstat(&outside).unwrap().unwrap();
         assert_eq!((meta.uid(), meta.mode() & 0o777), (0, 0o600));
+    }
+
+    #[test]
+    fn a_list_that_was_handed_down_admits_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        access_list::testing::name(12345, dir.path(), true);
+        let folder = dir.path().join("build");
+        let to = Account { uid: Uid::from_raw(65534), gid: Gid::from_raw(2_000_000_000) };
+        for is_given in [true, false] {
+            fs::create_dir_all(&folder).unwrap();
+            assert!(access_list::is_at(&folder));
+            let admitted =
+                if is_given { give_away(&folder, to, Gate::Ours) } else { let_pass(&folder, to.gid) };
+            admitted.unwrap();
+            assert!(!access_list::is_at(&folder));
+            fs::create_dir_all(&folder.join("below")).unwrap();
+            assert!(!access_list::is_at(&folder.join("below")));
+            fs::remove_tree(&folder).unwrap();
+        }
     }
 
     #[test]

@@ -60,6 +60,9 @@ const MOST_LINKS: usize = 40;
 
 /// Why somebody else could change what is at a path; `None`: nobody could, or nothing is there.
 ///
+/// Modes say it all, also of a file with an [access control list](super::access_list). Not seen are the lists
+/// of NFSv4, which its server judges.
+///
 /// A folder that everybody may write to, but in which nobody may rename what is another's (`/tmp`), is
 /// sound for what is root's.
 #[must_use]
@@ -179,7 +182,8 @@ fn of(path: &Path, place: &Path) -> Option<Fault> {
     let us = rustix::process::geteuid().as_raw();
     let owner = Some(meta.uid()).filter(|uid| *uid != 0 && *uid != us);
     let is_shared = meta.is_dir() && meta.mode() & STICKY != 0;
-    let group_counts = || !(meta.is_dir() && is_empty_group(meta.gid()));
+    // With a list the bits of the group are those of all whom it names; without them it lets nobody write.
+    let group_counts = || !(meta.is_dir() && is_empty_group(meta.gid())) || super::access_list::is_at(place);
     let may_write = |who: u32| meta.mode() & who != 0;
     // The mode of a link says nothing.
     let is_open =
@@ -233,6 +237,52 @@ mod tests {
         assert!(link("through", &bobs.join("b"), 0).is_err(), "a link of root's leads to one of bob's");
         assert!(resolved(&bobs.join("c/passwd")).is_err());
         assert!(resolved(&root.join("none")).unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn whom_a_list_lets_write_counts() {
+        use super::super::access_list::testing::name;
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        // Nobody is in root's group.
+        fs::set_mode(&root, 0o775).unwrap();
+        let file = root.join("file");
+        fs::write_whole(&file, b"", 0o644).unwrap();
+        assert_eq!(fault(&file), None);
+        name(12345, &root, false);
+        assert_eq!(fault(&file).unwrap().place, root, "the list names a user");
+        let mended = fault(&file).unwrap().mend();
+        assert!(mended.starts_with("chmod go-w "), "{mended}");
+        // As that does. The mask lets the named user only read then.
+        fs::set_mode(&root, 0o755).unwrap();
+        assert_eq!(fault(&file), None);
+        let writes = |path: &Path| {
+            let path = path.to_owned();
+            let as_user = move || {
+                let user = rustix::fs::Uid::from_raw(12345);
+                rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+                rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).is_ok()
+            };
+            std::thread::spawn(as_user).join().unwrap()
+        };
+        assert!(!writes(&root));
+        name(12345, &file, false);
+        assert_eq!(fault(&file).unwrap().place, file);
+        // What a folder hands down is no more than what we make things with.
+        name(12345, &root, true);
+        for (made, is_folder) in
+            [(root.join("made"), true), (root.join("copy"), false), (root.join("new"), false)]
+        {
+            match (is_folder, made.ends_with("copy")) {
+                (true, _) => fs::create_dir_all(&made).unwrap(),
+                (_, true) => fs::copy_content(&root.join("file"), &made, 0o644).unwrap(),
+                _ => fs::write_whole(&made, b"", 0o644).unwrap(),
+            }
+            assert!(super::super::access_list::is_at(&made) && !writes(&made), "{made:?}");
+            assert_eq!(fault(&made), None);
+        }
+        fs::set_mode(&root.join("new"), 0o664).unwrap();
+        assert_eq!(fault(&root.join("new")).unwrap().place, root.join("new"));
     }
 
     #[test]

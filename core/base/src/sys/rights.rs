@@ -26,9 +26,12 @@ pub struct Rights {
     pub new_places: Vec<CString>,
     /// What landlock calls all access that these rules are about.
     pub all_access: u64,
+    /// Whether these rules keep it from abstract sockets of processes outside (landlock's sixth version).
+    pub is_scoped: bool,
     /// A filter of system calls; empty: none.
     pub filter: Vec<libc::sock_filter>,
-    /// The one for a process that has no mounts of its own, from which nothing can be hidden.
+    /// The one for a process from which not all sockets can be hidden: it has no mounts of its own, or
+    /// reaches abstract sockets.
     pub bare_filter: Vec<libc::sock_filter>,
 }
 
@@ -76,13 +79,17 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
         super::child::exit(127);
     }
     told(Wall::NewPrivileges, rustix::thread::set_no_new_privs(true));
+    let mut is_scoped = false;
     if let Some(rules) = &rights.rules {
-        told(Wall::Landlock, restrict(&rules[usize::from(!has_scene)]));
+        let restricted = restrict(&rules[usize::from(!has_scene)]);
+        is_scoped = rights.is_scoped && restricted.is_ok();
+        told(Wall::Landlock, restricted);
     } else if !has_scene {
         report.missing(Wall::Landlock, Errno::NOSYS);
     }
     keep_no_descriptors();
-    let filtered = filter_calls(if has_scene { &rights.filter } else { &rights.bare_filter });
+    let are_sockets_hidden = has_scene && (is_scoped || report.stands(Wall::Network));
+    let filtered = filter_calls(if are_sockets_hidden { &rights.filter } else { &rights.bare_filter });
     if filtered.is_err() && !is_counted && report.stands(Wall::UserNamespace) {
         report.missing(Wall::Limits, Errno::PERM);
     }

@@ -14,7 +14,9 @@ use super::{Export, Exports};
 /// No name of a symbol or a namespace has more bytes (`KSYM_NAME_LEN`).
 pub(super) const NAME_LIMIT: usize = 512;
 /// No kernel exports more symbols; they are about 20,000.
-pub(super) const MOST: usize = 1 << 20;
+pub(super) const MOST: usize = 1 << 17;
+/// Nor have their names more bytes in all: linkers merge strings, so many names may lie in one long text.
+pub(super) const NAMES_LIMIT: usize = 16 << 20;
 /// The flag of a symbol that only GPL-compatible modules may use (`KSYM_FLAG_GPL_ONLY`).
 pub(crate) const GPL_ONLY: u8 = 1;
 
@@ -159,9 +161,14 @@ fn entries(
     let one = |number| {
         let name = text(number, 1).filter(|name| !name.is_empty())?;
         let namespace = if entry.has_namespace() { text(number, 2)? } else { "" };
-        Some((name.to_owned(), (!namespace.is_empty()).then(|| namespace.to_owned())))
+        Some((name, namespace))
     };
-    (0..count).map(one).collect()
+    let found: Vec<(&str, &str)> = (0..count).map(one).collect::<Option<_>>()?;
+    let length: usize = found.iter().map(|(name, namespace)| name.len() + namespace.len()).sum();
+    let owned = |(name, namespace): (&str, &str)| {
+        (name.to_owned(), (!namespace.is_empty()).then(|| namespace.to_owned()))
+    };
+    (length <= NAMES_LIMIT).then(|| found.into_iter().map(owned).collect())
 }
 
 /// The text that begins at a place and ends with NUL. It may be the end of another: linkers merge strings.

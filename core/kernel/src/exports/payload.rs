@@ -4,12 +4,16 @@
 //! - EFI zboot (arm64, riscv, loongarch): drivers/firmware/efi/libstub/zboot-header.S
 //! - else the whole file may be compressed (`Image.gz`)
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use crate::packed::{self, Ahead, Memory};
 
-/// No kernel has more bytes, unpacked.
-pub(super) const LIMIT: u64 = 512 << 20;
+/// No distribution's kernel has more bytes, unpacked: it is in memory as a whole, and the decoder's window
+/// may have as many.
+pub(super) const LIMIT: u64 = 112 << 20;
+/// And none has more packed.
+const PACKED_LIMIT: usize = 32 << 20;
 /// The kernel's build takes a dictionary of up to 128 MiB for xz, and `zstd -22 --ultra`.
 const MEMORY: Memory = Memory { zstd_window: 27, xz: 256 << 20 };
 
@@ -41,12 +45,13 @@ pub(super) fn find(image: &[u8]) -> Option<&[u8]> {
 ///
 /// # Errors
 /// [`io::Error`] where they are broken, or larger unpacked than any kernel.
-pub(super) fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn unpack(packed: &[u8]) -> io::Result<Cow<'_, [u8]>> {
     let mut rest = Ahead::new(packed);
     let mut bytes = Vec::new();
     match packed::unpacking(&mut rest, MEMORY)? {
+        Some(_) if packed.len() > PACKED_LIMIT => return Err(io::ErrorKind::FileTooLarge.into()),
         Some(reader) => reader.take(LIMIT + 1).read_to_end(&mut bytes)?,
-        None => return Ok(packed.to_vec()),
+        None => return Ok(Cow::Borrowed(packed)),
     };
-    if bytes.len() as u64 > LIMIT { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+    if bytes.len() as u64 > LIMIT { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes.into()) }
 }

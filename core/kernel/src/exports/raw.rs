@@ -2,7 +2,7 @@
 //! are in memory). Distances are the same there, so a table of relative entries shows: one entry after the
 //! other that leads to a name, in the order of names.
 
-use super::ksymtab::{GPL_ONLY, MOST, name_at};
+use super::ksymtab::{GPL_ONLY, MOST, NAMES_LIMIT, name_at};
 use super::{Export, Exports};
 
 /// Bytes of an entry: distances to value, name, namespace.
@@ -18,6 +18,10 @@ pub(super) fn parse(kernel: &[u8]) -> Option<Exports> {
     let (at, first) = (0..ENTRY / ALIGNMENT).find_map(|phase| first(kernel, phase * ALIGNMENT))?;
     let second = table(kernel, at + first.len() * ENTRY);
     let count = first.len() + second.len();
+    let names = first.iter().chain(&second);
+    if names.map(|(name, namespace)| name.len() + namespace.len()).sum::<usize>() > NAMES_LIMIT {
+        return None;
+    }
     let rest = kernel.get(at + count * ENTRY..)?;
     let sums = sums(rest, count);
     let flags = if second.is_empty() { flags(rest, count, sums.is_some()) } else { None };

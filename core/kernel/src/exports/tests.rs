@@ -311,3 +311,10 @@ proptest! {
         prop_assert!(parse(&bytes).map_or(0, |exports| exports.len()) <= most);
     }
 }
+
+#[test]
+fn a_kernel_that_unpacks_to_more_than_any_is_none() {
+    let size = usize::try_from(super::payload::LIMIT).unwrap() + 1;
+    let bomb = zstd::encode_all(&vec![0; size][..], 1).unwrap();
+    assert!(matches!(parse(&bomb), Err(super::image::ImageError::Unpack(_))), "{} bytes", bomb.len());
+}

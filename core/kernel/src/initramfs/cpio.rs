@@ -145,8 +145,10 @@ impl Found<'_> {
             return Err(broken("a module in it is too large"));
         }
         let mut bytes = reader.take(size);
-        let build = Build::read(&mut bytes)?;
+        let (build, length) = Build::read_counted(&mut bytes)?;
         let left = bytes.limit();
+        // A packed module counts as what it is unpacked: a small file may have thousands of large ones.
+        self.take(length.saturating_sub(size))?;
         self.modules.entry(module).or_default().push(build);
         skip(reader, left)
     }

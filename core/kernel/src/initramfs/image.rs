@@ -35,17 +35,24 @@ impl Build {
     /// # Errors
     /// [`io::Error`] where they can't be unpacked.
     pub fn read(packed: impl Read) -> io::Result<Self> {
+        Self::read_counted(packed).map(|(build, _)| build)
+    }
+
+    /// The same, and how many bytes it was, unpacked.
+    pub(super) fn read_counted(packed: impl Read) -> io::Result<(Self, u64)> {
         let mut reader = content::unpacking(BufReader::new(packed))?;
         let mut bytes = Vec::new();
-        if reader.by_ref().take(WHOLE + 1).read_to_end(&mut bytes)? as u64 <= WHOLE {
-            return Ok(Self {
-                digest: Sha256::digest(without_signature(&bytes)).into(),
-                loaded: loaded(&bytes),
-            });
+        let length = reader.by_ref().take(WHOLE + 1).read_to_end(&mut bytes)? as u64;
+        if length <= WHOLE {
+            let digest = Sha256::digest(without_signature(&bytes)).into();
+            return Ok((Self { digest, loaded: loaded(&bytes) }, length));
         }
-        let mut sum = Sha256::new();
-        content::unsigned(Cursor::new(bytes).chain(reader), &mut |piece| sum.update(piece))?;
-        Ok(Self { digest: sum.finalize().into(), loaded: None })
+        let (mut sum, mut length) = (Sha256::new(), 0);
+        content::unsigned(Cursor::new(bytes).chain(reader), &mut |piece| {
+            sum.update(piece);
+            length += piece.len() as u64;
+        })?;
+        Ok((Self { digest: sum.finalize().into(), loaded: None }, length))
     }
 
     /// Whether both are of one build.

@@ -27,7 +27,8 @@ pub fn post_transaction(
     let kernels = if asks_for_kernel { targets } else { &targets[..targets.len().min(1)] };
     for target in kernels {
         let log = settings.layout.post_transaction_log();
-        let process = Process::shell(command, environment).env("kernelver", target.kernel.as_str());
+        let process =
+            Process::shell(command, &environment.for_admins()).env("kernelver", target.kernel.as_str());
         reporter.report(Event::Command { line: process.line() });
         let code = match logged(&log, command) {
             Ok(mut file) => match process.stream_to(&mut |bytes| drop(file.write_all(bytes))) {

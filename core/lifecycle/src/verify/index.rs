@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::known::LIST_LIMIT;
 use super::search::SearchOrder;
 use crate::host::fs::{self, FsError};
 use crate::id::Target;
@@ -34,7 +35,7 @@ impl<'a> ModuleIndex<'a> {
     /// [`FsError`] where its folder can't be read.
     pub fn look(layout: &Layout, target: &Target, order: &'a SearchOrder) -> Result<Self, FsError> {
         let dir = layout.kernel_dir(&target.kernel);
-        let text = fs::optional(fs::read_lossy(&dir.join("modules.dep")))?;
+        let text = fs::optional(fs::read_lossy_limited(&dir.join("modules.dep"), LIST_LIMIT))?;
         let line = |line: &str| {
             let (path, needs) = line.split_once(':')?;
             Some((PathBuf::from(path), needs.split_whitespace().map(PathBuf::from).collect()))
@@ -92,7 +93,7 @@ impl<'a> ModuleIndex<'a> {
     /// The modules that are built into the kernel (modules.builtin).
     #[must_use]
     pub fn builtin(&self) -> BTreeSet<String> {
-        let text = fs::read_lossy(&self.dir.join("modules.builtin")).unwrap_or_default();
+        let text = fs::read_lossy_limited(&self.dir.join("modules.builtin"), LIST_LIMIT).unwrap_or_default();
         let name = |line: &str| Some(canonical_name(&ModuleFile::from_path(Path::new(line))?.stem));
         text.lines().filter_map(name).collect()
     }

@@ -17,14 +17,18 @@ use crate::modfile::{ModuleFile, canonical_name, content, exported};
 /// The name of a list of symbols.
 pub(super) const LIST: &str = "Module.symvers";
 
-/// No list has more bytes, unpacked; that of a whole kernel has a few megabytes.
-pub(super) const LIST_LIMIT: u64 = 64 << 20;
+/// No list has more bytes, unpacked; that of a whole kernel has two or three megabytes. In memory it takes
+/// several times as much.
+pub(super) const LIST_LIMIT: u64 = 10 << 20;
 
 /// No image of a kernel is larger.
-const IMAGE_LIMIT: u64 = 256 << 20;
+const IMAGE_LIMIT: u64 = 128 << 20;
 
-/// No module of a kernel is larger.
-const MODULE_LIMIT: u64 = 256 << 20;
+/// No packed module of a kernel is larger, unpacked.
+const MODULE_LIMIT: u64 = 96 << 20;
+
+/// So many exports of modules are kept at a time; those of a distribution's kernel are about 30,000.
+const KEPT: usize = 100_000;
 
 /// The exports of a kernel and its own modules.
 #[derive(Debug)]
@@ -103,6 +107,9 @@ impl OfModules {
     fn export(&self, name: &str) -> Option<Export> {
         let module = self.names.get(name)?;
         let mut read = self.read.lock().ok()?;
+        if !read.contains_key(module) && read.values().map(Exports::len).sum::<usize>() > KEPT {
+            read.clear();
+        }
         let exports = read.entry(module.clone()).or_insert_with(|| {
             let path = self.paths.get(module).map(|path| self.dir.join(path));
             path.and_then(|path| exported(&path, MODULE_LIMIT)).unwrap_or_default()

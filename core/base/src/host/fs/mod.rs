@@ -121,14 +121,22 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// How much of two files is compared at once.
 const BLOCK: usize = 256 << 10;
 /// No file that is read whole is larger in normal use, except modules.
-const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = 32 << 20;
 
 /// A whole file that should be text; bytes that are no UTF-8 become U+FFFD.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_lossy(path: &Path) -> Result<String> {
-    let bytes = read_limited(path, LARGEST)?;
+    read_lossy_limited(path, LARGEST)
+}
+
+/// The same of at most `limit` bytes.
+///
+/// # Errors
+/// As [`read_limited`].
+pub fn read_lossy_limited(path: &Path, limit: u64) -> Result<String> {
+    let bytes = read_limited(path, limit)?;
     Ok(String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

@@ -139,7 +139,8 @@ const fn fail(errno: i32) -> u32 {
 pub(super) enum Sockets {
     /// Those of this machine: what they could lead to is hidden.
     Local,
-    /// Only pairs of them (socketpair(2)), which lead nowhere.
+    /// Only pairs of them (socketpair(2)) that are connected for good: one for datagrams sends
+    /// them to any address (unix(7)).
     None,
 }
 
@@ -178,6 +179,15 @@ pub(super) fn filter(sockets: Sockets) -> Vec<sock_filter> {
     socket.extend(unless_equal(local, &[give(fail(libc::EACCES))]));
     socket.push(give(if sockets == Sockets::Local { ALLOW } else { fail(libc::EACCES) }));
     program.extend(when_equal(number(libc::SYS_socket), &socket));
+    if sockets == Sockets::None {
+        // Flags come with the type.
+        let mut pair = vec![load(argument(1)), statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0xf)];
+        for kind in [libc::SOCK_STREAM, libc::SOCK_SEQPACKET] {
+            pair.extend(when_equal(kind.cast_unsigned(), &[give(ALLOW)]));
+        }
+        pair.push(give(fail(libc::EACCES)));
+        program.extend(when_equal(number(libc::SYS_socketpair), &pair));
+    }
     let mut ioctl = vec![load(argument(1))];
     for request in TYPING {
         ioctl.extend(when_equal(request, &[give(fail(libc::EPERM))]));
@@ -247,8 +257,11 @@ mod tests {
 
     /// Runs the program as the kernel would, on a call with these arguments.
     fn verdict<const N: usize>(machine: u32, call: c_long, arguments: [u32; N]) -> u32 {
+        verdict_of(&filter(Sockets::Local), machine, call, &arguments)
+    }
+
+    fn verdict_of(program: &[sock_filter], machine: u32, call: c_long, arguments: &[u32]) -> u32 {
         let value = |place: u32| arguments.get(place as usize).copied().unwrap_or(0);
-        let program = filter(Sockets::Local);
         let (mut at, mut loaded) = (0, 0);
         loop {
             let step = program[at];
@@ -263,6 +276,7 @@ mod tests {
                     }
                 }
                 libc::BPF_RET => return step.k,
+                libc::BPF_ALU => loaded &= step.k,
                 _ => {
                     let holds = match code & 0xf0 {
                         libc::BPF_JEQ => loaded == step.k,
@@ -302,6 +316,24 @@ mod tests {
         }
         assert_eq!(of(libc::SYS_ioctl, [0, 0x5401]), allow);
         assert_eq!(of(libc::SYS_ioctl, [0, 0x5412]), no);
+    }
+
+    #[test]
+    fn sockets_that_lead_somewhere_are_none() {
+        let machine = MACHINE.expect("the filter is written for the architecture that the tests run on");
+        let program = filter(Sockets::None);
+        let of = |call, kind: i32| {
+            verdict_of(&program, machine, call, &[libc::AF_UNIX.cast_unsigned(), kind.cast_unsigned()])
+        };
+        for kind in [libc::SOCK_STREAM, libc::SOCK_SEQPACKET, libc::SOCK_DGRAM, libc::SOCK_RAW] {
+            let kind = kind | libc::SOCK_CLOEXEC;
+            assert_eq!(of(libc::SYS_socket, kind), fail(libc::EACCES));
+            let leads_nowhere = kind & 0xf != libc::SOCK_DGRAM && kind & 0xf != libc::SOCK_RAW;
+            let expected = if leads_nowhere { ALLOW } else { fail(libc::EACCES) };
+            assert_eq!(of(libc::SYS_socketpair, kind), expected, "{kind}");
+        }
+        assert_eq!(of(libc::SYS_read, 0), ALLOW);
+        assert_eq!(of(libc::SYS_ioctl, 0x5412), fail(libc::EPERM));
     }
 
     #[test]

@@ -101,6 +101,7 @@ impl Sandbox {
             rules,
             new_places: view.new_places()?,
             all_access: rules::all_access(),
+            is_scoped: crate::sys::landlock_version() >= rules::WITH_SCOPES,
             filter: calls::filter(calls::Sockets::Local),
             bare_filter: calls::filter(calls::Sockets::None),
         };

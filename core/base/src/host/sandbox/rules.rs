@@ -15,6 +15,9 @@ use crate::host::fs;
 /// nobody move a file from one folder to another, which builds do.
 const KNOWN: ABI = ABI::V6;
 
+/// The first that keeps a process from abstract sockets of others.
+pub(super) const WITH_SCOPES: i64 = 6;
+
 /// Below this depth a hidden path hides all that stands beside it.
 const DEEPEST: usize = 12;
 
