@@ -43,6 +43,8 @@ pub enum Action {
     Kernels,
     /// `mkoci`
     Mkoci,
+    /// `mksysext`
+    Mksysext,
     /// `sign`
     Sign,
     /// `mktree`
@@ -94,7 +96,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 37] = [
+    pub const ALL: [(&'static str, Self); 38] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -114,6 +116,7 @@ impl Action {
         ("mkdriverdisk", Self::Mkdriverdisk),
         ("kernels", Self::Kernels),
         ("mkoci", Self::Mkoci),
+        ("mksysext", Self::Mksysext),
         ("sign", Self::Sign),
         ("mktree", Self::Mktree),
         ("unmktree", Self::Unmktree),
@@ -169,6 +172,7 @@ impl Action {
                 | Self::Mkrpm
                 | Self::Mkdriverdisk
                 | Self::Mkoci
+                | Self::Mksysext
                 | Self::Status
                 | Self::Verify
                 | Self::Log
@@ -178,7 +182,7 @@ impl Action {
     /// Whether all bare words after it are modules.
     #[must_use]
     pub fn takes_modules(self) -> bool {
-        matches!(self, Self::Bake)
+        matches!(self, Self::Bake | Self::Mksysext)
     }
 
     /// Whether what it makes is part of an image.
@@ -238,6 +242,7 @@ impl Action {
                 | Self::Mkkmp
                 | Self::Mkdriverdisk
                 | Self::Mkoci
+                | Self::Mksysext
         )
     }
 
@@ -300,7 +305,7 @@ impl Action {
             // Root sees more; what enrols says that it is root's to do.
             Self::Mok => Rights::None,
             // These look for themselves: what they need depends on the files they are given.
-            Self::Kernels | Self::Mkoci => Rights::None,
+            Self::Kernels | Self::Mkoci | Self::Mksysext => Rights::None,
             Self::Sign | Self::Mktarball | Self::Ldtarball | Self::Mkdeb | Self::Mkbmdeb | Self::Mkdsc => {
                 Rights::None
             }

@@ -186,6 +186,7 @@ impl From<StepError> for Failure {
             StepError::Refused(error) => error.into(),
             StepError::Build(error) => error.into(),
             StepError::Install(error) => error.into(),
+            StepError::Bundle(error) => error.into(),
             StepError::Fs(error) => error.into(),
             StepError::Process(error) => error.into(),
             StepError::Script { code, .. } => Self::new(of_script(code), error.to_string()),

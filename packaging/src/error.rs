@@ -79,6 +79,27 @@ pub enum PackageError {
     /// Images are made by xorriso.
     #[error("there is no `xorriso` in PATH, which makes images")]
     NoXorriso,
+    /// Images of extensions are made by one of these.
+    #[error("there is neither `mkfs.erofs` nor `mksquashfs` in PATH, which make images")]
+    NoImageMaker,
+    /// It failed.
+    #[error("`{program}` could not make the image `{}`: {output}", path.display())]
+    ImageMaker {
+        /// Which.
+        program: String,
+        /// The file.
+        path: PathBuf,
+        /// What it said last.
+        output: String,
+    },
+    /// systemd takes the extension only under this name, and dkms only with the kernel's.
+    #[error("`{}` cannot be the name of the extension: {why}", path.display())]
+    ExtensionName {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// xorriso failed.
     #[error("`xorriso` could not make the image `{}`: {output}", path.display())]
     Xorriso {
@@ -185,11 +206,13 @@ impl PackageError {
             Self::NoSpec { .. } | Self::Release { .. } | Self::Kernels { .. } => ExitCode::BAD_OPTION,
             Self::Process(ProcessError::Interrupted { .. }) => ExitCode::INTERRUPTED,
             Self::Architecture { .. } => ExitCode::NO_ARCH,
-            Self::Architectures { .. } => ExitCode::BAD_OPTION,
+            Self::Architectures { .. } | Self::ExtensionName { .. } => ExitCode::BAD_OPTION,
             Self::NotBuilt { .. }
             | Self::CannotPack { .. }
             | Self::Module(_)
             | Self::NoXorriso
+            | Self::NoImageMaker
+            | Self::ImageMaker { .. }
             | Self::Xorriso { .. }
             | Self::Process(_)
             | Self::Rpm { .. } => ExitCode::CANNOT_INSTALL,
@@ -227,6 +250,9 @@ impl PackageError {
             Self::NoXorriso => {
                 "install the package `xorriso` (`libisoburn` on Arch), or make a tar archive: `--media tar`"
             }
+            Self::NoImageMaker => {
+                "install the package `erofs-utils` or `squashfs-tools`, or make a folder: a name without `.raw`"
+            }
             Self::Kernels { .. } => "make one disk for each, with `-k`",
             Self::Release { .. } => "`-r` gives it as the installer calls it: `15.6`, `sle15`, `tw`",
             Self::NoSpec { .. } => "name one with `--spec`, or put `M-kmp.spec` into the source",
@@ -236,6 +262,8 @@ impl PackageError {
             | Self::Spec { .. }
             | Self::SpecTag { .. }
             | Self::Xorriso { .. }
+            | Self::ImageMaker { .. }
+            | Self::ExtensionName { .. }
             | Self::Process(_)
             | Self::Rpm { .. }
             | Self::Field { .. }

@@ -4,7 +4,7 @@
 //!
 //! - [`debian`]: `mkdeb`, `mkbmdeb`, `mkdsc`
 //! - [`mkrpm`]: `mkrpm`, `mkkmp`; [`driver_disk`]: `mkdriverdisk`
-//! - [`oci`], images for registries: `mkoci`
+//! - [`oci`], images for registries: `mkoci`; [`sysext`], system extensions: `mksysext`
 //! - [`skeleton`]: `mktree` and `unmktree`; [`license`]: `ltdk`
 //! - [`own`]: this project's own packages
 //! - [`demands`]: what a dkms.conf demands of packages of built modules
@@ -18,12 +18,14 @@ pub mod demands;
 pub mod driver_disk;
 pub mod entries;
 pub mod error;
+mod laid_out;
 pub mod license;
 pub mod mkrpm;
 pub mod oci;
 pub mod own;
 pub mod skeleton;
 pub mod staged;
+pub mod sysext;
 pub mod tarball;
 mod text;
 

@@ -20,6 +20,7 @@ mod mkdsc;
 mod mkkmp;
 mod mkoci;
 mod mkrpm;
+mod mksysext;
 mod mktree;
 mod mok;
 mod package;
@@ -64,6 +65,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Mkdriverdisk => mkdriverdisk::run(session),
         Action::Kernels => kernels::run(session),
         Action::Mkoci => mkoci::run(session),
+        Action::Mksysext => mksysext::run(session),
         Action::Sign => sign::run(session),
         Action::Mktree => mktree::make(session),
         Action::Unmktree => mktree::remove(session),

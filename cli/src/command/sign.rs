@@ -3,8 +3,9 @@
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use dkms_archive::SignedBy;
 use dkms_base::exit::ExitCode;
-use dkms_base::host::fs;
+use dkms_base::host::{clock, fs};
 use dkms_base::id::{ModuleId, Target};
 use dkms_kernel::KernelFacts;
 use dkms_kernel::modfile::read_info;
@@ -168,8 +169,12 @@ impl<'a> Signing<'a> {
         }
         let certificate = certificate.map(|path| certificate_pem(&path)).transpose()?;
         let id: &ModuleId = &archive.id;
-        archive.staged.repack(id, certificate, &|bytes| blob.sign_text(bytes))?;
-        say(session.terminal, format!("Signed `{}`, key {}", path.display(), blob.id().unwrap_or_default()));
+        let key = blob.id().unwrap_or_default();
+        let epoch = session.environment.get("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
+        let when = epoch.unwrap_or_else(clock::unix_seconds);
+        let signed = SignedBy { key: key.clone(), when };
+        archive.staged.repack(id, certificate, signed, &|bytes| blob.sign_text(bytes))?;
+        say(session.terminal, format!("Signed `{}`, key {key}", path.display()));
         Ok(())
     }
 

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dkms_base::id::{ModuleId, Target};
+use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
 use dkms_core::bake::Manifest;
+use dkms_core::bundles::Note;
 use dkms_core::engine::Survey;
 use dkms_core::install::{self, InstalledState};
 use dkms_core::plan::Refusal;
@@ -71,7 +73,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     if session.args().json {
         let of_kernels = OfKernels::look(session, &survey, &snapshot, &filter)?;
         let verdicts = verdicts(session, &survey, &snapshot, &lines);
-        session.terminal.print(&document(&lines, &verdicts, &baked, of_kernels));
+        session.terminal.print(&document(layout, &lines, &verdicts, &baked, of_kernels));
         return Ok(());
     }
     if session.args().grid {
@@ -210,6 +212,7 @@ impl OfKernels {
 }
 
 fn document(
+    layout: &Layout,
     lines: &[Status],
     verdicts: &BTreeMap<(ModuleId, Target), Verdict>,
     baked: &Manifest,
@@ -235,6 +238,9 @@ fn document(
                     _ => target.map(|target| &target.kernel),
                 },
                 "baked": is_baked,
+                "taken_from": target.and_then(|target| Note::of_built(layout, id, target)).map(|note| {
+                    json!({ "place": note.place, "bundle": note.bundle, "key": note.key })
+                }),
                 "original_modules_exist": state.remarks().contains(&Remark::OriginalsExist),
                 "built_modules_missing": state.remarks().contains(&Remark::BuiltMissing),
                 "built_and_installed_differ": state.remarks().contains(&Remark::Differ),

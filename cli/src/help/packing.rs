@@ -123,6 +123,21 @@ pub(super) const ENTRIES: &[Entry] = &[
         exits: &[1, 3, 6, 8, 9, 12, 16],
     },
     Entry {
+        action: Action::Mksysext,
+        forms: &["-k K [M…]"],
+        summary: "write a system extension of modules built for a kernel",
+        about: "Writes a system extension for systemd-sysext(8) with the modules that are named, or with all that are built for the \
+                kernel: a folder, or an image if the name of `--archive` ends in `.raw` (by mkfs.erofs or mksquashfs). Its name contains \
+                the kernel's release. It has modules only; on the system that merges it, `dkms-index.service` makes them known to \
+                modprobe.\n\nWithout `--archive` it is in `/var/lib/dkms/M/V/sysext` (one module), or in the folder of the caller.",
+        options: &[MODULE, KERNELS, WRITING],
+        examples: &[
+            ("dkms mksysext -k 6.1.0-57-amd64 foo", "the folder foo-modules-6.1.0-57-amd64"),
+            ("dkms mksysext -k 6.1.0-57-amd64 --archive /srv/gpu-6.1.0-57-amd64.raw nvidia", "an image"),
+        ],
+        exits: &[1, 2, 3, 4, 6, 9, 12, 16],
+    },
+    Entry {
         action: Action::Sign,
         forms: &["FILE.ko…", "ARCHIVE", "LAYOUT"],
         summary: "sign module files, archives of mktarball or OCI layouts, in place",

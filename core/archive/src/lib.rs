@@ -32,8 +32,9 @@ mod roundtrip_tests;
 
 pub use error::{ArchiveError, Fault};
 pub use limits::Limits;
-pub use publish::{Existing, publish_builds, publish_source};
+pub use manifest::SignedBy;
+pub use publish::{Existing, publish_build, publish_builds, publish_source};
 pub use read::{Kind, Staged, StagedBuild, stage};
-pub use repack::{About, Sign};
+pub use repack::{About, Sign, Statement};
 pub use source_digest::source_digest;
 pub use write::{Contents, TarballSpec, write};

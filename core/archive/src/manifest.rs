@@ -38,6 +38,21 @@ pub(crate) struct Manifest {
     /// The certificate in whose name they are signed, in PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// The digest of the source that they were built from, if the archive doesn't hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Who signed this manifest, and when: of two, the later one is the newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedBy>,
+}
+
+/// What the signer of a manifest says of the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedBy {
+    /// The id of the key: SHA-256 of its public half in DER.
+    pub key: String,
+    /// When, in seconds since 1970.
+    pub when: u64,
 }
 
 /// A built module.
@@ -89,6 +104,8 @@ impl Manifest {
             links: BTreeMap::new(),
             modules: BTreeMap::new(),
             certificate: None,
+            source: None,
+            signed: None,
         };
         let own = [Path::new(MANIFEST), Path::new(SIGNATURE)];
         for (path, item) in inventory.items().filter(|(path, _)| !own.contains(path)) {

@@ -72,18 +72,18 @@ pub fn publish_builds(
             ));
             continue;
         }
-        publish_build(build, layout, id, &place)?;
+        publish_build(build, layout, id)?;
         published.push(build.target.clone());
     }
     Ok(published)
 }
 
-fn publish_build(
-    build: &StagedBuild,
-    layout: &Layout,
-    id: &ModuleId,
-    place: &Path,
-) -> Result<(), ArchiveError> {
+/// Puts what was built for one kernel into the tree, in place of what is there.
+///
+/// # Errors
+/// [`ArchiveError::Fs`]; then it is as it was.
+pub fn publish_build(build: &StagedBuild, layout: &Layout, id: &ModuleId) -> Result<(), ArchiveError> {
+    let place = &layout.target_dir(id, &build.target);
     let kernel_dir = layout.version_dir(id).join(&build.target.kernel);
     fs::create_dir_all(&kernel_dir)?;
     let result = put(place, |temporary| copy_build(&build.dir, temporary));

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::contents::MAIN_TREE;
 use super::error::ArchiveError;
 use super::inventory::Inventory;
-use super::manifest::{self, BuildRecord, MANIFEST, Manifest, SIGNATURE};
+use super::manifest::{self, BuildRecord, MANIFEST, Manifest, SIGNATURE, SignedBy};
 use super::pack::{Looks, Packing};
 use super::read::{Kind, Staged};
 use dkms_base::host::fs;
@@ -27,13 +27,27 @@ impl Staged {
         record.map_or_else(About::default, |record| About { inputs: record.inputs, hash: record.hash })
     }
 
+    /// What the manifest states of the whole archive; `None`: there is no manifest, or the archive is no DKMS
+    /// tarball.
+    #[must_use]
+    pub fn statement(&self) -> Option<Statement> {
+        let manifest = self.manifest().filter(|_| self.kind != Kind::Plain)?;
+        let build = |record: &BuildRecord| (record.kernel.clone(), record.arch.clone());
+        Some(Statement {
+            module: (manifest.name, manifest.version),
+            builds: manifest.builds.iter().map(build).collect(),
+            source: manifest.source,
+            signed: manifest.signed,
+        })
+    }
+
     fn manifest(&self) -> Option<Manifest> {
         let bytes = fs::read_limited(&self.root.join(MANIFEST), manifest::LARGEST).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
     /// Writes it over the archive that it came from; one rename. `certificate`: in whose name the modules
-    /// are signed now, in PEM.
+    /// are signed now, in PEM. `signed`: what the manifest says of its own signature.
     ///
     /// # Errors
     /// [`ArchiveError`]; then the archive is as it was.
@@ -41,6 +55,7 @@ impl Staged {
         &self,
         id: &ModuleId,
         certificate: Option<String>,
+        signed: SignedBy,
         sign: Sign<'_>,
     ) -> Result<(), ArchiveError> {
         if self.kind == Kind::Plain {
@@ -48,9 +63,9 @@ impl Staged {
             return Err(ArchiveError::Malformed { archive, entry, reason: "is missing" });
         }
         let known = self.manifest();
-        let (certificate, builds) = match known {
-            Some(known) => (certificate.or(known.certificate), known.builds),
-            None => (certificate, self.builds.iter().map(|build| record(&build.target)).collect()),
+        let (certificate, builds, source) = match known {
+            Some(known) => (certificate.or(known.certificate), known.builds, known.source),
+            None => (certificate, self.builds.iter().map(|build| record(&build.target)).collect(), None),
         };
         let date = self.date()?;
         for build in &self.builds {
@@ -78,7 +93,8 @@ impl Staged {
         packing.write(&self.archive, date, |inventory: &Inventory| {
             let (name, version) = (id.name.to_string(), id.version.to_string());
             let mut manifest = Manifest::of(inventory, name, version, builds).with_modules(modules);
-            manifest.certificate = certificate;
+            (manifest.certificate, manifest.source) = (certificate, source);
+            manifest.signed = Some(signed);
             let text = manifest.to_text();
             let signature = sign(text.as_bytes())
                 .map_err(|why| ArchiveError::Sign { archive: self.archive.clone(), why })?;
@@ -116,6 +132,19 @@ pub struct About {
     pub inputs: Option<String>,
     /// The digest that the kernel signs modules with (`CONFIG_MODULE_SIG_HASH`).
     pub hash: Option<String>,
+}
+
+/// What a manifest states of the whole archive: the words of the one who wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Name and version of the module.
+    pub module: (String, String),
+    /// Kernel and architecture of each build.
+    pub builds: Vec<(String, String)>,
+    /// The digest of the source that is not in the archive.
+    pub source: Option<String>,
+    /// What the signer said.
+    pub signed: Option<SignedBy>,
 }
 
 fn record(target: &Target) -> BuildRecord {

@@ -12,6 +12,7 @@ use super::error::ArchiveError;
 use super::manifest::{BuildRecord, MANIFEST, Manifest};
 use super::pack::{Looks, Packing};
 use super::repack::About;
+use super::source_digest::source_digest;
 use dkms_base::host::fs;
 use dkms_base::id::{ModuleId, ModuleName, Target};
 use dkms_base::layout::Layout;
@@ -115,9 +116,14 @@ pub fn write(spec: &TarballSpec<'_>) -> Result<PathBuf, ArchiveError> {
     let builds = targets.iter().map(|target| record(spec, target)).collect::<Result<Vec<_>, _>>()?;
     let path = spec.path();
     let modules = packing.modules()?;
+    let digest = match spec.contents {
+        Contents::BinariesOnly => Some(source_digest(&source)?),
+        Contents::SourceOnly | Contents::SourceAndBinaries => None,
+    };
     packing.write(&path, date, |inventory| {
         let (name, version) = (spec.id.name.to_string(), spec.id.version.to_string());
-        let manifest = Manifest::of(inventory, name, version, builds).with_modules(modules);
+        let mut manifest = Manifest::of(inventory, name, version, builds).with_modules(modules);
+        manifest.source = digest;
         Ok(vec![(MANIFEST.into(), manifest.to_text())])
     })?;
     Ok(path)

@@ -269,6 +269,13 @@ impl Layout {
         self.state_dir().join("loading").join(id.dir_name())
     }
 
+    /// `.state/prebuilt/M/V/K/A.json`: the place that a module was last taken from.
+    #[must_use]
+    pub fn prebuilt_note(&self, id: &ModuleId, target: &Target) -> PathBuf {
+        let folder = self.state_dir().join("prebuilt").join(&id.name).join(&id.version);
+        folder.join(&target.kernel).join(format!("{}.json", target.arch))
+    }
+
     /// `.state/attempts/M/V/K/A`: the last builds, good and bad, with the logs of those that failed.
     #[must_use]
     pub fn attempts_dir(&self, id: &ModuleId, target: &Target) -> PathBuf {

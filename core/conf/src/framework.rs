@@ -13,6 +13,7 @@ use super::error::ConfError;
 use super::exempt;
 use super::file::{self, ConfFile};
 use super::found::{Found, Given};
+use super::prebuilt_place::PrebuiltPlace;
 use super::settings::{
     BootGuard, CriticalModules, OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign,
 };
@@ -287,6 +288,7 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
         ("modprobe_on_install", &mut settings.modprobe_on_install),
         ("continue_on_error", &mut settings.continue_on_error),
         ("batch", &mut settings.batch),
+        ("prebuilt_only", &mut settings.prebuilt_only),
     ];
     for (name, flag) in flags {
         if let Some(value) = text(name) {
@@ -320,6 +322,11 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
     };
     settings.build_cache = filled("build_cache").map(|path| layout.at(&path));
     settings.build_cache_max = number("build_cache_max").unwrap_or(settings.build_cache_max);
+    let places = filled("prebuilt").unwrap_or_default();
+    settings.prebuilt = places.split_whitespace().filter_map(PrebuiltPlace::parse).collect();
+    if let Some(path) = filled("prebuilt_keys") {
+        settings.prebuilt_keys = layout.at(&path);
+    }
     settings.unfit_fails = text("on_unfit") == Some("fail");
     if text("on_build_failure") == Some("fail") {
         settings.on_build_failure = OnBuildFailure::Fail;

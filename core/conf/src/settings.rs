@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::prebuilt_place::PrebuiltPlace;
+
 use dkms_base::host::{Environment, fs, trusted};
 use dkms_base::id::{KernelRelease, ModuleName};
 use dkms_base::layout::Layout;
@@ -117,6 +119,12 @@ pub struct Settings {
     pub build_cache: Option<PathBuf>,
     /// `build_cache_max`, in bytes.
     pub build_cache_max: u64,
+    /// `prebuilt`: where modules are looked for that another machine has built.
+    pub prebuilt: Vec<PrebuiltPlace>,
+    /// `prebuilt_only`: nothing is built here.
+    pub prebuilt_only: bool,
+    /// `prebuilt_keys`: the folder with the keys that are trusted with them.
+    pub prebuilt_keys: PathBuf,
     /// `on_unfit=fail`: a module that its kernel will not load has failed to be built.
     pub unfit_fails: bool,
     /// `on_build_failure`.
@@ -212,6 +220,7 @@ impl Settings {
     pub fn defaults(layout: Layout) -> Self {
         Self {
             tmp_location: layout.at("/tmp"),
+            prebuilt_keys: layout.etc_dkms().join("trusted.d"),
             layout,
             verbose: false,
             symlink_modules: false,
@@ -232,6 +241,8 @@ impl Settings {
             try_sign_modules: TrySign::NotInChroot,
             build_cache: None,
             build_cache_max: DEFAULT_BUILD_CACHE_MAX,
+            prebuilt: Vec::new(),
+            prebuilt_only: false,
             unfit_fails: false,
             on_build_failure: OnBuildFailure::Report,
             preflight: PreflightPolicy::Warn,

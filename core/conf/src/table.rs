@@ -3,6 +3,8 @@
 //! The reader, the warnings, framework.conf as shipped, and the manual's section come from it. A new setting
 //! is a row here and a field of [`Settings`](super::Settings) that [`mod@super::framework`] fills.
 
+use super::prebuilt_place::PrebuiltPlace;
+
 /// What a setting may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -31,6 +33,8 @@ pub enum Kind {
     Modules,
     /// Names of environment variables, separated by blanks, each with a `*` at its end or without.
     Names,
+    /// Places of prebuilt modules, separated by blanks.
+    Places,
     /// A name of a user, or a number.
     User,
     /// Free text: options and commands.
@@ -82,7 +86,7 @@ const fn row(name: &'static str, kind: Kind, shown: Shown, about: &'static str) 
     Setting { name, kind, shown, about }
 }
 
-use Kind::{Flag, Key, Modules, Names, Number, Path, Size, Switch, Text, User, Words};
+use Kind::{Flag, Key, Modules, Names, Number, Path, Places, Size, Switch, Text, User, Words};
 use Shown::{Default, Example};
 
 /// All settings.
@@ -144,6 +148,25 @@ pub const SECTIONS: &[Section] = &[
                 "A folder that keeps built modules, so that the same input is not built twice; empty: none.",
             ),
             row("build_cache_max", Size, Default("2G"), "The maximum size of that folder."),
+            row(
+                "prebuilt",
+                Places,
+                Example("file:/srv/kmods"),
+                "Where prebuilt modules are looked for before one is built, separated by blanks: file: and a folder with tarballs that \
+                 `dkms sign` signed.",
+            ),
+            row(
+                "prebuilt_only",
+                Flag,
+                Default("no"),
+                "Build nothing: a module that is not there prebuilt is a failure.",
+            ),
+            row(
+                "prebuilt_keys",
+                Path,
+                Default("/etc/dkms/trusted.d"),
+                "The folder with the public keys, in PEM, whose signatures on prebuilt modules are trusted.",
+            ),
             row("continue_on_error", Flag, Default("true"), "Continue with other modules after one failed."),
             row(
                 "build_timeout",
@@ -357,6 +380,10 @@ impl Kind {
                 };
                 value.split_whitespace().all(plain).then(|| value.to_owned())
             }
+            Self::Places => {
+                let is_place = |word: &str| PrebuiltPlace::parse(word).is_some();
+                value.split_whitespace().all(is_place).then(|| value.to_owned())
+            }
             Self::User => {
                 let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
                 (word.starts_with(|c: char| c.is_alphanumeric() || c == '_') && word.chars().all(plain))
@@ -380,6 +407,7 @@ impl Kind {
             Self::Key => "a path that begins with `/`, or a `pkcs11:` URI".to_owned(),
             Self::Modules => "a list of module names".to_owned(),
             Self::Names => "a list of names of environment variables".to_owned(),
+            Self::Places => "a list of `file:/FOLDER`".to_owned(),
             Self::User => "a user's name or number".to_owned(),
             Self::Text => "a text".to_owned(),
         }

@@ -77,10 +77,14 @@ impl Distribution {
     /// # Errors
     /// [`DistributionError`] where there is neither, or it can't be read.
     pub fn read(layout: &Layout) -> Result<Self, DistributionError> {
+        Self::text(layout).map(|text| Self::parse(&text))
+    }
+
+    fn text(layout: &Layout) -> Result<String, DistributionError> {
         let places = ["/etc/os-release", "/usr/lib/os-release"].map(|path| layout.at(path));
         for path in &places {
             if let Some(bytes) = fs::optional(fs::read_limited(path, OS_RELEASE_LIMIT))? {
-                return Ok(Self::parse(&String::from_utf8_lossy(&bytes)));
+                return Ok(String::from_utf8_lossy(&bytes).into_owned());
             }
         }
         Err(DistributionError::NoOsRelease(places))
@@ -104,6 +108,31 @@ impl Distribution {
             Family::Suse => Some("/updates"),
             Family::Gentoo | Family::Other => None,
         }
+    }
+}
+
+/// What a system extension must state to be merged into a system (systemd-sysext(8)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// `ID`.
+    pub id: String,
+    /// `SYSEXT_LEVEL`, or else `VERSION_ID`, with its name; a rolling release has neither.
+    pub level: Option<(&'static str, String)>,
+}
+
+impl Release {
+    /// That of the system below the root of `layout`.
+    ///
+    /// # Errors
+    /// [`DistributionError`].
+    pub fn read(layout: &Layout) -> Result<Self, DistributionError> {
+        Distribution::text(layout).map(|text| Self::parse(&text))
+    }
+
+    fn parse(text: &str) -> Self {
+        let level = ["SYSEXT_LEVEL", "VERSION_ID"];
+        let level = level.into_iter().find_map(|name| Some((name, assigned(text, name)?)));
+        Self { id: Distribution::parse(text).id, level: level.filter(|(_, value)| !value.is_empty()) }
     }
 }
 
@@ -145,6 +174,15 @@ mod tests {
 
     fn family_of(text: &str) -> Family {
         Distribution::parse(text).family
+    }
+
+    #[test]
+    fn an_extension_states_level_or_version() {
+        let of = |text: &str| Release::parse(text);
+        let debian = of("ID=debian\nVERSION_ID=\"13\"\n");
+        assert_eq!((debian.id.as_str(), debian.level), ("debian", Some(("VERSION_ID", "13".to_owned()))));
+        assert_eq!(of("ID=x\nVERSION_ID=3\nSYSEXT_LEVEL=2").level, Some(("SYSEXT_LEVEL", "2".to_owned())));
+        assert_eq!(of("ID=arch").level, None);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub mod vermagic;
 pub use architecture::{default_arch, running_kernel};
 pub use brought::Brought;
 pub use destination::{module_folder, without_steps_up};
-pub use distribution::{Distribution, DistributionError, Family};
+pub use distribution::{Distribution, DistributionError, Family, Release};
 pub use facts::{Overrides, default_kernels, installed_kernels, is_left_over, running_kernel_here};
 pub use headers_package::HeadersPackage;
 pub use machine::Machine;

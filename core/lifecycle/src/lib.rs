@@ -5,7 +5,7 @@
 //!
 //! - Reading: [`tree`], [`verify`]
 //! - Deciding, without input or output: [`event`], [`plan`]
-//! - Doing: [`engine`], [`build`], [`install`]
+//! - Doing: [`engine`], [`build`], [`bundles`], [`install`]
 //! - Telling: [`status`], [`doctor`], [`critical`], [`matrix`]
 //! - Images: [`bake`]
 
@@ -18,6 +18,7 @@ use dkms_signing::{self as sign, trust};
 pub mod bake;
 pub mod boot;
 pub mod build;
+pub mod bundles;
 pub mod critical;
 pub mod doctor;
 pub mod engine;

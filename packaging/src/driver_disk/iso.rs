@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use dkms_base::host::process::Process;
 use dkms_base::host::{Environment, fs, programs};
 
-use crate::entries::{Body, Entries};
+use crate::entries::Entries;
 use crate::error::PackageError;
+use crate::laid_out::{last_lines, lay_out};
 use crate::tarball::write_error;
 
 /// By this label installers know a disk with drivers.
@@ -46,33 +47,4 @@ pub(super) fn write(
     let mut made = fs::open(&image)?;
     io::copy(&mut made, file).map_err(|source| write_error(path, source))?;
     Ok(())
-}
-
-/// Puts the entries on disk, all with one time.
-fn lay_out(entries: &Entries, date: u64, tree: &Path) -> Result<(), PackageError> {
-    let time = (i64::try_from(date).unwrap_or(i64::MAX), 0);
-    fs::create_dir_all(tree)?;
-    for (name, entry) in entries.iter() {
-        let path = tree.join(name);
-        match &entry.body {
-            Body::Folder => fs::create_dir_all(&path)?,
-            Body::Bytes(bytes) => fs::write_whole(&path, bytes, entry.mode)?,
-            Body::File { path: from, .. } => fs::copy_file(from, &path)?,
-            Body::Link(target) => fs::symlink(target, &path)?,
-        }
-        if !matches!(entry.body, Body::Link(_)) {
-            fs::set_mode(&path, entry.mode)?;
-            fs::set_mtime(&path, time)?;
-        }
-    }
-    // What was put in changed them.
-    for (name, _) in entries.iter().filter(|(_, entry)| entry.body == Body::Folder) {
-        fs::set_mtime(&tree.join(name), time)?;
-    }
-    Ok(fs::set_mtime(tree, time)?)
-}
-
-fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(3)..].join("; ")
 }

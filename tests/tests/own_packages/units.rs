@@ -47,6 +47,38 @@ fn verified(dkms: &str) -> Result<String> {
     must("sh", &["-c", &line], Path::new("/"))
 }
 
+/// What systemd's own unit says of its order (systemd 252 to 257).
+const SYSEXT: &str = "[Unit]\nDefaultDependencies=no\nAfter=local-fs.target\nBefore=sysinit.target systemd-tmpfiles-setup.service\n\
+    Conflicts=shutdown.target initrd-switch-root.target\nBefore=shutdown.target initrd-switch-root.target\n\n\
+    [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n";
+
+#[test]
+fn the_index_of_extensions_comes_between_them_and_the_loading_of_modules() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/files/dkms-index.service");
+    let text = fs::read_lossy(&unit).unwrap();
+    let verified = |text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text, wants) in
+            [("systemd-sysext", SYSEXT, "sysinit.target"), ("dkms-index", text, "systemd-sysext.service")]
+        {
+            fs::write_whole(&dir.path().join(format!("{name}.service")), text.as_bytes(), 0o644).unwrap();
+            let wants = dir.path().join(format!("{wants}.wants"));
+            fs::create_dir_all(&wants).unwrap();
+            fs::symlink(Path::new(&format!("../{name}.service")), &wants.join(format!("{name}.service")))
+                .unwrap();
+        }
+        let line = format!(
+            "SYSTEMD_UNIT_PATH={}: systemd-analyze verify --man=no multi-user.target dkms-index.service systemd-modules-load.service 2>&1 || :",
+            dir.path().display()
+        );
+        must("sh", &["-c", &line], Path::new("/")).unwrap()
+    };
+    let said = verified(&text);
+    assert!(!said.contains("cycle") && !said.contains("Unknown"), "{said}");
+    let cyclic = text.replace("Before=systemd-modules-load.service", "Before=local-fs.target");
+    assert!(verified(&cyclic).contains("ordering cycle"), "the check sees no cycle");
+}
+
 #[test]
 fn there_is_no_ordering_cycle_with_an_early_network() {
     for package in UNITS {

@@ -69,8 +69,10 @@ pub fn without_headers(
     is_there: impl Fn(&ModuleId, &Target) -> bool,
 ) -> Vec<Missing> {
     let lacks = |(id, target): &&Required| {
-        let has_headers = world.kernels.get(target).is_some_and(|kernel| kernel.headers_usable);
-        !has_headers && !world.snapshot.is_built(id, target) && !is_there(id, target)
+        !world.has_headers(target)
+            && !world.may_be_taken(id, target)
+            && !world.snapshot.is_built(id, target)
+            && !is_there(id, target)
     };
     let missing = |(id, target): &Required| Missing {
         id: id.clone(),

@@ -38,6 +38,15 @@ pub struct Attempt {
 }
 
 impl BuildError {
+    /// One without a log.
+    pub(crate) fn new(id: &ModuleId, target: &Target, failure: Failure) -> Self {
+        let (log, diagnosis) = (None, Diagnosis::default());
+        Self {
+            attempt: Box::new(Attempt { id: id.clone(), target: target.clone(), log, diagnosis }),
+            failure,
+        }
+    }
+
     /// Whether we were asked to stop.
     #[must_use]
     pub fn is_interruption(&self) -> bool {

@@ -200,6 +200,14 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
     })
 }
 
+/// Whether the build cache has what this build would make.
+#[must_use]
+pub fn is_cached(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> bool {
+    let Ok(environment) = environment::of_build(spec, reporter) else { return false };
+    let cached = cached_under(spec, &environment, reporter);
+    cached.is_some_and(|(cache, key)| cache.find(&key, spec, reporter).is_some())
+}
+
 /// How long strip or a compressor may take, whatever the build may: it could loop over what make left.
 const TOOL_LIMIT: Duration = Duration::from_secs(60 * 60);
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::bake::FileState;
+use crate::bundles::Note;
 use crate::conf::framework::SettingFault;
 use crate::critical::Critical;
 use crate::host::sandbox::Told;
@@ -56,6 +57,8 @@ pub struct Facts {
     pub held_removed: BTreeMap<Target, Vec<OutOfDate>>,
     /// Installed modules that a package brings ready built as well, in the same version or a newer one.
     pub twice: BTreeMap<(ModuleId, Target), Prebuilt>,
+    /// Modules that were taken prebuilt, and whose signer is not trusted any more.
+    pub distrusted: BTreeMap<(ModuleId, Target), Note>,
     /// Modules of this system's image whose files are not what they were made as.
     pub baked: BTreeMap<(ModuleId, Target), Vec<(PathBuf, FileState)>>,
     /// What is wrong with the list of those modules.

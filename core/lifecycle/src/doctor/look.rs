@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::facts::{Dangling, Disk, Facts, Install, InstalledFile, NoBuildUser};
 use crate::bake::{BakedModule, FileState, Manifest};
+use crate::bundles::Note;
 use crate::conf::framework::SettingFault;
 use crate::conf::settings::{BUILD_USER, SandboxMode};
 use crate::conf::{ModuleConf, Settings};
@@ -22,6 +23,7 @@ use crate::install;
 use crate::kernel::KernelFacts;
 use crate::layout::{Layout, TEMPORARY_PREFIX};
 use crate::plan::{Options, Request, Work};
+use crate::sign::TrustedKey;
 use crate::tree::{Key, Snapshot, Source, attempts, images, lock};
 use crate::verify::index::{ModuleIndex, search_order};
 use crate::verify::{Examiner, Verifier};
@@ -65,6 +67,7 @@ pub fn look(
         held_removed: BTreeMap::new(),
         twice: BTreeMap::new(),
         baked: BTreeMap::new(),
+        distrusted: BTreeMap::new(),
         baked_fault: None,
         disks: disks(settings, &world.snapshot)?,
         // What lies below /usr may be meant to be read-only.
@@ -94,6 +97,8 @@ pub fn look(
     let order = search_order(layout)?;
     let verifier = Verifier::new(layout, survey, snapshot)?;
     let judge = survey.judge();
+    // If they can't be read, nobody is known to be distrusted.
+    let trusted = crate::sign::trusted(&settings.prebuilt_keys).ok().map(|(keys, _)| keys);
     // Others can't read keys.
     if rustix::process::geteuid().is_root() {
         let kernels = installed.iter().filter_map(|target| facts.world.kernels.get(target));
@@ -115,6 +120,10 @@ pub fn look(
         facts.proofs.extend(verifier.proofs(&ids, target)?);
         for id in ids {
             let conf = survey.lenient_conf(&id, target)?;
+            let taken = Note::of_built(layout, &id, target).zip(trusted.as_ref());
+            let is_trusted = |note: &Note, keys: &[TrustedKey]| keys.iter().any(|key| key.id == note.key);
+            let distrusted = taken.filter(|(note, keys)| !is_trusted(note, keys));
+            facts.distrusted.extend(distrusted.map(|(note, _)| ((id.clone(), target.clone()), note)));
             let install = install_of(&kernel, survey, layout, (&id, target), &conf);
             let brought = survey.prebuilt(&conf, target, &kernel.tree);
             facts.twice.extend(brought.map(|brought| ((id.clone(), target.clone()), brought)));

@@ -10,6 +10,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     orphans(facts, &mut findings);
     dangling(facts, &mut findings);
     leftovers(facts, &mut findings);
+    distrusted(facts, &mut findings);
     findings
 }
 
@@ -80,6 +81,21 @@ fn dangling(facts: &Facts, findings: &mut Vec<Finding>) {
         };
         finding.target.clone_from(&dangling.target);
         findings.push(finding);
+    }
+}
+
+fn distrusted(facts: &Facts, findings: &mut Vec<Finding>) {
+    for ((id, target), note) in &facts.distrusted {
+        findings.push(
+            Finding::problem(
+                "prebuilt-distrusted",
+                format!("{id} for kernel {} was taken from {}, which is not trusted", target.kernel, note.origin()),
+            )
+            .why("the key is not among those of `prebuilt_keys` any more; the command takes or builds it again")
+            .module(id)
+            .on(target)
+            .command(format!("dkms unbuild {id} {on} && dkms install {id} {on}", on = on(target))),
+        );
     }
 }
 

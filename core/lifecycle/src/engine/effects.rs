@@ -11,9 +11,11 @@ use super::error::StepError;
 use super::folders::Folders;
 use super::initramfs::Images;
 use super::survey::Survey;
+use super::taking::Wanted;
 use super::{afterwards, ahead, apport, memory};
 use crate::build::inputs::Digests;
 use crate::build::{self, BuildSpec, Jobs, Memory, Reuse};
+use crate::bundles::Taker;
 use crate::conf::ModuleConf;
 use crate::host::Environment;
 use crate::id::{ModuleId, ModuleName, Target};
@@ -48,8 +50,8 @@ pub(super) struct Terms<'a> {
 
 /// Carries actions out, from any thread; remembers what a later one needs to know.
 pub(super) struct Effects<'a> {
-    world: &'a World,
-    context: &'a Context<'a>,
+    pub(super) world: &'a World,
+    pub(super) context: &'a Context<'a>,
     folders: Folders<'a>,
     /// Modules with several builds that may run at once.
     crowded: BTreeSet<ModuleId>,
@@ -72,9 +74,11 @@ pub(super) struct Effects<'a> {
     /// What such a conf rules out for its kernel.
     ruled_out: Mutex<BTreeSet<(ModuleId, Target)>>,
     /// What all builds share.
-    memory: Memory,
+    pub(super) memory: Memory,
     /// What was looked at for the keys of what is built ahead.
     digests: Digests,
+    /// Takes what others have built.
+    pub(super) taker: Taker,
 }
 
 /// Each change of what is shared is whole, whatever became of the thread that made it.
@@ -111,10 +115,11 @@ impl<'a> Effects<'a> {
             ruled_out: Mutex::default(),
             memory: Memory::default(),
             digests: Digests::by_stat(),
+            taker: Taker::default(),
         }
     }
 
-    fn layout(&self) -> &'a Layout {
+    pub(super) fn layout(&self) -> &'a Layout {
         &self.context.settings.layout
     }
 
@@ -277,7 +282,11 @@ impl<'a> Effects<'a> {
     }
 
     /// What a kernel was built with; looked at once, since make may have to be asked.
-    fn toolchain(&self, kernel: &KernelFacts, reporter: &dyn Reporter) -> Result<Toolchain, StepError> {
+    pub(super) fn toolchain(
+        &self,
+        kernel: &KernelFacts,
+        reporter: &dyn Reporter,
+    ) -> Result<Toolchain, StepError> {
         let mut toolchains = locked(&self.toolchains);
         if let Some(known) = toolchains.get(&kernel.target) {
             return Ok(known.clone());
@@ -302,8 +311,7 @@ impl<'a> Effects<'a> {
         let (mut conf, kernel) = self.facts(id, target)?;
         let signer = self.signer(kernel, reporter);
         let installed: Vec<_> = locked(&self.installed).keys().cloned().collect();
-        let is_new = |name: &ModuleName| installed.iter().any(|(id, on)| id.name == *name && on == target);
-        if conf.build_depends.iter().any(is_new)
+        if self.is_against_new(&conf, target)
             && let Some(again) = self.read_again(id, target)
         {
             locked(&self.read_again).insert((id.clone(), target.clone()), again.clone());
@@ -327,6 +335,10 @@ impl<'a> Effects<'a> {
                 Some((name.clone(), version?.clone()))
             })
             .collect();
+        let build = Wanted { id, target, conf: &conf, kernel, dependencies: &dependencies };
+        if self.take(&build, terms, reporter)? == Effect::Changed {
+            return Ok(Effect::Changed);
+        }
         let toolchain = self.toolchain(kernel, reporter)?;
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };
@@ -389,6 +401,13 @@ impl<'a> Effects<'a> {
                 Err(error.into())
             }
         }
+    }
+
+    /// Whether this run has installed something that a module is built against.
+    pub(super) fn is_against_new(&self, conf: &ModuleConf, target: &Target) -> bool {
+        let installed = locked(&self.installed);
+        let is_new = |name: &ModuleName| installed.keys().any(|(id, on)| id.name == *name && on == target);
+        conf.build_depends.iter().any(is_new)
     }
 
     /// A conf that may look for what its dependencies have built: they have, since it was read.

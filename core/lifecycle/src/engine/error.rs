@@ -37,6 +37,9 @@ pub enum StepError {
         /// What was tried.
         what: String,
     },
+    /// A prebuilt module can't be put into the tree.
+    #[error(transparent)]
+    Bundle(#[from] dkms_archive::ArchiveError),
     /// A change of the tree failed.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -55,7 +58,7 @@ impl StepError {
             Self::Install(error) => error.hints(),
             Self::Fs(error) if error.is_no_space() => vec![NO_SPACE.to_owned()],
             Self::Bug { .. } => vec!["please report it, with the lines above".to_owned()],
-            Self::Script { .. } | Self::Fs(_) | Self::Process(_) => Vec::new(),
+            Self::Script { .. } | Self::Bundle(_) | Self::Fs(_) | Self::Process(_) => Vec::new(),
         }
     }
 }

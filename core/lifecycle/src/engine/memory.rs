@@ -105,6 +105,15 @@ pub(super) fn failed_before(look: &Look<'_>, memory: &Memory) -> Option<Remember
 
 /// The inputs key of a build as it would be now; `None`: something of it can't be looked at.
 pub(super) fn key(look: &Look<'_>, memory: &Memory) -> Option<InputsKey> {
+    with_spec(look, memory, |spec| inputs::key(spec, &memory.digests, &Quiet).ok()).flatten()
+}
+
+/// What a build as it would be now says; `None`: the kernel can't be looked at.
+pub(super) fn with_spec<T>(
+    look: &Look<'_>,
+    memory: &Memory,
+    ask: impl FnOnce(&BuildSpec<'_>) -> T,
+) -> Option<T> {
     let (layout, target): (_, &Target) = (&look.settings.layout, &look.kernel.target);
     let toolchain = toolchain::look(&look.kernel.headers, &look.kernel.config, look.environment).ok()?;
     let spec = BuildSpec {
@@ -126,7 +135,7 @@ pub(super) fn key(look: &Look<'_>, memory: &Memory) -> Option<InputsKey> {
         memory,
         reuse: Reuse::Never,
     };
-    inputs::key(&spec, &memory.digests, &Quiet).ok()
+    Some(ask(&spec))
 }
 
 /// The versions of what a module is built against, as far as they are installed.

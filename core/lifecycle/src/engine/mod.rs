@@ -5,7 +5,8 @@
 //!   what packages bring ready built
 //! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds
 //!   share; `effects` does what a step says, `initramfs` sees to images, `memory` notes what became of
-//!   builds, `ahead` of what those were made that their packages ask for later
+//!   builds, `taking` takes a module in place of a build, `ahead` of what those were made that their packages
+//!   ask for later
 //! - [`policy`]: what failures mean to a package manager
 //! - [`afterwards`]: what is done once at the end; [`refused`]: whether what was installed will load;
 //!   `apport`: Ubuntu's crash reports
@@ -28,6 +29,7 @@ pub mod run;
 mod schedule;
 mod slots;
 pub mod survey;
+mod taking;
 #[cfg(test)]
 mod transaction_tests;
 mod unfit;

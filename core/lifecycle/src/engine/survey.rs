@@ -10,6 +10,7 @@ use super::needs::Needs;
 use super::refused::Judge;
 use crate::build::Memory;
 use crate::build::inputs::InputsKey;
+use crate::bundles::Listing;
 use crate::conf::confined::Confined;
 use crate::conf::{
     self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
@@ -129,6 +130,8 @@ impl<'a> Survey<'a> {
             failed_before: BTreeMap::new(),
             prebuilt: BTreeMap::new(),
             baked: BTreeMap::new(),
+            places: Vec::new(),
+            only_taken_from: self.settings.prebuilt_only.then(|| self.places()),
             no_autoinstall: fs::exists(&self.layout().no_autoinstall()),
             headers_remedy: BTreeMap::new(),
             notices: BTreeMap::new(),
@@ -170,6 +173,10 @@ impl<'a> Survey<'a> {
         world.unconfined =
             names.filter(|name| self.settings.exemption(Some(name)).is_some()).cloned().collect();
         self.take_past(&mut world, request.options.respect_failures);
+        let is_missing = |(id, target): &(ModuleId, Target)| !world.snapshot.is_built(id, target);
+        if request.options.force || world.confs.keys().any(is_missing) {
+            world.places = Listing::all(self.settings);
+        }
         if matches!(request.work, Work::Autoinstall { .. } | Work::Bake { .. } | Work::Batch(_)) {
             self.take_prebuilt(&mut world)?;
             self.take_baked(&mut world);
@@ -178,6 +185,12 @@ impl<'a> Survey<'a> {
             world.weak = self.weak_that_fit(&world.snapshot)?;
         }
         Ok(world)
+    }
+
+    /// The places that prebuilt modules come from, for people.
+    fn places(&self) -> String {
+        let places: Vec<String> = self.settings.prebuilt.iter().map(|place| format!("`{place}`")).collect();
+        if places.is_empty() { "any place (`prebuilt` is empty)".to_owned() } else { places.join(", ") }
     }
 
     /// What would bring a kernel's headers.
@@ -371,7 +384,8 @@ impl<'a> Survey<'a> {
     pub fn kernels(&self, installed: &[Target]) -> Result<Kernels, FsError> {
         let here = crate::kernel::running_kernel_here(self.layout());
         let look = |target: &Target| {
-            let headers = self.kernel(target)?.headers_usable;
+            // What comes prebuilt needs none.
+            let headers = self.kernel(target)?.headers_usable || !self.settings.prebuilt.is_empty();
             Ok((target.clone(), event::Kernel { headers, running: here.as_ref() == Some(&target.kernel) }))
         };
         let installed = installed.iter().map(look).collect::<Result<_, _>>()?;

@@ -199,12 +199,14 @@ fn wait_for_headers(
     target: &Target,
     rules: &Rules,
 ) {
-    if planner.world.kernels.get(target).is_some_and(|kernel| kernel.headers_usable) {
+    // Where nothing is built, nothing waits.
+    if planner.world.has_headers(target) || planner.world.only_taken_from.is_some() {
         return;
     }
     let mut waiting = Vec::new();
     wanted.retain(|_, (id, conf)| {
-        let is_built = planner.is_built(id, target) || conf.excluded.is_some();
+        let is_built =
+            planner.is_built(id, target) || conf.excluded.is_some() || planner.may_be_taken(id, target);
         if !is_built && rules.tells(id) {
             waiting.push(format!("`{id}`"));
         }

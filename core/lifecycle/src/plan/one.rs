@@ -8,6 +8,7 @@ use super::request::{NewSource, Options};
 use super::step::{Action, Plan, Remark, Step, StepId};
 use super::transaction::Retiring;
 use super::world::World;
+use crate::bundles::Listing;
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::tree::Source;
@@ -259,17 +260,28 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Says which places did not answer.
+    fn warn_of_places(&mut self) {
+        for text in self.world.places.iter().filter_map(Listing::warning) {
+            if !self.remarks.contains(&Remark::Warning(text.clone())) {
+                self.warn(text);
+            }
+        }
+    }
+
+    /// Whether a place may have the module prebuilt; `--force` builds it, if anything is built here.
+    pub(super) fn may_be_taken(&self, id: &ModuleId, target: &Target) -> bool {
+        let is_asked = !self.options.force || self.world.only_taken_from.is_some();
+        is_asked && self.world.may_be_taken(id, target)
+    }
+
     /// Whether a build can begin, and after which steps.
     fn build_needs(&mut self, id: &ModuleId, target: &Target) -> Result<Vec<StepId>, Refusal> {
         let conf = self.conf(id, target)?;
-        let kernel = self.world.kernels.get(target);
-        if !kernel.is_some_and(|kernel| kernel.headers_usable) {
-            return Err(Refusal::HeadersMissing {
-                id: id.clone(),
-                target: target.clone(),
-                path: kernel.map(|kernel| kernel.headers.clone()).unwrap_or_default(),
-                remedy: self.world.headers_remedy.get(target).cloned().unwrap_or_default(),
-            });
+        self.warn_of_places();
+        let may_be_taken = self.may_be_taken(id, target);
+        if !may_be_taken && let Some(refusal) = Refusal::of_building(self.world, id, target) {
+            return Err(refusal);
         }
         self.may_be_there(id, target, conf)?;
         let mut needs: Vec<StepId> = self.added.get(id).copied().into_iter().collect();
@@ -297,7 +309,8 @@ impl<'a> Planner<'a> {
             }
             self.warn(refusal.to_string());
         }
-        let matters = self.options.respect_failures && !self.options.force && !is_against_new;
+        let matters =
+            self.options.respect_failures && !self.options.force && !is_against_new && !may_be_taken;
         let remembered = self.world.failed_before.get(&(id.clone(), target.clone()));
         if let Some(failure) = remembered.filter(|_| matters) {
             return Err(Refusal::FailedBefore {

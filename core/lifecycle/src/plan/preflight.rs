@@ -154,6 +154,7 @@ impl Absent {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Unusable(Refusal::Broken { .. }) => "broken",
+            Self::Unusable(Refusal::NotPrebuilt { .. }) => "not-prebuilt",
             Self::Unusable(_) => "invalid-conf",
             Self::Excluded(_) => "excluded",
             Self::FailedBefore(_) => "failed-before",
@@ -309,11 +310,19 @@ impl Judge<'_> {
             return Some(Absent::Excluded(exclusion.clone()));
         }
         if !self.world.snapshot.is_built(id, target) || self.question.batch.rebuilt_kernels.contains(target) {
-            if let Some(why) = self.question.failed.get(&key) {
+            if let Some(why) = self.question.failed.get(&key).filter(|_| !self.world.may_be_taken(id, target))
+            {
                 return Some(Absent::FailedBefore(why.clone()));
             }
-            let has_headers = facts.is_some_and(|facts| facts.headers_usable);
-            if !has_headers && !self.question.headers_coming.contains(target) {
+            let may_be_taken = self.world.may_be_taken(id, target);
+            if self.world.only_taken_from.is_some() {
+                if !may_be_taken {
+                    return Refusal::of_building(self.world, id, target).map(Absent::Unusable);
+                }
+            } else if !may_be_taken
+                && !self.world.has_headers(target)
+                && !self.question.headers_coming.contains(target)
+            {
                 return Some(Absent::NoHeaders(self.world.headers_remedy.get(target).cloned()));
             }
             if let Some(name) = conf.build_depends.iter().find(|name| !self.will_be_there(name, target)) {

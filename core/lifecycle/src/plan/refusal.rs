@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::world::{ConfFault, RememberedFailure};
+use super::world::{ConfFault, RememberedFailure, World};
 use crate::conf::module::Exclusion;
 use crate::exit::ExitCode;
 use crate::id::{ModuleId, ModuleName, Target};
@@ -68,6 +68,18 @@ pub enum Refusal {
         path: PathBuf,
         /// The package to install.
         remedy: String,
+    },
+    /// `prebuilt_only`, and no place has it.
+    #[error("module `{id}` is not there prebuilt for kernel {} ({}) in {places}, and `prebuilt_only=yes` allows no build{}", target.kernel, target.arch, if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) })]
+    NotPrebuilt {
+        /// The module.
+        id: ModuleId,
+        /// The kernel.
+        target: Target,
+        /// The places, as the settings have them.
+        places: String,
+        /// Why what they have is not taken.
+        reasons: Vec<String>,
     },
     /// `BUILD_EXCLUSIVE_*`.
     #[error("module `{id}` is not for kernel {} ({}): {exclusion}", target.kernel, target.arch)]
@@ -161,6 +173,21 @@ impl Refusal {
         }
     }
 
+    /// What speaks against building a module here.
+    #[must_use]
+    pub fn of_building(world: &World, id: &ModuleId, target: &Target) -> Option<Self> {
+        let (id, target) = (id.clone(), target.clone());
+        if let Some(places) = world.only_taken_from.clone() {
+            return Some(Self::NotPrebuilt { id, target, places, reasons: Vec::new() });
+        }
+        if world.has_headers(&target) {
+            return None;
+        }
+        let path = world.kernels.get(&target).map(|kernel| kernel.headers.clone()).unwrap_or_default();
+        let remedy = world.headers_remedy.get(&target).cloned().unwrap_or_default();
+        Some(Self::HeadersMissing { id, target, path, remedy })
+    }
+
     /// The module concerned, if it is one.
     #[must_use]
     pub fn module(&self) -> Option<&ModuleId> {
@@ -172,6 +199,7 @@ impl Refusal {
             | Self::ConfMissing { id, .. }
             | Self::ConfInvalid { id, .. }
             | Self::HeadersMissing { id, .. }
+            | Self::NotPrebuilt { id, .. }
             | Self::Excluded { id, .. }
             | Self::FailedBefore { id, .. }
             | Self::DependenciesMissing { id, .. }
@@ -186,6 +214,7 @@ impl Refusal {
     pub fn target(&self) -> Option<&Target> {
         match self {
             Self::HeadersMissing { target, .. }
+            | Self::NotPrebuilt { target, .. }
             | Self::Excluded { target, .. }
             | Self::FailedBefore { target, .. }
             | Self::DependenciesMissing { target, .. }
@@ -215,6 +244,7 @@ impl Refusal {
             Self::ConfInvalid { .. } => ExitCode::INVALID_CONF,
             Self::DependenciesMissing { .. } | Self::DependencyCycle { .. } => ExitCode::DEPENDS_MISSING,
             Self::HeadersMissing { .. } => ExitCode::NO_HEADERS,
+            Self::NotPrebuilt { .. } => ExitCode::NOT_BUILT,
             Self::Excluded { .. } => ExitCode::EXCLUDED,
             Self::FailedBefore { .. } => ExitCode::MAKE_FAILED,
         }
@@ -246,6 +276,13 @@ impl Refusal {
             Self::HeadersMissing { remedy, .. } => {
                 vec![remedy.clone(), "or say where they are with `--kernelsourcedir`".to_owned()]
             }
+            Self::NotPrebuilt { id, target, .. } => vec![
+                "on a machine that builds:".to_owned(),
+                format!(
+                    "`dkms mktarball {id} -k {}`, `dkms sign --key KEY` for that tarball, and copy it there",
+                    target.kernel
+                ),
+            ],
             Self::Excluded { .. } => {
                 one("its dkms.conf rules this kernel out; a newer version may not".to_owned())
             }

@@ -11,6 +11,7 @@ use crate::kernel::{KernelFacts, Prebuilt};
 use crate::layout::Layout;
 use crate::tree::{Built, Mode, Registration, Snapshot, Source};
 
+mod places;
 mod preflight;
 mod transaction;
 

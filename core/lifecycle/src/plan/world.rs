@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::bundles::Listing;
 use crate::conf::{ConfError, ModuleConf};
 use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::{KernelFacts, Overrides, Prebuilt};
@@ -42,6 +43,11 @@ pub struct World {
     /// Modules that the image of this system was made with, in this version or a newer one; asked as
     /// `prebuilt` is.
     pub baked: BTreeMap<(ModuleId, Target), ModuleVersion>,
+    /// What the places of the setting `prebuilt` have, by the names of files; their content is checked when
+    /// it is taken.
+    pub places: Vec<Listing>,
+    /// `prebuilt_only`: nothing is built; where modules come from, as the settings have it.
+    pub only_taken_from: Option<String>,
     /// `/etc/dkms/no-autoinstall` exists.
     pub no_autoinstall: bool,
     /// What to do when the headers of a kernel are missing: a sentence with the package to install.
@@ -54,6 +60,20 @@ pub struct World {
     pub notices: BTreeMap<ModuleId, Vec<Event>>,
     /// What the command line put over the confs that were read.
     pub reading: Reading,
+}
+
+impl World {
+    /// Whether the headers of a kernel are there.
+    #[must_use]
+    pub fn has_headers(&self, target: &Target) -> bool {
+        self.kernels.get(target).is_some_and(|kernel| kernel.headers_usable)
+    }
+
+    /// Whether a module may be had for a kernel without building it.
+    #[must_use]
+    pub fn may_be_taken(&self, id: &ModuleId, target: &Target) -> bool {
+        self.places.iter().any(|place| place.may_have(id, target))
+    }
 }
 
 /// What the command line puts over confs; who reads one again does so with the same.

@@ -57,6 +57,20 @@ fn without_its_headers_it_is_not() {
 }
 
 #[test]
+fn so_may_a_place_and_where_nothing_is_built_it_must() {
+    let (mut world, kernels) = in_use();
+    let place = crate::conf::PrebuiltPlace::parse("file:/srv").unwrap();
+    let files = Ok(vec!["foo-1.0-kernel6.2.0-x86_64.dkms.tar.gz".to_owned()]);
+    world.places = vec![crate::bundles::Listing { place, files }];
+    let events = &coming()[..1];
+    let told = |world: &World| ask_about(world, &kernels, events);
+    assert_eq!(told(&world), ["foo/1.0 6.2.0: there", "user/1.0 6.2.0: no-headers"]);
+    world.only_taken_from = Some("`file:/srv`".to_owned());
+    assert_eq!(told(&world), ["foo/1.0 6.2.0: there", "user/1.0 6.2.0: not-prebuilt"]);
+    assert_eq!(ask_about(&world, &kernels, &coming())[1], "user/1.0 6.2.0: not-prebuilt");
+}
+
+#[test]
 fn a_package_may_bring_it_ready_built() {
     let (mut world, kernels) = in_use();
     let mut question = Question::of(&coming()[..1], &world.snapshot, &kernels);

@@ -1,0 +1,246 @@
+//! Finds a bundle in the places of the settings, examines it in a private folder, and takes what was built
+//! for one kernel. The tree does not change before everything has been checked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use dkms_archive::{ArchiveError, Limits, StagedBuild};
+
+use super::judge::{Held, Reason, Wanted, judge, signer};
+use super::listing::Listing;
+use super::name::Hint;
+use super::note::Note;
+use crate::bake::manifest::digest_of;
+use crate::conf::{ModuleConf, PrebuiltPlace, Settings};
+use crate::engine::refused::Judge;
+use crate::host::fs::{self, FsError};
+use crate::host::trusted;
+use crate::id::{ModuleId, Target};
+use crate::kernel::KernelFacts;
+use crate::modfile::ModuleFile;
+use crate::report::{Event, Reporter};
+use crate::sign::{self, TrustedKey};
+use crate::verify::Examiner;
+
+/// A module that is asked for.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Which.
+    pub id: &'a ModuleId,
+    /// For which kernel.
+    pub target: &'a Target,
+    /// Its conf, for that kernel.
+    pub conf: &'a ModuleConf,
+    /// What is known of the kernel.
+    pub kernel: &'a KernelFacts,
+    /// What that kernel lets in.
+    pub judge: &'a Judge<'a>,
+    /// Asked before the result becomes visible: whether it still is to.
+    pub may_land: &'a dyn Fn() -> bool,
+}
+
+impl std::fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").field("id", self.id).field("target", self.target).finish_non_exhaustive()
+    }
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is in the tree now, as if it had been built.
+    Yes(Note),
+    /// No place has it; why what they have is not taken.
+    No(Vec<String>),
+    /// It is not wanted any more.
+    NotWanted,
+}
+
+/// Takes bundles; reads the trusted keys once.
+#[derive(Debug, Default)]
+pub struct Taker {
+    keys: OnceLock<Vec<TrustedKey>>,
+}
+
+/// A bundle that may be taken.
+struct Examined {
+    build: StagedBuild,
+    note: Note,
+    /// Holds it.
+    _folder: tempfile::TempDir,
+}
+
+impl Taker {
+    /// Takes the newest bundle of the first place that has one which may be taken.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] if it can't be put into the tree; then that is as it was.
+    pub fn take(
+        &self,
+        asked: &Asked<'_>,
+        listings: &[Listing],
+        settings: &Settings,
+        reporter: &dyn Reporter,
+    ) -> Result<Taken, ArchiveError> {
+        let mut refused = Vec::new();
+        for listing in listings {
+            let mut best: Option<Examined> = None;
+            for (path, hint) in listing.candidates(asked.id, asked.target) {
+                let path = settings.layout.at(&path.to_string_lossy());
+                match self.examine(&listing.place, &path, asked, settings, reporter) {
+                    Ok(found) => {
+                        if best.as_ref().is_none_or(|best| best.note.signed < found.note.signed) {
+                            best = Some(found);
+                        }
+                    }
+                    // Its name did not say that it is for this kernel.
+                    Err(Reason::OtherModule(_) | Reason::OtherKernel { .. }) if hint == Hint::Maybe => {}
+                    Err(reason) => {
+                        let path = path.display().to_string();
+                        let text = format!("`{}` is not taken: {reason}", path.escape_debug());
+                        reporter.report(Event::warning(format!("{}: {text}", asked.id), []));
+                        refused.push(text);
+                    }
+                }
+            }
+            if let Some(found) = best {
+                return publish(found, asked, settings, reporter);
+            }
+        }
+        Ok(Taken::No(refused))
+    }
+
+    fn keys(&self, settings: &Settings, reporter: &dyn Reporter) -> &[TrustedKey] {
+        self.keys.get_or_init(|| {
+            let (keys, mut faults) = sign::trusted(&settings.prebuilt_keys)
+                .unwrap_or_else(|error| (Vec::new(), vec![error.to_string()]));
+            // The user who may write a key file is trusted with all modules.
+            let mut is_safe = |key: &TrustedKey| match trusted::fault(&key.path) {
+                None => true,
+                Some(fault) => {
+                    let text = format!("the key `{}` is not trusted: {fault}", key.path.display());
+                    faults.push(text);
+                    false
+                }
+            };
+            let keys = keys.into_iter().filter(|key| is_safe(key)).collect();
+            faults.into_iter().for_each(|fault| reporter.report(Event::warning(fault, [])));
+            keys
+        })
+    }
+
+    /// Unpacks a bundle into a private folder, and checks all that can be.
+    fn examine(
+        &self,
+        place: &PrebuiltPlace,
+        path: &Path,
+        asked: &Asked<'_>,
+        settings: &Settings,
+        reporter: &dyn Reporter,
+    ) -> Result<Examined, Reason> {
+        let broken = |error: &dyn std::fmt::Display| Reason::Broken(error.to_string());
+        let folder = tempfile::Builder::new().prefix("dkms.").tempdir_in(&settings.tmp_location);
+        let folder = folder.map_err(|error| broken(&error))?;
+        let staged =
+            dkms_archive::stage(path, folder.path(), &Limits::default()).map_err(|error| broken(&error))?;
+        let statement = staged.statement().ok_or(Reason::Unsigned)?;
+        let (manifest, signature) =
+            staged.signed_manifest().map_err(|error| broken(&error))?.ok_or(Reason::Unsigned)?;
+        let claimed = statement.signed.as_ref().map(|signed| signed.key.as_str());
+        let keys = self.keys(settings, reporter);
+        let key = signer(&manifest, &signature, claimed, keys, &settings.prebuilt_keys)?;
+        let build = staged.builds.iter().find(|build| build.target == *asked.target).cloned();
+        let names = build.as_ref().map_or(Ok(Vec::new()), |build| modules(&build.dir));
+        let names = names.map_err(|error| broken(&error))?;
+        let source = |folder: &Path| dkms_archive::source_digest(folder).map_err(|error| broken(&error));
+        let wanted = Wanted {
+            id: asked.id,
+            target: asked.target,
+            source: registered(asked.id, settings).map_err(|error| broken(&error))?,
+            modules: asked.conf.included().map(|record| record.dest_name.clone()).collect(),
+            taken: Note::read(&settings.layout, asked.id, asked.target)
+                .map_err(|error| broken(&error))?
+                .map(|note| note.signed),
+        };
+        let stem = |name: &String| ModuleFile::from_name(name).map(|file| file.stem);
+        let held = Held {
+            source: staged.source.as_deref().map(source).transpose()?,
+            modules: names.iter().filter_map(stem).collect(),
+        };
+        judge(&wanted, &statement, &held)?;
+        let build = build.ok_or_else(|| Reason::Broken("its modules are missing".to_owned()))?;
+        let files: Vec<PathBuf> = names.iter().map(|name| build.dir.join("module").join(name)).collect();
+        verify(asked, settings, &files)?;
+        let digest = |(name, path): (String, &PathBuf)| Ok((name, digest_of(path)?));
+        let digests: Result<BTreeMap<_, _>, FsError> = names.into_iter().zip(&files).map(digest).collect();
+        let signed = statement.signed.as_ref().map_or(0, |signed| signed.when);
+        let bundle = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let digests = digests.map_err(|error| broken(&error))?;
+        let note = Note::new(place.to_string(), bundle, key.id.clone(), signed, digests);
+        Ok(Examined { build, note, _folder: folder })
+    }
+}
+
+/// The module files of a build.
+fn modules(build: &Path) -> Result<Vec<String>, FsError> {
+    let name = |entry: fs::Entry| {
+        let name = entry.name.into_string().ok()?;
+        ModuleFile::from_name(&name).map(|_| name)
+    };
+    let mut names: Vec<String> = fs::list(&build.join("module"))?.into_iter().filter_map(name).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The digest of the source that is registered; one that is only a dkms.conf (of built modules that were
+/// loaded) is none.
+fn registered(id: &ModuleId, settings: &Settings) -> Result<Option<String>, FsError> {
+    let folder = fs::canonical(&settings.layout.source_link(id))?;
+    let is_only_conf = fs::list(&folder)?.iter().all(|entry| entry.name == "dkms.conf");
+    if is_only_conf { Ok(None) } else { dkms_archive::source_digest(&folder).map(Some) }
+}
+
+/// Whether anything refutes that the kernel will load the files.
+fn verify(asked: &Asked<'_>, settings: &Settings, files: &[PathBuf]) -> Result<(), Reason> {
+    let examiner = Examiner::new(&settings.layout, asked.kernel).limited_to(settings.module_size_max);
+    for (file, faults) in files.iter().zip(examiner.examine(files)) {
+        if let Some(fault) = faults.first() {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            return Err(Reason::Unfit(format!("`{name}` {fault}")));
+        }
+    }
+    asked.judge.refuses(asked.kernel, files).map_or(Ok(()), |rejection| {
+        let (kernel, demand) = (&asked.target.kernel, rejection.demand);
+        Err(Reason::Unfit(format!("kernel {kernel} will not load it, since {demand}: {rejection}")))
+    })
+}
+
+fn publish(
+    found: Examined,
+    asked: &Asked<'_>,
+    settings: &Settings,
+    reporter: &dyn Reporter,
+) -> Result<Taken, ArchiveError> {
+    let Examined { build, note, .. } = &found;
+    let log = build.dir.join("log/make.log");
+    let text = fs::optional(fs::read_lossy(&log))?.unwrap_or_default();
+    let head = format!(
+        "# taken from {}, `{}`, signed by the key {}\n",
+        note.place,
+        note.bundle.escape_debug(),
+        note.key
+    );
+    fs::create_dir_all(&build.dir.join("log"))?;
+    fs::write_whole(&log, (head + &text).as_bytes(), 0o644)?;
+    if !(asked.may_land)() {
+        return Ok(Taken::NotWanted);
+    }
+    // First the note: without it, an older one could be put in its place.
+    note.write(&settings.layout, asked.id, asked.target)?;
+    dkms_archive::publish_build(build, &settings.layout, asked.id)?;
+    let Target { kernel, arch } = asked.target;
+    let text = format!("{} for kernel {kernel} ({arch}) is taken from {}", asked.id, note.origin());
+    reporter.report(Event::note(text));
+    Ok(Taken::Yes(found.note))
+}
