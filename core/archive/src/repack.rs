@@ -47,7 +47,8 @@ impl Staged {
     }
 
     /// Writes it over the archive that it came from; one rename. `certificate`: in whose name the modules
-    /// are signed now, in PEM. `signed`: what the manifest says of its own signature.
+    /// are signed now, in PEM. `signed`: what the manifest says of its own signature; the same key over the
+    /// same content keeps the earlier time, and gives the same bytes.
     ///
     /// # Errors
     /// [`ArchiveError`]; then the archive is as it was.
@@ -63,6 +64,7 @@ impl Staged {
             return Err(ArchiveError::Malformed { archive, entry, reason: "is missing" });
         }
         let known = self.manifest();
+        let before = known.clone();
         let (certificate, builds, source) = match known {
             Some(known) => (certificate.or(known.certificate), known.builds, known.source),
             None => (certificate, self.builds.iter().map(|build| record(&build.target)).collect(), None),
@@ -94,7 +96,9 @@ impl Staged {
             let (name, version) = (id.name.to_string(), id.version.to_string());
             let mut manifest = Manifest::of(inventory, name, version, builds).with_modules(modules);
             (manifest.certificate, manifest.source) = (certificate, source);
-            manifest.signed = Some(signed);
+            let before = before.and_then(|mut before| Some((before.signed.take()?, before)));
+            let is_same = |(by, before): &(SignedBy, Manifest)| by.key == signed.key && *before == manifest;
+            manifest.signed = Some(before.filter(is_same).map_or(signed, |(by, _)| by));
             let text = manifest.to_text();
             let signature = sign(text.as_bytes())
                 .map_err(|why| ArchiveError::Sign { archive: self.archive.clone(), why })?;

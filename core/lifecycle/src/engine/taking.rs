@@ -32,10 +32,9 @@ impl Effects<'_> {
     ) -> Result<Effect, StepError> {
         let Wanted { id, target, conf, kernel, .. } = *wanted;
         let (settings, only) = (self.context.settings, self.world.only_taken_from.is_some());
-        if settings.prebuilt.is_empty() && !only || self.context.force && !only {
-            return Ok(Effect::Nothing);
-        }
-        if !only && self.is_cached(wanted, reporter) {
+        let is_not_asked =
+            || settings.prebuilt.is_empty() || self.context.force || self.is_cached(wanted, reporter);
+        if !only && is_not_asked() {
             return Ok(Effect::Nothing);
         }
         let judge = Judge::new(settings, self.context.distribution, self.context.environment);
