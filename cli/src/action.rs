@@ -172,7 +172,6 @@ impl Action {
                 | Self::Mkrpm
                 | Self::Mkdriverdisk
                 | Self::Mkoci
-                | Self::Mksysext
                 | Self::Status
                 | Self::Verify
                 | Self::Log
