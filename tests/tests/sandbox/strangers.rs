@@ -21,6 +21,7 @@ FILES = ['etc/dkms/framework.conf', 'etc/os-release', 'usr/lib/os-release', 'etc
     'boot/symvers-' + kernel, module + '/modules.dep', module + '/modules.builtin', module + '/modules.symbols',
     module + '/modules.alias', module + '/modules.order', module + '/symvers', module + '/config', module + '/pkgbase',
     module + '/vmlinuz', module + '/kernel/lib/crc7.ko', module + '/kernel/lib/x.ko.xz', module + '/updates/dkms/evil.ko',
+    module + '/updates/dkms/good.ko', 'var/lib/dkms/good/1.0/%s/x86_64/module/good.ko' % kernel,
     'usr/src/evil-1.0/dkms.conf', 'var/lib/dkms/evil/1.0/%s/x86_64/module/evil.ko' % kernel,
     'var/lib/dkms/evil/1.0/%s/x86_64/log/make.log' % kernel, 'var/lib/dkms/evil/1.0/build/make.log',
     'var/lib/dkms/mok.pub', 'var/lib/dkms/.state/attempts', 'var/lib/dkms/.state/journal', 'var/lib/dkms/.state/baked.json',
@@ -51,6 +52,14 @@ for path in which:
     elif kind == 'bytes':
         with open(path, 'wb') as file: file.write(b'\x7fELF' + bytes(range(256)) * 4000)
     elif kind == 'names': continue
+# Two modules, of which one has a sound conf; both are installed.
+for name in ('evil', 'good'):
+    os.makedirs(at('usr/src/%s-1.0/x' % name), exist_ok=True)
+    os.makedirs(at('var/lib/dkms/%s/1.0/%s/x86_64/module/x' % (name, kernel)), exist_ok=True)
+    os.symlink('/usr/src/%s-1.0' % name, at('var/lib/dkms/%s/1.0/source' % name))
+    os.symlink('1.0/%s/x86_64' % kernel, at('var/lib/dkms/%s/kernel-%s-x86_64' % (name, kernel)))
+with open(at('usr/src/good-1.0/dkms.conf'), 'w') as file:
+    file.write('PACKAGE_NAME=good\nPACKAGE_VERSION=1.0\nBUILT_MODULE_NAME=good\nDEST_MODULE_LOCATION=/updates/dkms\nAUTOINSTALL=yes\n')
 for path in NAMES if kind in ('names', 'text') else []:
     for name in (evil.replace('\n', '\n') , '-rf', '$(id)', '6.1.0\x1b[2J', '6.2\u202e', 'x' * 250, '..a', '6.9-' + 'k' * 200):
         try: os.makedirs(at(path + '/' + name + '/x'), exist_ok=True)

@@ -22,6 +22,7 @@ pub mod ownership;
 pub mod process;
 pub mod processors;
 pub mod programs;
+pub mod replacing;
 pub mod root;
 pub mod sandbox;
 pub mod scratch;
