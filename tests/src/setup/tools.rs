@@ -45,6 +45,9 @@ const NEEDED: &[(&str, &str)] = &[
     ("pip3", "python3-pip"),
     ("shellcheck", "shellcheck"),
     ("mandoc", "mandoc"),
+    ("reprepro", "reprepro"),
+    ("aptly", "aptly"),
+    ("apt-ftparchive", "apt-utils"),
 ];
 
 /// Files, and the packages that have them.

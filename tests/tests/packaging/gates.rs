@@ -39,8 +39,8 @@ fn kernels(root: &Root, releases: &[&str]) -> Result<()> {
     .map(drop)
 }
 
-const OLD: &str = "6.1.0-1-test";
-const NEW: &str = "6.1.0-2-test";
+pub(super) const OLD: &str = "6.1.0-1-test";
+pub(super) const NEW: &str = "6.1.0-2-test";
 
 /// `/srv/N/*.deb`: what each step publishes, with an index of all steps so far.
 const DEBS: &str = "
@@ -62,7 +62,7 @@ index() { cd /srv/repo; dpkg-scanpackages -m . >Packages 2>/dev/null; apt-get -q
 publish() { for step; do cp /srv/$step/*.deb /srv/repo/; done; index; }
 ";
 
-fn made_debs() -> Result<Root> {
+pub(super) fn made_debs() -> Result<Root> {
     let root = root()?;
     foo(&root)?;
     kernels(&root, &[OLD, NEW])?;

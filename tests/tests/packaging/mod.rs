@@ -11,6 +11,7 @@ mod farms;
 mod gates;
 mod places;
 mod real;
+mod repositories;
 mod rpm_sources;
 mod rpm_systems;
 mod rpms;
