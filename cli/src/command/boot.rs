@@ -1,12 +1,13 @@
 //! `dkms boot`: what boots next, and what is held back and why; `dkms boot hold K`,
-//! `dkms boot release K|all`.
+//! `dkms boot release K|all`;
+//! `dkms boot reconcile` for kernel-install's plugin, `dkms boot fit` for dkms-fit.service and greenboot.
 
 use dkms_base::exit::ExitCode;
 use dkms_base::host::clock;
-use dkms_base::id::KernelRelease;
+use dkms_base::id::{KernelRelease, Target};
 use dkms_conf::settings::BootGuard;
-use dkms_core::boot::{BootError, Decision, Fitness, Guard, Report, Row};
-use dkms_core::critical;
+use dkms_core::boot::{BootError, Decision, Fitness, Guard, Kernels, Report, Row, Stage, notice};
+use dkms_core::critical::{self, Standing};
 use serde_json::json;
 
 use crate::action::Rights;
@@ -17,7 +18,12 @@ use crate::session::{Session, unless_interrupted};
 
 impl From<BootError> for Failure {
     fn from(error: BootError) -> Self {
-        Self::new(ExitCode::USAGE_OR_RIGHTS, error.to_string())
+        let error = match error {
+            BootError::Lock(error) => return error.into(),
+            error => error,
+        };
+        let failure = Self::new(ExitCode::USAGE_OR_RIGHTS, error.to_string());
+        error.hints().into_iter().fold(failure, Self::hint)
     }
 }
 
@@ -27,6 +33,8 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         layout: &session.settings.layout,
         environment: session.environment,
         mode: session.settings.boot_guard,
+        lock_timeout: session.settings.lock_timeout,
+        reporter: session.terminal,
     };
     let usage = |text: String| {
         Failure::new(ExitCode::BAD_OPTION, text).hint("dkms boot [status|hold K|release K|all]")
@@ -37,26 +45,43 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         (None | Some("status"), []) => status(session, &guard),
         (Some("hold"), [kernel]) => hold(session, &guard, &KernelRelease::new(kernel.as_str())?),
         (Some("release"), [kernel]) => release(session, &guard, kernel),
+        (Some("reconcile"), []) => reconcile(session, &guard),
+        (Some("fit"), []) => fit(session, &guard),
         (Some(command @ ("hold" | "release")), []) => {
             Err(usage(format!("`dkms boot {command}` needs a kernel")))
         }
-        (None | Some("status" | "hold" | "release"), [.., other]) => {
+        (None | Some("status" | "hold" | "release" | "reconcile" | "fit"), [.., other]) => {
             Err(usage(format!("`{other}` is one word too many")))
         }
         (Some(other), _) => Err(usage(format!("`dkms boot` cannot `{other}`"))),
     }
 }
 
-fn look(session: &Session<'_>, guard: &Guard<'_>) -> Result<Report, Failure> {
-    let (snapshot, survey, installed) = (session.snapshot()?, session.survey(), session.installed_targets()?);
-    let critical = critical::look(&survey, &snapshot, &installed)?;
-    let standings = critical::standings(&critical, &survey, &snapshot, &installed)?;
-    unless_interrupted()?;
-    Ok(guard.look(&installed, &standings, critical.names().next().is_some()))
+/// What is known of the kernels: slow, and the same whatever becomes of the boot configuration meanwhile.
+struct Known {
+    installed: Vec<Target>,
+    standings: Vec<Standing>,
+    has_critical: bool,
+}
+
+impl Known {
+    fn look(session: &Session<'_>) -> Result<Self, Failure> {
+        let (snapshot, survey) = (session.snapshot()?, session.survey());
+        let installed = session.installed_targets()?;
+        let critical = critical::look(&survey, &snapshot, &installed)?;
+        let standings = critical::standings(&critical, &survey, &snapshot, &installed)?;
+        unless_interrupted()?;
+        Ok(Self { installed, standings, has_critical: critical.names().next().is_some() })
+    }
+
+    fn kernels(&self) -> Kernels<'_> {
+        let Self { installed, standings, has_critical } = self;
+        Kernels { installed, standings, has_critical: *has_critical }
+    }
 }
 
 fn status(session: &Session<'_>, guard: &Guard<'_>) -> Result<(), Failure> {
-    let report = look(session, guard)?;
+    let report = guard.look(&Known::look(session)?.kernels());
     if session.args().json {
         session.terminal.print(&document(guard, &report).to_string());
         return Ok(());
@@ -100,7 +125,13 @@ fn lines(report: &Report, row: &Row) -> Vec<String> {
     let mut lines = vec![format!("{}{marks}: {}", row.kernel, word(row.fitness))];
     lines.extend(row.modules.iter().map(|module| format!("  {module}")));
     if let Some(hold) = &row.hold {
-        lines.push(format!("  held since {}: {}", clock::rfc2822(hold.when), hold.why));
+        lines.push(match hold.stage {
+            Stage::Held => format!("  held since {}: {}", clock::rfc2822(hold.when), hold.why),
+            Stage::Holding | Stage::Releasing => format!(
+                "  a command that held or released it was interrupted: `dkms boot release {}` finishes it",
+                row.kernel
+            ),
+        });
     }
     match row.decision {
         Decision::Warn => lines.push(format!("  `dkms boot hold {}` holds it back", row.kernel)),
@@ -162,16 +193,19 @@ fn document(guard: &Guard<'_>, report: &Report) -> serde_json::Value {
 
 fn hold(session: &Session<'_>, guard: &Guard<'_>, kernel: &KernelRelease) -> Result<(), Failure> {
     rights::check_for(Rights::Root, session.invocation.action, &session.settings)?;
-    let report = look(session, guard)?;
+    let known = Known::look(session)?;
+    if session.args().dry_run {
+        return Ok(());
+    }
+    let _locked = guard.lock()?;
+    guard.finish(&known.kernels()).into_iter().for_each(|line| warn(session.terminal, line));
+    let report = guard.look(&known.kernels());
     if report.rows.iter().any(|row| row.kernel == *kernel && row.hold.is_some()) {
         say(session.terminal, format!("kernel {kernel} is held already"));
         return Ok(());
     }
-    if session.args().dry_run {
-        return Ok(());
-    }
-    let warning = guard.hold(&report, kernel, "by hand: `dkms boot hold`", true)?;
-    warning.into_iter().for_each(|text| warn(session.terminal, text));
+    guard.hold(&report, kernel, "by hand: `dkms boot hold`", true)?;
+    guard.notify(&known.kernels());
     say(
         session.terminal,
         format!("kernel {kernel} is held; `dkms boot release {kernel}` puts back what was before"),
@@ -181,16 +215,73 @@ fn hold(session: &Session<'_>, guard: &Guard<'_>, kernel: &KernelRelease) -> Res
 
 fn release(session: &Session<'_>, guard: &Guard<'_>, word: &str) -> Result<(), Failure> {
     rights::check_for(Rights::Root, session.invocation.action, &session.settings)?;
-    let kernels = match word {
-        "all" => guard.held().into_iter().map(|(kernel, _)| kernel).collect(),
-        kernel => vec![KernelRelease::new(kernel)?],
+    let only = match word {
+        "all" => None,
+        kernel => Some(KernelRelease::new(kernel)?),
+    };
+    // What stays held beside it needs to know what it is held for.
+    let known = only.is_some().then(|| Known::look(session)).transpose()?;
+    if session.args().dry_run {
+        return Ok(());
+    }
+    let _locked = guard.lock()?;
+    let was_held = only.as_ref().is_some_and(|kernel| guard.held().iter().any(|(held, _)| held == kernel));
+    if let Some(known) = &known {
+        guard.finish(&known.kernels()).into_iter().for_each(|line| warn(session.terminal, line));
+    }
+    let kernels = match only {
+        None => guard.held().into_iter().map(|(kernel, _)| kernel).collect(),
+        Some(kernel) => vec![kernel],
     };
     if kernels.is_empty() {
         say(session.terminal, "no kernel is held");
     }
-    for kernel in kernels.iter().filter(|_| !session.args().dry_run) {
-        guard.release(kernel)?.into_iter().for_each(|text| warn(session.terminal, text));
+    for kernel in &kernels {
+        let report = known.as_ref().map(|known| guard.look(&known.kernels()));
+        match guard.release(kernel, report.as_ref()) {
+            // A command that was killed had begun to release it.
+            Err(BootError::NotHeld(_)) if was_held => {}
+            result => result?,
+        }
         say(session.terminal, format!("kernel {kernel} is released"));
     }
+    match &known {
+        Some(known) => guard.notify(&known.kernels()),
+        None => notice::forget(&session.settings.layout),
+    }
     Ok(())
+}
+
+/// What is held stays held, whatever kernel-install has written; nothing else is decided.
+fn reconcile(session: &Session<'_>, guard: &Guard<'_>) -> Result<(), Failure> {
+    rights::check_for(Rights::Root, session.invocation.action, &session.settings)?;
+    if guard.held().is_empty() {
+        return Ok(());
+    }
+    let known = Known::look(session)?;
+    guard.restore(&known.kernels())?.into_iter().for_each(|line| warn(session.terminal, line));
+    Ok(())
+}
+
+/// Whether the running kernel has each critical module. Fails only with `boot_guard=hold`: a module that is
+/// wrongly taken for critical must cost no more than a warning.
+fn fit(session: &Session<'_>, guard: &Guard<'_>) -> Result<(), Failure> {
+    let known = Known::look(session)?;
+    let Some((running, lacking)) = guard.check_running(&known.kernels()) else {
+        say(session.terminal, "the kernel that runs is none of this system's: nothing is checked");
+        return Ok(());
+    };
+    if lacking.is_empty() {
+        say(session.terminal, format!("kernel {running} lacks no module that this machine needs"));
+        return Ok(());
+    }
+    match guard.mode {
+        BootGuard::Hold => Err(Failure::new(ExitCode::REFUTED, lacking.join("; "))
+            .hint("`dkms boot` shows each kernel; with `boot_guard=hold` this boot does not count as good")),
+        BootGuard::Warn => {
+            lacking.into_iter().for_each(|line| warn(session.terminal, line));
+            Ok(())
+        }
+        BootGuard::Off => Ok(()),
+    }
 }

@@ -6,6 +6,7 @@ use dkms_base::id::{ModuleId, Target};
 use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
 use dkms_core::bake::Manifest;
+use dkms_core::boot;
 use dkms_core::bundles::Note;
 use dkms_core::engine::Survey;
 use dkms_core::install::{self, InstalledState};
@@ -73,7 +74,11 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     if session.args().json {
         let of_kernels = OfKernels::look(session, &survey, &snapshot, &filter)?;
         let verdicts = verdicts(session, &survey, &snapshot, &lines);
-        session.terminal.print(&document(layout, &lines, &verdicts, &baked, of_kernels));
+        let held: Vec<Value> = boot::journal::all(layout)
+            .into_iter()
+            .map(|(kernel, hold)| json!({ "kernel": kernel, "why": hold.why, "when": hold.when, "by_hand": hold.by_hand }))
+            .collect();
+        session.terminal.print(&document(layout, &lines, &verdicts, &baked, of_kernels, held));
         return Ok(());
     }
     if session.args().grid {
@@ -217,6 +222,7 @@ fn document(
     verdicts: &BTreeMap<(ModuleId, Target), Verdict>,
     baked: &Manifest,
     OfKernels { prebuilt, images }: OfKernels,
+    held: Vec<Value>,
 ) -> String {
     let modules: Vec<_> = lines
         .iter()
@@ -252,6 +258,7 @@ fn document(
         "modules": modules,
         "prebuilt": prebuilt,
         "images_out_of_date": images,
+        "held": held,
     })
     .to_string()
 }

@@ -49,7 +49,7 @@ pub const EXITS: &[(u8, &str)] = &[
     (14, "`kernel_preinst`, `kernel_prerm`: at least one module failed."),
     (16, "The name of a kernel or an architecture is empty."),
     (21, "The headers of the kernel were not found, or this system has no kernel with headers."),
-    (30, "`verify`, `bake`: a kernel will not load a module."),
+    (30, "`verify`, `bake`, `boot fit`: a kernel will not load a module."),
     (31, "`verify`: whether a kernel will load a module is not known; of no module it is refuted."),
     (77, "`BUILD_EXCLUSIVE_…` rules the module out for this kernel."),
     (101, "The `PRE_INSTALL` script refused the installation."),

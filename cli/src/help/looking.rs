@@ -109,20 +109,22 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         action: Action::Boot,
-        forms: &["[status]", "hold K", "release K|all"],
+        forms: &["[status]", "hold K", "release K|all", "fit", "reconcile"],
         summary: "show what boots next, and hold back a kernel that lacks a critical module",
         about: "Shows for each kernel of the boot menu whether the critical modules of this machine are proven for it, which one boots next, \
                 and what is held back and why. `boot hold K` holds a kernel back: it stays in the menu and is no longer the default. `boot \
                 release` puts back exactly what was before. The running kernel, the last good one and the admin's own default are never held, \
                 and nothing is if no other kernel is proven. `boot_guard=hold` in framework.conf does it after each transaction; the default, \
-                `warn`, only says it.",
+                `warn`, only says it. `boot fit` says whether the running kernel has the critical modules, and fails with \
+                `boot_guard=hold` if it lacks one; dkms-fit.service and greenboot run it. `boot reconcile` is for \
+                kernel-install: what is held stays held when its entries are written again.",
         options: &[&["json"]],
         examples: &[
             ("dkms boot", "what boots next, and what is held"),
             ("dkms boot hold 6.12.118", "not by default, as root"),
             ("dkms boot release all", "puts back what was before, as root"),
         ],
-        exits: &[1],
+        exits: &[1, 30],
     },
     Entry {
         action: Action::Doctor,

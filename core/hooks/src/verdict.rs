@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use dkms_base::id::Target;
-use dkms_core::boot::{self, Guard};
+use dkms_base::report::Silent;
+use dkms_core::boot::{self, Guard, Kernels};
 use dkms_core::critical::{self, Standing, Verdict};
 use dkms_core::engine::Outcome;
 use dkms_core::event::Happening;
@@ -41,16 +42,27 @@ impl Adapter {
     #[must_use]
     pub fn release_held(&self) -> Vec<String> {
         let guard = self.guard();
-        let release = |kernel| match guard.release(&kernel) {
-            Ok(warning) => warning,
-            Err(error) => Some(error.to_string()),
+        boot::notice::forget(&self.settings.layout);
+        if guard.held().is_empty() {
+            return Vec::new();
+        }
+        let _locked = match guard.lock() {
+            Ok(locked) => locked,
+            Err(error) => return vec![error.to_string()],
         };
+        let release = |kernel| guard.release(&kernel, None).err().map(|error| error.to_string());
         guard.held().into_iter().filter_map(|(kernel, _)| release(kernel)).collect()
     }
 
     fn guard(&self) -> Guard<'_> {
         let Self { settings, environment, .. } = self;
-        Guard { layout: &settings.layout, environment, mode: settings.boot_guard }
+        Guard {
+            layout: &settings.layout,
+            environment,
+            mode: settings.boot_guard,
+            lock_timeout: settings.lock_timeout,
+            reporter: &Silent,
+        }
     }
 
     /// What is lacking, and what the boot guard makes of it.
@@ -68,8 +80,9 @@ impl Adapter {
             standing.verdict == Verdict::Refuted && about.contains(standing.target.kernel.as_str())
         };
         let lacking = standings.iter().filter(is_meant).map(failure).collect();
-        let report = guard.look(&installed, &standings, critical.names().next().is_some());
-        Ok((lacking, guard.reconcile(&report)))
+        let has_critical = critical.names().next().is_some();
+        let kernels = Kernels { installed: &installed, standings: &standings, has_critical };
+        Ok((lacking, guard.reconcile(&kernels)))
     }
 }
 

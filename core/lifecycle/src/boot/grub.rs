@@ -1,10 +1,12 @@
 //! GRUB: `GRUB_TOP_LEVEL` of Debian and Ubuntu (2.12 and newer), and its saved entry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::loaders::{Loader, Menu};
+use super::journal::Hold;
+use super::loaders::{Loader, Menu, named};
 use crate::host::fs::{self, FsError};
+use crate::host::leftovers::sweep_folder;
 use crate::host::process::Process;
 use crate::host::{Environment, programs};
 use crate::id::KernelRelease;
@@ -17,10 +19,31 @@ const SNIPPET: &str = "/etc/default/grub.d/zz-dkms-boot-guard.cfg";
 const BLOCK: usize = 1024;
 const LIMIT: u64 = 16 << 20;
 
-/// What it offers; `None`: it is not this system's boot loader.
-pub(super) fn menu(layout: &Layout, kernels: &[KernelRelease]) -> Option<Menu> {
+/// A saved entry that we have saved, and what was saved before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OwnEntry {
+    pub(super) before: Option<String>,
+}
+
+/// Whether what is saved now was saved by us.
+pub(super) fn saved_by_us(layout: &Layout, holds: &[(KernelRelease, Hold)]) -> Option<OwnEntry> {
+    let saved = saved_entry(layout);
+    let is_ours =
+        |hold: &&Hold| hold.layer == Loader::GrubSaved.word() && saved.as_ref() == Some(&hold.after);
+    let hold = holds.iter().map(|(_, hold)| hold).find(is_ours)?;
+    Some(OwnEntry { before: hold.before.clone() })
+}
+
+/// Whether the entries are those of the Boot Loader Specification, and kernel-install saves each kernel that
+/// comes (Fedora, RHEL).
+pub(super) fn is_of_fedora(layout: &Layout) -> bool {
+    fs::is_file(&layout.at("/boot/grub2/grub.cfg"))
+}
+
+/// What it offers; `None`: it is not this system's boot loader. `ours`: what is saved was saved by us.
+pub(super) fn menu(layout: &Layout, kernels: &[KernelRelease], ours: Option<OwnEntry>) -> Option<Menu> {
     let of_debian = fs::is_file(&layout.at("/boot/grub/grub.cfg"));
-    let of_fedora = fs::is_file(&layout.at("/boot/grub2/grub.cfg"));
+    let of_fedora = is_of_fedora(layout);
     if !of_debian && !of_fedora {
         return None;
     }
@@ -40,41 +63,44 @@ pub(super) fn menu(layout: &Layout, kernels: &[KernelRelease]) -> Option<Menu> {
         "0" | "" if knows_top => Loader::GrubTopLevel,
         _ => Loader::GrubFixed,
     };
-    let saved = saved_entry(layout);
     let mut explicit = BTreeSet::new();
     let mut unclear = None;
-    let named = |text: &str| {
-        let fits = |kernel: &&KernelRelease| text.contains(kernel.as_str());
-        kernels.iter().filter(fits).max_by_key(|kernel| kernel.as_str().len()).cloned()
-    };
     let newest = entries.keys().max_by(|a, b| version::compare(a.as_str(), b.as_str())).cloned();
-    let top = setting(layout, "GRUB_TOP_LEVEL").filter(|text| !text.is_empty());
+    let of_saved = |saved: Option<String>| match saved.filter(|text| !text.is_empty()) {
+        Some(saved) => named(&saved, kernels),
+        None => newest.clone(),
+    };
     let next = match loader {
-        Loader::GrubSaved => match saved.as_deref().filter(|text| !text.is_empty()) {
-            Some(saved) => {
-                let kernel = named(saved);
-                // On Fedora kernel-install sets it for each kernel that comes.
-                explicit.extend(kernel.clone().filter(|_| !of_fedora));
-                kernel
+        Loader::GrubSaved => {
+            let saved = saved_entry(layout);
+            let chosen = ours.map_or_else(|| saved.clone(), |ours| ours.before);
+            // On Fedora kernel-install saves each kernel that comes.
+            if !of_fedora && chosen.as_ref().is_some_and(|text| !text.is_empty()) {
+                explicit.extend(of_saved(chosen));
             }
-            None => newest,
-        },
+            of_saved(saved)
+        }
         _ if !["0", ""].contains(&default.as_str()) => {
-            explicit.extend(named(&default));
+            explicit.extend(named(&default, kernels));
             if explicit.is_empty() {
                 unclear = Some(format!("`GRUB_DEFAULT={default}` names no kernel that is known"));
             }
             explicit.first().cloned()
         }
-        _ => match &top {
-            Some(top) => {
-                explicit.extend(named(top));
-                explicit.first().cloned()
-            }
-            None => snippet(layout).and_then(|text| named(&text)).or(newest),
-        },
+        _ => {
+            let top = setting(layout, "GRUB_TOP_LEVEL").filter(|text| !text.is_empty());
+            explicit.extend(top.and_then(|top| named(&top, kernels)));
+            explicit.first().cloned().or_else(|| first_of_menu(layout, kernels)).or(newest)
+        }
     };
-    Some(Menu { loader, entries, explicit, unclear, next })
+    Some(Menu { loader, entries, explicit, choice: BTreeSet::new(), unclear, next })
+}
+
+/// The kernel of the first entry that the menu has.
+fn first_of_menu(layout: &Layout, kernels: &[KernelRelease]) -> Option<KernelRelease> {
+    let text = read(layout, "/boot/grub/grub.cfg");
+    let line = text.lines().find(|line| line.trim_start().starts_with("linux"))?;
+    named(line, kernels)
 }
 
 fn read(layout: &Layout, path: &str) -> String {
@@ -169,41 +195,76 @@ fn snippet(layout: &Layout) -> Option<String> {
     fs::read_lossy(&layout.at(SNIPPET)).ok()
 }
 
-/// The file that makes a kernel the first entry, unless the admin has chosen one.
-pub(super) fn snippet_for(kernel: &KernelRelease) -> String {
-    format!(
-        "# Written by the boot guard of dkms: `dkms boot` says why, `dkms boot release all` removes it.\n\
-         if [ -z \"${{GRUB_TOP_LEVEL:-}}\" ] && [ -e \"/boot/vmlinuz-{kernel}\" ]; then\n    \
-         GRUB_TOP_LEVEL=\"/boot/vmlinuz-{kernel}\"\nfi\n"
-    )
+/// The file that makes the first of these kernels that is there the first entry, unless the admin has chosen
+/// one; none for no kernels.
+pub(super) fn snippet_for(kernels: &[KernelRelease]) -> Option<String> {
+    let images: Vec<String> = kernels.iter().map(|kernel| format!("\"/boot/vmlinuz-{kernel}\"")).collect();
+    (!images.is_empty()).then(|| {
+        format!(
+            "# Written by the boot guard of dkms: `dkms boot` says why, `dkms boot release all` removes it.\n\
+             if [ -z \"${{GRUB_TOP_LEVEL:-}}\" ]; then\n    \
+             for image in {}; do\n        \
+             if [ -e \"$image\" ]; then\n            GRUB_TOP_LEVEL=$image\n            break\n        fi\n    \
+             done\nfi\n",
+            images.join(" ")
+        )
+    })
 }
 
-/// Writes that file, or removes it, and has the menu remade; what went wrong with that, in words.
+/// Whether that file is as it should be.
+pub(super) fn has_snippet(layout: &Layout, text: Option<&str>) -> bool {
+    snippet(layout).as_deref() == text
+}
+
+/// Writes that file, or removes it, and has the menu remade. If that fails the file is as it was, and what
+/// went wrong comes back in words.
 pub(super) fn write_snippet(
     layout: &Layout,
     text: Option<&str>,
     environment: &Environment,
-) -> Result<Option<String>, FsError> {
-    let place = layout.at(SNIPPET);
-    if snippet(layout).as_deref() == text {
-        return Ok(None);
+) -> Result<Result<(), String>, FsError> {
+    let before = snippet(layout);
+    put_snippet(layout, text)?;
+    let made = remake(layout, environment);
+    if made.is_err() && text.is_some() {
+        put_snippet(layout, before.as_deref())?;
     }
+    Ok(made)
+}
+
+fn put_snippet(layout: &Layout, text: Option<&str>) -> Result<(), FsError> {
+    let place = layout.at(SNIPPET);
     match text {
         Some(text) => {
             fs::create_dir_all(&layout.at("/etc/default/grub.d"))?;
-            fs::write_whole(&place, text.as_bytes(), 0o644)?;
+            fs::write_whole(&place, text.as_bytes(), 0o644)
         }
-        None => fs::optional(fs::remove_file(&place)).map(drop)?,
+        None => fs::optional(fs::remove_file(&place)).map(drop),
     }
-    if programs::find("update-grub", environment).is_none() {
-        return Ok(Some("`update-grub` is not there: remake the boot menu".to_owned()));
+}
+
+/// Has the menu remade. Below another root nothing is run.
+fn remake(layout: &Layout, environment: &Environment) -> Result<(), String> {
+    if layout.root() != Path::new("/") || programs::find("update-grub", environment).is_none() {
+        return Err("`update-grub` is not there".to_owned());
     }
     let none: [String; 0] = [];
-    Ok(match Process::new("update-grub", none, environment).capture() {
-        Ok(ended) if ended.code() == 0 => None,
-        Ok(ended) => Some(format!("`update-grub` ended with exit code {}: run it again", ended.code())),
-        Err(error) => Some(error.to_string()),
-    })
+    match Process::new("update-grub", none, environment).capture() {
+        Ok(ended) if ended.code() == 0 => Ok(()),
+        Ok(ended) => {
+            let output = String::from_utf8_lossy(&ended.output);
+            let last = output.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            Err(format!("`update-grub` ended with exit code {}: {}", ended.code(), last.trim()))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What a killed command has left beside our file and GRUB's block.
+pub(super) fn sweep(layout: &Layout) -> Result<(), FsError> {
+    let block = environment_block(layout);
+    let folders = block.parent().map(Path::to_owned).into_iter().chain([layout.at("/etc/default/grub.d")]);
+    folders.filter(|folder| fs::is_dir(folder)).try_for_each(|folder| sweep_folder(&folder, 0))
 }
 
 #[cfg(test)]

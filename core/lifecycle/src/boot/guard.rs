@@ -1,18 +1,22 @@
-//! Looks at the boot state, decides, and does it: journal first, then the change; taken back the other way.
+//! Looks at the boot state, and decides. Changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::grub;
 use super::journal::{self, Hold};
-use super::loaders::{Loader, Menu};
+use super::loaders::Menu;
 use super::model::{self, Decision, Fitness, Refused, State};
-use super::{grub, systemd_boot};
 use crate::conf::settings::BootGuard;
 use crate::critical::{Standing, Verdict};
+use crate::host::Environment;
 use crate::host::fs::{self, FsError};
-use crate::host::{Environment, clock};
 use crate::id::{KernelRelease, Target};
 use crate::layout::Layout;
+use crate::report::Reporter;
+use crate::tree::lock::{self, Held, LockError};
+use crate::tree::{Key, Keys, Mode};
 use crate::version;
 
 /// Why a kernel could not be held or released.
@@ -27,9 +31,54 @@ pub enum BootError {
     /// Nothing holds it.
     #[error("kernel {0} is not held")]
     NotHeld(KernelRelease),
-    /// A file could not be changed.
+    /// The boot menu could not be made again.
+    #[error("kernel {kernel} is still {state}: {why}")]
+    Menu {
+        /// The kernel.
+        kernel: KernelRelease,
+        /// `held`, or `not held`.
+        state: &'static str,
+        /// What failed.
+        why: String,
+    },
+    /// Another command works on the boot configuration.
     #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A file could not be changed.
+    #[error("the boot configuration could not be changed, and is as before: {0}")]
     Fs(#[from] FsError),
+}
+
+impl BootError {
+    /// What to do about it, a line each.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Lock(error) => error.hints(),
+            Self::Fs(error) if error.is_no_space() => {
+                vec!["free space on that file system, then run `dkms boot` again".to_owned()]
+            }
+            Self::Fs(error) if error.is_read_only() => {
+                vec![
+                    "the boot partition is mounted read-only: mount it writable, then run the command again"
+                        .to_owned(),
+                ]
+            }
+            Self::Menu { .. } => vec!["`update-grub` shows what is wrong".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What is known of the kernels, whatever the boot loader does.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernels<'a> {
+    /// Those that are installed.
+    pub installed: &'a [Target],
+    /// The critical modules on each of them.
+    pub standings: &'a [Standing],
+    /// Whether there are critical modules.
+    pub has_critical: bool,
 }
 
 /// A kernel in the boot menu, or held.
@@ -61,7 +110,6 @@ pub struct Report {
 }
 
 /// The boot guard of a system.
-#[derive(Debug)]
 pub struct Guard<'a> {
     /// Where everything is.
     pub layout: &'a Layout,
@@ -69,33 +117,34 @@ pub struct Guard<'a> {
     pub environment: &'a Environment,
     /// `boot_guard`.
     pub mode: BootGuard,
+    /// How long another command is waited for.
+    pub lock_timeout: Duration,
+    /// Gets the note that we wait for it.
+    pub reporter: &'a dyn Reporter,
 }
 
 impl Guard<'_> {
-    /// Looks, and decides. `installed`: the kernels that are; `standings`: the critical
-    /// modules on each of them.
+    /// Looks, and decides.
     #[must_use]
-    pub fn look(&self, installed: &[Target], standings: &[Standing], has_critical: bool) -> Report {
-        let holds: BTreeMap<KernelRelease, Hold> = journal::all(self.layout).into_iter().collect();
-        let mut releases: Vec<KernelRelease> = installed.iter().map(|target| target.kernel.clone()).collect();
-        releases
-            .extend(holds.keys().filter(|kernel| !releases.contains(kernel)).cloned().collect::<Vec<_>>());
-        let menu = Menu::look(self.layout, &releases);
+    pub fn look(&self, kernels: &Kernels<'_>) -> Report {
+        let Kernels { installed, standings, has_critical } = *kernels;
+        let all = journal::all(self.layout);
+        let releases = releases(installed.iter().map(|target| target.kernel.clone()), &all);
+        let menu = Menu::look(self.layout, &releases, &all);
+        let holds: BTreeMap<KernelRelease, Hold> = all.into_iter().collect();
         let of = |kernel: &KernelRelease| -> Vec<Standing> {
             standings.iter().filter(|standing| standing.target.kernel == *kernel).cloned().collect()
         };
         let fitness = |kernel: &KernelRelease| fitness(&of(kernel), has_critical);
-        let running = crate::kernel::running_kernel_here(self.layout);
         let state = State {
             kernels: menu.entries.keys().map(|kernel| (kernel.clone(), fitness(kernel))).collect(),
-            running,
+            running: crate::kernel::running_kernel_here(self.layout),
             last_good: journal::last_good(self.layout),
             explicit: menu.explicit.clone(),
+            choice: menu.choice.clone(),
             held: holds.iter().map(|(kernel, hold)| (kernel.clone(), hold.by_hand)).collect(),
             has_critical,
         };
-        // What GRUB saves is the default of the one that we have saved, not the admin's.
-        let state = self.without_own_default(state, &holds);
         let mut decisions = model::decide(&state, self.mode);
         if menu.unclear.is_some() {
             for decision in decisions.values_mut().filter(|decision| **decision == Decision::Hold) {
@@ -117,216 +166,16 @@ impl Guard<'_> {
         Report { menu, state, rows }
     }
 
-    fn without_own_default(&self, mut state: State, holds: &BTreeMap<KernelRelease, Hold>) -> State {
-        let saved = grub::saved_entry(self.layout);
-        let is_ours =
-            |hold: &Hold| hold.layer == Loader::GrubSaved.word() && saved.as_ref() == Some(&hold.after);
-        if holds.values().any(is_ours) {
-            state.explicit.clear();
-        }
-        state
-    }
-
-    /// Does what was decided; a line for each thing that was done or could not be.
-    pub fn reconcile(&self, report: &Report) -> Vec<String> {
-        let mut lines = Vec::new();
-        if let Some(running) = report.state.running.as_ref()
-            && report.state.has_critical
-            && report.state.kernels.get(running) == Some(&Fitness::Fit)
-            && self.mode == BootGuard::Hold
-        {
-            // A note that helps later; without it the running kernel is still never held.
-            drop(journal::is_good(self.layout, running));
-        }
-        for row in report.rows.iter().filter(|row| row.decision == Decision::Release) {
-            match self.release(&row.kernel) {
-                Ok(warning) => {
-                    lines.push(format!("kernel {} is no longer held back by the boot guard", row.kernel));
-                    lines.extend(warning);
-                }
-                Err(error) => lines.push(format!("kernel {} is still held: {error}", row.kernel)),
-            }
-        }
-        for row in &report.rows {
-            let why = || row.why();
-            match row.decision {
-                Decision::Hold => match self.hold(report, &row.kernel, &why(), false) {
-                    Ok(warning) => {
-                        lines.push(format!(
-                            "kernel {} does not become the default: {}; `dkms boot release {}` lets it",
-                            row.kernel,
-                            why(),
-                            row.kernel
-                        ));
-                        lines.extend(warning);
-                    }
-                    Err(error) => lines.push(format!("{error}; {}", why())),
-                },
-                Decision::Stay => {
-                    let is_undone = |path: &PathBuf| !systemd_boot::is_last(path);
-                    let was = row.hold.as_ref();
-                    if report.menu.loader == Loader::SystemdBoot
-                        && row.entries.iter().any(is_undone)
-                        && let Some(hold) = was
-                        && let Err(error) = self.hold(report, &row.kernel, &hold.why, hold.by_hand)
-                    {
-                        lines.push(error.to_string());
-                    }
-                }
-                Decision::Warn | Decision::Refuse(_) if report.menu.next.as_ref() == Some(&row.kernel) => {
-                    let because = match row.decision {
-                        Decision::Refuse(refused) => refused.to_string(),
-                        _ => "`dkms boot hold` would hold it back".to_owned(),
-                    };
-                    lines.push(format!("kernel {} boots next: {} ({because})", row.kernel, why()));
-                }
-                Decision::Keep | Decision::Warn | Decision::Refuse(_) | Decision::Release => {}
-            }
-        }
-        lines
-    }
-
-    /// Holds a kernel; a warning about what is left to do.
+    /// Keeps other commands from the boot configuration. Those that only look do not need it.
     ///
     /// # Errors
-    /// [`BootError`]; then everything is as before.
-    pub fn hold(
-        &self,
-        report: &Report,
-        kernel: &KernelRelease,
-        why: &str,
-        by_hand: bool,
-    ) -> Result<Option<String>, BootError> {
-        let mut state = report.state.clone();
-        let before =
-            journal::all(self.layout).into_iter().find(|(held, _)| held == kernel).map(|(_, hold)| hold);
-        state.held.remove(kernel);
-        model::may_hold(&state, kernel).map_err(|refused| BootError::Refused(kernel.clone(), refused))?;
-        if let Some(unclear) = &report.menu.unclear {
-            return Err(BootError::NoWay(kernel.clone(), unclear.clone()));
-        }
-        let mut hold = Hold {
-            layer: report.menu.loader.word().to_owned(),
-            before: None,
-            after: String::new(),
-            more: Vec::new(),
-            why: why.to_owned(),
-            when: clock::unix_seconds(),
-            by_hand,
-        };
-        match report.menu.loader {
-            Loader::SystemdBoot => {
-                self.hold_entries(report, kernel, before, hold)?;
-                Ok(None)
-            }
-            Loader::GrubTopLevel => {
-                let other = other(&state, kernel).ok_or_else(|| no_other(kernel))?;
-                hold.after = grub::snippet_for(&other);
-                journal::note(self.layout, kernel, &hold)?;
-                let written = grub::write_snippet(self.layout, Some(&hold.after), self.environment);
-                Ok(self.or_forget(kernel, written)?)
-            }
-            Loader::GrubSaved => {
-                let other = other(&state, kernel).ok_or_else(|| no_other(kernel))?;
-                let id = grub::entry_id(self.layout, &other);
-                let id = id.ok_or_else(|| {
-                    BootError::NoWay(kernel.clone(), format!("GRUB has no entry of {other}"))
-                })?;
-                // Of several that are held, the first has what was before.
-                let earlier =
-                    journal::all(self.layout).into_iter().find(|(_, hold)| hold.layer == "grub-saved");
-                hold.before = match earlier {
-                    Some((_, earlier)) => earlier.before,
-                    None => grub::saved_entry(self.layout),
-                };
-                hold.after = id.clone();
-                journal::note(self.layout, kernel, &hold)?;
-                let saved = grub::save(self.layout, Some(&id));
-                if self.or_forget(kernel, saved)? {
-                    return Ok(None);
-                }
-                journal::forget(self.layout, kernel)?;
-                Err(BootError::NoWay(kernel.clone(), "grubenv is no block of GRUB's, or is full".to_owned()))
-            }
-            Loader::GrubFixed | Loader::Unknown => Err(BootError::NoWay(
-                kernel.clone(),
-                match report.menu.loader {
-                    Loader::GrubFixed => "this GRUB offers no way but `GRUB_DEFAULT=saved`".to_owned(),
-                    _ => "the boot loader of this system is not known".to_owned(),
-                },
-            )),
-        }
-    }
-
-    fn hold_entries(
-        &self,
-        report: &Report,
-        kernel: &KernelRelease,
-        before: Option<Hold>,
-        mut hold: Hold,
-    ) -> Result<(), BootError> {
-        let mut renames: Vec<(PathBuf, PathBuf)> = before.as_ref().map(Hold::renames).unwrap_or_default();
-        let entries = report.menu.entries.get(kernel).into_iter().flatten();
-        for entry in entries.filter(|entry| !systemd_boot::is_last(entry)) {
-            if !renames.iter().any(|(known, _)| known == entry) {
-                renames.push((entry.clone(), systemd_boot::held_name(entry)));
-            }
-        }
-        let text = |path: &PathBuf| path.display().to_string();
-        let mut all = renames.iter().map(|(before, after)| (text(before), text(after)));
-        let Some((from, to)) = all.next() else {
-            // Each of them is the last already, and not by us.
-            return Err(BootError::NoWay(
-                kernel.clone(),
-                "its entries have no tries left already".to_owned(),
-            ));
-        };
-        (hold.before, hold.after, hold.more) = (Some(from), to, all.collect());
-        if let Some(before) = before {
-            (hold.when, hold.by_hand) = (before.when, before.by_hand || hold.by_hand);
-        }
-        journal::note(self.layout, kernel, &hold)?;
-        let done = systemd_boot::hold(&renames);
-        if done.is_err() {
-            // What was renamed goes back; what can't be stays in the journal.
-            systemd_boot::release(&renames)?;
-        }
-        self.or_forget(kernel, done)?;
-        Ok(())
-    }
-
-    fn or_forget<T>(&self, kernel: &KernelRelease, result: Result<T, FsError>) -> Result<T, FsError> {
-        if result.is_err() {
-            journal::forget(self.layout, kernel)?;
-        }
-        result
-    }
-
-    /// Puts back exactly what was before; a warning about what is left to do.
-    ///
-    /// # Errors
-    /// [`BootError`]; then it is still held.
-    pub fn release(&self, kernel: &KernelRelease) -> Result<Option<String>, BootError> {
-        let mut all = journal::all(self.layout);
-        let at = all.iter().position(|(held, _)| held == kernel);
-        let (_, hold) = all.remove(at.ok_or_else(|| BootError::NotHeld(kernel.clone()))?);
-        let is_last_of_layer = !all.iter().any(|(_, other)| other.layer == hold.layer);
-        let mut warning = None;
-        match hold.layer.as_str() {
-            "systemd-boot" => systemd_boot::release(&hold.renames())?,
-            "grub-top-level" if is_last_of_layer => {
-                warning = grub::write_snippet(self.layout, None, self.environment)?;
-            }
-            // What the admin has saved since stays.
-            "grub-saved"
-                if is_last_of_layer && grub::saved_entry(self.layout).as_ref() == Some(&hold.after) =>
-            {
-                grub::save(self.layout, hold.before.as_deref())?;
-            }
-            _ => {}
-        }
-        journal::forget(self.layout, kernel)?;
-        Ok(warning)
+    /// [`LockError`].
+    pub fn lock(&self) -> Result<Held, LockError> {
+        let keys = Keys::default().with(Key::Boot, Mode::Exclusive);
+        let held = lock::acquire(self.layout, &keys, self.lock_timeout, self.reporter)?;
+        // What a killed command has begun to write; what stays disturbs nobody.
+        drop(journal::sweep(self.layout).and_then(|()| grub::sweep(self.layout)));
+        Ok(held)
     }
 
     /// Everything that is held.
@@ -334,6 +183,18 @@ impl Guard<'_> {
     pub fn held(&self) -> Vec<(KernelRelease, Hold)> {
         journal::all(self.layout)
     }
+}
+
+/// Those that are installed, and those that are held.
+pub(super) fn releases(
+    installed: impl Iterator<Item = KernelRelease>,
+    holds: &[(KernelRelease, Hold)],
+) -> Vec<KernelRelease> {
+    let mut releases: Vec<KernelRelease> = installed.collect();
+    let others = holds.iter().map(|(kernel, _)| kernel).filter(|kernel| !releases.contains(kernel));
+    let others: Vec<KernelRelease> = others.cloned().collect();
+    releases.extend(others);
+    releases
 }
 
 impl Row {
@@ -345,23 +206,7 @@ impl Row {
     }
 }
 
-fn no_other(kernel: &KernelRelease) -> BootError {
-    BootError::Refused(kernel.clone(), Refused::NoOther)
-}
-
-/// The newest kernel that may be booted instead.
-fn other(state: &State, kernel: &KernelRelease) -> Option<KernelRelease> {
-    let wanted =
-        if state.has_critical { [Fitness::Fit].as_slice() } else { &[Fitness::Fit, Fitness::Unclear] };
-    let held: BTreeSet<&KernelRelease> = state.held.keys().collect();
-    let fits = state
-        .kernels
-        .iter()
-        .filter(|(other, fitness)| *other != kernel && wanted.contains(fitness) && !held.contains(other));
-    fits.map(|(other, _)| other.clone()).max_by(|a, b| version::compare(a.as_str(), b.as_str()))
-}
-
-fn fitness(modules: &[Standing], has_critical: bool) -> Fitness {
+pub(super) fn fitness(modules: &[Standing], has_critical: bool) -> Fitness {
     if modules.iter().any(|module| module.verdict == Verdict::Refuted) {
         Fitness::Unfit
     } else if has_critical

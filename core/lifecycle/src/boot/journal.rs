@@ -5,12 +5,26 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::host::fs::{self, FsError};
+use crate::host::leftovers::sweep_folder;
 use crate::id::KernelRelease;
 use crate::layout::Layout;
 use crate::tree::state;
 
 /// No journal is larger.
 const LIMIT: u64 = 1 << 20;
+
+/// How far a change has come. A command that is killed leaves one of the first two; the next one finishes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It is about to be held.
+    Holding,
+    /// It is about to be released.
+    Releasing,
+    /// It is held.
+    #[default]
+    Held,
+}
 
 /// A change of a boot configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,10 +45,13 @@ pub struct Hold {
     /// By the admin's own command.
     #[serde(default)]
     pub by_hand: bool,
+    /// How far it has come.
+    #[serde(default)]
+    pub stage: Stage,
 }
 
 impl Hold {
-    /// Every path that was renamed, before and after.
+    /// Every path of an entry that was renamed, before and after.
     #[must_use]
     pub fn renames(&self) -> Vec<(PathBuf, PathBuf)> {
         let first = self.before.iter().map(|before| (before, &self.after));
@@ -61,6 +78,17 @@ pub fn all(layout: &Layout) -> Vec<(KernelRelease, Hold)> {
         Some((kernel, serde_json::from_slice(&text).ok()?))
     };
     entries.into_iter().filter_map(one).collect()
+}
+
+/// Removes what a killed command has begun to write.
+///
+/// # Errors
+/// [`FsError`].
+pub(super) fn sweep(layout: &Layout) -> Result<(), FsError> {
+    match fs::is_dir(&folder(layout)) {
+        true => sweep_folder(&folder(layout), 0),
+        false => Ok(()),
+    }
 }
 
 /// Notes a change that is about to be made.

@@ -1,9 +1,11 @@
 //! What the boot loader of a system would boot.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::journal::Hold;
 use super::{grub, systemd_boot};
+use crate::host::fs;
 use crate::id::KernelRelease;
 use crate::layout::Layout;
 
@@ -45,6 +47,8 @@ pub struct Menu {
     pub entries: BTreeMap<KernelRelease, Vec<PathBuf>>,
     /// The kernels that an explicit default names.
     pub explicit: BTreeSet<KernelRelease>,
+    /// The kernels among which a default with wildcards chooses; empty: among all.
+    pub choice: BTreeSet<KernelRelease>,
     /// An explicit default that could not be understood, in words.
     pub unclear: Option<String>,
     /// What boots next by itself.
@@ -52,15 +56,87 @@ pub struct Menu {
 }
 
 impl Menu {
-    /// Looks; `kernels`: those that are installed.
+    /// Looks; `kernels`: those that are installed; `holds`: what is held.
     #[must_use]
-    pub fn look(layout: &Layout, kernels: &[KernelRelease]) -> Self {
-        systemd_boot::menu(layout, kernels).or_else(|| grub::menu(layout, kernels)).unwrap_or_else(|| Self {
+    pub fn look(layout: &Layout, kernels: &[KernelRelease], holds: &[(KernelRelease, Hold)]) -> Self {
+        let (systemd, grub) = (
+            systemd_boot::menu(layout, kernels),
+            grub::menu(layout, kernels, grub::saved_by_us(layout, holds)),
+        );
+        let info = systemd_boot::booted_by(layout).to_lowercase();
+        match (systemd, grub) {
+            (Some(systemd), Some(grub)) => match (info.starts_with("systemd-boot"), info.starts_with("grub"))
+            {
+                (true, _) => systemd,
+                (_, true) => grub,
+                // Firmware without EFI boots GRUB.
+                _ if layout.root() == Path::new("/") && !fs::exists(Path::new("/sys/firmware/efi")) => grub,
+                _ => Self {
+                    unclear: Some(
+                        "both systemd-boot and GRUB are installed, and which one boots is not known"
+                            .to_owned(),
+                    ),
+                    ..systemd
+                },
+            },
+            (Some(menu), None) | (None, Some(menu)) => menu,
+            (None, None) => Self::unknown(),
+        }
+    }
+
+    /// The kernel that a saved entry means.
+    pub(super) fn of_saved(&self, saved: &str) -> Option<KernelRelease> {
+        let kernels: Vec<KernelRelease> = self.entries.keys().cloned().collect();
+        named(saved, &kernels)
+    }
+
+    fn unknown() -> Self {
+        Self {
             loader: Loader::Unknown,
             entries: BTreeMap::new(),
             explicit: BTreeSet::new(),
+            choice: BTreeSet::new(),
             unclear: None,
             next: None,
+        }
+    }
+}
+
+/// The kernel that a text names: the one with the longest name that stands in it on its own.
+pub(super) fn named(text: &str, kernels: &[KernelRelease]) -> Option<KernelRelease> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'~' | b'_');
+    let stands = |kernel: &&KernelRelease| {
+        text.match_indices(kernel.as_str()).any(|(at, _)| {
+            let end = at + kernel.as_str().len();
+            let before = at.checked_sub(1).map(|at| text.as_bytes()[at]);
+            let after = text.as_bytes().get(end).copied();
+            let is_end = |byte: u8| {
+                // `K.conf`, `K.efi`: what follows is no part of a release.
+                byte == b'.' && [".conf", ".efi"].iter().any(|suffix| text[end..].starts_with(suffix))
+            };
+            !before.is_some_and(is_part) && !after.is_some_and(|byte| is_part(byte) && !is_end(byte))
         })
+    };
+    kernels.iter().filter(stands).max_by_key(|kernel| kernel.as_str().len()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_flavours_the_whole_name_counts() {
+        let kernels = ["6.1.0-1", "6.1.0-1-amd64", "6.1.0-1-rt-amd64"];
+        let kernels: Vec<KernelRelease> = kernels.map(|one| KernelRelease::new(one).unwrap()).into();
+        for (text, expected) in [
+            ("/boot/vmlinuz-6.1.0-1-amd64", Some(1)),
+            ("gnulinux-advanced-11>gnulinux-6.1.0-1-rt-amd64-advanced-11", Some(2)),
+            ("token-6.1.0-1.conf", Some(0)),
+            ("token-6.1.0-10.conf", None),
+            ("token-16.1.0-1.conf", None),
+            ("", None),
+        ] {
+            assert_eq!(named(text, &kernels).as_ref(), expected.map(|at: usize| &kernels[at]), "{text}");
+        }
     }
 }

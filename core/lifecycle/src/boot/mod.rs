@@ -5,17 +5,25 @@
 //! - [`loaders`]: what the boot loader of this system would boot, and how a kernel is withheld there:
 //!   `systemd_boot`, `grub`
 //! - [`journal`]: what was changed, so that it can be taken back to the byte
-//! - [`guard`]: looks, decides, and does it
+//! - [`guard`]: looks and decides; `reconcile`: does what follows, and puts in order what was left half done
+//! - [`notice`]: the lines that people see at login, and beside a due reboot
+//! - `change`: holds and releases, journal first
 
 pub mod guard;
 pub mod journal;
 pub mod loaders;
 pub mod model;
+pub mod notice;
 
+mod change;
 mod grub;
+mod reconcile;
 mod systemd_boot;
+#[cfg(test)]
+mod tests;
 
-pub use guard::{BootError, Guard, Report, Row};
-pub use journal::Hold;
+pub use guard::{BootError, Guard, Kernels, Report, Row};
+pub use journal::{Hold, Stage};
 pub use loaders::{Loader, Menu};
 pub use model::{Decision, Fitness, Refused, State};
+pub use notice::{Notice, Subject};

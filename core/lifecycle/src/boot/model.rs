@@ -32,6 +32,8 @@ pub struct State {
     pub last_good: Option<KernelRelease>,
     /// The kernels that an explicit default of the admin names.
     pub explicit: BTreeSet<KernelRelease>,
+    /// The kernels among which a default with wildcards chooses; empty: among all.
+    pub choice: BTreeSet<KernelRelease>,
     /// What is held; `true`: by the admin's own command.
     pub held: BTreeMap<KernelRelease, bool>,
     /// Whether the machine has critical modules.
@@ -102,7 +104,9 @@ pub fn may_hold(state: &State, kernel: &KernelRelease) -> Result<(), Refused> {
     let is_other = |other: &KernelRelease, fitness: &Fitness| {
         let is_proven =
             if state.has_critical { *fitness == Fitness::Fit } else { *fitness != Fitness::Unfit };
-        other != kernel && !state.held.contains_key(other) && is_proven
+        let is_chosen =
+            state.choice.is_empty() || !state.choice.contains(kernel) || state.choice.contains(other);
+        other != kernel && !state.held.contains_key(other) && is_proven && is_chosen
     };
     match state.kernels.iter().any(|(other, fitness)| is_other(other, fitness)) {
         true => Ok(()),
@@ -169,14 +173,16 @@ mod tests {
             one,
             proptest::collection::btree_set(0u8..5, 0..2),
             proptest::collection::btree_map(0u8..5, any::<bool>(), 0..3),
+            proptest::collection::btree_set(0u8..5, 0..4),
             any::<bool>(),
         )
-            .prop_map(|(kernels, running, last_good, explicit, held, has_critical)| State {
+            .prop_map(|(kernels, running, last_good, explicit, held, choice, has_critical)| State {
                 kernels: kernels.into_iter().map(|(kernel, fitness)| (release(kernel), fitness)).collect(),
                 running: running.map(release),
                 last_good: last_good.map(release),
                 explicit: explicit.into_iter().map(release).collect(),
                 held: held.into_iter().map(|(kernel, by_hand)| (release(kernel), by_hand)).collect(),
+                choice: choice.into_iter().map(release).collect(),
                 has_critical,
             })
     }
@@ -201,7 +207,8 @@ mod tests {
                 prop_assert!(state.kernels.get(kernel) != Some(&Fitness::Fit), "a fit one");
                 let other = state.kernels.iter().any(|(other, fitness)| {
                     let proven = if state.has_critical { *fitness == Fitness::Fit } else { *fitness != Fitness::Unfit };
-                    other != kernel && !after.contains(other) && proven
+                    let in_reach = !state.choice.contains(kernel) || state.choice.contains(other);
+                    other != kernel && !after.contains(other) && proven && in_reach
                 });
                 prop_assert!(other, "no other");
                 if *decision == Decision::Hold {

@@ -11,8 +11,9 @@ use crate::version;
 
 /// Where boot partitions are mounted.
 const PARTITIONS: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
-/// The variable with the default that `bootctl set-default` writes.
-const DEFAULT: &str = "/sys/firmware/efi/efivars/LoaderEntryDefault-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+/// Variables of boot loaders: `bootctl set-oneshot`, `set-default`, and what has booted this system.
+const VARIABLES: &str = "/sys/firmware/efi/efivars";
+const VENDOR: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 /// No entry is larger.
 const LIMIT: u64 = 1 << 20;
 
@@ -46,49 +47,66 @@ pub(super) fn menu(layout: &Layout, kernels: &[KernelRelease]) -> Option<Menu> {
             }
         }
     }
-    let patterns = patterns(layout, &partitions);
-    let mut explicit = BTreeSet::new();
-    for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('@')) {
-        let takes = |path: &Path| {
-            let id = without_tries(&name_of(path));
-            crate::critical::matches(pattern, &id)
-                || crate::critical::matches(pattern, id.trim_end_matches(".conf"))
-        };
-        let named: BTreeSet<&KernelRelease> =
-            offered.iter().filter(|(path, _)| takes(path)).map(|(_, kernel)| kernel).collect();
-        // A pattern that takes several picks the newest of them, as without a default.
-        if named.len() == 1 {
-            explicit.extend(named.into_iter().cloned());
-        }
-    }
-    let next = explicit.first().cloned().or_else(|| {
-        let rank = |(path, kernel): &(PathBuf, KernelRelease)| (tries(path) != Some(0), kernel.clone());
-        let mut ranked: Vec<_> = offered.iter().map(rank).collect();
+    let rank = |(path, kernel): &(PathBuf, KernelRelease)| (tries(path) != Some(0), kernel.clone());
+    let first = |entries: &[&(PathBuf, KernelRelease)]| {
+        let mut ranked: Vec<_> = entries.iter().map(|entry| rank(entry)).collect();
         ranked.sort_by(|a, b| (a.0).cmp(&b.0).then_with(|| version::compare(a.1.as_str(), b.1.as_str())));
         ranked.pop().map(|(_, kernel)| kernel)
-    });
-    Some(Menu { loader: Loader::SystemdBoot, entries, explicit, unclear: None, next })
+    };
+    let (mut explicit, mut choice) = (BTreeSet::new(), BTreeSet::new());
+    let (mut next, mut unclear) = (None, None);
+    for pattern in patterns(layout, &partitions) {
+        if pattern.starts_with('@') {
+            unclear.get_or_insert(format!("the default `{pattern}` is what was booted or chosen last"));
+            continue;
+        }
+        let takes = |path: &Path| {
+            let id = without_tries(&name_of(path));
+            crate::critical::matches(&pattern, &id)
+                || crate::critical::matches(&pattern, &name_of(path))
+                || crate::critical::matches(&pattern, id.trim_end_matches(".conf"))
+        };
+        let named: Vec<&(PathBuf, KernelRelease)> = offered.iter().filter(|(path, _)| takes(path)).collect();
+        let kernels: BTreeSet<KernelRelease> = named.iter().map(|(_, kernel)| kernel.clone()).collect();
+        // The strongest default comes first.
+        next = next.or_else(|| first(&named));
+        // A default that takes several picks the best of them, as without a default.
+        match kernels.len() {
+            1 => explicit.extend(kernels),
+            _ if choice.is_empty() => choice = kernels,
+            _ => {}
+        }
+    }
+    let next = next.or_else(|| first(&offered.iter().collect::<Vec<_>>()));
+    Some(Menu { loader: Loader::SystemdBoot, entries, explicit, choice, unclear, next })
 }
 
-/// The defaults that the admin has set.
+/// A variable of the boot loader, empty if there is none.
+fn variable(layout: &Layout, name: &str) -> String {
+    let path = layout.at(&format!("{VARIABLES}/{name}-{VENDOR}"));
+    let bytes = fs::read_limited(&path, LIMIT).unwrap_or_default();
+    // Four bytes of attributes, then UTF-16.
+    let units = bytes.get(4..).unwrap_or_default().chunks_exact(2);
+    let units: Vec<u16> = units.map(|two| u16::from_le_bytes([two[0], two[1]])).collect();
+    String::from_utf16_lossy(&units).trim_end_matches('\0').to_owned()
+}
+
+/// The boot loader that has booted this system, by its own word: `systemd-boot 257.9`, `GRUB 2.12`.
+pub(super) fn booted_by(layout: &Layout) -> String {
+    variable(layout, "LoaderInfo")
+}
+
+/// The defaults that the admin has set, the strongest first.
 fn patterns(layout: &Layout, partitions: &[PathBuf]) -> Vec<String> {
-    let mut patterns = Vec::new();
+    let variables = ["LoaderEntryOneShot", "LoaderEntryDefault"].map(|name| variable(layout, name));
+    let mut patterns: Vec<String> = variables.into_iter().filter(|text| !text.is_empty()).collect();
     for partition in partitions {
         let text = fs::read_limited(&partition.join("loader/loader.conf"), LIMIT).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let values = text.lines().filter_map(|line| line.trim().strip_prefix("default"));
-        patterns
-            .extend(values.filter(|rest| rest.starts_with([' ', '\t'])).map(|rest| rest.trim().to_owned()));
+        let values = values.filter(|rest| rest.starts_with([' ', '\t'])).map(|rest| rest.trim().to_owned());
+        patterns.extend(values.filter(|value| !value.is_empty()));
     }
-    let variable = fs::read_limited(&layout.at(DEFAULT), LIMIT).unwrap_or_default();
-    let units: Vec<u16> = variable
-        .get(4..)
-        .unwrap_or_default()
-        .chunks_exact(2)
-        .map(|two| u16::from_le_bytes([two[0], two[1]]))
-        .collect();
-    let text = String::from_utf16_lossy(&units);
-    patterns.extend(Some(text.trim_end_matches('\0').to_owned()).filter(|text| !text.is_empty()));
     patterns
 }
 
@@ -177,17 +195,27 @@ pub(super) fn hold(renames: &[(PathBuf, PathBuf)]) -> Result<(), FsError> {
     Ok(())
 }
 
-/// Gives the entries their names back. What was written again meanwhile stays, and the held one goes.
+/// Gives the entries their names back. What was written again meanwhile stays, and the held one goes. The
+/// boot loader itself renames `X+0.conf` to `X+0-1.conf` when that entry is booted.
 pub(super) fn release(renames: &[(PathBuf, PathBuf)]) -> Result<(), FsError> {
     for (before, after) in renames {
-        if !fs::exists(after) {
-            continue;
+        let folder = after.parent().unwrap_or(Path::new("/"));
+        let id = without_tries(&name_of(after));
+        let names = fs::list(folder)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|entry| entry.name.into_string().ok());
+        let same: Vec<PathBuf> =
+            names.filter(|name| without_tries(name) == id).map(|name| folder.join(name)).collect();
+        let (held, live): (Vec<&PathBuf>, Vec<&PathBuf>) =
+            same.iter().partition(|path| *path != before && is_last(path));
+        let mut held = held.into_iter();
+        if live.is_empty()
+            && let Some(one) = held.next()
+        {
+            fs::rename(one, before)?;
         }
-        if fs::exists(before) {
-            fs::remove_file(after)?;
-        } else {
-            fs::rename(after, before)?;
-        }
+        held.try_for_each(|stale| fs::remove_file(stale))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::bake::FileState;
+use crate::boot::Notice;
 use crate::bundles::Note;
 use crate::conf::framework::SettingFault;
 use crate::critical::Critical;
@@ -77,6 +78,8 @@ pub struct Facts {
     pub missing_layers: Vec<Told>,
     /// Whether nothing is built without all of them (`sandbox=strict`).
     pub needs_all_layers: bool,
+    /// What to know before this machine reboots.
+    pub boot: Vec<Notice>,
     /// Where framework.conf is.
     pub framework_conf: PathBuf,
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::facts::{Dangling, Disk, Facts, Install, InstalledFile, NoBuildUser};
 use crate::bake::{BakedModule, FileState, Manifest};
+use crate::boot::{Guard, Kernels, Notice};
 use crate::bundles::Note;
 use crate::conf::framework::SettingFault;
 use crate::conf::settings::{BUILD_USER, SandboxMode};
@@ -23,12 +24,32 @@ use crate::install;
 use crate::kernel::KernelFacts;
 use crate::layout::{Layout, TEMPORARY_PREFIX};
 use crate::plan::{Options, Request, Work};
+use crate::report::Silent;
 use crate::sign::TrustedKey;
 use crate::tree::{Key, Snapshot, Source, attempts, images, lock};
 use crate::verify::index::{ModuleIndex, search_order};
 use crate::verify::{Examiner, Verifier};
 use crate::version;
 use dkms_base::visible::visible;
+
+/// What the boot guard has to say.
+fn boot(
+    settings: &Settings,
+    survey: &Survey<'_>,
+    facts: &Facts,
+    installed: &[Target],
+) -> Result<Vec<Notice>, FsError> {
+    let standings = critical::standings(&facts.critical, survey, &facts.world.snapshot, installed)?;
+    let guard = Guard {
+        layout: &settings.layout,
+        environment: survey.environment(),
+        mode: settings.boot_guard,
+        lock_timeout: settings.lock_timeout,
+        reporter: &Silent,
+    };
+    let has_critical = facts.critical.names().next().is_some();
+    Ok(guard.look(&Kernels { installed, standings: &standings, has_critical }).notices())
+}
 
 /// Looks. `installed`: every kernel that is; `faults`: invalid values and unknown names in framework.conf.
 ///
@@ -84,8 +105,10 @@ pub fn look(
         missing_layers: missing_layers(settings, survey.environment()),
         needs_all_layers: settings.sandbox == SandboxMode::Strict,
         framework_conf: layout.etc_dkms().join("framework.conf"),
+        boot: Vec::new(),
         world,
     };
+    facts.boot = boot(settings, survey, &facts, installed)?;
     match Manifest::read(layout) {
         Ok(manifest) => facts.baked = changed_since(&manifest, layout),
         Err(error) => facts.baked_fault = Some(error.to_string()),

@@ -2,6 +2,7 @@
 
 use super::facts::Disk;
 use super::{Facts, Finding, on};
+use crate::boot::Subject;
 use crate::conf::framework::SettingFault;
 use crate::host::process::quote;
 
@@ -67,7 +68,14 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             .why("no module can be built or installed; a file system becomes so after an error of its disk")
             .command(format!("findmnt -T {tree} && dmesg | tail"))
     });
-    settings
+    let boot = facts.boot.iter().map(|notice| {
+        let finding = match notice.subject {
+            Subject::BootsNext | Subject::Interrupted => Finding::problem,
+            Subject::Held => Finding::hint,
+        };
+        finding("boot-guard", notice.text.clone()).command(notice.command.clone())
+    });
+    boot.chain(settings)
         .chain(as_root)
         .chain(build_user)
         .chain(layers)

@@ -1,5 +1,5 @@
-//! What a command may lock: a module's name (all its versions), and a kernel (what is in its module
-//! folder, and its index).
+//! What a command may lock: a module's name (all its versions), a kernel (what is in its module
+//! folder, and its index), and the boot configuration.
 //!
 //! Knows names, not files: [`super::lock`] does.
 
@@ -16,6 +16,8 @@ pub enum Key {
     Module(ModuleName),
     /// A kernel: `/lib/modules/K`.
     Kernel(KernelRelease),
+    /// The boot configuration, as far as the boot guard changes it, and its journals.
+    Boot,
 }
 
 /// How a key is held.
@@ -89,6 +91,7 @@ impl Key {
         match self {
             Self::Module(name) => format!("module-{name}"),
             Self::Kernel(release) => format!("kernel-{release}"),
+            Self::Boot => "boot".to_owned(),
         }
     }
 }
@@ -98,6 +101,7 @@ impl fmt::Display for Key {
         match self {
             Self::Module(name) => write!(f, "module `{name}`"),
             Self::Kernel(release) => write!(f, "kernel {release}"),
+            Self::Boot => f.write_str("the boot configuration"),
         }
     }
 }
