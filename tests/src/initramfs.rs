@@ -30,6 +30,19 @@ impl Initramfs {
     /// # Errors
     /// Where they are not on this machine (`make setup`).
     pub fn new() -> Result<Self> {
+        let mut new = Self::bare()?;
+        new.program(Path::new("/bin/kmod"), "/sbin/kmod")?;
+        for command in ["modprobe", "insmod", "rmmod", "modinfo", "depmod"] {
+            new.link(&format!("/sbin/{command}"), Path::new("kmod"));
+        }
+        Ok(new)
+    }
+
+    /// Busybox alone.
+    ///
+    /// # Errors
+    /// If it is not on this machine (`make setup`).
+    pub fn bare() -> Result<Self> {
         let mut new = Self { archive: Vec::new(), present: BTreeSet::new() };
         for folder in ["bin", "sbin", "proc", "sys", "dev", "tmp", "root"] {
             new.folder(Path::new(folder));
@@ -38,10 +51,6 @@ impl Initramfs {
         let commands = must("/bin/busybox", &["--list"], Path::new("/"))?;
         for command in commands.lines().filter(|name| *name != "busybox") {
             new.link(&format!("/bin/{command}"), Path::new("busybox"));
-        }
-        new.program(Path::new("/bin/kmod"), "/sbin/kmod")?;
-        for command in ["modprobe", "insmod", "rmmod", "modinfo", "depmod"] {
-            new.link(&format!("/sbin/{command}"), Path::new("kmod"));
         }
         Ok(new)
     }

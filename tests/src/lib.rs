@@ -24,6 +24,7 @@ pub mod capture;
 pub mod command;
 pub mod crash;
 pub mod debs;
+pub mod firmware;
 pub mod fixture;
 pub mod initramfs;
 pub mod kernels;

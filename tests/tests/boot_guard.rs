@@ -2,12 +2,16 @@
 //! everything is put back to the byte.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+use dkms_base::host::fs;
 use dkms_tests::cache::Cache;
+use dkms_tests::crash::tripwire::{self, Calls, Fate};
 use dkms_tests::kernels::Kernels;
 use dkms_tests::ready::Ready;
 use dkms_tests::root::{Output, Root, User};
+use dkms_tests::tier;
 use dkms_tests::tool::Tool;
 use serde_json::Value;
+use std::path::Path;
 
 const BATCH: &str = "/opt/batch/dkms";
 
@@ -134,8 +138,297 @@ fn grub_is_told_by_a_file_or_by_its_saved_entry() {
     root.must("grep -q saved_entry=gnulinux-$K-advanced-11 /boot/grub/grubenv; dkms boot release all")
         .unwrap();
     assert_eq!(boot_files(&root), before);
+    // A menu that can't be made: nothing is half done.
+    root.must(
+        "echo GRUB_DEFAULT=0 >/etc/default/grub; mv /usr/bin/update-grub /srv/kept-update-grub
+        printf '#!/bin/sh\necho no room; exit 3\n' >/usr/bin/update-grub; chmod +x /usr/bin/update-grub",
+    )
+    .unwrap();
+    let refused = run(&root, "exec \"$DKMS\" boot hold $K2");
+    assert!(refused.code == 1 && refused.stderr.contains("exit code 3: no room"), "{refused:?}");
+    root.must("test ! -e /var/lib/dkms/.state/boot/$K2.json; mv /srv/kept-update-grub /usr/bin/update-grub")
+        .unwrap();
+    assert_eq!(boot_files(&root), before);
+    // Of two that are held one is released: the file for the other one is made again.
+    root.must("touch /boot/vmlinuz-$K3; echo \"menuentry 'x' id 'gnulinux-$K3-advanced-11' {\" >>/boot/grub/grub.cfg").unwrap();
+    let before = boot_files(&root);
+    root.must("dkms boot hold $K2; cp /etc/default/grub.d/zz-dkms-boot-guard.cfg /srv/one; dkms boot hold $K3
+        dkms boot release $K3; cmp /srv/one /etc/default/grub.d/zz-dkms-boot-guard.cfg; dkms boot release $K2").unwrap();
+    assert_eq!(boot_files(&root), before);
     // An older GRUB with another default offers no way.
+    root.must("rm /boot/vmlinuz-$K3").unwrap();
     root.must("echo GRUB_DEFAULT=0 >/etc/default/grub; echo >/etc/grub.d/10_linux").unwrap();
     let refused = run(&root, "exec \"$DKMS\" boot hold $K2");
     assert!(refused.code == 1 && refused.stderr.contains("GRUB_DEFAULT=saved"), "{refused:?}");
+}
+
+/// Ends a command at each call that changes a name: then both kernels still have an entry, the next command
+/// finishes the work, and a release leaves every byte as it was.
+#[test]
+fn no_death_leaves_the_boot_configuration_half_changed() {
+    let root = root();
+    tripwire::put_into(&root).unwrap();
+    let before = boot_files(&root);
+    let turn = (!tier::is_full()).then(tier::turn);
+    let both = "for k in $K $K2; do ls /boot/loader/entries/token-$k*.conf >/dev/null; done";
+    for (state, words, then) in [
+        ("true", "boot hold $K2", "dkms boot hold $K2; test -e /boot/loader/entries/token-$K2+0.conf"),
+        ("dkms boot hold $K2", "boot release $K2", "true"),
+    ] {
+        let count = {
+            root.must(state).unwrap();
+            let whole = tripwire::run(&root, "true", words, Calls::Names, 0, Fate::KilledBefore).unwrap();
+            root.must("dkms boot release all").unwrap();
+            assert_eq!((whole.output.code, boot_files(&root)), (0, before.clone()), "{words}");
+            whole.calls.len()
+        };
+        assert!(count > 5, "{words} makes {count} calls");
+        let points =
+            (1..=count).flat_map(|number| [(number, Fate::KilledBefore), (number, Fate::KilledAfter)]);
+        let points: Vec<_> = points.collect();
+        let points = turn.map_or(points.clone(), |turn| tier::taken(points, turn, 8));
+        for (number, fate) in points {
+            root.must(state).unwrap();
+            let killed = tripwire::run(&root, "true", words, Calls::Names, number, fate).unwrap();
+            let place = format!("{words}, {fate:?} {number}: {:?}", killed.at(number));
+            assert_eq!(killed.output.code, 137, "{place}");
+            root.must(both).expect(&place);
+            root.must(&format!("dkms boot >/dev/null; {then}")).expect(&place);
+            root.must("dkms boot release all").expect(&place);
+            assert_eq!(boot_files(&root), before, "{place}");
+            assert_eq!(
+                root.must(
+                    "find /boot /etc/default /var/lib/dkms/.state/boot -name '.tmp*' -o -name '*.json'"
+                )
+                .unwrap(),
+                "",
+                "{place}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_default_with_wildcards_a_full_disk_and_a_read_only_partition() {
+    let root = root();
+    root.must(
+        "echo boot_guard=hold >>/etc/dkms/framework.conf; echo 'default token-*' >>/boot/loader/loader.conf",
+    )
+    .unwrap();
+    let before = boot_files(&root);
+    // It chooses among several, and what is held comes last among them.
+    assert_eq!(kernel(&root, "K2")["next"], true);
+    root.must("dkms boot hold $K2").unwrap();
+    assert_eq!(kernel(&root, "K")["next"], true, "{}", root.must("dkms boot").unwrap());
+    root.must("dkms boot release $K2").unwrap();
+    // Where no other one is in its reach it is as good as the name of one.
+    root.must("sed -i \"s/^default.*/default token-$K2*/\" /boot/loader/loader.conf").unwrap();
+    assert_eq!(run(&root, "exec \"$DKMS\" boot hold $K2").code, 1);
+    root.must("sed -i 's/^default.*/default token-*/' /boot/loader/loader.conf").unwrap();
+    assert_eq!(boot_files(&root), before);
+    // Nothing is left half done where the partition takes no rename, and the message names the reason.
+    root.must("mount --bind /boot /boot; mount -o remount,ro,bind /boot").unwrap();
+    let refused = run(&root, "exec \"$DKMS\" boot hold $K2");
+    assert!(refused.code == 1 && refused.stderr.contains("read-only"), "{refused:?}");
+    let output = run(&root, &format!("{BATCH} $K2"));
+    assert!(output.stdout.contains("Read-only file system"), "{output:?}");
+    root.must("test ! -e /var/lib/dkms/.state/boot/$K2.json; umount /boot").unwrap();
+    assert_eq!(boot_files(&root), before);
+    // So where the journal can't be written.
+    root.must(
+        "mkdir -p /var/lib/dkms/.state/boot; mount -t tmpfs -o nr_inodes=1 none /var/lib/dkms/.state/boot",
+    )
+    .unwrap();
+    let refused = run(&root, "exec \"$DKMS\" boot hold $K2");
+    assert!(refused.code == 1 && refused.stderr.contains("free space"), "{refused:?}");
+    root.must("umount /var/lib/dkms/.state/boot").unwrap();
+    assert_eq!(boot_files(&root), before);
+    // Two at once: one waits for the other, and looking waits for nobody.
+    root.must(
+        "(umask 077; : >/var/lib/dkms/.state/locks/boot); exec 9>/var/lib/dkms/.state/locks/boot; flock 9; echo lock_timeout=1 >>/etc/dkms/framework.conf
+        dkms boot >/dev/null; code=0; dkms boot hold $K2 2>/tmp/error || code=$?
+        test $code = 1; grep -q 'the boot configuration is locked' /tmp/error; exec 9>&-; dkms boot hold $K2",
+    )
+    .unwrap();
+}
+
+#[test]
+fn what_kernel_install_and_a_loader_do_to_a_held_entry() {
+    let root = root();
+    let before = boot_files(&root);
+    // Written again beside it; kernel-install's late plugin puts that right.
+    root.must("dkms boot hold $K2; cp /boot/loader/entries/token-$K2+0.conf /boot/loader/entries/token-$K2.conf
+        dkms boot reconcile; test ! -e /boot/loader/entries/token-$K2.conf; test -e /boot/loader/entries/token-$K2+0.conf
+        dkms boot release all; test -e /boot/loader/entries/token-$K2.conf
+        mv /boot/loader/entries/token-$K2.conf /boot/loader/entries/token-$K2+3-1.conf").unwrap();
+    assert_eq!(boot_files(&root), before);
+    // It was booted from the menu: the loader counts.
+    root.must(
+        "dkms boot hold $K2; mv /boot/loader/entries/token-$K2+0.conf /boot/loader/entries/token-$K2+0-1.conf
+        dkms boot release $K2",
+    )
+    .unwrap();
+    assert_eq!(boot_files(&root), before);
+    // Its kernel goes: nothing is held any more.
+    root.must(
+        "dkms boot hold $K2; rm /boot/loader/entries/token-$K2*; dkms boot reconcile
+        test ! -e /var/lib/dkms/.state/boot/$K2.json; test -e /boot/loader/entries/token-$K.conf",
+    )
+    .unwrap();
+}
+
+/// kernel-install 252 itself with its own plugins, and ours after them.
+#[test]
+fn the_plugin_of_kernel_install_keeps_what_is_held() {
+    let root = root();
+    let plugin = include_str!("../../packaging/files/boot/95-dkms-guard.install");
+    root.write("/usr/lib/kernel/install.d/95-dkms-guard.install", plugin, 0o755).unwrap();
+    root.must(
+        "printf 'layout=bls\n' >/etc/kernel/install.conf; echo token >/etc/kernel/entry-token; echo 3 >/etc/kernel/tries
+         echo '0123456789abcdef0123456789abcdef' >/etc/machine-id; echo root=/dev/vda >/etc/kernel/cmdline
+         mkdir -p /boot/token /boot/EFI/systemd; : >/boot/EFI/systemd/systemd-bootx64.efi; echo kernel >/srv/vmlinuz
+         rm /boot/loader/entries/*; chmod -x /usr/lib/kernel/install.d/85-initrd.install
+         for k in $K $K2; do kernel-install add $k /srv/vmlinuz; done; ls /boot/loader/entries >/srv/before
+         test -e /boot/loader/entries/token-$K2+3.conf",
+    )
+    .unwrap();
+    let before = boot_files(&root);
+    root.must("dkms boot hold $K2; test ! -e /boot/loader/entries/token-$K2+3.conf").unwrap();
+    // The kernel is installed once more: its entry is written again, and stays held.
+    root.must("kernel-install add $K2 /srv/vmlinuz; ls /boot/loader/entries").unwrap();
+    assert_eq!(
+        root.must("cd /boot/loader/entries; echo token-$K2*").unwrap(),
+        root.must("echo token-$K2+0.conf").unwrap()
+    );
+    root.must("dkms boot release $K2").unwrap();
+    assert_eq!(boot_files(&root), before);
+    // It goes while it is held.
+    root.must(
+        "dkms boot hold $K2; kernel-install remove $K2; test ! -e /var/lib/dkms/.state/boot/$K2.json
+        test \"$(ls /boot/loader/entries)\" = token-$K+3.conf",
+    )
+    .unwrap();
+}
+
+#[test]
+fn people_see_it_at_login_beside_a_due_reboot_in_doctor_and_status() {
+    let root = root();
+    root.must("mkdir -p /run; echo '*** System restart required ***' >/run/reboot-required").unwrap();
+    // Nothing is written to a boot configuration by default; that it should be is reported.
+    let before = boot_files(&root);
+    let output = run(&root, &format!("{BATCH} $K2"));
+    assert!(output.stdout.contains("boots next: foo/1.0 (CRITICAL=yes"), "{output:?}");
+    let motd = root.read("/run/motd.d/dkms-boot-guard").unwrap();
+    assert!(motd.starts_with("dkms: do not reboot: kernel ") && motd.contains("foo/1.0"), "{motd}");
+    assert_eq!(
+        root.read("/run/reboot-required").unwrap(),
+        format!("*** System restart required ***\n{motd}")
+    );
+    assert!(run(&root, "exec \"$DKMS\" doctor --json").stdout.contains("\"boot-guard\""));
+    assert_eq!(boot_files(&root), before);
+    root.must("echo boot_guard=hold >>/etc/dkms/framework.conf").unwrap();
+    run(&root, &format!("{BATCH} $K2"));
+    let motd = root.read("/run/motd.d/dkms-boot-guard").unwrap();
+    assert!(motd.contains("does not boot by default"), "{motd}");
+    let status: Value = serde_json::from_str(&root.must("dkms status --json").unwrap()).unwrap();
+    assert_eq!(status["held"][0]["kernel"], root.kernels().second.as_str(), "{status}");
+    root.must("dkms boot release all; test ! -e /run/motd.d/dkms-boot-guard").unwrap();
+    assert_eq!(root.read("/run/reboot-required").unwrap(), "*** System restart required ***\n");
+}
+
+/// docs/guide.md tells this story; `K` and `K2` are called OLD and NEW there.
+#[test]
+fn the_story_of_the_guide_is_what_happens() {
+    let root = root();
+    root.must(
+        "sed -i 's/^MAKE=\"/&echo foo.c:7:2: error: implicit declaration of function strlcpy; /' /usr/src/foo-1.0/dkms.conf
+        echo boot_guard=hold >>/etc/dkms/framework.conf; mkdir -p /run
+        mv /boot/loader/entries/token-$K2*.conf /boot/loader/entries/token-$K2.conf",
+    )
+    .unwrap();
+    let mut told = String::new();
+    let mut tell = |shown: &str, line: &str| {
+        let output = run(&root, line);
+        told.push_str(&format!("$ {shown}\n{}{}\n", output.stdout, output.stderr));
+    };
+    // The last lines of the transaction.
+    tell("apt-get upgrade", &format!("{BATCH} $K2 | tail -n 1"));
+    tell("cat /run/motd.d/dkms-boot-guard", "cat /run/motd.d/dkms-boot-guard");
+    tell("ls /boot/loader/entries", "ls /boot/loader/entries");
+    tell("dkms boot", "exec \"$DKMS\" boot | sed 's/held since [^:]*:[^:]*:[^:]*: /held since …: /'");
+    root.must("mv /srv/kept /srv/ready").unwrap();
+    root.must("dkms install foo/1.0 -k $K2 --force").unwrap();
+    tell("apt-get install foo-dkms    # with the fixed module", &format!("{BATCH} $K2 | tail -n 1"));
+    tell("ls /boot/loader/entries", "ls /boot/loader/entries");
+    let Kernels { first, second } = root.kernels();
+    let told = told.replace(second, "NEW").replace(first, "OLD");
+    let guide = fs::read_lossy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide.md"))).unwrap();
+    let begin = guide.find("```console\n$ apt-get upgrade").map(|at| at + "```console\n".len());
+    let story = begin.map(|at| &guide[at..at + guide[at..].find("```").unwrap()]);
+    assert_eq!(story.map(str::trim_end), Some(told.trim_end()), "{told}");
+}
+
+#[test]
+fn a_boot_without_a_critical_module_is_not_good() {
+    let root = root();
+    assert!(run(&root, "exec \"$DKMS\" boot fit").stdout.contains("none of this system's"));
+    // Now the kernel that runs is one of the system's.
+    root.must(
+        "cp -r /lib/modules/$K /lib/modules/$(uname -r); rm -r /lib/modules/$(uname -r)/updates
+        mkdir -p /lib/modules/$(uname -r)/kernel; cp /srv/kept/foo.ko /lib/modules/$(uname -r)/kernel/other.ko
+        depmod $(uname -r); printf 'version %s\nlinux /l\n' $(uname -r) >/boot/loader/entries/token-own.conf",
+    )
+    .unwrap();
+    let warned = run(&root, "exec \"$DKMS\" boot fit");
+    assert!(warned.code == 0 && warned.stderr.contains("foo/1.0 (CRITICAL=yes"), "{warned:?}");
+    root.must("echo boot_guard=hold >>/etc/dkms/framework.conf").unwrap();
+    let failed = run(&root, "exec \"$DKMS\" boot fit");
+    assert!(failed.code == 30 && failed.stderr.contains("foo/1.0 (CRITICAL=yes"), "{failed:?}");
+    // The kernel that runs is never held, whatever it lacks.
+    let refused = run(&root, "exec \"$DKMS\" boot hold $(uname -r)");
+    assert!(refused.code == 1 && refused.stderr.contains("running kernel"), "{refused:?}");
+    root.must("echo CRITICAL=no >/etc/dkms/foo.conf; dkms boot fit").unwrap();
+}
+
+/// Entries of the Boot Loader Specification under GRUB, as Fedora and RHEL have them: the saved entry, which
+/// their `20-grub.install` sets for each kernel that comes, is put back after it. Their grub2 is not here:
+/// Debian's `grub-editenv` keeps the same block, and a plugin of two lines stands for theirs.
+#[test]
+fn under_fedoras_grub_the_saved_entry_is_put_back() {
+    let root = root();
+    let tool = dkms_tests::setup::unpacked(&Cache::open().unwrap(), "grub-common").unwrap();
+    fs::copy_file(&tool.join("usr/bin/grub-editenv"), &root.view("/usr/bin/grub2-editenv")).unwrap();
+    let plugin = include_str!("../../packaging/files/boot/95-dkms-guard.install");
+    root.write("/usr/lib/kernel/install.d/95-dkms-guard.install", plugin, 0o755).unwrap();
+    let theirs = "#!/bin/sh\n[ \"$1\" != add ] || grub2-editenv /boot/grub2/grubenv set saved_entry=token-$2\n\
+        [ \"$1\" != remove ] || rm -f /boot/loader/entries/token-$2.conf\n";
+    root.write("/usr/lib/kernel/install.d/20-grub.install", theirs, 0o755).unwrap();
+    root.must(
+        "rm /boot/loader/loader.conf; mv /boot/loader/entries/token-$K2*.conf /boot/loader/entries/token-$K2.conf
+         rm -f /usr/lib/kernel/install.d/[589]0-* /usr/lib/kernel/install.d/85-*; mkdir /boot/grub2; : >/boot/grub2/grub.cfg
+         grub2-editenv /boot/grub2/grubenv create; grub2-editenv /boot/grub2/grubenv set kernelopts=quiet
+         echo kernel >/srv/vmlinuz; for k in $K $K2; do kernel-install add $k /srv/vmlinuz; done",
+    )
+    .unwrap();
+    let saved = || root.must("grub2-editenv /boot/grub2/grubenv list").unwrap();
+    let is = |variable: &str| {
+        root.must(&format!("echo kernelopts=quiet; echo saved_entry=token-${variable}")).unwrap()
+    };
+    let before = boot_files(&root);
+    assert_eq!(saved(), is("K2"));
+    root.must("dkms boot hold $K2").unwrap();
+    assert_eq!(saved(), is("K"));
+    // The kernel that is held is installed again: theirs saves it, ours comes later. No entry is renamed.
+    root.must("kernel-install add $K2 /srv/vmlinuz; test -e /boot/loader/entries/token-$K2.conf").unwrap();
+    assert_eq!(saved(), is("K"));
+    root.must("dkms boot release $K2").unwrap();
+    assert_eq!((saved(), boot_files(&root)), (is("K2"), before));
+    // Another entry that was saved since is left alone.
+    root.must(
+        "dkms boot hold $K2; grub2-editenv /boot/grub2/grubenv set saved_entry=other; dkms boot release all",
+    )
+    .unwrap();
+    assert!(saved().contains("saved_entry=other"));
+    root.must("grub2-editenv /boot/grub2/grubenv set saved_entry=token-$K2; dkms boot hold $K2; kernel-install remove $K2
+        test ! -e /var/lib/dkms/.state/boot/$K2.json").unwrap();
 }

@@ -13,6 +13,7 @@ mod bad_input;
 mod bake;
 mod batch;
 mod boot_guard;
+mod boot_loaders;
 mod boundaries;
 mod build_cache;
 mod bytes;

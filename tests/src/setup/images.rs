@@ -41,9 +41,21 @@ fn image_root(cache: &Cache, kernel: &str) -> Result<PathBuf> {
     put(cache, &what, |new| apt.download(&package, &format!("{what}[-unsigned]"), new))
 }
 
-/// A package of the machine's own apt, unpacked.
-pub(crate) fn unpacked(cache: &Cache, name: &str) -> Result<PathBuf> {
+/// A package of the machine's own apt, unpacked; fetched once.
+///
+/// # Errors
+/// If it is not available.
+pub fn unpacked(cache: &Cache, name: &str) -> Result<PathBuf> {
     put(cache, name, |new| Apt::of_machine().download(&|| Ok(Some(name.to_owned())), name, new))
+}
+
+/// The same of another suite.
+///
+/// # Errors
+/// If it is not available.
+pub fn unpacked_of(cache: &Cache, suite: &str, name: &str) -> Result<PathBuf> {
+    let apt = Apt::open(cache, suite)?;
+    put(cache, &format!("{name}-{suite}"), |new| apt.download(&|| Ok(Some(name.to_owned())), name, new))
 }
 
 /// The same of a certain apt, without a retry, under another name.

@@ -18,8 +18,7 @@ use dkms_offers::{Kernel, Line};
 use apt::Apt;
 
 pub use bases::{Base, base, own_layer};
-pub(crate) use images::unpacked;
-pub use images::{image, vmlinuz};
+pub use images::{image, unpacked, unpacked_of, vmlinuz};
 pub use newer::NewerKernel;
 pub use packages::{FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, fetch_further};
 
@@ -63,7 +62,8 @@ pub fn run() -> Result<()> {
     tools::install(&[])?;
     kernels(&cache)?;
     firmware::fetch(&cache)?;
-    for package in ["shim-unsigned", "systemd-boot-efi"] {
+    for package in ["shim-unsigned", "systemd-boot-efi", "grub-common", "grub2-common", "grub-efi-amd64-bin"]
+    {
         unpacked(&cache, package)?;
     }
     for oracle in Oracle::ALL {

@@ -1,5 +1,5 @@
 //! dkms.service of each package manager: systemd finds no ordering cycle with services that start the
-//! network early in the boot.
+//! network early in the boot. dkms-fit.service: none with what blesses a boot.
 
 use std::path::{Path, PathBuf};
 
@@ -88,5 +88,35 @@ fn there_is_no_ordering_cycle_with_an_early_network() {
         assert!(text.lines().any(|line| line == "Before=display-manager.service"), "{package}: {text}");
         let cyclic = text.replace("Before=", "Before=network-pre.target ");
         assert!(verified(&cyclic).unwrap().contains("ordering cycle"), "{package}: the check sees no cycle");
+    }
+}
+
+/// As systemd has it where boot entries count their tries.
+const BLESS: &str = "[Unit]\nDefaultDependencies=no\nRequires=boot-complete.target\nAfter=local-fs.target boot-complete.target\n\
+    Conflicts=shutdown.target\nBefore=shutdown.target\n\n[Service]\nType=oneshot\nExecStart=/bin/true\n";
+
+#[test]
+fn a_boot_is_blessed_after_the_modules_were_looked_at() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/files/boot/dkms-fit.service");
+    let text = fs::read_lossy(&unit).unwrap();
+    let verified = |text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let requires = dir.path().join("boot-complete.target.requires");
+        fs::create_dir_all(&requires).unwrap();
+        fs::write_whole(&dir.path().join("dkms-fit.service"), text.as_bytes(), 0o644).unwrap();
+        fs::write_whole(&dir.path().join("bless.service"), BLESS.as_bytes(), 0o644).unwrap();
+        fs::symlink(Path::new("../dkms-fit.service"), &requires.join("dkms-fit.service")).unwrap();
+        let line = format!(
+            "SYSTEMD_UNIT_PATH={}: systemd-analyze verify --man=no boot-complete.target bless.service 2>&1 || :",
+            dir.path().display()
+        );
+        must("sh", &["-c", &line], Path::new("/")).unwrap()
+    };
+    // Our program is not installed here.
+    let as_installed = text.replace("ExecStart=dkms", "ExecStart=/bin/true");
+    assert_eq!(verified(&as_installed), "");
+    assert!(verified(&as_installed.replace("After=", "After=bless.service ")).contains("ordering cycle"));
+    for line in ["Before=boot-complete.target", "RequiredBy=boot-complete.target", "After=dkms.service"] {
+        assert!(text.lines().any(|one| one == line), "{line}: {text}");
     }
 }
