@@ -315,5 +315,7 @@ mod tests {
         fs::set_mode(&root.join("a/b"), 0o1777).unwrap();
         assert_eq!(fault(&file), None, "nobody can rename in it what is root's");
         assert!(is_for_staging(&root.join("a/b")) && !is_for_staging(&file));
+        fs::give_to(&root.join("a"), 12345, 0);
+        assert!(!is_for_staging(&root.join("a/b")), "its owner can exchange what root makes there");
     }
 }
