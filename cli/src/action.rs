@@ -75,6 +75,8 @@ pub enum Action {
     Verify,
     /// `critical`
     Critical,
+    /// `forecast`
+    Forecast,
     /// `boot`
     Boot,
     /// `doctor`
@@ -96,7 +98,7 @@ pub enum Rights {
 
 impl Action {
     /// All of them, as they are written.
-    pub const ALL: [(&'static str, Self); 38] = [
+    pub const ALL: [(&'static str, Self); 39] = [
         ("add", Self::Add),
         ("build", Self::Build),
         ("install", Self::Install),
@@ -132,6 +134,7 @@ impl Action {
         ("preflight", Self::Preflight),
         ("verify", Self::Verify),
         ("critical", Self::Critical),
+        ("forecast", Self::Forecast),
         ("boot", Self::Boot),
         ("doctor", Self::Doctor),
         ("completions", Self::Completions),
@@ -275,6 +278,7 @@ impl Action {
                 | Self::Preflight
                 | Self::Verify
                 | Self::Critical
+                | Self::Forecast
                 | Self::Kernels
                 | Self::Boot
                 | Self::Doctor
@@ -286,7 +290,7 @@ impl Action {
     /// Whether it works on at most one kernel.
     #[must_use]
     pub fn is_for_one_kernel(self) -> bool {
-        self.is_kernel_hook() || matches!(self, Self::Autoinstall | Self::Match)
+        self.is_kernel_hook() || matches!(self, Self::Autoinstall | Self::Match | Self::Forecast)
     }
 
     /// Whose rights it needs.
@@ -301,6 +305,8 @@ impl Action {
             Self::Doctor => Rights::None,
             // The image may have no tree yet.
             Self::Bake => Rights::None,
+            // Root keeps notes; other users do without.
+            Self::Forecast => Rights::None,
             // Root sees more; what enrols says that it is root's to do.
             Self::Mok => Rights::None,
             // These look for themselves: what they need depends on the files they are given.

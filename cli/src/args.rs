@@ -141,6 +141,12 @@ pub struct Args {
     /// Print what would be done, change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// For forecast: the kernel that the next upgrade brings; the default
+    #[arg(long, conflicts_with = "kernels")]
+    pub next: bool,
+    /// For forecast: bring the package manager's lists up to date first, for this command only
+    #[arg(long)]
+    pub fetch: bool,
     /// For preflight: the headers of these kernels come with them
     #[arg(long)]
     pub headers_coming: bool,
@@ -175,6 +181,15 @@ pub struct Args {
     #[arg(short = 'h', long = "help", action = ArgAction::SetTrue)]
     pub print_help: bool,
 
+    /// For forecast: packages that have the headers
+    #[arg(long = "headers-package", value_name = "FILE", hide = true)]
+    pub headers_packages: Vec<PathBuf>,
+    /// For forecast: only critical modules
+    #[arg(long, hide = true)]
+    pub only_critical: bool,
+    /// For forecast: it is the process in the layer that belongs to this folder
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub in_layer: Option<PathBuf>,
     /// Deprecated, without effect
     #[arg(long, hide = true)]
     pub no_initrd: bool,

@@ -12,7 +12,7 @@ use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::plan::preflight::{Absent, Prospect};
-use dkms_hooks::AdapterError;
+use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing};
 use dkms_kernel::{Brought, Owner, PrebuiltComing};
 
 use crate::session::Session;
@@ -128,10 +128,31 @@ fn absent(
             })
         })
         .collect();
-    let mut absent = session.adapter.preflight(&told, owners, prebuilt)?;
+    let headers = headers(changing);
+    session.adapter.foresee(&told, &headers, session.out)?;
+    let mut absent = session.adapter.preflight(&told, owners, prebuilt, &headers)?;
     let sources: Vec<_> = changing.iter().map(|Changing { old, new, .. }| (old, new)).collect();
     absent.retain(|prospect| is_foreseen(prospect, &sources));
     Ok(absent)
+}
+
+/// The headers that come: of each kernel the version of the package, and the files with all that belongs to
+/// them.
+fn headers(changing: &[Changing<'_>]) -> HeadersComing {
+    let is_part = |change: &&Change| {
+        ["linux-headers-", "linux-kbuild-", "proxmox-headers-", "pve-headers-"]
+            .iter()
+            .any(|prefix| change.package.starts_with(prefix))
+    };
+    let parts = changing.iter().map(|changing| changing.change).filter(is_part);
+    let files: Vec<_> = parts.filter_map(|change| change.file.clone()).collect();
+    let of = |changing: &Changing<'_>| {
+        let coming = ComingHeaders { version: Some(changing.change.version.clone()), files: files.clone() };
+        let kernels =
+            changing.new.headers.iter().filter_map(|release| KernelRelease::new(release.as_str()).ok());
+        kernels.map(move |kernel| (kernel, coming.clone())).collect::<Vec<_>>()
+    };
+    changing.iter().flat_map(of).collect()
 }
 
 /// Whether what is foreseen will be so. A module that goes for good is not missed, and what the version that
@@ -147,7 +168,13 @@ fn is_foreseen(prospect: &Prospect, changing: &[(&Brought, &Brought)]) -> bool {
         None => false,
         Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => true,
         Some(Absent::Dependency(needed)) => !own && !comes(needed),
-        Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_) | Absent::Unfit(_)) => !own,
+        Some(
+            Absent::Unusable(_)
+            | Absent::Excluded(_)
+            | Absent::FailedBefore(_)
+            | Absent::Foreseen(_)
+            | Absent::Unfit(_),
+        ) => !own,
     }
 }
 
@@ -176,7 +203,7 @@ mod tests {
         ] {
             let id = ModuleId::parse("foo", "1.0").unwrap();
             let target = Target::parse("6.1.0-1", "x86_64").unwrap();
-            let prospect = Prospect { id, target, absent, brought_by: None, critical: None };
+            let prospect = Prospect { id, target, absent, brought_by: None, critical: None, foreseen: None };
             assert_eq!(is_foreseen(&prospect, &changing), told, "{:?} {changing:?}", prospect.absent);
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dkms_base::host::fs;
 use dkms_base::id::KernelRelease;
+use dkms_hooks::{ComingHeaders, HeadersComing};
 use dkms_kernel::{Brought, Owner, PrebuiltComing};
 use serde::Deserialize;
 
@@ -45,6 +46,8 @@ pub struct Coming {
     pub owners: BTreeMap<KernelRelease, Owner>,
     /// Which package each module is in that comes ready built.
     pub prebuilt: PrebuiltComing,
+    /// What is known of the headers that come.
+    pub headers: HeadersComing,
 }
 
 impl Coming {
@@ -65,6 +68,12 @@ impl Coming {
             coming.prebuilt.extend(brought.modules.iter().filter_map(|(release, module)| {
                 let kernel = KernelRelease::new(release.as_str()).ok()?;
                 Some(((kernel, module.clone()), package.name.clone()))
+            }));
+            let headers =
+                brought.headers.iter().filter_map(|release| KernelRelease::new(release.as_str()).ok());
+            coming.headers.extend(headers.map(|release| {
+                let files = package.file.iter().cloned().collect();
+                (release, ComingHeaders { version: Some(owner.version.clone()), files })
             }));
             coming.brought.kernels.extend(brought.kernels);
             coming.brought.headers.extend(brought.headers);

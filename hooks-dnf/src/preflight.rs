@@ -37,7 +37,9 @@ pub fn preflight(
     }
     let view = memory::view(session.layout()).unwrap_or_default();
     let told = told(session, packages, coming, &view)?;
-    let mut prospects = session.adapter.preflight(&told, coming.owners.clone(), coming.prebuilt.clone())?;
+    session.adapter.foresee(&told, &coming.headers, session.out)?;
+    let (owners, prebuilt) = (coming.owners.clone(), coming.prebuilt.clone());
+    let mut prospects = session.adapter.preflight(&told, owners, prebuilt, &coming.headers)?;
     prospects.retain(|prospect| is_known(prospect, coming));
     if prospects.is_empty() {
         return Ok(Verdict::GoOn);
@@ -49,7 +51,7 @@ pub fn preflight(
     };
     Ok(match policy {
         PreflightPolicy::Block => Verdict::Block(format!("dkms: {count}, and `preflight=block` is set")),
-        PreflightPolicy::Warn | PreflightPolicy::Off => Verdict::GoOn,
+        PreflightPolicy::Warn | PreflightPolicy::Build | PreflightPolicy::Off => Verdict::GoOn,
     })
 }
 
@@ -108,6 +110,7 @@ fn is_known(prospect: &Prospect, coming: &Coming) -> bool {
             Absent::Unusable(_)
             | Absent::Excluded(_)
             | Absent::FailedBefore(_)
+            | Absent::Foreseen(_)
             | Absent::Unfit(_)
             | Absent::Dependency(_),
         ) => !coming.brought.replaces(prospect.id.name.as_str()),

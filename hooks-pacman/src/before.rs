@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
 use dkms_base::id::{KernelRelease, ModuleName};
 use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::plan::preflight::{Absent, Prospect};
-use dkms_hooks::{AdapterError, Initramfs, Plain, Summary};
+use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing, Initramfs, Plain, Summary};
 use dkms_kernel::PrebuiltComing;
 
 use crate::record::{Before, Record, State, Transaction};
@@ -92,15 +93,21 @@ fn preflight<W: std::io::Write + Send>(
             None => true,
             Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => false,
             Some(Absent::Dependency(needed)) => comes(needed) || comes(&prospect.id.name),
-            Some(Absent::Unusable(_) | Absent::Excluded(_) | Absent::FailedBefore(_) | Absent::Unfit(_)) => {
-                comes(&prospect.id.name)
-            }
+            Some(
+                Absent::Unusable(_)
+                | Absent::Excluded(_)
+                | Absent::FailedBefore(_)
+                | Absent::Foreseen(_)
+                | Absent::Unfit(_),
+            ) => comes(&prospect.id.name),
         }
     };
     // A hook isn't told of which package a path is.
     let brought = |module: &(KernelRelease, String)| (module.clone(), "of this transaction".to_owned());
     let prebuilt: PrebuiltComing = targets.prebuilt.iter().map(brought).collect();
-    let mut absent = system.adapter.preflight(&told, BTreeMap::new(), prebuilt)?;
+    let headers = headers(&told);
+    system.adapter.foresee(&told, &headers, plain)?;
+    let mut absent = system.adapter.preflight(&told, BTreeMap::new(), prebuilt, &headers)?;
     absent.retain(|prospect| !is_unknown(prospect));
     absent.iter().for_each(|prospect| plain.say(&prospect.to_string()));
     if absent.is_empty() || policy != PreflightPolicy::Block {
@@ -109,6 +116,42 @@ fn preflight<W: std::io::Write + Send>(
     plain.say("error: framework.conf has `preflight=block`, so this transaction is stopped");
     plain.say("to run it anyway, set `preflight=warn` in /etc/dkms/framework.conf");
     Ok(Verdict::Blocked)
+}
+
+/// Where pacman has what it has downloaded, unless its settings say otherwise.
+const DOWNLOADS: &str = "/var/cache/pacman/pkg";
+
+/// The headers that come, with the files that have them. A hook does not receive those; without one they are
+/// downloaded.
+fn headers(told: &[Happening]) -> HeadersComing {
+    let entries = fs::list(std::path::Path::new(DOWNLOADS)).unwrap_or_default();
+    let files: Vec<String> = entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect();
+    let coming = |happening: &Happening| match happening {
+        Happening::HeadersArrived(target) => {
+            let file = files.iter().find(|name| has_headers(name, target.kernel.as_str()));
+            let files = file.map(|name| std::path::Path::new(DOWNLOADS).join(name)).into_iter().collect();
+            Some((target.kernel.clone(), ComingHeaders { version: None, files }))
+        }
+        _ => None,
+    };
+    told.iter().filter_map(coming).collect()
+}
+
+/// Whether a package is that of a kernel's headers: `linux-lts-headers-6.6.63-1-x86_64.pkg.tar.zst` of
+/// 6.6.63-1-lts, `linux-headers-6.12.4.arch1-1-…` of 6.12.4-arch1-1.
+fn has_headers(file: &str, kernel: &str) -> bool {
+    let Some((package, version)) = file.split_once("-headers-") else { return false };
+    let flavour = package.strip_prefix("linux").map(|rest| rest.trim_start_matches('-'));
+    let Some(flavour) = flavour.filter(|_| !file.ends_with(".sig")) else { return false };
+    let plain = |text: &str| text.replace(['-', '.', '_'], "/");
+    let kernel = match flavour {
+        "" => kernel,
+        flavour => match kernel.strip_suffix(flavour).and_then(|rest| rest.strip_suffix('-')) {
+            Some(kernel) => kernel,
+            None => return false,
+        },
+    };
+    plain(version).starts_with(&format!("{}/", plain(kernel)))
 }
 
 /// Something goes. What a new version takes the place of stays until that is built. Where we go as
@@ -167,4 +210,24 @@ pub fn leaving<W: std::io::Write + Send>(
     };
     Summary::of(&outcome).lines().iter().for_each(|line| plain.say(line));
     Ok(system.adapter.exit_of(&outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_headers;
+
+    #[test]
+    fn a_package_of_headers_is_that_of_one_kernel() {
+        for (file, kernel, is) in [
+            ("linux-headers-6.12.4.arch1-1-x86_64.pkg.tar.zst", "6.12.4-arch1-1", true),
+            ("linux-headers-6.12.4.arch1-1-x86_64.pkg.tar.zst.sig", "6.12.4-arch1-1", false),
+            ("linux-headers-6.12.4.arch1-1-x86_64.pkg.tar.zst", "6.12.4-arch1-12", false),
+            ("linux-headers-6.12.4.arch1-12-x86_64.pkg.tar.zst", "6.12.4-arch1-1", false),
+            ("linux-lts-headers-6.6.63-1-x86_64.pkg.tar.zst", "6.6.63-1-lts", true),
+            ("linux-lts-headers-6.6.63-1-x86_64.pkg.tar.zst", "6.6.63-1", false),
+            ("linux-6.12.4.arch1-1-x86_64.pkg.tar.zst", "6.12.4-arch1-1", false),
+        ] {
+            assert_eq!(has_headers(file, kernel), is, "{file} {kernel}");
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod doctor;
 mod exports;
 mod faults;
 mod field;
+mod forecast;
 mod full_disk;
 mod interrupted;
 mod loading;

@@ -5,26 +5,16 @@
 use std::ffi::OsString;
 
 use dkms_base::exit::ExitCode;
+use dkms_base::host::fs;
 use dkms_base::host::process::Process;
-use dkms_base::host::{fs, programs};
 use dkms_base::id::Target;
-use dkms_kernel::fetched::{FetchError, fetch};
+use dkms_kernel::fetched::{FetchError, fetch, layers};
 use dkms_kernel::manager::ManagerError;
 use dkms_kernel::{HeadersPackage, Owner};
 
 use crate::failure::Failure;
 use crate::render::say;
 use crate::session::Session;
-
-/// Shows a folder's `usr` (and `lib`) over the system's, and runs the rest of its words.
-const LAYER: &str = r#"set -e
-layer=$1
-shift
-mount -t overlay -o "ro,lowerdir=$layer/usr:/usr" overlay /usr
-if [ ! -L /lib ] && [ -d "$layer/lib" ]; then
-    mount -t overlay -o "ro,lowerdir=$layer/lib:/lib" overlay /lib
-fi
-exec "$@""#;
 
 /// Runs this command again where the headers of these kernels are. Says whether that was
 /// needed, and has been done.
@@ -83,20 +73,9 @@ pub(super) fn build_in_layer(session: &Session<'_>, targets: &[Target]) -> Resul
 
 /// This command, in the layer.
 fn again(session: &Session<'_>, layer: &std::path::Path) -> Result<Process, Failure> {
-    for program in ["unshare", "mount"] {
-        if programs::find(program, session.environment).is_none() {
-            let text =
-                format!("there is no `{program}` in PATH, by which fetched headers are laid over the system");
-            return Err(Failure::new(ExitCode::USAGE_OR_RIGHTS, text));
-        }
-    }
     let own = fs::link_target(std::path::Path::new("/proc/self/exe"))?.unwrap_or_else(|| "dkms".into());
-    let mut words: Vec<OsString> =
-        ["--mount", "--propagation", "private", "--", "sh", "-c", LAYER, "sh"].map(OsString::from).into();
-    words.push(layer.into());
-    words.push(own.into());
-    words.extend(std::env::args_os().skip(1).filter(|word| word != "--fetch-headers"));
-    Ok(Process::new("unshare", words, &session.environment.whole()))
+    let words: Vec<OsString> = std::env::args_os().skip(1).filter(|word| word != "--fetch-headers").collect();
+    Ok(layers(layer).seen_by(Process::new(own, words, &session.environment.whole())))
 }
 
 impl From<FetchError> for Failure {

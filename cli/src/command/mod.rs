@@ -6,6 +6,7 @@ mod change;
 mod completions;
 mod critical;
 mod doctor;
+mod forecast;
 mod generate_mok;
 mod headers;
 mod kernels;
@@ -79,6 +80,7 @@ pub fn run(session: &Session<'_>) -> Result<(), Failure> {
         Action::Verify => verify::run(session),
         Action::Boot => boot::run(session),
         Action::Critical => critical::run(session),
+        Action::Forecast => forecast::run(session),
         Action::Doctor => doctor::run(session),
         Action::Completions => completions::run(session),
     }

@@ -52,7 +52,7 @@ fn document(prospects: &[Prospect]) -> String {
     let modules: Vec<_> = prospects
         .iter()
         .map(|prospect| {
-            let Prospect { id, target, absent, brought_by, critical } = prospect;
+            let Prospect { id, target, absent, brought_by, critical, foreseen } = prospect;
             json!({
                 "module": id.name,
                 "version": id.version,
@@ -61,6 +61,7 @@ fn document(prospects: &[Prospect]) -> String {
                 "there": absent.is_none(),
                 "brought_by": brought_by,
                 "critical": critical,
+                "forecast": foreseen.as_ref().map(ToString::to_string),
                 "reason": absent.as_ref().map(preflight::Absent::word),
                 "text": absent.as_ref().map(ToString::to_string),
                 "remedy": prospect.remedy(),

@@ -108,6 +108,26 @@ pub(super) const ENTRIES: &[Entry] = &[
         exits: &[3],
     },
     Entry {
+        action: Action::Forecast,
+        forms: &["[M[/V]] [--next | -k K]"],
+        summary: "build the modules for the kernel that the next upgrade brings, and throw the result away",
+        about: "Says whether the modules in use, and those that autoinstall brings up, will build on a kernel that is not installed: the one \
+                that the next upgrade brings (apt, dnf, pacman), or the one that is named. The package manager downloads its headers; they are \
+                laid over the system for this command only, every module is built with them in the sandbox and examined as `verify` does, and \
+                all of it is thrown away. Each module builds, fails (with the cause and the first error), is excluded, needs another compiler, or \
+                is unknown. Nothing of the system changes.\n\nRoot's result is kept in `.state/forecast` of the dkms tree: `preflight` uses \
+                it as long as the module's source, the version of the headers' package and the compiler are what they were. With a `build_cache` the \
+                modules are kept too, so that the upgrade need not build them again. Another user needs user namespaces; the result is then only \
+                printed.\n\nExit code 0: all modules build, or are excluded; 30: one fails; 31: one is unknown, or needs another compiler.",
+        options: &[MODULE, KERNELS, &["next", "fetch", "jobs", "json"]],
+        examples: &[
+            ("dkms forecast", "the kernel that the next upgrade brings"),
+            ("dkms forecast --fetch", "the same by the newest lists of the package manager"),
+            ("dkms forecast -k 6.1.0-57-amd64 --json", "another kernel, for programs"),
+        ],
+        exits: &[1, 3, 12, 16, 21, 30, 31],
+    },
+    Entry {
         action: Action::Boot,
         forms: &["[status]", "hold K", "release K|all", "fit", "reconcile"],
         summary: "show what boots next, and hold back a kernel that lacks a critical module",

@@ -333,9 +333,11 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
     }
     settings.preflight = match text("preflight") {
         Some("block") => PreflightPolicy::Block,
+        Some("build") => PreflightPolicy::Build,
         Some("off") => PreflightPolicy::Off,
         _ => PreflightPolicy::Warn,
     };
+    settings.forecast_timeout = number("forecast_timeout").unwrap_or(settings.forecast_timeout);
     settings.boot_guard = match text("boot_guard") {
         Some("hold") => BootGuard::Hold,
         Some("off") => BootGuard::Off,

@@ -46,6 +46,8 @@ pub enum SandboxMode {
 pub enum PreflightPolicy {
     /// It is said.
     Warn,
+    /// The same, and critical modules are built before the transaction, to see whether they can be.
+    Build,
     /// The transaction ends before anything has changed, where the package manager allows that.
     Block,
     /// Nobody is asked.
@@ -131,6 +133,9 @@ pub struct Settings {
     pub on_build_failure: OnBuildFailure,
     /// `preflight`.
     pub preflight: PreflightPolicy,
+    /// `forecast_timeout`: how long `preflight=build` may take for a kernel, in seconds; 0: as long as it
+    /// likes.
+    pub forecast_timeout: u64,
     /// `boot_guard`.
     pub boot_guard: BootGuard,
     /// `critical`.
@@ -161,6 +166,8 @@ pub const DEFAULT_BUILD_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 /// The default of `module_size_max`: 256 MiB. The largest modules (nvidia, amdgpu) have 100 to 200 MiB
 /// with their debug information, before strip.
 pub const DEFAULT_MODULE_SIZE_MAX: u64 = 256 << 20;
+/// The default of `forecast_timeout`: a package manager that waits longer looks as if it hung.
+pub const DEFAULT_FORECAST_TIMEOUT: u64 = 600;
 /// The default of `lock_timeout`.
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 
@@ -246,6 +253,7 @@ impl Settings {
             unfit_fails: false,
             on_build_failure: OnBuildFailure::Report,
             preflight: PreflightPolicy::Warn,
+            forecast_timeout: DEFAULT_FORECAST_TIMEOUT,
             boot_guard: BootGuard::Warn,
             critical: CriticalModules::Auto,
             sandbox: SandboxMode::Auto,

@@ -290,9 +290,16 @@ pub const SECTIONS: &[Section] = &[
             ),
             row(
                 "preflight",
-                Words(&["warn", "block", "off"]),
+                Words(&["warn", "build", "block", "off"]),
                 Default("warn"),
-                "If a module in use would be missing on a new kernel: warn, block (the transaction), off.",
+                "If a module in use would be missing on a new kernel: warn, build (critical modules are built first, to know it; then warn), \
+                 block (the transaction), off.",
+            ),
+            row(
+                "forecast_timeout",
+                Number(u32::MAX as u64),
+                Default("600"),
+                "How long preflight=build may build for a new kernel, in seconds; then the transaction goes on without. 0 is no limit.",
             ),
             row(
                 "boot_guard",

@@ -7,6 +7,7 @@
 //! - [`summary`]: what a batch has done, and what failed, last
 //! - `verdict`: what critical modules lack on the kernels that a batch was about
 //! - [`unsaid`]: a summary that is kept until somebody sees it
+//! - `foresee`: critical modules are built before a transaction, to see whether they can be
 //! - [`hook`], `stream`: how the process of a hook begins, and where it writes
 //! - `module_package`: what scripts of modules' packages tell
 //!
@@ -33,6 +34,7 @@ use dkms_core::plan::{Action, ImageWork, Options, Plan, Work};
 use dkms_core::tree::{Snapshot, owed};
 use dkms_kernel::{Distribution, DistributionError, Machine, Owner, PrebuiltComing};
 
+mod foresee;
 pub mod hook;
 mod identity;
 mod images;
@@ -43,6 +45,7 @@ pub mod summary;
 pub mod unsaid;
 mod verdict;
 
+pub use foresee::{ComingHeaders, HeadersComing};
 pub use module_package::ModulePackage;
 pub use plain::Plain;
 pub use stream::{Output, Stream};
@@ -416,7 +419,7 @@ impl Adapter {
 
     /// What becomes of the modules in use on the kernels that come; `owners`: the packages that bring
     /// them, where they are known, since headers are named after them; `prebuilt`: modules that come ready
-    /// built. Changes nothing.
+    /// built; `headers`: what is known of the headers that come. Changes nothing.
     ///
     /// # Errors
     /// [`AdapterError`].
@@ -425,6 +428,7 @@ impl Adapter {
         told: &[Happening],
         owners: BTreeMap<KernelRelease, Owner>,
         prebuilt: PrebuiltComing,
+        headers: &HeadersComing,
     ) -> Result<Vec<Prospect>, AdapterError> {
         let snapshot = self.snapshot()?;
         let mut survey = self.survey();
@@ -432,6 +436,10 @@ impl Adapter {
         let kernels = survey.kernels(&self.installed()?)?;
         let mut question = Question::of(told, &snapshot, &kernels);
         question.prebuilt_coming = prebuilt;
+        let version = |(kernel, coming): (&KernelRelease, &ComingHeaders)| {
+            Some((kernel.clone(), coming.version.clone()?))
+        };
+        question.headers_versions = headers.iter().filter_map(version).collect();
         Ok(survey.prospects(question, self.options(&Initramfs::Others, Depmod::Now), snapshot)?)
     }
 

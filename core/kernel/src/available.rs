@@ -98,7 +98,7 @@ const PREFIX: &str = "linux-headers-";
 
 /// The kernel of a package of headers, and its flavour: `linux-headers-6.1.0-57-cloud-amd64`. What all
 /// kernels of a version share, and metapackages, are none.
-fn debian_kernel(package: &str) -> Option<(KernelRelease, String)> {
+pub(super) fn debian_kernel(package: &str) -> Option<(KernelRelease, String)> {
     let release = package.strip_prefix(PREFIX)?;
     let is_number = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_digit())

@@ -2,9 +2,9 @@
 //! packages (the signatures are its matter), and they are unpacked there as they would lie in the system.
 //! Nothing is installed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dkms_base::host::Environment;
 use dkms_base::host::fs::{self, FsError};
@@ -14,7 +14,8 @@ use dkms_base::id::KernelRelease;
 use super::available::in_apt;
 use super::distribution::{Distribution, Family};
 use super::headers_package::HeadersPackage;
-use super::manager::{ManagerError, run};
+use super::manager::{ManagerError, answer, run};
+use super::upcoming::{as_root, synchronized};
 
 /// Why there are none.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,17 @@ pub enum FetchError {
     Fs(#[from] FsError),
 }
 
+/// Headers in a folder of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Headers {
+    /// Whose they are.
+    pub kernel: KernelRelease,
+    /// The package that they come from.
+    pub package: String,
+    /// Its version; empty: not known.
+    pub version: String,
+}
+
 /// Downloads the headers of a kernel and unpacks them below `folder`, an empty one of ours: in `folder/usr`,
 /// and in `folder/lib` where this system's `/lib` is no link.
 ///
@@ -52,85 +64,244 @@ pub fn fetch(
     headers: &HeadersPackage,
     folder: &Path,
     environment: &Environment,
-) -> Result<(), FetchError> {
+) -> Result<Headers, FetchError> {
     let unknown = || FetchError::Unknown { kernel: kernel.clone() };
     let name = headers.name().ok_or_else(unknown)?;
     let files = folder.join("packages");
     fs::create_dir_all(&files)?;
-    let packages = match distribution.family {
+    let (mut packages, mut version) = (vec![name.to_owned()], String::new());
+    match distribution.family {
         Family::Debian | Family::Ubuntu => {
-            let packages = with_dependencies(name, environment).ok_or_else(unknown)?;
+            packages = with_dependencies(name, environment).ok_or_else(unknown)?;
+            version = in_apt(name, environment).map(|facts| facts.version).unwrap_or_default();
             let words = ["-q", "-o", "APT::Sandbox::User=root", "download"].map(str::to_owned);
             run(&Process::new("apt-get", words.into_iter().chain(packages.iter().cloned()), environment)
                 .dir(&files))?;
-            packages
         }
         Family::Fedora | Family::Rhel => {
-            run(&Process::new("dnf", ["-q", "download", name], environment).dir(&files))?;
-            vec![name.to_owned()]
+            let download = Process::new("dnf", ["-q", "download", name], environment).dir(&files);
+            // dnf 4 has that word in a plugin.
+            let place = format!("--destdir={}", files.display());
+            let words = ["-q", "-y", "install", "--downloadonly", &place, name];
+            run(&download).or_else(|_| run(&Process::new("dnf", words, environment)))?;
         }
-        Family::Suse | Family::Arch | Family::Gentoo | Family::Other => return Err(unknown()),
+        Family::Arch => {
+            let database = synchronized(folder, environment)?;
+            let mut words: Vec<OsString> =
+                ["-Swdd", "--noconfirm", "--logfile", "/dev/null", "--disable-sandbox", "--dbpath"]
+                    .map(Into::into)
+                    .into();
+            words.extend([database.into_os_string(), "--cachedir".into(), files.clone().into(), name.into()]);
+            let download = |words: &[OsString]| {
+                let (program, words) = as_root("pacman", words);
+                run(&Process::new(program, words, environment))
+            };
+            let older: Vec<OsString> =
+                words.iter().filter(|word| *word != "--disable-sandbox").cloned().collect();
+            download(&words).or_else(|_| download(&older))?;
+        }
+        Family::Suse | Family::Gentoo | Family::Other => return Err(unknown()),
+    }
+    let listed = fs::list(&files)?;
+    let brought: Vec<PathBuf> = listed.into_iter().map(|file| files.join(file.name)).collect();
+    unpack(&brought, folder, environment)?;
+    fs::remove_any(&files)?;
+    fs::remove_any(&folder.join("pacman"))?;
+    let found = settle(kernel, folder)?;
+    let kernel = found.ok_or_else(|| FetchError::None { kernel: kernel.clone(), packages })?;
+    if matches!(distribution.family, Family::Fedora | Family::Rhel) {
+        version = version_in(kernel.as_str());
+    }
+    Ok(Headers { kernel, package: name.to_owned(), version })
+}
+
+/// The same of packages that are at hand as files.
+///
+/// # Errors
+/// [`FetchError`]; what is in the folder is rubbish then.
+pub fn unpacked(
+    kernel: &KernelRelease,
+    packages: &[PathBuf],
+    folder: &Path,
+    environment: &Environment,
+) -> Result<Headers, FetchError> {
+    unpack(packages, folder, environment)?;
+    let names = || packages.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let found = settle(kernel, folder)?;
+    let kernel = found.ok_or_else(|| FetchError::None { kernel: kernel.clone(), packages: names() })?;
+    let (mut package, mut version) = (String::new(), String::new());
+    if packages.iter().any(|path| path.extension().is_some_and(|end| end == "rpm")) {
+        version = version_in(kernel.as_str());
+    }
+    for file in packages.iter().filter(|path| path.extension().is_some_and(|end| end == "deb")) {
+        let words: Vec<OsString> =
+            ["--show".into(), "--showformat=${Package} ${Version}".into(), file.into()].into();
+        let told = answer(&Process::new("dpkg-deb", words, environment))?;
+        if let Some((name, of)) = told.trim().split_once(' ')
+            && name.ends_with(kernel.as_str())
+        {
+            (package, version) = (name.to_owned(), of.to_owned());
+        }
+    }
+    Ok(Headers { kernel, package, version })
+}
+
+/// What is known of the headers of a kernel that are installed.
+#[must_use]
+pub fn installed(kernel: &KernelRelease, distribution: &Distribution, environment: &Environment) -> Headers {
+    let kernel = kernel.clone();
+    let package = format!("linux-headers-{kernel}");
+    let version = match distribution.family {
+        Family::Debian | Family::Ubuntu => {
+            let words = ["--show", "--showformat=${Version}", &package].map(str::to_owned);
+            answer(&Process::new("dpkg-query", words, environment)).unwrap_or_default().trim().to_owned()
+        }
+        Family::Fedora | Family::Rhel => version_in(kernel.as_str()),
+        Family::Suse | Family::Arch | Family::Gentoo | Family::Other => String::new(),
     };
-    for file in fs::list(&files)? {
-        let path = files.join(&file.name);
-        if file.name.to_string_lossy().ends_with(".rpm") {
+    Headers { kernel, package, version }
+}
+
+/// The version of an rpm package with the headers of a kernel: its release without the architecture.
+fn version_in(release: &str) -> String {
+    let release = release.split_once('+').map_or(release, |(before, _)| before);
+    release.rsplit_once('.').map_or(release, |(version, _)| version).to_owned()
+}
+
+fn unpack(packages: &[PathBuf], folder: &Path, environment: &Environment) -> Result<(), FetchError> {
+    for path in packages {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".rpm") {
             let line = format!("rpm2cpio {} | cpio -idm --quiet", quote(&path.to_string_lossy()));
             run(&Process::shell(&line, environment).dir(folder))?;
+        } else if name.contains(".pkg.tar") {
+            if !name.ends_with(".sig") {
+                let words: [OsString; 4] = ["-xf".into(), path.into(), "-C".into(), folder.into()];
+                run(&Process::new("bsdtar", words, environment))?;
+            }
         } else {
             let words: [OsString; 3] = ["-x".into(), path.into(), folder.into()];
             run(&Process::new("dpkg-deb", words, environment))?;
         }
     }
-    fs::remove_any(&files)?;
-    settle(kernel, folder).and_then(|is_there| {
-        if is_there { Ok(()) } else { Err(FetchError::None { kernel: kernel.clone(), packages }) }
-    })
+    Ok(())
 }
 
-/// A package and those of its dependencies that are parts of a kernel's headers; `None`: apt doesn't know it.
+/// How a folder with headers is laid over the system: overlays, then folders in whose place its own are,
+/// since a new version of a package replaces the older one's.
+#[must_use]
+pub fn layers(folder: &Path) -> Layers {
+    let mut layers = vec![(folder.join("usr"), PathBuf::from("/usr"))];
+    let has_lib =
+        fs::link_target(Path::new("/lib")).ok().flatten().is_none() && fs::is_dir(&folder.join("lib"));
+    if has_lib {
+        layers.push((folder.join("lib"), "/lib".into()));
+    }
+    let below = |path: &str| {
+        let entries = fs::list(&folder.join(path)).unwrap_or_default().into_iter();
+        entries
+            .filter(|entry| entry.kind.is_dir())
+            .map(|entry| Path::new(path).join(entry.name))
+            .collect::<Vec<_>>()
+    };
+    let sources = below("usr/src").into_iter().filter(|path| !path.ends_with("kernels"));
+    let shown =
+        sources.chain(below("usr/src/kernels")).chain(below("usr/lib/modules")).chain(below("lib/modules"));
+    let shown = shown.map(|path| (folder.join(&path), Path::new("/").join(path))).collect();
+    Layers { layers, shown }
+}
+
+/// How folders are shown over the system to a process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layers {
+    /// Overlays, read-only: what is laid over what.
+    pub layers: Vec<(PathBuf, PathBuf)>,
+    /// Folders in the place of others.
+    pub shown: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Layers {
+    /// Has a process see it.
+    #[must_use]
+    pub fn seen_by(&self, process: Process) -> Process {
+        fn pairs(list: &[(PathBuf, PathBuf)]) -> Vec<(&Path, &Path)> {
+            list.iter().map(|(folder, over)| (folder.as_path(), over.as_path())).collect()
+        }
+        process.seeing_through(&pairs(&self.layers), &pairs(&self.shown))
+    }
+}
+
+/// A package and those of its dependencies that are parts of a kernel's headers, without those that are
+/// installed in the same version; `None`: apt doesn't know it.
 fn with_dependencies(name: &str, environment: &Environment) -> Option<Vec<String>> {
-    let mut known = BTreeSet::new();
+    let mut known = BTreeMap::new();
     let mut pending = vec![in_apt(name, environment)?];
     while let Some(facts) = pending.pop() {
         let is_part =
             |name: &&String| name.starts_with("linux-headers-") || name.starts_with("linux-kbuild-");
-        let new = facts.depends.iter().filter(is_part).filter(|name| !known.contains(*name));
+        let new = facts.depends.iter().filter(is_part).filter(|name| !known.contains_key(*name));
         pending.extend(new.filter_map(|name| in_apt(name, environment)));
-        known.insert(facts.name);
+        known.insert(facts.name, facts.version);
     }
-    Some(known.into_iter().collect())
+    let words = ["--show", "--showformat=${Package} ${Version} ${db:Status-Status}\n"].map(str::to_owned);
+    let process = Process::new("dpkg-query", words.into_iter().chain(known.keys().cloned()), environment);
+    // It fails if one is not installed, and prints the others.
+    let told = process.capture_stdout().map(|ended| ended.text()).unwrap_or_default();
+    Some(without_installed(known, name, &told))
+}
+
+/// The packages that are not installed in their version, and in any case `name`.
+fn without_installed(mut known: BTreeMap<String, String>, name: &str, told: &str) -> Vec<String> {
+    for line in told.lines() {
+        let mut words = line.split(' ');
+        if let (Some(package), Some(version), Some("installed")) = (words.next(), words.next(), words.next())
+            && package != name
+            && known.get(package).is_some_and(|candidate| candidate == version)
+        {
+            known.remove(package);
+        }
+    }
+    known.into_keys().collect()
 }
 
 /// Puts what packages have in `/lib` where it is in this system, and makes the link by which a kernel's
-/// headers are found. Says whether they are there.
-fn settle(kernel: &KernelRelease, folder: &Path) -> Result<bool, FetchError> {
+/// headers are found. Says whose are there: this kernel's, or those of the only one that the packages have.
+fn settle(kernel: &KernelRelease, folder: &Path) -> Result<Option<KernelRelease>, FetchError> {
     let lib = if fs::link_target(Path::new("/lib")).ok().flatten().is_some() {
         folder.join("usr/lib")
     } else {
         folder.join("lib")
     };
-    let brought = folder.join("lib/modules");
-    if lib != folder.join("lib") && fs::is_dir(&brought) {
-        fs::create_dir_all(&lib.join("modules"))?;
-        for entry in fs::list(&brought)? {
-            let place = lib.join("modules").join(&entry.name);
-            if !fs::exists(&place) {
-                fs::rename(&brought.join(&entry.name), &place)?;
+    for (brought, is_link) in [(folder.join("lib/modules"), true), (folder.join("usr/lib/modules"), false)] {
+        if is_link == lib.ends_with("usr/lib") && fs::is_dir(&brought) {
+            fs::create_dir_all(&lib.join("modules"))?;
+            for entry in fs::list(&brought)? {
+                let place = lib.join("modules").join(&entry.name);
+                if !fs::exists(&place) {
+                    fs::rename(&brought.join(&entry.name), &place)?;
+                }
             }
         }
     }
-    fs::create_dir_all(&lib)?;
+    fs::create_dir_all(&lib.join("modules"))?;
     let release = kernel.as_str();
+    let build = |kernel: &Path| lib.join("modules").join(kernel).join("build");
+    // Arch has them in the module folder itself.
+    let found = fs::list(&lib.join("modules"))?.into_iter();
+    let mut inside = found.filter(|entry| fs::is_dir(&build(Path::new(&entry.name)).join("include")));
+    if let Some(entry) = inside.next() {
+        return Ok(entry.name.to_str().and_then(|name| KernelRelease::new(name).ok()));
+    }
     let places = [format!("usr/src/linux-headers-{release}"), format!("usr/src/kernels/{release}")];
     let Some(place) = places.iter().find(|place| fs::is_dir(&folder.join(place).join("include"))) else {
-        return Ok(false);
+        return Ok(None);
     };
-    let build = lib.join("modules").join(kernel).join("build");
+    let build = build(kernel.as_ref());
     if fs::lstat(&build)?.is_none() {
         fs::create_dir_all(build.parent().unwrap_or(&lib))?;
         fs::symlink(&Path::new("/").join(place), &build)?;
     }
-    Ok(true)
+    Ok(Some(kernel.clone()))
 }
 
 #[cfg(test)]
@@ -141,13 +312,23 @@ mod tests {
     fn headers_are_found_by_the_kernels_link() {
         let dir = tempfile::tempdir().unwrap();
         let kernel = KernelRelease::new("6.12.9-1.el10.x86_64").unwrap();
-        assert!(!settle(&kernel, dir.path()).unwrap());
+        assert_eq!(settle(&kernel, dir.path()).unwrap(), None);
         fs::create_dir_all(&dir.path().join("usr/src/kernels/6.12.9-1.el10.x86_64/include")).unwrap();
-        assert!(settle(&kernel, dir.path()).unwrap() && settle(&kernel, dir.path()).unwrap());
+        for _ in 0..2 {
+            assert_eq!(settle(&kernel, dir.path()).unwrap().as_ref(), Some(&kernel));
+        }
         let found = ["usr/lib", "lib"].map(|lib| {
             fs::link_target(&dir.path().join(lib).join("modules").join(&kernel).join("build")).ok().flatten()
         });
         let found = found.into_iter().flatten().next().unwrap();
         assert_eq!(found, Path::new("/usr/src/kernels/6.12.9-1.el10.x86_64"));
+    }
+    #[test]
+    fn what_is_installed_in_the_same_version_is_not_downloaded() {
+        let known = ["h", "common", "kbuild"].map(|name| (name.to_owned(), "2".to_owned())).into();
+        let told = "h 2 installed\ncommon 2 config-files\nkbuild 2 installed\n";
+        assert_eq!(without_installed(known, "h", told), ["common", "h"]);
+        let older = [("kbuild".to_owned(), "2".to_owned())].into();
+        assert_eq!(without_installed(older, "h", "kbuild 1 installed\n"), ["kbuild"]);
     }
 }

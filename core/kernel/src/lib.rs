@@ -4,6 +4,7 @@
 //! - `brought`: what the files of a package bring; `owner`: which package a kernel belongs to;
 //!   [`prebuilt`]: modules that packages bring ready built
 //! - [`available`]: which kernels the package manager has headers of; [`fetched`]: those in a folder
+//! - [`upcoming`]: the kernel that the next upgrade brings
 //! - [`published`]: in which version a distribution publishes it
 //! - `machine`: what it is for; [`toolchain`]: what it was built with; asked for when
 //!   something is to be built
@@ -38,6 +39,7 @@ mod packed;
 pub mod prebuilt;
 pub mod published;
 pub mod toolchain;
+pub mod upcoming;
 pub mod vermagic;
 
 pub use architecture::{default_arch, running_kernel};

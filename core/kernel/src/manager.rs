@@ -28,6 +28,18 @@ pub(super) fn answer(process: &Process) -> Result<String, ManagerError> {
     succeeded(process, process.capture_apart()?)
 }
 
+/// The same of a program that ends well with one of these codes.
+///
+/// # Errors
+/// [`ManagerError`].
+pub(super) fn answer_of(process: &Process, good: &[i32]) -> Result<String, ManagerError> {
+    let ended = process.capture_apart()?;
+    if good.contains(&ended.code()) {
+        return Ok(ended.text());
+    }
+    succeeded(process, ended)
+}
+
 /// Runs a program for what it does.
 ///
 /// # Errors

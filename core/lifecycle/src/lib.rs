@@ -6,7 +6,7 @@
 //! - Reading: [`tree`], [`verify`]
 //! - Deciding, without input or output: [`event`], [`plan`]
 //! - Doing: [`engine`], [`build`], [`bundles`], [`install`]
-//! - Telling: [`status`], [`doctor`], [`critical`], [`matrix`]
+//! - Telling: [`status`], [`doctor`], [`critical`], [`matrix`], [`forecast`]
 //! - Images: [`bake`]
 
 use dkms_base::host;
@@ -23,6 +23,7 @@ pub mod critical;
 pub mod doctor;
 pub mod engine;
 pub mod event;
+pub mod forecast;
 pub mod install;
 pub mod matrix;
 pub mod plan;

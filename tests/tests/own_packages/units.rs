@@ -120,3 +120,26 @@ fn a_boot_is_blessed_after_the_modules_were_looked_at() {
         assert!(text.lines().any(|one| one == line), "{line}: {text}");
     }
 }
+
+#[test]
+fn the_timer_of_forecasts_is_sound_and_in_every_package() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let list = fs::read_lossy(&tree.join("packaging/install.list")).unwrap();
+    for name in ["dkms-forecast.timer", "dkms-forecast.service"] {
+        let is = |line: &&str| line.starts_with("any ") && line.ends_with(&format!("packaging/files/{name}"));
+        assert_eq!(list.lines().filter(is).count(), 1, "{name}");
+    }
+    let folder = fs::canonical(&tree.join("packaging/files")).unwrap();
+    let line = format!(
+        "SYSTEMD_UNIT_PATH={}: systemd-analyze verify --man=no dkms-forecast.timer dkms-forecast.service 2>&1",
+        folder.display()
+    );
+    assert_eq!(must("sh", &["-c", &line], Path::new("/")).unwrap(), "");
+    // Nobody enables it but the admin.
+    let scripts = ["packaging/debian/dkms.postinst", "packaging/dkms.spec"];
+    for script in scripts {
+        let text = fs::read_lossy(&tree.join(script)).unwrap();
+        let enables = |line: &str| line.contains("dkms-forecast") && !line.contains("disable");
+        assert!(!text.lines().any(enables), "{script}");
+    }
+}

@@ -2,12 +2,14 @@
 //!
 //! - [`whole`]: install, upgrade, remove, reinstall, downgrade
 //! - [`trouble`]: modules that fail, are not for a kernel, would be missing; a full disk, a kill
+//! - [`foreseen`]: what the next upgrade brings
 //! - [`field`]: packages that are made otherwise than Arch makes them
 //! - [`input`]: what the helper is told; what it costs
 //! - [`libalpm`]: the helper with each libalpm, and without any library at all
 //! - [`ours`]: our own package
 
 mod field;
+mod foreseen;
 mod input;
 mod libalpm;
 mod ours;

@@ -178,10 +178,17 @@ impl Process {
     /// With each of these folders in the place of the one behind it, seen so by this process
     /// and its children only.
     #[must_use]
-    pub fn seeing(mut self, shown: &[(&Path, &Path)]) -> Self {
+    pub fn seeing(self, shown: &[(&Path, &Path)]) -> Self {
+        self.seeing_through(&[], shown)
+    }
+
+    /// The same, where before that what is in the first folder of each of `layers` is seen over what is in
+    /// the second, both read-only. A process that isn't root gets a user namespace for it.
+    #[must_use]
+    pub fn seeing_through(mut self, layers: &[(&Path, &Path)], shown: &[(&Path, &Path)]) -> Self {
         let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("/"));
         // A path with a NUL byte can't be a process's folder either: then it doesn't start, and says so.
-        self.overmount = Overmount::new(shown, &dir).ok();
+        self.overmount = Overmount::new(layers, shown, &dir).ok();
         self
     }
 
@@ -315,7 +322,14 @@ impl Process {
         self.may_start()?;
         let start_error = |source| ProcessError::Start { line: self.line(), source };
         let command = duct::cmd(&self.program, &self.args).full_env(self.environment.iter());
-        let output = command.unchecked().run().map_err(start_error)?;
+        let overmount = self.overmount.clone();
+        let command = command.unchecked().before_spawn(move |command| {
+            if let Some(overmount) = overmount.clone() {
+                overmount.apply_to(command);
+            }
+            Ok(())
+        });
+        let output = command.run().map_err(start_error)?;
         if signals::interrupted() {
             return Err(ProcessError::Interrupted { line: self.line() });
         }

@@ -17,6 +17,7 @@ use crate::conf::{
 };
 use crate::critical;
 use crate::event::{self, Kernels};
+use crate::forecast;
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process;
@@ -226,6 +227,11 @@ impl<'a> Survey<'a> {
             }
         }
         question.unfit = self.unfit(&question, &world);
+        for target in &question.kernels {
+            let version = question.headers_versions.get(&target.kernel).map(String::as_str);
+            let standing = forecast::standing(target, version, self.layout(), self.environment);
+            question.foreseen.extend(standing.into_iter().map(|(id, found)| ((id, target.clone()), found)));
+        }
         let folders = world.kernels.values().filter(|kernel| kernel.module_dir_exists);
         let read_only = folders.filter(|kernel| fs::is_read_only(&kernel.module_dir));
         question.read_only = read_only.map(|kernel| kernel.target.clone()).collect();

@@ -11,7 +11,8 @@ use super::world::{ConfFault, World};
 use crate::conf::ModuleConf;
 use crate::conf::module::Exclusion;
 use crate::event::{self, Batch, Happening, Kernels};
-use crate::id::{ModuleId, ModuleName, Target};
+use crate::forecast::{Foreseen, Outlook};
+use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
 use crate::kernel::PrebuiltComing;
 use crate::modfile::canonical_name;
 use crate::tree::{Snapshot, Source};
@@ -38,6 +39,10 @@ pub struct Question {
     pub read_only: BTreeSet<Target>,
     /// Modules that packages of the transaction bring ready built.
     pub prebuilt_coming: PrebuiltComing,
+    /// The versions of the packages that bring headers, where they are known.
+    pub headers_versions: BTreeMap<KernelRelease, String>,
+    /// What forecasts say that still hold: of modules that were built to see.
+    pub foreseen: BTreeMap<(ModuleId, Target), Foreseen>,
 }
 
 impl Question {
@@ -63,6 +68,8 @@ impl Question {
             unfit: BTreeMap::new(),
             read_only: BTreeSet::new(),
             prebuilt_coming: PrebuiltComing::new(),
+            headers_versions: BTreeMap::new(),
+            foreseen: BTreeMap::new(),
         }
     }
 
@@ -101,6 +108,8 @@ pub struct Prospect {
     pub brought_by: Option<String>,
     /// Why the machine can't boot or be reached without it, as far as that was asked.
     pub critical: Option<String>,
+    /// What a forecast has shown of it.
+    pub foreseen: Option<Foreseen>,
 }
 
 /// Why a module will not be there.
@@ -114,6 +123,8 @@ pub enum Absent {
     FailedBefore(String),
     /// It is built, and the kernel may refuse to load it.
     Unfit(Unfit),
+    /// A forecast has tried to build it for that kernel.
+    Foreseen(Foreseen),
     /// Headers are neither in the system nor in the transaction; what to install.
     NoHeaders(Option<String>),
     /// It needs a module that will not be there.
@@ -140,6 +151,7 @@ impl std::fmt::Display for Absent {
             Self::Excluded(exclusion) => exclusion.fmt(f),
             Self::FailedBefore(why) => write!(f, "its last build for this kernel failed: {why}"),
             Self::Unfit(Unfit { file, fault }) => write!(f, "`{file}` {fault}; {}", fault.consequence()),
+            Self::Foreseen(foreseen) => write!(f, "it {foreseen}"),
             Self::NoHeaders(_) => f.write_str("the headers of this kernel are not there"),
             Self::Dependency(name) => write!(f, "it needs `{name}`, which will not be there"),
             Self::NoKernel => f.write_str("the kernel is not there"),
@@ -159,6 +171,7 @@ impl Absent {
             Self::Excluded(_) => "excluded",
             Self::FailedBefore(_) => "failed-before",
             Self::Unfit(Unfit { fault, .. }) => fault.word(),
+            Self::Foreseen(_) => "forecast",
             Self::NoHeaders(_) => "no-headers",
             Self::Dependency(_) => "dependency",
             Self::NoKernel => "no-kernel",
@@ -169,7 +182,7 @@ impl Absent {
 
 impl std::fmt::Display for Prospect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, target, absent, brought_by, critical } = self;
+        let Self { id, target, absent, brought_by, critical, foreseen } = self;
         if let (Some(why), Some(because)) = (critical, absent) {
             match absent {
                 Some(Absent::Unfit(_)) => {
@@ -182,6 +195,9 @@ impl std::fmt::Display for Prospect {
         write!(f, "{id}, {}, {}: ", target.kernel, target.arch)?;
         let Some(because) = absent else {
             f.write_str("will be there")?;
+            if let Some(foreseen) = foreseen {
+                return write!(f, ": {foreseen}");
+            }
             let Some(package) = brought_by else { return Ok(()) };
             return write!(f, ", brought by package `{package}`");
         };
@@ -209,6 +225,10 @@ impl Prospect {
                 let again = format!("`dkms install {id} -k {} --force` builds it again", target.kernel);
                 Some(fault.hints().into_iter().next().unwrap_or(again))
             }
+            Absent::Foreseen(foreseen) => Some(match foreseen.outlook {
+                Outlook::Excluded => "a newer version of the module may not rule it out".to_owned(),
+                _ => format!("`dkms forecast {id} -k {}` tries again", target.kernel),
+            }),
             Absent::NoHeaders(remedy) => remedy.clone(),
             Absent::Dependency(name) => Some(format!("`dkms status {name}` shows what is there of it")),
             Absent::NoKernel => Some(format!("install kernel {}", target.kernel)),
@@ -237,7 +257,10 @@ pub fn preflight(question: &Question, world: &World) -> Vec<Prospect> {
                 } else {
                     judge.absent(&id, target)
                 };
-                prospects.push(Prospect { id, target: target.clone(), absent, brought_by, critical: None });
+                let foreseen = judge.foreseen(&id, target).filter(|_| !is_there && brought_by.is_none());
+                let foreseen = foreseen.filter(|_| absent.is_none()).cloned();
+                let target = target.clone();
+                prospects.push(Prospect { id, target, absent, brought_by, critical: None, foreseen });
             }
         }
     }
@@ -268,6 +291,13 @@ impl Judge<'_> {
         let is_kept = !self.question.batch.rebuilt_kernels.contains(target);
         is_kept && self.world.snapshot.is_installed(id, target)
             || self.world.weak.contains(&(id.clone(), target.clone()))
+    }
+
+    /// What a forecast has shown, where it is not built yet.
+    fn foreseen(&self, id: &ModuleId, target: &Target) -> Option<&Foreseen> {
+        let is_built = self.world.snapshot.is_built(id, target);
+        let is_open = !is_built || self.question.batch.rebuilt_kernels.contains(target);
+        self.question.foreseen.get(&(id.clone(), target.clone())).filter(|_| is_open)
     }
 
     /// Whether anybody will try to install it by itself. What can't be read counts: it is in use.
@@ -325,6 +355,12 @@ impl Judge<'_> {
             {
                 return Some(Absent::NoHeaders(self.world.headers_remedy.get(target).cloned()));
             }
+            match self.foreseen(id, target) {
+                Some(foreseen) if foreseen.outlook != Outlook::Builds => {
+                    return Some(Absent::Foreseen(foreseen.clone()));
+                }
+                _ => {}
+            }
             if let Some(name) = conf.build_depends.iter().find(|name| !self.will_be_there(name, target)) {
                 return Some(Absent::Dependency(name.clone()));
             }
@@ -352,6 +388,7 @@ impl Judge<'_> {
             None => false,
             Some(id) if self.is_there(&id, target) => true,
             Some(id) => match self.absent(&id, target) {
+                Some(Absent::Foreseen(foreseen)) => foreseen.outlook == Outlook::Excluded,
                 Some(absent) => matches!(absent, Absent::Excluded(_)),
                 None => self.is_wanted(&id, target) || self.world.snapshot.installed.contains_key(&key),
             },

@@ -14,7 +14,7 @@
 //!   of itself (`programs`)
 //! - whether it runs in the sandbox
 //! - the variables that can reach a build (`variables`)
-//! - modules of `BUILD_DEPENDS`: version, source, symbols and modules as they were built
+//! - modules of `BUILD_DEPENDS`: version, source, symbols, and modules as they were before signing
 //! - the paths that a build sees (the trees, headers, `M/V/build`): they end up inside modules (`__FILE__`).
 //!   So the same source in another tree has another key.
 //!
@@ -37,6 +37,7 @@ use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process::ProcessError;
 use crate::kernel::{Reach, Toolchain};
+use crate::modfile::content::unsigned_digest;
 use crate::report::Reporter;
 
 mod programs;
@@ -48,7 +49,7 @@ mod variables;
 use tree::Times;
 
 /// Grows when what we do with a build changes its result, or what the key covers changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A SHA-256.
 type Digest = [u8; 32];
@@ -259,9 +260,8 @@ pub(super) fn key_in(
     for (name, version) in spec.dependencies {
         let id = crate::id::ModuleId::new(name.clone(), version.clone());
         hasher.field("dependency", id.to_string());
-        for folder in [spec.layout.source_link(&id), spec.layout.built_dir(&id, spec.target)] {
-            hasher.field("content", overlay_digest(&folder)?);
-        }
+        hasher.field("content", overlay_digest(&spec.layout.source_link(&id))?);
+        hasher.field("content", built_digest(&spec.layout.built_dir(&id, spec.target))?);
     }
     Ok(InputsKey(hex(&hasher.finish())))
 }
@@ -316,6 +316,25 @@ fn overlay_digest(folder: &Path) -> Result<Digest, InputsError> {
         Some(real) => tree::digest(vec![(String::new(), real)], Times::Never),
         None => Ok([0; 32]),
     }
+}
+
+/// What was built of a module that this one is built against: symbols and modules, however those are packed
+/// and signed. A forecast signs nothing.
+fn built_digest(folder: &Path) -> Result<Digest, InputsError> {
+    let mut hasher = Hasher::new();
+    for entry in fs::list(folder)? {
+        let path = folder.join(&entry.name);
+        let name = entry.name.to_string_lossy();
+        match name.split_once(".ko") {
+            Some((stem, _)) if fs::is_file(&path) => match unsigned_digest(&path) {
+                Ok(digest) => hasher.field(stem, digest),
+                Err(_) => hasher.field(&name, tree::file(&path)?),
+            },
+            _ if fs::is_file(&path) => hasher.field(&name, tree::file(&path)?),
+            _ => hasher.field(&name, overlay_digest(&path)?),
+        }
+    }
+    Ok(hasher.finish())
 }
 
 /// No kernel's own Makefile fragment is near it.

@@ -144,3 +144,35 @@ fn broken_ones_are_told_and_unwanted_ones_are_not() {
     world.snapshot.modules.get_mut(&id("foo/1.0")).unwrap().source = Source::Present("/x".into());
     assert_eq!(ask_about(&world, &kernels, &coming()), [] as [&str; 0]);
 }
+
+#[test]
+fn a_forecast_that_holds_stands_in_for_names() {
+    use crate::forecast::{Foreseen, Outlook};
+    let (world, kernels) = in_use();
+    let with = |outlook, events: &[Happening]| {
+        let mut question = Question::of(events, &world.snapshot, &kernels);
+        let reason = (outlook != Outlook::Builds).then(|| "because".to_owned());
+        let foreseen =
+            Foreseen { outlook, reason, when: "Monday".to_owned(), kernel: target("6.2.0").kernel };
+        question.foreseen.insert((id("foo/1.0"), target("6.2.0")), foreseen);
+        preflight(&question, &world).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        with(Outlook::Builds, &coming()),
+        [
+            "foo/1.0, 6.2.0, x86_64: will be there: was built for 6.2.0 on Monday",
+            "user/1.0, 6.2.0, x86_64: will be there"
+        ]
+    );
+    assert_eq!(
+        with(Outlook::Fails, &coming()),
+        [
+            "foo/1.0, 6.2.0, x86_64: will not be there: it was tried on Monday, and failed: because; `dkms forecast foo/1.0 -k 6.2.0` tries again",
+            "user/1.0, 6.2.0, x86_64: will not be there: it needs `foo`, which will not be there; `dkms status foo` shows what is there of it",
+        ]
+    );
+    // As for autoinstall, what is ruled out holds up nobody.
+    assert!(with(Outlook::Excluded, &coming())[1].ends_with("will be there"));
+    // Headers that do not come are missing, whatever was built with them.
+    assert!(with(Outlook::Builds, &coming()[..1])[0].contains("the headers of this kernel are not there"));
+}

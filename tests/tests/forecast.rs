@@ -1,0 +1,224 @@
+//! `dkms forecast` in real systems: what it foretells comes true, nothing of the system changes, and the
+//! upgrade after it builds nothing.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use dkms_tests::apt::Machine;
+use dkms_tests::fixture::Module;
+use dkms_tests::root::User;
+use dkms_tests::say;
+use serde_json::{Value, json};
+
+const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
+
+/// A machine with the older kernel, whose metapackage brings the newer one by the next upgrade: from a
+/// repository of files, and from nowhere else.
+fn machine() -> Machine {
+    let machine = Machine::new(DKMS).unwrap();
+    machine.note_makes().unwrap();
+    machine.index_kernels().unwrap();
+    machine.root.write("/etc/dkms/framework.conf.d/cache.conf", "build_cache=/srv/cache\n", 0o644).unwrap();
+    machine
+        .must(
+            "rm -r /lib/modules/$NEW; mkdir -p /srv/repo; cd /srv
+             pack() { mkdir -p p/DEBIAN; printf 'Package: linux-image-cloud-amd64\\nVersion: %s\\nArchitecture: all\\nDepends: %s\\nMaintainer: x <x@example.org>\\nDescription: x\\n' \"$1\" \"$2\" >p/DEBIAN/control; dpkg-deb -Znone -b p \"$3\" >/dev/null; }
+             pack 1 linux-headers-$OLD old.deb
+             pack 2 \"linux-image-$NEW, linux-headers-$NEW\" repo/new.deb
+             cp /var/cache/apt/archives/linux-*.deb repo/; cd repo; dpkg-scanpackages -m . >Packages 2>/dev/null
+             cd /; apt-get -y --no-install-recommends install linux-headers-$OLD; dpkg -i /srv/old.deb
+             rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /var/lib/apt/lists/*; mkdir -p /var/lib/apt/lists/partial
+             echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list.d/t.list; apt-get -qq update",
+        )
+        .unwrap();
+    machine
+}
+
+/// Every file of the system that a forecast could touch, and when it was changed.
+fn everything(machine: &Machine) -> String {
+    machine
+        .must(
+            "find /usr /etc /boot /lib/modules /var/lib/dkms /var/lib/dpkg /var/lib/apt /tmp -path /var/lib/dkms/.state -prune -o ! -path /tmp \
+             -printf '%p %s %T@ %l\\n' | sort",
+        )
+        .unwrap()
+}
+
+fn results(text: &str) -> Vec<String> {
+    let document: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let modules = document["modules"].as_array().unwrap().iter();
+    modules
+        .map(|one| format!("{} {}", one["module"].as_str().unwrap(), one["result"].as_str().unwrap()))
+        .collect()
+}
+
+#[test]
+fn an_upgrade_after_a_forecast_runs_no_make() {
+    let machine = machine();
+    let fails = "MAKE=\"case $kernelver in $NEW) echo 'd.c:3:1: error: no such thing'; exit 2 ;; esac; cp /lib/modules/$kernelver/updates/dkms/a.ko d.ko\"";
+    for module in [
+        Module::new("a", "1.0"),
+        Module::new("b", "1.0").with("BUILD_DEPENDS[0]=\"a\""),
+        Module::new("c", "1.0").with("BUILD_EXCLUSIVE_KERNEL=\"^5\\.\""),
+        Module::new("d", "1.0").with(&fails.replace("$NEW", &machine.new)),
+    ] {
+        let name = module.name.clone();
+        module.write_to(&machine.root).unwrap();
+        machine.must(&format!("dkms add {name}/1.0")).unwrap();
+    }
+    machine.must("dkms install a/1.0 -k $OLD; dkms install d/1.0 -k $OLD").unwrap();
+    machine.noted("makes").unwrap();
+    let before = everything(&machine);
+    let output = machine.root.shell("dkms forecast --next --fetch --json", User::Root, "/").unwrap();
+    assert_eq!(output.code, 30, "{output:?}");
+    assert_eq!(results(&output.stdout), ["a builds", "b builds", "c excluded", "d fails"], "{output:?}");
+    let document: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(document["kernel"], json!(machine.new));
+    let reason = document["modules"][3]["reason"].as_str().unwrap();
+    assert!(reason.contains("d.c:3: no such thing"), "{reason}");
+    assert_eq!(machine.makes().unwrap().0, 2);
+    let after = everything(&machine);
+    assert!(before == after, "{}", similar(&before, &after));
+    // What was found stands in for names.
+    let prospects = machine.run("dkms preflight -k $NEW --kernel-coming --headers-coming").unwrap().stdout;
+    assert!(
+        prospects.contains(&format!(
+            "a/1.0, {}, x86_64: will be there: was built for {} on ",
+            machine.new, machine.new
+        )),
+        "{prospects}"
+    );
+    assert!(
+        prospects.contains("d/1.0") && prospects.contains("and failed: first error: d.c:3: no such thing"),
+        "{prospects}"
+    );
+    // And the upgrade has nothing to build.
+    let said = machine.must("apt-get -y --no-install-recommends -o Dpkg::Use-Pty=0 full-upgrade").unwrap();
+    let states = machine.states().unwrap();
+    assert!(states.contains(&"a/1.0, NEW: installed".to_owned()), "{states:?} {said}");
+    assert!(states.contains(&"b/1.0, NEW: installed".to_owned()), "{states:?} {said}");
+    assert_eq!(machine.makes().unwrap().0, 0, "{said}");
+    // A source that has changed is another one.
+    machine.must("echo >>/usr/src/a-1.0/a.c; dkms unbuild a/1.0 --all").unwrap();
+    let prospects = machine.run("dkms preflight -k $NEW").unwrap().stdout;
+    assert!(!prospects.contains("a/1.0") || !prospects.contains("was built for"), "{prospects}");
+    // Nothing further comes.
+    let none = machine.must("dkms forecast --json").unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&none).unwrap(), json!({"kernel": null, "modules": []}));
+}
+
+/// The lines that only one of two texts has.
+fn similar(before: &str, after: &str) -> String {
+    let only = |one: &str, other: &str, mark: &str| {
+        let lines: std::collections::BTreeSet<&str> = other.lines().collect();
+        one.lines()
+            .filter(|line| !lines.contains(line))
+            .map(|line| format!("{mark}{line}\n"))
+            .collect::<String>()
+    };
+    only(before, after, "-") + &only(after, before, "+")
+}
+
+/// A user who is not root finds the same, with a user namespace, and leaves nothing behind.
+#[test]
+#[ignore = "full tier"]
+fn nobody_may_ask_too() {
+    let machine = machine();
+    Module::new("a", "1.0").write_to(&machine.root).unwrap();
+    machine.must("dkms add a/1.0").unwrap();
+    let before = machine.must("ls -RA /var/lib/dkms").unwrap();
+    let output = machine.root.shell("dkms forecast --fetch --json", User::Nobody, "/tmp").unwrap();
+    assert_eq!((output.code, results(&output.stdout)), (0, vec!["a builds".to_owned()]), "{output:?}");
+    assert_eq!(machine.must("ls -RA /var/lib/dkms").unwrap(), before);
+    assert_eq!(machine.must("ls -A /tmp | grep dkms- || true").unwrap(), "");
+}
+
+/// `preflight=build` makes a forecast of what is critical before apt changes anything, with the files that
+/// apt has.
+#[test]
+#[ignore = "full tier"]
+fn critical_modules_are_built_before_a_transaction() {
+    let machine = machine();
+    machine
+        .root
+        .write("/etc/dkms/framework.conf.d/b.conf", "preflight=build\ncritical=\"a d\"\n", 0o644)
+        .unwrap();
+    let fails = format!(
+        "MAKE=\"case $kernelver in {}) echo 'd.c:3:1: error: no such thing'; exit 2 ;; esac; make -C $kernel_source_dir M=$dkms_tree/d/1.0/build\"",
+        machine.new
+    );
+    for module in [Module::new("a", "1.0"), Module::new("d", "1.0").with(&fails)] {
+        let name = module.name.clone();
+        module.write_to(&machine.root).unwrap();
+        machine.must(&format!("dkms add {name}/1.0; dkms install {name}/1.0 -k $OLD")).unwrap();
+    }
+    let said = machine.must("apt-get -y --no-install-recommends -o Dpkg::Use-Pty=0 full-upgrade").unwrap();
+    let (building, warning) =
+        (said.find("building a, d for kernel"), said.find("d/1.0 (named in `critical`"));
+    let unpacking = said.find("Unpacking linux-image").unwrap();
+    assert!(building.is_some_and(|at| at < unpacking), "{said}");
+    assert!(
+        said[..unpacking].contains("and failed: first error: d.c:3: no such thing"),
+        "{warning:?} {said}"
+    );
+    let log = machine.must("head -n 1 /var/lib/dkms/a/1.0/$NEW/x86_64/log/make.log").unwrap();
+    assert!(log.starts_with("# taken from the build cache"), "{log} {said}");
+}
+
+/// What is foretold, and what comes of it, over Debian's packages of modules and the kernels of their suites.
+#[test]
+#[ignore = "full tier"]
+fn what_is_foretold_comes_true() {
+    let (mut rows, mut wrong) = (Vec::new(), 0);
+    for (name, system) in [("bookworm", &dkms_tests::apt::BOOKWORM), ("trixie", &dkms_tests::apt::TRIXIE)] {
+        let machine = Machine::of(system, DKMS).unwrap();
+        machine.must("apt-get -y --no-install-recommends install /debs/dkms.deb").unwrap();
+        machine
+            .must(
+                "mkdir -p /srv/repo; cp /var/cache/apt/archives/linux-*.deb /srv/repo/; cd /srv/repo
+                 for f in *.deb; do dpkg-deb -f $f Package Version Architecture Depends; echo \"Filename: ./$f\"
+                     echo \"Size: $(stat -c %s $f)\"; echo \"SHA256: $(sha256sum $f | cut -d' ' -f1)\"; echo; done >Packages
+                 echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list.d/t.list
+                 for p in /var/cache/apt/archives/*-dkms_*.deb; do dpkg -x $p /; done
+                 for c in /usr/src/*/dkms.conf; do dkms add $(dirname $c) || true; done",
+            )
+            .unwrap();
+        for kernel in [machine.old.clone(), machine.new.clone()] {
+            machine.must("apt-get -q update || true").unwrap();
+            let output =
+                machine.root.shell(&format!("dkms forecast -k {kernel} --json"), User::Root, "/").unwrap();
+            assert!([0, 30, 31].contains(&output.code), "{output:?}");
+            machine.must(&format!("apt-get -y --no-install-recommends install linux-headers-{kernel} || true; dkms autoinstall -k {kernel} || true")).unwrap();
+            let states = machine.must(&format!("dkms status -k {kernel}")).unwrap();
+            let told: Value = serde_json::from_str(&output.stdout).unwrap();
+            for one in told["modules"].as_array().unwrap() {
+                let (module, result) = (one["module"].as_str().unwrap(), one["result"].as_str().unwrap());
+                let is_there = states
+                    .lines()
+                    .any(|line| line.starts_with(&format!("{module}/")) && line.contains("installed"));
+                let is_wrong = match result {
+                    "builds" => !is_there,
+                    "fails" | "excluded" => is_there,
+                    _ => false,
+                };
+                wrong += usize::from(is_wrong);
+                rows.push(format!(
+                    "{name:<9} {kernel:<28} {module:<20} {result:<9} {:<10} {}",
+                    if is_there { "installed" } else { "not there" },
+                    if is_wrong { "WRONG" } else { "" }
+                ));
+            }
+        }
+    }
+    let count = |word: &str| rows.iter().filter(|row| row.contains(word)).count();
+    rows.iter().for_each(|row| say(row));
+    say(&format!(
+        "{} pairs: {} foretold to build, {} to fail, {} excluded, {} unknown; {wrong} wrong",
+        rows.len(),
+        count(" builds "),
+        count(" fails "),
+        count(" excluded "),
+        count(" unknown ") + count(" compiler ")
+    ));
+    assert_eq!(wrong, 0);
+    assert!(rows.len() > 30, "too few pairs");
+}
