@@ -1,5 +1,5 @@
-//! What would be done for a module on a made-up system, without touching this one: a plan is a function of what is
-//! asked and of what is known.
+//! What would be done for a module on a made-up system, without touching this one: a plan is a function of
+//! the request and of what is known.
 //!
 //!     cargo run -p dkms-core --example plan
 

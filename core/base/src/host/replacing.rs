@@ -1,5 +1,5 @@
-//! A file that is replaced in a folder which another user may exchange meanwhile: the folder is opened once, and
-//! only names in it are used after that.
+//! A file that is replaced in a folder which another user may exchange meanwhile: the folder is opened once,
+//! and only names in it are used after that.
 
 use std::ffi::OsString;
 use std::fs::File;
