@@ -168,7 +168,7 @@ fn key_of_caller(args: &Args, environment: &Environment) -> Result<Option<GivenK
 fn ignored_because(word: &str) -> &'static str {
     let path = Path::new(word);
     match path.is_absolute() {
-        true if fs::is_dir(path) => "is a folder without a dkms.conf",
+        true if fs::is_dir(path) => "has no dkms.conf, so it is no source of a module",
         true if !fs::exists(path) => "does not exist",
         _ => "is not understood",
     }

@@ -62,16 +62,19 @@ fn check_tree(tree: &Path) -> Result<(), Failure> {
         )
         .hint(format!("make it with `mkdir -p {}`, or name another with `--dkmstree`", tree.display())));
     }
+    if !fs::may_write(tree) && rustix::process::geteuid().is_root() {
+        return Err(Failure::new(
+            ExitCode::USAGE_OR_RIGHTS,
+            format!("the dkms tree `{}` is on a read-only file system", tree.display()),
+        )
+        .hint("mount it writable; a disk with errors is mounted read-only, and `dmesg` says so"));
+    }
     if !fs::may_write(tree) {
         return Err(Failure::new(
             ExitCode::USAGE_OR_RIGHTS,
             format!("you may not write to the dkms tree `{}`", tree.display()),
         )
-        .hint(if rustix::process::geteuid().is_root() {
-            "is its file system mounted read-only?"
-        } else {
-            "run it as root, or name a tree of your own with `--dkmstree`"
-        }));
+        .hint("run it as root, or name a tree of your own with `--dkmstree`"));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use dkms_base::exit::ExitCode;
 use dkms_base::host::fs;
 use dkms_base::id::{KernelRelease, ModuleId, Target};
 use dkms_core::event::Happening;
+use dkms_core::tree::owed;
 use dkms_hooks::Initramfs;
 use dkms_kernel::is_left_over;
 
@@ -53,7 +54,7 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     told.extend(
         arrived.filter_map(|kernel| session.adapter.target(&kernel).ok()).map(Happening::HeadersArrived),
     );
-    if told.is_empty() && taken.is_empty() {
+    if told.is_empty() && taken.is_empty() && !session.adapter.owes_depmod() {
         headers::note(layout, &BTreeSet::new());
         return images(session, &[]);
     }
@@ -71,9 +72,29 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     if ended.code == ExitCode::SUCCESS { images } else { ended.code }
 }
 
-/// `images`: those that may hold modules which scripts of packages have taken out. The last that we do of it
-/// where our own package goes.
-pub fn images(session: &Session<'_>, _: &[&str]) -> ExitCode {
+/// `index K`: a package of built modules was removed (`mkbmdeb`). Its script runs depmod if this fails:
+/// outside dpkg, or if our trigger will not be called.
+pub fn index(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    let is_in_dpkg = session.environment().get_filled("DPKG_MAINTSCRIPT_PACKAGE").is_some();
+    let Some(target) = session.kernel(words).filter(|_| is_in_dpkg) else { return ExitCode::USAGE_OR_RIGHTS };
+    if owed::note(session.layout(), &target).is_ok() && dpkg::activate(session.environment()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::USAGE_OR_RIGHTS
+    }
+}
+
+/// The last that we do where our own package goes: kernels' indexes, and images that may hold modules which
+/// scripts of packages have taken out.
+pub fn leave(session: &Session<'_>, words: &[&str]) -> ExitCode {
+    if session.adapter.owes_depmod() {
+        let _ = batch(session, &[], &Ahead::default());
+    }
+    images(session, words)
+}
+
+/// Images that may hold modules which scripts of packages have taken out.
+fn images(session: &Session<'_>, _: &[&str]) -> ExitCode {
     match session.adapter.settle_images(session.out) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(outcome)) => session.conclude(Ok(outcome)).code,

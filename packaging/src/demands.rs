@@ -25,6 +25,7 @@ impl Demands {
     ) -> String {
         let parts = [
             ("BEFORE_DEPMOD\n", self.before_depmod(module)),
+            ("MAY_WAIT || ", self.before_waiting(kernel)),
             ("AFTER_DEPMOD\n", self.after_depmod(kernel)),
             ("WHEN_GONE\n", self.gone(module, stems)),
         ];
@@ -39,6 +40,15 @@ impl Demands {
         }
         let lines: String = self.modules_conf.iter().map(|line| format!(" {}", quoted(line))).collect();
         include_str!("scripts/modprobe.put").replace("MODULE_NAME", module.as_str()).replace(" LINES", &lines)
+    }
+
+    /// What stands before a depmod that DKMS may run later for all packages of the run. A new initramfs is
+    /// made from the index, and can't wait for it.
+    fn before_waiting(&self, kernel: &KernelRelease) -> String {
+        if self.remake_initrd {
+            return String::new();
+        }
+        format!("/usr/libexec/dkms/hooks-apt index \"{kernel}\" 2>/dev/null || ")
     }
 
     /// What runs after depmod, when modules have come and when they have gone.
@@ -63,7 +73,7 @@ impl Demands {
 }
 
 /// A text as one word of a shell.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

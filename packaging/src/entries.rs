@@ -75,10 +75,10 @@ impl Entries {
     }
 
     /// A folder on disk with all that is in it, modes and times kept, set-id bits dropped; what version
-    /// control keeps there is left out.
+    /// control keeps there is left out, and so are FIFOs, sockets and devices.
     ///
     /// # Errors
-    /// [`PackageError::CannotPack`] for what is neither file, folder nor link.
+    /// [`PackageError::CannotPack`] if it is itself one of these.
     pub fn tree(&mut self, from: &Path, name: &Path) -> Result<(), PackageError> {
         let meta = look(from, fs::lstat(from)?)?;
         let kind = meta.file_type();
@@ -100,7 +100,7 @@ impl Entries {
         let mtime = if kind.is_dir() { None } else { u64::try_from(meta.mtime()).ok() };
         self.put(name, Entry { mode, mtime, body });
         if kind.is_dir() {
-            for entry in fs::list(from)? {
+            for entry in fs::list(from)?.into_iter().filter(fs::Entry::is_of_a_source) {
                 if !VERSION_CONTROL.iter().any(|own| entry.name == *own) {
                     self.tree(&from.join(&entry.name), &name.join(&entry.name))?;
                 }
@@ -167,7 +167,10 @@ mod tests {
             ]
         );
         special(&at("src/socket"));
-        let error = Entries::default().tree(&at("src"), Path::new("x")).unwrap_err();
+        let mut again = Entries::default();
+        again.tree(&at("src"), Path::new("usr/src/foo-1.0")).unwrap();
+        assert_eq!(again, entries);
+        let error = again.tree(&at("src/socket"), Path::new("x")).unwrap_err();
         assert!(error.to_string().contains("socket"), "{error}");
     }
 

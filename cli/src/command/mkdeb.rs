@@ -30,6 +30,9 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let module = subject.module(session);
     let wrapper = Wrapper { module: &module, contents, targets: &targets };
     wrapper.check()?;
+    if contents != Contents::BinariesOnly {
+        subject.warn_of_left_out(session);
+    }
     if !only_said(session, &wrapper.path()?) {
         wrote(session, &wrapper.write()?);
     }

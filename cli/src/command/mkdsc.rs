@@ -25,6 +25,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let subject = Subject::find(session, "dsc")?;
     let module = subject.module(session);
     let paths = mkdsc::paths(&module)?;
+    subject.warn_of_left_out(session);
     if !args.dry_run {
         mkdsc::write(&module)?;
     }

@@ -55,6 +55,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let places = kmods.iter().map(Kmod::path).collect::<Result<Vec<_>, _>>()?;
     let gate_path = gate.map(|gate| gate.path()).transpose()?;
     if let Some(wrapper) = wrapper {
+        subject.warn_of_left_out(session);
         for path in wrapper.paths() {
             if !only_said(session, &path) {
                 wrapper.write(&path)?;

@@ -11,6 +11,7 @@ mod generate_mok;
 mod headers;
 mod kernels;
 mod layout;
+mod left_out;
 mod log;
 mod ltdk;
 mod matrix;

@@ -11,7 +11,7 @@ use dkms_core::plan::Refusal;
 use dkms_packaging::debian::Module;
 use dkms_packaging::demands::Demands;
 
-use super::source;
+use super::{left_out, source};
 use crate::failure::Failure;
 use crate::invocation::SourceWord;
 use crate::render::say;
@@ -66,6 +66,11 @@ impl Subject {
     /// Whether it is a source folder, whatever is added to the tree.
     pub(super) fn is_outside(&self) -> bool {
         self.is_outside
+    }
+
+    /// Warns of what is in the source and can't be packed.
+    pub(super) fn warn_of_left_out(&self, session: &Session<'_>) {
+        left_out::warn(&self.source, "packed", session.terminal);
     }
 
     /// As the makers want it.

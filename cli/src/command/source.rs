@@ -9,6 +9,7 @@ use dkms_base::host::process::Process;
 use dkms_base::id::ModuleId;
 use dkms_core::plan::{ConfFault, Work};
 
+use super::left_out;
 use crate::failure::Failure;
 use crate::invocation::SourceWord;
 use crate::session::{Session, absolute, unless_interrupted};
@@ -64,6 +65,7 @@ pub(super) fn of(session: &Session<'_>) -> Result<Source, Failure> {
 
 fn of_folder(session: &Session<'_>, folder: &Path) -> Result<Source, Failure> {
     let (id, folder) = identify_folder(session, folder, ExitCode::INVALID_CONF)?;
+    left_out::warn(&folder, "copied", session.terminal);
     Ok(Source::Folder { id, folder })
 }
 

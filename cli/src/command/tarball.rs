@@ -56,6 +56,9 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
             .collect(),
         source_date: module.source_date,
     };
+    if contents != Contents::BinariesOnly {
+        subject.warn_of_left_out(session);
+    }
     if args.dry_run {
         session.terminal.only_step(&format!("write `{}`", spec.path().display()));
         return Ok(());

@@ -72,7 +72,7 @@ impl Packing {
         self.push(name, item, Origin::Text(text))
     }
 
-    /// A file, link or whole folder.
+    /// A file, link or whole folder, without the FIFOs, sockets and devices in it.
     pub(super) fn tree(&mut self, from: &Path, name: &Path, looks: Looks) -> Result<(), ArchiveError> {
         let gone =
             || fs::FsError { verb: "read", path: from.to_owned(), source: io::ErrorKind::NotFound.into() };
@@ -91,7 +91,7 @@ impl Packing {
         };
         self.push(name, item, Origin::Disk(from.to_owned(), meta, looks))?;
         if kind.is_dir() {
-            for entry in fs::list(from)? {
+            for entry in fs::list(from)?.into_iter().filter(fs::Entry::is_of_a_source) {
                 self.tree(&from.join(&entry.name), &name.join(&entry.name), looks)?;
             }
         }

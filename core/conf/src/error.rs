@@ -36,6 +36,12 @@ pub enum ConfError {
         /// The line, counted from 1.
         line: usize,
     },
+    /// Its lines end in CR alone, as on classic Mac OS: to a shell it is one line.
+    #[error("`{}` is one line to bash: its lines end in CR", path.display())]
+    LineEnds {
+        /// The conf.
+        path: PathBuf,
+    },
     /// Somebody else may write it.
     #[error("root does not read `{}`: {fault}; fix it with `{}`", fault.path.display(), fault.mend())]
     Untrusted {
@@ -109,6 +115,7 @@ impl ConfError {
             Self::Unreadable(_)
             | Self::TooLarge { .. }
             | Self::Binary { .. }
+            | Self::LineEnds { .. }
             | Self::Untrusted { .. }
             | Self::NeedsBash { .. }
             | Self::Syntax { .. }
@@ -137,6 +144,7 @@ impl ConfError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::LineEnds { .. } => Some("convert it: `sed -i 's/\\r/\\n/g' dkms.conf`"),
             Self::Exits { .. } => Some("use `return` to leave a conf early"),
             Self::CutShort { .. } => Some(
                 "it may use `exec`, `set -e` or `kill`, or close a descriptor: a conf is sourced, and must end by itself",

@@ -43,15 +43,18 @@ impl ConfFile {
         // Bytes that are no UTF-8 stand in comments; the static reader leaves those elsewhere to bash.
         let text = String::from_utf8_lossy(&bytes);
         let whole = with_own_line_ends(text.strip_prefix(BOM).unwrap_or(&text));
+        if !whole.contains('\n') && whole.trim_end_matches('\r').contains('\r') {
+            return Err(ConfError::LineEnds { path: path.to_owned() });
+        }
         let script = syntax::parse(&whole);
         Ok(Self { path: path.to_owned(), script, is_changed: whole != text, text: whole })
     }
 }
 
-/// A text of another system, whose lines all end in CR LF, with ours; in others, continued lines only.
+/// A text of another system, or in which people of two systems wrote, with our line ends. For bash a CR
+/// behind `then` or `]` is a part of the word, and it stops there.
 fn with_own_line_ends(text: &str) -> String {
-    let all_are = text.matches('\n').count() == text.matches("\r\n").count();
-    if all_are { text.replace("\r\n", "\n") } else { text.replace("\\\r\n", "\\\n") }
+    text.replace("\r\n", "\n")
 }
 
 fn refused(path: &Path, error: FsError) -> ConfError {
@@ -141,7 +144,8 @@ mod tests {
     #[test]
     fn line_ends_of_another_system_are_ours() {
         assert_eq!(with_own_line_ends("A=1\r\nB=\"x \\\r\n y\"\r\n"), "A=1\nB=\"x \\\n y\"\n");
-        assert_eq!(with_own_line_ends("A=1\r\nB=2\nC=\"x \\\r\n y\""), "A=1\r\nB=2\nC=\"x \\\n y\"");
+        assert_eq!(with_own_line_ends("A=1\r\nB=2\nC=\"x \\\r\n y\""), "A=1\nB=2\nC=\"x \\\n y\"");
         assert_eq!(with_own_line_ends("A=1"), "A=1");
+        assert_eq!(with_own_line_ends("A=\"1\r2\"\r\r\n"), "A=\"1\r2\"\r\n");
     }
 }

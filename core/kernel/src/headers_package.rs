@@ -267,23 +267,52 @@ mod tests {
     /// and where that can be told by the kernel's release alone, the same without an owner.
     type Row = (&'static str, &'static str, &'static str, &'static str, bool);
 
-    /// All rows are written by hand, as these distributions' databases have them.
-    const TABLE: [Row; 27] = [
+    /// The rows of Debian are its archive's (bookworm, its backports, trixie, forky, of 2026-11-28). The
+    /// archives of the others could not be had: their rows are written by hand, as their documentation
+    /// names the packages.
+    const TABLE: [Row; 30] = [
         (
             DEBIAN,
-            "6.1.0-56-rt-amd64",
-            "linux-image-6.1.0-56-rt-amd64 6.1.147-1 amd64",
-            "linux-headers-6.1.0-56-rt-amd64",
+            "6.1.0-57-rt-amd64",
+            "linux-image-6.1.0-57-rt-amd64 6.1.192-3 amd64",
+            "linux-headers-6.1.0-57-rt-amd64",
             true,
         ),
         (
             DEBIAN,
-            "6.1.0-57-amd64",
-            "linux-image-6.1.0-57-amd64-unsigned 6.1.148-1 amd64",
-            "linux-headers-6.1.0-57-amd64",
+            "6.12.117+deb12-cloud-amd64",
+            "linux-image-6.12.117+deb12-cloud-amd64 6.12.117-1~deb12u1 amd64",
+            "linux-headers-6.12.117+deb12-cloud-amd64",
             true,
         ),
-        (DEBIAN, "7.2.3-amd64", "linux-binary-7.2.3-amd64 7.2.3-1 amd64", "linux-headers-7.2.3-amd64", true),
+        (
+            DEBIAN,
+            "6.12.115+deb13.1-amd64",
+            "linux-image-6.12.115+deb13.1-amd64-unsigned 6.12.115-2 amd64",
+            "linux-headers-6.12.115+deb13.1-amd64",
+            true,
+        ),
+        (
+            DEBIAN,
+            "7.2.12+deb14-amd64",
+            "linux-binary-7.2.12+deb14-amd64 7.2.12-1 amd64",
+            "linux-headers-7.2.12+deb14-amd64",
+            true,
+        ),
+        (
+            DEBIAN,
+            "7.2.12+deb14-rt-amd64",
+            "linux-base-7.2.12+deb14-rt-amd64 7.2.12-1 amd64",
+            "linux-headers-7.2.12+deb14-rt-amd64",
+            true,
+        ),
+        (
+            DEBIAN,
+            "7.2.12+deb14-cloud-amd64",
+            "linux-modules-7.2.12+deb14-cloud-amd64 7.2.12-1 amd64",
+            "linux-headers-7.2.12+deb14-cloud-amd64",
+            true,
+        ),
         (
             UBUNTU,
             "6.8.0-31-generic",

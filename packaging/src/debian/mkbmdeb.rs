@@ -9,7 +9,7 @@ use dkms_kernel::modfile::{ModuleFile, canonical_name, read_info};
 
 use super::{Module, name, upstream};
 use crate::deb::{Deb, Effort};
-use crate::demands::Demands;
+use crate::demands::{Demands, quoted};
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::text::wrap;
@@ -59,6 +59,7 @@ impl BuiltModules<'_> {
         let mut data = Entries::default();
         let place = Path::new("lib/modules").join(kernel).join("updates/dkms");
         let (mut aliases, mut licenses, mut stems) = (Vec::new(), Vec::new(), Vec::new());
+        let mut files = Vec::new();
         for entry in fs::list(&built)? {
             let Some(file) = entry.name.to_str().and_then(ModuleFile::from_name) else { continue };
             let from = built.join(&entry.name);
@@ -67,6 +68,7 @@ impl BuiltModules<'_> {
             licenses.extend(info.license);
             aliases.push((canonical_name(&file.stem), info.aliases));
             stems.push(file.stem);
+            files.push(quoted(&Path::new("updates/dkms").join(&entry.name).to_string_lossy()));
         }
         if aliases.is_empty() {
             return Err(PackageError::NotBuilt { id: id.clone(), target: self.target.clone() });
@@ -95,7 +97,10 @@ impl BuiltModules<'_> {
         }
         let text = format!("Made by `dkms mkbmdeb` from {id} for Linux {kernel}");
         self.module.put_docs(&mut data, &control, &text, &template, licenses, date)?;
-        let meant = |script: &str| self.demands.script(script, &id.name, kernel, &stems);
+        let meant = |script: &str| {
+            let text = self.demands.script(script, &id.name, kernel, &stems);
+            text.replace("MODULE_FILES", &files.join(" "))
+        };
         let ours = [
             ("postinst", meant(include_str!("scripts/modules.postinst"))),
             ("postrm", meant(include_str!("scripts/modules.postrm"))),

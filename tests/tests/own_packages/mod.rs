@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod autopkgtest;
+mod cloud;
 mod contents;
 mod units;
 mod upgrade;

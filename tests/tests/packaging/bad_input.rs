@@ -11,7 +11,7 @@ fn bad_input_has_its_code_and_leaves_nothing() {
         "cp -a /usr/src/foo-1.0 /srv/src; mkdir /srv/small; mount -t tmpfs -o size=64k small /srv/small",
     )
     .unwrap();
-    root.must("cp -a /srv/src /srv/big; head -c 1000000 /dev/urandom >/srv/big/firmware; cp -a /srv/src /srv/odd; mkfifo /srv/odd/fifo").unwrap();
+    root.must("cp -a /srv/src /srv/big; head -c 1000000 /dev/urandom >/srv/big/firmware").unwrap();
     root.must("cp -a /srv/src /srv/v; sed -i 's/1\\.0/v1.0/' /srv/v/dkms.conf; cp -a /srv/src /srv/bad; echo 'exit 0' >/srv/bad/dkms.conf").unwrap();
     let state = "find /srv /var/lib/dkms -not -path '*/.state*' | sort; ls -A /tmp";
     let before = root.must(state).unwrap();
@@ -31,7 +31,6 @@ fn bad_input_has_its_code_and_leaves_nothing() {
         ("mkdsc foo/1.0 --archive /srv/x", 2),
         ("mkdeb /srv/v", 8),
         ("mkdeb /srv/bad", 8),
-        ("mkdeb /srv/odd", 6),
         ("mkdeb /srv/big --archive /srv/small/x.deb", 6),
         ("mkdeb foo/1.0 --archive /srv/small/new/x.deb --dry-run", 0),
         ("mkdsc foo/1.0 --dry-run", 0),
@@ -60,7 +59,7 @@ fn rpms_and_tarballs_have_their_codes_too() {
         "cp -a /usr/src/foo-1.0 /srv/src; mkdir /srv/small; mount -t tmpfs -o size=16k small /srv/small",
     )
     .unwrap();
-    root.must("cp -a /srv/src /srv/big; head -c 1000000 /dev/urandom >/srv/big/firmware; cp -a /srv/src /srv/odd; mkfifo /srv/odd/fifo").unwrap();
+    root.must("cp -a /srv/src /srv/big; head -c 1000000 /dev/urandom >/srv/big/firmware").unwrap();
     root.must("cp -a /srv/src /srv/v; sed -i 's/1\\.0/1#0/' /srv/v/dkms.conf; cp -a /srv/src /srv/bad; echo 'exit 0' >/srv/bad/dkms.conf").unwrap();
     root.must("dkms build foo/1.0 -k $K").unwrap();
     let state = "find /srv /var/lib/dkms -not -path '*/.state*' | sort; ls -A /tmp";
@@ -73,7 +72,6 @@ fn rpms_and_tarballs_have_their_codes_too() {
         ("mkrpm foo/1.0 -k $K --archive /srv/x.rpm", 2),
         ("mkrpm /srv/v", 8),
         ("mkrpm /srv/bad", 8),
-        ("mkrpm /srv/odd", 6),
         ("mkrpm /srv/big --archive /srv/small/x.noarch.rpm", 6),
         ("mkrpm /srv/big --archive /srv/small/x.src.rpm", 6),
         ("mkrpm foo/1.0 --archive /proc/x/x.noarch.rpm", 6),
@@ -82,8 +80,6 @@ fn rpms_and_tarballs_have_their_codes_too() {
         ("mkkmp foo/1.0 --spec /srv/src/foo.c", 8),
         ("mkbmdeb foo/1.0 -k 9.9.9", 6),
         ("mkdeb foo/1.0 --archive /proc/x/x.deb", 6),
-        ("mkdsc /srv/odd", 6),
-        ("mktarball /srv/odd", 6),
         ("mktarball foo/1.0 -k $K2", 6),
         ("mktarball /srv/src -k 9.9.9", 6),
         ("mktarball /srv/big --archive /srv/small/x.tar", 6),
@@ -106,4 +102,34 @@ fn rpms_and_tarballs_have_their_codes_too() {
     // From inside a source folder, beside which the result goes.
     let out = root.must("cd /srv/src; dkms mktarball; dkms mktarball --archive ../x.tar.zst; dkms remove foo/1.0 --all; rm -rf /usr/src/foo-1.0; dkms ldtarball ../foo-1.0-source-only.dkms.tar.gz; diff -r /srv/src /usr/src/foo-1.0; dkms status").unwrap();
     assert!(out.contains("foo/1.0: added"), "{out}");
+}
+
+#[test]
+fn what_is_no_file_of_a_source_is_left_out_and_named() {
+    let root = with_foo().unwrap();
+    root.must("cp -a /usr/src/foo-1.0 /srv/odd; $DKMS remove foo/1.0 --all; cd /srv/odd; mkfifo fifo; mkdir sub; mknod sub/null c 1 3; mkdir -p .git; mkfifo .git/fsmonitor").unwrap();
+    for words in [
+        "mktarball --archive /srv/o.tar",
+        "mkdeb --archive /srv/o.deb",
+        "mkdsc",
+        "mkrpm --source-only",
+        "add",
+    ] {
+        let (action, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let run = root.dkms(&format!("{action} /srv/odd {rest} --force")).unwrap();
+        assert_eq!(run.code, 0, "{words}: {}", run.stderr);
+        let done = if action == "add" { "copied" } else { "packed" };
+        let told = format!(
+            "Warning: not {done}: `/srv/odd/fifo`, `/srv/odd/sub/null`, which are no files, folders or links\n"
+        );
+        assert_eq!(run.stderr, told, "{words}");
+    }
+    let listed = root
+        .must(
+            "tar -tf /srv/o.tar; dpkg-deb -c /srv/o.deb; tar -tf /srv/foo-dkms_1.0.tar.xz; rpm -qlp /srv/*.noarch.rpm
+             find /usr/src/foo-1.0",
+        )
+        .unwrap();
+    assert!(listed.matches("foo.c").count() >= 5, "{listed}");
+    assert!(!listed.contains("fifo") && !listed.contains("null"), "{listed}");
 }

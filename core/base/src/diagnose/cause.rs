@@ -246,6 +246,13 @@ impl Cause {
 /// Packages that are not called as their program is: on Debian, Fedora and Arch.
 fn package_of(tool: &str) -> String {
     let name = tool.rsplit('/').next().unwrap_or(tool);
+    // Debian has several versions beside each other: `clang-19`, `ld.lld-19`.
+    let version = name.rsplit_once('-').filter(|(_, end)| end.bytes().all(|byte| byte.is_ascii_digit()));
+    if let Some((program, version)) = version
+        && let package @ ("`lld`" | "`llvm`") = package_of(program).as_str()
+    {
+        return format!("`{}-{version}`", package.trim_matches('`'));
+    }
     match name {
         "pahole" => "`dwarves` (on Arch `pahole`)".to_owned(),
         "ld" | "objcopy" | "strip" | "nm" | "as" => "`binutils`".to_owned(),

@@ -24,7 +24,7 @@ impl std::fmt::Display for RefusalKind {
             Self::Network => "builds have no network in the sandbox",
             Self::Rights => "builds have no rights of root in the sandbox",
             Self::BecomingRoot => "no program gets the rights of root in the sandbox",
-            Self::Write => "builds write to their own folder only in the sandbox",
+            Self::Write => "builds can only write to their own folder in the sandbox",
             Self::Read => "this file is hidden in the sandbox, or the build user may not read it",
         })
     }

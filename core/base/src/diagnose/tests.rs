@@ -206,7 +206,7 @@ fn what_the_sandbox_refused_is_told_with_the_line_and_the_setting() {
         (
             "mkdir: cannot create directory ‘/var/lib/x’: Read-only file system",
             None,
-            "builds write to their own folder only in the sandbox: `mkdir: cannot create directory ‘/var/lib/x’: Read-only file system`",
+            "builds can only write to their own folder in the sandbox: `mkdir: cannot create directory ‘/var/lib/x’: Read-only file system`",
         ),
         (
             "cat: /etc/secret: Permission denied",
@@ -283,4 +283,18 @@ fn a_long_error_of_configure_is_told_whole() {
         diagnose("./configure: error: no cc\n").first_error.unwrap().to_string(),
         "./configure: error: no cc"
     );
+}
+
+#[test]
+fn packages_of_programs_with_a_version_in_their_names() {
+    for (tool, package) in [
+        ("ld.lld", "`lld`"),
+        ("ld.lld-14", "`lld-14`"),
+        ("llvm-strip-19", "`llvm-19`"),
+        ("clang-19", "`clang-19`"),
+        ("gcc-12", "`gcc-12`"),
+    ] {
+        let remedy = Cause::MissingTool { tool: tool.to_owned() }.remedy();
+        assert!(remedy.contains(&format!("the package {package}")), "{tool}: {remedy}");
+    }
 }

@@ -137,6 +137,12 @@ fn texts_from_elsewhere_are_read() {
         assert_eq!(world.make(), both("make KV=6.1.0-47-amd64"), "{text:?}");
         assert_eq!(world.read().unwrap().get(Directive::PackageName), Some("foo"));
     }
+    // Two systems' line ends in one file, and a CR that is part of a value.
+    let mixed = World::new(
+        b"PACKAGE_NAME=foo\nif true; then\r\n  MAKE=one\r\nelse\n  MAKE=two\nfi\r\n[ x = x ] && CLEAN=\"a\rb\"\r\n",
+    );
+    assert_eq!(mixed.make(), both("one"));
+    assert_eq!(mixed.read().unwrap().get(Directive::Clean), Some("a\rb"));
     let latin1 = World::new(b"# caf\xe9\nPACKAGE_NAME=foo\nMAKE='caf\xe9'\n");
     assert_eq!(latin1.make(), both("caf\u{fffd}"));
     assert_eq!(latin1.read().unwrap().tier, Tier::Bash);
@@ -147,6 +153,9 @@ fn what_is_no_conf_is_refused_at_once() {
     let begin = Instant::now();
     let world = World::new(b"A=1\nB=\0x\n");
     assert!(matches!(world.read(), Err(ConfError::Binary { line: 2, .. })));
+    let mac = World::new(b"PACKAGE_NAME=foo\rPACKAGE_VERSION=1.0\r");
+    assert!(matches!(mac.read(), Err(ConfError::LineEnds { .. })));
+    assert_eq!(World::new(b"PACKAGE_NAME=foo\r").read().unwrap().get(Directive::PackageName), Some("foo"));
     let huge = World::new(&vec![b'#'; 100 << 20]);
     assert!(matches!(huge.read(), Err(ConfError::TooLarge { .. })));
     let odd = |make: &dyn Fn(&Path)| {

@@ -35,6 +35,9 @@ const OF_THE_SHELL: [&str; 8] =
 /// The environment of a build.
 pub(super) fn of_build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Environment, Failure> {
     let environment = with_toolchain(&spec.settings.for_packages(spec.environment), spec.toolchain);
+    if let Some(warning) = other_compiler(&environment, spec.toolchain) {
+        reporter.report(warning);
+    }
     let environment = match spec.settings.build_environment.as_deref().filter(|file| !file.is_empty()) {
         Some(setting) => {
             let shell = super::shell(spec, &environment);
@@ -65,6 +68,15 @@ pub(super) fn with_toolchain(callers: &Environment, toolchain: &Toolchain) -> En
         environment.set(name, value);
     }
     environment
+}
+
+/// A caller's `LLVM` reaches the kernel's Makefiles, as with the 3.x line: they use clang for a kernel that
+/// gcc built.
+fn other_compiler(environment: &Environment, toolchain: &Toolchain) -> Option<Event> {
+    let value = environment.get_filled("LLVM").filter(|_| !toolchain.clang)?;
+    let text =
+        format!("`LLVM={value}` of the environment makes the build use clang, but gcc built the kernel");
+    Some(Event::warning(text, ["unset LLVM, unless this is meant".to_owned()]))
 }
 
 /// What is exported because of the kernel's tools.
@@ -160,6 +172,11 @@ mod tests {
         assert_eq!(with_toolchain(&callers, &clang).get("KERNEL_LD"), Some("ld.lld"));
         assert_eq!(with_toolchain(&callers, &clang).get("LLVM"), Some("1"));
         assert_eq!(with_toolchain(&callers, &Toolchain::default()).get("CC"), None);
+        let llvm: Environment = [("LLVM", "-14")].into_iter().collect();
+        let warning = format!("{:?}", other_compiler(&with_toolchain(&llvm, &gcc), &gcc));
+        assert!(warning.contains("`LLVM=-14` of the environment"), "{warning}");
+        assert!(other_compiler(&with_toolchain(&llvm, &clang), &clang).is_none());
+        assert!(other_compiler(&with_toolchain(&callers, &gcc), &gcc).is_none());
     }
 
     fn read(text: &str) -> (Result<Environment, Failure>, Recorder) {

@@ -20,6 +20,7 @@ pub(super) fn after_success(spec: &BuildSpec<'_>, log: &str) -> Option<Event> {
     let found = refusals(log);
     let mut lines: Vec<String> = found.iter().map(Refusal::to_string).collect();
     lines.extend(kernel_addresses(spec));
+    lines.extend(fs::canonical(&spec.layout.source_link(spec.id)).ok().as_deref().and_then(git_elsewhere));
     let first = (!lines.is_empty()).then(|| lines.remove(0))?;
     lines.push(exempt_hint(spec.id.name.as_str()));
     Some(Event::warning(format!("{} was built, but {first}", spec.id), lines))
@@ -70,11 +71,38 @@ fn kernel_addresses(spec: &BuildSpec<'_>) -> Option<String> {
         return None;
     }
     let source = fs::canonical(&spec.layout.source_link(spec.id)).ok()?;
-    let file = scripts(&source, DEEPEST).into_iter().find(|path| {
-        let bytes = fs::read_limited(path, LONGEST).unwrap_or_default();
-        bytes.windows(NAME.len()).any(|window| window == NAME.as_bytes())
-    })?;
+    let file = script_with(&source, NAME)?;
     Some(format!("`{}` reads `{NAME}`, which has no addresses in the sandbox", file.display()))
+}
+
+/// If scripts of the source ask git, and git has its data of that checkout (a worktree, a clone that borrows
+/// objects) in a folder that is hidden from builds: their fallback becomes part of the module.
+fn git_elsewhere(source: &Path) -> Option<String> {
+    const HIDDEN: [&str; 3] = ["/root", "/home", "/run"];
+    let file = source.join(".git");
+    let (named, prefix) = match fs::is_file(&file) {
+        true => (file, "gitdir:"),
+        false => (file.join("objects/info/alternates"), ""),
+    };
+    let text = fs::read_limited(&named, LONGEST).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let paths = text.lines().filter_map(|line| Some(Path::new(line.strip_prefix(prefix)?.trim())));
+    let hidden = paths.into_iter().find(|path| HIDDEN.iter().any(|folder| path.starts_with(folder)))?;
+    let script = script_with(source, "git ")?;
+    Some(format!(
+        "`{}` asks git, whose data is in `{}`, which is hidden in the sandbox: the module may have another version \
+         in it",
+        script.display(),
+        hidden.display()
+    ))
+}
+
+/// A script of a source that contains a text.
+fn script_with(source: &Path, text: &str) -> Option<PathBuf> {
+    scripts(source, DEEPEST).into_iter().find(|path| {
+        let bytes = fs::read_limited(path, LONGEST).unwrap_or_default();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
 }
 
 fn root_sees_addresses() -> bool {
@@ -114,4 +142,35 @@ fn is_script(path: &Path) -> bool {
     of_make.iter().any(|known| name.starts_with(known))
         || path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known))
         || fs::is_executable(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkout_whose_data_is_in_a_hidden_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write_whole(&path, text.as_bytes(), 0o644).unwrap();
+        };
+        put("Makefile", "V := $(shell git describe 2>/dev/null || echo unknown)\n");
+        assert_eq!(git_elsewhere(dir.path()), None);
+        for (name, text, is_hidden) in [
+            (".git", "gitdir: /srv/foo/.git/worktrees/x\n", false),
+            (".git", "gitdir: ../.git/modules/foo\n", false),
+            (".git", "gitdir: /root/foo/.git/worktrees/x\n", true),
+            (".git/objects/info/alternates", "/srv/foo/.git/objects\n", false),
+            (".git/objects/info/alternates", "/home/dev/foo/.git/objects\n", true),
+        ] {
+            fs::remove_any(&dir.path().join(".git")).unwrap();
+            put(name, text);
+            let told = git_elsewhere(dir.path());
+            assert_eq!(told.is_some(), is_hidden, "{text}: {told:?}");
+        }
+        put("Makefile", "obj-m := foo.o\n");
+        assert_eq!(git_elsewhere(dir.path()), None, "nobody asks");
+    }
 }

@@ -152,7 +152,11 @@ impl<'a> Survey<'a> {
         for target in needs.targets.iter().chain(taken_out_of).collect::<BTreeSet<_>>() {
             let facts = self.kernel(target)?;
             if !facts.headers_usable {
-                world.headers_remedy.insert(target.clone(), self.headers_remedy(&target.kernel).to_string());
+                let remedy = self.headers_remedy(&target.kernel).to_string();
+                let is_asked = matches!(request.work, Work::Build { .. } | Work::Install { .. });
+                let why = is_asked.then(|| why_no_headers(&facts)).flatten();
+                let remedy = why.into_iter().chain([remedy]).collect::<Vec<_>>().join("\n  ");
+                world.headers_remedy.insert(target.clone(), remedy);
             }
             world.kernels.insert(target.clone(), Rc::unwrap_or_clone(facts));
         }
@@ -547,4 +551,19 @@ enum Read {
 pub(crate) fn running_target() -> Option<Target> {
     let kernel = crate::kernel::running_kernel().ok()?;
     Target::parse(kernel.as_str(), &rustix::system::uname().machine().to_string_lossy()).ok()
+}
+
+/// What else is wrong: the kernel that the command names isn't there, or the link to its headers leads
+/// nowhere.
+fn why_no_headers(kernel: &KernelFacts) -> Option<String> {
+    if !kernel.module_dir_exists {
+        return Some(format!(
+            "this system has no kernel {}: `dkms kernels` lists those that it has",
+            kernel.target.kernel
+        ));
+    }
+    let target = fs::link_target(&kernel.headers).ok()??;
+    (!fs::exists(&kernel.headers)).then(|| {
+        format!("`{}` leads to `{}`, which does not exist", kernel.headers.display(), target.display())
+    })
 }

@@ -272,7 +272,10 @@ impl Refusal {
             Self::ConfMissing { path, .. } => {
                 one(format!("put it back, or name another with `-c`: `{}`", path.display()))
             }
-            Self::ConfInvalid { .. } | Self::MatchesItself { .. } => Vec::new(),
+            Self::ConfInvalid { path, .. } => {
+                one(format!("correct `{}`: `man 5 dkms.conf` describes each directive", path.display()))
+            }
+            Self::MatchesItself { .. } => Vec::new(),
             Self::HeadersMissing { remedy, .. } => {
                 vec![remedy.clone(), "or say where they are with `--kernelsourcedir`".to_owned()]
             }

@@ -316,6 +316,14 @@ pub struct Entry {
     pub kind: fs::FileType,
 }
 
+impl Entry {
+    /// Whether it can be part of a source: a file, folder or link, and no FIFO, socket or device.
+    #[must_use]
+    pub fn is_of_a_source(&self) -> bool {
+        self.kind.is_file() || self.kind.is_dir() || self.kind.is_symlink()
+    }
+}
+
 /// The entries of a folder in byte order; none where it doesn't exist.
 ///
 /// # Errors
