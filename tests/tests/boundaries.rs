@@ -163,7 +163,8 @@ fn packaging_knows_tarballs_and_names() {
     for file in files {
         let text = code(&file);
         // It writes files by itself: no dpkg-deb, no tar, no xz. Images alone are another program's.
-        if file.ends_with("driver_disk/iso.rs") || file.ends_with("packaging/src/error.rs") {
+        let are_of_images = ["driver_disk/iso.rs", "packaging/src/sysext.rs", "packaging/src/error.rs"];
+        if are_of_images.iter().any(|name| file.ends_with(name)) {
             continue;
         }
         for word in ["host::process", "std::process", "std::env"] {
