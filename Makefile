@@ -10,7 +10,9 @@ PROGRAMS = dkms-cli dh-dkms dkms-hooks-apt dkms-hooks-dnf dkms-release
 TARGET = $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 RELEASE = $(TARGET)/release/dkms-release --programs $(TARGET)/release
 
-SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg packaging/source-release dh-dkms/files/dkms-autopkgtest dh-dkms/files/legacy-postinst $(wildcard packaging/debian/dkms.p* tests/*.sh tests/tests/*/*.sh)
+SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg packaging/source-release $(wildcard tests/*.sh tests/tests/*/*.sh)
+# What is installed, by its first line.
+SHELL_FILES += $(shell grep -lsE '^\#!/bin/(ba|da)?sh' packaging/debian/* packaging/files/* packaging/files/*/* */files/* */files/*/* | sort -u)
 
 .PHONY: help setup demo check messages deny test test-full fuzz compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs tarball
 

@@ -60,7 +60,7 @@ const MOST_LINKS: usize = 40;
 
 /// Why somebody else could change what is at a path; `None`: nobody could, or nothing is there.
 ///
-/// Modes say it all, also of a file with an [access control list](super::access_list). Not seen are the lists
+/// Modes say it all, also of a file with an access control list (acl(5)). Not seen are the lists
 /// of NFSv4, which its server judges.
 ///
 /// A folder that everybody may write to, but in which nobody may rename what is another's (`/tmp`), is

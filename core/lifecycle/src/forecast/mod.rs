@@ -1,11 +1,11 @@
 //! Will the modules build on a kernel that is not installed yet? Answered by building them in a layer that is
 //! thrown away.
 //!
-//! - [`asked`]: which modules are built
+//! - [`mod@asked`]: which modules are built
 //! - [`layer`]: the throw-away tree and folders that the builds see in place of the system's
 //! - [`predict`](mod@predict): the builds in it, and what each result means
 //! - [`record`]: what is kept of it in `.state/forecast`
-//! - [`standing`]: what of that still holds; `identity`: of which source and which compiler it was
+//! - [`mod@standing`]: what of that still holds; `identity`: of which source and which compiler it was
 
 use serde::{Deserialize, Serialize};
 
