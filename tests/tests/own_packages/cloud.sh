@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Boots a system with cloud-init and our package: cloud.sh SYSTEM DEB UNIT. SYSTEM: the layers of an overlay. Where UNIT is not
 # empty, it is a line that dkms.service has besides. Prints what `systemd-analyze verify` says, the console, and what became of units.
 set -eu
