@@ -25,13 +25,15 @@ pub(super) fn about(told: &[Happening], outcome: &Outcome) -> BTreeSet<Target> {
 }
 
 impl Adapter {
-    /// A summary with what critical modules lack by now on its kernels. What can't be looked at lacks
-    /// nothing: nobody's transaction fails for it.
+    /// A summary with what critical modules lack by now on its kernels. Where that can't be found out it is
+    /// a warning: nobody's transaction fails for it.
     #[must_use]
     pub fn judged(&self, mut summary: Summary) -> Summary {
         if !summary.about.is_empty() || !boot::guard::is_idle(&self.settings.layout) {
-            let (critical, boot) = self.lacking(&summary.about).unwrap_or_default();
-            (summary.critical, summary.boot) = (critical, boot);
+            (summary.critical, summary.boot) = self.lacking(&summary.about).unwrap_or_else(|error| {
+                let unknown = "warning: whether critical modules are there for these kernels is not known";
+                (Vec::new(), vec![format!("{unknown}: {error}; `dkms critical` tries again")])
+            });
         }
         summary.about.clear();
         summary
@@ -88,4 +90,41 @@ impl Adapter {
 
 fn failure(standing: &Standing) -> Failure {
     Failure { text: standing.to_string(), hints: standing.remedy.clone().into_iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use dkms_base::host::{Environment, fs};
+    use dkms_base::layout::Layout;
+    use dkms_conf::Settings;
+    use dkms_kernel::Distribution;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_looked_at_is_a_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        fs::create_dir_all(&layout.dkms_tree).unwrap();
+        fs::create_dir_all(layout.install_tree.parent().unwrap()).unwrap();
+        let adapter = Adapter {
+            settings: Settings::defaults(layout.clone()),
+            distribution: Distribution::parse("ID=debian"),
+            environment: Environment::default(),
+            arch: None,
+            kernel_files: &[],
+            other_kernels: BTreeSet::new(),
+            module_folder: None,
+            jobs: 1,
+        };
+        let about = || Summary { about: ["6.1.0-9-amd64".to_owned()].into(), ..Summary::default() };
+        assert!(adapter.judged(about()).boot.is_empty());
+        // A link to itself can't be followed.
+        fs::symlink(&layout.install_tree, &layout.install_tree).unwrap();
+        let said = adapter.judged(about()).boot;
+        assert!(
+            said.len() == 1 && said[0].contains("is not known") && said[0].contains("lib/modules"),
+            "{said:?}"
+        );
+    }
 }
