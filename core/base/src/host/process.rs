@@ -2,15 +2,18 @@
 //! shell that a dkms.conf asks for; standard input is empty unless given; each runs in a process group of its
 //! own that is ended whole.
 
+mod ended;
+
 use std::ffi::{CString, OsString};
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use ended::{Ended, ProcessError, exit_code};
 
 use super::environment::Environment;
 use super::jobs::JobPipe;
@@ -18,90 +21,6 @@ use super::sandbox::{Missing, Sandbox};
 use super::stream::{self, Bounded};
 use super::{root, signals};
 use crate::sys::{Overmount, Report};
-
-/// A process that could not be started, or was cut short.
-#[derive(Debug, thiserror::Error)]
-pub enum ProcessError {
-    /// It didn't start.
-    #[error("cannot run `{line}`: {source}")]
-    Start {
-        /// The command line.
-        line: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// It was to run in a strict sandbox, and the system can't give one.
-    #[error("`{line}` is not run: `sandbox=strict` requires all isolation layers, but there is {missing}")]
-    Refused {
-        /// The command line.
-        line: String,
-        /// What can't be had.
-        missing: Missing,
-    },
-    /// We were asked to stop while it ran, and ended it.
-    #[error("interrupted while `{line}` ran")]
-    Interrupted {
-        /// The command line.
-        line: String,
-    },
-    /// It wrote more than any program has to say, and we ended it.
-    #[error("`{line}` was ended: it wrote more than {mebibytes} MiB")]
-    TooMuchOutput {
-        /// The command line.
-        line: String,
-        /// How much it was.
-        mebibytes: u64,
-    },
-    /// It didn't end in time, and we ended it.
-    #[error("`{line}` did not end within {seconds} seconds")]
-    TimedOut {
-        /// The command line.
-        line: String,
-        /// How long it had.
-        seconds: u64,
-    },
-}
-
-impl ProcessError {
-    /// Whether the program isn't there.
-    #[must_use]
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound)
-    }
-}
-
-/// What a process that has ended leaves.
-#[derive(Debug, Clone)]
-pub struct Ended {
-    /// Its status.
-    pub status: ExitStatus,
-    /// What it wrote, where it was captured; stdout and stderr together.
-    pub output: Vec<u8>,
-    /// The begin of what it wrote to stderr, where that was captured apart.
-    pub errors: Vec<u8>,
-    /// What its sandbox lacked.
-    pub missing: Missing,
-}
-
-impl Ended {
-    /// The exit code as a shell would report it: 128 + N for a signal N.
-    #[must_use]
-    pub fn code(&self) -> i32 {
-        exit_code(self.status)
-    }
-
-    /// The output as text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.output).into_owned()
-    }
-}
-
-/// The exit code of a status as a shell would report it: 128 + N for a signal N.
-#[must_use]
-pub fn exit_code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
-}
 
 /// A command to run.
 #[derive(Debug, Clone)]
@@ -518,118 +437,4 @@ pub fn quote(word: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn environment() -> Environment {
-        [("PATH", "/usr/bin:/bin")].into_iter().collect()
-    }
-
-    #[test]
-    fn status_and_output_come_back() {
-        let ended = Process::shell("echo out; echo err >&2; exit 7", &environment()).capture().unwrap();
-        assert_eq!((ended.code(), ended.text().as_str()), (7, "out\nerr\n"));
-        assert_eq!(Process::shell("kill -9 $$", &environment()).capture().unwrap().code(), 137);
-    }
-
-    #[test]
-    fn standard_input_is_what_is_given() {
-        let cat = || Process::new("cat", [] as [&str; 0], &environment());
-        assert_eq!(cat().stdin("a\nb\n").capture().unwrap().text(), "a\nb\n");
-        assert_eq!(cat().capture().unwrap().text(), "");
-        let unread = Process::new("true", [] as [&str; 0], &environment()).stdin(vec![b'x'; 1 << 20]);
-        assert_eq!(unread.capture().unwrap().code(), 0);
-    }
-
-    #[test]
-    fn a_missing_program_is_told_apart() {
-        let error = Process::new("no-such-program", ["x"], &environment()).capture().unwrap_err();
-        assert!(error.is_not_found(), "{error}");
-    }
-
-    #[test]
-    fn a_program_that_is_still_written_is_waited_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let program = dir.path().join("program");
-        crate::host::fs::write_whole(&program, b"#!/bin/sh\nexit 7\n", 0o755).unwrap();
-        let process = Process::new(&program, [] as [&str; 0], &environment());
-        let writer = || rustix::fs::open(&program, rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty());
-        let writer = writer().unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                std::thread::sleep(Duration::from_millis(300));
-                drop(writer);
-            });
-            assert_eq!(process.capture().unwrap().code(), 7);
-        });
-    }
-
-    #[test]
-    fn nothing_of_an_image_that_is_only_read_runs() {
-        let dir = tempfile::tempdir().unwrap();
-        let mark = dir.path().join("mark");
-        let process = Process::new("touch", [&mark], &environment());
-        {
-            let _image = root::as_in_an_image();
-            for error in [process.capture(), process.capture_stdout(), process.interact()] {
-                assert!(error.unwrap_err().is_not_found());
-            }
-        }
-        assert!(!mark.exists());
-        assert_eq!(process.capture().unwrap().code(), 0);
-        assert!(mark.exists());
-    }
-
-    #[test]
-    fn a_folder_is_seen_in_anothers_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mine, place) = (dir.path().join("mine"), dir.path().join("place"));
-        for folder in [&mine, &place] {
-            crate::host::fs::create_dir_all(folder).unwrap();
-        }
-        assert!(can_see_privately(&place, &environment()), "this machine has no mount namespaces");
-        let process =
-            Process::shell("echo x >here; pwd -P", &environment()).dir(&place).seeing(&[(&mine, &place)]);
-        assert_eq!(process.capture().unwrap().text().trim(), place.to_str().unwrap());
-        assert!(mine.join("here").exists() && !place.join("here").exists());
-    }
-
-    #[test]
-    fn makes_share_the_jobs_of_a_server() {
-        let server = Arc::new(JobPipe::new().unwrap());
-        let environment = [("PATH", "/usr/bin:/bin"), ("MAKEFLAGS", "k")].into_iter().collect();
-        let process = Process::shell("echo \"$MAKEFLAGS\"", &environment).jobs_from(&server);
-        let flags = process.capture().unwrap().text();
-        assert!(flags.starts_with("k -j --jobserver"), "{flags}");
-    }
-
-    #[test]
-    fn what_it_leaves_running_is_ended() {
-        let ended = Process::shell("sleep 60 >/dev/null 2>&1 & echo $!", &environment()).capture().unwrap();
-        let child = ended.text().trim().to_owned();
-        let gone = (0..50).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            let stat = crate::host::fs::read_lossy(Path::new(&format!("/proc/{child}/stat")));
-            stat.map_or(true, |stat| stat.contains(") Z "))
-        });
-        assert!(gone, "{child} still runs");
-    }
-
-    #[test]
-    fn what_takes_too_long_is_ended_with_its_children() {
-        let limit = Duration::from_millis(200);
-        let process = Process::shell("sleep 60 | sleep 61", &environment()).time_limit(limit);
-        let error = process.capture().unwrap_err();
-        assert!(matches!(error, ProcessError::TimedOut { .. }), "{error}");
-        let quick = Process::shell("echo x", &environment()).time_limit(Duration::from_secs(60));
-        assert_eq!(quick.capture().unwrap().text(), "x\n");
-    }
-
-    #[test]
-    fn quoting_is_read_back_by_a_shell() {
-        for word in ["plain", "", "two words", "it's", "$HOME `x` \"y\"", "new\nline"] {
-            let line = format!("printf %s {}", quote(word));
-            assert_eq!(Process::shell(&line, &environment()).capture().unwrap().text(), word);
-        }
-    }
-}
+mod tests;
