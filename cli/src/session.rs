@@ -1,33 +1,31 @@
 //! What every command starts with: settings, distribution, environment, and the way from
 //! a request to its end.
 
+mod targets;
+mod verdict;
+
 use std::collections::BTreeSet;
 
 use dkms_base::exit::ExitCode;
 use dkms_base::host::{Environment, fs, processors, signals};
-use dkms_base::id::{Arch, KernelRelease, ModuleId, ModuleName, Target};
+use dkms_base::id::ModuleName;
 use dkms_base::layout::Layout;
-use dkms_base::report::{Event, Reporter};
-use dkms_base::version;
 use dkms_conf::framework::{self, Framework, SettingFault};
 use dkms_conf::settings::TrySign;
 use dkms_conf::{ConfError, Settings, keys};
-use dkms_core::critical::{self, Verdict};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::install::Recovery;
-use dkms_core::plan::{self, ImageWork, Options, Work};
+use dkms_core::plan::{ImageWork, Options, Work};
 use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot};
-use dkms_hooks::summary;
 use dkms_kernel::{self, Distribution, Overrides};
 use dkms_signing::GivenKey;
 
 use crate::action::Action;
 use crate::args::Args;
 use crate::failure::Failure;
-use crate::grid::Column;
 use crate::invocation::Invocation;
 use crate::package_script;
-use crate::render::{Terminal, say, warn};
+use crate::render::{Terminal, warn};
 
 /// A command about to run.
 #[derive(Debug)]
@@ -159,134 +157,6 @@ impl<'a> Session<'a> {
         Ok(Snapshot::take(&self.settings.layout)?)
     }
 
-    /// The kernels that `-k` and `-a` name, each with its architecture; without `-k`
-    /// [`dkms_kernel::default_kernels`].
-    ///
-    /// # Errors
-    /// [`Failure`] with code 12 where no architecture is known, with 21 where no kernel has headers.
-    pub fn targets(&self) -> Result<Vec<Target>, Failure> {
-        let named = &self.invocation.kernels;
-        if named.is_empty() { self.with_arches(&self.default_kernels()?) } else { self.with_arches(named) }
-    }
-
-    /// The same for what takes away or packs what is built of a module: that needs no headers. In a system
-    /// that does not have the running kernel, it is every kernel that the module is built for.
-    ///
-    /// # Errors
-    /// [`Failure`] with code 12 where no architecture is known.
-    pub fn targets_of(&self, id: &ModuleId, snapshot: &Snapshot) -> Result<Vec<Target>, Failure> {
-        let named = &self.invocation.kernels;
-        if !named.is_empty() {
-            return self.with_arches(named);
-        }
-        if dkms_kernel::running_kernel_here(&self.settings.layout).is_none() {
-            let arches = &self.invocation.arches;
-            let mut built = snapshot.targets(id);
-            built.retain(|target| arches.is_empty() || arches.contains(&target.arch));
-            if !built.is_empty() {
-                return Ok(built);
-            }
-        }
-        self.with_arches(&[(dkms_kernel::running_kernel()?, None)])
-    }
-
-    pub(crate) fn with_arches(
-        &self,
-        kernels: &[(KernelRelease, Option<Arch>)],
-    ) -> Result<Vec<Target>, Failure> {
-        let arches = &self.invocation.arches;
-        let with_arch = kernels.iter().enumerate().map(|(place, (release, arch))| {
-            let given = if arches.len() == 1 { arches.first() } else { arches.get(place) };
-            let arch = match arch.as_ref().or(given) {
-                Some(arch) => arch.clone(),
-                None => self.default_arch(release)?,
-            };
-            Ok(Target::new(release.clone(), arch))
-        });
-        with_arch.collect()
-    }
-
-    /// The kernels of commands without `-k`.
-    fn default_kernels(&self) -> Result<Vec<(KernelRelease, Option<Arch>)>, Failure> {
-        let alone = |kernel| vec![(kernel, None)];
-        // With headers that are named, the running kernel can be meant.
-        if self.args().kernelsourcedir.is_some() {
-            return Ok(alone(dkms_kernel::running_kernel()?));
-        }
-        let kernels = dkms_kernel::default_kernels(&self.settings.layout)?;
-        if !kernels.is_empty() {
-            return Ok(kernels.into_iter().map(|kernel| (kernel, None)).collect());
-        }
-        if !self.brings_modules_in()? {
-            return Ok(alone(dkms_kernel::running_kernel()?));
-        }
-        let tree = self.settings.layout.install_tree.display();
-        Err(Failure::new(
-            ExitCode::NO_HEADERS,
-            format!("this system has no kernel: there is none below `{tree}`"),
-        )
-        .hint("install the kernel that this system will run, and its headers; or name a kernel with `-k`"))
-    }
-
-    /// Whether the command, without a kernel to work on, would end without the modules that are asked for.
-    fn brings_modules_in(&self) -> Result<bool, Failure> {
-        Ok(match self.invocation.action {
-            Action::Build | Action::Install | Action::Match | Action::Add => true,
-            // What is switched off says so, and ends well.
-            Action::Autoinstall if fs::exists(&self.settings.layout.no_autoinstall()) => false,
-            Action::Autoinstall => !self.snapshot()?.newest().is_empty(),
-            _ => false,
-        })
-    }
-
-    /// Every kernel that is installed.
-    ///
-    /// # Errors
-    /// [`Failure`] with code 12 where the architecture of one is not known.
-    pub fn installed_targets(&self) -> Result<Vec<Target>, Failure> {
-        let kernels = dkms_kernel::installed_kernels(&self.settings.layout)?;
-        let with_arch = |release: KernelRelease| {
-            let arch = self.default_arch(&release)?;
-            Ok(Target::new(release, arch))
-        };
-        kernels.into_iter().map(with_arch).collect()
-    }
-
-    /// The kernels that `verify` judges: those that are named, with `--all` every one that is installed, else
-    /// the running kernel, or where this system does not have it, its own.
-    ///
-    /// # Errors
-    /// [`Failure`] with code 12 where the architecture of one is not known.
-    pub fn verified_targets(&self) -> Result<Vec<Target>, Failure> {
-        let named = &self.invocation.kernels;
-        if !named.is_empty() {
-            return self.with_arches(named);
-        }
-        if self.args().all {
-            return self.installed_targets();
-        }
-        let kernels = dkms_kernel::default_kernels(&self.settings.layout)?;
-        self.with_arches(&kernels.into_iter().map(|kernel| (kernel, None)).collect::<Vec<_>>())
-    }
-
-    /// Kernels as columns of a grid, in the order of their releases.
-    ///
-    /// # Errors
-    /// [`Failure`] where the architecture of an installed kernel is not known.
-    pub fn columns<'t>(&self, targets: impl IntoIterator<Item = &'t Target>) -> Result<Vec<Column>, Failure> {
-        let by_release = |a: &Target, b: &Target| version::compare(a.kernel.as_str(), b.kernel.as_str());
-        let newest = self.installed_targets()?.into_iter().max_by(|a, b| by_release(a, b));
-        let running = dkms_kernel::running_kernel_here(&self.settings.layout);
-        let mut targets: Vec<&Target> = targets.into_iter().collect();
-        targets.sort_by(|a, b| by_release(a, b));
-        let column = |target: &Target| Column {
-            is_running: running.as_ref() == Some(&target.kernel),
-            is_newest: newest.as_ref().is_some_and(|newest| newest.kernel == target.kernel),
-            target: target.clone(),
-        };
-        Ok(targets.into_iter().map(column).collect())
-    }
-
     /// What is done about images.
     fn images(&self) -> Option<ImageWork> {
         let how = if self.settings.remake_initrd { ImageWork::Remake } else { ImageWork::Report };
@@ -321,15 +191,6 @@ impl<'a> Session<'a> {
             continue_on_error: self.settings.continue_on_error,
             respect_failures: false,
         }
-    }
-
-    fn default_arch(&self, kernel: &KernelRelease) -> Result<Arch, Failure> {
-        let arch =
-            dkms_kernel::default_arch(self.distribution, kernel, &self.settings.layout, self.environment);
-        arch.map_err(|error| Failure::new(ExitCode::INTERRUPTED, error.to_string()))?.ok_or_else(|| {
-            Failure::new(ExitCode::NO_ARCH, format!("the architecture of kernel {kernel} is not known"))
-                .hint("name it with `-a`")
-        })
     }
 
     /// Plans and does what is asked; with `--dry-run` only prints the plan.
@@ -423,107 +284,6 @@ impl<'a> Session<'a> {
             held: None,
         };
         Ok(engine::hold(&keys, &recovery, self.settings.lock_timeout, self.terminal)?)
-    }
-
-    /// How the command would end, as far as the plan knows.
-    fn verdict_of_plan(&self, plan: &plan::Plan) -> Result<(), Failure> {
-        let refusals = plan.steps.iter().filter_map(|step| match &step.action {
-            plan::Action::Refuse(refusal) => Some(Failure::from(refusal.clone())),
-            _ => None,
-        });
-        let refusals: Vec<Failure> = refusals.collect();
-        let codes: Vec<ExitCode> = refusals.iter().map(|refusal| refusal.code).collect();
-        match refusals.into_iter().next() {
-            None => Ok(()),
-            Some(first) if self.is_batch() => Err(Failure { code: self.code_of_batch(&codes), ..first }),
-            Some(first) => Err(first),
-        }
-    }
-
-    /// What the failures of a run mean for the command.
-    fn verdict(&self, outcome: Outcome) -> Result<(), Failure> {
-        let left_out = outcome.left_out();
-        let is_batch = self.is_batch();
-        for text in &outcome.images {
-            warn(self.terminal, text);
-        }
-        if is_batch && outcome.failures.iter().any(|failed| failed.action.module().is_some()) {
-            self.lacking(&outcome)?;
-        }
-        if is_batch {
-            summary::done(&outcome.done).into_iter().for_each(|line| say(self.terminal, line));
-            for summary::Failure { text, hints } in summary::refuted(&outcome.refuted) {
-                self.terminal.report(Event::warning(text, hints));
-            }
-        }
-        let is_interrupted = outcome.is_interrupted();
-        let mut failures = outcome.failures.into_iter();
-        let Some(first) = failures.next() else {
-            return if is_interrupted { Err(interrupted()) } else { Ok(()) };
-        };
-        if !is_batch {
-            for failed in failures {
-                self.terminal.failure(&failed.error.into());
-            }
-            return Err(first.error.into());
-        }
-        let mut codes = Vec::new();
-        let mut names = Vec::new();
-        for failed in std::iter::once(first).chain(failures) {
-            names.push(failed.action.module().map_or_else(|| failed.action.to_string(), ToString::to_string));
-            let failure = Failure::from(failed.error);
-            if failure.code == ExitCode::INTERRUPTED {
-                return Err(failure);
-            }
-            codes.push(failure.code);
-            self.terminal.failure(&failure);
-        }
-        let code = self.code_of_batch(&codes);
-        names.sort_unstable();
-        names.dedup();
-        let mut failure =
-            Failure::new(code, format!("{} failed for {}", self.invocation.action.name(), names.join(", ")));
-        let others: Vec<_> = left_out.into_iter().filter(|name| !names.contains(name)).collect();
-        if !others.is_empty() {
-            failure = failure.hint(format!("not tried, since they need one of these: {}", others.join(", ")));
-        }
-        Err(failure)
-    }
-
-    /// Says first what the machine can't boot or be reached without.
-    fn lacking(&self, outcome: &Outcome) -> Result<(), Failure> {
-        let failed = outcome.failures.iter().map(|failed| &failed.action).chain(&outcome.pruned);
-        let kernels: BTreeSet<Target> = failed.filter_map(plan::Action::target).cloned().collect();
-        let kernels: Vec<Target> = kernels.into_iter().collect();
-        let (snapshot, survey) = (self.snapshot()?, self.survey());
-        let critical = critical::look(&survey, &snapshot, &self.installed_targets()?)?;
-        for standing in critical::standings(&critical, &survey, &snapshot, &kernels)? {
-            if standing.verdict == Verdict::Refuted {
-                let hints: Vec<String> = standing.remedy.clone().into_iter().collect();
-                self.terminal.report(Event::warning(standing.to_string(), hints));
-            }
-        }
-        Ok(())
-    }
-
-    /// What several failures are together, where all modules of a kernel were asked for.
-    fn code_of_batch(&self, codes: &[ExitCode]) -> ExitCode {
-        match self.invocation.action {
-            Action::KernelPreinst | Action::KernelPrerm => ExitCode::KERNEL_HOOK_FAILED,
-            _ if codes.iter().all(|code| *code == ExitCode::NO_HEADERS) => ExitCode::NO_HEADERS,
-            _ => ExitCode::AUTOINSTALL_FAILED,
-        }
-    }
-
-    fn is_batch(&self) -> bool {
-        matches!(
-            self.invocation.action,
-            Action::Autoinstall
-                | Action::KernelPreinst
-                | Action::KernelPostinst
-                | Action::KernelPrerm
-                | Action::Plan
-        )
     }
 }
 

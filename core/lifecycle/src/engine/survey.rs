@@ -1,8 +1,10 @@
 //! Gathering: looks at what a request may need to know, once, and makes the [`World`] of it.
 
+mod confs;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::memory;
@@ -12,9 +14,7 @@ use crate::build::Memory;
 use crate::build::inputs::InputsKey;
 use crate::bundles::Listing;
 use crate::conf::confined::Confined;
-use crate::conf::{
-    self, Check, ConfError, ConfSource, ModuleConf, RawConf, Reader, Settings, Variables, notices, trust,
-};
+use crate::conf::{ModuleConf, Reader, Settings, notices};
 use crate::critical;
 use crate::event::{self, Kernels};
 use crate::forecast;
@@ -27,7 +27,6 @@ use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides, Owner}
 use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question, preflight};
 use crate::plan::{ConfFault, Cost, Options, Reading, Request, Work, World};
-use crate::report::Event;
 use crate::tree::attempts::{self, Expected};
 use crate::tree::{Held, Snapshot, owed, weak};
 use crate::verify::{Link, LinkProof, Verdict, Verifier};
@@ -326,67 +325,6 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    /// Confs of the modules that are asked for, of what they depend on, and of what was built against them.
-    fn take_confs(&self, world: &mut World, needs: &Needs) -> Result<(), FsError> {
-        let mut pending = needs.modules.clone();
-        let mut seen = BTreeSet::new();
-        while let Some(id) = pending.pop() {
-            if !seen.insert(id.clone()) {
-                continue;
-            }
-            let file = self.conf_of(&id, needs);
-            for target in &needs.targets {
-                let raw = self.read(Some(&id), &file, target)?;
-                if let (Ok(raw), false) = (&raw, needs.lenient || world.notices.contains_key(&id)) {
-                    self.notice(world, &id, &file, raw, Read::InPlace);
-                }
-                let conf = if needs.lenient {
-                    Ok(conf::leniently(&raw.unwrap_or_default(), &id, target, &self.kernel(target)?.config))
-                } else {
-                    self.resolve(raw, &file, target)?
-                };
-                if let (Ok(conf), true) = (&conf, needs.related) {
-                    let newest = world.snapshot.newest();
-                    let depends = newest.iter().filter(|other| conf.build_depends.contains(&other.name));
-                    pending.extend(depends.map(|other| (*other).clone()));
-                    pending.extend(world.snapshot.built_against(&id.name, target));
-                }
-                world.confs.insert((id.clone(), target.clone()), conf);
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps what is to be warned of once the module is worked on.
-    fn notice(&self, world: &mut World, id: &ModuleId, file: &Path, raw: &RawConf, read: Read) {
-        let mut events = notices::on_unread(raw, &id.name);
-        // What is still to be copied becomes root's.
-        let fault = if read == Read::InPlace { trust::fault(file) } else { None };
-        events.extend(fault.as_ref().map(trust::warning));
-        if fault.is_some() && self.settings.exemption(Some(&id.name)).is_some() {
-            let text = format!(
-                "{id} runs in the sandbox although `sandbox` or `sandbox_exempt` says otherwise: another user may \
-                 write its source"
-            );
-            events.push(Event::warning(text, []));
-        }
-        world.notices.insert(id.clone(), events);
-    }
-
-    /// Where the conf of a module is.
-    fn conf_of(&self, id: &ModuleId, needs: &Needs) -> PathBuf {
-        let is_asked_for = needs.asked.as_ref() == Some(id);
-        let folder = match &needs.new_source {
-            _ if is_asked_for && self.conf_file.is_some() => {
-                return self.conf_file.clone().unwrap_or_default();
-            }
-            Some(folder) if is_asked_for => folder.clone(),
-            _ if needs.to_add.contains(id) => self.layout().source_dir(id),
-            _ => self.layout().source_link(id),
-        };
-        folder.join("dkms.conf")
-    }
-
     /// The kernels that are installed, as [`crate::event`] wants to know them.
     ///
     /// # Errors
@@ -413,88 +351,6 @@ impl<'a> Survey<'a> {
         let facts = Rc::new(KernelFacts::look(target, self.layout(), &self.overrides)?);
         self.kernels.borrow_mut().insert(target.clone(), Rc::clone(&facts));
         Ok(facts)
-    }
-
-    /// What a conf says for a kernel.
-    ///
-    /// # Errors
-    /// [`FsError`] where the kernel can't be looked at; why the conf can't be read is inside.
-    pub fn read(
-        &self,
-        id: Option<&ModuleId>,
-        file: &Path,
-        target: &Target,
-    ) -> Result<Result<RawConf, ConfError>, FsError> {
-        let kernel = self.kernel(target)?;
-        let variables = Variables {
-            target: target.clone(),
-            kernel_source_dir: kernel.headers.clone(),
-            kernel_config: kernel.config.path.clone(),
-            parallel_jobs: self.jobs,
-            dest_override: self.module_folder.clone(),
-        };
-        let source = ConfSource { id, file: file.to_owned() };
-        Ok(self.reader.read(&source, &variables, &self.directives))
-    }
-
-    fn resolve(
-        &self,
-        raw: Result<RawConf, ConfError>,
-        file: &Path,
-        target: &Target,
-    ) -> Result<Result<ModuleConf, ConfFault>, FsError> {
-        let raw = match raw {
-            Ok(raw) => raw,
-            Err(error) => return Ok(Err(ConfFault::of(&error, file))),
-        };
-        let resolved = conf::resolve(&raw, target, &self.kernel(target)?.config, Check::Whole);
-        Ok(resolved.map_err(|invalid| ConfFault::Invalid {
-            path: invalid.file,
-            problems: invalid.problems.iter().map(ToString::to_string).collect(),
-        }))
-    }
-
-    /// What a dkms.conf of a module says for a kernel, wherever it lies.
-    ///
-    /// # Errors
-    /// [`FsError`] where the kernel can't be looked at; what is wrong with the conf is inside.
-    pub fn conf_in(
-        &self,
-        id: &ModuleId,
-        file: &Path,
-        target: &Target,
-    ) -> Result<Result<ModuleConf, ConfFault>, FsError> {
-        let raw = self.read(Some(id), file, target)?;
-        self.resolve(raw, file, target)
-    }
-
-    /// What the conf of a module in the tree says now; `None` where that isn't valid.
-    pub(super) fn conf_again(&self, id: &ModuleId, target: &Target) -> Option<ModuleConf> {
-        let file = self.conf_file.clone().unwrap_or_else(|| self.layout().source_link(id).join("dkms.conf"));
-        let raw = self.read(Some(id), &file, target).ok()?;
-        self.resolve(raw, &file, target).ok()?.ok()
-    }
-
-    /// As much of a module's conf as can be taken, for looking at what it has installed.
-    ///
-    /// # Errors
-    /// [`FsError`] where the kernel can't be looked at.
-    pub fn lenient_conf(&self, id: &ModuleId, target: &Target) -> Result<ModuleConf, FsError> {
-        let file = self.layout().source_link(id).join("dkms.conf");
-        let raw = self.read(Some(id), &file, target)?.unwrap_or_default();
-        Ok(conf::leniently(&raw, id, target, &self.kernel(target)?.config))
-    }
-
-    /// The module that a dkms.conf describes.
-    ///
-    /// # Errors
-    /// [`FsError`] where the running kernel can't be looked at; what is wrong with the conf is inside.
-    pub fn identify(&self, file: &Path) -> Result<Result<ModuleId, ConfFault>, FsError> {
-        let Some(target) = running_target() else {
-            return Ok(Err(ConfFault::Missing { path: file.to_owned() }));
-        };
-        let raw = self.read(None, file, &target)?;
-        Ok(self.resolve(raw, file, &target)?.map(|conf| conf.id))
     }
 
     /// What weak-updates links serve and their kernels will load: by symbols, whatever the links' names say.
