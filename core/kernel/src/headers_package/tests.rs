@@ -17,7 +17,7 @@ const ARCH: &str = "ID=arch";
 const ALARM: &str = "ID=archarm\nID_LIKE=arch";
 
 /// A distribution, a kernel, who has it (`NAME VERSION ARCH`, as their databases say), what to install;
-/// and where that can be told by the kernel's release alone, the same without an owner.
+/// and where the release alone tells it, the same without an owner.
 type Row = (&'static str, &'static str, &'static str, &'static str, bool);
 
 /// The rows of Debian are its archive's (bookworm, its backports, trixie, forky, of 2026-11-28). The

@@ -22,7 +22,7 @@ pub enum ProcessError {
     Refused {
         /// The command line.
         line: String,
-        /// What can't be had.
+        /// What is not available.
         missing: Missing,
     },
     /// We were asked to stop while it ran, and ended it.
