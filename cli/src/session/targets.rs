@@ -62,7 +62,7 @@ impl Session<'_> {
     /// The kernels of commands without `-k`.
     fn default_kernels(&self) -> Result<Vec<(KernelRelease, Option<Arch>)>, Failure> {
         let alone = |kernel| vec![(kernel, None)];
-        // With headers that are named, the running kernel can be meant.
+        // Headers that are named may be for the running kernel.
         if self.args().kernelsourcedir.is_some() {
             return Ok(alone(dkms_kernel::running_kernel()?));
         }
