@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::one::Planner;
 use super::order;
+use super::planner::Planner;
 use super::refusal::Refusal;
 use crate::conf::ModuleConf;
 use crate::event::LookAhead;

@@ -5,7 +5,7 @@
 //! - [`world`]: what is known
 //! - [`step`]: what will be done, each step with its reason and what it waits for
 //! - [`refusal`]: why something will not be done
-//! - [`one`]: the steps for one module on one kernel
+//! - [`planner`]: the steps for one module on one kernel
 //! - [`batch`]: all modules of a kernel: autoinstall, match, what kernel packages ask for
 //! - [`transaction`]: what a package transaction brings and takes, kernels and modules together
 //! - [`preflight`]: which modules in use will not be there on a kernel that comes
@@ -14,8 +14,8 @@
 
 pub mod batch;
 pub mod locks;
-pub mod one;
 pub mod order;
+pub mod planner;
 pub mod preflight;
 pub mod refusal;
 pub mod request;
@@ -28,7 +28,7 @@ pub use request::{NewSource, Options, Request, Work};
 pub use step::{Action, ImageWork, Plan, Remark, Step, StepId};
 pub use world::{ConfFault, Cost, Reading, RememberedFailure, World};
 
-use one::Planner;
+use planner::Planner;
 
 /// What has to be done for a request.
 ///

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::{self, Rules};
-use super::one::Planner;
+use super::planner::Planner;
 use super::step::{Action, StepId};
 use crate::event::Batch;
 use crate::id::{ModuleId, ModuleName, Target};
