@@ -32,7 +32,7 @@ pub(super) struct Planner<'a> {
     built: BTreeMap<ModuleId, StepId>,
     /// Builds that the steps drop, with those steps.
     pub(super) dropped: BTreeMap<(ModuleId, Target), StepId>,
-    /// Builds that are no longer what their source says: they are made anew, and stay in use until then.
+    /// Builds that are no longer what their source says: they are made again, and stay in use until then.
     pub(super) stale: BTreeSet<(ModuleId, Target)>,
     /// What a batch decides about by itself: not to be built again because of a dependency.
     pub(super) decided: BTreeSet<(ModuleName, Target)>,
