@@ -69,9 +69,9 @@ fn beside(
     Ok(compare(scenario, &theirs, &observe(scenario, cache, kernels, ours)?))
 }
 
-/// A run that isn't full takes one of so many parts, in turns: a fifth of the scenarios is enough to notice
+/// A run that isn't full takes one of so many parts, in turns: an eighth of the scenarios is enough to notice
 /// what breaks for all.
-const SAMPLED: usize = 5;
+const SAMPLED: usize = 8;
 
 /// `DKMS_TEST_ONLY=words` picks scenarios by name, `DKMS_TEST_FULL=1` takes all and doesn't trust what was
 /// recorded of the original, `DKMS_TEST_PROGRAM=FILE` tests another program as ours (the original itself

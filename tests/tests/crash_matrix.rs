@@ -18,7 +18,7 @@ use dkms_tests::tool::Tool;
 use dkms_tests::{say, tier};
 
 /// How many points of each action a usual run takes.
-const SAMPLE: usize = 5;
+const SAMPLE: usize = 3;
 
 /// One action: how many points were tried, and what is wrong.
 fn tried(world: &World, action: Action, turn: Option<usize>) -> anyhow::Result<(usize, usize)> {

@@ -22,7 +22,7 @@ use dkms_tests::tool::Tool;
 use dkms_tests::{say, tier, verdict};
 
 /// How many calls of each action a usual run takes.
-const SAMPLE: usize = 5;
+const SAMPLE: usize = 3;
 
 /// One action: how many calls failed, how many of them were ignored, and what is wrong.
 fn tried(world: &World, action: Action, turn: Option<usize>) -> anyhow::Result<(usize, usize, usize)> {

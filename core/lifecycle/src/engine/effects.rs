@@ -5,11 +5,11 @@ mod building;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::afterwards;
 use super::context::Context;
 use super::error::StepError;
 use super::folders::Folders;
 use super::initramfs::Images;
-use super::afterwards;
 use crate::build::inputs::Digests;
 use crate::build::{Jobs, Memory};
 use crate::bundles::Taker;
