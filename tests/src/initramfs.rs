@@ -15,6 +15,8 @@ use crate::command::must;
 const FOLDER: u32 = 0o040_755;
 const LINK: u32 = 0o120_777;
 const FILE: u32 = 0o100_000;
+/// No program is larger, unoptimised ones included.
+const LARGEST: u64 = 1 << 30;
 
 /// What a guest has for a root.
 #[derive(Debug, Clone)]
@@ -73,12 +75,12 @@ impl Initramfs {
         let stripped = tempfile::NamedTempFile::new()?;
         let (from, to) = (program.to_string_lossy(), stripped.path().to_string_lossy());
         must("strip", &["-o", &to, &from], Path::new("/"))?;
-        self.file(at, &fs::read(stripped.path())?, 0o755);
+        self.file(at, &fs::read_limited(stripped.path(), LARGEST)?, 0o755);
         let needed = must("ldd", &[&from], Path::new("/"))?;
         // `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, and the loader without an arrow.
         for library in needed.split_whitespace().filter(|word| word.starts_with('/')) {
             if !self.present.contains(Path::new(library.trim_start_matches('/'))) {
-                self.file(library, &fs::read(Path::new(library))?, 0o755);
+                self.file(library, &fs::read_limited(Path::new(library), LARGEST)?, 0o755);
             }
         }
         Ok(())
