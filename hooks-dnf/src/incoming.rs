@@ -72,7 +72,8 @@ impl Coming {
             let headers =
                 brought.headers.iter().filter_map(|release| KernelRelease::new(release.as_str()).ok());
             coming.headers.extend(headers.map(|release| {
-                let files = package.file.iter().cloned().collect();
+                // What is only resolved yet has the path at which it will be.
+                let files = package.file.iter().filter(|file| fs::is_file(file)).cloned().collect();
                 (release, ComingHeaders { version: Some(owner.version.clone()), files })
             }));
             coming.brought.kernels.extend(brought.kernels);

@@ -2,9 +2,13 @@
 //! while it is still there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dkms_base::exit::ExitCode;
-use dkms_base::host::fs;
+use dkms_base::host::process::Process;
+use dkms_base::host::{Environment, fs};
 use dkms_base::id::{KernelRelease, ModuleName};
 use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
@@ -105,7 +109,10 @@ fn preflight<W: std::io::Write + Send>(
     // A hook isn't told of which package a path is.
     let brought = |module: &(KernelRelease, String)| (module.clone(), "of this transaction".to_owned());
     let prebuilt: PrebuiltComing = targets.prebuilt.iter().map(brought).collect();
-    let headers = headers(&told);
+    let headers = match policy {
+        PreflightPolicy::Build => headers(&told, &system.adapter.environment),
+        PreflightPolicy::Warn | PreflightPolicy::Block | PreflightPolicy::Off => HeadersComing::new(),
+    };
     system.adapter.foresee(&told, &headers, plain)?;
     let mut absent = system.adapter.preflight(&told, BTreeMap::new(), prebuilt, &headers)?;
     absent.retain(|prospect| !is_unknown(prospect));
@@ -120,21 +127,45 @@ fn preflight<W: std::io::Write + Send>(
 
 /// Where pacman has what it has downloaded, unless its settings say otherwise.
 const DOWNLOADS: &str = "/var/cache/pacman/pkg";
+/// In so many packages, the newest, headers are searched for if no name has the kernel.
+const SEARCHED: usize = 8;
+/// No list of files takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The headers that come, with the files that have them. A hook does not receive those; without one they are
 /// downloaded.
-fn headers(told: &[Happening]) -> HeadersComing {
-    let entries = fs::list(std::path::Path::new(DOWNLOADS)).unwrap_or_default();
+fn headers(told: &[Happening], environment: &Environment) -> HeadersComing {
+    let entries = fs::list(Path::new(DOWNLOADS)).unwrap_or_default();
     let files: Vec<String> = entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect();
     let coming = |happening: &Happening| match happening {
         Happening::HeadersArrived(target) => {
-            let file = files.iter().find(|name| has_headers(name, target.kernel.as_str()));
-            let files = file.map(|name| std::path::Path::new(DOWNLOADS).join(name)).into_iter().collect();
-            Some((target.kernel.clone(), ComingHeaders { version: None, files }))
+            let kernel = target.kernel.as_str();
+            let named = files.iter().find(|name| has_headers(name, kernel));
+            let named = named.map(|name| Path::new(DOWNLOADS).join(name));
+            let found = named.or_else(|| found_inside(&files, kernel, environment));
+            Some((target.kernel.clone(), ComingHeaders { version: None, files: found.into_iter().collect() }))
         }
         _ => None,
     };
     told.iter().filter_map(coming).collect()
+}
+
+/// The newest package that has a kernel's headers, by its list of files: not every maker's kernels are named
+/// after the version of their package.
+fn found_inside(files: &[String], kernel: &str, environment: &Environment) -> Option<PathBuf> {
+    let is_likely =
+        |name: &&String| name.contains("-headers-") && name.contains(".pkg.tar") && !name.ends_with(".sig");
+    let place = |name: &String| Path::new(DOWNLOADS).join(name);
+    let when = |path: &Path| fs::stat(path).ok().flatten().and_then(|meta| meta.modified().ok());
+    let mut likely: Vec<PathBuf> = files.iter().filter(is_likely).map(place).collect();
+    likely.sort_by_key(|path| std::cmp::Reverse(when(path)));
+    likely.truncate(SEARCHED);
+    likely.into_iter().find(|path| {
+        let file = format!("usr/lib/modules/{kernel}/build/Makefile");
+        let words: [OsString; 3] = ["-tqf".into(), path.into(), file.into()];
+        let listed = Process::new("bsdtar", words, environment).time_limit(PATIENCE).capture_apart();
+        listed.is_ok_and(|ended| ended.status.success())
+    })
 }
 
 /// Whether a package is that of a kernel's headers: `linux-lts-headers-6.6.63-1-x86_64.pkg.tar.zst` of

@@ -6,7 +6,7 @@ use dkms_base::host::process::Process;
 use dkms_base::id::{Arch, KernelRelease};
 
 use super::distribution::{Distribution, Family};
-use super::manager::{ManagerError, answer};
+use super::manager::{ManagerError, answer, dnf};
 
 /// A package of headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn available(
         Family::Fedora | Family::Rhel => {
             let format = "%{name} %{version}-%{release} %{arch}\\n";
             let words = ["-q", "repoquery", "--available", "--qf", format, "kernel*-devel"];
-            of_rpms(&answer(&Process::new("dnf", words, environment))?, arch)
+            of_rpms(&answer(&Process::new(dnf(environment), words, environment))?, arch)
         }
         Family::Suse | Family::Arch | Family::Gentoo | Family::Other => {
             return Err(AvailableError::UnknownManager { id: distribution.id.clone() });

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use dkms_base::host::Environment;
 use dkms_base::host::fs::{self, FsError};
 use dkms_base::host::process::{Process, quote};
+use dkms_base::host::{Environment, programs};
 use dkms_base::id::KernelRelease;
 
 use super::available::in_apt;
 use super::distribution::{Distribution, Family};
 use super::headers_package::HeadersPackage;
-use super::manager::{ManagerError, answer, run};
+use super::manager::{ManagerError, answer, dnf, run};
 use super::upcoming::{as_root, synchronized};
 
 /// Why there are none.
@@ -79,11 +79,11 @@ pub fn fetch(
                 .dir(&files))?;
         }
         Family::Fedora | Family::Rhel => {
-            let download = Process::new("dnf", ["-q", "download", name], environment).dir(&files);
-            // dnf 4 has that word in a plugin.
+            let download = Process::new(dnf(environment), ["-q", "download", name], environment).dir(&files);
+            // dnf 4 has that word in a plugin that need not be there. Our own would judge this transaction.
             let place = format!("--destdir={}", files.display());
-            let words = ["-q", "-y", "install", "--downloadonly", &place, name];
-            run(&download).or_else(|_| run(&Process::new("dnf", words, environment)))?;
+            let words = ["-q", "-y", "--disableplugin=dkms", "install", "--downloadonly", &place, name];
+            run(&download).or_else(|_| run(&Process::new(dnf(environment), words, environment)))?;
         }
         Family::Arch => {
             let database = synchronized(folder, environment)?;
@@ -104,14 +104,21 @@ pub fn fetch(
     }
     let listed = fs::list(&files)?;
     let brought: Vec<PathBuf> = listed.into_iter().map(|file| files.join(file.name)).collect();
+    let brought = match distribution.family {
+        Family::Fedora | Family::Rhel => {
+            // A download may bring programs besides that headers need.
+            let mut brought = described(brought, environment)?;
+            brought.retain(|(_, rpm)| rpm.name.starts_with("kernel") || name.starts_with(&rpm.name));
+            version = version_of(&brought);
+            brought.into_iter().map(|(path, _)| path).collect()
+        }
+        _ => brought,
+    };
     unpack(&brought, folder, environment)?;
     fs::remove_any(&files)?;
     fs::remove_any(&folder.join("pacman"))?;
     let found = settle(kernel, folder)?;
     let kernel = found.ok_or_else(|| FetchError::None { kernel: kernel.clone(), packages })?;
-    if matches!(distribution.family, Family::Fedora | Family::Rhel) {
-        version = version_in(kernel.as_str());
-    }
     Ok(Headers { kernel, package: name.to_owned(), version })
 }
 
@@ -130,8 +137,10 @@ pub fn unpacked(
     let found = settle(kernel, folder)?;
     let kernel = found.ok_or_else(|| FetchError::None { kernel: kernel.clone(), packages: names() })?;
     let (mut package, mut version) = (String::new(), String::new());
-    if packages.iter().any(|path| path.extension().is_some_and(|end| end == "rpm")) {
-        version = version_in(kernel.as_str());
+    let rpms = packages.iter().filter(|path| path.extension().is_some_and(|end| end == "rpm"));
+    let rpms = described(rpms.cloned().collect(), environment)?;
+    if let Some((_, named)) = rpms.first() {
+        (package, version) = (named.name.clone(), version_of(&rpms));
     }
     for file in packages.iter().filter(|path| path.extension().is_some_and(|end| end == "deb")) {
         let words: Vec<OsString> =
@@ -156,23 +165,56 @@ pub fn installed(kernel: &KernelRelease, distribution: &Distribution, environmen
             let words = ["--show", "--showformat=${Version}", &package].map(str::to_owned);
             answer(&Process::new("dpkg-query", words, environment)).unwrap_or_default().trim().to_owned()
         }
-        Family::Fedora | Family::Rhel => version_in(kernel.as_str()),
+        Family::Fedora | Family::Rhel => {
+            let place = format!("/usr/src/kernels/{kernel}");
+            let words = ["-q", "--qf", "%{VERSION}-%{RELEASE}\\n", "-f", &place];
+            let told = answer(&Process::new("rpm", words, environment)).unwrap_or_default();
+            told.lines().next().unwrap_or_default().to_owned()
+        }
         Family::Suse | Family::Arch | Family::Gentoo | Family::Other => String::new(),
     };
     Headers { kernel, package, version }
 }
 
-/// The version of an rpm package with the headers of a kernel: its release without the architecture.
-fn version_in(release: &str) -> String {
-    let release = release.split_once('+').map_or(release, |(before, _)| before);
-    release.rsplit_once('.').map_or(release, |(version, _)| version).to_owned()
+/// What an rpm package says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rpm {
+    name: String,
+    /// With its release.
+    version: String,
+}
+
+/// Some rpm packages, with what they say of themselves.
+fn described(files: Vec<PathBuf>, environment: &Environment) -> Result<Vec<(PathBuf, Rpm)>, FetchError> {
+    let mut found = Vec::new();
+    for file in files {
+        let words = ["-qp", "--nosignature", "--qf", "%{NAME} %{VERSION}-%{RELEASE}"].map(OsString::from);
+        let words = words.into_iter().chain([file.clone().into()]);
+        let told = answer(&Process::new("rpm", words, environment))?;
+        if let Some((name, version)) = told.trim().split_once(' ') {
+            found.push((file, Rpm { name: name.to_owned(), version: version.to_owned() }));
+        }
+    }
+    Ok(found)
+}
+
+/// The version of the package that has the headers; empty: not known.
+fn version_of(packages: &[(PathBuf, Rpm)]) -> String {
+    let headers = packages.iter().find(|(_, rpm)| rpm.name.contains("-devel"));
+    headers.or_else(|| packages.first()).map(|(_, rpm)| rpm.version.clone()).unwrap_or_default()
 }
 
 fn unpack(packages: &[PathBuf], folder: &Path, environment: &Environment) -> Result<(), FetchError> {
     for path in packages {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.ends_with(".rpm") {
-            let line = format!("rpm2cpio {} | cpio -idm --quiet", quote(&path.to_string_lossy()));
+            // A container need not have cpio.
+            let line = match programs::find("cpio", environment) {
+                Some(_) => format!("rpm2cpio {} | cpio -idm --quiet", quote(&path.to_string_lossy())),
+                None => {
+                    format!("rpm2archive - <{} | tar -xz --no-same-owner", quote(&path.to_string_lossy()))
+                }
+            };
             run(&Process::shell(&line, environment).dir(folder))?;
         } else if name.contains(".pkg.tar") {
             if !name.ends_with(".sig") {
@@ -293,15 +335,23 @@ fn settle(kernel: &KernelRelease, folder: &Path) -> Result<Option<KernelRelease>
         return Ok(entry.name.to_str().and_then(|name| KernelRelease::new(name).ok()));
     }
     let places = [format!("usr/src/linux-headers-{release}"), format!("usr/src/kernels/{release}")];
-    let Some(place) = places.iter().find(|place| fs::is_dir(&folder.join(place).join("include"))) else {
-        return Ok(None);
+    let is_headers = |place: &String| fs::is_dir(&folder.join(place).join("include"));
+    let named = places.into_iter().find(is_headers).map(|place| (place, kernel.clone()));
+    let only = || {
+        let found = fs::list(&folder.join("usr/src/kernels")).unwrap_or_default().into_iter();
+        let found = found.filter_map(|entry| KernelRelease::new(entry.name.to_str()?).ok());
+        let mut found = found
+            .map(|kernel| (format!("usr/src/kernels/{kernel}"), kernel))
+            .filter(|(place, _)| is_headers(place));
+        found.next().filter(|_| found.next().is_none())
     };
+    let Some((place, kernel)) = named.or_else(only) else { return Ok(None) };
     let build = build(kernel.as_ref());
     if fs::lstat(&build)?.is_none() {
         fs::create_dir_all(build.parent().unwrap_or(&lib))?;
         fs::symlink(&Path::new("/").join(place), &build)?;
     }
-    Ok(Some(kernel.clone()))
+    Ok(Some(kernel))
 }
 
 #[cfg(test)]
@@ -322,6 +372,20 @@ mod tests {
         });
         let found = found.into_iter().flatten().next().unwrap();
         assert_eq!(found, Path::new("/usr/src/kernels/6.12.9-1.el10.x86_64"));
+    }
+    #[test]
+    fn headers_of_the_only_kernel_are_found_by_their_folder() {
+        let guessed = KernelRelease::new("6.12.9-1.x86_64").unwrap();
+        let found_with = |kernels: &[&str]| {
+            let dir = tempfile::tempdir().unwrap();
+            for kernel in kernels {
+                fs::create_dir_all(&dir.path().join("usr/src/kernels").join(kernel).join("include")).unwrap();
+            }
+            settle(&guessed, dir.path()).unwrap().map(|kernel| kernel.to_string())
+        };
+        let other = "6.12.9-1.x86_64+debug";
+        assert_eq!(found_with(&[other]).as_deref(), Some(other));
+        assert_eq!(found_with(&[other, "6.12.9-1.x86_64+rt"]), None);
     }
     #[test]
     fn what_is_installed_in_the_same_version_is_not_downloaded() {

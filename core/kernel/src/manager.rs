@@ -1,6 +1,7 @@
 //! Programs of package managers that are asked and run: what they print, or why they failed.
 
 use dkms_base::host::process::{Ended, Process, ProcessError};
+use dkms_base::host::{Environment, programs};
 
 /// Why a program of a package manager gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,12 @@ pub enum ManagerError {
         /// What it printed.
         output: String,
     },
+}
+
+/// dnf's program: dnf 5 need not be called `dnf`.
+pub(super) fn dnf(environment: &Environment) -> &'static str {
+    let is_there = |name: &&str| programs::find(name, environment).is_some();
+    ["dnf", "dnf5"].into_iter().find(is_there).unwrap_or("dnf")
 }
 
 /// What a program prints to standard output.

@@ -12,7 +12,7 @@ use dkms_base::version;
 
 use super::available::{debian_kernel, flavour_of};
 use super::distribution::{Distribution, Family};
-use super::manager::{ManagerError, answer, answer_of, run};
+use super::manager::{ManagerError, answer, answer_of, dnf, run};
 
 /// A kernel that would come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn upcoming(
             of_simulation(&answer(&Process::new("apt-get", words, environment))?)
         }
         Family::Fedora | Family::Rhel => {
-            let process = Process::new("dnf", ["-q", "check-update", "kernel*"], environment);
+            let process = Process::new(dnf(environment), ["-q", "check-update", "kernel*"], environment);
             // 100: there are updates.
             of_check_update(&answer_of(&process, &[0, 100])?, arch)
         }
@@ -106,7 +106,7 @@ pub fn with_fresh_lists(
         environment.set("APT_CONFIG", conf.to_string_lossy().into_owned());
         run(&Process::new("apt-get", ["-q", "update"], &environment))?;
     } else if matches!(distribution.family, Family::Fedora | Family::Rhel) {
-        run(&Process::new("dnf", ["-q", "makecache", "--refresh"], &environment))?;
+        run(&Process::new(dnf(&environment), ["-q", "makecache", "--refresh"], &environment))?;
     }
     Ok(environment)
 }

@@ -25,3 +25,20 @@ fn foreseen(release: Pacman) {
 fn what_pacman_would_bring_is_built_before() {
     Pacman::ALL.into_iter().for_each(foreseen);
 }
+
+#[test]
+#[ignore = "full tier"]
+fn critical_modules_are_built_before_a_transaction() {
+    let world = world(Pacman::V7_0);
+    must(
+        &world,
+        "printf 'preflight=build\\ncritical=aa\\nbuild_cache=/srv/cache\\n' >>/etc/dkms/framework.conf",
+    );
+    pacman(&world, "-S linux linux-headers aa-dkms");
+    world.repository("two").expect("pacman reads it");
+    let said = pacman(&world, "-S linux linux-headers");
+    assert!(said.contains("building aa for kernel") && said.contains("before it is installed"), "{said}");
+    let log =
+        must(&world, &format!("head -n 1 /var/lib/dkms/aa/1.0/{}/x86_64/log/make.log", world.kernels[1]));
+    assert!(log.starts_with("# taken from the build cache"), "{log} {said}");
+}

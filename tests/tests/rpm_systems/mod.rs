@@ -3,6 +3,7 @@
 
 mod ahead;
 mod field;
+mod foreseen;
 mod leaving;
 mod nasty;
 mod own_rpm;
