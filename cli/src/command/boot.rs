@@ -268,7 +268,7 @@ fn reconcile(session: &Session<'_>, guard: &Guard<'_>) -> Result<(), Failure> {
 fn fit(session: &Session<'_>, guard: &Guard<'_>) -> Result<(), Failure> {
     let known = Known::look(session)?;
     let Some((running, lacking)) = guard.check_running(&known.kernels()) else {
-        say(session.terminal, "the kernel that runs is none of this system's: nothing is checked");
+        say(session.terminal, "the running kernel is not installed in this system: nothing is checked");
         return Ok(());
     };
     if lacking.is_empty() {

@@ -48,7 +48,7 @@ fn target(session: &Session<'_>) -> Result<Target, Failure> {
     match session.targets()?.as_slice() {
         [target] => Ok(target.clone()),
         targets => {
-            let text = format!("a system extension is for one kernel, and {} are meant", targets.len());
+            let text = format!("a system extension is for one kernel, not for {}", targets.len());
             Err(Failure::new(ExitCode::BROKEN, text).hint("name one: -k K"))
         }
     }
