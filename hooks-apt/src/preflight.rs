@@ -11,7 +11,7 @@ use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_core::plan::preflight::{Absent, Prospect};
+use dkms_core::plan::preflight::Prospect;
 use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing};
 use dkms_kernel::{Brought, Owner, PrebuiltComing};
 
@@ -158,30 +158,19 @@ fn headers(changing: &[Changing<'_>]) -> HeadersComing {
 /// Whether what is foreseen will be so. A module that goes for good is not missed, and what the version that
 /// is there says of itself means nothing where another one comes; what a kernel lacks it lacks for each.
 fn is_foreseen(prospect: &Prospect, changing: &[(&Brought, &Brought)]) -> bool {
-    let comes = |name: &ModuleName| changing.iter().any(|(_, new)| new.replaces(name.as_str()));
-    let own = comes(&prospect.id.name);
     let folder = prospect.id.dir_name();
-    if !own && changing.iter().any(|(old, _)| old.sources.contains(&folder)) {
+    let is_replaced = |name: &ModuleName| changing.iter().any(|(_, new)| new.replaces(name.as_str()));
+    if !is_replaced(&prospect.id.name) && changing.iter().any(|(old, _)| old.sources.contains(&folder)) {
         return false;
     }
-    match &prospect.absent {
-        None => false,
-        Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => true,
-        Some(Absent::Dependency(needed)) => !own && !comes(needed),
-        Some(
-            Absent::Unusable(_)
-            | Absent::Excluded(_)
-            | Absent::FailedBefore(_)
-            | Absent::Foreseen(_)
-            | Absent::Unfit(_),
-        ) => !own,
-    }
+    prospect.is_certain(is_replaced)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use dkms_base::id::{ModuleId, Target};
+    use dkms_core::plan::preflight::Absent;
 
     #[test]
     fn what_a_kernel_lacks_it_lacks_for_the_version_that_comes_too() {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use dkms_base::id::{KernelRelease, ModuleId};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_core::plan::preflight::{Absent, Prospect};
 use dkms_hooks::AdapterError;
 
 use crate::incoming::{Coming, Package};
@@ -40,7 +39,7 @@ pub fn preflight(
     session.adapter.foresee(&told, &coming.headers, session.out)?;
     let (owners, prebuilt) = (coming.owners.clone(), coming.prebuilt.clone());
     let mut prospects = session.adapter.preflight(&told, owners, prebuilt, &coming.headers)?;
-    prospects.retain(|prospect| is_known(prospect, coming));
+    prospects.retain(|prospect| prospect.is_certain(|name| coming.brought.replaces(name.as_str())));
     if prospects.is_empty() {
         return Ok(Verdict::GoOn);
     }
@@ -98,23 +97,6 @@ fn told(
         }
     }
     Ok(told)
-}
-
-/// Whether what is foreseen will be so: what a conf or an earlier build says means nothing where
-/// a new version comes.
-fn is_known(prospect: &Prospect, coming: &Coming) -> bool {
-    match &prospect.absent {
-        None => false,
-        Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => true,
-        Some(
-            Absent::Unusable(_)
-            | Absent::Excluded(_)
-            | Absent::FailedBefore(_)
-            | Absent::Foreseen(_)
-            | Absent::Unfit(_)
-            | Absent::Dependency(_),
-        ) => !coming.brought.replaces(prospect.id.name.as_str()),
-    }
 }
 
 /// As dnf writes it: an epoch of 0 is none.

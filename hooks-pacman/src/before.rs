@@ -13,7 +13,6 @@ use dkms_base::id::{KernelRelease, ModuleName};
 use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_core::plan::preflight::{Absent, Prospect};
 use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing, Initramfs, Plain, Summary};
 use dkms_kernel::PrebuiltComing;
 
@@ -85,26 +84,11 @@ fn preflight<W: std::io::Write + Send>(
     if policy == PreflightPolicy::Off || told.is_empty() {
         return Ok(Verdict::Clear);
     }
-    let is_unknown = |prospect: &Prospect| {
-        // A version that comes may be better than the one that is judged here, which is all
-        // that can be read yet.
-        let comes = |name: &ModuleName| {
-            things
-                .iter()
-                .any(|thing| matches!(thing, Thing::Module(folder) if tell::may_be_of(folder, name.as_str())))
-        };
-        match &prospect.absent {
-            None => true,
-            Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => false,
-            Some(Absent::Dependency(needed)) => comes(needed) || comes(&prospect.id.name),
-            Some(
-                Absent::Unusable(_)
-                | Absent::Excluded(_)
-                | Absent::FailedBefore(_)
-                | Absent::Foreseen(_)
-                | Absent::Unfit(_),
-            ) => comes(&prospect.id.name),
-        }
+    // Another version that comes may be better than the one on disk, which is all that can be read yet.
+    let is_replaced = |name: &ModuleName| {
+        things
+            .iter()
+            .any(|thing| matches!(thing, Thing::Module(folder) if tell::may_be_of(folder, name.as_str())))
     };
     // A hook isn't told of which package a path is.
     let brought = |module: &(KernelRelease, String)| (module.clone(), "of this transaction".to_owned());
@@ -115,7 +99,7 @@ fn preflight<W: std::io::Write + Send>(
     };
     system.adapter.foresee(&told, &headers, plain)?;
     let mut absent = system.adapter.preflight(&told, BTreeMap::new(), prebuilt, &headers)?;
-    absent.retain(|prospect| !is_unknown(prospect));
+    absent.retain(|prospect| prospect.is_certain(is_replaced));
     absent.iter().for_each(|prospect| plain.say(&prospect.to_string()));
     if absent.is_empty() || policy != PreflightPolicy::Block {
         return Ok(Verdict::Clear);

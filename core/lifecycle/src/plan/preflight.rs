@@ -112,6 +112,27 @@ pub struct Prospect {
     pub foreseen: Option<Foreseen>,
 }
 
+impl Prospect {
+    /// Whether the module will be missing although the transaction installs other versions of some modules;
+    /// `is_replaced` says of which. A dkms.conf, a build or a forecast of one version says nothing about
+    /// another version.
+    #[must_use]
+    pub fn is_certain(&self, is_replaced: impl Fn(&ModuleName) -> bool) -> bool {
+        match &self.absent {
+            None => false,
+            Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => true,
+            Some(Absent::Dependency(needed)) => !is_replaced(&self.id.name) && !is_replaced(needed),
+            Some(
+                Absent::Unusable(_)
+                | Absent::Excluded(_)
+                | Absent::FailedBefore(_)
+                | Absent::Foreseen(_)
+                | Absent::Unfit(_),
+            ) => !is_replaced(&self.id.name),
+        }
+    }
+}
+
 /// Why a module will not be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Absent {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{Arrival, Happening, Kernel, Kernels};
-use crate::plan::preflight::{Absent, Question, preflight};
+use crate::plan::preflight::{Absent, Prospect, Question, preflight};
 
 /// `foo/1.0` and `user/1.0`, which needs it, are in use on 6.1.0; 6.2.0 is not there yet.
 fn in_use() -> (World, Kernels) {
@@ -175,4 +175,28 @@ fn a_forecast_that_holds_stands_in_for_names() {
     assert!(with(Outlook::Excluded, &coming())[1].ends_with("will be there"));
     // Headers that do not come are missing, whatever was built with them.
     assert!(with(Outlook::Builds, &coming()[..1])[0].contains("the headers of this kernel are not there"));
+}
+
+#[test]
+fn what_is_known_of_one_version_means_nothing_for_another() {
+    let prospect = |absent| Prospect {
+        id: id("foo/1"),
+        target: target("6.1"),
+        absent,
+        brought_by: None,
+        critical: None,
+        foreseen: None,
+    };
+    let needed = || Some(Absent::Dependency(ModuleName::new("bar").unwrap()));
+    for (absent, alone, with_foo, with_bar) in [
+        (None, false, false, false),
+        (Some(Absent::NoKernel), true, true, true),
+        (Some(Absent::FailedBefore(String::new())), true, false, true),
+        (needed(), true, false, false),
+    ] {
+        let prospect = prospect(absent);
+        assert_eq!(prospect.is_certain(|_| false), alone, "{prospect:?}");
+        assert_eq!(prospect.is_certain(|name| name.as_str() == "foo"), with_foo, "{prospect:?}");
+        assert_eq!(prospect.is_certain(|name| name.as_str() == "bar"), with_bar, "{prospect:?}");
+    }
 }
