@@ -91,7 +91,7 @@ fn status(session: &Session<'_>, guard: &Guard<'_>) -> Result<(), Failure> {
         None => format!("what boots next is not known (boot loader: {})", report.menu.loader.word()),
     });
     if let Some(unclear) = &report.menu.unclear {
-        session.terminal.print(&format!("nothing is held: {unclear}"));
+        session.terminal.print(&format!("no kernel will be held: {unclear}"));
     }
     for row in &report.rows {
         lines(&report, row).iter().for_each(|line| session.terminal.print(line));

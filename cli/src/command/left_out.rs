@@ -16,11 +16,15 @@ const NAMED: usize = 3;
 pub(super) fn warn(folder: &Path, done: &str, reporter: &dyn Reporter) {
     let mut found = Vec::new();
     find(folder, Path::new(""), &mut found);
+    named(&found.iter().map(|path| folder.join(path)).collect::<Vec<_>>(), done, reporter);
+}
+
+/// Warns of these, if there are any, by their names; `done` is what was not done with them.
+pub(super) fn named(found: &[PathBuf], done: &str, reporter: &dyn Reporter) {
     if found.is_empty() {
         return;
     }
-    let named: Vec<String> =
-        found.iter().take(NAMED).map(|path| format!("`{}`", folder.join(path).display())).collect();
+    let named: Vec<String> = found.iter().take(NAMED).map(|path| format!("`{}`", path.display())).collect();
     let further = match found.len().saturating_sub(NAMED) {
         0 => String::new(),
         count => format!(" and {count} more"),

@@ -113,6 +113,7 @@ pub(super) fn stage(session: &Session<'_>, file: &Path) -> Result<StagedArchive,
             )
         })?;
     let staged = dkms_archive::stage(file, folder.path(), &Limits::default())?;
+    left_out::named(&staged.fifos, "unpacked", session.terminal);
     let id = match &staged.id {
         Some(id) => id.clone(),
         None => identify(session, &staged.conf, ExitCode::NOT_BUILT)?,

@@ -88,7 +88,7 @@ fn builds(inventory: &Inventory) -> Result<Vec<(Target, PathBuf)>, Unusable> {
     let mut builds = Vec::new();
     for (kernel, item) in inventory.children(Path::new(MAIN_TREE)) {
         match item {
-            Item::File { .. } => continue,
+            Item::File { .. } | Item::Fifo => continue,
             Item::Link(_) => return malformed(kernel, "is a link where a kernel's folder should be"),
             Item::Folder { .. } => {}
         }

@@ -28,6 +28,7 @@ pub(super) enum EntryKind {
     Folder,
     Link(Vec<u8>),
     HardLink(Vec<u8>),
+    Fifo,
 }
 
 /// Why there is no next entry.
@@ -141,7 +142,7 @@ impl<R: Read> Entries<R> {
             EntryType::Symlink => EntryKind::Link(link()),
             EntryType::Link => EntryKind::HardLink(link()),
             EntryType::Char | EntryType::Block => return refuse(Fault::Device),
-            EntryType::Fifo => return refuse(Fault::Fifo),
+            EntryType::Fifo => EntryKind::Fifo,
             EntryType::GNUSparse => return refuse(Fault::Sparse),
             other => {
                 return refuse(Fault::UnknownKind(char::from(other.as_byte()).escape_default().to_string()));

@@ -34,9 +34,6 @@ pub enum Fault {
     /// A character or block device.
     #[error("is a device file")]
     Device,
-    /// A FIFO.
-    #[error("is a FIFO")]
-    Fifo,
     /// Holes make small archives of huge files.
     #[error("is a sparse file")]
     Sparse,

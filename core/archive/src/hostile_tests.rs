@@ -181,7 +181,8 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("hard link to itself", source(&[hard_link("h", "h")]), "h"),
         ("character device", source(&[entry("null", EntryType::Char, "", 0o666, b"")]), "null"),
         ("block device", source(&[entry("sda", EntryType::Block, "", 0o666, b"")]), "sda"),
-        ("FIFO", source(&[entry("fifo", EntryType::Fifo, "", 0o666, b"")]), "fifo"),
+        ("file below a FIFO", source(&[entry("p", EntryType::Fifo, "", 0o666, b""), file("p/x")]), "p/x"),
+        ("file over a FIFO", source(&[entry("p", EntryType::Fifo, "", 0o666, b""), file("p")]), "p"),
         ("unknown kind", source(&[entry("odd", EntryType::new(b'Z'), "", 0o666, b"")]), "odd"),
         ("file twice", source(&[file("a"), file("a")]), "a"),
         ("file twice, spelt otherwise", source(&[file("d/a"), file("./d//a")]), "./d//a"),
@@ -253,6 +254,18 @@ fn hostile_archives_are_refused_with_the_entry_named() {
             place.check_outside(label);
         }
     }
+}
+
+#[test]
+fn a_fifo_is_not_made_and_is_named() {
+    let place = Place::new();
+    let fifo = |name: &str| entry(name, EntryType::Fifo, "", 0o666, b"");
+    let bytes = source(&[fifo("dkms_source_tree/alone/pipe"), fifo("other")]);
+    let staged = place.stage(&bytes, &small()).unwrap();
+    assert_eq!(staged.fifos, [Path::new("dkms_source_tree/alone/pipe"), Path::new("other")]);
+    assert!(!fs::exists(&staged.root.join("other")));
+    assert_eq!(fs::list(&staged.root.join("dkms_source_tree/alone")).unwrap().len(), 0);
+    place.check_outside("FIFO");
 }
 
 /// Through a file, since the encoders write to one.

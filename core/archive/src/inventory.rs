@@ -29,6 +29,8 @@ pub(super) enum Item {
     },
     /// A symbolic link, and where it points.
     Link(PathBuf),
+    /// A FIFO. None is made: it is no part of a source.
+    Fifo,
 }
 
 /// Why an entry isn't admitted.
@@ -73,7 +75,7 @@ impl Inventory {
                 }
             }
             Item::Link(target) => self.charge_name(target)?,
-            Item::Folder { .. } => {}
+            Item::Folder { .. } | Item::Fifo => {}
         }
         for above in folders_above(path) {
             match self.items.get(above) {
@@ -142,6 +144,11 @@ impl Inventory {
     /// All items, by name.
     pub(super) fn items(&self) -> impl Iterator<Item = (&Path, &Item)> {
         self.items.iter().map(|(path, item)| (path.as_path(), item))
+    }
+
+    /// The FIFOs, by name.
+    pub(super) fn fifos(&self) -> impl Iterator<Item = &Path> {
+        self.items().filter(|(_, item)| **item == Item::Fifo).map(|(path, _)| path)
     }
 
     /// What lies directly in a folder: names and items.

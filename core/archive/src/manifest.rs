@@ -116,7 +116,7 @@ impl Manifest {
                 Item::Link(target) => {
                     manifest.links.insert(text(path), text(target));
                 }
-                Item::Folder { .. } => {}
+                Item::Folder { .. } | Item::Fifo => {}
             }
         }
         manifest

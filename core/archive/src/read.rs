@@ -45,6 +45,8 @@ pub struct Staged {
     /// For [`Kind::BinariesOnly`], what its `PACKAGE_NAME` and `PACKAGE_VERSION` say;
     /// otherwise the conf says it.
     pub id: Option<ModuleId>,
+    /// The FIFOs in the archive, by their paths in it. They were not unpacked.
+    pub fifos: Vec<PathBuf>,
 }
 
 /// What was built for one kernel.
@@ -91,6 +93,7 @@ pub fn stage(archive: &Path, into: &Path, limits: &Limits) -> Result<Staged, Arc
         source: found.source.map(|source| into.join(source)),
         builds,
         id,
+        fifos: unpacked.inventory.fifos().map(Path::to_owned).collect(),
     })
 }
 

@@ -67,7 +67,7 @@ impl Unpacked {
             match item {
                 Item::Link(target) => fs::create_link(target, &into.join(path))?,
                 Item::Folder { named: false } => fs::set_mode(&into.join(path), 0o755)?,
-                Item::Folder { named: true } | Item::File { .. } => {}
+                Item::Folder { named: true } | Item::File { .. } | Item::Fifo => {}
             }
         }
         // Inner folders first: writing into a folder changes its time.
@@ -124,6 +124,10 @@ impl<R: Read> Run<'_, R> {
                 self.parents(&path)
             }
             EntryKind::HardLink(target) => self.hard_link(entry, &path, target),
+            EntryKind::Fifo => {
+                self.admit(&path, Item::Fifo)?;
+                self.parents(&path)
+            }
         }
     }
 

@@ -110,6 +110,10 @@ fn what_is_not_the_asked_and_signed_bundle_is_refused() {
     root.must("rm -rf /usr/src/linux-headers-$K2/include").unwrap();
     let ended = root.dkms("build foo/1.0 -k $K2").unwrap();
     assert!(ended.code == 21 && ended.stderr.contains("not for kernel"), "{ended:?}");
+    // Who fills the place keeps nobody busy for long.
+    root.must("cd /srv/kmods; for n in $(seq 40); do cp $(ls | head -1) foo-1.0-$n.dkms.tar; done").unwrap();
+    let ended = root.dkms("build foo/1.0 -k $K2").unwrap();
+    assert!(ended.code == 21 && ended.stderr.contains("has 9 further files whose names"), "{ended:?}");
     // A good one that was taken, then an older one in its place.
     root.must("rm /srv/kmods/*").unwrap();
     publish(&root, "p", "3000");

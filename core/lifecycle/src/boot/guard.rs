@@ -107,6 +107,8 @@ pub struct Report {
     pub state: State,
     /// Each kernel, the newest first.
     pub rows: Vec<Row>,
+    /// Journals that can't be read: their kernels may be held too.
+    pub unreadable: Vec<PathBuf>,
 }
 
 /// The boot guard of a system.
@@ -130,7 +132,12 @@ impl Guard<'_> {
         let Kernels { installed, standings, has_critical } = *kernels;
         let all = journal::all(self.layout);
         let releases = releases(installed.iter().map(|target| target.kernel.clone()), &all);
-        let menu = Menu::look(self.layout, &releases, &all);
+        let mut menu = Menu::look(self.layout, &releases, &all);
+        let unreadable = journal::unreadable(self.layout);
+        if let Some((path, why)) = unreadable.first() {
+            menu.unclear =
+                Some(format!("`{}` cannot be read ({why}), so it is not known what is held", path.display()));
+        }
         let holds: BTreeMap<KernelRelease, Hold> = all.into_iter().collect();
         let of = |kernel: &KernelRelease| -> Vec<Standing> {
             standings.iter().filter(|standing| standing.target.kernel == *kernel).cloned().collect()
@@ -163,7 +170,8 @@ impl Guard<'_> {
             })
             .collect();
         rows.sort_by(|a, b| version::compare(b.kernel.as_str(), a.kernel.as_str()));
-        Report { menu, state, rows }
+        let unreadable = unreadable.into_iter().map(|(path, _)| path).collect();
+        Report { menu, state, rows, unreadable }
     }
 
     /// Keeps other commands from the boot configuration. Those that only look do not need it.

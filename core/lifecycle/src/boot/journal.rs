@@ -68,16 +68,34 @@ fn file(layout: &Layout, kernel: &KernelRelease) -> PathBuf {
     folder(layout).join(format!("{kernel}.json"))
 }
 
-/// Everything that is held. What can't be read as a journal isn't one.
+/// Everything that is held, as far as it can be read.
 #[must_use]
 pub fn all(layout: &Layout) -> Vec<(KernelRelease, Hold)> {
-    let entries = fs::list(&folder(layout)).unwrap_or_default();
-    let one = |entry: fs::Entry| {
-        let kernel = KernelRelease::new(entry.name.to_str()?.strip_suffix(".json")?).ok()?;
-        let text = fs::read_limited(&file(layout, &kernel), LIMIT).ok()?;
-        Some((kernel, serde_json::from_slice(&text).ok()?))
-    };
-    entries.into_iter().filter_map(one).collect()
+    files(layout).filter_map(|(_, read)| read.ok()).collect()
+}
+
+/// The files that say what is held and can't be read, each with the reason: then more may be held than
+/// [`all`] says.
+#[must_use]
+pub fn unreadable(layout: &Layout) -> Vec<(PathBuf, String)> {
+    files(layout).filter_map(|(path, read)| Some((path, read.err()?))).collect()
+}
+
+fn files(layout: &Layout) -> impl Iterator<Item = (PathBuf, Result<(KernelRelease, Hold), String>)> {
+    let folder = folder(layout);
+    let names = fs::list(&folder).unwrap_or_default().into_iter().map(|entry| entry.name);
+    names.filter_map(move |name| {
+        let path = folder.join(&name);
+        let kernel = path.file_stem().filter(|_| path.extension().is_some_and(|end| end == "json"))?;
+        let read = || {
+            let name = kernel.to_str().ok_or("its name is no kernel's")?;
+            let kernel = KernelRelease::new(name).map_err(|error| error.to_string())?;
+            let text = fs::read_limited(&path, LIMIT).map_err(|error| error.source.to_string())?;
+            Ok((kernel, serde_json::from_slice(&text).map_err(|error| error.to_string())?))
+        };
+        let read = read();
+        Some((path, read))
+    })
 }
 
 /// Removes what a killed command has begun to write.

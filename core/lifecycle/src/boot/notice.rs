@@ -4,7 +4,6 @@ use super::guard::{Guard, Kernels, Report};
 use super::journal::Stage;
 use super::model::Decision;
 use crate::host::fs::{self, FsError};
-use crate::id::KernelRelease;
 use crate::layout::Layout;
 
 /// What pam_motd shows at login, on Debian and Fedora alike.
@@ -31,8 +30,6 @@ pub enum Subject {
 pub struct Notice {
     /// What it is about.
     pub subject: Subject,
-    /// The kernel.
-    pub kernel: KernelRelease,
     /// The text.
     pub text: String,
     /// The command that shows more, or helps.
@@ -65,9 +62,14 @@ impl Report {
                     _ => return None,
                 },
             };
-            Some(Notice { subject, kernel: kernel.clone(), text, command })
+            Some(Notice { subject, text, command })
         };
-        self.rows.iter().filter_map(of).collect()
+        let unreadable = self.unreadable.iter().map(|path| Notice {
+            subject: Subject::Interrupted,
+            text: format!("`{}` cannot be read: a kernel may be held without being listed", path.display()),
+            command: "dkms boot".to_owned(),
+        });
+        self.rows.iter().filter_map(of).chain(unreadable).collect()
     }
 }
 
@@ -117,7 +119,6 @@ mod tests {
         let place = layout.at(REBOOT_REQUIRED);
         let notice = Notice {
             subject: Subject::Held,
-            kernel: KernelRelease::new("6.2").unwrap(),
             text: "kernel 6.2 does not boot by default: why".to_owned(),
             command: "dkms boot".to_owned(),
         };

@@ -223,3 +223,28 @@ proptest! {
         prop_assert!(journal::all(&world.layout).is_empty());
     }
 }
+
+#[test]
+fn what_cannot_be_read_may_be_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::under(dir.path());
+    let folder = layout.state_dir().join("boot");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, text) in [("6.1.json", "{"), ("6 2.json", "{}"), ("6.3.json.tmp", "{"), ("last-good", "6.1\n")] {
+        fs::write_whole(&folder.join(name), text.as_bytes(), 0o644).unwrap();
+    }
+    let unreadable = journal::unreadable(&layout);
+    let names: Vec<_> = unreadable.iter().map(|(path, _)| path.file_name().unwrap()).collect();
+    assert_eq!((names, journal::all(&layout).len()), (vec!["6 2.json".as_ref(), "6.1.json".as_ref()], 0));
+    let environment = Environment::default();
+    let guard = Guard {
+        layout: &layout,
+        environment: &environment,
+        mode: BootGuard::Hold,
+        lock_timeout: std::time::Duration::ZERO,
+        reporter: &Silent,
+    };
+    let report = guard.look(&Kernels { installed: &[], standings: &[], has_critical: true });
+    assert!(report.menu.unclear.unwrap().contains("it is not known what is held"));
+    assert_eq!(report.unreadable.len(), 2);
+}

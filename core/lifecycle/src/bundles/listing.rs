@@ -33,12 +33,14 @@ impl Listing {
         settings.prebuilt.iter().map(list).collect()
     }
 
-    /// Its files that may hold a module for a kernel.
+    /// Its files that may hold a module for a kernel; first those whose names say that they do.
     pub(super) fn candidates(&self, id: &ModuleId, target: &Target) -> Vec<(PathBuf, Hint)> {
         let PrebuiltPlace::Folder(folder) = &self.place;
         let names = self.files.as_deref().unwrap_or_default().iter();
         let found = names.map(|name| (folder.join(name), hint(name, id, target)));
-        found.filter(|(_, hint)| *hint != Hint::No).collect()
+        let mut found: Vec<_> = found.filter(|(_, hint)| *hint != Hint::No).collect();
+        found.sort_by_key(|(_, hint)| *hint != Hint::Yes);
+        found
     }
 
     /// Whether one of them may.
@@ -95,6 +97,11 @@ mod tests {
         assert_eq!(a.candidates(&id, &target), [("/a/foo-1.dkms.tar".into(), Hint::Maybe)]);
         assert!(a.warning().is_none() && !b.may_have(&id, &target));
         assert!(b.warning().unwrap().contains("is not a folder"));
+        for name in ["foo-1-a.dkms.tar", "foo-1-kernel6.1-x86_64.dkms.tar"] {
+            fs::write_whole(&dir.path().join("a").join(name), b"", 0o644).unwrap();
+        }
+        let hints = Listing::all(&settings)[0].candidates(&id, &target).into_iter().map(|(_, hint)| hint);
+        assert_eq!(hints.collect::<Vec<_>>(), [Hint::Yes, Hint::Maybe, Hint::Maybe]);
         let slow = || {
             std::thread::sleep(Duration::from_millis(400));
             Ok(())

@@ -23,6 +23,10 @@ use crate::report::{Event, Reporter};
 use crate::sign::{self, TrustedKey};
 use crate::verify::Examiner;
 
+/// So many files of one place are unpacked for one module and kernel: who may write into the place can't keep
+/// root busy.
+const MOST_EXAMINED: usize = 32;
+
 /// A module that is asked for.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
@@ -86,7 +90,16 @@ impl Taker {
         let mut refused = Vec::new();
         for listing in listings {
             let mut best: Option<Examined> = None;
-            for (path, hint) in listing.candidates(asked.id, asked.target) {
+            let candidates = listing.candidates(asked.id, asked.target);
+            if let Some(more) = candidates.len().checked_sub(MOST_EXAMINED).filter(|more| *more > 0) {
+                let text = format!(
+                    "`{}` has {more} further files whose names may stand for this module on {}: not looked at",
+                    listing.place, asked.target.kernel
+                );
+                reporter.report(Event::warning(format!("{}: {text}", asked.id), []));
+                refused.push(text);
+            }
+            for (path, hint) in candidates.into_iter().take(MOST_EXAMINED) {
                 let path = settings.layout.at(&path.to_string_lossy());
                 match self.examine(&listing.place, &path, asked, settings, reporter) {
                     Ok(found) => {
