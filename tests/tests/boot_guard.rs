@@ -14,6 +14,9 @@ use serde_json::Value;
 use std::path::Path;
 
 const BATCH: &str = "/opt/batch/dkms";
+/// As a script of a package that dpkg runs where our hook for apt is installed.
+const IN_A_SCRIPT: &str =
+    "mkdir -p /usr/libexec/dkms; : >/usr/libexec/dkms/hooks-apt; DPKG_MAINTSCRIPT_PACKAGE=foo-dkms";
 
 /// A fresh root: systemd-boot with an entry of `$K` that counts tries, and one of `$K2`; the critical module
 /// foo/1.0 is installed on `$K` only, and can't be built.
@@ -99,9 +102,17 @@ fn the_guard_holds_what_lacks_a_critical_module_and_releases_it_when_it_comes() 
     assert!(output.stdout.contains("does not become the default: foo/1.0 (CRITICAL=yes"), "{output:?}");
     root.must("test -e /boot/loader/entries/token-$K2+0.conf").unwrap();
     assert_eq!(kernel(&root, "K")["next"], true);
-    root.must("mv /srv/kept /srv/ready; dkms install foo/1.0 -k $K2 --force").unwrap();
-    let output = run(&root, &format!("{BATCH} $K2"));
+    let output = run(&root, "mv /srv/kept /srv/ready; \"$DKMS\" install foo/1.0 -k $K2 --force 2>&1");
     assert!(output.stdout.contains("no longer held"), "{output:?} {}", kernel(&root, "K2"));
+    assert_eq!(boot_files(&root), before);
+    // Taken out by hand it is held again.
+    let output = run(&root, "\"$DKMS\" uninstall foo/1.0 -k $K2 2>&1");
+    assert!(output.stdout.contains("does not become the default"), "{output:?}");
+    // In a script of a package the end of the transaction looks.
+    let output = run(&root, &format!("{IN_A_SCRIPT} \"$DKMS\" install foo/1.0 -k $K2 2>&1"));
+    assert!(output.code == 0 && !output.stdout.contains("no longer held"), "{output:?}");
+    let output = run(&root, &format!("{BATCH} $K2"));
+    assert!(output.stdout.contains("no longer held"), "{output:?}");
     assert_eq!(boot_files(&root), before);
 }
 
@@ -357,7 +368,7 @@ fn the_story_of_the_guide_is_what_happens() {
     tell("ls /boot/loader/entries", "ls /boot/loader/entries");
     tell("dkms boot", "exec \"$DKMS\" boot | sed 's/held since [^:]*:[^:]*:[^:]*: /held since …: /'");
     root.must("mv /srv/kept /srv/ready").unwrap();
-    root.must("dkms install foo/1.0 -k $K2 --force").unwrap();
+    root.must(&format!("{IN_A_SCRIPT} \"$DKMS\" install foo/1.0 -k $K2 --force")).unwrap();
     tell("apt-get install foo-dkms    # with the fixed module", &format!("{BATCH} $K2 | tail -n 1"));
     tell("ls /boot/loader/entries", "ls /boot/loader/entries");
     let Kernels { first, second } = root.kernels();

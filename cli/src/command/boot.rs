@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::action::Rights;
 use crate::failure::Failure;
+use crate::package_script::will_look_at_images;
 use crate::render::{JSON_VERSION, say, warn};
 use crate::rights;
 use crate::session::{Session, unless_interrupted};
@@ -27,15 +28,35 @@ impl From<BootError> for Failure {
     }
 }
 
-/// Shows, holds or releases.
-pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
-    let guard = Guard {
+fn guard<'a>(session: &'a Session<'_>) -> Guard<'a> {
+    Guard {
         layout: &session.settings.layout,
         environment: session.environment,
         mode: session.settings.boot_guard,
         lock_timeout: session.settings.lock_timeout,
         reporter: session.terminal,
+    }
+}
+
+/// After a command that may have changed which modules a kernel has: releases, holds and tells what follows
+/// from it. In a script of a package the hook at the end of the transaction does.
+pub(super) fn after_change(session: &Session<'_>) {
+    let (guard, layout) = (guard(session), &session.settings.layout);
+    let concerns = guard.mode == BootGuard::Hold || !guard.held().is_empty() || notice::is_shown(layout);
+    if !concerns || session.args().dry_run || will_look_at_images(session.environment, layout) {
+        return;
+    }
+    let lines = match Known::look(session) {
+        Ok(known) => guard.reconcile(&known.kernels()),
+        Err(failure) if failure.code == ExitCode::INTERRUPTED => return,
+        Err(failure) => vec![format!("the boot guard does nothing: {}", failure.message)],
     };
+    lines.into_iter().for_each(|line| warn(session.terminal, line));
+}
+
+/// Shows, holds or releases.
+pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
+    let guard = guard(session);
     let usage = |text: String| {
         Failure::new(ExitCode::BAD_OPTION, text).hint("dkms boot [status|hold K|release K|all]")
     };

@@ -45,6 +45,23 @@ use crate::session::Session;
 /// # Errors
 /// [`Failure`].
 pub fn run(session: &Session<'_>) -> Result<(), Failure> {
+    let ended = run_action(session);
+    let changes_modules = matches!(
+        session.invocation.action,
+        Action::Install
+            | Action::Uninstall
+            | Action::Unbuild
+            | Action::Remove
+            | Action::Autoinstall
+            | Action::Match
+    );
+    if changes_modules {
+        boot::after_change(session);
+    }
+    ended
+}
+
+fn run_action(session: &Session<'_>) -> Result<(), Failure> {
     match session.invocation.action {
         Action::Add => change::add(session),
         Action::Build => change::build(session),

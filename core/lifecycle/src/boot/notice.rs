@@ -81,6 +81,12 @@ impl Guard<'_> {
     }
 }
 
+/// Whether people are shown something.
+#[must_use]
+pub fn is_shown(layout: &Layout) -> bool {
+    fs::is_file(&layout.at(MOTD))
+}
+
 /// Removes what was written.
 pub fn forget(layout: &Layout) {
     drop(write(layout, &[]));

@@ -230,7 +230,8 @@ fn what_cannot_be_read_may_be_held() {
     let layout = Layout::under(dir.path());
     let folder = layout.state_dir().join("boot");
     fs::create_dir_all(&folder).unwrap();
-    for (name, text) in [("6.1.json", "{"), ("6 2.json", "{}"), ("6.3.json.tmp", "{"), ("last-good", "6.1\n")] {
+    for (name, text) in [("6.1.json", "{"), ("6 2.json", "{}"), ("6.3.json.tmp", "{"), ("last-good", "6.1\n")]
+    {
         fs::write_whole(&folder.join(name), text.as_bytes(), 0o644).unwrap();
     }
     let unreadable = journal::unreadable(&layout);
