@@ -7,6 +7,7 @@
 //! - [`rights`]: where it works, and whether the caller may
 //! - [`session`]: from a request through survey and plan to the engine, and what its failures mean
 //! - [`command`]: the commands, one file each
+//! - [`completion`]: what a shell offers at the end of a command line
 //! - [`failure`]: errors become exit code and hints in one place
 //! - [`render`]: text and JSON; [`progress`]: what moves on a terminal; [`table`]: a plan as a table
 
@@ -14,6 +15,7 @@ pub mod action;
 pub mod args;
 pub mod brought;
 pub mod command;
+pub mod completion;
 pub mod failure;
 pub mod grid;
 pub mod help;
@@ -119,6 +121,13 @@ fn run(
     }
     if args.print_help || args.words.first().is_some_and(|word| word == "help") {
         terminal.print(help::for_words(&args.words)?.trim_end());
+        return Ok(());
+    }
+    if let [action, what, words @ ..] = args.words.as_slice()
+        && (action.as_str(), what.as_str()) == ("completions", "candidates")
+    {
+        let offered = completion::candidates(words, &completion::Known::look(words));
+        offered.iter().for_each(|word| terminal.print(word));
         return Ok(());
     }
     warn_of_options(&args, terminal);

@@ -1,22 +1,18 @@
-//! `dkms completions SHELL`: from the definition of the command line.
+//! `dkms completions SHELL`: the script that makes a shell complete command lines of `dkms`.
 
-use clap::{CommandFactory, ValueEnum};
-use clap_complete::Shell;
 use dkms_base::exit::ExitCode;
 
-use crate::args::Args;
+use crate::completion::SCRIPTS;
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Prints the completions.
+/// Prints it.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let named = session.invocation.name.as_ref().map_or("", |name| name.as_str());
-    let shell = Shell::from_str(named, true).map_err(|_| {
-        Failure::new(ExitCode::BAD_OPTION, format!("`{named}` is no shell that completions are known for"))
-            .hint("dkms completions bash|zsh|fish")
-    })?;
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "dkms", &mut text);
-    session.terminal.print(String::from_utf8_lossy(&text).trim_end());
+    let Some((_, script)) = SCRIPTS.iter().find(|(shell, _)| shell.eq_ignore_ascii_case(named)) else {
+        let text = format!("`{named}` is no shell that completions are known for");
+        return Err(Failure::new(ExitCode::BAD_OPTION, text).hint("dkms completions bash|zsh|fish"));
+    };
+    session.terminal.print(script.trim_end());
     Ok(())
 }

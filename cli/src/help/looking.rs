@@ -179,7 +179,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         action: Action::Completions,
         forms: &["bash|zsh|fish"],
         summary: "print completions for a shell (bash, zsh, fish)",
-        about: "Prints the file that makes a shell complete command lines of `dkms`. Packages install it.",
+        about: "Prints the file that makes a shell complete command lines of `dkms`: actions, options, and the modules, versions \
+                and kernels of this system. Packages install it.",
         options: &[],
         examples: &[("dkms completions bash >/etc/bash_completion.d/dkms", "for bash")],
         exits: &[],

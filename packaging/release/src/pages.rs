@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use clap::{Arg, Command, CommandFactory};
-use clap_complete::Shell;
 use dkms_base::host::clock;
 use dkms_cli::help;
 use dkms_conf::table::{self, Section, Setting, Shown};
@@ -29,10 +28,8 @@ const CHANGELOG: &str = include_str!("../../debian/changelog");
 /// Where one can't be made.
 pub fn all() -> Result<BTreeMap<String, String>> {
     let mut pages = BTreeMap::new();
-    for (shell, name) in [(Shell::Bash, "dkms.bash"), (Shell::Fish, "dkms.fish"), (Shell::Zsh, "dkms.zsh")] {
-        let mut text = Vec::new();
-        clap_complete::generate(shell, &mut dkms_cli::args::Args::command(), "dkms", &mut text);
-        pages.insert(name.to_owned(), String::from_utf8(text)?);
+    for (shell, script) in dkms_cli::completion::SCRIPTS {
+        pages.insert(format!("dkms.{shell}"), script.to_owned());
     }
     let date = date()?;
     for (file, text) in MANUALS {

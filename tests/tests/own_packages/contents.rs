@@ -167,7 +167,12 @@ fn manuals_and_completions_are_read_without_a_complaint() {
             must("sh", &["-ec", "groff -ww -z -man -Kutf8 -Tutf8 $1 2>&1", "sh", page], dir.path()).unwrap();
         assert_eq!(said, "", "{page}");
     }
-    must("bash", &["-n", "dkms.bash"], dir.path()).unwrap();
+    // As bash does it when somebody presses the key after `dkms install --dkmstree … fo`.
+    let line = "mkdir -p tree/foo/1.0 src; ln -s ../../../src tree/foo/1.0/source
+        dkms() { \"$0\" \"$@\"; }; . ./dkms.bash
+        COMP_WORDS=(dkms install --dkmstree $PWD/tree fo); COMP_CWORD=4; _dkms; echo \"${COMPREPLY[*]}\"";
+    let offered = must("bash", &["-ec", line, env!("CARGO_BIN_EXE_dkms-under-test")], dir.path()).unwrap();
+    assert_eq!(offered.trim(), "foo/1.0");
 }
 
 #[test]
