@@ -146,7 +146,7 @@ impl Action {
         Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, action)| *action)
     }
 
-    /// The name that a word which names none comes near to.
+    /// The name that a word which names none is similar to.
     #[must_use]
     pub fn nearest(word: &str) -> Option<&'static str> {
         let most = (word.len() / 3).max(1);
@@ -301,7 +301,7 @@ impl Action {
             Self::Verify | Self::Critical | Self::Completions => Rights::None,
             // It looks; what holds and releases says that it is root's to do.
             Self::Boot => Rights::None,
-            // It reads; what it mends it says it may not, where it may not.
+            // It reads; what it fixes it says it may not, where it may not.
             Self::Doctor => Rights::None,
             // The image may have no tree yet.
             Self::Bake => Rights::None,

@@ -156,7 +156,7 @@ pub struct Args {
     /// For status: modules and kernels as a grid, with whether each kernel will load them
     #[arg(long)]
     pub grid: bool,
-    /// For doctor: mend what can be mended safely
+    /// For doctor: fix what can be fixed safely
     #[arg(long)]
     pub fix: bool,
     /// For bake: it may be missing, may be repeated

@@ -193,7 +193,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Plans and does what is asked; with `--dry-run` only prints the plan.
+    /// Plans and carries out the request; with `--dry-run` only prints the plan.
     ///
     /// # Errors
     /// [`Failure`] where something can't be looked at or locked, or where what was done failed.
@@ -274,7 +274,7 @@ impl<'a> Session<'a> {
     /// Locks a module for a command that changes it without a plan.
     ///
     /// # Errors
-    /// [`Failure`] where it can't be had.
+    /// [`Failure`] where it is not available.
     pub fn lock(&self, name: &ModuleName) -> Result<Held, Failure> {
         let keys = Keys::default().with(Key::Module(name.clone()), Mode::Exclusive);
         let recovery = Recovery {

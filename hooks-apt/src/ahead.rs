@@ -112,7 +112,7 @@ pub fn arrived(
 }
 
 impl Ahead {
-    /// Only what packages that are still unpacked will bring ready built, and which
+    /// Only what packages that are still unpacked will bring prebuilt, and which
     /// headers they will complete.
     #[must_use]
     pub fn of_trigger(session: &Session<'_>) -> Self {

@@ -32,7 +32,7 @@ fn start(session: &Session<'_>, words: &[&str]) -> ExitCode {
         _ => fs::is_dir(&session.layout().kernel_dir(&target.kernel)),
     };
     if !is_here {
-        // A container, or an image: the kernel is somebody else's.
+        // A container, or an image: the kernel is not this system's.
         session.out.say(&format!("kernel {} is not installed here: nothing to do", target.kernel));
         return ExitCode::SUCCESS;
     }

@@ -1,4 +1,4 @@
-//! What is asked of dpkg.
+//! Questions to dpkg.
 
 use dkms_base::host::Environment;
 use dkms_base::host::fs;

@@ -3,12 +3,12 @@
 //! - [`kernel`]: a kernel's packages come and go
 //! - [`module`]: a module package has come (`common.postinst`)
 //! - [`ahead`]: what has been unpacked with it is built in the same batch; [`unpacked`] finds that;
-//!   [`prebuilt`]: what packages will bring ready built
+//!   [`prebuilt`]: what packages will bring prebuilt
 //! - [`trigger`]: what couldn't be begun in its turn is, when dpkg processes triggers; apt's last word
 //! - [`preflight`]: what apt is about to do, before anything has changed; [`transaction`] reads it
 //! - [`boot`]: modules of the kernel that runs
 //! - [`headers`]: headers that came without a script that calls us
-//! - [`pending`]: what waits for the trigger; [`frontend`]: which apt runs; [`dpkg`]: what is asked of dpkg
+//! - [`pending`]: what waits for the trigger; [`frontend`]: which apt runs; [`dpkg`]: questions to dpkg
 //! - [`session`]: what every hook starts with, and what its failures mean to dpkg
 //!
 //! What a thing that happened leads to is decided in [`dkms_core::event`] and in the planner.

@@ -13,7 +13,7 @@ use dkms_core::event::{Arrival, Happening};
 use dkms_core::tree::state;
 use serde::{Deserialize, Serialize};
 
-/// No record comes near it.
+/// Larger than any record.
 const LIMIT: u64 = 1 << 16;
 
 /// One thing that waits.

@@ -27,7 +27,7 @@ pub fn settle(session: &Session<'_>, what: &Pending, ended: &Ended) {
     }
 }
 
-/// What was left to packages that bring it ready built is looked at again when those are configured, and so
+/// What was left to packages that bring it prebuilt is looked at again when those are configured, and so
 /// is what waits for headers.
 pub fn look_again(session: &Session<'_>, ahead: &Ahead, ended: &Ended) {
     let noted = kernels_of_later(ahead, ended)

@@ -14,7 +14,7 @@ use dkms_base::id::KernelRelease;
 use dkms_base::layout::Layout;
 use dkms_kernel::Brought;
 
-/// No maintainer script comes near it.
+/// Larger than any maintainer script.
 const SCRIPT_LIMIT: u64 = 1 << 20;
 
 /// A package that is unpacked.

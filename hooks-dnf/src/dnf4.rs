@@ -12,7 +12,7 @@ use crate::incoming::Package;
 use crate::plugin::{self, Said, Transaction};
 use crate::preflight::Verdict;
 
-/// Transactions with every package of a distribution don't come near it.
+/// Larger than a transaction with every package of a distribution.
 const LIMIT: u64 = 256 << 20;
 
 #[derive(Debug, Deserialize)]

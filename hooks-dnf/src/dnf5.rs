@@ -103,7 +103,7 @@ impl<R: BufRead, W: Write> Plugin<R, W> {
     }
 }
 
-/// No answer comes near it.
+/// Larger than any answer.
 const LIMIT: u64 = 256 << 20;
 
 #[derive(Debug, Default)]

@@ -44,7 +44,7 @@ pub struct Coming {
     pub brought: Brought,
     /// Which package each kernel is in.
     pub owners: BTreeMap<KernelRelease, Owner>,
-    /// Which package each module is in that comes ready built.
+    /// Which package each module is in that comes prebuilt.
     pub prebuilt: PrebuiltComing,
     /// What is known of the headers that come.
     pub headers: HeadersComing,

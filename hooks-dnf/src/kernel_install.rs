@@ -45,7 +45,7 @@ pub fn run(session: &Session<'_>, words: &[&str]) -> ExitCode {
         let made_after_us = Initramfs::OthersFor([target.clone()].into());
         session.act(&[Happening::KernelArrived(target)], When::Meanwhile, made_after_us).0
     } else {
-        // It may come back in this very transaction: then it has come anew.
+        // It may come back in this very transaction: then it has come again.
         if let Some(mut view) = memory::view(session.layout())
             && view.kernels.remove(*release).is_some()
             && let Err(error) = memory::keep_view(session.layout(), &view)

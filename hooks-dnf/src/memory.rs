@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::view::View;
 
-/// A few hundred kernels and modules don't come near it.
+/// Larger than what a few hundred kernels and modules need.
 const LIMIT: u64 = 16 << 20;
 
 fn view_file(layout: &Layout) -> PathBuf {

@@ -12,7 +12,7 @@ use crate::front::uses_librpm;
 
 /// What calls us in every scriptlet.
 const CALL: &str = "common.postinst";
-/// No scriptlet comes near it.
+/// Larger than any scriptlet.
 const LIMIT: u64 = 1 << 20;
 /// Commands that can't need a module.
 const HARMLESS: [&str; 19] = [

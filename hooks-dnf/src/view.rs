@@ -1,6 +1,6 @@
 //! What packages have brought that concerns us, as it was seen last, and what has changed since. Pure.
 //!
-//! File lists of a transaction's packages aren't to be had from dnf, and rpm forgets what it has removed. So
+//! File lists of a transaction's packages are not available from dnf, and rpm forgets what it has removed. So
 //! we remember what was there, and compare: what is told by whom no longer matters, and what was missed is
 //! found the next time.
 
@@ -94,7 +94,7 @@ pub enum Change {
     ModuleCame(String, String),
     /// Another version of a module has come, or the same was installed again.
     ModuleCameAgain(String, String),
-    /// Its source was put in place anew.
+    /// Its source was put in place again.
     ModuleReplaced(String, String),
     /// A module has gone.
     ModuleWent(String, String),

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::incoming::Package;
 use crate::plugin::{self, Said, Transaction};
 
-/// No commit comes near it.
+/// Larger than any commit.
 const LIMIT: u64 = 256 << 20;
 /// Where packages are downloaded to, and where zypper keeps those that were named by their files.
 const CACHES: [&str; 2] = ["/var/cache/zypp/packages", "/var/cache/zypper/RPMS"];

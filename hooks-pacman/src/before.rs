@@ -22,7 +22,7 @@ use crate::system::System;
 use crate::targets::{Targets, Thing};
 use crate::tell::{self, Now};
 
-/// Something comes, or is put in place anew. Only where the admin wants it does this end the transaction.
+/// Something comes, or is put in place again. Only where the admin wants it does this end the transaction.
 ///
 /// # Errors
 /// [`AdapterError`].
@@ -210,7 +210,7 @@ pub fn leaving<W: std::io::Write + Send>(
         told.extend(happening);
     }
     if let Err(error) = record.save(&layout) {
-        // What goes is taken out all the same.
+        // What goes is taken out anyway.
         plain.report(Event::warning(error.to_string(), []));
     }
     if targets.ourselves {

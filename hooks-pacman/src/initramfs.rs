@@ -1,4 +1,4 @@
-//! Whether somebody who comes after us in a transaction makes the initramfs anew: then we don't.
+//! Whether somebody who comes after us in a transaction makes the initramfs again: then we don't.
 
 use std::collections::{BTreeMap, BTreeSet};
 

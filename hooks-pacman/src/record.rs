@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::owners::Owner;
 use crate::targets::{Line, Thing};
 
-/// No record comes near it.
+/// Larger than any record.
 const LIMIT: u64 = 16 << 20;
 
 /// How a thing is that is there.

@@ -53,7 +53,7 @@ impl fmt::Display for Thing {
 pub enum Line {
     /// A thing of ours.
     Thing(Thing),
-    /// A module that a package brings ready built for a kernel.
+    /// A module that a package brings prebuilt for a kernel.
     Prebuilt(KernelRelease, String),
     /// This program.
     Ourselves,
@@ -108,7 +108,7 @@ pub struct Targets {
     pub things: BTreeSet<Thing>,
     /// Lines with names that can't be, as they can be shown.
     pub odd: BTreeSet<String>,
-    /// Modules that come ready built.
+    /// Modules that come prebuilt.
     pub prebuilt: BTreeSet<(KernelRelease, String)>,
     /// This program itself is among them.
     pub ourselves: bool,

@@ -245,7 +245,7 @@ impl PackageError {
                 "name a place of your own with `--archive`"
             }
             Self::Write { source, .. } if source.is_no_space() => {
-                "make room on that file system, then run the command again"
+                "free space on that file system, then run the command again"
             }
             Self::NoXorriso => {
                 "install the package `xorriso` (`libisoburn` on Arch), or make a tar archive: `--media tar`"

@@ -52,7 +52,7 @@ pub struct Said {
 /// them; and what boots it.
 ///
 /// # Errors
-/// Where the package can't be had.
+/// Where the package is not available.
 pub fn whole_kernel(root: &Root, cache: &Cache) -> Result<Guest> {
     let kernel = &root.kernels().second;
     root.must("rm -r /lib/modules/$K2")?;

@@ -83,7 +83,7 @@ fn who_wants_it_so_gets_a_failure() {
     assert!(output.stdout.contains("no such thing"), "{}", output.stdout);
     let again = machine.run("dpkg --configure -a").unwrap();
     assert_ne!(again.code, 0, "it is still so: {}", again.stdout);
-    // Mended, it goes on.
+    // Fixed, it goes on.
     machine.must("sed -i /^MAKE/d /usr/src/broken-1.0/dkms.conf && dpkg --configure -a").unwrap();
     nothing_is_half_configured(&machine, "");
     assert_eq!(machine.states().unwrap(), ["broken/1.0, NEW: installed", "good/1.0, NEW: installed"]);

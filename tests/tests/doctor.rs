@@ -1,5 +1,5 @@
 //! `dkms doctor`: it finds nothing on a healthy tree, and each fault that it knows when one is made; what it
-//! says mends it, and `--fix` what is safe.
+//! says fixes it, and `--fix` what is safe.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use dkms_tests::cache::Cache;
@@ -14,7 +14,7 @@ use serde_json::Value;
 /// What becomes of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mended {
-    /// `--fix` mends it.
+    /// `--fix` fixes it.
     Fixed,
     /// Its command does.
     Commanded,
@@ -24,7 +24,7 @@ enum Mended {
 
 use Mended::{Commanded, Fixed, Told};
 
-/// How a fault is made, what it is called, who mends it.
+/// How a fault is made, what it is called, who fixes it.
 const FAULTS: [(&str, &str, Mended); 22] = [
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Fixed),
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Commanded),

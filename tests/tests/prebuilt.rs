@@ -1,4 +1,4 @@
-//! Modules that a package brings ready built for a kernel, as Ubuntu's `linux-modules-nvidia-*` do: they are
+//! Modules that a package brings prebuilt for a kernel, as Ubuntu's `linux-modules-nvidia-*` do: they are
 //! not built a second time, and everything that tells of modules names the package.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 

@@ -27,8 +27,8 @@ fn add_module(session: &Session<'_>, id: &ModuleId, source: Option<NewSource>) -
     put_in_noted(session, id, Work::Add { id: id.clone(), source })
 }
 
-/// Does what is asked; then, where the module is in the tree (it may have been there before, or its build may
-/// have failed), notes for `--rpm_safe_upgrade` that this rpm wants it there.
+/// Carries out the request; then, where the module is in the tree (it may have been there before, or its
+/// build may have failed), notes for `--rpm_safe_upgrade` that this rpm wants it there.
 fn put_in_noted(session: &Session<'_>, id: &ModuleId, work: Work) -> Result<(), Failure> {
     let result = session.carry_out(&work);
     if !session.args().rpm_safe_upgrade || session.args().dry_run {

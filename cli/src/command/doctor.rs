@@ -1,4 +1,4 @@
-//! `dkms doctor [--fix]`: what is wrong, why, and the command that mends it; with `--fix`
+//! `dkms doctor [--fix]`: what is wrong, why, and the command that fixes it; with `--fix`
 //! it does what is safe.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use crate::render::{JSON_VERSION, say};
 use crate::rights;
 use crate::session::{Session, unless_interrupted};
 
-/// Looks, tells, and mends where that is asked for.
+/// Looks, tells, and fixes where that is asked for.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let args = session.args();
     let found = findings(session)?;
@@ -38,7 +38,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     if args.json {
         tell(session, &left, &mended);
     } else if left.is_empty() {
-        session.terminal.print("nothing is left to mend");
+        session.terminal.print("nothing is left to fix");
     } else {
         session.terminal.print("\nwhat is left:");
         tell(session, &left, &mended);
@@ -169,7 +169,7 @@ fn verdict(findings: &[Finding], is: &str) -> Result<(), Failure> {
         _ => format!("{count} things {}", is.replacen("is", "are", 1)),
     };
     let failure = Failure::new(ExitCode::USAGE_OR_RIGHTS, text);
-    Err(if fixable { failure.hint("`dkms doctor --fix` mends what can be mended safely") } else { failure })
+    Err(if fixable { failure.hint("`dkms doctor --fix` fixes what can be fixed safely") } else { failure })
 }
 
 #[cfg(test)]

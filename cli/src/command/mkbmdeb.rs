@@ -45,7 +45,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         flavour,
         kernel_version,
     });
-    // All or, where one can't be had, none that wasn't there before.
+    // All or, where one is not available, none that wasn't there before.
     packages.iter().try_for_each(|package| package.check())?;
     let gate_path = gate.map(|gate| gate.path()).transpose()?;
     for package in packages {

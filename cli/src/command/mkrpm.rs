@@ -51,7 +51,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         flavour,
         kernel_version,
     });
-    // All or, where one can't be had, none that wasn't there before.
+    // All or, where one is not available, none that wasn't there before.
     let places = kmods.iter().map(Kmod::path).collect::<Result<Vec<_>, _>>()?;
     let gate_path = gate.map(|gate| gate.path()).transpose()?;
     if let Some(wrapper) = wrapper {

@@ -152,7 +152,7 @@ fn broken(id: &ModuleId, found: &Registration) -> Event {
 
 /// What only `--json` has: of each installed kernel that the filter takes.
 struct OfKernels {
-    /// Modules in the tree that a package brings ready built.
+    /// Modules in the tree that a package brings prebuilt.
     prebuilt: Vec<Value>,
     /// Images that hold another build of a module than is installed, or that were made before one.
     images: Vec<Value>,

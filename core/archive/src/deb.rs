@@ -7,7 +7,7 @@ use std::path::Path;
 use super::compression::{Compression, MAGIC_LENGTH};
 use dkms_base::host::fs;
 
-/// A package's checksums don't come near it.
+/// Larger than any package's checksums.
 const CONTROL_LIMIT: u64 = 64 << 20;
 /// The names that matter come first: archives are sorted, and `boot` and `lib` stand before `usr`.
 const DATA_LIMIT: u64 = 128 << 20;

@@ -43,7 +43,7 @@ pub enum Fault {
     /// On disk: neither file, folder nor link.
     #[error("is neither file, folder nor link")]
     Special,
-    /// Runs with somebody else's rights.
+    /// Runs with another user's rights.
     #[error("is a setuid or setgid file")]
     SetId,
     /// A link to something outside.

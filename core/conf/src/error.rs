@@ -42,7 +42,7 @@ pub enum ConfError {
         /// The conf.
         path: PathBuf,
     },
-    /// Somebody else may write it.
+    /// Another user may write it.
     #[error("root does not read `{}`: {fault}; fix it with `{}`", fault.path.display(), fault.mend())]
     Untrusted {
         /// Who may, and where.

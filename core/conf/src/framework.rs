@@ -150,7 +150,7 @@ pub fn examine(layout: &Layout, environment: &Environment) -> Result<Framework, 
     let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
     let found = match scripts.map(|scripts| syntax::run(&scripts, &given, &names)) {
         Some(Ok(found)) => found,
-        // The bash of an image is the image's: it runs walled in, if it runs at all, and these would
+        // The bash of an image is the image's: it runs confined, if it runs at all, and these would
         // be settings of ours.
         _ if root::is_entered() => {
             let path = files.first().map_or_else(|| etc.join("framework.conf"), |file| file.path.clone());

@@ -33,7 +33,7 @@ pub enum OnBuildFailure {
 /// `sandbox`: what a module's own code runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SandboxMode {
-    /// The walls that the system gives.
+    /// The isolation layers that the system gives.
     Auto,
     /// All of them, or nothing runs.
     Strict,
@@ -113,7 +113,7 @@ pub struct Settings {
     pub mok_certificate: Option<String>,
     /// `mok_passphrase_file`, before `$kernelver` is put in: what opens an encrypted key.
     pub mok_passphrase_file: Option<String>,
-    /// `remake_initrd`: a kernel's initramfs is made anew where an installed module asks for it.
+    /// `remake_initrd`: a kernel's initramfs is made again where an installed module asks for it.
     pub remake_initrd: bool,
     /// `try_sign_modules`.
     pub try_sign_modules: TrySign,

@@ -363,7 +363,7 @@ impl Adapter {
     }
 
     /// Sees to the images of which it was noted that they may hold modules which were taken out, or that
-    /// somebody else was asked to make. `None`: there is none.
+    /// another process was asked to make. `None`: there is none.
     ///
     /// # Errors
     /// [`AdapterError`], where nothing was begun.
@@ -495,7 +495,7 @@ impl Initramfs {
     }
 }
 
-/// When modules.dep is made anew.
+/// When modules.dep is made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depmod {
     /// At the end of the batch.

@@ -9,7 +9,7 @@ use dkms_core::tree::state;
 
 use super::Summary;
 
-/// No summary comes near it.
+/// Larger than any summary.
 const LIMIT: u64 = 1 << 20;
 
 /// Leaves a summary for [`take`]; an empty one is none.

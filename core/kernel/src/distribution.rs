@@ -68,7 +68,7 @@ pub enum DistributionError {
     Fs(#[from] FsError),
 }
 
-/// No real os-release comes near it.
+/// Larger than any real os-release.
 const OS_RELEASE_LIMIT: u64 = 1 << 20;
 
 impl Distribution {

@@ -18,7 +18,7 @@ pub struct Overrides {
     pub config: Option<PathBuf>,
 }
 
-/// No real configuration comes near it.
+/// Larger than any real configuration.
 const CONFIG_LIMIT: u64 = 64 << 20;
 
 impl KernelFacts {

@@ -2,7 +2,7 @@
 //!
 //! - `facts`: one look at a kernel ([`KernelFacts::look`]); its parts: `config`, [`module_tree`]
 //! - `brought`: what the files of a package bring; `owner`: which package a kernel belongs to;
-//!   [`prebuilt`]: modules that packages bring ready built
+//!   [`prebuilt`]: modules that packages bring prebuilt
 //! - [`available`]: which kernels the package manager has headers of; [`fetched`]: those in a folder
 //! - [`upcoming`]: the kernel that the next upgrade brings
 //! - [`published`]: in which version a distribution publishes it

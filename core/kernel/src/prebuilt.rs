@@ -1,4 +1,4 @@
-//! Modules that a package brings ready built for one kernel, beside the kernel's own: Ubuntu's
+//! Modules that a package brings prebuilt for one kernel, beside the kernel's own: Ubuntu's
 //! `linux-modules-nvidia-*` and `zfs`, `kmod-*` packages of rpm systems, Arch's `nvidia`. Knows where such
 //! packages put their modules, and finds the package of a file; does not decide what follows from it.
 
@@ -23,7 +23,7 @@ const SOURCE_FOLDERS: [&str; 20] = [
     "net", "rust", "samples", "security", "sound", "tools", "usr", "virt",
 ];
 
-/// A module that is there ready built.
+/// A module that is there prebuilt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prebuilt {
     /// The package that brings it.

@@ -73,7 +73,7 @@ pub fn look(
     across(toolchain, machine, userland, headers, &programs).map(with_unasked)
 }
 
-/// What is asked of programs.
+/// What programs are asked.
 struct Programs<'a> {
     exists: &'a dyn Fn(&str) -> bool,
     target: &'a dyn Fn(&str) -> Result<Option<String>, ProcessError>,

@@ -21,7 +21,7 @@ pub enum Happening {
     HeadersArrived(Target),
     /// A kernel is about to go, or has just gone.
     KernelLeaving(Target),
-    /// A module's source is in place; one that leaves as well is put in place anew.
+    /// A module's source is in place; one that leaves as well is put in place again.
     ModuleArrived(ModuleId, Arrival),
     /// A module's source is about to go, or has just gone.
     ModuleLeaving(ModuleId),
@@ -86,7 +86,7 @@ impl Kernels {
     }
 }
 
-/// What is asked of a transaction: plain data, duplicates folded, contradictions resolved.
+/// The request of a transaction: plain data, duplicates folded, contradictions resolved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Modules that arrive: registered, and installed on these kernels if they are `AUTOINSTALL` ones.
@@ -115,7 +115,7 @@ pub struct LookAhead {
     pub later: BTreeSet<ModuleName>,
     /// Those of which a build notes its inputs ([`crate::tree::ahead`]).
     pub noted: BTreeSet<ModuleId>,
-    /// Modules that unpacked packages will put in place ready built when they are configured.
+    /// Modules that unpacked packages will put in place prebuilt when they are configured.
     pub prebuilt: PrebuiltComing,
     /// Kernels whose headers are unpacked and not configured, which may complete them: what doesn't work
     /// on those is not told either.

@@ -1,6 +1,6 @@
 //! The life cycle of out-of-tree kernel modules: add, build, install, and back.
 //!
-//! What is asked ([`plan::Request`]) and what is on disk ([`tree::Snapshot`]) give a plan ([`plan::Plan`]):
+//! The request ([`plan::Request`]) and what is on disk ([`tree::Snapshot`]) give a plan ([`plan::Plan`]):
 //! plain data, each step with its reason; the [`engine`] runs it.
 //!
 //! - Reading: [`tree`], [`verify`]

@@ -56,7 +56,7 @@ pub fn image(layout: &Layout, environment: &Environment) -> Option<String> {
             return Some(format!("it is a container (`{mark}`)"));
         }
     }
-    // A machine in which a chroot is mended has that kernel too.
+    // A machine in which a chroot is repaired has that kernel too.
     let running = dkms_kernel::running_kernel().ok()?;
     let is_foreign = !fs::is_dir(&layout.kernel_dir(&running));
     (is_foreign && in_chroot(environment))

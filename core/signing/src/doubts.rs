@@ -17,9 +17,9 @@ pub struct Doubt {
     pub what: String,
     /// What to do about it, where a sentence is needed.
     pub why: Option<String>,
-    /// The command that mends it.
+    /// The command that fixes it.
     pub command: String,
-    /// Whether modules may be signed all the same.
+    /// Whether modules may be signed anyway.
     pub is_hint: bool,
 }
 

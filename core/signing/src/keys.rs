@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_crash_between_the_steps_is_mended() {
         let (pair, other) = (certificate::make(0).unwrap(), certificate::make(0).unwrap());
-        // After step 1: begun anew.
+        // After step 1: begun again.
         let place = Place::new();
         fs::write_whole(&staged(&place.key, &other.fingerprint), other.key.as_bytes(), 0o600).unwrap();
         assert_eq!(place.ensure().unwrap(), Made::Now);
@@ -199,7 +199,7 @@ mod tests {
         fs::write_whole(&place.certificate, &pair.certificate, 0o644).unwrap();
         assert_eq!(place.ensure().unwrap(), Made::Before);
         place.assert_sound();
-        // Somebody else's staged key doesn't fit.
+        // Another user's staged key doesn't fit.
         let place = Place::new();
         fs::write_whole(&staged(&place.key, &pair.fingerprint), other.key.as_bytes(), 0o600).unwrap();
         fs::write_whole(&place.certificate, &pair.certificate, 0o644).unwrap();

@@ -1,7 +1,7 @@
 //! The signature as kernels want it: a PKCS#7 message without content, certificates and attributes, by one
 //! signer. Knows no key.
 //!
-//! The `cms` crate would do, but decodes the issuer's name and encodes it anew; here it stays the
+//! The `cms` crate would do, but decodes the issuer's name and encodes it again; here it stays the
 //! bytes of the certificate.
 
 use der::asn1::{Any, AnyRef, ObjectIdentifier, OctetStringRef, SetOfVec};

@@ -1,4 +1,4 @@
-//! Where the passphrase of an encrypted key comes from. Never the command line, which everybody can read.
+//! Where the passphrase of an encrypted key comes from. Never the command line, which all users can read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -17,14 +17,14 @@ pub mod files;
 #[cfg(any(feature = "libalpm-13", feature = "libalpm-15", feature = "libalpm-16"))]
 mod libalpm;
 
-/// A package as it is installed: put in place anew from the same file it is the same again.
+/// A package as it is installed: put in place again from the same file it is the same again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// When it was built, in seconds; what has the same version may have been built anew.
+    /// When it was built, in seconds; what has the same version may have been built again.
     pub built: i64,
 }
 

@@ -86,7 +86,7 @@ impl Macros {
                             self.expand_into(body, depth + 1, out)?;
                         }
                         None if marks == "?" && !name.is_empty() => {}
-                        // As rpm does: it may be for somebody else.
+                        // As rpm does: it may be for another program.
                         _ => {
                             out.push('%');
                             out.push_str(marks);

@@ -127,7 +127,7 @@ impl Project {
                 Body::Folder if folders.contains(name) => builder.with_dir_entry(
                     FileOptions::dir(full.clone()).permissions(mode).modified_at(date.into()),
                 ),
-                // Somebody else's.
+                // Another user's.
                 Body::Folder => continue,
                 Body::Bytes(bytes) => builder.with_file_contents(bytes.clone(), file()),
                 Body::File { path, .. } => builder.with_file(path, file()),

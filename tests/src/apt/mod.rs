@@ -197,7 +197,7 @@ impl Machine {
     /// place of the kernels.
     ///
     /// # Errors
-    /// Where they can't be had.
+    /// Where they are not available.
     pub fn states(&self) -> Result<Vec<String>> {
         let named = self.must("dkms status")?.replace(&self.new, "NEW").replace(&self.old, "OLD");
         Ok(named.lines().map(|line| line.replace(", x86_64", "")).collect())

@@ -61,7 +61,7 @@ impl Root {
     /// A root in which `/usr/sbin/dkms` is the first of these tools; all of them are in `/opt/NAME/dkms`.
     ///
     /// # Errors
-    /// Where the namespaces can't be had (tests run as root).
+    /// Where the namespaces are not available (tests run as root).
     pub fn new(cache: &Cache, kernels: &Kernels, tools: &[&Tool]) -> Result<Self> {
         let root = Self::over(cache, Path::new("/"), kernels.clone(), tools)?;
         root.furnish()?;
@@ -72,7 +72,7 @@ impl Root {
     /// `/opt/NAME/dkms`. `$K` and the like mean nothing in it.
     ///
     /// # Errors
-    /// Where the namespaces can't be had (tests run as root).
+    /// Where the namespaces are not available (tests run as root).
     pub fn of(cache: &Cache, system: &Path, tools: &[&Tool]) -> Result<Self> {
         Self::over(cache, system, Kernels { first: String::new(), second: String::new() }, tools)
     }

@@ -1,7 +1,7 @@
 //! Runs a scenario with one tool in a fresh root, and notes what can be seen after each command.
 //!
 //! What the original did is recorded in the cache, keyed by everything it depends on;
-//! `make test-full` runs it anew.
+//! `make test-full` runs it again.
 
 use std::path::Path;
 

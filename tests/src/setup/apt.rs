@@ -81,7 +81,7 @@ impl Apt {
         self.dir == Path::new("/")
     }
 
-    /// Fetches the lists anew.
+    /// Fetches the lists again.
     pub(super) fn update(&self) -> Result<()> {
         let updated = self.run("apt-get", &["update"]);
         updated.map(drop).with_context(|| format!("can't update the package lists of {}", self.suite))

@@ -12,7 +12,7 @@ use crate::command::must;
 use crate::say;
 
 /// The folder that is `/lib/modules/K` in the package of kernel K; fetched with the machine's own apt, as
-/// its headers were. If the signed image can't be had, it is the one that is not signed: it has the same
+/// its headers were. If the signed image is not available, it is the one that is not signed: it has the same
 /// modules and boots the same.
 ///
 /// # Errors

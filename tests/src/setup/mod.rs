@@ -28,7 +28,7 @@ use crate::say;
 /// Installs these programs alone, where they are missing.
 ///
 /// # Errors
-/// Where one can't be had, or isn't one that setup knows.
+/// Where one is not available, or isn't one that setup knows.
 pub fn install(programs: &[String]) -> Result<()> {
     tools::install(programs)
 }
@@ -36,7 +36,7 @@ pub fn install(programs: &[String]) -> Result<()> {
 /// Fetches the kernels alone.
 ///
 /// # Errors
-/// Where they can't be had.
+/// Where they are not available.
 pub fn kernels(cache: &Cache) -> Result<()> {
     headers::install(cache)?;
     NewerKernel::fetch(cache).map(drop)
@@ -46,7 +46,7 @@ pub fn kernels(cache: &Cache) -> Result<()> {
 /// (which hide packages).
 ///
 /// # Errors
-/// Where the suite's lists can't be had.
+/// Where the suite's lists are not available.
 pub fn offered(cache: &Cache, suite: &str, preferences: &str, line: &Line<'_>) -> Result<Vec<Kernel>> {
     let file = tempfile::NamedTempFile::new()?;
     fs::write_whole(file.path(), preferences.as_bytes(), 0o644)?;
@@ -56,7 +56,7 @@ pub fn offered(cache: &Cache, suite: &str, preferences: &str, line: &Line<'_>) -
 /// Fetches everything.
 ///
 /// # Errors
-/// Where something can't be had.
+/// Where something is not available.
 pub fn run() -> Result<()> {
     let cache = Cache::open()?;
     tools::install(&[])?;

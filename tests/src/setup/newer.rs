@@ -42,7 +42,7 @@ impl NewerKernel {
     /// Fetches it, where it isn't in the cache already.
     ///
     /// # Errors
-    /// Where the packages can't be had.
+    /// Where the packages are not available.
     pub fn fetch(cache: &Cache) -> Result<Self> {
         let chosen = cache.at("newer-kernel");
         if fs::is_file(&chosen) {

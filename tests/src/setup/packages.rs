@@ -101,7 +101,7 @@ pub const FURTHER_PACKAGES: &[ModulePackage] = &[
 /// Fetches one of them, where it isn't there already.
 ///
 /// # Errors
-/// Where it can't be had.
+/// Where it is not available.
 pub fn fetch_further(cache: &Cache, package: &ModulePackage) -> Result<()> {
     fetch(cache, package.suite, package.name)
 }

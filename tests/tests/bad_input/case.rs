@@ -90,7 +90,7 @@ impl Case {
         self
     }
 
-    /// What changes all the same, and rightly so.
+    /// What changes anyway, and rightly so.
     pub(crate) fn changes(mut self, paths: &[&'static str]) -> Self {
         self.changes = paths.to_vec();
         self

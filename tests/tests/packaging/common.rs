@@ -51,6 +51,6 @@ pub(crate) fn lint(root: &Root, files: &str) -> Result<()> {
     root.must(&format!("lintian --allow-root --fail-on error,warning {files}")).map(drop)
 }
 
-/// rpmlint as distributions run it: that a package isn't signed says nothing of whoever will sign it.
+/// rpmlint as distributions run it: that a package isn't signed says nothing about who will sign it.
 pub(crate) const RPM_LINT: &str =
     "echo 'addFilter(\"no-signature\")' >/srv/rpmlintrc; rpmlint -r /srv/rpmlintrc";

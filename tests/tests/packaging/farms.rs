@@ -110,7 +110,7 @@ fn kernels_are_listed_and_those_that_apt_has() {
 #[test]
 fn headers_that_are_not_installed_are_fetched_for_a_build_and_gone_afterwards() {
     let root = world();
-    // The package of this machine's own kernel's headers, made anew, without their contents here.
+    // The package of this machine's own kernel's headers, made again, without their contents here.
     root.must(
         "mkdir -p /srv/repo /srv/p/DEBIAN /srv/p/usr/src /srv/p/lib/modules/$K; cd /srv
          printf \"Package: linux-headers-$K\\nVersion: 9\\nArchitecture: amd64\\nDepends: gcc-99\\nMaintainer: x <x@example.org>\\nDescription: x\\n\" >p/DEBIAN/control

@@ -100,7 +100,7 @@ fn our_package_comes_with_what_it_serves() {
     let said = pacman(&world, &format!("-Udd {ours} {}", files.join(" ")));
     assert_eq!(status(&world), installed(&["aa/1.0", "bb/1.0"], &[&first]), "{said}");
     must(&world, "echo try_sign_modules=false >>/etc/dkms/framework.conf");
-    // Ours is put in place anew, and nothing else happens; what an admin has changed stays.
+    // Ours is put in place again, and nothing else happens; what an admin has changed stays.
     let said = pacman(&world, &format!("-Udd {ours}"));
     assert!(!said.contains("DKMS"), "{said}");
     must(&world, "grep -x try_sign_modules=false /etc/dkms/framework.conf");

@@ -1,4 +1,4 @@
-//! Whole transactions: what is asked of pacman, and what is there afterwards.
+//! Whole transactions: what pacman is asked to do, and what is there afterwards.
 
 use super::*;
 

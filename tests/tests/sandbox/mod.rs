@@ -1,5 +1,5 @@
 //! What a module's own code can't do to the system it is built on, and what it is told
-//! where a wall is missing.
+//! where an isolation layer is missing.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod attempt;

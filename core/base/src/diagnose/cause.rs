@@ -290,7 +290,7 @@ pub(super) fn of(first: Option<&LogError>, lines: &[&str]) -> Option<Cause> {
     }
     let named =
         first.and_then(|error| tool(&error.text).or_else(|| source(error)).or_else(|| link(&error.text)));
-    // What could not be written is missed later, where it says nothing of the reason.
+    // What could not be written is missed later, by a message that does not name the reason.
     let read_only = || any(": Read-only file system").then_some(Cause::ReadOnly);
     named.or_else(read_only).or_else(|| rest(&first?.text))
 }

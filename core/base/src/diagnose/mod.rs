@@ -66,7 +66,7 @@ pub fn diagnose_output(output: &str, module: Option<String>) -> Diagnosis {
     let first_error = error::first(&lines);
     let mut cause = cause::of(first_error.as_ref(), &lines);
     let refusals = if module.is_some() { refusal::of(&lines) } else { Vec::new() };
-    // What follows from a refusal, and would be mended in vain.
+    // What follows from a refusal, and would be fixed in vain.
     if !refusals.is_empty() && matches!(cause, Some(Cause::Unreadable | Cause::ReadOnly)) {
         cause = None;
     }
@@ -81,7 +81,7 @@ pub fn diagnose_output(output: &str, module: Option<String>) -> Diagnosis {
     Diagnosis { first_error: first_error.map(kept), last_line, cause, refusals, addresses: None, module }
 }
 
-/// More of a line than this says nothing of an error: in bytes.
+/// What a line has beyond so many bytes does not help with an error.
 const LONGEST_LINE: usize = 4096;
 /// More of an error than this is not shown: in bytes.
 const LONGEST_ERROR: usize = 600;

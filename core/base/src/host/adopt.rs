@@ -1,4 +1,4 @@
-//! A folder that somebody else had is copied into one of ours: files, folders, and links that stay within.
+//! A folder that another user had is copied into one of ours: files, folders, and links that stay within.
 //! Nobody who still has one of its files open can write to the copy.
 
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! Files below a folder that somebody else has filled: looked up in open folders, one name at a time. A link
+//! Files below a folder that another user has filled: looked up in open folders, one name at a time. A link
 //! is followed only within the folder, whoever changes it meanwhile.
 
 use std::collections::VecDeque;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 /// The first line that can be read from a descriptor, without its end; at most `limit` bytes.
 ///
-/// It is opened anew through `/proc`, which works for files (from their beginning) and pipes, not for
+/// It is opened again through `/proc`, which works for files (from their beginning) and pipes, not for
 /// sockets. Nothing behind the line is taken out of a pipe.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::fs::{self, FsError};
 
-/// No real variable comes near it.
+/// Larger than any real variable.
 const LIMIT: u64 = 1 << 20;
 
 /// Bytes of attributes.

@@ -55,7 +55,7 @@ fn each_temporary(
         let path = dir.join(&entry.name);
         match entry.name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)) {
             Some(rest) if is_abandoned(rest) && !may_be_at_work(&path)? => then(&path)?,
-            // Somebody else's, who still runs, or a name that isn't ours.
+            // Another user's, who still runs, or a name that isn't ours.
             Some(_) => {}
             None if entry.kind.is_dir() && depth > 0 && !is_foreign(&entry.name) => {
                 each_temporary(&path, depth - 1, then)?;

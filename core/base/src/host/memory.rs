@@ -1,4 +1,4 @@
-//! How much memory there is to be had, and how much the processes of a build take.
+//! How much memory there is available, and how much the processes of a build take.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Whether somebody else than root and we could change what is at a path: the file, each folder on the way,
+//! Whether another user than root and we could change what is at a path: the file, each folder on the way,
 //! and where links lead.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::fs::{self, FsError};
 use super::process::quote;
 
-/// The first place on the way to a path at which somebody else decides what is there.
+/// The first place on the way to a path at which another user decides what is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The path that was asked about.
@@ -43,7 +43,7 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// The command that mends it.
+    /// The command that fixes it.
     #[must_use]
     pub fn mend(&self) -> String {
         let word = quote(&self.place.to_string_lossy());
@@ -58,12 +58,12 @@ impl Fault {
 /// More links than any path goes through.
 const MOST_LINKS: usize = 40;
 
-/// Why somebody else could change what is at a path; `None`: nobody could, or nothing is there.
+/// Why another user could change what is at a path; `None`: nobody could, or nothing is there.
 ///
 /// Modes say it all, also of a file with an access control list (acl(5)). Not seen are the lists
 /// of NFSv4, which its server judges.
 ///
-/// A folder that everybody may write to, but in which nobody may rename what is another's (`/tmp`), is
+/// A folder that all users may write to, but in which nobody may rename what is another's (`/tmp`), is
 /// sound for what is root's.
 #[must_use]
 pub fn fault(path: &Path) -> Option<Fault> {
@@ -107,7 +107,7 @@ pub fn fault_for_root(path: &Path) -> Option<Fault> {
     rustix::process::geteuid().is_root().then(|| fault(path)).flatten()
 }
 
-/// A path without its links, none of which shows its maker what they may not see: one that somebody else
+/// A path without its links, none of which shows its maker what they may not see: one that another user
 /// made, or could exchange, must belong to the owner of what the path leads to.
 ///
 /// # Errors

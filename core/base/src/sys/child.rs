@@ -72,7 +72,7 @@ pub(super) const COUNTED: [(&CStr, &CStr); 2] =
 /// What a sandboxed process needs, all of it made before the fork.
 #[derive(Debug)]
 pub struct Plan {
-    /// Where a wall can't be had the program isn't started.
+    /// Where an isolation layer is not available the program isn't started.
     pub strict: bool,
     /// What `uid_map` and `gid_map` of a new user namespace say.
     pub maps: [CString; 2],
@@ -84,7 +84,7 @@ pub struct Plan {
     pub rights: Rights,
 }
 
-/// Where the child says which walls could not be had: a byte for each [`Wall`], the error number, 0
+/// Where the child says which isolation layers are missing: a byte for each [`Wall`], the error number, 0
 /// for one that stands.
 #[derive(Debug)]
 pub struct Report(OwnedFd);
@@ -100,21 +100,21 @@ impl Report {
         Ok(Self(file))
     }
 
-    /// Notes a wall that could not be had, and why.
+    /// Notes a missing isolation layer, and why.
     pub fn missing(&self, wall: Wall, errno: Errno) {
         let number = u8::try_from(errno.raw_os_error()).unwrap_or(u8::MAX);
-        // A report that can't be written leaves the wall standing in it; it is a file in
+        // A report that can't be written leaves the isolation layer standing in it; it is a file in
         // memory of a few bytes.
         let _ = rustix::io::pwrite(&self.0, &[number], wall as u64);
     }
 
-    /// Whether any wall is missing.
+    /// Whether any isolation layer is missing.
     #[must_use]
     pub fn tells_any(&self) -> bool {
         self.bytes().iter().any(|byte| *byte != 0)
     }
 
-    /// The walls that could not be had, each with its error number.
+    /// The missing isolation layers, each with its error number.
     #[must_use]
     pub fn read(&self) -> Vec<(Wall, i32)> {
         let bytes = self.bytes();
@@ -199,7 +199,7 @@ impl Plan {
     }
 
     /// Returns `Ok` in the process that becomes the program, `Err` in the outermost one
-    /// where this variant can't be had.
+    /// where this variant is not available.
     fn attempt(
         &self,
         variant: Variant,
@@ -280,7 +280,7 @@ impl Plan {
         }
         if variant.user {
             // What is counted for its owner too is little. Whether that holds is looked at when the filter of
-            // system calls, which refuses the same, can't be had.
+            // system calls, which refuses the same, is not available.
             for (path, most) in COUNTED {
                 let _ = super::write(path, most);
             }

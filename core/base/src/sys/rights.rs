@@ -73,7 +73,7 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
     let none = CapabilitySet::empty();
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     told(Wall::Capabilities, rustix::thread::set_capabilities(None, none));
-    // Becoming somebody else has taken it away.
+    // Becoming another user has taken it away.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     if rustix::process::getppid() != parent {
         super::child::exit(127);

@@ -224,7 +224,7 @@ impl Reader {
         paths.filter(|path| !matches!(fs::stat(path), Ok(None))).collect()
     }
 
-    /// A file, read and parsed anew only where it has changed.
+    /// A file, read and parsed again only where it has changed.
     fn file(&self, path: &Path) -> Result<Arc<ConfFile>, ConfError> {
         let missing = || ConfError::Missing { path: path.to_owned() };
         let meta = fs::stat(path).map_err(ConfError::Unreadable)?.ok_or_else(missing)?;
@@ -233,7 +233,7 @@ impl Reader {
         if let Some(cached) = files().get(path).filter(|cached| cached.seen == seen) {
             return Ok(Arc::clone(&cached.file));
         }
-        // What the admin wrote isn't walled in, so it must be the admin's.
+        // What the admin wrote is not confined, so it must be the admin's.
         if let Some(fault) = path.starts_with(self.layout.etc_dkms()).then(|| trust::fault(path)).flatten() {
             return Err(ConfError::Untrusted { fault });
         }

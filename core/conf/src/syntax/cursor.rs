@@ -10,7 +10,7 @@ pub(super) struct Cursor<'a> {
     depth: usize,
 }
 
-/// Nothing real comes near it; every level takes some of our stack.
+/// Larger than anything real; every level takes some of our stack.
 const DEEPEST: usize = 50;
 
 impl<'a> Cursor<'a> {

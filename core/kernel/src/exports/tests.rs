@@ -248,7 +248,7 @@ fn raw(count: usize, has_sums: bool, has_flags: bool) -> (Vec<u8>, Exports) {
     };
     let mut symbols: Vec<_> = (0..count).map(symbol).collect();
     if !has_flags {
-        // The second table begins anew in the order of names.
+        // The second table begins again in the order of names.
         symbols[count / 2..].iter_mut().for_each(|(name, export)| {
             name.replace_range(..1, "S");
             export.crc = has_sums.then(|| sum(name));

@@ -3,7 +3,7 @@
 
 /// A symbol's name has fewer bytes, its NUL included: `KSYM_NAME_LEN` of the kernel.
 pub(super) const NAME_LIMIT: usize = 512;
-/// Neither `.modinfo` nor names of sections or of exported symbols come near it.
+/// Neither `.modinfo` nor names of sections or of exported symbols reach it.
 pub(super) const SECTION_LIMIT: u64 = 16 << 20;
 /// What all names of a module may take together.
 const TOGETHER: usize = 32 << 20;

@@ -160,7 +160,7 @@ pub fn reader(path: &Path, limit: u64) -> io::Result<impl BufRead> {
     Ok(BufReader::new(unpacking(file)?.take(limit)))
 }
 
-/// The unpacked bytes of a file, to be read at any place: for what lies before, it is unpacked anew.
+/// The unpacked bytes of a file, to be read at any place: for what lies before, it is unpacked again.
 pub(super) struct Anew<'a> {
     path: &'a Path,
     reader: Box<dyn Read>,

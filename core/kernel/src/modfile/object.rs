@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_sparse_file_takes_no_memory_for_its_holes() {
-        /// A reader that counts what is asked of it.
+        /// A reader that counts what is read from it.
         struct Counted<'a>(Cursor<&'a [u8]>, &'a std::cell::Cell<usize>, u64);
         impl Read for Counted<'_> {
             fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

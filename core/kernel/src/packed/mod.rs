@@ -27,7 +27,7 @@ pub(crate) struct Memory {
 /// a way that is known.
 ///
 /// # Errors
-/// [`io::Error`] where it can't be read, or a decoder can't be had.
+/// [`io::Error`] where it can't be read, or a decoder is not available.
 pub(crate) fn unpacking<'a, R: Read>(
     rest: &'a mut Ahead<R>,
     memory: Memory,

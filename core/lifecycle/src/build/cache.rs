@@ -25,7 +25,7 @@ use crate::report::{Event, Reporter};
 const FORMAT: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const LOG: &str = "make.log";
-/// No manifest comes near it.
+/// Larger than any manifest.
 const MANIFEST_LIMIT: u64 = 1 << 20;
 /// What is being stored for longer than this was given up. Process numbers say nothing here:
 /// containers may share a cache.
@@ -89,7 +89,7 @@ impl Cache {
         };
         let us = rustix::process::geteuid().as_raw();
         if meta.uid() != us {
-            return refuse("it belongs to somebody else".to_owned(), Some(format!("`chown {us} {name}`")));
+            return refuse("it belongs to another user".to_owned(), Some(format!("`chown {us} {name}`")));
         }
         if meta.mode() & 0o022 != 0 {
             return refuse("others may write to it".to_owned(), Some(format!("`chmod go-w {name}`")));
@@ -122,12 +122,12 @@ impl Cache {
         }
         let fault = match Entry::read(&place, key, spec) {
             Ok(entry) => {
-                // For the order in which entries go. One that can't be touched is used all the same.
+                // For the order in which entries go. One that can't be touched is used anyway.
                 let now = i64::try_from(clock::unix_seconds()).unwrap_or(0);
                 drop(fs::set_mtime(&place, (now, 0)));
                 return Some(entry);
             }
-            // Somebody else has just made room.
+            // Another process has just made room.
             Err(_) if !fs::exists(&place) => return None,
             Err(fault) => fault,
         };
@@ -346,7 +346,7 @@ impl Staged<'_> {
         Ok(FileRecord { sha256: hex(&Sha256::digest(bytes)), mode, mtime })
     }
 
-    /// Makes it an entry, then makes room for it. What is larger than the whole cache may be isn't kept.
+    /// Makes it an entry, then frees space for it. What is larger than the whole cache may be isn't kept.
     pub(super) fn publish(self) -> Result<(), FsError> {
         if self.size > self.cache.max {
             return Ok(());
@@ -356,7 +356,7 @@ impl Staged<'_> {
         if !fs::rename_new(&self.dir, &self.place)? && !self.is_same() {
             fs::replace(&self.dir, &self.place)?;
         }
-        // Somebody else may make room at the same time.
+        // Another process may free space at the same time.
         fs::optional(self.cache.make_room(&self.place)).map(|_| ())
     }
 

@@ -66,7 +66,7 @@ fn the_second_build_runs_nothing_and_gives_the_same_bytes() {
         assert!(log.starts_with("# taken from the build cache, where it is since "), "{log}");
         assert!(log.contains("# command: echo x >>") && log.matches("# signed ").count() == 1, "{log}");
         assert!(!fs::exists(&world.path("var/lib/dkms/foo/1.0/build/make.log")), "cleaned as after a build");
-        // Signing is done anew, so that another key, or none, asks for no make.
+        // Signing is done again, so that another key, or none, asks for no make.
         let unsigned = world.build().unwrap();
         assert_eq!(world.runs(), 1);
         assert_ne!(world.result(&unsigned)[0], bytes[0]);
@@ -141,7 +141,7 @@ fn a_folder_that_others_could_write_to_is_not_used() {
     rustix::fs::chown(world.path("cache"), Some(nobody), None).expect("the tests run as root");
     world.build().unwrap();
     assert_eq!(world.entries().len(), 0);
-    assert!(world.warnings()[0].contains("belongs to somebody else"));
+    assert!(world.warnings()[0].contains("belongs to another user"));
 }
 
 #[test]

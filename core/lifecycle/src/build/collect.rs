@@ -273,7 +273,7 @@ fn warn_of(
 ) -> Result<(), Failure> {
     let text = format!("`{}.ko` of {} is not {what}: {error}", record.built_name, spec.id);
     log.note(&text)?;
-    let again = format!("when that is mended: `dkms install --force {} -k {}`", spec.id, spec.target.kernel);
+    let again = format!("when that is fixed: `dkms install --force {} -k {}`", spec.id, spec.target.kernel);
     reporter.report(Event::warning(text, (what == "signed").then_some(again)));
     Ok(())
 }

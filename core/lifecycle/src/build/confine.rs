@@ -47,7 +47,7 @@ impl Confinement {
         let note = match exemption(spec) {
             Exemption::None => None,
             Exemption::Overruled { setting, fault } => {
-                Some(format!("in a sandbox all the same ({setting}): {fault}"))
+                Some(format!("in a sandbox anyway ({setting}): {fault}"))
             }
             Exemption::Holds(setting) => {
                 return Self { note: Some(format!("not in a sandbox: {setting}")), ..Self::default() };
@@ -87,7 +87,7 @@ impl Confinement {
         self.walls.is_some()
     }
 
-    /// Whether nothing runs where a wall is missing.
+    /// Whether nothing runs where an isolation layer is missing.
     pub(super) fn is_strict(&self) -> bool {
         self.walls.as_ref().is_some_and(|walls| walls.strict)
     }

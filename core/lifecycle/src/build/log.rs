@@ -2,7 +2,7 @@
 //! Knows no step's meaning.
 //!
 //! What counts is in memory, begin and end where it is too long. The file in the build folder is for people
-//! who watch; a build may do with it what it likes, and at the end it is written anew.
+//! who watch; a build may do with it what it likes, and at the end it is written again.
 
 use std::fs::File;
 use std::io::Write;

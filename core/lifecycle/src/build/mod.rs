@@ -346,7 +346,7 @@ impl<'a> Running<'a> {
         staged.inspect_err(|error| self.warn_not_kept(error)).ok()
     }
 
-    /// The warning for what the sandbox has refused until now to a build that goes well all the same.
+    /// The warning for what the sandbox has refused until now to a build that goes well anyway.
     fn refused(&self) -> Option<Event> {
         if !self.confinement.holds() {
             return None;

@@ -226,7 +226,7 @@ impl<'a> Shown<'a> {
         if std::mem::replace(&mut self.is_ended, true) {
             return Ok(());
         }
-        // Before anything is looked up in it. If that fails it goes from sight all the same.
+        // Before anything is looked up in it. If that fails it goes from sight anyway.
         let taken = crate::host::ownership::take_back(&self.folder);
         if self.folder == *self.target {
             fs::rename(self.target, self.stage)?;

@@ -1,5 +1,5 @@
 //! Where programs of the system work on what a build made: strip and compressors see a copy, in a folder of
-//! its own, within the walls of the build.
+//! its own, within the isolation layers of the build.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -56,7 +56,7 @@ pub struct Facts {
     pub made_before: BTreeMap<Target, Vec<OutOfDate>>,
     /// Images that hold modules which were removed from their kernel.
     pub held_removed: BTreeMap<Target, Vec<OutOfDate>>,
-    /// Installed modules that a package brings ready built as well, in the same version or a newer one.
+    /// Installed modules that a package brings prebuilt as well, in the same version or a newer one.
     pub twice: BTreeMap<(ModuleId, Target), Prebuilt>,
     /// Modules that were taken prebuilt, and whose signer is not trusted any more.
     pub distrusted: BTreeMap<(ModuleId, Target), Note>,

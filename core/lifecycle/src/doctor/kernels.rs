@@ -66,7 +66,7 @@ fn refuted(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Modules that a package brings ready built, which arrived after dkms had built them.
+/// Modules that a package brings prebuilt, which arrived after dkms had built them.
 fn twice(facts: &Facts, findings: &mut Vec<Finding>) {
     for ((id, target), brought) in &facts.twice {
         let what = format!(

@@ -1,5 +1,5 @@
 //! What is wrong with a dkms tree and the kernels it serves, each fault with its reason and the one
-//! command that mends it.
+//! command that fixes it.
 //!
 //! - [`facts`]: what is known, plain data; [`mod@look`] gathers it and changes nothing
 //! - [`examine`]: facts → findings, pure; `tree` for registrations, links and leftovers, `kernels` for what
@@ -40,10 +40,10 @@ impl Severity {
     }
 }
 
-/// What can be mended without asking: nothing that anybody misses is lost.
+/// What can be fixed without asking: nothing that anybody misses is lost.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fix {
-    /// The source folder is there: its link is made anew.
+    /// The source folder is there: its link is made again.
     Register(ModuleId),
     /// Everything that was built for a kernel that is gone goes.
     DropKernel(Target),
@@ -51,7 +51,7 @@ pub enum Fix {
     Remove(PathBuf),
     /// A link that leads nowhere goes.
     Unlink(PathBuf),
-    /// The index of a kernel's modules is made anew.
+    /// The index of a kernel's modules is made again.
     Depmod(Target),
     /// The next changing command puts it in order by itself: a command that changes nothing else is enough.
     Recover,
@@ -74,7 +74,7 @@ pub struct Finding {
     pub what: String,
     /// Why it is so, or what it leads to.
     pub why: Option<String>,
-    /// The command that mends it.
+    /// The command that fixes it.
     pub command: Option<String>,
     /// What `--fix` does about it.
     pub fix: Option<Fix>,

@@ -1,7 +1,7 @@
 //! From a request to its end: what an interrupted command left is put in order, the world is looked at, a
 //! plan is made, what it needs is locked, and it is run.
 //!
-//! Who had to wait, or finds that the tree has changed since the look, looks and plans anew under the locks.
+//! Who had to wait, or finds that the tree has changed since the look, looks and plans again under the locks.
 //! Knows neither what a step does nor how it is told; the caller sees the plan before it runs.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::report::{Event, Reporter, Silent};
 use crate::tree::{Held, Keys, LockError, Snapshot, lock, running, state, sweep};
 use crate::verify::{Link, LinkProof, Proof, Verdict, Verifier};
 
-/// What is asked, and with what to look. All of it may be used more than once.
+/// The request, and with what to look. All of it may be used more than once.
 pub struct Task<'a> {
     /// What is wanted, of a tree as it is then.
     pub work: &'a dyn Fn(&Snapshot) -> Work,
@@ -82,7 +82,7 @@ fn look_at(task: &Task<'_>, snapshot: Snapshot, held: Option<&Held>) -> Result<L
     Ok(Looked { plan: plan::plan(&request, &world), world })
 }
 
-/// Does what is asked; `see` is shown plan and world when both are certain, before anything is done.
+/// Carries out the request; `see` is shown plan and world when both are certain, before anything is done.
 ///
 /// # Errors
 /// [`CarryOutError`], where nothing was begun. What failed then is in the outcome.

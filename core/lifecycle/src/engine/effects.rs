@@ -285,7 +285,7 @@ impl<'a> Effects<'a> {
         }
     }
 
-    /// Whether a step does anything; a depmod without an index to make anew says so, and nothing else.
+    /// Whether a step does anything; a depmod without an index to make again says so, and nothing else.
     pub(super) fn has_work(&self, action: &Action) -> bool {
         let Action::Depmod { target } = action else { return true };
         self.world.kernels.get(target).is_some_and(install::has_index)
@@ -300,7 +300,7 @@ impl<'a> Effects<'a> {
         })
     }
 
-    /// Makes the index of a kernel's modules anew after a depmod that failed; that this
+    /// Makes the index of a kernel's modules again after a depmod that failed; that this
     /// fails too was told then.
     pub(super) fn index_again(&self, target: &Target, reporter: &dyn Reporter) {
         if let Some(kernel) = self.world.kernels.get(target) {

@@ -2,7 +2,7 @@
 //!
 //! - [`mod@carry_out`]: the whole way from a request to its end, under locks
 //! - [`survey`]: gathers what a plan needs to know; `needs` says what that is, `prebuilt`
-//!   what packages bring ready built
+//!   what packages bring prebuilt
 //! - [`mod@run`]: the loop and its states; `schedule` decides what may run, `slots` and `folders` what builds
 //!   share; `effects` does what a step says, `initramfs` sees to images, `memory` notes what became of
 //!   builds, `taking` takes a module in place of a build, `ahead` of what those were made that their packages

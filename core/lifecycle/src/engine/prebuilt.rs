@@ -1,4 +1,4 @@
-//! Gathering: which modules packages bring ready built, so that autoinstall leaves them to the packages.
+//! Gathering: which modules packages bring prebuilt, so that autoinstall leaves them to the packages.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::plan::World;
 use crate::version;
 
 impl Survey<'_> {
-    /// What packages bring ready built of the modules that would be installed by themselves. One that another
+    /// What packages bring prebuilt of the modules that would be installed by themselves. One that another
     /// module is built against is built nevertheless: packages don't have its symbols. So is one of which an
     /// older version is installed: modprobe prefers that one to the package's.
     pub(super) fn take_prebuilt(&self, world: &mut World) -> Result<(), FsError> {
@@ -66,7 +66,7 @@ impl Survey<'_> {
         ModuleTree::walk(&self.layout().kernel_dir(&target.kernel))
     }
 
-    /// The package that brings every module of a conf ready built for a kernel, each in the version of the
+    /// The package that brings every module of a conf prebuilt for a kernel, each in the version of the
     /// conf or a newer one.
     #[must_use]
     pub fn prebuilt(&self, conf: &ModuleConf, target: &Target, tree: &ModuleTree) -> Option<Prebuilt> {

@@ -44,7 +44,7 @@ pub struct Survey<'a> {
     pub directives: Vec<String>,
     /// `--kernelsourcedir` and `--config`.
     pub overrides: Overrides,
-    /// What only the author of a conf can mend is told, too.
+    /// What only the author of a conf can fix is told, too.
     pub advises_authors: bool,
     /// What `parallel_jobs` is for confs.
     pub jobs: u32,

@@ -337,7 +337,7 @@ impl Undoing {
                 let result = match (waiting, Identity::of(path)? == Some(*new)) {
                     (Some(_), true) => fs::rename(staged, path),
                     (None, true) => fs::remove_file(path).and_then(|()| fs::sync_folder_of(path)),
-                    // Somebody else has put something there since.
+                    // Another process has put something there since.
                     (_, false) => Ok(()),
                 };
                 if fs::exists(staged) {
@@ -347,7 +347,7 @@ impl Undoing {
             }
             Entry::Take { path, aside, old } if Identity::of(aside)? == Some(*old) => {
                 match Identity::of(path)? {
-                    // Somebody else has put something there since; both stay.
+                    // Another process has put something there since; both stay.
                     Some(there) if !self.published.contains(&there) => Ok(()),
                     _ => fs::rename(aside, path),
                 }

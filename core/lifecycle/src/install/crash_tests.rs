@@ -53,7 +53,7 @@ fn try_uninstall(world: &World, conf: &ModuleConf) {
     assert!(matches!(done, Uninstalled::Done { .. }));
 }
 
-/// Lets an action die everywhere, in each world anew; returns how many places there were.
+/// Lets an action die everywhere, in each world again; returns how many places there were.
 fn die_everywhere(prepare: impl Fn(&World, &ModuleConf), act: impl Fn(&World, &ModuleConf)) -> u32 {
     let mut tried = 0;
     for number in 0..worlds().len() {

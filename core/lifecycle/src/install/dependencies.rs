@@ -1,4 +1,4 @@
-//! depmod: the index of a kernel's modules, made anew after they changed. Once per kernel and command;
+//! depmod: the index of a kernel's modules, made again after they changed. Once per kernel and command;
 //! when, the engine knows.
 
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ pub fn begin_index(kernel: &KernelRelease, layout: &Layout) -> Result<(), FsErro
     Ok(())
 }
 
-/// Whether a kernel has an index that a depmod would make anew.
+/// Whether a kernel has an index that a depmod would make again.
 #[must_use]
 pub fn has_index(kernel: &KernelFacts) -> bool {
     fs::exists(&kernel.module_dir.join("modules.dep"))

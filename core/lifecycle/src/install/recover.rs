@@ -2,7 +2,7 @@
 //! already, by its journal.
 //!
 //! A journal is believed only as far as its paths are in places that an install of that module on that kernel
-//! may change: the tree it lies in may be somebody else's. One whose locks are held is its owner's.
+//! may change: the tree it lies in may be another user's. One whose locks are held is its owner's.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -70,7 +70,7 @@ pub fn recover(recovery: &Recovery<'_>, reporter: &dyn Reporter) -> Result<bool,
 }
 
 impl Recovery<'_> {
-    /// The locks of a journal, in so far as we don't have them; `None` where somebody else does.
+    /// The locks of a journal, in so far as we don't have them; `None` where another process does.
     fn claim(&self, keys: impl IntoIterator<Item = Key>) -> Option<Held> {
         let mut needed = Keys::default();
         for key in keys {

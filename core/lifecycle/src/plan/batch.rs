@@ -275,7 +275,7 @@ fn wants_autoinstall<'a>(
     }
 }
 
-/// Whether a package brings the module ready built, in this version or a newer one; says so.
+/// Whether a package brings the module prebuilt, in this version or a newer one; says so.
 /// `--force` builds it.
 fn is_prebuilt(planner: &mut Planner<'_>, key: &(ModuleId, Target), rules: &Rules) -> bool {
     let Some(found) = planner.world.prebuilt.get(key).filter(|_| !planner.options.force) else {
@@ -306,7 +306,7 @@ fn is_baked(planner: &mut Planner<'_>, key: &(ModuleId, Target), rules: &Rules) 
     true
 }
 
-/// Whether unpacked packages will bring all of the module ready built; says so. It is looked at
+/// Whether unpacked packages will bring all of the module prebuilt; says so. It is looked at
 /// again when they have: their version isn't known before.
 fn will_be_prebuilt(
     planner: &mut Planner<'_>,
@@ -404,7 +404,7 @@ fn dependencies_first(planner: &Planner<'_>, ids: Vec<ModuleId>, target: &Target
     names.iter().flat_map(|name| ids.iter().filter(move |id| id.name == *name)).cloned().collect()
 }
 
-/// Before a kernel is replaced by another build of the same release: what autoinstall would make anew goes.
+/// Before a kernel is replaced by another build of the same release: what autoinstall would make again goes.
 pub(super) fn kernel_preinst(planner: &mut Planner<'_>, target: &Target) {
     planner.side_by_side();
     for id in planner.world.snapshot.built_on(target).cloned().collect::<Vec<_>>() {

@@ -1,7 +1,7 @@
 //! Deciding: a [`Request`] and the [`World`] as it is give a [`Plan`]. No input or output
 //! at all happens here.
 //!
-//! - [`request`]: what is asked
+//! - [`request`]: the request
 //! - [`world`]: what is known
 //! - [`step`]: what will be done, each step with its reason and what it waits for
 //! - [`refusal`]: why something will not be done

@@ -37,7 +37,7 @@ pub struct Question {
     pub unfit: BTreeMap<(ModuleId, Target), Unfit>,
     /// Kernels whose module folders can't be written.
     pub read_only: BTreeSet<Target>,
-    /// Modules that packages of the transaction bring ready built.
+    /// Modules that packages of the transaction bring prebuilt.
     pub prebuilt_coming: PrebuiltComing,
     /// The versions of the packages that bring headers, where they are known.
     pub headers_versions: BTreeMap<KernelRelease, String>,
@@ -104,7 +104,7 @@ pub struct Prospect {
     pub target: Target,
     /// Why it will not be there; `None`: it will.
     pub absent: Option<Absent>,
-    /// The package that brings it ready built, where one does.
+    /// The package that brings it prebuilt, where one does.
     pub brought_by: Option<String>,
     /// Why the machine can't boot or be reached without it, as far as that was asked.
     pub critical: Option<String>,
@@ -330,7 +330,7 @@ impl Judge<'_> {
         self.question.unfit.get(&(id.clone(), target.clone())).cloned().map(Absent::Unfit)
     }
 
-    /// The package that has it ready built, or that comes with each of its modules. The version of what comes
+    /// The package that has it prebuilt, or that comes with each of its modules. The version of what comes
     /// is not known: packages of that kind follow the driver.
     fn brought_by(&self, id: &ModuleId, target: &Target) -> Option<String> {
         if let Some(found) = self.world.prebuilt.get(&(id.clone(), target.clone())) {

@@ -95,7 +95,7 @@ pub enum Work {
         /// Of which kernels.
         targets: Vec<Target>,
     },
-    /// A kernel package is about to replace this kernel: drop what `AUTOINSTALL` would build anew.
+    /// A kernel package is about to replace this kernel: drop what `AUTOINSTALL` would build again.
     KernelPreinst {
         /// Which kernel.
         target: Target,
@@ -127,7 +127,7 @@ pub struct Options {
     pub initramfs: Option<ImageWork>,
     /// The same where a module was taken out.
     pub initramfs_of_removed: Option<ImageWork>,
-    /// But not for these kernels, where somebody else will.
+    /// But not for these kernels, where another process will.
     pub initramfs_by_others: BTreeSet<Target>,
     /// Also where the image holds another build of a module that was installed, which is looked
     /// at when that is done.

@@ -348,7 +348,7 @@ fn what_failed_before_is_tried_again_by_people_only() {
     assert_eq!(refusal.hints(), ["the log is `/x/1.log`", "`dkms install foo/1.0 -k 6.1.0` tries again"]);
     request.options.force = true;
     assert!(refusals(&plan(&request, &world)).is_empty());
-    // What it is built against is made anew in the same plan.
+    // What it is built against is made again in the same plan.
     world.failed_before = [((id("bar/1.0"), target("6.1.0")), failure)].into();
     let targets = vec![target("6.1.0")];
     let mut request = ask(Work::Autoinstall { targets });

@@ -145,7 +145,7 @@ fn has_waited(planner: &Planner<'_>, batch: &Batch, id: &ModuleId, target: &Targ
     !is_served && planner.conf(id, target).is_ok_and(|conf| conf.build_depends.iter().any(arrives))
 }
 
-/// An old version makes room for a new one, kernel by kernel, and stays where the new one will not be.
+/// An old version is replaced by a new one, kernel by kernel, and stays where the new one will not be.
 fn swap(planner: &mut Planner<'_>, old: &ModuleId, new: &ModuleId, batch: &Batch) {
     let snapshot = &planner.world.snapshot;
     if snapshot.get(old).is_none() {

@@ -37,7 +37,7 @@ pub struct World {
     pub costs: BTreeMap<ModuleName, Cost>,
     /// Builds that failed before, where the request asks not to try these again.
     pub failed_before: BTreeMap<(ModuleId, Target), RememberedFailure>,
-    /// Modules that a package brings ready built, in this version or a newer one; asked where modules are
+    /// Modules that a package brings prebuilt, in this version or a newer one; asked where modules are
     /// installed by themselves.
     pub prebuilt: BTreeMap<(ModuleId, Target), Prebuilt>,
     /// Modules that the image of this system was made with, in this version or a newer one; asked as

@@ -15,7 +15,7 @@ use crate::host::scratch;
 use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
 use crate::layout::Layout;
 
-/// No key comes near it.
+/// Larger than any key.
 const LIMIT: u64 = 4096;
 
 fn modules(layout: &Layout) -> PathBuf {

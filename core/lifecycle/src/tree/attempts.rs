@@ -18,7 +18,7 @@ use crate::layout::Layout;
 const FORMAT: u32 = 1;
 /// How many are kept for each module and kernel.
 const KEPT: usize = 5;
-/// No record comes near it.
+/// Larger than any record.
 const RECORD_LIMIT: u64 = 256 << 10;
 /// What is kept of a log at its begin, where the first error is, and at its end.
 const LOG_PART: u64 = 2 << 20;

@@ -70,7 +70,7 @@ fn change(layout: &Layout, kernel: &KernelRelease, how: impl FnOnce(&mut Note)) 
 /// Notes that a kernel's initramfs is made without modules that should be there.
 ///
 /// # Errors
-/// [`FsError`]; then it isn't made anew for them.
+/// [`FsError`]; then it isn't made again for them.
 pub fn note(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsError> {
     change(layout, kernel, |note| note.before = true)
 }

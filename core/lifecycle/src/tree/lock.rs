@@ -38,7 +38,7 @@ pub enum LockError {
         /// What failed.
         source: FsError,
     },
-    /// Somebody else has had it for too long.
+    /// Another process has had it for too long.
     #[error("{key} is locked: {holder}; waited {seconds} s")]
     TimedOut {
         /// What was waited for.
@@ -115,7 +115,7 @@ impl Held {
         &self.keys
     }
 
-    /// Whether somebody else had to end first: what was seen before is old.
+    /// Whether another process had to end first: what was seen before is old.
     #[must_use]
     pub fn waited(&self) -> bool {
         self.waited
@@ -189,7 +189,7 @@ pub fn acquire(
     Ok(held)
 }
 
-/// Takes all of `keys`, or none where one can't be had at once.
+/// Takes all of `keys`, or none where one is not available at once.
 ///
 /// # Errors
 /// [`LockError::Files`].
@@ -211,7 +211,7 @@ pub fn try_acquire(layout: &Layout, keys: &Keys) -> Result<Option<Held>, LockErr
 pub fn is_free(layout: &Layout, key: &Key) -> bool {
     match fs::open(&layout.locks_dir().join(key.file_name())) {
         Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_ok(),
-        // Who is not root can't open it; that its holder is noted everybody can read.
+        // Who is not root can't open it; that its holder is noted all users can read.
         Err(error) if error.is_permission() => running::holders(layout, key).is_empty(),
         Err(error) => error.is_not_found(),
     }
@@ -228,7 +228,7 @@ pub(super) fn sweep(layout: &Layout) {
     }
 }
 
-/// One lock, at once; `None` where somebody else has it.
+/// One lock, at once; `None` where another process has it.
 fn take(layout: &Layout, key: &Key, mode: Mode) -> Result<Option<Lock>, FsError> {
     let path = layout.locks_dir().join(key.file_name());
     let operation = match mode {
@@ -264,8 +264,8 @@ fn belongs_to_the_tree(file: &File, path: &Path) {
 }
 
 /// Whether only users who could not work in this tree hold a lock: its file is of an earlier version of ours,
-/// whose locks everybody could open, and no command of ours says that it holds it. Their lock counts for
-/// nothing: the file makes room for a new one.
+/// whose locks all users could open, and no command of ours says that it holds it. Their lock counts for
+/// nothing: the file is replaced by a new one.
 fn is_held_by_strangers(layout: &Layout, key: &Key, file: &File, path: &Path) -> bool {
     let is_open = file.metadata().is_ok_and(|meta| meta.mode() & 0o077 != 0);
     let ours = path.parent().and_then(|folder| fs::stat(folder).ok().flatten()).map(|meta| meta.uid());

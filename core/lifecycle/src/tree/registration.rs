@@ -10,7 +10,7 @@ use crate::host::fs::{self, FsError, Ownership};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::Layout;
 
-/// Registers a module: `M/V/source` leads to its source folder. Also mends a registration whose link is
+/// Registers a module: `M/V/source` leads to its source folder. Also fixes a registration whose link is
 /// missing. An empty `build/` comes with it, as programs of the 3.x line expect.
 ///
 /// # Errors

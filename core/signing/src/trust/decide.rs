@@ -274,7 +274,7 @@ mod tests {
             let machine = Machine { firmware: Some(firmware), loaded, ..Machine::default() };
             assert_eq!(trust(&machine, &kernel, OURS, Some("id")), expected, "{case}");
         }
-        // What this kernel has loaded says nothing of the next.
+        // What this kernel has loaded says nothing about the next one.
         let next = Kernel { running: false, ..debian };
         let machine = Machine { loaded: Some(["id".to_owned()].into()), ..Machine::default() };
         assert_eq!(trust(&machine, &next, OURS, Some("id")), Trust::Untrusted(Untrusted::NotEnrolled));

@@ -1,4 +1,4 @@
-//! A place in a tree of folders that somebody else may have made: as deep and as full as they liked.
+//! A place in a tree of folders that another user may have made: as deep and as full as they liked.
 //!
 //! One folder is open at a time, whatever the depth; names are looked up in it, so no path is ever too long;
 //! nothing recurses. On the way up `..` must be the folder that it was on the way down.

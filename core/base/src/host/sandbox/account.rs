@@ -1,4 +1,4 @@
-//! A user of the system, by name; whether we can become somebody else at all; a group that nobody else is in.
+//! A user of the system, by name; whether we can become another user at all; a group that nobody else is in.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl Account {
         Self::find_in(&fs::read_lossy(Path::new("/etc/passwd")).ok()?, name)
     }
 
-    /// Who builds run as, where we can become somebody else: this user, else nobody; `None`: we ourselves. A
+    /// Who builds run as, where we can become another user: this user, else nobody; `None`: we ourselves. A
     /// user namespace with a few ids (a rootless container) has a root without anybody else.
     #[must_use]
     pub fn of_builds(name: &str) -> Option<Self> {

@@ -1,7 +1,8 @@
 //! The filter of system calls, for seccomp(2): what no build needs is refused, everything else goes through.
 //!
 //! A build's programs are any program's, so this is a list of what is refused and not of what is allowed; the
-//! other walls don't depend on it. Refused calls fail with `EPERM`, so that programs which only try go on.
+//! other isolation layers don't depend on it. Refused calls fail with `EPERM`, so that programs which only
+//! try go on.
 
 use libc::{c_long, sock_filter};
 
@@ -96,7 +97,7 @@ const OPENS: &[(c_long, u32)] = &[
 /// With one of these flags open(2) looks at the mode: `O_CREAT`, and what `O_TMPFILE` has
 /// besides `O_DIRECTORY`.
 const MAKES_A_FILE: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).cast_unsigned();
-/// A file of the build user that has one lends its rights to everybody who can run it.
+/// A file of the build user that has one lends its rights to all users who can run it.
 const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 
 /// `AUDIT_ARCH_…` of audit.h: the machine whose call numbers these are. `None`: one that

@@ -270,7 +270,7 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, path: &Path) {
-        // Where somebody else's link leads to what isn't theirs, it isn't shown: they see
+        // Where another user's link leads to what isn't theirs, it isn't shown: they see
         // what a build prints.
         if let Ok(target) = trusted::resolved(&self.top.join(path))
             && !target.starts_with(self.top)
@@ -316,14 +316,14 @@ impl Walk<'_> {
         }
     }
 
-    /// Copies a file for everybody to read.
+    /// Copies a file for all users to read.
     fn copied(&mut self, file: std::fs::File, size: u64, to: &Path, is_program: bool) -> bool {
         self.inputs.copied = self.inputs.copied.saturating_add(size);
         let mode = if is_program { 0o555 } else { 0o444 };
         self.inputs.copied <= MOST_BYTES && scratch::copy_opened(file, to, mode).is_ok()
     }
 
-    /// Has everybody enter a folder.
+    /// Lets all users enter a folder.
     fn open_folder(&mut self, path: &Path) {
         let made = self.copy_of(&path.join("x")).is_some();
         if !made {
@@ -331,7 +331,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Where the copy of something goes; the folders above it are there, and everybody may enter them.
+    /// Where the copy of something goes; the folders above it are there, and all users may enter them.
     fn copy_of(&mut self, path: &Path) -> Option<PathBuf> {
         if self.copy.is_none() {
             self.copy = Some(self.inputs.folder()?);

@@ -11,7 +11,7 @@ pub(super) fn may_be_private(path: &Path) -> bool {
     [&b"pem"[..], b"key", b"priv", b"p12", b"pfx", b"asc"].contains(&extension)
 }
 
-/// Whether a file is a private key that not everybody may read. Names that are only keys' count as such.
+/// Whether a file is a private key that not all users may read. Names that are only keys' count as such.
 pub(super) fn is_private(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let is_shut =

@@ -1,8 +1,8 @@
-//! Walls that could not be had, in words.
+//! Isolation layers that are not available, in words.
 
 use crate::sys::{Report, Wall};
 
-/// A wall that could not be had.
+/// A missing isolation layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Told {
     /// Which.
@@ -11,7 +11,7 @@ pub struct Told {
     pub errno: i32,
 }
 
-/// All walls that a process had to do without.
+/// All isolation layers that a process had to do without.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Missing(pub Vec<Told>);
 

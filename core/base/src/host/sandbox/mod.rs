@@ -1,8 +1,8 @@
 //! The sandbox that a module's own code runs in: what it may see, write and do, and who it is there.
 //!
-//! Everything is decided and made ready here, in safe code; [`crate::sys`] carries it out in the child. A
-//! wall that the system can't give is left out and told, unless the sandbox is strict. `docs/sandbox.md` says
-//! which wall is for what.
+//! Everything is decided and made ready here, in safe code; [`crate::sys`] carries it out in the child.
+//! An isolation layer that the system can't give is left out and reported, unless the sandbox is strict.
+//! `docs/sandbox.md` says which one is for what.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -35,9 +35,9 @@ pub use probe::missing_here;
 /// What a sandbox is to be like.
 #[derive(Debug)]
 pub struct Wanted<'a> {
-    /// Where a wall can't be had, nothing runs.
+    /// Where an isolation layer is not available, nothing runs.
     pub strict: bool,
-    /// Whose its processes are, where we can become somebody else.
+    /// Whose its processes are, where we can become another user.
     pub user: &'a str,
     /// The same in a group that several sandboxes share; `None`: one of its own is made.
     pub account: Option<Account>,
@@ -73,7 +73,7 @@ pub struct Sandbox {
 struct ReadAs {
     /// What can't be read in any case.
     unreadable: Vec<PathBuf>,
-    /// What can't be read where the mounts for it can't be had.
+    /// What can't be read where the mounts for it are missing.
     by_mounts: Vec<PathBuf>,
     /// Keeps the copies.
     _copies: Option<tempfile::TempDir>,
@@ -161,7 +161,8 @@ impl Sandbox {
         environment
     }
 
-    /// A report for one process; strict ones are refused here already where a wall is known to be missing.
+    /// A report for one process; strict ones are refused here already where an isolation layer is known to be
+    /// missing.
     pub(super) fn report(&self) -> std::io::Result<Report> {
         let report = Report::new()?;
         for told in &self.early {

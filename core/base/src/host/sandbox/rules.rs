@@ -1,4 +1,5 @@
-//! Landlock rules: the second wall where there are mounts of our own, and the first where there are none.
+//! Landlock rules: the second isolation layer where there are mounts of our own, and the first where there
+//! are none.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Sockets of services that anybody may talk to, wherever they are: a read-only mount keeps nobody
+//! Sockets of services that any user may talk to, wherever they are: a read-only mount keeps nobody
 //! from connecting to one.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What processes can and can't do in there. Real walls of the system that the tests run on.
+//! What processes can and can't do in there. Real isolation layers of the system that the tests run on.
 
 use super::*;
 use crate::host::fs;

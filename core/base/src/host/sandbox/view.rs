@@ -110,7 +110,7 @@ impl View {
             view.has_shared_ccache = !is_own;
         }
         let given = SECRET.iter().map(Path::new).chain(wanted.secret.iter().map(PathBuf::as_path));
-        // Sockets that anybody may talk to: what is mounted read-only keeps nobody from it.
+        // Sockets that any user may talk to: what is mounted read-only keeps nobody from it.
         let sockets = super::sockets::open_to_others();
         for path in given.chain(sockets.iter().map(PathBuf::as_path)) {
             view.secret.push(path.to_owned());

@@ -19,7 +19,7 @@
 //!   So the same source in another tree has another key.
 //!
 //! Not in it: times (but see `tree`), owners, `-jN`, who asks, and what comes after a build: signing and
-//! compression are done anew. What a build fetches from elsewhere (a file that its Makefile names outside of
+//! compression are done again. What a build fetches from elsewhere (a file that its Makefile names outside of
 //! all this) is not seen.
 
 use std::collections::BTreeMap;

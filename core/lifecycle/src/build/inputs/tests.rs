@@ -150,7 +150,7 @@ fn what_a_build_cannot_see_does_not() {
         ("nothing", |_| ()),
         ("times", |w| fs::set_mtime(&w.path("usr/src/foo-1.0/foo.c"), (1, 0)).unwrap()),
         ("a mode", |w| fs::set_mode(&w.path("usr/src/foo-1.0/foo.c"), 0o600).unwrap()),
-        ("a file made anew", |w| {
+        ("a file made again", |w| {
             fs::remove_file(&w.path("usr/src/foo-1.0/foo.c")).unwrap();
             w.write("usr/src/foo-1.0/foo.c", "one\ntwo\nthree\n", 0o644);
         }),

@@ -24,7 +24,7 @@ const THREADS: usize = 2;
 /// Whether the times of files count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Times {
-    /// Never: what a package manager or a checkout puts there anew is the same.
+    /// Never: what a package manager or a checkout puts there again is the same.
     Never,
     /// Where something is among them that make can think it has made: by times it decides
     /// whether to make it again.

@@ -5,14 +5,14 @@ use crate::host::fs;
 use crate::id::KernelRelease;
 use crate::layout::Layout;
 
-/// A way to make an image anew.
+/// A way to make an image again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Maker {
     pub(super) program: &'static str,
     pub(super) arguments: Vec<String>,
 }
 
-/// What makes a kernel's images anew. `is_there`: whether a program is.
+/// What makes a kernel's images again. `is_there`: whether a program is.
 pub(super) fn maker(
     kernel: &KernelRelease,
     layout: &Layout,

@@ -1,4 +1,4 @@
-//! Making a kernel's initramfs anew, with what the system has: it may hold a module that
+//! Making a kernel's initramfs again, with what the system has: it may hold a module that
 //! was installed just now.
 //!
 //! - `places`: which images a kernel boots with; `maker`: what makes them; `debian`: who does at the
@@ -34,7 +34,7 @@ pub fn boot_images(kernel: &KernelRelease, layout: &Layout) -> Vec<PathBuf> {
     places::Images::of(kernel, layout).files
 }
 
-/// Makes it anew, where this kernel has one; a kernel that is only coming gets its first from its own
+/// Makes it again, where this kernel has one; a kernel that is only coming gets its first from its own
 /// package, after us. A failure is warned of: the old initramfs is still there, and boots.
 ///
 /// # Errors
@@ -172,7 +172,7 @@ pub fn made_before(
     found.map(|(modules, image)| OutOfDate { image, modules, command: command.clone() }).collect()
 }
 
-/// The command that makes a kernel's images anew.
+/// The command that makes a kernel's images again.
 fn command(kernel: &KernelRelease, layout: &Layout, environment: &Environment) -> Option<String> {
     let is_there = |program: &str| programs::find(program, environment).is_some();
     maker::maker(kernel, layout, &is_there)
@@ -186,7 +186,7 @@ pub struct OutOfDate {
     pub image: PathBuf,
     /// The modules, as the kernel names them.
     pub modules: Vec<String>,
-    /// The command that makes it anew, if something here does.
+    /// The command that makes it again, if something here does.
     pub command: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use crate::id::KernelRelease;
 use crate::kernel::Owner;
 use crate::layout::Layout;
 
-/// No preset comes near it.
+/// Larger than any preset.
 const PRESET_LIMIT: u64 = 1 << 20;
 
 /// Where boot partitions are mounted.

@@ -88,7 +88,7 @@ fn a_package_may_bring_it_ready_built() {
     let there = Prebuilt { package: "linux-modules-foo".to_owned(), version: "1.0".to_owned() };
     world.prebuilt.insert((id("foo/1.0"), target("6.2.0")), there);
     assert_eq!(preflight(&question, &world)[0].brought_by.as_deref(), Some("linux-modules-foo"));
-    // The tree's own is there all the same.
+    // The tree's own is there anyway.
     question.kernels = [target("6.1.0")].into();
     assert_eq!(preflight(&question, &world)[0].brought_by, None);
 }

@@ -274,7 +274,7 @@ proptest! {
                 prop_assert!(!(is_asked && can_be) || snapshot.is_installed(id, &target), "{id} on {target}");
             }
         }
-        // Told again, there is nothing left to do, but for what was put in place anew once more.
+        // Told again, there is nothing left to do, but for what was put in place again once more.
         if batch.anew.is_empty() && batch.rebuilt_kernels.is_empty() {
             let (_, request) = after.request(&case.told);
             let second = plan(&request, &after.world);
@@ -487,7 +487,7 @@ fn what_an_unpacked_package_will_bring_is_left_to_it() {
             _ => None,
         })
         .collect();
-    // What another module is built against is built all the same.
+    // What another module is built against is built anyway.
     assert_eq!(built, ["baz/1.0", "bar/1.0"]);
     let said = "module `foo/1.0` is not built for kernel 6.1.0: package `linux-modules-x` will bring it";
     assert!(planned.remarks.contains(&Remark::Note(said.to_owned())), "{:?}", planned.remarks);
