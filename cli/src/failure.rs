@@ -15,7 +15,7 @@ use dkms_packaging::PackageError;
 use dkms_packaging::skeleton::SkeletonError;
 use dkms_signing::SignError;
 
-/// An error as the user is told of it.
+/// An error as it is shown to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The exit code of the command.
@@ -161,7 +161,7 @@ impl From<InstallError> for Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let code = match &error {
-            // Where modules are put in place or taken out, what can't be written is told as there.
+            // Where modules are put in place or taken out, what can't be written is reported as there.
             LockError::Files { keys, .. } if keys.has_kernel() => ExitCode::CANNOT_INSTALL,
             LockError::Files { .. } | LockError::TimedOut { .. } => ExitCode::USAGE_OR_RIGHTS,
             LockError::Interrupted { .. } => ExitCode::INTERRUPTED,

@@ -29,12 +29,12 @@ pub struct Terminal {
     quiet: bool,
     commands: bool,
     json: bool,
-    /// With `--json`: all of standard output is one document, so whatever else is said
+    /// With `--json`: all of standard output is one document, so all other text
     /// goes to standard error.
     document: bool,
     color: bool,
     lost: AtomicBool,
-    /// Somebody watches: what runs is shown while it does.
+    /// A person watches: what runs is shown while it does.
     live: bool,
     bars: Mutex<Option<Bars>>,
     // Lines of several threads must not mix.

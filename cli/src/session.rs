@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
                     None => failure,
                 }
             })?;
-        // `doctor` tells of them with the rest.
+        // `doctor` reports them with the rest.
         if invocation.action != Action::Doctor {
             faults.iter().for_each(|value| warn(terminal, value.to_string()));
         }

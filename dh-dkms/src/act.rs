@@ -9,10 +9,10 @@ use crate::config;
 use crate::control::{Compat, Control};
 use crate::error::Error;
 use crate::host::Host;
+use crate::messages::Messages;
 use crate::module::{Conf, running};
 use crate::options::{Options, log_of};
 use crate::snippet::Script;
-use crate::voice::Voice;
 use crate::{check, substvars};
 
 /// What `--legacy` ships, where it does its work by itself.
@@ -48,12 +48,12 @@ impl Job<'_> {
     ///
     /// # Errors
     /// [`Error`].
-    pub fn run(&self, voice: &Voice) -> Result<(), Error> {
+    pub fn run(&self, messages: &Messages) -> Result<(), Error> {
         let Some(file) = config::find(self)? else { return Ok(()) };
         let conf = Conf::read(self, file)?;
         let args = &self.options.args;
         if let Some(other) = conf.other_version() {
-            voice.warn(&format!(
+            messages.warn(&format!(
                 "the package's module is of version {}, but `{}` says {other}: dkms takes it only if that is changed later",
                 conf.id.version,
                 conf.file.display()
@@ -69,31 +69,31 @@ impl Job<'_> {
         }
         if args.legacy && conf.can_be_legacy() {
             let place = folder.join("usr/share").join(self.package).join("postinst");
-            voice.doing(&install(0o755, Path::new(COMMON_POSTINST), &place));
+            messages.doing(&install(0o755, Path::new(COMMON_POSTINST), &place));
             self.put(&place, &legacy_script()?, 0o755, None)?;
         }
-        self.depend(&conf.dependency(args.legacy), voice)?;
+        self.depend(&conf.dependency(args.legacy), messages)?;
         for script in Script::ALL {
-            self.add_snippet(script, &conf, voice)?;
+            self.add_snippet(script, &conf, messages)?;
         }
         let place = source.join("dkms.conf");
-        voice.doing(&install(0o644, &conf.file, &place));
+        messages.doing(&install(0o644, &conf.file, &place));
         self.put(&place, &conf.text, 0o644, Some(conf.mtime))
     }
 
-    fn depend(&self, dependency: &str, voice: &Voice) -> Result<(), Error> {
+    fn depend(&self, dependency: &str, messages: &Messages) -> Result<(), Error> {
         let file = PathBuf::from(format!("debian/{}.substvars", self.package));
         let Some(text) = substvars::add(&existing(&file)?, "misc:Depends", dependency) else { return Ok(()) };
-        voice.doing(&format!("[META] add `misc:Depends={dependency}` to {}", file.display()));
+        messages.doing(&format!("[META] add `misc:Depends={dependency}` to {}", file.display()));
         self.put(&file, text.as_bytes(), 0o644, None)
     }
 
-    fn add_snippet(&self, script: Script, conf: &Conf, voice: &Voice) -> Result<(), Error> {
+    fn add_snippet(&self, script: Script, conf: &Conf, messages: &Messages) -> Result<(), Error> {
         let file = PathBuf::from(format!("debian/{}.{}.debhelper", self.package, script.name()));
         let installed = self.installed_snippet(script)?;
         let snippet = installed.as_deref().unwrap_or(script.text());
         let text = script.with(&existing(&file)?, snippet, conf.id.name.as_str(), conf.id.version.as_str());
-        voice.doing(&format!("[META] add `{}` to {}", script.file_name(), file.display()));
+        messages.doing(&format!("[META] add `{}` to {}", script.file_name(), file.display()));
         self.put(&file, text.as_bytes(), 0o644, None)
     }
 

@@ -10,7 +10,7 @@
 //! - [`module`]: the conf's name and version, and what else the package needs to know of it; [`check`]:
 //!   what is wrong with it
 //! - [`host`]: what this machine says of architectures
-//! - [`act`]: what is done to one package; [`voice`]: what is said
+//! - [`act`]: what is done to one package; [`messages`]: what is printed
 
 pub mod act;
 pub mod args;
@@ -20,11 +20,11 @@ pub mod config;
 pub mod control;
 pub mod error;
 pub mod host;
+pub mod messages;
 pub mod module;
 pub mod options;
 pub mod snippet;
 pub mod substvars;
-pub mod voice;
 
 use std::path::Path;
 
@@ -34,8 +34,8 @@ use act::{Job, write_log};
 use control::{Compat, Control};
 use error::Error;
 use host::Host;
+use messages::Messages;
 use options::{Options, Wanted};
-use voice::Voice;
 
 /// What debhelper's programs end with when something is wrong.
 const FAILED: u8 = 25;
@@ -51,35 +51,35 @@ pub fn main() -> std::process::ExitCode {
     let environment = Environment::of_this_process();
     let argv: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let mut voice = Voice::default();
-    let code = match run(&argv, &environment, &mut voice) {
+    let mut messages = Messages::default();
+    let code = match run(&argv, &environment, &mut messages) {
         Ok(()) => 0,
         Err(Error::Usage(text)) => {
-            voice.print(text.trim_end());
+            messages.print(text.trim_end());
             USAGE
         }
         Err(error) => {
-            voice.error(&error);
+            messages.error(&error);
             FAILED
         }
     };
     std::process::ExitCode::from(code)
 }
 
-fn run(argv: &[String], environment: &Environment, voice: &mut Voice) -> Result<(), Error> {
+fn run(argv: &[String], environment: &Environment, messages: &mut Messages) -> Result<(), Error> {
     let here = Path::new("debian/control");
     if !fs::is_file(here) {
         return Err(Error::NoControl);
     }
     let control = Control::parse(&fs::read_lossy(here)?)?;
     let compat = Compat::find(&control, environment)?;
-    let options = Options::understand(argv, environment, &control, compat, voice)?;
-    voice.verbose = options.args.verbose || environment.get_filled("DH_VERBOSE").is_some();
+    let options = Options::understand(argv, environment, &control, compat, messages)?;
+    messages.verbose = options.args.verbose || environment.get_filled("DH_VERBOSE").is_some();
     let host = Host::new(environment);
     let packages = match options.wanted(&control, &host)? {
         Wanted::These(packages) => packages,
         Wanted::None(why) => {
-            voice.warn(&why);
+            messages.warn(&why);
             return Ok(());
         }
     };
@@ -90,7 +90,7 @@ fn run(argv: &[String], environment: &Environment, voice: &mut Voice) -> Result<
     for package in &packages {
         let job =
             Job { package, options: &options, control: &control, environment, host: &host, compat, no_act };
-        job.run(voice)?;
+        job.run(messages)?;
     }
     if !no_act && (compat.0 <= LAST_LOGGED_LEVEL || environment.get_filled("DH_INTERNAL_OVERRIDE").is_some())
     {

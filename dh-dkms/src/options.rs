@@ -13,7 +13,7 @@ use crate::args::Args;
 use crate::control::{Compat, Control};
 use crate::error::Error;
 use crate::host::Host;
-use crate::voice::Voice;
+use crate::messages::Messages;
 
 /// Between options in `DH_INTERNAL_OPTIONS`.
 const SEPARATOR: char = '\u{1e}';
@@ -27,7 +27,7 @@ const WITHOUT_S: u32 = 12;
 pub struct Options {
     /// As one command line would give them; its packages are those that count.
     pub args: Args,
-    /// What `dh` was told to act on, if anything.
+    /// What `dh` acts on, if anything.
     narrowed: Option<Choice>,
     /// The profiles that are built with.
     profiles: Vec<String>,
@@ -69,7 +69,7 @@ impl Options {
         environment: &Environment,
         control: &Control,
         compat: Compat,
-        voice: &Voice,
+        messages: &Messages,
     ) -> Result<Self, Error> {
         let inner: Vec<String> = environment
             .get_filled("DH_INTERNAL_OPTIONS")
@@ -83,7 +83,7 @@ impl Options {
         let own = expand(own, compat);
         let taken = known(own.clone(), compat);
         if taken.len() < own.len() {
-            voice.warn("unknown options in DH_OPTIONS are ignored");
+            messages.warn("unknown options in DH_OPTIONS are ignored");
         }
         let outer: Vec<String> = taken.into_iter().chain(expand(argv.to_vec(), compat)).collect();
         let narrowed = Choice::of(&parse(&inner, compat)?);
@@ -223,7 +223,7 @@ mod tests {
         environment.set("DEB_HOST_ARCH", "amd64");
         let control = Control::parse(CONTROL).unwrap();
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
-        let options = Options::understand(&argv, &environment, &control, Compat(13), &Voice::default())?;
+        let options = Options::understand(&argv, &environment, &control, Compat(13), &Messages::default())?;
         options.wanted(&control, &Host::new(&environment))
     }
 

@@ -142,12 +142,12 @@ pub(crate) fn certificate(bytes: &[u8]) {
     }
 }
 
-/// What is said of a log stays short.
+/// The diagnosis of a log stays short.
 pub(crate) fn log(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let lines = diagnose::diagnose(&text).lines();
     let length: usize = lines.iter().map(String::len).sum();
-    assert!(length < 20_000, "{length} bytes are said of it");
+    assert!(length < 20_000, "{length} bytes of diagnosis");
     let _ = diagnose::refusals(&text);
 }
 

@@ -59,7 +59,7 @@ def main():
     path = make_report_path(report)
     if os.path.exists(path):
         return 0
-    # Everybody may write to /var/crash: nothing that is there is followed or taken.
+    # All users may write to /var/crash: nothing that is there is followed or taken.
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
     with os.fdopen(number, "wb") as out:
         report.write(out)

@@ -21,15 +21,15 @@ use crate::unpacked;
 /// What comes besides, and how.
 #[derive(Debug, Default)]
 pub struct Ahead {
-    /// What the batch is told besides.
+    /// What the batch gets besides.
     pub told: Vec<Happening>,
-    /// What it is told of these modules.
+    /// What it gets about these modules.
     pub look: LookAhead,
     kernels: BTreeSet<KernelRelease>,
 }
 
 /// Begins a hook within dpkg's run: what another run has noted is forgotten. Whether there is looking
-/// ahead at all: not outside of dpkg's run, not with `batch=no`, and not where runs can't be told
+/// ahead at all: not outside of dpkg's run, not with `batch=no`, and not where runs can't be distinguished
 /// apart, as without `/proc`.
 fn begins(session: &Session<'_>) -> bool {
     if !session.adapter.settings.batch || !dpkg::is_above(session.environment()) {
@@ -96,7 +96,7 @@ fn identify(session: &Session<'_>, folder: &str) -> Option<ModuleId> {
     session.adapter.module_in(folder).ok()?.ok()
 }
 
-/// What is told of a module that arrives: what is built of it is stale, unless it was built ahead
+/// What is reported of a module that arrives: what is built of it is stale, unless it was built ahead
 /// of what is there now.
 #[must_use]
 pub fn arrived(

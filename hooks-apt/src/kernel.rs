@@ -48,7 +48,7 @@ pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
 pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
     let is_inside = dpkg::is_above(session.environment());
-    // What failed then was told; where failures count it fails here as well.
+    // What failed then was reported; where failures count it fails here as well.
     let is_told = session.adapter.settings.on_build_failure == OnBuildFailure::Report;
     if is_inside && is_told && ahead::is_kernel_done(session, &target.kernel) {
         headers::add(session.layout(), &target.kernel);

@@ -1,4 +1,4 @@
-//! What waits for the trigger: a small record for each module and kernel, written before dpkg is told
+//! What waits for the trigger: a small record for each module and kernel, written before dpkg is asked
 //! that there is something to do, and taken away when it is done. Killed in between, it is still there
 //! for the next one who looks.
 //!
@@ -59,7 +59,7 @@ impl Pending {
         }
     }
 
-    /// Whether it is said of a kernel.
+    /// Whether it is about a kernel.
     #[must_use]
     pub fn is_of(&self, of: &KernelRelease) -> bool {
         match self {

@@ -54,7 +54,7 @@ pub struct Ended {
     pub done: Vec<Action>,
     /// Nothing was begun: what was asked for is still to be done.
     pub is_due: bool,
-    /// What dpkg is told.
+    /// The exit code for dpkg.
     pub code: ExitCode,
     /// Kernels on which something is to be tried again when their headers are configured.
     pub waiting: BTreeSet<KernelRelease>,
@@ -64,7 +64,7 @@ impl<'a> Session<'a> {
     /// Looks at the system.
     ///
     /// # Errors
-    /// [`AdapterError`] where it can't be told how it is set up.
+    /// [`AdapterError`] where its settings can't be read.
     pub fn begin(environment: Environment, out: &'a Output) -> Result<Self, AdapterError> {
         Ok(Self { adapter: Adapter::begin(environment, out)?, out })
     }
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
         target.map_err(|error| self.out.say(&format!("error: {error}"))).ok()
     }
 
-    /// Does what follows from what was told, as one batch, and tells how it went.
+    /// Does what follows from what was reported, as one batch, and prints how it went.
     #[must_use]
     pub fn batch(&self, told: &[Happening], initramfs: Initramfs) -> Ended {
         self.conclude(self.adapter.batch(told, initramfs, self.out))
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
             }
             Err(error) => {
                 self.tell(failure_of(&error));
-                // Whoever stops us doesn't want it to begin again at once.
+                // A user who stops us doesn't want it to begin again at once.
                 Ended {
                     done: Vec::new(),
                     is_due: !signals::interrupted(),

@@ -1,5 +1,5 @@
 //! What nobody called for, or could not be begun, is built when dpkg processes triggers; at the end of apt's
-//! run it is said how all went.
+//! run the summary is printed.
 
 use std::collections::BTreeSet;
 
@@ -61,7 +61,7 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     // dpkg may process triggers while packages are still unpacked.
     let ahead = Ahead::of_trigger(session);
     let ended = batch(session, &told, &ahead);
-    // Where dpkg is told of a failure, it calls again.
+    // After a failure dpkg calls again.
     if !ended.is_due && ended.code == ExitCode::SUCCESS {
         let later = kernels_of_later(&ahead, &ended);
         let is_left = |pending: &&Pending| later.iter().any(|kernel| pending.is_of(kernel));
@@ -114,7 +114,7 @@ fn kernels_left_over(session: &Session<'_>) -> Vec<Happening> {
     installed.into_iter().filter(is_left).map(Happening::KernelLeaving).collect()
 }
 
-/// What waits, as told by package managers, and the records of it.
+/// What waits, as package managers have reported it, and the records of it.
 fn told<'a>(session: &Session<'_>, waiting: &'a [Pending]) -> (Vec<Happening>, Vec<&'a Pending>) {
     let (mut told, mut taken) = (Vec::new(), Vec::new());
     for pending in waiting {
@@ -140,7 +140,7 @@ fn is_there(session: &Session<'_>, id: &ModuleId) -> bool {
     fs::exists(&layout.source_dir(id).join("dkms.conf")) || fs::exists(&layout.version_dir(id))
 }
 
-/// Does what follows from what was told, after which nobody makes an initramfs by himself.
+/// Does what follows from what was reported, after which nobody makes an initramfs by himself.
 #[must_use]
 pub fn batch(session: &Session<'_>, told: &[Happening], ahead: &Ahead) -> Ended {
     session.batch_ahead(told, ahead, Initramfs::Ours)

@@ -1,7 +1,7 @@
 //! Packages that dpkg has unpacked and not configured yet, and what of them concerns us: modules whose
 //! postinst will call `common.postinst`, kernels and headers.
 //!
-//! dpkg unpacks all packages of a run before it configures them, so whoever is configured first can
+//! dpkg unpacks all packages of a run before it configures them, so the package that is configured first can
 //! build for the others.
 
 use std::collections::BTreeSet;

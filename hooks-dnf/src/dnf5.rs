@@ -144,7 +144,7 @@ fn package(one: &Value, places: &Places) -> Package {
 }
 
 /// `dnf5 resolved|before|after`. What is only prepared (an offline upgrade, a download) is judged when it is
-/// resolved: nobody reads what is said at boot.
+/// resolved: nobody reads what is printed at boot.
 #[must_use]
 pub fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
     if words == ["resolved"] && !offline::is_prepared() {

@@ -27,7 +27,7 @@ impl Front {
         }
         let rpms: Vec<u32> =
             above.iter().map(|process| process.pid).filter(|pid| uses_librpm(*pid)).collect();
-        // zypper whose commit began before our plugin was there, and whoever else runs rpm like that.
+        // zypper whose commit began before our plugin was there, and other programs that run rpm like that.
         let is_without_triggers = rpms.iter().any(|pid| has_no_triggers(*pid))
             || above.iter().any(|process| uses_library(process.pid, "libzypp"));
         match !rpms.is_empty() && !is_without_triggers && has_triggers() {
@@ -37,7 +37,7 @@ impl Front {
     }
 }
 
-/// Whether an rpm was told to run no triggers.
+/// Whether an rpm was started with `--notriggers`.
 fn has_no_triggers(pid: u32) -> bool {
     let line = ancestry::command_line(pid).unwrap_or_default();
     ["--notriggers", "--nofiletriggers", "--notransfiletriggers", "--noscripts"]

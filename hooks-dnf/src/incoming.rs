@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::header::Header;
 
-/// A package of a transaction, as a front end tells of it.
+/// A package of a transaction, as a front end reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Package {
     /// Name, epoch, version, release and architecture, as rpm writes them together.

@@ -27,7 +27,7 @@ pub fn enter_root(environment: &Environment) -> Result<Option<String>, String> {
     Ok(entered.warning(at))
 }
 
-/// Whatever happens, kernel-install goes on: the failure is told and remembered.
+/// Whatever happens, kernel-install goes on: the failure is reported and recorded.
 #[must_use]
 pub fn run(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let [command @ ("add" | "remove"), release, ..] = words else { return ExitCode::SUCCESS };

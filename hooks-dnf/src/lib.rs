@@ -10,7 +10,7 @@
 //!   sees it, [`memory`] keeps it
 //! - [`incoming`], [`mod@preflight`]: what is about to come, and which modules will not be there
 //! - [`offline`]: transactions that are prepared now and carried out at the next boot
-//! - [`front`]: who runs us, and whether somebody calls again; [`session`]: how a batch is run and told
+//! - [`front`]: who runs us, and whether a later call follows; [`session`]: how a batch is run and reported
 //!
 //! What a change leads to is decided in [`dkms_core::event`] and in the planner.
 

@@ -19,10 +19,10 @@ use crate::view::{Owner, Package, Seen, View};
 /// The program that adapters of rpm are; our own package has it.
 pub const PROGRAM: &str = "/usr/libexec/dkms/hooks-dnf";
 
-/// A question to rpm's database takes no time; where it does, somebody holds it.
+/// A question to rpm's database takes no time; where it does, another process holds it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why nothing can be said.
+/// Why nothing is known.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
     /// The system can't be looked at.
@@ -49,7 +49,7 @@ pub enum LookError {
 /// What is there now. What is as it was before isn't looked at again.
 ///
 /// # Errors
-/// [`LookError`]: then nothing has come and nothing has gone, as far as anybody knows.
+/// [`LookError`]: then nothing has come and nothing has gone, as far as is known.
 pub fn look<W: std::io::Write + Send>(
     adapter: &Adapter,
     before: Option<&View>,

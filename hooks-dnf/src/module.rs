@@ -8,7 +8,7 @@ use crate::front::Front;
 use crate::scriptlet;
 use crate::session::{Session, When};
 
-/// Where somebody calls at the transaction's end, that is when it is built, with all that comes besides.
+/// Where we are called at the transaction's end, that is when it is built, with all that comes besides.
 /// Where nobody does, or the script goes on and may use the module, it is built now.
 #[must_use]
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {

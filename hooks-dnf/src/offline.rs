@@ -1,5 +1,5 @@
 //! Upgrades that are prepared now and carried out at the next boot, where nobody reads what is said: failures
-//! are told at the next login.
+//! are shown at the next login.
 
 use dkms_base::host::ancestry;
 use dkms_base::host::fs::{self, FsError};

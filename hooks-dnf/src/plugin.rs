@@ -43,7 +43,7 @@ pub fn before(transaction: &Transaction, environment: Environment, out: &Output)
     })
 }
 
-/// After it: does what is left to do. Returns what the front end is told.
+/// After it: does what is left to do. Returns the answer for the front end.
 #[must_use]
 pub fn after(at: &Path, environment: Environment, out: &Output, said: Said) -> ExitCode {
     let Some(session) = enter(at, environment, out) else { return ExitCode::SUCCESS };
@@ -51,7 +51,7 @@ pub fn after(at: &Path, environment: Environment, out: &Output, said: Said) -> E
     finish(&session, said)
 }
 
-/// When the summary is said.
+/// When the summary is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said {
     /// At once.

@@ -12,7 +12,7 @@ use crate::memory;
 use crate::session::Session;
 use crate::view::{Seen, View};
 
-/// What the front end is told.
+/// The answer for the front end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It may go on.
@@ -24,7 +24,7 @@ pub enum Verdict {
 /// Looks ahead, and says what it sees.
 ///
 /// # Errors
-/// [`AdapterError`] where it can't be told; then nothing is known against the transaction.
+/// [`AdapterError`] where it can't be found out; then nothing is known against the transaction.
 pub fn preflight(
     session: &Session<'_>,
     packages: &[Package],

@@ -34,7 +34,7 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Looks at the system. `None` where it has no tree: then it has no modules of ours either,
-    /// and nothing is said.
+    /// and nothing is printed.
     #[must_use]
     pub fn begin(environment: Environment, out: &'a Output) -> Option<Self> {
         if !fs::is_dir(&Layout::under("/").dkms_tree) {
@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
         });
         for folder in gone.map(|release| self.layout().kernel_dir(&release)) {
             for inside in ["extra", "updates/dkms", "updates", ""] {
-                // What isn't empty is somebody's.
+                // What isn't empty belongs to another program.
                 drop(fs::remove_dir_if_empty(&folder.join(inside)));
             }
         }
@@ -248,7 +248,7 @@ impl<'a> Session<'a> {
         self.adapter.failed()
     }
 
-    /// Says a summary, and what was kept; or keeps it, where somebody will call again.
+    /// Prints a summary, and what was kept; or keeps it, where a later call follows.
     pub fn tell(&self, summary: Summary, front: Front) {
         match front {
             Front::Nobody => {

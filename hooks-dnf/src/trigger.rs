@@ -1,5 +1,5 @@
-//! rpm's own calls in a transaction that touches kernels or sources, whoever runs it: before anything goes,
-//! and when all has ended.
+//! rpm's own calls in a transaction that touches kernels or sources, whichever program runs it: before
+//! anything goes, and when all has ended.
 
 use std::collections::BTreeSet;
 use std::io::Read;

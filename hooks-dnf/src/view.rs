@@ -1,8 +1,8 @@
 //! What packages have brought that concerns us, as it was seen last, and what has changed since. Pure.
 //!
 //! File lists of a transaction's packages are not available from dnf, and rpm forgets what it has removed. So
-//! we remember what was there, and compare: what is told by whom no longer matters, and what was missed is
-//! found the next time.
+//! we remember what was there, and compare: it no longer matters which call reports what, and what was missed
+//! is found the next time.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -90,7 +90,7 @@ fn preflight<W: std::io::Write + Send>(
             .iter()
             .any(|thing| matches!(thing, Thing::Module(folder) if tell::may_be_of(folder, name.as_str())))
     };
-    // A hook isn't told of which package a path is.
+    // A hook does not learn which package a path belongs to.
     let brought = |module: &(KernelRelease, String)| (module.clone(), "of this transaction".to_owned());
     let prebuilt: PrebuiltComing = targets.prebuilt.iter().map(brought).collect();
     let headers = match policy {

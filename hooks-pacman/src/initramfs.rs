@@ -1,4 +1,4 @@
-//! Whether somebody who comes after us in a transaction makes the initramfs again: then we don't.
+//! Whether another hook that comes after us in a transaction makes the initramfs again: then we don't.
 
 use std::collections::{BTreeMap, BTreeSet};
 

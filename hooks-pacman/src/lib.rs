@@ -3,12 +3,12 @@
 //! A hook gets no more than paths, once before and once after a transaction, and not whether a path is about
 //! to go for good: [docs/pacman.md](../../docs/pacman.md) says how that is enough.
 //!
-//! - [`targets`]: what a hook is told
+//! - [`targets`]: what a hook receives
 //! - [`owners`]: which package a path belongs to; [`pacman_conf`]: where the database is
 //! - [`system`]: what is there now; [`record`]: what was there before; [`tell`]: what has happened, then;
 //!   [`settle`]: what of it is still to be dealt with
 //! - [`before`], [`after`]: the hooks
-//! - [`initramfs`]: whether somebody makes one after us
+//! - [`initramfs`]: whether another hook makes one after us
 
 use std::io::Read;
 use std::time::Instant;
@@ -35,7 +35,7 @@ use targets::Targets;
 /// More is no list of targets.
 const INPUT_LIMIT: u64 = 256 << 20;
 
-const USAGE: &str = "usage: hooks-pacman coming|leaving|done|plan <TARGETS, as alpm hooks are told; hooks-pacman finish; \
+const USAGE: &str = "usage: hooks-pacman coming|leaving|done|plan <TARGETS, as alpm hooks get them; hooks-pacman finish; \
     hooks-pacman --version";
 
 /// When we are called.
@@ -49,7 +49,7 @@ enum Moment {
     Done,
     /// At boot.
     Finish,
-    /// Somebody wants to know what would be done after a transaction that brings something.
+    /// A user wants to know what would be done after a transaction that brings something.
     Plan,
 }
 
@@ -87,7 +87,7 @@ pub fn main() -> std::process::ExitCode {
                 text: error.to_string(),
                 hints: error.hints(),
             });
-            // A transaction isn't to fail because of us, unless that is wanted; then somebody
+            // A transaction isn't to fail because of us, unless that is wanted; then a person
             // has decided so above.
             let code = if moment == Moment::Coming { ExitCode::SUCCESS } else { ExitCode::USAGE_OR_RIGHTS };
             code.0.into()

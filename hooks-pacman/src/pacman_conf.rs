@@ -2,7 +2,7 @@
 //!
 //! A hook isn't told; and a database named on pacman's command line is the caller's secret.
 
-/// Where it is if nothing else is said.
+/// Where it is by default.
 const USUAL: &str = "/var/lib/pacman";
 
 /// Where the database may be, best first. We run below pacman's root: a path through it is

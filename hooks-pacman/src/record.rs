@@ -2,7 +2,7 @@
 //! never came to that: `.state/pacman.json` in the tree.
 //!
 //! For each thing that a transaction touches: how it was before. After it, that and what is there now tell
-//! what has happened, whoever looks: the hook, the next transaction's, or the boot service. What is
+//! what has happened, to whatever looks: the hook, the next transaction's, or the boot service. What is
 //! settled is forgotten.
 
 use std::collections::BTreeMap;

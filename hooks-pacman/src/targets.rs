@@ -1,6 +1,6 @@
-//! What an alpm hook is told on standard input: paths, one a line, without a leading slash. Pure.
+//! What an alpm hook receives on standard input: paths, one a line, without a leading slash. Pure.
 //!
-//! libalpm's patterns match across slashes, so a hook is told more than it asked for; what is none of
+//! libalpm's patterns match across slashes, so a hook receives more than it asked for; what is none of
 //! ours is passed over.
 
 use std::collections::BTreeSet;
@@ -101,7 +101,7 @@ fn kernel(bytes: &[u8]) -> Option<KernelRelease> {
     KernelRelease::new(name).ok()
 }
 
-/// All that was told.
+/// All that was received.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Targets {
     /// Things, each once.
@@ -117,7 +117,7 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Reads what was told.
+    /// Reads what was received.
     #[must_use]
     pub fn parse(input: &[u8]) -> Self {
         let mut targets = Self::default();

@@ -13,11 +13,11 @@ pub trait Now {
     /// How a thing is, if it is there.
     fn state(&self, thing: &Thing) -> Option<State>;
 
-    /// A kernel on its architecture; `None` where that can't be told.
+    /// A kernel on its architecture; `None` where that is not known.
     fn target(&self, kernel: &KernelRelease) -> Option<Target>;
 }
 
-/// What has happened to everything that is remembered or was told as brought by a transaction.
+/// What has happened to everything that is remembered or was reported as brought by a transaction.
 #[must_use]
 pub fn happenings(record: &Record, brought: &BTreeSet<Thing>, now: &dyn Now) -> Vec<Happening> {
     let things: BTreeSet<&Thing> = record.0.keys().chain(brought).collect();
@@ -71,7 +71,7 @@ pub fn happenings(record: &Record, brought: &BTreeSet<Thing>, now: &dyn Now) -> 
     told
 }
 
-/// What a hook before a transaction tells of the kernels that come: they are not there yet.
+/// What a hook before a transaction reports of the kernels that come: they are not there yet.
 #[must_use]
 pub fn prospects(brought: &BTreeSet<Thing>, now: &dyn Now) -> Vec<Happening> {
     let told = |thing: &Thing| match thing {

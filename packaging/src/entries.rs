@@ -94,7 +94,7 @@ impl Entries {
                 why: "is neither file, folder nor link",
             });
         };
-        // Whoever installs it gets nothing that others may write.
+        // A system that installs it gets nothing that others may write.
         let mode = if kind.is_symlink() { 0o777 } else { meta.mode() & 0o755 };
         // Time of a folder changes with what is done in it, as by the one who packs it.
         let mtime = if kind.is_dir() { None } else { u64::try_from(meta.mtime()).ok() };

@@ -42,7 +42,7 @@ pub mod tier;
 pub mod tool;
 pub mod verdict;
 
-/// Says a line to whoever runs the tests, also while the test harness captures output.
+/// Prints a line for the person who runs the tests, also while the test harness captures output.
 pub fn say(line: &str) {
     use std::io::Write;
     // A closed stderr is no reason for a test to fail.

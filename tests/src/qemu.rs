@@ -86,7 +86,7 @@ impl Guest {
     /// Boots, runs a script of shell, and ends.
     ///
     /// # Errors
-    /// Where it doesn't boot, hangs, or crashes; that the script fails is told by [`Said`].
+    /// Where it doesn't boot, hangs, or crashes; [`Said`] has the exit code of the script.
     pub fn run(&self, initramfs: &Initramfs, script: &str) -> Result<Said> {
         let dir = tempfile::tempdir()?;
         let archive = dir.path().join("initramfs");
@@ -141,7 +141,7 @@ impl Said {
         self.code == 0
     }
 
-    /// Whether something was said.
+    /// Whether something was printed.
     #[must_use]
     pub fn has(&self, part: &str) -> bool {
         self.text.contains(part)

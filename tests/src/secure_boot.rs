@@ -61,7 +61,7 @@ impl SecureBoot {
         Ok(Self { variables: variables(cache, dir, owner, &more)?, shim: Some(shim) })
     }
 
-    /// What QEMU has to be told of what it boots, where shim boots it: a disk with a folder's files.
+    /// QEMU's options for what it boots, where shim boots it: a disk with a folder's files.
     pub(crate) fn disk(
         &self,
         dir: &Path,
@@ -92,7 +92,7 @@ impl SecureBoot {
         Ok(Some(format!("format=raw,file=fat:rw:{}", dir.join("disk").display())))
     }
 
-    /// What QEMU has to be told; the variables are the guest's own copy.
+    /// QEMU's options; the variables are the guest's own copy.
     pub(crate) fn options(&self, dir: &Path) -> Result<Vec<String>> {
         let copy = dir.join("variables.fd");
         fs::copy_file(&self.variables, &copy)?;
@@ -118,7 +118,7 @@ fn virt_fw_vars(cache: &Cache, words: &[&str], dir: &Path) -> Result<String> {
     must("env", &all, dir).context("virt-firmware: run `make setup`")
 }
 
-/// The variables of firmware with an owner, and with more that virt-firmware's tool is told.
+/// The variables of firmware with an owner, and with more options of virt-firmware's tool.
 fn variables(cache: &Cache, dir: &Path, owner: &str, more: &[&str]) -> Result<PathBuf> {
     let file = dir.join("variables.fd");
     let (into, owner) = (file.display().to_string(), format!("{owner}.pem"));

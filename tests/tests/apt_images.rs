@@ -26,7 +26,7 @@ fn an_image_gets_modules_for_its_own_kernels() {
         machine.install(&format!("/debs/dkms.deb {one} linux-headers-$OLD linux-headers-$NEW")).unwrap();
     // The first time for all that have headers, later for the newest and where it is in use.
     assert_eq!(machine.states().unwrap(), ["one/1.0, OLD: installed", "one/1.0, NEW: installed"], "{said}");
-    // Nobody is seen above us, so it is said at once.
+    // Nobody is seen above us, so it is reported at once.
     assert!(said.contains("installed: one/1.0"), "{said}");
     machine.install(&two).unwrap();
     assert_eq!(machine.states().unwrap(), ["one/2.0, NEW: installed"]);

@@ -1,5 +1,5 @@
-//! Real apt in real roots: kernels come and go. Modules are in place before somebody makes the initramfs,
-//! nothing is built twice, and who comes without headers is told before anything has changed.
+//! Real apt in real roots: kernels come and go. Modules are in place before the initramfs is made,
+//! nothing is built twice, and a kernel without headers is reported before anything has changed.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 

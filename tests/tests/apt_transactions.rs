@@ -1,5 +1,5 @@
 //! Real apt in real roots: what a transaction brings is built as one batch, and is there
-//! when somebody needs it.
+//! when it is needed.
 
 use dkms_tests::apt::{Machine, Package, batches};
 use dkms_tests::fixture::Module;
@@ -148,7 +148,7 @@ fn a_package_may_use_its_module_when_the_call_returns() {
             "one for all, one for what changed, one for what had to wait: {depmods:?}\n{said}"
         );
     }
-    // What fails is told once for each kernel, when its package is configured.
+    // What fails is reported once for each kernel, when its package is configured.
     assert_eq!(said.matches("error: cannot build broken/1.0").count(), 2, "{said}");
     assert!(!said.contains("cannot build later/1.0"), "{said}");
     assert_eq!(

@@ -123,7 +123,7 @@ fn whatever_a_build_depends_on_misses() {
         assert!(!built(&root, "").unwrap().0, "{what} has changed, and the cache was used");
         assert!(built(&root, "").unwrap().0, "nothing has changed after {what}, and it was built again");
     }
-    // Another kernel is another build, and so is what somebody asks for on the command line.
+    // Another kernel is another build, and so is what the command line asks for.
     root.must("dkms build foo/1.0 -k $K2").unwrap();
     assert!(!built(&root, "--directive STRIP=no").unwrap().0);
 }

@@ -89,7 +89,7 @@ struct Outcome {
     /// The other paths of the root, as text: kind, mode, owner, and contents where they are stable.
     rest: BTreeMap<String, String>,
     status: String,
-    /// What was said last: for whoever looks for the reason.
+    /// What was printed last: for a person who looks for the reason.
     stderr: String,
     seconds: f64,
 }

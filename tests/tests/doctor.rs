@@ -18,7 +18,7 @@ enum Mended {
     Fixed,
     /// Its command does.
     Commanded,
-    /// A person must; this is told only.
+    /// A person must; this is only reported.
     Told,
 }
 

@@ -29,7 +29,7 @@ fn an_image_exports_what_the_list_of_its_headers_says() {
     }
 }
 
-/// Which of these modules have faults on a kernel, with what is said of them.
+/// Which of these modules have faults on a kernel, with what is reported of them.
 fn faults(layout: &Layout, release: &str, modules: &[PathBuf]) -> Vec<String> {
     let target = Target::parse(release, "x86_64").unwrap();
     let kernel = KernelFacts::look(&target, layout, &Overrides::default()).unwrap();

@@ -113,7 +113,7 @@ fn error_of(ran: &Tripped, call: &str) -> Vec<String> {
     wrong
 }
 
-/// Whether an error that names one path tells of another: the same, its folder, or a whole tree
+/// Whether an error that names one path names another: the same, its folder, or a whole tree
 /// that is made or changed.
 fn is_about(named: &Path, path: &Path) -> bool {
     let is_tree = |above: &Path| above.components().count() > 3;

@@ -1,5 +1,5 @@
 //! Modules that a package brings prebuilt for a kernel, as Ubuntu's `linux-modules-nvidia-*` do: they are
-//! not built a second time, and everything that tells of modules names the package.
+//! not built a second time, and everything that lists modules names the package.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use dkms_tests::cache::{Cache, Oracle};

@@ -167,7 +167,7 @@ impl World {
             let loads = trusted.contains(key);
             let expected = if loads { "warned no, loaded yes" } else { "warned yes, loaded no" };
             ensure!(said.value(name)? == expected, "{name} should have: {expected}\n{}", said.text);
-            // What is wrong is found again by whoever asks later.
+            // What is wrong is found again by a command that asks later.
             let found = said.has(&format!(
                 "doctor says: problem: kernel {} will not load {name}/1.0",
                 said.value("kernel")?

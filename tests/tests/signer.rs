@@ -20,7 +20,7 @@ use dkms_tests::setup::image;
 use dkms_tests::tier::is_full;
 use dkms_tests::tool::Tool;
 
-/// The package is fetched by whoever is first.
+/// The package is fetched by the test that is first.
 static IMAGE: Mutex<()> = Mutex::new(());
 
 struct World {

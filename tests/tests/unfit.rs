@@ -79,7 +79,7 @@ fn a_module_for_another_kernel_is_installed_with_a_warning() {
     assert!(doctor.code == 1 && doctor.stdout.contains(&what), "{}", both(&doctor));
     let preflight = root.dkms("preflight -k $K").unwrap();
     assert!(preflight.code == 1 && preflight.stdout.contains(&what), "{}", both(&preflight));
-    // Whoever takes the build to another machine is told there.
+    // A command that takes the build to another machine reports it there.
     root.must("dkms mktarball foo/1.0 -k $K --archive /srv/foo.tar.gz && dkms remove foo/1.0 --all").unwrap();
     let loaded = root.dkms("ldtarball /srv/foo.tar.gz --force").unwrap();
     assert!(loaded.code == 0 && loaded.stderr.contains(&what), "{}", both(&loaded));
@@ -105,7 +105,7 @@ fn a_symbol_that_nothing_exports_is_named() {
     let output = root.dkms("install user/1.0 -k $K").unwrap();
     assert!(output.code == 0 && output.stderr.contains(&what(&root)), "{}", both(&output));
     assert!(output.stderr.contains("base/1.0 exports `shared_answer` on other kernels"), "{}", output.stderr);
-    // Once it is there nothing is said.
+    // Once it is there nothing is reported.
     root.must("dkms install base/1.0 -k $K").unwrap();
     let output = root.dkms("build user/1.0 -k $K --force").unwrap();
     assert!(output.code == 0 && !output.stderr.contains("symbols"), "{}", both(&output));

@@ -34,7 +34,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         }
         if let (Made::Now, Some(image)) = (generated.made, &generated.image) {
             let text = format!(
-                "`{}` lies in an image ({image}): whoever gets a copy of the image has the private key",
+                "`{}` lies in an image ({image}): everyone who gets a copy of the image has the private key",
                 key.display()
             );
             warn(terminal, text);

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::render::JSON_VERSION;
 use crate::session::Session;
 
-/// Tells of each MODULE_LICENSE of the source; fails where one is not compatible, or none is there.
+/// Reports each MODULE_LICENSE of the source; fails where one is not compatible, or none is there.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let folder = session.invocation.folder.as_deref().unwrap_or(Path::new("."));
     if !fs::is_dir(folder) {

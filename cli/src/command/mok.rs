@@ -79,7 +79,7 @@ fn lines(machine: &Machine, keys: &[Key]) -> Vec<String> {
         for (target, demand, trusted) in kernels {
             let strict = match demand {
                 Some(demand) => format!("loads trusted modules only, since {demand}"),
-                None => "loads modules of anybody".to_owned(),
+                None => "loads unsigned modules".to_owned(),
             };
             lines.push(format!("  kernel {}: {}; {strict}", target.kernel, in_words(*trusted)));
         }
@@ -91,7 +91,7 @@ fn secure_boot(machine: &Machine) -> &'static str {
     match &machine.firmware {
         None => "unknown (no EFI variables are here)",
         Some(firmware) if firmware.secure_boot && firmware.unchecked => {
-            "on, but shim was told to check nothing"
+            "on, but shim is set to check nothing"
         }
         Some(firmware) if firmware.secure_boot => "on",
         Some(firmware) if firmware.setup_mode => "off (setup mode: the firmware has no owner's key)",

@@ -147,7 +147,7 @@ pub(super) fn gate<'a>(
     }
 }
 
-/// Who packages, as Debian's tools are told.
+/// The packager's name and address, from the variables of Debian's tools.
 fn maintainer(session: &Session<'_>) -> Option<String> {
     let variable = |name| session.environment.get_filled(name);
     let address = variable("DEBEMAIL").or_else(|| variable("EMAIL"))?;

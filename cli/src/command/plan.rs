@@ -14,11 +14,8 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         return matrix::print(session);
     }
     if let Some(name) = &session.invocation.name {
-        return Err(Failure::new(
-            ExitCode::BAD_OPTION,
-            format!("what is to be done with `{name}` is not said"),
-        )
-        .hint(format!("dkms plan install {name}/VERSION")));
+        return Err(Failure::new(ExitCode::BAD_OPTION, format!("no action is given for `{name}`"))
+            .hint(format!("dkms plan install {name}/VERSION")));
     }
     session.carry_out(&Work::Autoinstall { targets: session.targets()? })
 }

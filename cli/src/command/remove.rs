@@ -43,7 +43,7 @@ pub(super) fn kernel_prerm(session: &Session<'_>) -> Result<(), Failure> {
 fn take_out(session: &Session<'_>, work: impl Fn(ModuleId, Vec<Target>) -> Work) -> Result<(), Failure> {
     let id = session.invocation.module()?;
     if session.args().all {
-        // Whoever had to wait for a build takes out what it has made, too.
+        // A command that had to wait for a build takes out what the build has made, too.
         return session.carry_out_holding(&|snapshot| work(id.clone(), snapshot.targets(&id)), None);
     }
     let targets = session.targets_of(&id, &session.snapshot()?)?;

@@ -33,7 +33,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
     let targets: Vec<Target> = match contents {
         Contents::SourceOnly => Vec::new(),
         _ if args.all => session.snapshot()?.targets(&subject.id),
-        // Of a source folder nothing is built, unless somebody asks for what is.
+        // Of a source folder nothing is built, unless built modules are asked for.
         _ if subject.is_outside() && session.invocation.kernels.is_empty() => Vec::new(),
         _ => session.targets_of(&subject.id, &session.snapshot()?)?,
     };

@@ -60,7 +60,7 @@ pub(super) struct Counted<R> {
 }
 
 impl<R: Read> Counted<R> {
-    /// Counts what is read from `inner`; the count is shared with whoever keeps the second half.
+    /// Counts what is read from `inner`; the count is shared with the owner of the second half.
     pub(super) fn new(inner: R) -> (Self, Rc<Cell<u64>>) {
         let count = Rc::new(Cell::new(0));
         (Self { inner, count: Rc::clone(&count) }, count)

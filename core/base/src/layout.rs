@@ -202,7 +202,7 @@ impl Layout {
         self.dkms_tree.join(".state")
     }
 
-    /// `.state/locks`: a file for each module and kernel that somebody works on.
+    /// `.state/locks`: a file for each module and kernel that a command works on.
     #[must_use]
     pub fn locks_dir(&self) -> PathBuf {
         self.state_dir().join("locks")
@@ -251,7 +251,7 @@ impl Layout {
         self.state_dir().join("exports")
     }
 
-    /// `.state/unsaid`: what batches have done, and nobody was told yet.
+    /// `.state/unsaid`: what batches have done, and what was not reported yet.
     #[must_use]
     pub fn unsaid_dir(&self) -> PathBuf {
         self.state_dir().join("unsaid")

@@ -32,7 +32,7 @@ pub(super) struct Found {
     pub(super) values: BTreeMap<String, BTreeMap<usize, String>>,
     /// All names that the files set.
     pub(super) names: BTreeSet<String>,
-    /// What root may read and whoever read the files could not.
+    /// What root may read and the user who read the files could not.
     pub(super) unreadable: Vec<PathBuf>,
     /// What their sandbox refused to commands that they run.
     pub(super) refused: Vec<Refusal>,

@@ -174,7 +174,7 @@ mod tests {
         assert!(text.contains("`/usr/src/a-1/dkms.conf`") && text.contains("/dev/mem"), "{text}");
         assert!(hints[0].contains("sandbox_exempt"), "{hints:?}");
         raw.unreadable.push("/dev/mem".into());
-        assert_eq!(on_unread(&raw, &name).len(), 1, "one refusal is told once");
+        assert_eq!(on_unread(&raw, &name).len(), 1, "one refusal is reported once");
     }
 
     #[test]

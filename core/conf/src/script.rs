@@ -60,7 +60,7 @@ impl Hook {
     }
 }
 
-/// The shell that runs a conf's commands, and what it is told.
+/// The shell that runs a conf's commands, and its arguments.
 ///
 /// Commands are bash's, because a dkms.conf is. Scripts and make see the caller's environment and, where
 /// there is a target, `kernelver`, `arch`, `module` and `module_version`. The command line itself may besides

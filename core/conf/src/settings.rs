@@ -24,7 +24,7 @@ pub enum TrySign {
 /// `on_build_failure`: what a module that fails to build means to a package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnBuildFailure {
-    /// It is told, and remembered.
+    /// It is reported, and recorded.
     Report,
     /// The transaction fails.
     Fail,
@@ -44,7 +44,7 @@ pub enum SandboxMode {
 /// `preflight`: what adapters do where a module in use will not be there on a kernel that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreflightPolicy {
-    /// It is said.
+    /// It is reported.
     Warn,
     /// The same, and critical modules are built before the transaction, to see whether they can be.
     Build,
@@ -68,7 +68,7 @@ pub enum CriticalModules {
 /// `boot_guard`: what happens to a kernel for which a critical module is refuted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootGuard {
-    /// It is told.
+    /// It is reported.
     Warn,
     /// It does not become the default, as long as another one is proven.
     Hold,

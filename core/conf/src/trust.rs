@@ -1,5 +1,5 @@
-//! What root reads should be root's: files whose owner or mode, or those of a folder on the way, let somebody
-//! else decide what root runs.
+//! What root reads should be root's: files whose owner or mode, or those of a folder on the way, let another
+//! user else decide what root runs.
 
 use std::path::Path;
 

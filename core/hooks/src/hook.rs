@@ -17,7 +17,7 @@ pub fn run(
     })
 }
 
-/// Listens to signals; `None`, and the reason is said, if that is not possible.
+/// Listens to signals; `None`, and the reason is reported, if that is not possible.
 #[must_use]
 pub fn listen(out: &Output) -> Option<()> {
     signals::listen().map_err(|error| out.say(&format!("error: cannot listen to signals: {error}"))).ok()

@@ -80,7 +80,7 @@ mod tests {
             after(told, &initramfs, outcome, &layout);
             images::is_noted(&layout, &target.kernel)
         };
-        // Without headers it is, whoever makes the image; with them all modules are there.
+        // Without headers it is, however the image is made; with them all modules are there.
         assert!(is_noted(&come, Initramfs::Others, &Outcome::default()));
         fs::create_dir_all(&layout.headers_dir(&target.kernel).join("include")).unwrap();
         assert!(!is_noted(&come, Initramfs::Others, &Outcome::default()));

@@ -1,12 +1,12 @@
-//! What all adapters of package managers share: from what was told to one batch, the preflight, and
-//! what is said of both.
+//! What all adapters of package managers share: from what was reported to one batch, the preflight, and
+//! the messages about both.
 //!
 //! - [`Adapter`]: the system that it works on
 //! - `identity`: which module a folder of sources is of
 //! - `plain`: what happens as plain lines, since package managers log them
 //! - [`summary`]: what a batch has done, and what failed, last
 //! - `verdict`: what critical modules lack on the kernels that a batch was about
-//! - [`unsaid`]: a summary that is kept until somebody sees it
+//! - [`unsaid`]: a summary that is kept until it can be shown
 //! - `foresee`: critical modules are built before a transaction, to see whether they can be
 //! - [`hook`], `stream`: how the process of a hook begins, and where it writes
 //! - `module_package`: what scripts of modules' packages tell
@@ -60,7 +60,7 @@ pub struct Adapter {
     pub distribution: Distribution,
     /// The environment of what is run.
     pub environment: Environment,
-    /// The architecture of all kernels, where somebody has named it.
+    /// The architecture of all kernels, where it was named.
     pub arch: Option<Arch>,
     /// A module folder without any of these files is no kernel's: something left one behind. Empty:
     /// each folder is a kernel.
@@ -115,10 +115,10 @@ impl AdapterError {
 }
 
 impl Adapter {
-    /// Looks at the system below `/`. What framework.conf says and can't mean is told.
+    /// Looks at the system below `/`. Invalid values in framework.conf are reported.
     ///
     /// # Errors
-    /// [`AdapterError`] where it can't be told how it is set up.
+    /// [`AdapterError`] where its settings can't be read.
     pub fn begin(environment: Environment, reporter: &dyn Reporter) -> Result<Self, AdapterError> {
         let layout = Layout::under("/");
         let distribution = Distribution::read(&layout)?;
@@ -229,7 +229,7 @@ impl Adapter {
     fn survey(&self) -> Survey<'_> {
         let mut survey = Survey::new(&self.settings, &self.distribution, &self.environment);
         survey.jobs = self.jobs;
-        // Whoever upgrades a system didn't write it.
+        // The user who upgrades a system didn't write it.
         survey.advises_authors = false;
         survey.module_folder.clone_from(&self.module_folder);
         survey
@@ -256,7 +256,7 @@ impl Adapter {
         self.with_task(&work, options, |task| engine::look(task, &self.settings.layout))
     }
 
-    /// Does all that follows from what was told, as one batch. What fails is in the outcome.
+    /// Does all that follows from what was reported, as one batch. What fails is in the outcome.
     ///
     /// # Errors
     /// [`AdapterError`], where nothing was begun.
@@ -270,7 +270,7 @@ impl Adapter {
     }
 
     /// Does the same where another batch of the same transaction follows, which runs depmod for both. Should
-    /// it never come to that, whoever changes modules next does.
+    /// it never come to that, the next command that changes modules does.
     ///
     /// # Errors
     /// [`AdapterError`], where nothing was begun.
@@ -477,14 +477,14 @@ fn headline(plan: &Plan) -> Option<String> {
 pub enum Initramfs {
     /// The batch, at its end.
     Ours,
-    /// Somebody who comes after us in this transaction.
+    /// Another hook that comes after us in this transaction.
     Others,
-    /// For these kernels somebody who comes after us, for others the batch.
+    /// For these kernels another hook that comes after us, for others the batch.
     OthersFor(BTreeSet<Target>),
 }
 
 impl Initramfs {
-    /// Whether somebody who comes after us makes that of a kernel.
+    /// Whether another hook that comes after us makes that of a kernel.
     #[must_use]
     pub fn is_others(&self, target: &Target) -> bool {
         match self {

@@ -25,7 +25,7 @@ pub struct ModulePackage<'a> {
 }
 
 impl<'a> ModulePackage<'a> {
-    /// From the words that the script was called with. `None`: they name no module, which is said.
+    /// From the words that the script was called with. `None`: they name no module, which is reported.
     #[must_use]
     pub fn from_words(words: &[&'a str], out: &Output) -> Option<Self> {
         let word = |place: usize| words.get(place).copied().unwrap_or_default();
@@ -43,7 +43,7 @@ impl<'a> ModulePackage<'a> {
         }
     }
 
-    /// Loads its tarball, which may have what was built as well. False: that failed, which is said.
+    /// Loads its tarball, which may have what was built as well. False: that failed, which is reported.
     #[must_use]
     pub fn load(&self, environment: &Environment, out: &Output) -> bool {
         let Some(tarball) = &self.tarball else { return true };

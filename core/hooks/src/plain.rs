@@ -33,7 +33,7 @@ impl<W: Write> Plain<W> {
 }
 
 impl<W: Write + Send> Reporter for Plain<W> {
-    /// Which files a step puts where is more than anybody wants to know of a transaction.
+    /// Which files a step puts where is more than a user wants to know of a transaction.
     fn report_of(&self, _: usize, event: Event) {
         if !matches!(event, Event::Note { .. }) {
             self.report(event);

@@ -14,9 +14,9 @@ pub type Output = Plain<Stream>;
 pub enum Stream {
     /// Standard output.
     Out(Stdout),
-    /// Standard output, on which somebody may have left a line without its end.
+    /// Standard output, on which another program may have left a line without its end.
     Below(Stdout),
-    /// Standard error, where the other one is somebody's protocol.
+    /// Standard error, where the other one carries a protocol.
     Error(Stderr),
     /// The standard output of who runs us.
     Parent(File),

@@ -75,7 +75,7 @@ impl Summary {
         Self { failed: vec![Failure { text, hints }], ..Self::default() }
     }
 
-    /// Of a batch that somebody stopped.
+    /// Of a batch that was interrupted.
     #[must_use]
     pub fn of_interrupted(outcome: &Outcome) -> Self {
         let hint = "`dkms autoinstall -k KERNEL` installs the missing modules for a kernel".to_owned();

@@ -15,7 +15,7 @@ const LIMIT: u64 = 1 << 20;
 /// Leaves a summary for [`take`]; an empty one is none.
 ///
 /// # Errors
-/// [`FsError`]; then it should be said at once.
+/// [`FsError`]; then it should be reported at once.
 pub fn leave(layout: &Layout, summary: &Summary) -> Result<(), FsError> {
     if summary.is_empty() {
         return Ok(());
@@ -35,7 +35,7 @@ pub fn take(layout: &Layout) -> Summary {
     for number in numbers(layout) {
         let file = layout.unsaid_dir().join(format!("{number}.json"));
         let text = fs::read_limited(&file, LIMIT).unwrap_or_default();
-        // What can't be taken away would be said for ever.
+        // What can't be taken away would be reported for ever.
         if fs::remove_file(&file).is_ok() {
             all = all.and(serde_json::from_slice(&text).unwrap_or_default());
         }

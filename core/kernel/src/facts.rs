@@ -352,7 +352,7 @@ mod tests {
         for kernel in ["6.1.0-2", "6.1.0-1", "linux-own"] {
             fs::create_dir_all(&world.layout.install_tree.join(kernel).join("build/include")).unwrap();
         }
-        // An empty folder that somebody has made for the builder's kernel is no kernel of this system, and
+        // An empty folder made for the builder's kernel is no kernel of this system, and
         // one that depmod and dkms were in is none either.
         fs::create_dir_all(&world.layout.kernel_dir(&running)).unwrap();
         assert_eq!(found(), ["6.1.0-1", "6.1.0-2", "linux-own"]);

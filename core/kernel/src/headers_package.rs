@@ -178,7 +178,7 @@ fn rpm_twin(owner: &Owner) -> String {
 }
 
 /// `kernel-devel-K`; a variant stands behind `+` in the release (`….x86_64+rt`), and in front of `-devel` in
-/// the package's name. `None`: ELRepo's kernel-ml and kernel-lt can't be told apart.
+/// the package's name. `None`: ELRepo's kernel-ml and kernel-lt can't be distinguished.
 fn rpm_by_release(kernel: &str, distribution: &Distribution) -> Option<String> {
     if let Some((release, variant)) = kernel.split_once('+') {
         return Some(format!("kernel-{variant}-devel-{release}"));

@@ -86,7 +86,7 @@ impl Machine {
             "riscv32" => Self::RiscV32,
             "s390x" => Self::S390X,
             "loongarch64" => Self::LoongArch64,
-            // `armv7l`, `armv6l`; what a 32-bit program is told by a 64-bit kernel is `armv8l`.
+            // `armv7l`, `armv6l`; a 64-bit kernel reports `armv8l` to a 32-bit program.
             _ if word.starts_with("arm") => Self::Arm,
             _ => return None,
         })

@@ -1,8 +1,9 @@
 //! What package managers tell, and what follows from it: for which modules and kernels
 //! something is to be done.
 //!
-//! Pure: looks at what was told, at the snapshot of the tree and at the kernels of the system. Knows nothing
-//! of confs (whether a module is an `AUTOINSTALL` one, whether it is for a kernel at all): the planner does.
+//! Pure: looks at what was reported, at the snapshot of the tree and at the kernels of the system. Knows
+//! nothing of confs (whether a module is an `AUTOINSTALL` one, whether it is for a kernel at all): the
+//! planner does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -199,7 +200,7 @@ pub fn has_downgrade(told: &[Happening]) -> bool {
     })
 }
 
-/// What has to be done for what was told.
+/// What has to be done for what was reported.
 ///
 /// ```
 /// use dkms_base::id::Target;

@@ -1,7 +1,7 @@
 //! The states of all modules, as `dkms status` prints them.
 //!
-//! Knows how states are told apart, filtered and written; what the installed files look like is told by the
-//! caller, since that takes a conf and a look at the kernel's folder.
+//! Knows how states are distinguished, filtered and written; what the installed files look like is known to
+//! the caller, since that takes a conf and a look at the kernel's folder.
 
 use std::fmt;
 

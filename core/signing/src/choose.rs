@@ -71,7 +71,7 @@ pub enum Unsigned {
 }
 
 impl Unsigned {
-    /// Whether somebody should be told: modules could have been signed, were not meant to
+    /// Whether a warning is due: modules could have been signed, were not meant to
     /// stay unsigned, but will.
     #[must_use]
     pub fn is_warning(&self) -> bool {
@@ -165,7 +165,7 @@ pub fn fault(
         _ if places.is_token() => pair(places, environment, Making::Allowed),
         Some(error) => Err(error),
         None if fs::exists(&places.key) => Ok(Pair::Ready(Made::Before)),
-        // It will be made, or there is nothing to be said of an image.
+        // It will be made, or there is nothing to report about an image.
         None => Ok(Pair::Unavailable(Unsigned::TurnedOff)),
     };
     let signing = decide(settings, facts, distribution, environment, pair).unwrap_or_else(Signing::Unsigned);
@@ -272,7 +272,7 @@ pub struct Generated {
     pub places: KeyPlaces,
     /// Whether it was there before.
     pub made: Made,
-    /// Why whoever gets this system gets the key with it: it is an image.
+    /// Why everyone who gets this system gets the key with it: it is an image.
     pub image: Option<String>,
 }
 
@@ -317,7 +317,7 @@ fn making(settings: &Settings, environment: &Environment) -> Making {
     }
 }
 
-/// Makes sure that a pair is there, made by whoever makes it.
+/// Makes sure that a pair is there, by whichever program makes it.
 fn pair(places: &KeyPlaces, environment: &Environment, making: Making) -> Result<Pair, SignError> {
     let (key, certificate) = (&places.key, &places.certificate);
     if places.is_token() {
@@ -345,7 +345,7 @@ fn pair(places: &KeyPlaces, environment: &Environment, making: Making) -> Result
     }
 }
 
-/// Ubuntu's program makes the pair, then has it enrolled, which asks a question where somebody can answer it.
+/// Ubuntu's program makes the pair, then has it enrolled, which asks a question where a user can answer it.
 fn by_secure_boot_policy(places: &KeyPlaces, environment: &Environment) -> Result<Pair, SignError> {
     const PROGRAM: &str = "update-secureboot-policy";
     if programs::find(PROGRAM, environment).is_none() {
@@ -358,7 +358,7 @@ fn by_secure_boot_policy(places: &KeyPlaces, environment: &Environment) -> Resul
         let (line, output) = (process.line(), ended.text().trim().to_owned());
         return Err(SignError::Program { line, code: ended.code(), output });
     }
-    // Whether the key is enrolled shows later, and is said at the end of each command;
+    // Whether the key is enrolled shows later, and is reported at the end of each command;
     // signing needs only the key.
     drop(Process::new(PROGRAM, ["--enroll-key"], environment).capture()?);
     Ok(Pair::Ready(Made::Now))

@@ -7,9 +7,9 @@
 //! 2. the certificate appears, if none is there: from now on this pair has won,
 //! 3. the staged key is renamed to `KEY`.
 //!
-//! Whoever finds a certificate without a key, but with its staged key, does step 3. So a crash anywhere
-//! leaves either no pair or one that is finished by the next command, and of two processes that make a pair
-//! at once both end up with the same one.
+//! A command that finds a certificate without a key, but with its staged key, does step 3. So a crash
+//! anywhere leaves either no pair or one that is finished by the next command, and of two processes that make
+//! a pair at once both end up with the same one.
 
 use std::path::{Path, PathBuf};
 

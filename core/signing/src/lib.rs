@@ -76,7 +76,7 @@ pub trait Signer: Send + Sync + std::fmt::Debug {
     }
 }
 
-/// Whether anybody may read a file, or even write it.
+/// Whether every user may read a file, or even write it.
 fn is_open_to_all(path: &Path) -> bool {
     const OTHERS: u32 = 0o006;
     dkms_base::host::fs::stat(path).is_ok_and(|meta| meta.is_some_and(|meta| meta.mode() & OTHERS != 0))
@@ -177,7 +177,7 @@ pub enum SignError {
         /// Where one could be.
         places: String,
     },
-    /// Somebody gave another one.
+    /// Another one was given.
     #[error("the passphrase from {from} does not open the key `{}` (the first counts of {places})", key.display())]
     WrongPassphrase {
         /// The key.

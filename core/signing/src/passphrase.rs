@@ -81,7 +81,7 @@ impl PassphrasePlaces {
         Ok(pin.map(|text| Passphrase { text, from: format!("the environment variable {PIN}") }))
     }
 
-    /// What is wrong with the file: anybody may read it, or write it.
+    /// What is wrong with the file: every user may read it, or write it.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let file = self.file.as_ref().filter(|path| super::is_open_to_all(path))?.display();

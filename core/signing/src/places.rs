@@ -38,7 +38,7 @@ impl KeyPlaces {
         self.key.to_string_lossy().starts_with("pkcs11:")
     }
 
-    /// What is wrong with the key's place: anybody may read it, or write it.
+    /// What is wrong with the key's place: every user may read it, or write it.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let is_open = !self.is_token() && super::is_open_to_all(&self.key);

@@ -28,7 +28,7 @@ pub struct KernelSignFile {
 /// More of its output than this helps nobody.
 const OUTPUT_LIMIT: usize = 2000;
 
-/// How long it may take: somebody may have to touch a token.
+/// How long it may take: a person may have to touch a token.
 const TIME_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 impl KernelSignFile {

@@ -18,7 +18,7 @@ use crate::text::wrap;
 pub struct Wrapper<'a> {
     /// Of which module.
     pub module: &'a Module<'a>,
-    /// What goes in; without targets that is the source, whatever is said here.
+    /// What goes in; without targets that is the source, whatever is set here.
     pub contents: Contents,
     /// The kernels whose built modules go in.
     pub targets: &'a [Target],

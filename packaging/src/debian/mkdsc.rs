@@ -24,7 +24,7 @@ pub struct SourcePackage {
     pub tarballs: Vec<PathBuf>,
     /// Their description.
     pub dsc: PathBuf,
-    /// What an archive is told of all.
+    /// What an archive says of all.
     pub changes: PathBuf,
 }
 

@@ -35,7 +35,7 @@ pub struct Module<'a> {
     pub temporary: &'a Path,
 }
 
-/// Whoever made it didn't say.
+/// Its packager did not say.
 pub(crate) const NOBODY: &str = "Maker of this package <nobody@dkms.invalid>";
 
 impl Module<'_> {

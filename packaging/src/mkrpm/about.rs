@@ -206,7 +206,7 @@ impl About {
         }
         let versions =
             || self.relations.iter().map(|(_, dependency)| &dependency.version).chain([&self.version]);
-        // An rpm that is too old to know what these signs mean is told so.
+        // An rpm that is too old to know what these signs mean gets a dependency that says so.
         for (sign, feature, since) in
             [('~', "TildeInVersions", "4.10.0-1"), ('^', "CaretInVersions", "4.15.0-1")]
         {

@@ -70,7 +70,7 @@ pub(crate) fn show(package: &Package, path: &Path, kind: Kind) -> Result<(), Pac
     let mut staged = Staged::begin(path)?;
     let mut lead = Vec::new();
     let failed = |source| match source {
-        // What the crate tells of a full disk is said as everywhere.
+        // What the crate reports of a full disk is reported as everywhere.
         rpm::Error::Io(source) => write_error(path, source),
         other => rpm_error(path, other),
     };

@@ -273,7 +273,7 @@ impl Reader {
             return Ok(());
         }
         if name.ends_with(')') {
-            // With parameters: whoever uses it is told.
+            // With parameters: its use is an error.
             return Ok(());
         }
         let body = body.replace("\\\n", "\n");

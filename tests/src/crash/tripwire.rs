@@ -42,7 +42,7 @@ pub enum Calls {
     Data,
 }
 
-/// A command that ran to its end, or to the point it was told.
+/// A command that ran to its end, or to the given point.
 #[derive(Debug, Clone)]
 pub struct Tripped {
     /// How it ended.

@@ -19,7 +19,7 @@ use crate::cache::Cache;
 use crate::kernels::{Kernels, THIRD};
 use crate::tool::Tool;
 
-/// A command that hasn't ended after this long hangs, unless the root was told another limit.
+/// A command that hasn't ended after this long hangs, unless the root has another limit.
 const TIME_LIMIT: Duration = Duration::from_secs(900);
 
 /// A root of one's own.
@@ -97,7 +97,7 @@ impl Root {
             args.push(tool.name.into());
             args.push(tool.program.clone().into());
         }
-        // Built as one expression: whoever keeps it keeps our ends of the pipes open.
+        // Built as one expression: a caller that keeps it keeps our ends of the pipes open.
         let process = duct::cmd("unshare", args).stdin_file(stdin).stdout_file(stdout).unchecked().start()?;
         let mut line = String::new();
         BufReader::new(ready).read_line(&mut line)?;

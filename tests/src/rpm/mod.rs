@@ -151,7 +151,7 @@ impl World {
     }
 
     /// Puts a module's package into the repository. Its modules are built already, unless
-    /// it is told otherwise.
+    /// another one is given.
     ///
     /// # Errors
     /// Where rpmbuild doesn't take it.

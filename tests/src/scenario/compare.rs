@@ -126,7 +126,7 @@ fn states(
     }
 }
 
-/// Whoever fails says so, in the form that programs and people know.
+/// A command that fails says so, in the form that programs and people know.
 fn says_why(our: &Observation, lines: &mut Vec<String>) {
     let said = |start| our.stderr.lines().any(|line: &str| line.starts_with(start));
     if our.code != 0 && !said("Error! ") && !(our.code == 77 && said("Warning: ")) {

@@ -68,7 +68,7 @@ pub(super) fn place(cache: &Cache, name: &str) -> PathBuf {
     cache.at("images").join(name).join("root")
 }
 
-/// Whoever asks first fetches it; who asks meanwhile does so too, and one of them puts it in place.
+/// The first that asks fetches it; who asks meanwhile does so too, and one of them puts it in place.
 fn put(cache: &Cache, name: &str, fetch: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
     let root = place(cache, name);
     if fs::is_dir(&root) {

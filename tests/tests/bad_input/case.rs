@@ -37,7 +37,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// A row; unless it is told otherwise, the command must fail and change nothing.
+    /// A row; unless the row says otherwise, the command must fail and change nothing.
     pub(crate) fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),

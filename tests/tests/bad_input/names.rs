@@ -2,7 +2,7 @@
 
 use super::Case;
 
-/// Module, version, kernel, architecture as somebody types them.
+/// Module, version, kernel, architecture as a user types them.
 pub(crate) fn on_the_command_line() -> Vec<Case> {
     let long = "n".repeat(5000);
     let mut cases = Vec::new();

@@ -20,7 +20,7 @@ for who in theirs ours; do
     # shellcheck disable=SC2086 # several variables
     env DH_AUTOSCRIPTDIR=$debian/usr/share/debhelper/autoscripts $variables "$program" "$@" >/srv/$who.log 2>&1
     code=$?
-    # Which code an error has is not said anywhere.
+    # Which code an error has is not documented.
     if [ $code != 0 ]; then code=failed; fi
     echo "$code" >code
     # Debian's leaves its copy of the conf, which dh_clean takes away.

@@ -167,7 +167,7 @@ fn manuals_and_completions_are_read_without_a_complaint() {
             must("sh", &["-ec", "groff -ww -z -man -Kutf8 -Tutf8 $1 2>&1", "sh", page], dir.path()).unwrap();
         assert_eq!(said, "", "{page}");
     }
-    // As bash does it when somebody presses the key after `dkms install --dkmstree … fo`.
+    // As bash does it when a user presses the key after `dkms install --dkmstree … fo`.
     let line = "mkdir -p tree/foo/1.0 src; ln -s ../../../src tree/foo/1.0/source
         dkms() { \"$0\" \"$@\"; }; . ./dkms.bash
         COMP_WORDS=(dkms install --dkmstree $PWD/tree fo); COMP_CWORD=4; _dkms; echo \"${COMPREPLY[*]}\"";

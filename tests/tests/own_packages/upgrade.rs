@@ -55,7 +55,7 @@ fn debians_dkms_is_replaced_and_comes_back(oracle: Oracle) {
     assert_eq!(root.must(FAULTS).unwrap(), "", "{suite}: {log}");
     root.must("test ! -e /etc/apt/apt.conf.d/zz-dkms; apt-get check").unwrap();
 
-    // And once more, as somebody does who only had a look.
+    // And once more, as a user does who only had a look.
     root.must(&format!("{INSTALL} /srv/ours/*.deb 2>&1 </dev/null")).unwrap();
     assert_eq!(root.must(STATE).unwrap(), before, "{suite}");
     assert_eq!(root.must(FAULTS).unwrap(), "", "{suite}");

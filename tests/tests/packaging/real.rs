@@ -36,7 +36,7 @@ fn packed(package: &str) -> Result<()> {
     let root = root()?;
     let name = source(&root, package)?;
     let from = format!("/usr/src/{name}");
-    // What is said of a file of the source isn't said of us: it is packed as it is.
+    // What is reported of a file of the source is no fault of ours: it is packed as it is.
     let of_source = format!("{name}/");
     root.must(&format!(
         "mkdir /srv/out /srv/deb /srv/rpm /srv/dsc; cd {from}

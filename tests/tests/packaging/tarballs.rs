@@ -102,7 +102,7 @@ fn a_name_too_long_is_manykernels() {
         ));
         assert_eq!(names.unwrap(), "foo-1.0-manykernels.dkms.tar.gz\n", "{}", tool.name);
     }
-    // Ours brings all of them back, whoever wrote it.
+    // Ours brings all of them back, whichever tool wrote it.
     root.switch_to(&ours);
     for tool in [&ours, &original] {
         root.must("rm -rf /usr/src/foo-1.0 /var/lib/dkms/foo").unwrap();

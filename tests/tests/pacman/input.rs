@@ -1,4 +1,4 @@
-//! What the helper is told, and what it costs.
+//! What the helper receives, and what it costs.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -80,7 +80,19 @@ fn orphaned_folders_are_no_kernels() {
     let world = world(Pacman::V6_0);
     let first = world.kernels[0].clone();
     pacman(&world, "-S linux linux-headers");
-    // Folders that kernels have left behind: with headers, or modules of somebody, or what depmod has made.
+    // Folders that kernels have left behind: with headers, or modules of other origin, or what depmod has made.
+    //
+    //
+    //
+    //
+    //
+    //
+    //
+    //
+    //
+    //
+    //
+    //
     must(
         &world,
         &format!(

@@ -4,7 +4,7 @@
 //! - [`trouble`]: modules that fail, are not for a kernel, would be missing; a full disk, a kill
 //! - [`foreseen`]: what the next upgrade brings
 //! - [`field`]: packages that are made otherwise than Arch makes them
-//! - [`input`]: what the helper is told; what it costs
+//! - [`input`]: what the helper receives; what it costs
 //! - [`libalpm`]: the helper with each libalpm, and without any library at all
 //! - [`ours`]: our own package
 

@@ -1,4 +1,4 @@
-//! What goes wrong: pacman's transaction stands or isn't begun, and what is to be known is said.
+//! What goes wrong: pacman's transaction stands or isn't begun, and what is to be known is printed.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn a_module_that_fails_does_not_fail_the_transaction() {
         status(&world),
         [installed(&["aa/1.0"], &[first]), vec!["bad/1.0: added".to_owned()]].concat()
     );
-    let last = said.find("dkms: error: cannot build bad/1.0").expect("it is said");
+    let last = said.find("dkms: error: cannot build bad/1.0").expect("it is printed");
     assert!(last > said.find("installed: aa/1.0").expect("so is that"), "failures come last: {said}");
     assert!(said[last..].contains("not for this kernel") && said[last..].contains(".log"), "{said}");
     assert!(!said.contains("command failed"), "{said}");

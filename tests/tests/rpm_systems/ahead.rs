@@ -151,7 +151,7 @@ fn what_failed_in_an_offline_upgrade_is_told_at_the_next_login_until_it_is_done(
     let shown = login();
     assert!(shown.contains("dkms: the offline upgrade has left kernel modules behind"), "{shown}\n{said}");
     assert!(shown.contains("cannot build one/1.0") && shown.ends_with("here\n"), "{shown}");
-    // Whoever fixes it is not told again.
+    // After the fix it is not reported again.
     let again = Package::ready("one", "2.0");
     world.add(&again).unwrap();
     world.index().unwrap();

@@ -42,7 +42,7 @@ fn status(world: &World) -> String {
     world.status().unwrap().join("\n").replace(", x86_64", "")
 }
 
-/// One more line for each thing that was built: `build MODULE for KERNEL` is said of it.
+/// One more line for each thing that was built: `build MODULE for KERNEL` is printed for it.
 fn batches(said: &str) -> usize {
     said.matches("dkms: building ").count()
 }

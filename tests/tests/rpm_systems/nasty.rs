@@ -1,4 +1,4 @@
-//! Other roots, interruptions, full disks, rubbish: no transaction breaks, and it is told what happened.
+//! Other roots, interruptions, full disks, rubbish: no transaction breaks, and what happened is reported.
 
 use dkms_tests::rpm::{Build, Package, Suite, World};
 
@@ -169,7 +169,7 @@ fn a_hostile_name() {
     assert!(said.contains("is not valid"), "{said}");
 }
 
-/// The real script is not to be had on Debian: one that writes down what it is told stands in its place.
+/// The real script is not available on Debian: one that writes down its arguments stands in its place.
 #[test]
 fn weak_modules_is_told_the_files() {
     let world = world(Suite::Bookworm, &[Package::ready("one", "1.0"), Package::ready("three", "1.0")]);

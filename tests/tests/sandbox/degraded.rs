@@ -133,7 +133,7 @@ fn without_any_namespace() {
     stands(&root, &log, &missing);
     assert!(!log.contains(SECRET), "{log}");
     strict_refuses(&root, &front, "no network namespace");
-    // Somebody who isn't root has even less, and builds anyway.
+    // A user who isn't root has even less, and builds anyway.
     root.must("mkdir -p /home/mine/tree; chown -R nobody:nogroup /home/mine").unwrap();
     let line = format!(
         "export HOME=/home/mine; \"$DKMS\" add evil/1.0 --dkmstree /home/mine/tree && \

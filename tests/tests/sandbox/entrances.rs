@@ -1,4 +1,4 @@
-//! Other entrances than code that runs in a build: what a build leaves, a tarball that somebody sends, the
+//! Other entrances than code that runs in a build: what a build leaves, an untrusted tarball, the
 //! environment of who calls, names that programs take for options.
 
 use dkms_tests::fixture::Module;

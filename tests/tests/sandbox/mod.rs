@@ -1,4 +1,4 @@
-//! What a module's own code can't do to the system it is built on, and what it is told
+//! What a module's own code can't do to the system it is built on, and what is reported
 //! where an isolation layer is missing.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 

@@ -92,7 +92,7 @@ fn begin_of(text: &str, most: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// A text that is kept to a sane length; what is cut off is told by `…`.
+/// A text that is kept to a sane length; `…` stands for what is cut off.
 fn shortened(text: &str) -> String {
     match begin_of(text, LONGEST_ERROR) {
         begin if begin.len() < text.len() => format!("{begin}…"),

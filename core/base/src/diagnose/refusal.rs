@@ -64,7 +64,7 @@ pub(super) fn of(lines: &[&str]) -> Vec<Refusal> {
     found
 }
 
-/// The kind of refusal that a line tells of.
+/// The kind of refusal that a line reports.
 pub(super) fn kind_of(line: &str) -> Option<RefusalKind> {
     // Commands that make shows before they run, and what a compiler says of a source, are no
     // messages of the kind.

@@ -233,7 +233,7 @@ fn what_the_sandbox_refused_is_told_with_the_line_and_the_setting() {
     let shut = "/bin/bash: line 5: /var/lib/dkms/foo/1.0/build/pre.sh: Permission denied";
     assert_eq!(diagnose(&confined(shut)).cause, Some(Cause::NotExecutable));
     assert_eq!(diagnose(&confined(shut)).refusals, []);
-    // A fault of the module's own is told first.
+    // A fault of the module's own is reported first.
     let both = "curl: (6) Could not resolve host: x\n/b/foo.c:4:1: error: unknown type name ‘mm_segment_t’";
     let told = diagnose(&confined(both));
     assert_eq!((told.cause, told.refusals.len()), (Some(Cause::KernelInterface), 1));

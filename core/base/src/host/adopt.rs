@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, readlinkat, 
 use super::beneath;
 use super::fs::{FsError, Result};
 
-/// What comes out of a build has a few folders; this is for somebody who wants to exhaust us.
+/// What comes out of a build has a few folders; this limit is for a build that wants to exhaust us.
 const DEEPEST: usize = 32;
 const MOST_ENTRIES: usize = 10_000;
 const LARGEST: u64 = 4 << 30;

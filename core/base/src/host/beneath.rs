@@ -1,5 +1,5 @@
 //! Files below a folder that another user has filled: looked up in open folders, one name at a time. A link
-//! is followed only within the folder, whoever changes it meanwhile.
+//! is followed only within the folder, even if another user changes it meanwhile.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};

@@ -20,7 +20,7 @@ impl Environment {
     pub fn of_this_process() -> Self {
         let text = |s: OsString| s.into_string().ok();
         let mut own: Self = std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect();
-        // su keeps it: what root makes in somebody's folder they could exchange before root uses it.
+        // su keeps it: what root makes in a user's folder that user could exchange before root uses it.
         if own.get_filled("TMPDIR").is_some_and(|folder| !super::trusted::is_for_staging(folder.as_ref())) {
             own.unset("TMPDIR");
         }

@@ -1,6 +1,6 @@
 //! Keeps the machine from being shut down or suspended by itself while something runs that should not
 //! be cut short: an inhibitor of logind, held by `systemd-inhibit`. Without logind nothing is held,
-//! and nothing is said.
+//! and nothing is reported.
 //!
 //! The program that holds it reads from a pipe of ours, so it ends with us, however we end.
 
@@ -19,7 +19,7 @@ pub struct Inhibitor {
 }
 
 impl Inhibitor {
-    /// Takes one, if the system has logind; `why` is shown to whoever wants to shut down.
+    /// Takes one, if the system has logind; `why` is shown to a user who wants to shut down.
     #[must_use]
     pub fn take(why: &str, environment: &Environment) -> Option<Self> {
         // As sd_booted(3) looks.

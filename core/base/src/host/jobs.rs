@@ -78,13 +78,13 @@ mod tests {
     fn whatever_is_done_to_it_we_go_on() {
         let pipe = JobPipe::new().unwrap();
         assert_eq!((pipe.put(3), pipe.idle(), pipe.take(2), pipe.take(9), pipe.take(1)), (3, 3, 2, 1, 0));
-        // Somebody fills it to the brim, and has it block again.
+        // Another process fills it to the brim, and has it block again.
         rustix::io::ioctl_fionbio(&pipe.given[1], true).unwrap();
         while rustix::io::write(&pipe.given[1], &[b'x'; 4096]).is_ok() {}
         rustix::io::ioctl_fionbio(&pipe.given[1], false).unwrap();
         assert_eq!(pipe.put(1), 0);
         assert_eq!(pipe.take(2), 2);
-        // Somebody takes all.
+        // Another process takes all.
         rustix::io::ioctl_fionbio(&pipe.given[0], true).unwrap();
         while rustix::io::read(&pipe.given[0], &mut [0; 4096]).is_ok() {}
         rustix::io::ioctl_fionbio(&pipe.given[0], false).unwrap();

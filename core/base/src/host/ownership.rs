@@ -1,6 +1,6 @@
 //! A folder that is another user's for a while: given away with all that is in it, and taken back.
 //!
-//! Whoever has it may put anything into it. So links are never followed here, and names are
+//! That user may put anything into it. So links are never followed here, and names are
 //! looked up in open folders.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub enum Gate {
     Ours,
 }
 
-/// Gives what is in a folder to somebody, who can then write it all.
+/// Gives what is in a folder to a user, who can then write it all.
 ///
 /// # Errors
 /// [`FsError`], naming the folder.
@@ -148,7 +148,7 @@ fn below(top: &Place, visit: &mut Visit<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses a file that has a name outside of the folder too: it is another user's, whoever linked it here.
+/// Refuses a file that has a name outside of the folder too: it may be another user's.
 fn no_links_out(top: &Place) -> io::Result<()> {
     let mut linked: BTreeMap<(u64, u64), (_, CString)> = BTreeMap::new();
     below(top, &mut |_, name, stat| {

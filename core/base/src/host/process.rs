@@ -394,7 +394,7 @@ fn when_no_longer_written<T>(start: impl Fn() -> io::Result<T>) -> io::Result<T>
 
 /// How long a program's file may be open for writing when it is to start.
 const LONGEST_WRITE: Duration = Duration::from_secs(2);
-/// More than any answer, or any message that somebody reads.
+/// More than any answer, or any message that a person reads.
 const LONGEST_CAPTURE: usize = 16 << 20;
 /// How often a waiting thread looks at signals and time limits.
 const PAUSE: Duration = Duration::from_millis(500);

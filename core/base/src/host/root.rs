@@ -35,7 +35,7 @@ pub fn enter(root: &Path) -> io::Result<Entered> {
     Ok(Entered { lacking })
 }
 
-/// File systems by which the kernel is told what to do, besides devices.
+/// File systems by which the kernel is controlled, besides devices.
 const INTERFACES: [&str; 18] = [
     "proc",
     "sysfs",

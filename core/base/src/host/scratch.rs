@@ -13,7 +13,7 @@ fn naming(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError 
     move |source| FsError { verb, path: path.to_owned(), source }
 }
 
-/// Copies what is below `from`, a path without links (somebody may have put one there since it was resolved),
+/// Copies what is below `from`, a path without links (one may have been put there since it was resolved),
 /// into the folder `to` (made where needed), over what is there: files by reference where the file system
 /// can, links as links, times kept. All of it is ours; modes are kept but for set-id bits and rights of
 /// others to write. Sockets, FIFOs and devices are left out. The mode of `to` stays what it is.
@@ -63,7 +63,7 @@ pub fn write_note(path: &Path, text: &str) -> Result<()> {
     write().map_err(naming("write", path)).inspect_err(|_| drop(remove_file(&temporary)))
 }
 
-/// Makes a log: written at its end by whoever has the handle, readable through it even when its
+/// Makes a log: written at its end by the owner of the handle, readable through it even when its
 /// name has been deleted.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What a process that has a private key or a passphrase in its memory owes it: no core dump, and
+//! How a process keeps a private key or a passphrase in its memory secret: no core dump, and
 //! nobody looks into it.
 
 use std::sync::Once;

@@ -72,7 +72,7 @@ impl Bounded {
 pub(super) type Sink<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + Send + 'a;
 
 /// Reads what comes out of `pipe` until nobody can write to it any more, or `stop` is closed; then what is
-/// still in it. Says whether it was too much, which `enough` is told at once.
+/// still in it. Says whether it was too much, which sets `enough` at once.
 pub(super) fn drain(pipe: &OwnedFd, stop: &OwnedFd, sink: &mut Sink<'_>, enough: &dyn Fn()) -> bool {
     let mut buffer = vec![0; 64 << 10];
     let (mut total, mut too_much, mut left) = (0_u64, false, None);

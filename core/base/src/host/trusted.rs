@@ -101,7 +101,7 @@ pub fn fault(path: &Path) -> Option<Fault> {
     None
 }
 
-/// The same where we are root; anybody else decides for themselves only.
+/// The same where we are root; other users decide for themselves only.
 #[must_use]
 pub fn fault_for_root(path: &Path) -> Option<Fault> {
     rustix::process::geteuid().is_root().then(|| fault(path)).flatten()
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(place_of(&root.join("link")), Some(root.join("a")));
         fs::give_to(&root.join("a"), 0, 0);
         fs::give_to(&root.join("link"), 12345, 0);
-        assert_eq!(place_of(&root.join("link")), Some(root.join("link")), "a link of somebody's");
+        assert_eq!(place_of(&root.join("link")), Some(root.join("link")), "a link of another user");
         fs::set_mode(&root.join("a/b"), 0o1777).unwrap();
         assert_eq!(fault(&file), None, "nobody can rename in it what is root's");
         assert!(is_for_staging(&root.join("a/b")) && !is_for_staging(&file));

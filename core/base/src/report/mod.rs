@@ -17,7 +17,7 @@ pub enum Event {
         what: String,
         /// How long it took.
         seconds: f64,
-        /// Whether well. If not, the reason is told when all has ended.
+        /// Whether well. If not, the reason is reported when all has ended.
         well: bool,
     },
     /// Said to the user, nothing more: something skipped, something already so.
@@ -74,7 +74,7 @@ impl Event {
     }
 }
 
-/// Who is told.
+/// Receives the events.
 pub trait Reporter: Send + Sync {
     /// Called for each event, from any thread, in the order in which things happen.
     fn report(&self, event: Event);

@@ -239,7 +239,7 @@ impl Plan {
         let mut byte = [0];
         let is_ready = matches!(rustix::io::read(&ready, &mut byte), Ok(1));
         if is_ready {
-            // Now it will be told when we die, and must know that we haven't before.
+            // Now it gets a signal when we die, and must know that we haven't before.
             let _ = rustix::io::write(&say_mapped, &[0]);
             close_all_from(0);
         } else {
@@ -272,7 +272,7 @@ impl Plan {
         report: &Report,
         trees: &mut [Option<OwnedFd>],
     ) -> Standing {
-        // Whoever ends the outermost process ends all.
+        // With the outermost process all end.
         let _ = rustix::process::set_parent_process_death_signal(Some(variant.end()));
         let mut byte = [0];
         if !matches!(rustix::io::read(mapped, &mut byte), Ok(1)) {

@@ -129,7 +129,7 @@ pub(super) fn mount_proc(proc: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-/// What somebody could write in `/proc` that is no process.
+/// What could be written in `/proc` besides processes.
 fn entries_of_the_kernel() -> Result<Vec<CString>> {
     let folder = rustix::fs::open(c"/proc", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut found = Vec::new();

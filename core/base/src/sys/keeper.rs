@@ -49,7 +49,8 @@ fn stand_between(parent: Pid) -> Result<()> {
     }
 }
 
-/// A session without a terminal, which is told when its parent dies. Signals wait until [`watch`] takes them.
+/// A session without a terminal, which gets a signal when its parent dies. Signals wait until [`watch`] takes
+/// them.
 ///
 /// # Errors
 /// Where the parent is gone already.
@@ -80,11 +81,11 @@ pub(super) fn end_with(parent: Pid) {
 pub(super) struct Watched {
     /// Its exit code as a shell would have it.
     pub(super) code: i32,
-    /// Somebody asked for its end.
+    /// A signal asked for its end.
     pub(super) was_asked: bool,
 }
 
-/// Waits until `child` has ended; ends it, with this signal, when somebody asks for it.
+/// Waits until `child` has ended; ends it, with this signal, when a signal asks for it.
 ///
 /// Needs all signals [blocked](block).
 pub(super) fn watch(child: Pid, end: Signal) -> Watched {

@@ -1,4 +1,4 @@
-//! Opens a path of which no part is a link: somebody may have put one there since it was resolved.
+//! Opens a path of which no part is a link: one may have been put there since it was resolved.
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;

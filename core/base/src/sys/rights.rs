@@ -35,7 +35,7 @@ pub struct Rights {
     pub bare_filter: Vec<libc::sock_filter>,
 }
 
-/// Gives up all that it can; what it can't is told.
+/// Gives up all that it can; what it can't is reported.
 pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
     let told = |wall: Wall, result: Result<()>| {
         if let Err(errno) = result {

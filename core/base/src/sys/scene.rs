@@ -64,7 +64,7 @@ pub enum Act {
     /// A file system that shows a folder, with these options; where that can't be, the folder stays as it is.
     Layer(CString, CString),
     /// As [`Act::Layer`], over what the user of the sandbox could not read otherwise: where it
-    /// can't be, that is told.
+    /// can't be, that is reported.
     Cover(CString, CString),
     /// Read-only from now on.
     ReadOnly(CString),
@@ -135,7 +135,7 @@ pub(super) enum Standing {
     Scene,
 }
 
-/// Builds the scene; what isn't as it should be is told. Leaves the process in its folder.
+/// Builds the scene; what isn't as it should be is reported. Leaves the process in its folder.
 pub(super) fn build(scene: &Scene, dir: &CStr, report: &Report, trees: &mut [Option<OwnedFd>]) -> Standing {
     let told = |result: Result<()>| {
         if let Err(errno) = result {
@@ -180,7 +180,7 @@ pub(super) fn map_owners(scene: &Scene, report: &Report, trees: &mut [Option<Own
 fn walled(scene: &Scene, trees: &mut [Option<OwnedFd>]) -> Result<()> {
     for (tree, place) in scene.trees.iter().zip(trees).filter(|(_, place)| place.is_none()) {
         let taken = match take(&tree.path) {
-            // Somebody has put a link on the way since the path was resolved: it is not shown.
+            // A link was put on the way since the path was resolved: it is not shown.
             Err(Errno::LOOP | Errno::NOTDIR) => continue,
             taken => taken?,
         };

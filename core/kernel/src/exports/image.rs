@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Exports, ksymtab, payload, raw};
 
-/// Why the exports of an image can't be told.
+/// Why the exports of an image are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// It can't be unpacked.

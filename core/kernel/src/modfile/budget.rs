@@ -1,5 +1,5 @@
 //! How much of what a module file says of itself is kept in memory: names of symbols, dependencies and
-//! aliases come from whoever built it, and a small file may name a lot.
+//! aliases come from the user who built it, and a small file may name a lot.
 
 /// A symbol's name has fewer bytes, its NUL included: `KSYM_NAME_LEN` of the kernel.
 pub(super) const NAME_LIMIT: usize = 512;

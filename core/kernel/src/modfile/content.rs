@@ -1,4 +1,4 @@
-//! The unpacked bytes of a module file. What it is packed with is told by its first bytes, not by its name.
+//! The unpacked bytes of a module file. The compression is known by its first bytes, not by its name.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -202,7 +202,7 @@ impl Seek for Anew<'_> {
     }
 }
 
-/// A reader of the unpacked bytes. What they are packed with is told by the first of them.
+/// A reader of the unpacked bytes. The compression is known by the first of them.
 ///
 /// # Errors
 /// If the first bytes can't be read, or there is no memory for a decoder.

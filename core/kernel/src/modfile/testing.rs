@@ -1,4 +1,4 @@
-//! Small objects for tests that are modules to everybody who reads ELF, without a compiler.
+//! Small objects for tests that are modules to all that read ELF, without a compiler.
 #![expect(clippy::unwrap_used, reason = "only tests use this")]
 
 use std::io::Write;

@@ -279,7 +279,7 @@ impl From<LogError> for Failure {
 }
 
 impl From<CompressError> for Failure {
-    /// What isn't the compressor's own is told as everywhere else, so that a full disk and an
+    /// What isn't the compressor's own is reported as everywhere else, so that a full disk and an
     /// interruption are seen as such.
     fn from(error: CompressError) -> Self {
         match error {

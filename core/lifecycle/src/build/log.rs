@@ -68,7 +68,7 @@ impl Log {
         self.last = Bounded::new(KEPT[0], KEPT[1]);
         let began = Instant::now();
         let result = process.stream_to(&mut |bytes| {
-            // A full disk fails the build by itself, and is told below.
+            // A full disk fails the build by itself, and is reported below.
             drop(add(&mut self.kept, &mut self.file, bytes));
             self.last.push(bytes);
         });

@@ -112,7 +112,7 @@ pub enum Reuse {
 pub struct Memory {
     /// What was looked at for inputs keys.
     pub digests: Digests,
-    /// `None` inside: there is none, or it can't be used, which has been told.
+    /// `None` inside: there is none, or it can't be used, which has been reported.
     cache: OnceLock<Option<Cache>>,
     /// Whether processes can be shown a folder in another's place: those that aren't
     /// confined, and those that are.
@@ -182,7 +182,7 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
     }
     result.map_err(|failure| {
         if matches!(failure, Failure::TooMuchLeft { .. }) {
-            // The failure that is told is the first one.
+            // The failure that is reported is the first one.
             drop(fs::empty_folder(running.place.folder()));
         }
         let text = if failure.is_told_by_log() { running.log.last() } else { String::new() };
@@ -297,7 +297,7 @@ impl<'a> Running<'a> {
         // like a failed build.
         let hidden = self.place.hide()?;
         if let Err(failure) = stage.publish(&dir) {
-            // The failure that is told is the first one.
+            // The failure that is reported is the first one.
             hidden.map(|hidden| fs::rename(&hidden, self.place.seen()));
             return Err(failure);
         }
@@ -447,7 +447,7 @@ impl<'a> Running<'a> {
         // Before root works in it, however the command has ended.
         let excess = fs::excess(self.place.folder(), TreeLimit::SOURCE);
         if ended.is_err() && !matches!(excess, Ok(None)) {
-            // The failure that is told is the first one.
+            // The failure that is reported is the first one.
             drop(fs::empty_folder(self.place.folder()));
         }
         let ended = ended?;
@@ -485,7 +485,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// The build folder goes. That it stays where it can't be removed is told, and no failure:
+    /// The build folder goes. That it stays where it can't be removed is reported, and no failure:
     /// the modules are there.
     fn clean(&self, hidden: Option<&Path>) {
         if let Err(error) = self.place.clean(hidden) {
@@ -495,7 +495,7 @@ impl<'a> Running<'a> {
 }
 
 /// Whether processes of a build can be shown a folder in another's place. In a strict sandbox nothing runs
-/// where that can't be, so there it is said to be possible.
+/// where that can't be, so there the log says that it is possible.
 fn is_mountable(
     spec: &BuildSpec<'_>,
     confinement: &Confinement,
@@ -515,7 +515,7 @@ fn is_mountable(
 }
 
 /// The build cache and the key of a build in it. That there is no key is worth knowing for
-/// whoever looks closely only.
+/// a user who looks closely only.
 fn cached_under<'a>(
     spec: &BuildSpec<'a>,
     environment: &Environment,

@@ -28,7 +28,7 @@ impl Stage {
         &self.dir
     }
 
-    /// Takes over what a script left of it, as a copy; what was left out of that is said too.
+    /// Takes over what a script left of it, as a copy; what was left out of that is reported too.
     pub(super) fn taken_over(self, place: &Place, links: Links) -> Result<(Self, Vec<PathBuf>), Failure> {
         let copy = Self { dir: place.at("taken") };
         let left_out = adopt::adopt(&self.dir, &copy.dir, links)?;
@@ -74,7 +74,7 @@ impl Stage {
         let synced = if kernel_dir_is_new { fs::sync_folder_of(kernel_dir) } else { Ok(()) };
         let put = synced.and_then(|()| fs::replace(&self.dir, place));
         if put.is_err() && kernel_dir_is_new {
-            // The error that is told is the first one.
+            // The error that is reported is the first one.
             drop(fs::remove_dir_if_empty(kernel_dir));
         }
         Ok(put?)

@@ -89,7 +89,19 @@ impl Running<'_> {
         Ok((taken, names.into_iter().flatten().collect()))
     }
 
-    /// The script of a directive, and whose it is; `None` if there is none that can be run, which is said.
+    /// The script of a directive, and whose it is; `None` if there is none that can be run, which is reported.
+    ///
+    ///
+    ///
+    ///
+    ///
+    ///
+    ///
+    ///
+    ///
+    ///
+    ///
+    ///
     fn find(&mut self, hook: Hook) -> Result<Option<(Found, Whose)>, Failure> {
         let spec = self.spec;
         let Some(value) = hook.value(spec.conf) else { return Ok(None) };
@@ -201,7 +213,7 @@ impl<'a> Shown<'a> {
         }
         fs::create_dir_all(folders[0])?;
         let earlier = place.at("earlier");
-        // Whoever sweeps after us puts back what was there.
+        // The next command that sweeps puts back what was there.
         let note = place.at(EXPOSED);
         fs::create_link(target, &note)?;
         shown.note = Some(note);

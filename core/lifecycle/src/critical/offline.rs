@@ -1,4 +1,4 @@
-//! What can be told of the machine of an image: its fstab, its crypttab, its kernel's command line.
+//! What is known of the machine of an image: its fstab, its crypttab, its kernel's command line.
 
 use super::device::text;
 use super::facts::{Need, Role, Wants};

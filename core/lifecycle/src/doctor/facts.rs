@@ -42,7 +42,7 @@ pub struct Facts {
     pub refused: BTreeMap<(ModuleId, Target), Rejection>,
     /// Whether their kernels will load what is installed, link by link.
     pub proofs: Vec<Proof>,
-    /// Files of installed modules that their kernels may refuse whoever has signed them.
+    /// Files of installed modules that their kernels may refuse, signed by whichever key.
     pub unfit: BTreeMap<(ModuleId, Target), Vec<(PathBuf, Fault)>>,
     /// What is wrong with signing keys and programs.
     pub doubts: BTreeSet<Doubt>,
@@ -68,7 +68,7 @@ pub struct Facts {
     pub disks: Vec<Disk>,
     /// Our trees whose file systems have become read-only.
     pub read_only: Vec<PathBuf>,
-    /// Values of framework.conf that can't be meant.
+    /// Invalid values of framework.conf.
     pub setting_faults: Vec<SettingFault>,
     /// Whether the code of modules runs as root (`build_user=root`).
     pub builds_as_root: bool,

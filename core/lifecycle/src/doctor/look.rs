@@ -91,7 +91,7 @@ pub fn look(
         distrusted: BTreeMap::new(),
         baked_fault: None,
         disks: disks(settings, &world.snapshot)?,
-        // What lies below /usr may be meant to be read-only.
+        // What lies below /usr may be read-only on purpose.
         read_only: [&layout.dkms_tree, &layout.install_tree]
             .into_iter()
             .filter(|tree| {

@@ -40,7 +40,7 @@ impl Severity {
     }
 }
 
-/// What can be fixed without asking: nothing that anybody misses is lost.
+/// What can be fixed without asking: nothing of value is lost.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fix {
     /// The source folder is there: its link is made again.

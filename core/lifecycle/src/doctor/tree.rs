@@ -111,7 +111,7 @@ fn leftovers(facts: &Facts, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::problem(
                 "interrupted",
-                format!("`{}` tells of work that was begun and never ended", path.display()),
+                format!("`{}` records work that was begun and never ended", path.display()),
             )
             .why("the next command that changes something finishes or undoes it")
             .command("dkms doctor --fix")

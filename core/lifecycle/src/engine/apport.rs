@@ -9,7 +9,7 @@ use crate::report::{Event, Reporter};
 /// The hook, as Ubuntu's dkms package installs it.
 const HOOK: &str = "/usr/share/apport/package-hooks/dkms_packages.py";
 
-/// Files a report; that none can be filed is told, and no failure.
+/// Files a report; that none can be filed is reported, and no failure.
 ///
 /// # Errors
 /// [`ProcessError`] only where we were interrupted.
@@ -59,7 +59,7 @@ mod tests {
         let recorder = Recorder::default();
         let file = || file_report(&settings, &environment, &id, &target, &recorder).unwrap();
         file();
-        assert!(recorder.events().is_empty(), "without apport nothing is said");
+        assert!(recorder.events().is_empty(), "without apport nothing is reported");
         let hook = settings.layout.at(HOOK);
         fs::create_dir_all(hook.parent().unwrap()).unwrap();
         let out = dir.path().join("out");

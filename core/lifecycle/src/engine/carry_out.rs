@@ -2,7 +2,7 @@
 //! plan is made, what it needs is locked, and it is run.
 //!
 //! Who had to wait, or finds that the tree has changed since the look, looks and plans again under the locks.
-//! Knows neither what a step does nor how it is told; the caller sees the plan before it runs.
+//! Knows neither what a step does nor how it is reported; the caller sees the plan before it runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -132,7 +132,7 @@ fn refuted(outcome: &Outcome, survey: &Survey<'_>, layout: &Layout) -> Result<Ve
     Ok(refuted)
 }
 
-/// Tells of what was installed and will not load.
+/// Reports what was installed and will not load.
 fn tell_refused(outcome: &Outcome, world: &World, context: &Context<'_>, reporter: &dyn Reporter) {
     let installed = outcome.done.iter().filter_map(|action| {
         let Action::Install { id, target } = action else { return None };
@@ -175,7 +175,7 @@ fn end_what_is_left(layout: &Layout, reporter: &dyn Reporter) {
             "Ended {count} processes that an interrupted command has left running"
         )));
     }
-    // Where nothing can be noted, whoever needs a lock will tell.
+    // Where nothing can be noted, the attempt to lock reports it.
     if state::create_folder(layout, &folder).is_ok() {
         groups::note_in(&folder);
     }
@@ -195,7 +195,7 @@ fn ready(
 ) -> Result<(Looked, Option<Held>), CarryOutError> {
     let nothing = Keys::default();
     let given = task.held.map_or(&nothing, Held::keys);
-    // What is not locked may be looked at in the middle of somebody's change: then a refusal counts
+    // What is not locked may be looked at in the middle of another command's change: then a refusal counts
     // when it is seen twice.
     let mut refused: Option<Plan> = None;
     let mut is_certain = |Looked { plan, world }: &Looked| -> Result<bool, FsError> {
@@ -208,7 +208,7 @@ fn ready(
     let mut is_first = true;
     loop {
         install::recover(&recovery(context, task.held), reporter)?;
-        // What stays is told once.
+        // What stays is reported once.
         let hears: &dyn Reporter = if is_first { reporter } else { &Silent };
         sweep::sweep(layout, task.held, hears);
         is_first = false;
@@ -221,7 +221,7 @@ fn ready(
             return Ok((looked, None));
         }
         let held = lock::acquire(layout, &needed, context.settings.lock_timeout, reporter)?;
-        // Whoever had the locks before may not have ended well.
+        // The command that had the locks before may have been killed.
         let recovered = install::recover(&recovery(context, Some(&held)), reporter)?;
         let snapshot = Snapshot::take(layout)?;
         if !held.waited() && !recovered && snapshot == looked.world.snapshot {

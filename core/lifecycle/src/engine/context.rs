@@ -21,7 +21,7 @@ pub struct Context<'a> {
     pub force: bool,
     /// `--force-version-override`.
     pub force_version_override: bool,
-    /// `--no-depmod`: what is changed here owes none.
+    /// `--no-depmod`: what is changed here needs none.
     pub no_depmod: bool,
     /// `-jN` for make; 0: no limit.
     pub jobs: u32,

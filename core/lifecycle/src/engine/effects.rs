@@ -301,7 +301,7 @@ impl<'a> Effects<'a> {
     }
 
     /// Makes the index of a kernel's modules again after a depmod that failed; that this
-    /// fails too was told then.
+    /// fails too was reported then.
     pub(super) fn index_again(&self, target: &Target, reporter: &dyn Reporter) {
         if let Some(kernel) = self.world.kernels.get(target) {
             drop(install::index(kernel, self.layout(), self.context.environment, reporter));

@@ -1,6 +1,6 @@
 //! Between a run and what is remembered of builds: notes each that was tried, and looks for what
 //! failed before with the same inputs. That something cannot be recorded is no failure: it is written to
-//! whoever looks closely.
+//! a user who looks closely.
 
 use crate::build::inputs::InputsKey;
 use crate::build::{BuildError, BuildSpec, Built, Failure, Jobs, Memory, Reuse, inputs};
@@ -75,7 +75,7 @@ fn follows_from_inputs(error: &BuildError) -> bool {
     is_of_the_build && !error.attempt.diagnosis.is_of_the_system()
 }
 
-/// What was to be said of the environment has been, when it was built.
+/// Warnings about the environment were printed when it was built.
 pub(super) struct Quiet;
 
 impl Reporter for Quiet {

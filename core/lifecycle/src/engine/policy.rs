@@ -4,7 +4,7 @@ use super::run::Outcome;
 use crate::conf::settings::OnBuildFailure;
 use crate::exit::ExitCode;
 
-/// How an adapter ends: a module that can't be built is told and remembered, and fails the transaction only
+/// How an adapter ends: a module that can't be built is reported and recorded, and fails the transaction only
 /// where the admin wants that.
 #[must_use]
 pub fn exit_of_adapter(outcome: &Outcome, policy: OnBuildFailure) -> ExitCode {

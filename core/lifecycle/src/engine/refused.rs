@@ -59,7 +59,7 @@ impl<'a> Judge<'a> {
         Kernel::of(facts, self.distribution)
     }
 
-    /// Whether a kernel loads only modules that somebody has signed whom it trusts.
+    /// Whether a kernel loads only modules signed by a key that it trusts.
     #[must_use]
     pub fn demands(&self, kernel: &KernelFacts) -> bool {
         demand(&self.machine, &self.kernel(kernel)).is_some()
@@ -85,7 +85,7 @@ pub fn machine(layout: &Layout, environment: &Environment) -> Machine {
     if chroot::in_chroot(environment) { Machine::default() } else { Machine::look(layout) }
 }
 
-/// Tells of modules that will not load, a line for each reason.
+/// Reports modules that will not load, a line for each reason.
 pub(super) fn tell(
     judge: &Judge<'_>,
     installed: &[(&ModuleId, &KernelFacts, Vec<PathBuf>)],

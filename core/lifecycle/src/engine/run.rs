@@ -54,7 +54,7 @@ pub struct Outcome {
     pub images: Vec<String>,
 }
 
-/// What the deciding thread is told.
+/// What the deciding thread receives.
 pub(super) enum Message {
     /// A step has ended.
     Ended { step: StepId, result: Result<Effect, StepError> },

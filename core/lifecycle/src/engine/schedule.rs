@@ -54,7 +54,7 @@ pub(super) fn turn(plan: &Plan, states: &[State], step: StepId, interrupted: boo
     if !all_ended {
         return Turn::NotYet;
     }
-    // What an interrupted command owes comes after nothing.
+    // What an interrupted command left pending comes after nothing.
     let follows = is_finishing(&step.action) && !step.after.is_empty();
     if follows && !step.after.iter().any(|id| state(id) == State::Done) {
         return Turn::Idle;

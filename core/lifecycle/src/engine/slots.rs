@@ -16,7 +16,7 @@ use crate::plan::StepId;
 /// The slots of a run.
 #[derive(Debug)]
 pub(super) enum Slots {
-    /// Only one build at all, which is told its jobs on make's own line, or no limit was set.
+    /// Only one build at all, which gets its number of jobs on make's command line, or no limit was set.
     Untold(u32),
     /// Several.
     Counted(Tokens),
@@ -103,7 +103,7 @@ impl Slots {
         }
     }
 
-    /// A build begins, with the tokens that it demanded; what its make is told.
+    /// A build begins, with the tokens that it demanded; what its make receives.
     pub(super) fn begin(&mut self, step: StepId, demand: Demand) -> Jobs {
         let tokens = match self {
             Self::Untold(jobs) => return Jobs::Own(*jobs),

@@ -44,7 +44,7 @@ pub struct Survey<'a> {
     pub directives: Vec<String>,
     /// `--kernelsourcedir` and `--config`.
     pub overrides: Overrides,
-    /// What only the author of a conf can fix is told, too.
+    /// What only the author of a conf can fix is reported, too.
     pub advises_authors: bool,
     /// What `parallel_jobs` is for confs.
     pub jobs: u32,

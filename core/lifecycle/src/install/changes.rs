@@ -1,10 +1,10 @@
-//! Changes to files that can be taken back until somebody says that they stay, also by another
+//! Changes to files that can be taken back until they are confirmed, also by another
 //! process after a crash.
 //!
 //! Everything is prepared first, under temporary names that no depmod takes for a module; then all steps are
 //! written down ([`super::journal`]), and only then made, each by one rename. What is replaced or taken away
-//! is moved aside, in its own folder, so taking back needs no room on the disk. What has been done is told by
-//! the files themselves, by their inodes. Knows nothing of modules.
+//! is moved aside, in its own folder, so taking back needs no space on the disk. What has been done is known
+//! by the files themselves, by their inodes. Knows nothing of modules.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -247,7 +247,7 @@ impl Changes {
         fs::rename_unsynced(staged, path)
     }
 
-    /// It is to stay, unless somebody [undoes](Self::undo) it after all: who finds this after
+    /// It is to stay, unless it is [undone](Self::undo) after all: who finds this after
     /// a crash finishes it.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub enum DepmodOutcome {
     Emptied,
 }
 
-/// All that depmod writes; last the one without which there is no depmod, so that whoever dies
+/// All that depmod writes; last the one without which there is no depmod, so that a depmod that dies
 /// on the way can go on.
 const WRITTEN: [&str; 11] = [
     "modules.alias",
@@ -40,7 +40,7 @@ const WRITTEN: [&str; 11] = [
     "modules.dep",
 ];
 
-/// Runs depmod for a kernel, which owes none any more then.
+/// Runs depmod for a kernel, for which none is pending any more then.
 ///
 /// # Errors
 /// [`InstallError::Depmod`] where it fails; the old index is then as depmod left it (it replaces

@@ -119,7 +119,7 @@ impl Journal {
     }
 }
 
-/// A journal that somebody has left.
+/// A journal that another command has left.
 #[derive(Debug)]
 pub(super) struct Left {
     /// The file.

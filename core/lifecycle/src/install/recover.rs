@@ -44,7 +44,7 @@ pub fn recover(recovery: &Recovery<'_>, reporter: &dyn Reporter) -> Result<bool,
     for left in journal::left(recovery.layout)? {
         let keys = [Key::Module(left.id.name.clone()), Key::Kernel(left.target.kernel.clone())];
         let Some(_locked) = recovery.claim(keys) else { continue };
-        // Somebody may have been faster.
+        // Another command may have been faster.
         if !fs::exists(&left.path) {
             continue;
         }
@@ -81,7 +81,7 @@ impl Recovery<'_> {
                 _ => needed.add(key, Mode::Exclusive),
             }
         }
-        // Where no lock can be made, whoever needs one will tell.
+        // Where no lock can be made, the attempt to take one reports it.
         lock::try_acquire(self.layout, &needed).ok().flatten()
     }
 

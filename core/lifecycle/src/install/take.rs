@@ -112,7 +112,7 @@ fn take_out(
     Ok(restored.into_iter().map(|one| one.to).collect())
 }
 
-/// The installed files that are ours; those that aren't, or are gone, are said.
+/// The installed files that are ours; those that aren't, or are gone, are reported.
 fn installed_files(
     place: &Place<'_>,
     conf: Option<&ModuleConf>,

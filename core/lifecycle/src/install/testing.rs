@@ -169,7 +169,7 @@ impl World {
         }
     }
 
-    /// What was said, one line each.
+    /// What was reported, one line each.
     pub(super) fn lines(&self) -> String {
         let text = |event: Event| match event {
             Event::Note { text }

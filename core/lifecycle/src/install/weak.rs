@@ -1,5 +1,5 @@
 //! Weak modules: RHEL and SUSE link a module that was built for one kernel into the folders of others that it
-//! fits. Their own programs decide where; they are told the files on standard input.
+//! fits. Their own programs decide where; they get the files on standard input.
 
 use std::path::PathBuf;
 

@@ -92,7 +92,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Whether what is passed over is said of a module: not where its own package has yet to ask for it.
+    /// Whether what is passed over is reported of a module: not where its own package has yet to ask for it.
     fn tells(&self, id: &ModuleId) -> bool {
         !self.ahead.ahead.contains(id)
     }

@@ -73,7 +73,7 @@ impl Question {
         }
     }
 
-    /// The same about further kernels, whether or not anybody brings them.
+    /// The same about further kernels, whether or not a package brings them.
     #[must_use]
     pub fn also_about(mut self, targets: &[Target]) -> Self {
         self.batch.kernels.extend(targets.iter().cloned());
@@ -321,7 +321,7 @@ impl Judge<'_> {
         self.question.foreseen.get(&(id.clone(), target.clone())).filter(|_| is_open)
     }
 
-    /// Whether anybody will try to install it by itself. What can't be read counts: it is in use.
+    /// Whether a batch will try to install it by itself. What can't be read counts: it is in use.
     fn is_wanted(&self, id: &ModuleId, target: &Target) -> bool {
         !matches!(self.conf(id, target), Some(Ok(conf)) if !conf.autoinstall)
     }

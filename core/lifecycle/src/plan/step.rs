@@ -222,7 +222,7 @@ pub enum Remark {
 }
 
 impl Remark {
-    /// As those who watch are told.
+    /// As it is shown while it runs.
     #[must_use]
     pub fn event(&self) -> Event {
         match self {

@@ -201,7 +201,7 @@ fn autoinstall_goes_by_dependencies_with_one_depmod() {
     depmod for 6.1.0 (x86_64)
     ");
     assert_eq!(plan.steps[2].needs, [StepId(1)]);
-    assert_eq!(plan.remarks.len(), 1, "the unknown dependency is said");
+    assert_eq!(plan.remarks.len(), 1, "the unknown dependency is reported");
 }
 
 #[test]

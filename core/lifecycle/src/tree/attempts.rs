@@ -26,7 +26,7 @@ const LOG_PART: u64 = 2 << 20;
 /// A build that was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// [`FORMAT`] of whoever wrote it.
+    /// [`FORMAT`] of the version that wrote it.
     version: u32,
     /// When it ended, in seconds since 1970.
     pub when: u64,
@@ -45,7 +45,7 @@ pub struct Record {
 /// Why a build failed, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The error, as it was told.
+    /// The error, as it was reported.
     pub error: String,
     /// What the log says: the first error, its cause, the remedy.
     pub diagnosis: Vec<String>,

@@ -3,8 +3,8 @@
 //!
 //! A note has lines. `before`, or no line at all: the image was made while modules were missing, so the batch
 //! that installs a module on such a kernel remakes it, whether or not the module asks for it. `removed NAME`:
-//! a module was removed that the image may still hold. `left`: whoever makes images at the end of the package
-//! manager's run was asked to make it.
+//! a module was removed that the image may still hold. `left`: the program that makes images at the end of
+//! the package manager's run was asked to make it.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
 //! Advisory locks (flock) on modules and kernels: the system frees them when their process
 //! ends, however it ends.
 //!
-//! A lock is a file in `.state/locks`; whoever holds it exclusively deletes it at the end. So a file that is
-//! locked counts only if it still is the one at its path. Locks are taken in the order of their keys and
-//! never made stronger, so no two commands wait for each other. What a process above us holds (a
+//! A lock is a file in `.state/locks`; the process that holds it exclusively deletes it at the end. So a file
+//! that is locked counts only if it still is the one at its path. Locks are taken in the order of their keys
+//! and never made stronger, so no two commands wait for each other. What a process above us holds (a
 //! `POST_INSTALL` script that calls `dkms`) it holds for us.
 //!
 //! Knows nothing of what is done under a lock.
@@ -251,7 +251,7 @@ fn take(layout: &Layout, key: &Key, mode: Mode) -> Result<Option<Lock>, FsError>
     }
 }
 
-/// A lock file that root makes in somebody's own tree is theirs: else they could not take
+/// A lock file that root makes in another user's own tree belongs to that user, who else could not take
 /// it when root has gone.
 fn belongs_to_the_tree(file: &File, path: &Path) {
     let folder = path.parent().and_then(|folder| fs::stat(folder).ok().flatten());

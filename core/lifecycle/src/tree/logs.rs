@@ -27,7 +27,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// As it is said.
+    /// As it is printed.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -52,9 +52,9 @@ pub struct Logged {
     pub ending: Ending,
     /// How long it took.
     pub seconds: Option<f64>,
-    /// The error that was told.
+    /// The error that was reported.
     pub error: Option<String>,
-    /// What was said of its log.
+    /// What was printed about its log.
     pub diagnosis: Vec<String>,
     /// The log, where there still is one.
     pub log: Option<PathBuf>,
@@ -154,7 +154,7 @@ fn time_of(log: &Path) -> Option<u64> {
     meta.is_file().then(|| u64::try_from(meta.mtime()).unwrap_or(0))
 }
 
-/// The text of a log, as it is: whoever prints it makes it harmless.
+/// The text of a log, as it is: the caller that prints it makes it harmless.
 ///
 /// # Errors
 /// [`fs::FsError`].

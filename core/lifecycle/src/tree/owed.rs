@@ -1,5 +1,6 @@
 //! Kernels whose modules have changed and whose modules.dep has not: a mark for each, made before the change
-//! and taken away by the depmod that went well. Whoever finds one of a kernel that nobody works on pays.
+//! and taken away by the depmod that went well. A command that finds one of a kernel that no other works on
+//! runs depmod.
 //!
 //! A mark is not synced: it is made before the journal's entry of the same change goes, in
 //! the same file system.

@@ -108,7 +108,7 @@ pub fn add_copy(layout: &Layout, id: &ModuleId, from: &Path) -> Result<(), FsErr
     let copy_and_add = || -> Result<(), FsError> {
         fs::copy_tree(from, &staged, Ownership::Callers)?;
         fs::replace(&staged, &place)?;
-        // The error that is told is the first one.
+        // The error that is reported is the first one.
         add(layout, id).inspect_err(|_| drop(take_back()))
     };
     let result = copy_and_add();

@@ -34,7 +34,7 @@ struct Record {
     keys: Vec<String>,
 }
 
-/// Somebody who holds a lock.
+/// A process that holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The process.

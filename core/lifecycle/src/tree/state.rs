@@ -1,5 +1,5 @@
-//! The folders of what we remember between commands (`.state`): they belong to whoever the tree belongs to,
-//! so that a tree of somebody's own stays one after root has worked in it.
+//! The folders of what we remember between commands (`.state`): they have the owner of the tree,
+//! so that another user's tree stays that user's after root has worked in it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

@@ -50,7 +50,7 @@ fn sweep_modules(
         if journaled.contains(&name.as_str()) {
             continue;
         }
-        // Empty folders tell nobody who made them: they count where somebody died, or could not clean up.
+        // Empty folders do not show who made them: they count where a command died, or could not clean up.
         let swept = (|| -> Result<bool, FsError> {
             let has_temporaries = has_temporaries(&layout.module_dir(&name), 4)?;
             let failed_here = has_temporaries || dead.had(&Key::Module(name.clone()));
@@ -66,7 +66,7 @@ fn sweep_modules(
     Ok(())
 }
 
-/// `false`: somebody works on the module, and it was left alone.
+/// `false`: another command works on the module, and it was left alone.
 fn sweep_module(layout: &Layout, name: &ModuleName, held: Option<&Held>) -> Result<bool, FsError> {
     let key = Key::Module(name.clone());
     let locked = if held.is_some_and(|held| held.is_ours_alone(&key)) {
@@ -74,8 +74,8 @@ fn sweep_module(layout: &Layout, name: &ModuleName, held: Option<&Held>) -> Resu
     } else {
         match lock::try_acquire(layout, &Keys::default().with(key, Mode::Exclusive)) {
             Ok(Some(locked)) => Some(locked),
-            // Somebody works on it, and sweeps it one day; or nobody can lock, which
-            // whoever has to will tell.
+            // Another command works on it, and sweeps it one day; or nobody can lock, which
+            // the next attempt to lock reports.
             Ok(None) | Err(_) => return Ok(false),
         }
     };

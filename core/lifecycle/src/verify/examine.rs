@@ -1,4 +1,4 @@
-//! Examines module files for one kernel: reads them, and what tells of symbols only as far as a symbol is
+//! Examines module files for one kernel: reads them, and lists of symbols only as far as a symbol is
 //! still looked for. Starts no process.
 
 use std::collections::BTreeSet;

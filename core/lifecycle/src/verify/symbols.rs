@@ -1,4 +1,4 @@
-//! What a stranger's list of exported symbols (`Module.symvers` of a module) has of those that are needed.
+//! What an untrusted list of exported symbols (`Module.symvers` of a module) has of those that are needed.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};

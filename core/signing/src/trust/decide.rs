@@ -48,7 +48,7 @@ impl Kernel {
     }
 }
 
-/// Why a kernel loads only modules that somebody has signed whom it trusts.
+/// Why a kernel loads only modules signed by a key that it trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Demand {
     /// `module.sig_enforce`.
@@ -98,7 +98,7 @@ pub fn demand(machine: &Machine, kernel: &Kernel) -> Option<Demand> {
 /// Where a kernel has a certificate that it trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keyring {
-    /// It came with the kernel, or was added by somebody whom that trusts.
+    /// It came with the kernel, or was added with a signature that it trusts.
     Kernels,
     /// Enrolled with shim, which vouches for it.
     Machine,
@@ -111,7 +111,7 @@ pub enum Keyring {
 pub enum Untrusted {
     /// It isn't enrolled anywhere.
     NotEnrolled,
-    /// It will be, if somebody confirms it at the next boot.
+    /// It will be, if a person confirms it at the next boot.
     Waiting,
     /// It is enrolled, but kernels look at that under Secure Boot only.
     NoSecureBoot,

@@ -35,9 +35,9 @@ pub struct Machine {
 pub struct Firmware {
     /// `SecureBoot`.
     pub secure_boot: bool,
-    /// `SetupMode`: there is no owner's key yet, anybody may put one there.
+    /// `SetupMode`: there is no owner's key yet, every user may put one there.
     pub setup_mode: bool,
-    /// shim was told to check nothing (`mokutil --disable-validation`): kernels then take
+    /// shim is set to check nothing (`mokutil --disable-validation`): kernels then take
     /// Secure Boot for off.
     pub unchecked: bool,
     /// shim booted the system: only it enrols machine owner keys.

@@ -17,7 +17,7 @@ pub mod death {
 
     thread_local!(static LEFT: Cell<Option<u32>> = const { Cell::new(None) });
 
-    /// The process that is told to be at work: one that is dead for those who come later.
+    /// The process that is recorded to be at work: one that is dead for those who come later.
     pub fn process_id() -> u32 {
         // Process numbers end at 4194304 (PID_MAX_LIMIT).
         if LEFT.get().is_some() { 4_999_999 } else { std::process::id() }
@@ -271,7 +271,7 @@ pub fn temporary_beside(path: &Path) -> PathBuf {
 /// [`FsError`]; then whatever was at `path` is untouched and nothing is left beside it.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let temporary = temporary_beside(path);
-    // The path that is told is the one that was meant.
+    // The path in the error is the one that was meant.
     let named = |error| FsError { path: path.to_owned(), ..error };
     write_new(&temporary, bytes, mode).map_err(named)?;
     rename(&temporary, path).inspect_err(|_| drop(remove_file(&temporary)))
@@ -332,7 +332,7 @@ pub fn open_lock(path: &Path) -> Result<File> {
     OpenOptions::new().read(true).mode(0o600).custom_flags(flags).open(path).naming("open", path)
 }
 
-/// Makes somebody the owner of what is at a path itself. Only root may, and nobody else has to.
+/// Makes a user the owner of what is at a path itself. Only root may, and nobody else has to.
 pub fn give_to(path: &Path, user: u32, group: u32) {
     drop(std::os::unix::fs::lchown(path, Some(user), Some(group)));
 }

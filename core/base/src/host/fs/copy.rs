@@ -110,7 +110,7 @@ pub fn copy_tree(from: &Path, to: &Path, ownership: Ownership) -> Result<()> {
     TreeCopy { ownership, is_synced: true, over: false, plain: false }.run(from, to)
 }
 
-/// What a copy that becomes the caller's loses: others would decide what is in it, or become somebody by it.
+/// What a copy that becomes the caller's loses: others would decide what is in it, or gain rights by it.
 const OPEN: u32 = 0o6022;
 
 /// How a tree is copied.

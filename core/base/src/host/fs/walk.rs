@@ -20,7 +20,7 @@ const BATCH: usize = 1024;
 const FEW: usize = 4;
 /// From here on it is.
 const DEEP: usize = 64;
-/// How often a folder that was empty may have something in it again: somebody writes to it.
+/// How often a folder that was empty may have something in it again: another process writes to it.
 const MOST_RACES: u32 = 1000;
 
 /// A folder in a tree, and the way back to where the walk began.
@@ -79,7 +79,7 @@ impl Place {
     /// Goes back to the folder that this one is in.
     pub(in crate::host) fn up(&mut self) -> Result<()> {
         let above = openat(&self.folder, c"..", FLAGS, Mode::empty())?;
-        // Somebody has moved it meanwhile: from there no way leads back.
+        // Another process has moved it meanwhile: from there no way leads back.
         if self.above.pop() != Some(identity(&above)?) {
             return Err(Errno::STALE);
         }
@@ -171,7 +171,7 @@ pub(super) fn empty_at(mut place: Place) -> Result<()> {
             place.up()?;
             match rustix::fs::unlinkat(place.folder(), name.as_c_str(), AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {}
-                // Somebody writes there: it is looked at again.
+                // Another process writes there: it is looked at again.
                 Err(Errno::NOTEMPTY | Errno::EXIST) if races < MOST_RACES => {
                     races += 1;
                     pending.last_mut().into_iter().for_each(|list| list.push(name.clone()));

@@ -18,7 +18,7 @@ pub const FALLBACK: &str = "nobody";
 const FIRST_PRIVATE: u32 = 0x7000_0000;
 const PRIVATE_COUNT: u32 = 1 << 27;
 
-/// Who somebody is to the kernel.
+/// A user's ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Account {
     /// The user.
@@ -35,7 +35,7 @@ impl Account {
     }
 
     /// Who builds run as, where we can become another user: this user, else nobody; `None`: we ourselves. A
-    /// user namespace with a few ids (a rootless container) has a root without anybody else.
+    /// user namespace with a few ids (a rootless container) has root as its only user.
     #[must_use]
     pub fn of_builds(name: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root()

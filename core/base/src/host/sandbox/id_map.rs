@@ -34,7 +34,7 @@ impl IdMap {
         Self(ranges.collect())
     }
 
-    /// Whether somebody can have this id.
+    /// Whether a process can have this id.
     pub(super) fn has(&self, id: u32) -> bool {
         self.0.iter().any(|(first, count)| id >= *first && id - first < *count)
     }

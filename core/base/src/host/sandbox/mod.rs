@@ -50,7 +50,7 @@ pub struct Wanted<'a> {
     /// What root reads and its processes must read too, whatever its mode is and wherever it lies:
     /// headers, sources, maps.
     pub inputs: Vec<PathBuf>,
-    /// What its processes are known to ask for; where root could read it and they can't, that is told.
+    /// What its processes are known to ask for; where root could read it and they can't, that is reported.
     pub mentioned: Vec<PathBuf>,
     /// What must not be seen, besides what never is.
     pub secret: Vec<PathBuf>,
@@ -133,7 +133,7 @@ impl Sandbox {
             variables.push(("TMPDIR", "/tmp"));
         }
         if view.has_shared_ccache {
-            // Whoever could write it would write into the builds of others.
+            // A user who could write it could write into the builds of others.
             variables.extend([("CCACHE_READONLY", "1"), ("CCACHE_TEMPDIR", "/tmp")]);
         }
         Ok(Self { plan: Arc::new(plan), owner, early, variables, inputs: Arc::new(read_as) })

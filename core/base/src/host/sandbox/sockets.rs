@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::host::fs;
 
-/// The sockets in the file system that processes other than root's may talk to, and that somebody listens on.
+/// The sockets in the file system that processes other than root's may talk to, and that a process listens
+/// on.
 pub(super) fn open_to_others() -> Vec<PathBuf> {
     let listed = fs::read_lossy(Path::new("/proc/net/unix")).unwrap_or_default();
     let is_open = |path: &PathBuf| {

@@ -455,7 +455,7 @@ fn is_plain(path: &Path) -> bool {
     !path.as_os_str().as_bytes().iter().any(|byte| b":,\\".contains(byte))
 }
 
-/// Whether somebody can reach a path and read what is there; `is_reached`: the folders
+/// Whether a user can reach a path and read what is there; `is_reached`: the folders
 /// above it do not matter.
 fn is_open_to(owner: Account, path: &Path, is_reached: bool) -> bool {
     let may =

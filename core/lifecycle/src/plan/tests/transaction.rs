@@ -1,4 +1,4 @@
-//! Transactions over made-up worlds: what was told becomes a plan, a small interpreter runs it with steps
+//! Transactions over made-up worlds: what was reported becomes a plan, a small interpreter runs it with steps
 //! that fail as they like, and what is left must be what was asked.
 
 use std::collections::BTreeSet;
@@ -15,8 +15,8 @@ enum End {
     Pruned,
 }
 
-/// Runs a plan on a snapshot as the engine does: whoever needs what failed is pruned, and a depmod that fails
-/// takes the installs of its kernel back. Every step's own precondition is asserted.
+/// Runs a plan on a snapshot as the engine does: a step that needs what failed is pruned, and a depmod that
+/// fails takes the installs of its kernel back. Every step's own precondition is asserted.
 fn run(snapshot: &mut Snapshot, plan: &Plan, fails: impl Fn(usize) -> bool) -> Vec<End> {
     let mut ends: Vec<End> = Vec::new();
     let mut before = BTreeMap::new();
@@ -236,7 +236,7 @@ proptest! {
                     }
                 }
             }
-            // Nothing is done where nothing was told.
+            // Nothing is done where nothing was reported.
             if let Some(target) = step.action.target() {
                 let of_leaving = batch.leaving.keys().any(|id| case.world.snapshot.is_built(id, target));
                 prop_assert!(

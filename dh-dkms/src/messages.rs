@@ -1,4 +1,4 @@
-//! What is said, and to whom: debhelper's manner.
+//! What is printed, and where, as debhelper does it.
 
 use std::io::Write as _;
 
@@ -8,12 +8,12 @@ use crate::error::Error;
 
 /// Standard output and standard error.
 #[derive(Debug, Default)]
-pub struct Voice {
+pub struct Messages {
     /// Whether each thing that is done is shown.
     pub verbose: bool,
 }
 
-impl Voice {
+impl Messages {
     /// Something that is done, where those are shown.
     pub fn doing(&self, text: &str) {
         if self.verbose {
