@@ -184,19 +184,8 @@ fn an_initramfs_is_made_once_after_depmod_where_it_is_asked_for() {
     assert_eq!(must(&root, "cat /tmp/made; rm /tmp/made"), must(&root, "echo -u -k $K"));
     must(&root, "echo remake_initrd=no >>/etc/dkms/framework.conf; dkms install one/1.0 --force -k $K");
     assert_eq!(must(&root, "cat /tmp/made 2>/dev/null || true"), "");
-    // Where a package manager has noted that the image came too early, that is reported until it is made by hand.
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
+    // Where a package manager has noted that the image came too early, that is reported until it is made by
+    // hand.
     must(&root, "mkdir -p /var/lib/dkms/.state/initramfs; : >/var/lib/dkms/.state/initramfs/$K");
     let listed = || {
         let document = must(&root, "dkms status --json");

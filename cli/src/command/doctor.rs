@@ -84,18 +84,8 @@ fn apply(session: &Session<'_>, fix: &Fix) -> Result<(), Failure> {
         }
         Fix::Remove(path) => Ok(mend::remove(path)?),
         Fix::Unlink(link) => Ok(mend::unlink(link)?),
-        // The next command that changes something runs what is pending, and puts in order what was interrupted: so
-        //
-        //
-        //
-        //
-        //
-        //
-        //
-        //
-        //
-        //
-        //  does who changes nothing.
+        // The next command that changes something runs what is pending, and puts in order what was
+        // interrupted, even if it has nothing else to do.
         Fix::Depmod(target) => {
             owed::note(&session.settings.layout, target)?;
             session.carry_out(&Work::Batch(Batch::default()))

@@ -80,19 +80,8 @@ fn orphaned_folders_are_no_kernels() {
     let world = world(Pacman::V6_0);
     let first = world.kernels[0].clone();
     pacman(&world, "-S linux linux-headers");
-    // Folders that kernels have left behind: with headers, or modules of other origin, or what depmod has made.
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
-    //
+    // Folders that kernels have left behind: with headers, or modules of other origin, or what depmod has
+    // made.
     must(
         &world,
         &format!(

@@ -138,19 +138,8 @@ impl Cache {
         None
     }
 
-    /// What of an entry, or of the folders above it in the cache, others could write: a user who could may have
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///  made its checksums fit.
+    /// What of an entry, or of the folders above it in the cache, others could write: a user who could may
+    /// have made its checksums fit.
     fn stranger_in(&self, place: &Path) -> Option<trusted::Fault> {
         let files = ["", MANIFEST, LOG, SYMBOLS, "module"].map(|name| place.join(name));
         let modules = fs::list(&place.join("module")).unwrap_or_default();

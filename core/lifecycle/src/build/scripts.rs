@@ -89,19 +89,8 @@ impl Running<'_> {
         Ok((taken, names.into_iter().flatten().collect()))
     }
 
-    /// The script of a directive, and whose it is; `None` if there is none that can be run, which is reported.
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
-    ///
+    /// The script of a directive, and whose it is; `None` if there is none that can be run, which is
+    /// reported.
     fn find(&mut self, hook: Hook) -> Result<Option<(Found, Whose)>, Failure> {
         let spec = self.spec;
         let Some(value) = hook.value(spec.conf) else { return Ok(None) };
