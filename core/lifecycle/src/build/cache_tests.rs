@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::tests::{World, world};
+use super::testing::{World, world};
 use super::*;
 use crate::kernel::Compression;
-use crate::sign::SignError;
+use crate::sign::{SignError, Signer};
 
 /// Counts its runs in `$dkms_tree/count`; the module carries the count, so that two real builds differ.
 const COUNTING: &str = "echo x >> $dkms_tree/count; { cat whole.bin; wc -l < $dkms_tree/count; } > foo.ko; echo 0x1 > Module.symvers";

@@ -6,20 +6,14 @@
 //! built and `make.log`.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::conf::{ModuleConf, Settings};
 use crate::host::fs::TreeLimit;
-use crate::host::jobs::JobPipe;
 use crate::host::process::{Process, ProcessError};
 use crate::host::{Environment, fs};
-use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
-use crate::kernel::{KernelFacts, Toolchain};
-use crate::layout::Layout;
+use crate::id::Target;
 use crate::report::{Event, Reporter};
 use crate::script::{Hook, Shell};
-use crate::sign::Signer;
 use dkms_base::diagnose::{Cause, Diagnosis, diagnose_output};
 
 mod cache;
@@ -37,8 +31,11 @@ mod prepare;
 mod publish;
 mod refusals;
 mod scripts;
+mod spec;
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod trap;
 mod workshop;
 
@@ -46,122 +43,18 @@ pub use command::jobs_of_its_own;
 pub use environment::toolchain_variables;
 pub use error::{Attempt, BuildError, Failure, PatchFault};
 pub use place::keep_left;
+pub use spec::{BuildSpec, Built, Jobs, Memory, Reuse};
 
 use cache::{Cache, Entry, Staged};
 use collect::Products;
 use command::MakeCommand;
 use confine::Confinement;
-use inputs::{Digests, InputsKey};
+use inputs::InputsKey;
 use log::{Log, LogError};
 use place::Place;
 use publish::Stage;
 use scripts::Whose;
 use workshop::Workshop;
-
-/// A build to be done.
-#[derive(Clone, Copy)]
-pub struct BuildSpec<'a> {
-    /// The module.
-    pub id: &'a ModuleId,
-    /// The kernel.
-    pub target: &'a Target,
-    /// The module's conf, resolved for that kernel.
-    pub conf: &'a ModuleConf,
-    /// What is known of the kernel.
-    pub kernel: &'a KernelFacts,
-    /// What it was built with.
-    pub toolchain: &'a Toolchain,
-    /// Where everything is.
-    pub layout: &'a Layout,
-    /// framework.conf.
-    pub settings: &'a Settings,
-    /// The caller's environment.
-    pub environment: &'a Environment,
-    /// A path for the folders of the build, beside `M/V/build`, under which it sees one of
-    /// them. Not yet there.
-    pub private: &'a Path,
-    /// No other build of the module runs now: `M/V/build` is this one's.
-    pub alone: bool,
-    /// How many jobs make may run.
-    pub jobs: &'a Jobs,
-    /// Asked before the result becomes visible, and may take its time: whether it still is to.
-    pub may_land: &'a dyn Fn() -> bool,
-    /// Signs the modules; `None`: they are not signed.
-    pub signer: Option<&'a dyn Signer>,
-    /// Written down with `BUILD_DEPENDS_REBUILD`.
-    pub dependencies: &'a [(ModuleName, ModuleVersion)],
-    /// The values of `--directive`: whose the scripts are that they name.
-    pub directives: &'a [String],
-    /// What the builds of a run share.
-    pub memory: &'a Memory,
-    /// Whether a result of the build cache will do.
-    pub reuse: Reuse,
-}
-
-/// Whether a result of the build cache may stand for a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reuse {
-    /// It may.
-    Allowed,
-    /// It is built in any case (`--force`), and the cache gets the new result.
-    Never,
-}
-
-/// What the builds of a run share: headers and programs that were looked at, the build cache.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// What was looked at for inputs keys.
-    pub digests: Digests,
-    /// `None` inside: there is none, or it can't be used, which has been reported.
-    cache: OnceLock<Option<Cache>>,
-    /// Whether processes can be shown a folder in another's place: those that aren't
-    /// confined, and those that are.
-    is_mountable: [OnceLock<bool>; 2],
-}
-
-impl Memory {
-    /// With inputs looked at in this way.
-    #[must_use]
-    pub fn with(digests: Digests) -> Self {
-        Self { digests, cache: OnceLock::new(), is_mountable: <[OnceLock<bool>; 2]>::default() }
-    }
-
-    fn cache(&self, settings: &Settings, reporter: &dyn Reporter) -> Option<&Cache> {
-        self.cache.get_or_init(|| Cache::open(settings, reporter)).as_ref()
-    }
-}
-
-/// How many jobs a build's make may run at once.
-#[derive(Debug, Clone)]
-pub enum Jobs {
-    /// `-jN`; 0: `-j`, no limit.
-    Own(u32),
-    /// As many as it gets from a server that other builds take theirs from too.
-    Shared(Arc<JobPipe>),
-    /// What the conf's command says, or one.
-    Unsaid,
-}
-
-impl std::fmt::Debug for BuildSpec<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BuildSpec").field("id", self.id).field("target", self.target).finish_non_exhaustive()
-    }
-}
-
-/// What a build leaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Built {
-    /// `M/V/K/A`.
-    pub dir: PathBuf,
-    /// The modules, in the conf's order.
-    pub modules: Vec<PathBuf>,
-    /// The log.
-    pub log: PathBuf,
-    /// The inputs key, where there is a build cache.
-    pub key: Option<InputsKey>,
-    /// It was taken from the build cache.
-    pub cached: bool,
-}
 
 /// Builds a module for a kernel, in place of an earlier result if there is one.
 ///

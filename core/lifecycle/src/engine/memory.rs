@@ -150,7 +150,7 @@ pub(super) fn dependencies<'a>(
 mod tests {
     use super::*;
     use crate::build::build;
-    use crate::build::tests::{World, world};
+    use crate::build::testing::{World, world};
 
     fn remembered(world: &World) -> Option<RememberedFailure> {
         let look = Look {

@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::build::tests::{World, world};
+use crate::build::testing::{World, world};
 use crate::id::{ModuleName, ModuleVersion};
 use crate::kernel::KernelConfig;
 
