@@ -1,17 +1,18 @@
 //! Files that appear whole or not at all: written under temporary names beside their places,
-//! synced, then renamed.
+//! synced, then renamed. The folder may be another user's.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use dkms_base::host::fs;
+use dkms_base::host::output::NewFile;
 
 use crate::error::PackageError;
 
 /// Files in the making; what isn't published goes when this is dropped.
 #[derive(Debug)]
 pub struct Staged {
-    files: Vec<(PathBuf, PathBuf)>,
+    files: Vec<(NewFile, PathBuf)>,
     /// The folders that are ours, innermost first.
     made: Vec<PathBuf>,
 }
@@ -34,10 +35,11 @@ impl Staged {
     /// # Errors
     /// [`PackageError::Write`].
     pub fn create(&mut self, path: &Path) -> Result<File, PackageError> {
-        let temporary = fs::temporary_beside(path);
-        self.files.push((temporary.clone(), path.to_owned()));
-        fs::create_new(&temporary, 0o644)
-            .map_err(|source| PackageError::Write { path: path.to_owned(), source })
+        let failed = |source| PackageError::Write { path: path.to_owned(), source };
+        let file = NewFile::create(path).map_err(failed)?;
+        let writer = file.writer().map_err(failed)?;
+        self.files.push((file, path.to_owned()));
+        Ok(writer)
     }
 
     /// Opens a file that was created here, to read what was written.
@@ -45,8 +47,10 @@ impl Staged {
     /// # Errors
     /// [`PackageError::Fs`].
     pub fn reader(&self, path: &Path) -> Result<File, PackageError> {
-        let temporary = self.files.iter().find(|(_, place)| place == path).map(|(temporary, _)| temporary);
-        Ok(fs::open(temporary.map_or(path, PathBuf::as_path))?)
+        match self.files.iter().find(|(_, place)| place == path) {
+            Some((file, _)) => Ok(file.reader()?),
+            None => Ok(fs::open(path)?),
+        }
     }
 
     /// Shows all files at their places.
@@ -54,11 +58,8 @@ impl Staged {
     /// # Errors
     /// [`PackageError::Write`]; those before the failing one stay.
     pub fn publish(mut self) -> Result<(), PackageError> {
-        while !self.files.is_empty() {
-            let (temporary, path) = &self.files[0];
-            let failed = |source| PackageError::Write { path: path.clone(), source };
-            fs::set_mode(temporary, 0o644).and_then(|()| fs::rename(temporary, path)).map_err(failed)?;
-            self.files.remove(0);
+        for (file, path) in std::mem::take(&mut self.files) {
+            file.publish(0o644).map_err(|source| PackageError::Write { path, source })?;
             self.made.clear();
         }
         Ok(())
@@ -67,10 +68,8 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
+        self.files.clear();
         // Whatever went wrong has its error already.
-        for (temporary, _) in &self.files {
-            drop(fs::remove_file(temporary));
-        }
         for folder in &self.made {
             drop(fs::remove_dir_if_empty(folder));
         }

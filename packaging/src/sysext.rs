@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use dkms_base::host::output::{NewFile, NewFolder};
 use dkms_base::host::process::Process;
 use dkms_base::host::{Environment, fs, programs};
 use dkms_base::id::{Arch, ModuleId, Target};
@@ -80,14 +81,12 @@ impl Extension<'_> {
         let entries = self.entries()?;
         let write = |source| PackageError::Write { path: self.path.to_owned(), source };
         fs::create_dir_all(self.path.parent().unwrap_or(Path::new("/"))).map_err(write)?;
-        let staged = fs::temporary_beside(self.path);
-        let made = match self.is_image() {
-            true => self.image(&entries, &staged),
-            false => lay_out(&entries, self.date, &staged),
-        };
-        let publish =
-            || fs::replace(&staged, self.path).and_then(|()| fs::remove_any(&staged)).map_err(write);
-        made.and_then(|()| publish()).inspect_err(|_| drop(fs::remove_any(&staged)))
+        if self.is_image() {
+            return self.image(&entries);
+        }
+        let folder = NewFolder::create(self.path).map_err(write)?;
+        lay_out(&entries, self.date, folder.path())?;
+        folder.replace().map_err(write)
     }
 
     fn entries(&self) -> Result<Entries, PackageError> {
@@ -121,7 +120,7 @@ impl Extension<'_> {
         text
     }
 
-    fn image(&self, entries: &Entries, image: &Path) -> Result<(), PackageError> {
+    fn image(&self, entries: &Entries) -> Result<(), PackageError> {
         let temporary = tempfile::Builder::new().prefix("dkms.").tempdir_in(self.temporary);
         let temporary = temporary.map_err(|source| {
             let place = self.temporary.to_owned();
@@ -134,7 +133,8 @@ impl Extension<'_> {
         let erofs = find("mkfs.erofs");
         let is_erofs = erofs.is_some();
         let (name, program) = erofs.or_else(|| find("mksquashfs")).ok_or(PackageError::NoImageMaker)?;
-        let image: &std::ffi::OsStr = image.as_os_str();
+        let made = temporary.path().join("image");
+        let image: &std::ffi::OsStr = made.as_os_str();
         let tree = tree.into_os_string();
         let words: Vec<OsString> = if is_erofs {
             // An image with the same content has the same identity.
@@ -151,7 +151,11 @@ impl Extension<'_> {
             let (path, output) = (self.path.to_owned(), last_lines(&ended.text()));
             return Err(PackageError::ImageMaker { program: name, path, output });
         }
-        Ok(())
+        let write = |source| PackageError::Write { path: self.path.to_owned(), source };
+        let new = NewFile::create(self.path).map_err(write)?;
+        std::io::copy(&mut fs::open(&made)?, &mut new.writer().map_err(write)?)
+            .map_err(|source| write(fs::FsError { verb: "write", path: self.path.to_owned(), source }))?;
+        new.publish(0o644).map_err(write)
     }
 }
 

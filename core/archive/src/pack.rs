@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -19,6 +19,7 @@ use super::inventory::{Digest, Inventory, Item, Rejected};
 use super::limits::Limits;
 use super::manifest::Looked;
 use super::name;
+use dkms_base::host::output::NewFile;
 use dkms_base::host::{fs, signals};
 use dkms_kernel::modfile::content::each_unsigned;
 use dkms_kernel::modfile::{ModuleFile, signature_of};
@@ -156,31 +157,31 @@ impl Packing {
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let made = !fs::exists(folder);
         fs::create_dir_all(folder).map_err(failed)?;
-        let temporary = fs::temporary_beside(path);
-        let result = self
-            .write_to(&temporary, path, date, last)
-            .and_then(|()| fs::rename(&temporary, path).map_err(failed));
-        if result.is_err() {
+        let mut write = || {
+            let new = NewFile::create(path).map_err(failed)?;
+            self.write_to(new.writer().map_err(failed)?, path, date, last)?;
+            new.publish(0o644).map_err(failed)
+        };
+        let result = write();
+        if result.is_err() && made {
             // The first error is the one to tell.
-            drop(fs::remove_file(&temporary));
-            if made {
-                drop(fs::remove_dir_if_empty(folder));
-            }
+            drop(fs::remove_dir_if_empty(folder));
         }
         result
     }
 
     fn write_to(
         &mut self,
-        temporary: &Path,
+        file: File,
         archive: &Path,
         date: u64,
         last: impl FnOnce(&Inventory) -> Result<Vec<(PathBuf, String)>, ArchiveError>,
     ) -> Result<(), ArchiveError> {
         self.pieces.sort_by(|a, b| a.name.cmp(&b.name));
-        let write = |source| ArchiveError::Write { archive: archive.to_owned(), source };
-        let failed = |source| write(fs::FsError { verb: "write", path: archive.to_owned(), source });
-        let file = fs::create_new(temporary, 0o644).map_err(write)?;
+        let failed = |source| {
+            let source = fs::FsError { verb: "write", path: archive.to_owned(), source };
+            ArchiveError::Write { archive: archive.to_owned(), source }
+        };
         let mut tar = tar::Builder::new(Encoder::new(Compression::of_suffix(archive), file).map_err(failed)?);
         for piece in &self.pieces {
             if signals::interrupted() {
@@ -193,9 +194,7 @@ impl Packing {
         for (name, text) in last(&self.inventory)? {
             append(&mut tar, &Piece { name, origin: Origin::Text(text) }, date, &failed)?;
         }
-        let file = tar.into_inner().and_then(Encoder::finish).map_err(failed)?;
-        file.sync_all().map_err(failed)?;
-        fs::set_mode(temporary, 0o644).map_err(write)
+        tar.into_inner().and_then(Encoder::finish).map(drop).map_err(failed)
     }
 }
 

@@ -38,6 +38,7 @@ mod foresee;
 pub mod hook;
 mod identity;
 mod images;
+mod initramfs;
 mod module_package;
 mod plain;
 mod stream;
@@ -46,6 +47,7 @@ pub mod unsaid;
 mod verdict;
 
 pub use foresee::{ComingHeaders, HeadersComing};
+pub use initramfs::Initramfs;
 pub use module_package::ModulePackage;
 pub use plain::Plain;
 pub use stream::{Output, Stream};
@@ -470,29 +472,6 @@ fn headline(plan: &Plan) -> Option<String> {
     }
     let list = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
     (!modules.is_empty()).then(|| format!("building {} for {}", list(modules), list(kernels)))
-}
-
-/// Who makes a kernel's initramfs where an installed module asks for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Initramfs {
-    /// The batch, at its end.
-    Ours,
-    /// Another hook that comes after us in this transaction.
-    Others,
-    /// For these kernels another hook that comes after us, for others the batch.
-    OthersFor(BTreeSet<Target>),
-}
-
-impl Initramfs {
-    /// Whether another hook that comes after us makes that of a kernel.
-    #[must_use]
-    pub fn is_others(&self, target: &Target) -> bool {
-        match self {
-            Self::Ours => false,
-            Self::Others => true,
-            Self::OthersFor(targets) => targets.contains(target),
-        }
-    }
 }
 
 /// When modules.dep is made again.

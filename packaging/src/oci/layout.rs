@@ -2,9 +2,12 @@
 //! is read from one is compared with its digest.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use dkms_base::host::fs;
+use dkms_base::host::output::{self, NewFile, NewFolder};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +18,7 @@ use crate::error::PackageError;
 /// What makes a folder a layout.
 const MARK: &str = "oci-layout";
 const INDEX: &str = "index.json";
+const BLOBS: [&str; 2] = ["blobs", "sha256"];
 /// No index or manifest reaches it.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
 /// Larger than the layers of any modules.
@@ -38,6 +42,8 @@ pub struct Layout {
 #[derive(Debug)]
 pub struct Opened {
     folder: PathBuf,
+    /// That folder; another user may put another one at its path.
+    open: OwnedFd,
     /// Descriptors of what it holds, and whatever else its index says.
     pub(super) index: Value,
 }
@@ -103,19 +109,17 @@ impl Layout {
     /// Writes it to a folder, in the place of what is there.
     pub(super) fn publish(&self, folder: &Path) -> Result<(), PackageError> {
         let write = |source| PackageError::Write { path: folder.to_owned(), source };
-        let staged = fs::temporary_beside(folder);
         let made = || -> Result<(), fs::FsError> {
-            fs::create_dir_all(&staged.join("blobs/sha256"))?;
+            let staged = NewFolder::create(folder)?;
+            fs::create_dir_all(&staged.path().join("blobs/sha256"))?;
             for (name, entry) in self.entries().iter() {
                 if let crate::entries::Body::Bytes(bytes) = &entry.body {
-                    fs::write_whole(&staged.join(name), bytes, 0o644)?;
+                    fs::write_whole(&staged.path().join(name), bytes, 0o644)?;
                 }
             }
-            fs::replace(&staged, folder)?;
-            // What was there before is there now.
-            fs::remove_any(&staged)
+            staged.replace()
         };
-        made().inspect_err(|_| drop(fs::remove_any(&staged))).map_err(write)
+        made().map_err(write)
     }
 }
 
@@ -126,7 +130,8 @@ impl Opened {
     /// [`OciError`].
     pub fn open(folder: &Path) -> Result<Self, OciError> {
         let bytes = fs::read_limited(&folder.join(INDEX), DOCUMENT_LIMIT)?;
-        let mut opened = Self { folder: folder.to_owned(), index: Value::Null };
+        let open = output::open_folder(folder)?;
+        let mut opened = Self { folder: folder.to_owned(), open, index: Value::Null };
         opened.index = opened.parsed(INDEX, &bytes)?;
         if opened.index.get("manifests").and_then(Value::as_array).is_none() {
             return Err(opened.malformed(format!("`{INDEX}` lists no manifests")));
@@ -196,16 +201,25 @@ impl Opened {
 
     /// Puts a blob in place; its descriptor.
     pub(super) fn put(&self, kind: &str, bytes: &[u8]) -> Result<Value, OciError> {
-        let path = self.folder.join("blobs/sha256").join(hex_of(bytes));
-        if !fs::is_file(&path) {
-            fs::write_whole(&path, bytes, 0o644)?;
+        if !fs::is_file(&self.folder.join(BLOBS.join("/")).join(hex_of(bytes))) {
+            self.write(&BLOBS, &hex_of(bytes), bytes)?;
         }
         Ok(descriptor(kind, bytes))
     }
 
     /// Writes the index as it is now; one rename.
     pub(super) fn publish(&self) -> Result<(), OciError> {
-        Ok(fs::write_whole(&self.folder.join(INDEX), self.index.to_string().as_bytes(), 0o644)?)
+        self.write(&[], INDEX, self.index.to_string().as_bytes())
+    }
+
+    /// Writes a file of the layout, wherever links in it lead.
+    fn write(&self, below: &[&str], name: &str, bytes: &[u8]) -> Result<(), OciError> {
+        let new = NewFile::create_below(&self.open, &self.folder, below, name)?;
+        new.writer()?.write_all(bytes).map_err(|source| {
+            let path = self.folder.join(name);
+            fs::FsError { verb: "write", path, source }
+        })?;
+        Ok(new.publish(0o644)?)
     }
 }
 

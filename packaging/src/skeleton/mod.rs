@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use dkms_base::exit::ExitCode;
 use dkms_base::host::fs;
 use dkms_base::host::fs::FsError;
+use dkms_base::host::output::NewFolder;
 use dkms_base::id::ModuleId;
 
 /// The files: name (`NAME` stands for the module's), text, whether it is the one that tells a tree of ours.
@@ -80,20 +81,12 @@ pub fn make(id: &ModuleId, folder: &Path) -> Result<(), SkeletonError> {
     if let Some(above) = folder.parent() {
         fs::create_dir_all(above)?;
     }
-    let temporary = fs::temporary_beside(folder);
-    let written = (|| {
-        fs::create_dir_all(&temporary)?;
-        for (name, text) in FILES {
-            let name = name.replace("NAME", id.name.as_str());
-            fs::write_whole(&temporary.join(name), fill(text, id).as_bytes(), 0o644)?;
-        }
-        fs::rename(&temporary, folder)
-    })();
-    if written.is_err() {
-        // The first error is the one to tell.
-        drop(fs::remove_tree(&temporary));
+    let new = NewFolder::create(folder)?;
+    for (name, text) in FILES {
+        let name = name.replace("NAME", id.name.as_str());
+        fs::write_whole(&new.path().join(name), fill(text, id).as_bytes(), 0o644)?;
     }
-    Ok(written?)
+    Ok(new.publish()?)
 }
 
 /// Removes a source tree that [`make`] made for this module. That it isn't added, its caller knows.

@@ -17,6 +17,7 @@ pub mod inhibitor;
 pub mod jobs;
 pub mod leftovers;
 pub mod memory;
+pub mod output;
 pub mod outside;
 pub mod ownership;
 pub mod process;

@@ -17,6 +17,7 @@ use super::environment::Environment;
 use crate::sys::{Plan, Report, Rights, Scene, Wall};
 
 mod account;
+mod building;
 mod calls;
 mod id_map;
 mod inputs;

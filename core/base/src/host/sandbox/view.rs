@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::Wanted;
 use super::account::Account;
+use super::building::{Building, DEVICES, NOTHING, devices, new_tmpfs, scratch_size, text};
 use super::inputs::{How, Input, Inputs};
-use crate::host::{fs, memory, trusted};
+use crate::host::fs;
 use crate::sys::{Act, Tree};
 
 /// Folders in whose place every process gets an empty one.
@@ -34,10 +35,7 @@ const SECRET: [&str; 8] = [
     "/var/lib/shim-signed/mok",
 ];
 
-const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
-
-/// Where files that are to be unreadable lead to, and where what is written to a layer goes.
-const NOTHING: &str = "/dev/.nothing";
+/// Where what is written to a layer goes.
 const LAYER: &str = "/dev/.layer";
 /// Where copies of what only root may read are.
 const COPIES: &str = "/dev/.copies";
@@ -423,33 +421,6 @@ impl View {
     }
 }
 
-#[derive(Default)]
-struct Building {
-    trees: Vec<Tree>,
-    acts: Vec<Act>,
-}
-
-impl Building {
-    fn tree(&mut self, from: &Path, at: &Path, is_writable: bool, has_devices: bool) -> Result<(), NulError> {
-        // What leads where its maker may not look is not shown.
-        let Ok(path) = trusted::resolved(from) else { return Ok(()) };
-        self.acts.push(Act::Tree(self.trees.len(), text(at)?));
-        self.trees.push(Tree { path: text(&path)?, is_writable, has_devices, owners: None });
-        Ok(())
-    }
-
-    fn mapped(&mut self, from: &Path, at: &Path, owners: usize) -> Result<(), NulError> {
-        self.acts.push(Act::Tree(self.trees.len(), text(at)?));
-        self.trees.push(Tree {
-            path: text(from)?,
-            is_writable: false,
-            has_devices: false,
-            owners: Some(owners),
-        });
-        Ok(())
-    }
-}
-
 /// Whether overlayfs takes a path in its options as it is.
 fn is_plain(path: &Path) -> bool {
     !path.as_os_str().as_bytes().iter().any(|byte| b":,\\".contains(byte))
@@ -475,43 +446,6 @@ fn folders_below(folder: &Path) -> Vec<PathBuf> {
         done += 1;
     }
     found.split_off(1)
-}
-
-/// `/dev` with what every program may expect.
-fn devices(scene: &mut Building) -> Result<(), NulError> {
-    scene.acts.push(new_tmpfs(Path::new("/dev"), "mode=0755,size=1m,nr_inodes=1k".to_owned())?);
-    for device in DEVICES.map(Path::new).into_iter().filter(|device| fs::exists(device)) {
-        scene.acts.push(Act::File(text(device)?, 0o666));
-        scene.tree(device, device, true, true)?;
-    }
-    for (name, to) in [
-        ("/dev/fd", c"/proc/self/fd"),
-        ("/dev/stdin", c"/proc/self/fd/0"),
-        ("/dev/stdout", c"/proc/self/fd/1"),
-        ("/dev/stderr", c"/proc/self/fd/2"),
-    ] {
-        scene.acts.push(Act::Link(text(Path::new(name))?, to.to_owned()));
-    }
-    scene.acts.extend([
-        Act::File(text(Path::new(NOTHING))?, 0),
-        Act::Folder(text(Path::new("/dev/shm"))?, None),
-        new_tmpfs(Path::new("/dev/shm"), "mode=1777,size=5%,nr_inodes=20k".to_owned())?,
-    ]);
-    Ok(())
-}
-
-/// A fifth of the memory, and no more than compilers ever need.
-fn scratch_size() -> u64 {
-    let memory = memory::total().unwrap_or(0);
-    (memory / 5).clamp(64 << 20, 1 << 30)
-}
-
-fn new_tmpfs(path: &Path, options: String) -> Result<Act, NulError> {
-    Ok(Act::New(c"tmpfs", text(path)?, CString::new(options)?))
-}
-
-fn text(path: &Path) -> Result<CString, NulError> {
-    CString::new(path.as_os_str().as_bytes())
 }
 
 fn is_owned_by(path: &Path, owner: Option<Account>) -> bool {
