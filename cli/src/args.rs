@@ -190,6 +190,9 @@ pub struct Args {
     /// For forecast: it is the process in the layer that belongs to this folder
     #[arg(long, value_name = "DIR", hide = true)]
     pub in_layer: Option<PathBuf>,
+    /// For build: no setting exempts the module from the sandbox
+    #[arg(long, hide = true)]
+    pub exempt_nothing: bool,
     /// Deprecated, without effect
     #[arg(long, hide = true)]
     pub no_initrd: bool,

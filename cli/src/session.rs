@@ -84,6 +84,9 @@ impl<'a> Session<'a> {
                 *place = absolute(dir);
             }
         }
+        if invocation.args.exempt_nothing {
+            settings.exempt_nothing();
+        }
         settings.symlink_modules |= symlink_modules;
         settings.modprobe_on_install |= modprobe_on_install;
         settings.parallel_jobs = jobs.or(settings.parallel_jobs);
@@ -137,7 +140,13 @@ impl<'a> Session<'a> {
     /// What looks at confs and kernels, with the options of the line.
     #[must_use]
     pub fn survey(&self) -> Survey<'_> {
-        let mut survey = Survey::new(&self.settings, self.distribution, self.environment);
+        self.survey_with(&self.settings)
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn survey_with<'s>(&'s self, settings: &'s Settings) -> Survey<'s> {
+        let mut survey = Survey::new(settings, self.distribution, self.environment);
         survey.conf_file = self.args().conf.as_deref().map(absolute);
         survey.directives.clone_from(&self.args().directives);
         survey.overrides = Overrides {

@@ -103,7 +103,8 @@ fn again(
     let folders = [layout.dkms_tree.as_path(), &layout.source_tree, sources, out, &built];
     words.extend(folders.map(OsString::from));
     words.push(own.into());
-    words.extend(["build", "--force", "-q"].map(OsString::from));
+    // Nobody has put this source in place yet.
+    words.extend(["build", "--force", "-q", "--exempt-nothing"].map(OsString::from));
     words.push(archive.id.to_string().into());
     words.extend(["-k".into(), format!("{}/{}", target.kernel, target.arch).into()]);
     for (option, folder) in [

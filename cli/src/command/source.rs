@@ -7,6 +7,7 @@ use dkms_base::exit::ExitCode;
 use dkms_base::host::fs;
 use dkms_base::host::process::Process;
 use dkms_base::id::ModuleId;
+use dkms_conf::Settings;
 use dkms_core::plan::{ConfFault, Work};
 
 use super::left_out;
@@ -77,14 +78,19 @@ pub(super) fn identify_folder(
     code: ExitCode,
 ) -> Result<(ModuleId, PathBuf), Failure> {
     let folder = fs::canonical(folder)?;
-    let id = identify(session, &folder.join("dkms.conf"), code)?;
+    let id = identify(session, &session.settings, &folder.join("dkms.conf"), code)?;
     Ok((id, folder))
 }
 
 /// Reads name and version of a source that is not in place yet; a conf that has none fails with `code`.
-fn identify(session: &Session<'_>, conf: &Path, code: ExitCode) -> Result<ModuleId, Failure> {
+fn identify(
+    session: &Session<'_>,
+    settings: &Settings,
+    conf: &Path,
+    code: ExitCode,
+) -> Result<ModuleId, Failure> {
     let conf = session.args().conf.as_deref().map_or_else(|| conf.to_owned(), absolute);
-    let identified = session.survey().identify(&conf)?;
+    let identified = session.survey_with(settings).identify(&conf)?;
     unless_interrupted()?;
     identified.map_err(|fault| match fault {
         ConfFault::Missing { path } => {
@@ -116,7 +122,12 @@ pub(super) fn stage(session: &Session<'_>, file: &Path) -> Result<StagedArchive,
     left_out::named(&staged.fifos, "unpacked", session.terminal);
     let id = match &staged.id {
         Some(id) => id.clone(),
-        None => identify(session, &staged.conf, ExitCode::NOT_BUILT)?,
+        None => {
+            // Unpacked it is root's, but whose archive it was is not known.
+            let mut settings = session.settings.clone();
+            settings.exempt_nothing();
+            identify(session, &settings, &staged.conf, ExitCode::NOT_BUILT)?
+        }
     };
     Ok(StagedArchive { id, staged, _folder: folder })
 }

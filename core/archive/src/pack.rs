@@ -157,7 +157,7 @@ impl Packing {
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let made = !fs::exists(folder);
         fs::create_dir_all(folder).map_err(failed)?;
-        let mut write = || {
+        let write = || {
             let new = NewFile::create(path).map_err(failed)?;
             self.write_to(new.writer().map_err(failed)?, path, date, last)?;
             new.publish(0o644).map_err(failed)

@@ -187,11 +187,17 @@ impl Settings {
 
     /// The settings of an image don't switch off what protects the system that works on it.
     pub fn of_an_image(&mut self) {
+        self.exempt_nothing();
+        self.build_user = Self::defaults(self.layout.clone()).build_user;
+    }
+
+    /// For code that root has not put in place, as that of an archive which is only examined: no setting exempts
+    /// it from the sandbox, whatever module it says it is.
+    pub fn exempt_nothing(&mut self) {
         if self.sandbox == SandboxMode::Off {
             self.sandbox = SandboxMode::Auto;
         }
         self.sandbox_exempt.clear();
-        self.build_user = Self::defaults(self.layout.clone()).build_user;
     }
 
     /// A folder for temporary files in which nobody else can exchange what we make: `tmp_location`, or

@@ -226,7 +226,7 @@ pack('option', (tarfile.REGTYPE, '-rf', '', 0o644), (tarfile.REGTYPE, '--checkpo
         ("hard", false),
         ("hard2", false),
         ("through", false),
-        ("fifo", false),
+        ("fifo", true),
         ("device", false),
         ("open", true),
         ("option", true),
@@ -240,4 +240,51 @@ pack('option', (tarfile.REGTYPE, '-rf', '', 0o644), (tarfile.REGTYPE, '--checkpo
         assert_eq!(found.unwrap(), "", "{name}");
         root.must("$DKMS remove bad/1.0 --all; rm -rf /usr/src/bad-1.0").unwrap_or_default();
     }
+}
+
+/// An archive that root only looks at, or signs, is nobody's whom root trusts: no setting lets its code out of
+/// the sandbox, though what is unpacked is root's own.
+#[test]
+fn an_archive_that_is_only_examined_runs_nothing_outside_the_sandbox() {
+    let root = root();
+    Module::new("foo", "1.0").with("PRE_BUILD=\"./pre.sh\"").write_to(&root).unwrap();
+    root.write("/usr/src/foo-1.0/pre.sh", "#!/bin/sh\nid -u >/srv/ran 2>/dev/null\ntrue\n", 0o755).unwrap();
+    root.must(
+        "mkdir -m 777 -p /srv; dkms build foo/1.0 -k $K; dkms mktarball foo/1.0 -k $K --archive /home/foo.dkms.tar.gz; rm -f /srv/ran
+         dkms remove foo/1.0 --all; rm -r /usr/src/foo-1.0
+         mkdir -p /tmp/x/evil-1.0; cd /tmp/x; printf '%s\n' 'id -u >>/srv/ran' 'PACKAGE_NAME=$(echo evil)' PACKAGE_VERSION=1.0 \
+             'BUILT_MODULE_NAME[0]=evil' 'DEST_MODULE_LOCATION[0]=/updates' >evil-1.0/dkms.conf
+         tar czf /home/evil.dkms.tar.gz evil-1.0; chown 1000:1000 /home/*.gz
+         openssl ecparam -name prime256v1 -genkey -noout -out /root/k.pem",
+    )
+    .unwrap();
+    for settings in ["sandbox=off", "sandbox_exempt=\"foo evil\""] {
+        root.write("/etc/dkms/framework.conf", &format!("{settings}\n"), 0o644).unwrap();
+        for words in [
+            "verify --rebuild /home/foo.dkms.tar.gz",
+            "verify --rebuild /home/evil.dkms.tar.gz",
+            "sign --key /root/k.pem /home/evil.dkms.tar.gz",
+            "ldtarball /home/evil.dkms.tar.gz --dry-run",
+        ] {
+            let output = root.dkms(words).unwrap();
+            let ran = root.must("cat /srv/ran 2>/dev/null; rm -f /srv/ran").unwrap();
+            assert_eq!(ran, "", "{settings}: {words}: {output:?}");
+        }
+    }
+}
+
+/// A layout of another user, whose folder of blobs is a link into one of root's.
+#[test]
+fn a_layout_of_another_user_leads_no_signature_elsewhere() {
+    let root = root();
+    Module::new("foo", "1.0").write_to(&root).unwrap();
+    root.must(
+        "dkms build foo/1.0 -k $K; dkms mkoci foo/1.0 -k $K; mkdir -p /srv/victim; mv /var/lib/dkms/foo/1.0/oci/* /home/layout
+         mv /home/layout/blobs/sha256/* /srv/victim; rmdir /home/layout/blobs/sha256; ln -s /srv/victim /home/layout/blobs/sha256
+         chown -hR 1000:1000 /home/layout; ls /srv/victim >/srv/before; openssl ecparam -name prime256v1 -genkey -noout -out /root/k.pem",
+    )
+    .unwrap();
+    let output = root.dkms("sign --key /root/k.pem /home/layout").unwrap();
+    root.must("ls /srv/victim | diff /srv/before -").unwrap();
+    assert!(output.code != 0 && output.stderr.contains("blobs"), "{output:?}");
 }
