@@ -16,7 +16,7 @@ mod exempt;
 mod file;
 mod found;
 pub mod kernel_inputs;
-mod mentioned;
+pub mod mentioned;
 mod special;
 mod syntax;
 

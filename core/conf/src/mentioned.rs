@@ -16,8 +16,10 @@ pub(super) fn in_file(file: &Path) -> Vec<PathBuf> {
     in_text(&String::from_utf8_lossy(&text))
 }
 
-/// Of a path that goes on in a pattern or a variable it is the folder before that.
-fn in_text(text: &str) -> Vec<PathBuf> {
+/// The absolute paths in a text, comments aside; of one that goes on in a pattern or a variable, the folder
+/// before that.
+#[must_use]
+pub fn in_text(text: &str) -> Vec<PathBuf> {
     let ends = |c: char| c.is_whitespace() || "\"'`;()<>=:|&,".contains(c);
     let is_open = |c: char| "$*?[]{}!\\".contains(c);
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));

@@ -60,6 +60,9 @@ impl Hook {
     }
 }
 
+/// What runs the commands of confs.
+const SHELL: &str = "/bin/bash";
+
 /// The shell that runs a conf's commands, and its arguments.
 ///
 /// Commands are bash's, because a dkms.conf is. Scripts and make see the caller's environment and, where
@@ -118,7 +121,7 @@ impl Shell<'_> {
             }
         }
         text.push_str(line);
-        Process::new("/bin/bash", ["-c", text.as_str()], &environment).dir(dir)
+        Process::new(SHELL, ["-c", text.as_str()], &environment).dir(dir)
     }
 }
 
@@ -127,6 +130,10 @@ impl Shell<'_> {
 pub fn naming_line(error: ProcessError, line: &str) -> ProcessError {
     let line = line.to_owned();
     match error {
+        // It is the shell that was started.
+        ProcessError::Start { source, .. } if !fs::exists(Path::new(SHELL)) => {
+            ProcessError::Start { line: format!("{SHELL} -c {line}"), source }
+        }
         ProcessError::Start { source, .. } => ProcessError::Start { line, source },
         ProcessError::Interrupted { .. } => ProcessError::Interrupted { line },
         ProcessError::TimedOut { seconds, .. } => ProcessError::TimedOut { line, seconds },

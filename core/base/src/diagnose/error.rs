@@ -104,7 +104,33 @@ fn make(line: &str) -> Option<LogError> {
 
 /// A program that isn't there, as shells and make say it.
 fn shell(line: &str) -> Option<LogError> {
-    (missing_program(line).is_some() || names_no_interpreter(line)).then(|| LogError::plain(line))
+    (missing_program(line).is_some() || names_no_file(line) || names_no_interpreter(line))
+        .then(|| LogError::plain(line))
+}
+
+/// Whether a shell says that the file of a redirection, or one to be sourced, is not there.
+fn names_no_file(line: &str) -> bool {
+    let Some(head) = line.strip_suffix(": No such file or directory") else { return false };
+    head.rsplit_once(": ").is_some_and(|(who, file)| is_line_of_shell(who) && is_file_of_data(file))
+}
+
+/// `./pre.sh: line 3`, `/bin/sh: 1`.
+fn is_line_of_shell(who: &str) -> bool {
+    who.contains("sh: ") && who.rsplit(' ').next().is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// Whether what a shell does not find is no program. Of a bare name it would say that the command is not found;
+/// of a path it says the same of a program and of a redirection's file.
+fn is_file_of_data(path: &str) -> bool {
+    const FOLDERS: [&str; 6] = ["/dev/", "/etc/", "/proc/", "/run/", "/sys/", "/var/"];
+    const OF_PROGRAMS: [&str; 9] = ["awk", "bash", "bin", "exe", "pl", "py", "rb", "run", "sh"];
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let extension = name.rsplit_once('.').map(|(_, end)| end).filter(|end| !end.is_empty());
+    let is_of_data = |end: &str| end.bytes().all(|b| b.is_ascii_alphabetic()) && !OF_PROGRAMS.contains(&end);
+    let is_built = path.contains("/build/");
+    !path.contains('/')
+        || FOLDERS.iter().any(|folder| path.starts_with(folder)) && !is_built
+        || extension.is_some_and(is_of_data)
 }
 
 /// Whether a line says that the first line of a script names a program that is not there, as bash says it.
@@ -126,7 +152,7 @@ pub(super) fn missing_program(line: &str) -> Option<&str> {
     let head = line.strip_suffix(": No such file or directory")?;
     let (who, program) = head.rsplit_once(": ")?;
     let is_make = who == "make" || (who.starts_with("make[") && who.ends_with(']'));
-    let is_shell = (who.contains("sh: ")) && who.rsplit(' ').next().is_some_and(|n| n.parse::<u32>().is_ok());
+    let is_shell = is_line_of_shell(who) && !is_file_of_data(program);
     ((is_make || is_shell) && word(program)).then_some(program)
 }
 

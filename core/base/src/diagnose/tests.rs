@@ -298,3 +298,26 @@ fn packages_of_programs_with_a_version_in_their_names() {
         assert!(remedy.contains(&format!("the package {package}")), "{tool}: {remedy}");
     }
 }
+
+#[test]
+fn the_file_of_a_redirection_is_no_missing_program() {
+    let tool = |line: &str| match diagnose_output(line, None) {
+        Diagnosis { first_error: Some(_), cause: Some(Cause::MissingTool { tool }), .. } => Some(tool),
+        Diagnosis { first_error: Some(_), .. } => None,
+        other => panic!("`{line}` is an error: {other:?}"),
+    };
+    for (line, expected) in [
+        ("./pre.sh: line 3: /etc/mydriver/options.conf: No such file or directory", None),
+        ("./pre.sh: line 7: drv-config.in: No such file or directory", None),
+        ("/bin/bash: line 12: /var/log/drv/build.log: No such file or directory", None),
+        ("./pre.sh: line 2: /dev/tty: No such file or directory", None),
+        ("./pre.sh: line 2: ../lib/common.inc: No such file or directory", None),
+        ("./pre.sh: line 3: /opt/vendor/bin/mkfw: No such file or directory", Some("/opt/vendor/bin/mkfw")),
+        ("./pre.sh: line 3: ./tools/gen-3.2: No such file or directory", Some("./tools/gen-3.2")),
+        ("./pre.sh: line 3: ./tools/gen.py: No such file or directory", Some("./tools/gen.py")),
+        ("make: flex: No such file or directory", Some("flex")),
+        ("./pre.sh: line 3: flex: command not found", Some("flex")),
+    ] {
+        assert_eq!(tool(line).as_deref(), expected, "{line}");
+    }
+}

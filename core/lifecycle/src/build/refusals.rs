@@ -7,6 +7,7 @@ use super::BuildSpec;
 use crate::host::{Environment, fs, programs};
 use crate::report::Event;
 use dkms_base::diagnose::{Cause, Diagnosis, Refusal, exempt_hint, refusals};
+use dkms_conf::mentioned;
 
 /// No script is longer, that is read for what it names.
 const LONGEST: u64 = 1 << 20;
@@ -43,6 +44,7 @@ pub(super) fn refine(
         Some(Cause::MissingHeader { header }) => {
             let file = diagnosis.first_error.as_ref().and_then(|error| error.file.as_deref());
             hidden_target(folder, &spec.layout.build_dir(spec.id), header, file)
+                .or_else(|| hidden_header(spec, header))
                 .map(|path| Cause::HiddenFile { path: path.to_string_lossy().into_owned() })
         }
         _ => None,
@@ -60,6 +62,26 @@ fn hidden_target(folder: &Path, seen: &Path, header: &str, file: Option<&str>) -
     places.into_iter().flatten().map(|place| place.join(header)).find_map(|path| {
         let target = fs::canonical(&path).ok()?;
         (fs::link_target(&path).ok()?.is_some() && !target.starts_with(folder)).then_some(target)
+    })
+}
+
+/// Folders of the system that builds don't see.
+const HIDDEN: [&str; 5] = ["/root", "/home", "/run", "/tmp", "/var/tmp"];
+
+/// A header that is there, in a hidden folder: named by its path, or looked up in a folder that the source's
+/// Makefiles and scripts name.
+fn hidden_header(spec: &BuildSpec<'_>, header: &str) -> Option<PathBuf> {
+    let is_hidden =
+        |path: &PathBuf| HIDDEN.iter().any(|folder| path.starts_with(folder)) && fs::is_file(path);
+    let named = Path::new(header);
+    if named.is_absolute() {
+        return Some(named.to_owned()).filter(is_hidden);
+    }
+    let source = fs::canonical(&spec.layout.source_link(spec.id)).ok()?;
+    scripts(&source, DEEPEST).iter().find_map(|script| {
+        let text = fs::read_limited(script, LONGEST).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).replace("-I/", " /");
+        mentioned::in_text(&text).into_iter().map(|folder| folder.join(header)).find(is_hidden)
     })
 }
 
