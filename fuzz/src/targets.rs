@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use dkms_archive::{self, Limits, stage};
 use dkms_base::diagnose;
@@ -25,6 +26,13 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) {
     use std::io::Write as _;
     let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path);
     file.and_then(|mut file| file.write_all(bytes)).expect("it is ours");
+}
+
+/// How long this thread has run on a processor (proc_pid_schedstat: the first number, in nanoseconds).
+pub(crate) fn processor_time() -> Duration {
+    let text = fs::read_lossy(Path::new("/proc/thread-self/schedstat")).unwrap_or_default();
+    let first = text.split(' ').next().and_then(|number| number.parse().ok());
+    Duration::from_nanos(first.expect("the kernel counts it"))
 }
 
 /// The largest memory that this process has had, in KiB.
