@@ -16,6 +16,7 @@ use dkms_kernel::modfile::ModuleFile;
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::laid_out::{last_lines, lay_out};
+use crate::staged::folder_of;
 
 /// The suffix of an image.
 const IMAGE: &str = "raw";
@@ -80,7 +81,7 @@ impl Extension<'_> {
     pub fn write(&self) -> Result<(), PackageError> {
         let entries = self.entries()?;
         let write = |source| PackageError::Write { path: self.path.to_owned(), source };
-        fs::create_dir_all(self.path.parent().unwrap_or(Path::new("/"))).map_err(write)?;
+        fs::create_dir_all(folder_of(self.path)).map_err(write)?;
         if self.is_image() {
             return self.image(&entries);
         }

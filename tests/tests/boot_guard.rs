@@ -111,6 +111,8 @@ fn the_guard_holds_what_lacks_a_critical_module_and_releases_it_when_it_comes() 
     // In a script of a package the end of the transaction looks.
     let output = run(&root, &format!("{IN_A_SCRIPT} \"$DKMS\" install foo/1.0 -k $K2 2>&1"));
     assert!(output.code == 0 && !output.stdout.contains("no longer held"), "{output:?}");
+    // What the kernel's own package does when it is configured.
+    root.must("depmod $K2").unwrap();
     let output = run(&root, &format!("{BATCH} $K2"));
     assert!(output.stdout.contains("no longer held"), "{output:?}");
     assert_eq!(boot_files(&root), before);

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::text_of;
 use crate::entries::Entries;
 use crate::error::PackageError;
+use crate::staged::folder_of;
 
 /// What makes a folder a layout.
 const MARK: &str = "oci-layout";
@@ -110,6 +111,7 @@ impl Layout {
     pub(super) fn publish(&self, folder: &Path) -> Result<(), PackageError> {
         let write = |source| PackageError::Write { path: folder.to_owned(), source };
         let made = || -> Result<(), fs::FsError> {
+            fs::create_dir_all(folder_of(folder))?;
             let staged = NewFolder::create(folder)?;
             fs::create_dir_all(&staged.path().join("blobs/sha256"))?;
             for (name, entry) in self.entries().iter() {

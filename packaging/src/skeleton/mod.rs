@@ -9,6 +9,8 @@ use dkms_base::host::fs::FsError;
 use dkms_base::host::output::NewFolder;
 use dkms_base::id::ModuleId;
 
+use crate::staged::folder_of;
+
 /// The files: name (`NAME` stands for the module's), text, whether it is the one that tells a tree of ours.
 const FILES: [(&str, &str); 4] = [
     ("dkms.conf", include_str!("dkms.conf.in")),
@@ -78,9 +80,7 @@ pub fn make(id: &ModuleId, folder: &Path) -> Result<(), SkeletonError> {
     if fs::exists(folder) && !(fs::is_dir(folder) && fs::list(folder)?.is_empty()) {
         return Err(SkeletonError::Exists { path: folder.to_owned() });
     }
-    if let Some(above) = folder.parent() {
-        fs::create_dir_all(above)?;
-    }
+    fs::create_dir_all(folder_of(folder))?;
     let new = NewFolder::create(folder)?;
     for (name, text) in FILES {
         let name = name.replace("NAME", id.name.as_str());

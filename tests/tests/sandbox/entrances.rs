@@ -267,7 +267,7 @@ fn an_archive_that_is_only_examined_runs_nothing_outside_the_sandbox() {
             "ldtarball /home/evil.dkms.tar.gz --dry-run",
         ] {
             let output = root.dkms(words).unwrap();
-            let ran = root.must("cat /srv/ran 2>/dev/null; rm -f /srv/ran").unwrap();
+            let ran = root.must("cat /srv/ran 2>/dev/null || true; rm -f /srv/ran").unwrap();
             assert_eq!(ran, "", "{settings}: {words}: {output:?}");
         }
     }
