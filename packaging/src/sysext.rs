@@ -134,7 +134,7 @@ impl Extension<'_> {
         let erofs = find("mkfs.erofs");
         let is_erofs = erofs.is_some();
         let (name, program) = erofs.or_else(|| find("mksquashfs")).ok_or(PackageError::NoImageMaker)?;
-        let made = temporary.path().join("image");
+        let made = temporary.path().join("image.raw");
         let image: &std::ffi::OsStr = made.as_os_str();
         let tree = tree.into_os_string();
         let words: Vec<OsString> = if is_erofs {
