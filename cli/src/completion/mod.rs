@@ -164,15 +164,14 @@ fn words_of(action: Option<Action>, before: &[String], known: &Known) -> Vec<Str
 
 /// What the last of these options was given, as `--option value` or `--option=value`.
 fn value_of<'a>(words: &'a [String], names: &[&str]) -> Option<&'a str> {
-    let given = words.iter().enumerate().rev().find_map(|(at, word)| {
+    words.iter().enumerate().rev().find_map(|(at, word)| {
         if names.contains(&word.as_str()) {
             let next = words.get(at + 1)?;
             return if next == "=" { words.get(at + 2) } else { Some(next) }.map(String::as_str);
         }
         let (name, value) = word.split_once('=')?;
         names.contains(&name).then_some(value)
-    });
-    given
+    })
 }
 
 #[cfg(test)]
