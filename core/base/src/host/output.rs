@@ -17,6 +17,8 @@ use crate::layout::TEMPORARY_PREFIX;
 
 /// How often another name is tried where one is taken already.
 const TRIES: u32 = 16;
+/// No file system takes a longer name.
+const LONGEST_NAME: usize = 255;
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A file in the making. What isn't published goes when this is dropped.
@@ -224,8 +226,9 @@ impl Place {
             getrandom(&mut random, GetRandomFlags::empty()).map_err(naming("write", &self.path))?;
             let (process, number) = (std::process::id(), u32::from_ne_bytes(random));
             let mut name = OsString::from(format!("{TEMPORARY_PREFIX}{process}_{number}_"));
-            // A long name would not fit with what stands before it.
-            name.push(self.name.to_string_lossy().chars().take(40).collect::<String>());
+            if name.len() + self.name.len() <= LONGEST_NAME {
+                name.push(&self.name);
+            }
             tries += 1;
             match make(&self.folder, &name) {
                 Err(Errno::EXIST) if tries < TRIES => {}
