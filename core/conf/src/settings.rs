@@ -191,8 +191,8 @@ impl Settings {
         self.build_user = Self::defaults(self.layout.clone()).build_user;
     }
 
-    /// For code that root has not put in place, as that of an archive which is only examined: no setting exempts
-    /// it from the sandbox, whatever module it says it is.
+    /// For code that root has not put in place, as that of an archive which is only examined: no setting
+    /// exempts it from the sandbox, whatever module it says it is.
     pub fn exempt_nothing(&mut self) {
         if self.sandbox == SandboxMode::Off {
             self.sandbox = SandboxMode::Auto;

@@ -242,8 +242,8 @@ pack('option', (tarfile.REGTYPE, '-rf', '', 0o644), (tarfile.REGTYPE, '--checkpo
     }
 }
 
-/// An archive that root only looks at, or signs, is nobody's whom root trusts: no setting lets its code out of
-/// the sandbox, though what is unpacked is root's own.
+/// An archive that root only looks at, or signs, is not trusted: no setting lets its code out of the sandbox,
+/// though what is unpacked is root's own.
 #[test]
 fn an_archive_that_is_only_examined_runs_nothing_outside_the_sandbox() {
     let root = root();
