@@ -119,8 +119,8 @@ fn is_line_of_shell(who: &str) -> bool {
     who.contains("sh: ") && who.rsplit(' ').next().is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// Whether what a shell does not find is no program. Of a bare name it would say that the command is not found;
-/// of a path it says the same of a program and of a redirection's file.
+/// Whether what a shell does not find is no program. Of a bare name it would say that the command is not
+/// found; of a path it says the same of a program and of a redirection's file.
 fn is_file_of_data(path: &str) -> bool {
     const FOLDERS: [&str; 6] = ["/dev/", "/etc/", "/proc/", "/run/", "/sys/", "/var/"];
     const OF_PROGRAMS: [&str; 9] = ["awk", "bash", "bin", "exe", "pl", "py", "rb", "run", "sh"];

@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(names(&dir.path().join("folder")), ["y"]);
     }
 
-    /// Whoever owns the folder exchanges the temporary name for a link, and the folder for another one.
+    /// The owner of the folder exchanges the temporary name for a link, and the folder for another one.
     #[test]
     fn nothing_is_written_or_made_readable_elsewhere() {
         use std::os::unix::fs::MetadataExt;
