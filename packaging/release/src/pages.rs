@@ -215,7 +215,7 @@ mod tests {
             assert!(plain("dh_dkms.1").contains(part), "{part}");
         }
         for name in ["dkms.bash", "dkms.fish", "dkms.zsh"] {
-            assert!(pages[name].contains("templatekernel"), "{name}");
+            assert!(pages[name].contains("dkms completions candidates -- "), "{name}");
         }
     }
 
