@@ -99,6 +99,8 @@ fn error_of(ran: &Tripped, call: &str) -> Vec<String> {
     if errors.is_empty() {
         wrong.push(format!("failed with {} and no error: {stderr:?}", ran.output.code));
     }
+    // In a folder that was opened once, a path is known by its last name only.
+    let is_open = |path: &Path| path.starts_with("/proc/self/fd");
     let paths: Vec<PathBuf> = call.split(' ').skip(1).map(permanent_path).collect();
     let named: Vec<PathBuf> =
         stderr.split('`').filter(|word| word.starts_with('/')).map(permanent_path).collect();
@@ -107,7 +109,10 @@ fn error_of(ran: &Tripped, call: &str) -> Vec<String> {
         if !stderr.contains("cannot run `") {
             wrong.push(format!("the error names no command: {stderr:?}"));
         }
-    } else if !paths.iter().any(|path| named.iter().any(|named| is_about(named, path))) {
+    } else if !paths.iter().any(|path| {
+        let same = |named: &PathBuf| named.file_name() == path.file_name();
+        named.iter().any(|named| is_about(named, path) || is_open(path) && same(named))
+    }) {
         wrong.push(format!("the error names none of {paths:?}: {stderr:?}"));
     }
     wrong
