@@ -19,7 +19,7 @@ pub(super) fn warn(folder: &Path, done: &str, reporter: &dyn Reporter) {
     named(&found.iter().map(|path| folder.join(path)).collect::<Vec<_>>(), done, reporter);
 }
 
-/// Warns of these, if there are any, by their names; `done` is what was not done with them.
+/// Warns of these by their names, if there are any; `done` ("copied", "unpacked") says what was left undone.
 pub(super) fn named(found: &[PathBuf], done: &str, reporter: &dyn Reporter) {
     if found.is_empty() {
         return;

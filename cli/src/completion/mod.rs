@@ -65,8 +65,8 @@ impl Known {
     }
 }
 
-/// What may stand for the last of these words, which is what was typed of it. The words are those after
-/// `dkms`. None: a file name may.
+/// The completions of the last of these words, of which a part may be typed. The words are those after
+/// `dkms`. If there are none, the shell offers file names.
 #[must_use]
 pub fn candidates(words: &[String], known: &Known) -> Vec<String> {
     let (typed, before) = words.split_last().map_or(("", words), |(last, before)| (last.as_str(), before));

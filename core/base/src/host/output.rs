@@ -79,7 +79,17 @@ impl NewFile {
             folder = openat(&folder, *part, FOLDER | OFlags::NOFOLLOW, Mode::empty())
                 .map_err(naming("open", &path))?;
         }
-        Self::at(Place::of(folder, name.into(), &path.join(name))?)
+        Self::create_in(&folder, &path.join(name))
+    }
+
+    /// Begins a file in an open folder; `path` is the file's, for its name and for messages.
+    ///
+    /// # Errors
+    /// [`FsError`].
+    pub fn create_in(folder: &OwnedFd, path: &Path) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let folder = folder.try_clone().map_err(|error| failed("open", path, error))?;
+        Self::at(Place::of(folder, name, path)?)
     }
 
     fn at(mut place: Place) -> Result<Self> {

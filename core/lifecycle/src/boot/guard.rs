@@ -130,10 +130,9 @@ impl Guard<'_> {
     #[must_use]
     pub fn look(&self, kernels: &Kernels<'_>) -> Report {
         let Kernels { installed, standings, has_critical } = *kernels;
-        let all = journal::all(self.layout);
+        let (all, unreadable) = journal::read(self.layout);
         let releases = releases(installed.iter().map(|target| target.kernel.clone()), &all);
         let mut menu = Menu::look(self.layout, &releases, &all);
-        let unreadable = journal::unreadable(self.layout);
         if let Some((path, why)) = unreadable.first() {
             menu.unclear =
                 Some(format!("`{}` cannot be read ({why}), so it is not known what is held", path.display()));

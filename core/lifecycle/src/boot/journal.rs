@@ -68,21 +68,30 @@ fn file(layout: &Layout, kernel: &KernelRelease) -> PathBuf {
     folder(layout).join(format!("{kernel}.json"))
 }
 
+/// A file that can't be read, and the reason.
+pub type Unreadable = (PathBuf, String);
+
 /// Everything that is held, as far as it can be read.
 #[must_use]
 pub fn all(layout: &Layout) -> Vec<(KernelRelease, Hold)> {
-    files(layout).filter_map(|(_, read)| read.ok()).collect()
+    read(layout).0
 }
 
-/// The files that say what is held and can't be read, each with the reason: then more may be held than
-/// [`all`] says.
+/// Everything that is held, and the files that say so but can't be read, each with the reason: then more may
+/// be held.
 #[must_use]
-pub fn unreadable(layout: &Layout) -> Vec<(PathBuf, String)> {
-    files(layout).filter_map(|(path, read)| Some((path, read.err()?))).collect()
+pub fn read(layout: &Layout) -> (Vec<(KernelRelease, Hold)>, Vec<Unreadable>) {
+    let (mut holds, mut unreadable) = (Vec::new(), Vec::new());
+    for (path, read) in files(folder(layout)) {
+        match read {
+            Ok(hold) => holds.push(hold),
+            Err(why) => unreadable.push((path, why)),
+        }
+    }
+    (holds, unreadable)
 }
 
-fn files(layout: &Layout) -> impl Iterator<Item = (PathBuf, Result<(KernelRelease, Hold), String>)> {
-    let folder = folder(layout);
+fn files(folder: PathBuf) -> impl Iterator<Item = (PathBuf, Result<(KernelRelease, Hold), String>)> {
     let names = fs::list(&folder).unwrap_or_default().into_iter().map(|entry| entry.name);
     names.filter_map(move |name| {
         let path = folder.join(&name);

@@ -274,7 +274,7 @@ proptest! {
                 prop_assert!(!(is_asked && can_be) || snapshot.is_installed(id, &target), "{id} on {target}");
             }
         }
-        // Told again, there is nothing left to do, but for what was put in place again once more.
+        // If the same is reported again, only what was installed again is left to do.
         if batch.anew.is_empty() && batch.rebuilt_kernels.is_empty() {
             let (_, request) = after.request(&case.told);
             let second = plan(&request, &after.world);
