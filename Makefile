@@ -3,6 +3,9 @@
 CARGO ?= cargo
 DESTDIR ?=
 
+# Everything is compiled once here: what makes a second time faster takes time and gigabytes.
+export CARGO_INCREMENTAL ?= 0
+
 # What is installed and packed is built for itself: features would unify over a build of the whole workspace.
 PROGRAMS = dkms-cli dh-dkms dkms-hooks-apt dkms-hooks-dnf dkms-release
 
@@ -51,8 +54,11 @@ deny: ## licences, bans and sources of all dependencies, as deny.toml has them; 
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) deny --offline check licenses bans sources
 
-# Tests wait for disks, timers and virtual machines for a good part of their time: one more than there are processors runs at once.
-test test-full: export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) + 1)))
+# Tests wait for disks, timers and virtual machines for a good part of their time: two more than there are processors run at once.
+test test-full: export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) + 2)))
+
+# The long ones start our programs so often that it pays to optimise them.
+test-full: export CARGO_PROFILE_DEV_OPT_LEVEL ?= 1
 
 # The tests are compiled while setup waits for the network.
 test: ## sets up and passes all tests but the long ones

@@ -72,8 +72,9 @@ pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) 
         found.look.ahead.insert(id);
     }
     let has_headers = |kernel: &&KernelRelease| fs::is_dir(&layout.headers_dir(kernel).join("include"));
-    let new =
-        found.kernels.iter().filter(|kernel| !ahead::is_kernel_done(layout, kernel)).filter(has_headers);
+    // What failed on one whose headers are not configured waits for that.
+    let looked_at = ahead::kernels_looked_at(layout);
+    let new = found.kernels.iter().filter(|kernel| !looked_at.contains(*kernel)).filter(has_headers);
     for kernel in &found.kernels {
         // What can't be written here is depmod's to say.
         drop(install::begin_index(kernel, layout));
@@ -84,9 +85,8 @@ pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) 
     if let Some(id) = own {
         // Where it failed ahead it is tried again now, and nobody else will for a kernel
         // that has been worked on.
-        let kernels = ahead::kernels_done(layout);
         let of_run = |target| Happening::ModuleWasInUse(id.name.clone(), target);
-        found.told.extend(kernels.iter().filter_map(target).map(of_run));
+        found.told.extend(looked_at.iter().filter_map(target).map(of_run));
     }
     found
 }
@@ -124,18 +124,17 @@ impl Ahead {
         found
     }
 
-    /// Notes that the batch has ended, but for these kernels. Where that can't be noted the next one looks
-    /// at the same once more.
-    pub fn done(&self, session: &Session<'_>, waiting: &BTreeSet<KernelRelease>) {
+    /// Notes that the batch has ended, of which it was told all this; something failed on the kernels that
+    /// are `waiting` for their headers. Where that can't be noted the next one looks at the same once more.
+    pub fn done(&self, session: &Session<'_>, told: &[Happening], waiting: &BTreeSet<KernelRelease>) {
         if self.look.noted.is_empty() && self.kernels.is_empty() {
             return;
         }
-        let kernels = self.told.iter().filter_map(|happening| match happening {
+        let kernels = told.iter().filter_map(|happening| match happening {
             Happening::HeadersArrived(target) => Some(target.kernel.clone()),
             _ => None,
         });
-        let kernels = kernels.filter(|kernel| !waiting.contains(kernel));
-        drop(ahead::mark(session.layout(), &self.look.ahead, &kernels.collect()));
+        drop(ahead::mark(session.layout(), &self.look.ahead, &kernels.collect(), waiting));
     }
 }
 

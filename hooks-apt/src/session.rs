@@ -120,7 +120,7 @@ impl<'a> Session<'a> {
         });
         let ended = Ended { waiting, ..self.conclude(result) };
         if !ended.is_due && !signals::interrupted() {
-            ahead.done(self, &ended.waiting);
+            ahead.done(self, &told, &ended.waiting);
         }
         ended
     }

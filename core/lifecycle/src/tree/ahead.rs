@@ -3,8 +3,9 @@
 //! A package manager that unpacks packages before it configures them lets the first batch build all of them.
 //! What was built then counts later only if its inputs are still the same, so each build leaves the key of
 //! its inputs: `.state/ahead/modules/M/V/K/A`. `.state/ahead/modules/M/V/looked` and `.state/ahead/kernels/K`
-//! say that such a batch has ended. `.state/ahead/run` names the run of the package manager that all of it
-//! belongs to.
+//! say that such a batch has ended. `.state/ahead/waiting/K` says the same of a kernel on which something
+//! failed while its headers were not configured. `.state/ahead/run` names the run of the package manager that
+//! all of it belongs to.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -24,6 +25,10 @@ fn modules(layout: &Layout) -> PathBuf {
 
 fn kernels(layout: &Layout) -> PathBuf {
     layout.ahead_dir().join("kernels")
+}
+
+fn waiting(layout: &Layout) -> PathBuf {
+    layout.ahead_dir().join("waiting")
 }
 
 fn folder(layout: &Layout, id: &ModuleId) -> PathBuf {
@@ -77,7 +82,8 @@ pub fn forget(layout: &Layout) -> Result<(), FsError> {
     fs::remove_any(&layout.ahead_dir())
 }
 
-/// A batch has ended that worked on these modules and kernels.
+/// A batch has ended that worked on these modules and kernels. `unfinished`: of the kernels those that have
+/// to be worked on again when their headers are configured.
 ///
 /// # Errors
 /// [`FsError`]; then they are looked at once more.
@@ -85,9 +91,13 @@ pub fn mark(
     layout: &Layout,
     ids: &BTreeSet<ModuleId>,
     releases: &BTreeSet<KernelRelease>,
+    unfinished: &BTreeSet<KernelRelease>,
 ) -> Result<(), FsError> {
     ids.iter().try_for_each(|id| write(layout, &folder(layout, id).join("looked"), ""))?;
-    releases.iter().try_for_each(|release| write(layout, &kernels(layout).join(release), ""))
+    releases.iter().try_for_each(|release| {
+        let folder = if unfinished.contains(release) { waiting(layout) } else { kernels(layout) };
+        write(layout, &folder.join(release), "")
+    })
 }
 
 /// The modules that such batches have worked on.
@@ -109,16 +119,17 @@ fn all(layout: &Layout) -> Vec<ModuleId> {
     ids
 }
 
-/// Whether a batch that worked on a kernel has ended.
+/// Whether a batch that worked on a kernel has ended, with nothing left for when its headers are configured.
 #[must_use]
 pub fn is_kernel_done(layout: &Layout, release: &KernelRelease) -> bool {
     fs::exists(&kernels(layout).join(release))
 }
 
-/// The kernels that such batches have worked on.
+/// The kernels that such batches have worked on, finished or not.
 #[must_use]
-pub fn kernels_done(layout: &Layout) -> BTreeSet<KernelRelease> {
-    let names = fs::list(&kernels(layout)).unwrap_or_default().into_iter();
+pub fn kernels_looked_at(layout: &Layout) -> BTreeSet<KernelRelease> {
+    let folders = [kernels(layout), waiting(layout)].into_iter();
+    let names = folders.flat_map(|folder| fs::list(&folder).unwrap_or_default());
     names.filter_map(|entry| KernelRelease::new(entry.name.to_str()?).ok()).collect()
 }
 
@@ -149,7 +160,7 @@ mod tests {
         fs::create_dir_all(&layout.dkms_tree).unwrap();
         let kernel = KernelRelease::new("6.1.0-1").unwrap();
         enter(&layout, "100 1").unwrap();
-        mark(&layout, &BTreeSet::new(), &[kernel.clone()].into()).unwrap();
+        mark(&layout, &BTreeSet::new(), &[kernel.clone()].into(), &BTreeSet::new()).unwrap();
         enter(&layout, "100 1").unwrap();
         assert!(is_kernel_done(&layout, &kernel));
         enter(&layout, "100 2").unwrap();
@@ -170,14 +181,18 @@ mod tests {
         note_key(&layout, &a, &target, "1234").unwrap();
         assert_eq!(key(&layout, &a, &target).as_deref(), Some("1234"));
         assert!(!modules_done(&layout).contains(&a) && !is_kernel_done(&layout, &kernel));
-        mark(&layout, &[a.clone(), b.clone()].into(), &[kernel.clone()].into()).unwrap();
+        let (modules, kernels) = ([a.clone(), b.clone()].into(), [kernel.clone()].into());
+        mark(&layout, &modules, &kernels, &kernels).unwrap();
+        assert!(!is_kernel_done(&layout, &kernel), "its headers are to come");
+        assert_eq!(kernels_looked_at(&layout), kernels);
+        mark(&layout, &modules, &kernels, &BTreeSet::new()).unwrap();
         assert!(modules_done(&layout).contains(&a) && is_kernel_done(&layout, &kernel));
         sweep(&layout, &[b.clone()].into(), false).unwrap();
         assert_eq!(key(&layout, &a, &target), None);
         assert!(!modules_done(&layout).contains(&a) && modules_done(&layout).contains(&b));
-        assert_eq!(kernels_done(&layout), [kernel].into());
+        assert_eq!(kernels_looked_at(&layout), [kernel].into());
         sweep(&layout, &BTreeSet::new(), true).unwrap();
-        assert!(!modules_done(&layout).contains(&b) && !kernels_done(&layout).is_empty());
+        assert!(!modules_done(&layout).contains(&b) && !kernels_looked_at(&layout).is_empty());
         sweep(&layout, &BTreeSet::new(), false).unwrap();
         assert!(!fs::exists(&layout.ahead_dir()));
     }

@@ -83,11 +83,13 @@ fn its_own_folder_can_be_written_and_nothing_else() {
         let (code, text) = world.run(&format!("echo x >{place}"));
         assert_ne!(code, 0, "{place}: {text}");
     }
+    // A name that nobody else has on this machine.
+    let name = world.dir.path().file_name().unwrap().to_str().unwrap();
     assert_eq!(
-        world.says("echo x >/tmp/x; echo y >/var/tmp/y; cat /tmp/*; ls -A /root /home"),
+        world.says(&format!("echo x >/tmp/{name}.x; echo y >/var/tmp/{name}.y; cat /tmp/*; ls -A /root /home")),
         "x\ny\n/home:\n\n/root:\n"
     );
-    assert!(!fs::exists(Path::new("/tmp/x")));
+    assert!(!fs::exists(&Path::new("/tmp").join(format!("{name}.x"))));
     assert_ne!(world.run(&format!("cat {}", world.at("other/x").display())).0, 0);
     assert_ne!(world.run("cat ../../key").0, 0);
     assert_eq!(
