@@ -1,6 +1,8 @@
 //! Real apt in real roots: what a transaction brings is built as one batch, and is there
 //! when it is needed.
 
+use std::collections::BTreeMap;
+
 use dkms_tests::apt::{Machine, Package, batches};
 use dkms_tests::fixture::Module;
 use dkms_tests::tier::is_full;
@@ -32,6 +34,7 @@ const MORE: [(&str, &str, Becomes); 6] = [
     // Too old for these kernels, with the original as well.
     ("lttng-modules", "lttng-modules", Becomes::Failed),
     ("tp-smapi", "tp_smapi", Becomes::Installed),
+    // Its make writes a link into its source: without a sandbox, as here, into the real one.
     ("west-chamber", "west-chamber", Becomes::Installed),
     ("xtables-addons", "xtables-addons", Becomes::Installed),
 ];
@@ -70,12 +73,25 @@ fn twelve_packages_and_two_kernels_headers_are_one_batch() {
             }
         }
     }
-    // What failed ahead is tried once more in its turn; nothing else divides the run.
-    let batches = batches(&said).len();
-    assert_eq!(batches, if is_full() { 2 } else { 1 }, "{said}");
+    // What failed ahead is tried once more in its turn, and once for each kernel whose headers are configured later;
+    // what changes its own source as it is built is built again in its turn. Nothing else divides the run.
+    let mut times = BTreeMap::new();
+    for line in &batches(&said)[1..] {
+        let (modules, kernels) = line.rsplit_once(" for ").unwrap();
+        for module in modules.trim_start_matches("dkms: building ").split(", ") {
+            *times.entry(module.split('/').next().unwrap()).or_insert(0) += kernels.split(", ").count();
+        }
+    }
+    if is_full() {
+        assert_eq!(times.remove("west-chamber"), Some(2), "{said}");
+        let again = times.remove("lttng-modules").unwrap_or_default();
+        assert!((1..=4).contains(&again), "{again} times: {said}");
+    }
+    assert!(times.is_empty(), "{times:?}: {said}");
     let mut depmods = machine.depmods().unwrap();
     depmods.sort();
-    assert_eq!(depmods, ["NEW", "OLD"], "{said}");
+    let expected: &[&str] = if is_full() { &["NEW", "NEW", "OLD", "OLD"] } else { &["NEW", "OLD"] };
+    assert_eq!(depmods, expected, "{said}");
     // One conf's make doesn't say for which folder, and isn't noted.
     let (makes, at_once) = machine.makes().unwrap();
     assert!(makes >= 14 && at_once >= 2, "{makes} makes, {at_once} at once");
