@@ -27,20 +27,6 @@ impl Staged {
         record.map_or_else(About::default, |record| About { inputs: record.inputs, hash: record.hash })
     }
 
-    /// What the manifest states of the whole archive; `None`: there is no manifest, or the archive is no DKMS
-    /// tarball.
-    #[must_use]
-    pub fn statement(&self) -> Option<Statement> {
-        let manifest = self.manifest().filter(|_| self.kind != Kind::Plain)?;
-        let build = |record: &BuildRecord| (record.kernel.clone(), record.arch.clone());
-        Some(Statement {
-            module: (manifest.name, manifest.version),
-            builds: manifest.builds.iter().map(build).collect(),
-            source: manifest.source,
-            signed: manifest.signed,
-        })
-    }
-
     fn manifest(&self) -> Option<Manifest> {
         let bytes = fs::read_limited(&self.root.join(MANIFEST), manifest::LARGEST).ok()?;
         serde_json::from_slice(&bytes).ok()
@@ -106,19 +92,6 @@ impl Staged {
         })
     }
 
-    /// The manifest's bytes, and the signature over them in base64; `None`: one of them is not there.
-    ///
-    /// # Errors
-    /// [`fs::FsError`].
-    pub fn signed_manifest(&self) -> Result<Option<(Vec<u8>, String)>, fs::FsError> {
-        /// No signature reaches it.
-        const LONGEST: u64 = 64 << 10;
-        let manifest = fs::optional(fs::read_limited(&self.root.join(MANIFEST), manifest::LARGEST))?;
-        let signature = fs::optional(fs::read_limited(&self.root.join(SIGNATURE), LONGEST))?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
-        Ok(manifest.zip(signature.map(text)))
-    }
-
     /// The time of all that it has: that of its manifest, or else of its newest file.
     fn date(&self) -> Result<u64, ArchiveError> {
         let manifest = fs::stat(&self.root.join(MANIFEST))?;
@@ -136,19 +109,6 @@ pub struct About {
     pub inputs: Option<String>,
     /// The digest that the kernel signs modules with (`CONFIG_MODULE_SIG_HASH`).
     pub hash: Option<String>,
-}
-
-/// What a manifest states of the whole archive: the words of the one who wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
-    /// Name and version of the module.
-    pub module: (String, String),
-    /// Kernel and architecture of each build.
-    pub builds: Vec<(String, String)>,
-    /// The digest of the source that is not in the archive.
-    pub source: Option<String>,
-    /// What the signer said.
-    pub signed: Option<SignedBy>,
 }
 
 fn record(target: &Target) -> BuildRecord {

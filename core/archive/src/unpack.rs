@@ -2,18 +2,18 @@
 //! that nothing can be written through one. Knows nothing of DKMS.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::compression::{Compression, MAGIC_LENGTH};
-use super::entries::{Broken, Entries, Entry, EntryKind};
+use super::entries::{Entry, EntryKind};
 use super::error::{ArchiveError, Fault};
 use super::inventory::{Digest, Inventory, Item, Rejected};
-use super::limits::{Counted, Limits, Metered, exceeded};
+use super::limits::Limits;
 use super::name;
-use dkms_base::host::{fs, signals};
+use super::stream::Stream;
+use dkms_base::host::fs;
 
 /// An archive whose files and folders are on disk, and whose links aren't yet.
 pub(super) struct Unpacked {
@@ -24,40 +24,15 @@ pub(super) struct Unpacked {
 
 /// Unpacks below `into`, an existing empty folder of ours.
 pub(super) fn unpack(archive: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
-    let (compression, packed) = open(archive)?;
-    let (packed, count) = Counted::new(packed);
-    let damaged = |error: io::Error| ArchiveError::Damaged {
-        archive: archive.to_owned(),
-        entry: None,
-        reason: error.to_string(),
-    };
-    let decoder = compression.decoder(packed, limits.window).map_err(damaged)?;
-    let stream = Metered::new(decoder, count, limits.clone());
     let mut run = Run {
-        archive,
         into,
-        entries: Entries::new(stream),
-        at: None,
+        stream: Stream::open(archive, limits)?,
         unpacked: Unpacked { inventory: Inventory::new(limits.clone()), folders: Vec::new() },
     };
-    while let Some(entry) = run.next()? {
+    while let Some(entry) = run.stream.next()? {
         run.take(&entry)?;
     }
     Ok(run.unpacked)
-}
-
-fn open(archive: &Path) -> Result<(Compression, File), ArchiveError> {
-    let mut file = match fs::open(archive) {
-        Err(error) if error.is_not_found() => {
-            return Err(ArchiveError::Missing { archive: archive.to_owned() });
-        }
-        other => other?,
-    };
-    let failed = |source| fs::FsError { verb: "read", path: archive.to_owned(), source };
-    let mut head = Vec::new();
-    (&mut file).take(MAGIC_LENGTH as u64).read_to_end(&mut head).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    Ok((Compression::of_magic(&head), file))
 }
 
 impl Unpacked {
@@ -82,27 +57,13 @@ impl Unpacked {
     }
 }
 
-struct Run<'a, R> {
-    archive: &'a Path,
+struct Run<'a> {
     into: &'a Path,
-    entries: Entries<R>,
-    /// The entry at hand, for messages.
-    at: Option<String>,
+    stream: Stream<'a>,
     unpacked: Unpacked,
 }
 
-impl<R: Read> Run<'_, R> {
-    fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
-        if signals::interrupted() {
-            return Err(ArchiveError::Interrupted { archive: self.archive.to_owned() });
-        }
-        let next = self.entries.next().map_err(|broken| self.broken(broken))?;
-        if let Some(entry) = &next {
-            self.at = Some(name::shown(&entry.name));
-        }
-        Ok(next)
-    }
-
+impl Run<'_> {
     fn take(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
         let path = name::parse(&entry.name).map_err(|fault| self.refused(fault))?;
         // Old tars mark folders by a slash at the end.
@@ -149,15 +110,10 @@ impl<R: Read> Run<'_, R> {
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 64 << 10];
         loop {
-            if signals::interrupted() {
-                return Err(ArchiveError::Interrupted { archive: self.archive.to_owned() });
+            let n = self.stream.read(&mut buffer)?;
+            if n == 0 {
+                return Ok(hash.finalize().into());
             }
-            let n = match self.entries.read(&mut buffer) {
-                Ok(0) => return Ok(hash.finalize().into()),
-                Ok(n) => n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.broken(Broken::Stream(error))),
-            };
             hash.update(&buffer[..n]);
             let failed = |source| fs::FsError { verb: "write", path: target.to_owned(), source };
             file.write_all(&buffer[..n]).map_err(failed)?;
@@ -198,39 +154,15 @@ impl<R: Read> Run<'_, R> {
         self.unpacked.inventory.admit(path, item).map_err(|rejected| match rejected {
             Rejected::Fault(fault) => self.refused(fault),
             Rejected::Exceeded(limit) => ArchiveError::TooBig {
-                archive: self.archive.to_owned(),
-                entry: self.at.clone().unwrap_or_default(),
+                archive: self.stream.archive.to_owned(),
+                entry: self.stream.at.clone().unwrap_or_default(),
                 limit,
             },
         })
     }
 
     fn refused(&self, fault: Fault) -> ArchiveError {
-        let entry = self.at.clone().unwrap_or_default();
-        ArchiveError::Refused { archive: self.archive.to_owned(), entry, fault }
-    }
-
-    fn broken(&self, broken: Broken) -> ArchiveError {
-        let archive = self.archive.to_owned();
-        match broken {
-            Broken::NoTar => ArchiveError::NotAnArchive { archive },
-            Broken::Entry { name, fault } => {
-                ArchiveError::Refused { archive, entry: name::shown(&name), fault }
-            }
-            Broken::Header { name, reason } => {
-                let entry = if name.is_empty() { self.at.clone() } else { Some(name::shown(&name)) };
-                ArchiveError::Damaged { archive, entry, reason: reason.to_owned() }
-            }
-            Broken::Stream(error) => match exceeded(&error) {
-                Some(limit) => {
-                    ArchiveError::TooBig { archive, entry: self.at.clone().unwrap_or_default(), limit }
-                }
-                None => {
-                    let early = error.kind() == io::ErrorKind::UnexpectedEof;
-                    let reason = if early { "it ends too early".to_owned() } else { error.to_string() };
-                    ArchiveError::Damaged { archive, entry: self.at.clone(), reason }
-                }
-            },
-        }
+        let entry = self.stream.at.clone().unwrap_or_default();
+        ArchiveError::Refused { archive: self.stream.archive.to_owned(), entry, fault }
     }
 }

@@ -51,6 +51,10 @@ impl HeadersPackage {
         owner: Option<&Owner>,
     ) -> Self {
         let release = kernel.as_str();
+        if release.contains(',') && owner.is_none() {
+            let each: Vec<String> = release.split(',').map(|name| format!("-k {name}")).collect();
+            return Self::Advice(format!("`-k` takes one kernel; repeat it for more: `{}`", each.join(" ")));
+        }
         let named = match distribution.family {
             Family::Debian | Family::Ubuntu => {
                 let name = match owner {

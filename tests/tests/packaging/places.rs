@@ -84,6 +84,14 @@ fn what_is_not_the_asked_and_signed_bundle_is_refused() {
     refused("it is not signed");
     publish(&root, "q", "1000");
     refused("which is not trusted; trusted keys: ");
+    // Nothing of it is unpacked: there is no room for a byte.
+    root.must(
+        "mkdir /srv/full; mount -t tmpfs -o size=4k tmpfs /srv/full; head -c 4096 /dev/zero >/srv/full/x
+         cp /etc/dkms/framework.conf /srv; echo tmp_location=/srv/full >>/etc/dkms/framework.conf
+         ! dkms build foo/1.0 -k $K 2>/srv/said; cat /srv/said; grep -q 'which is not trusted; trusted keys: ' /srv/said
+         umount /srv/full; cp /srv/framework.conf /etc/dkms/",
+    )
+    .unwrap();
     publish(&root, "p", "1000");
     root.must("f=$(echo /srv/kmods/*); head -c 2000 $f >/srv/cut; mv /srv/cut $f").unwrap();
     refused("is not taken: ");

@@ -76,7 +76,7 @@ pub enum Cause {
         /// Where it is.
         path: String,
     },
-    /// A file that a link of the source leads to is there, and the build can't see it.
+    /// A file is there, and the build can't see it.
     HiddenFile {
         /// Where it is.
         path: String,
@@ -170,7 +170,7 @@ impl std::fmt::Display for Cause {
                 write!(f, "the program `{path}` exists, but the build cannot see it")
             }
             Self::HiddenFile { path } => {
-                write!(f, "a link of the source leads to `{path}`, which the sandbox hides")
+                write!(f, "`{path}` exists, but the sandbox hides it from the build")
             }
             Self::ReadOnly => f.write_str("the build writes outside its own folder, where it may only read"),
             Self::NoMakefile => f.write_str("make found no Makefile, or no such target in it"),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::BuildSpec;
-use crate::host::{Environment, fs, programs};
+use crate::host::{Environment, fs, programs, sandbox};
 use crate::report::Event;
 use dkms_base::diagnose::{Cause, Diagnosis, Refusal, exempt_hint, refusals};
 use dkms_conf::mentioned;
@@ -34,6 +34,7 @@ pub(super) fn refine(
     folder: &Path,
     environment: &Environment,
 ) {
+    let hidden_file = |path: PathBuf| Cause::HiddenFile { path: path.to_string_lossy().into_owned() };
     let refined = match &diagnosis.cause {
         Some(Cause::NotExecutable) => fs::is_noexec(folder)
             .then(|| Cause::NoExec { folder: spec.layout.dkms_tree.to_string_lossy().into_owned() }),
@@ -45,7 +46,10 @@ pub(super) fn refine(
             let file = diagnosis.first_error.as_ref().and_then(|error| error.file.as_deref());
             hidden_target(folder, &spec.layout.build_dir(spec.id), header, file)
                 .or_else(|| hidden_header(spec, header))
-                .map(|path| Cause::HiddenFile { path: path.to_string_lossy().into_owned() })
+                .map(hidden_file)
+        }
+        Some(Cause::NoMakefile | Cause::Unreadable) | None if diagnosis.module.is_some() => {
+            hidden_path(diagnosis).map(hidden_file)
         }
         _ => None,
     };
@@ -65,14 +69,18 @@ fn hidden_target(folder: &Path, seen: &Path, header: &str, file: Option<&str>) -
     })
 }
 
-/// Folders of the system that builds don't see.
-const HIDDEN: [&str; 5] = ["/root", "/home", "/run", "/tmp", "/var/tmp"];
+/// What the first error names, and what is there in a hidden folder: a file that a Makefile includes, symbols of
+/// another module, a target of make.
+fn hidden_path(diagnosis: &Diagnosis) -> Option<PathBuf> {
+    let error = diagnosis.first_error.as_ref()?;
+    let named = mentioned::in_text(&error.to_string());
+    named.into_iter().find(|path| sandbox::hides(path) && fs::exists(path))
+}
 
 /// A header that is there, in a hidden folder: named by its path, or looked up in a folder that the source's
 /// Makefiles and scripts name.
 fn hidden_header(spec: &BuildSpec<'_>, header: &str) -> Option<PathBuf> {
-    let is_hidden =
-        |path: &PathBuf| HIDDEN.iter().any(|folder| path.starts_with(folder)) && fs::is_file(path);
+    let is_hidden = |path: &PathBuf| sandbox::hides(path) && fs::is_file(path);
     let named = Path::new(header);
     if named.is_absolute() {
         return Some(named.to_owned()).filter(is_hidden);
@@ -100,7 +108,6 @@ fn kernel_addresses(spec: &BuildSpec<'_>) -> Option<String> {
 /// If scripts of the source ask git, and git has its data of that checkout (a worktree, a clone that borrows
 /// objects) in a folder that is hidden from builds: their fallback becomes part of the module.
 fn git_elsewhere(source: &Path) -> Option<String> {
-    const HIDDEN: [&str; 3] = ["/root", "/home", "/run"];
     let file = source.join(".git");
     let (named, prefix) = match fs::is_file(&file) {
         true => (file, "gitdir:"),
@@ -109,7 +116,7 @@ fn git_elsewhere(source: &Path) -> Option<String> {
     let text = fs::read_limited(&named, LONGEST).ok()?;
     let text = String::from_utf8_lossy(&text);
     let paths = text.lines().filter_map(|line| Some(Path::new(line.strip_prefix(prefix)?.trim())));
-    let hidden = paths.into_iter().find(|path| HIDDEN.iter().any(|folder| path.starts_with(folder)))?;
+    let hidden = paths.into_iter().find(|path| sandbox::hides(path))?;
     let script = script_with(source, "git ")?;
     Some(format!(
         "`{}` asks git, whose data is in `{}`, which is hidden in the sandbox: the module may have another version \

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use dkms_archive::Statement;
+use dkms_archive::{SignedManifest, Statement};
 
 use crate::host::clock;
 use crate::id::{ModuleId, Target};
@@ -97,18 +97,18 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// The trusted key that signed a manifest; `claimed`: the id that the manifest has.
+/// The trusted key that signed a manifest, which states this.
 pub(super) fn signer<'a>(
-    manifest: &[u8],
-    signature: &str,
-    claimed: Option<&str>,
+    manifest: &SignedManifest,
+    statement: &Statement,
     keys: &'a [TrustedKey],
     folder: &std::path::Path,
 ) -> Result<&'a TrustedKey, Reason> {
     if keys.is_empty() {
         return Err(Reason::NoKeys(folder.to_owned()));
     }
-    let signed = keys.iter().find(|key| key.accepts_text(manifest, signature));
+    let claimed = statement.signed.as_ref().map(|signed| signed.key.as_str());
+    let signed = keys.iter().find(|key| key.accepts_text(&manifest.bytes, &manifest.signature));
     signed.ok_or_else(|| match claimed {
         Some(key) if keys.iter().any(|known| known.id == key) => Reason::Forged { key: key.to_owned() },
         claimed => Reason::Untrusted {
@@ -140,8 +140,8 @@ pub(super) struct Held {
     pub(super) modules: BTreeSet<String>,
 }
 
-/// Whether a bundle with a manifest that a trusted key signed is the one that is asked for.
-pub(super) fn judge(wanted: &Wanted<'_>, statement: &Statement, held: &Held) -> Result<(), Reason> {
+/// Whether a bundle is the one that is asked for, by what a manifest states that a trusted key signed.
+pub(super) fn judge_statement(wanted: &Wanted<'_>, statement: &Statement) -> Result<(), Reason> {
     let Wanted { id, target, .. } = wanted;
     let (name, version) = &statement.module;
     if (name.as_str(), version.as_str()) != (id.name.as_str(), id.version.as_str()) {
@@ -152,9 +152,18 @@ pub(super) fn judge(wanted: &Wanted<'_>, statement: &Statement, held: &Held) -> 
         let builds = statement.builds.iter().map(|(kernel, arch)| format!("kernel {kernel} ({arch})"));
         return Err(Reason::OtherKernel { builds: builds.collect(), target: (*target).clone() });
     }
+    let when = statement.signed.as_ref().map_or(0, |signed| signed.when);
+    match wanted.taken.filter(|taken| *taken > when) {
+        Some(taken) => Err(Reason::Older { when, taken }),
+        None => Ok(()),
+    }
+}
+
+/// Whether what such a bundle holds is what is asked for.
+pub(super) fn judge_contents(wanted: &Wanted<'_>, statement: &Statement, held: &Held) -> Result<(), Reason> {
     if let Some(ours) = &wanted.source {
         let theirs = held.source.as_ref().or(statement.source.as_ref());
-        let theirs = theirs.ok_or_else(|| Reason::NoSource((*id).clone()))?;
+        let theirs = theirs.ok_or_else(|| Reason::NoSource(wanted.id.clone()))?;
         if theirs != ours {
             return Err(Reason::OtherSource { theirs: theirs.clone(), ours: ours.clone() });
         }
@@ -163,11 +172,7 @@ pub(super) fn judge(wanted: &Wanted<'_>, statement: &Statement, held: &Held) -> 
         let names = |names: &BTreeSet<String>| names.iter().cloned().collect();
         return Err(Reason::OtherFiles { wanted: names(&wanted.modules), found: names(&held.modules) });
     }
-    let when = statement.signed.as_ref().map_or(0, |signed| signed.when);
-    match wanted.taken.filter(|taken| *taken > when) {
-        Some(taken) => Err(Reason::Older { when, taken }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -197,7 +202,9 @@ mod tests {
         };
         let mut held = Held { source: Some("aa".to_owned()), modules: names(&["foo"]) };
         change(&mut statement, &mut held, &mut wanted);
-        judge(&wanted, &statement, &held).map_or_else(|why| why.to_string(), |()| "taken".to_owned())
+        let judged =
+            judge_statement(&wanted, &statement).and_then(|()| judge_contents(&wanted, &statement, &held));
+        judged.map_or_else(|why| why.to_string(), |()| "taken".to_owned())
     }
 
     #[test]

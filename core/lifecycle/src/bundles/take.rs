@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use dkms_archive::{ArchiveError, Limits, StagedBuild};
+use dkms_archive::{ArchiveError, Limits, SignedManifest, StagedBuild};
 
-use super::judge::{Held, Reason, Wanted, judge, signer};
+use super::judge::{Held, Reason, Wanted, judge_contents, judge_statement, signer};
 use super::listing::Listing;
 use super::name::Hint;
 use super::note::Note;
@@ -153,20 +153,13 @@ impl Taker {
         reporter: &dyn Reporter,
     ) -> Result<Examined, Reason> {
         let broken = |error: &dyn std::fmt::Display| Reason::Broken(error.to_string());
-        let folder = tempfile::Builder::new().prefix("dkms.").tempdir_in(&settings.tmp_location);
-        let folder = folder.map_err(|error| broken(&error))?;
-        let staged =
-            dkms_archive::stage(path, folder.path(), &Limits::default()).map_err(|error| broken(&error))?;
-        let statement = staged.statement().ok_or(Reason::Unsigned)?;
-        let (manifest, signature) =
-            staged.signed_manifest().map_err(|error| broken(&error))?.ok_or(Reason::Unsigned)?;
-        let claimed = statement.signed.as_ref().map(|signed| signed.key.as_str());
+        let limits = Limits::default();
+        // Nothing is unpacked that nobody of trust has signed.
+        let signed = SignedManifest::read(path, &limits).map_err(|error| broken(&error))?;
+        let signed = signed.ok_or(Reason::Unsigned)?;
+        let statement = signed.statement().ok_or(Reason::Unsigned)?;
         let keys = self.keys(settings, reporter);
-        let key = signer(&manifest, &signature, claimed, keys, &settings.prebuilt_keys)?;
-        let build = staged.builds.iter().find(|build| build.target == *asked.target).cloned();
-        let names = build.as_ref().map_or(Ok(Vec::new()), |build| modules(&build.dir));
-        let names = names.map_err(|error| broken(&error))?;
-        let source = |folder: &Path| dkms_archive::source_digest(folder).map_err(|error| broken(&error));
+        let key = signer(&signed, &statement, keys, &settings.prebuilt_keys)?;
         let wanted = Wanted {
             id: asked.id,
             target: asked.target,
@@ -176,12 +169,23 @@ impl Taker {
                 .map_err(|error| broken(&error))?
                 .map(|note| note.signed),
         };
+        judge_statement(&wanted, &statement)?;
+        let folder = tempfile::Builder::new().prefix("dkms.").tempdir_in(&settings.tmp_location);
+        let folder = folder.map_err(|error| broken(&error))?;
+        let staged = dkms_archive::stage(path, folder.path(), &limits).map_err(|error| broken(&error))?;
+        if !signed.is_of(&staged).map_err(|error| broken(&error))? {
+            return Err(Reason::Broken("it was exchanged while it was read".to_owned()));
+        }
+        let build = staged.builds.iter().find(|build| build.target == *asked.target).cloned();
+        let names = build.as_ref().map_or(Ok(Vec::new()), |build| modules(&build.dir));
+        let names = names.map_err(|error| broken(&error))?;
+        let source = |folder: &Path| dkms_archive::source_digest(folder).map_err(|error| broken(&error));
         let stem = |name: &String| ModuleFile::from_name(name).map(|file| file.stem);
         let held = Held {
             source: staged.source.as_deref().map(source).transpose()?,
             modules: names.iter().filter_map(stem).collect(),
         };
-        judge(&wanted, &statement, &held)?;
+        judge_contents(&wanted, &statement, &held)?;
         let build = build.ok_or_else(|| Reason::Broken("its modules are missing".to_owned()))?;
         let files: Vec<PathBuf> = names.iter().map(|name| build.dir.join("module").join(name)).collect();
         verify(asked, settings, &files)?;

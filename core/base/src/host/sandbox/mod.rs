@@ -32,6 +32,7 @@ mod view;
 pub use account::{Account, FALLBACK};
 pub use missing::{Missing, Told};
 pub use probe::missing_here;
+pub use view::hides;
 
 /// What a sandbox is to be like.
 #[derive(Debug)]

@@ -23,6 +23,12 @@ const REPLACED: [(&str, Kind); 6] = [
     ("/run", Kind::StandIn),
 ];
 
+/// Whether a path of the system is in a folder that every build sees another in the place of.
+#[must_use]
+pub fn hides(path: &Path) -> bool {
+    REPLACED.iter().any(|(folder, kind)| !matches!(kind, Kind::Devices) && path.starts_with(folder))
+}
+
 /// What is never seen, besides the keys that the settings name.
 const SECRET: [&str; 8] = [
     "/etc/ssl/private",
