@@ -1,6 +1,7 @@
 //! What the settings say of the sandbox that a module's code runs in, be it a build or a conf.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::found::Given;
 use super::kernel_inputs::KernelInputs;
@@ -47,14 +48,16 @@ impl Exemption {
 #[derive(Debug, Clone)]
 pub struct Confined {
     settings: Settings,
-    secret: Vec<PathBuf>,
+    environment: Environment,
+    /// What no conf may read: looked for when one goes through bash, as few do.
+    secret: OnceLock<Vec<PathBuf>>,
 }
 
 impl Confined {
     /// What the settings say.
     #[must_use]
     pub fn of(settings: &Settings, environment: &Environment) -> Self {
-        Self { settings: settings.clone(), secret: keys::hidden(settings, environment) }
+        Self { settings: settings.clone(), environment: environment.clone(), secret: OnceLock::new() }
     }
 
     /// Whether the conf of this module is confined: one that another user may write always is.
@@ -89,7 +92,8 @@ impl Confined {
         let kernel = given.value("kernelver").and_then(|kernel| KernelRelease::new(kernel).ok());
         let kernel = headers.zip(kernel).map(|(headers, kernel)| KernelInputs::of(layout, headers, &kernel));
         let kernel = kernel.unwrap_or_default();
-        let mut secret = self.secret.clone();
+        let hidden = || keys::hidden(&self.settings, &self.environment);
+        let mut secret = self.secret.get_or_init(hidden).clone();
         secret.extend(kernel.keys);
         let mut inputs = kernel.paths;
         inputs.push(folder.to_owned());
