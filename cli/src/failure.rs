@@ -147,6 +147,7 @@ impl From<InstallError> for Failure {
             InstallError::Process(ProcessError::Interrupted { .. }) => ExitCode::INTERRUPTED,
             InstallError::NoKernelFolder { .. }
             | InstallError::BuiltMissing { .. }
+            | InstallError::BuiltDamaged { .. }
             | InstallError::NothingInstalled { .. }
             | InstallError::Depmod { .. }
             | InstallError::Files { .. }

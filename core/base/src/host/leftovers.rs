@@ -1,7 +1,7 @@
 //! Temporary names (`.tmp_*`, see [`fs::temporary_beside`]) that processes left which are gone.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::fs::{self, FsError};
 use super::{ancestry, clock, root};
@@ -46,6 +46,19 @@ pub fn has_temporaries(dir: &Path, depth: usize) -> Result<bool, FsError> {
     Ok(found)
 }
 
+/// Those that [`sweep_folder`] would remove. Folders that the caller may not enter count as empty.
+///
+/// # Errors
+/// [`FsError`] when a folder can't be listed.
+pub fn abandoned(dir: &Path, depth: usize) -> Result<Vec<PathBuf>, FsError> {
+    let mut found = Vec::new();
+    each_temporary(dir, depth, &mut |path| {
+        found.push(path.to_owned());
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 fn each_temporary(
     dir: &Path,
     depth: usize,
@@ -54,11 +67,14 @@ fn each_temporary(
     for entry in fs::list(dir)? {
         let path = dir.join(&entry.name);
         match entry.name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)) {
-            Some(rest) if is_abandoned(rest) && !may_be_at_work(&path)? => then(&path)?,
+            Some(_) if is_abandoned(&path) && !may_be_at_work(&path)? => then(&path)?,
             // Another user's, who still runs, or a name that isn't ours.
             Some(_) => {}
             None if entry.kind.is_dir() && depth > 0 && !is_foreign(&entry.name) => {
-                each_temporary(&path, depth - 1, then)?;
+                match each_temporary(&path, depth - 1, then) {
+                    Err(error) if error.is_permission() => {}
+                    result => result?,
+                }
             }
             None => {}
         }
@@ -66,10 +82,12 @@ fn each_temporary(
     Ok(())
 }
 
-/// Whether what follows the prefix is the number of a process that is gone.
-fn is_abandoned(rest: &str) -> bool {
-    let number = rest.split('_').next().and_then(|number| number.parse().ok());
-    number.is_some_and(ancestry::is_gone)
+/// Whether a path has a temporary name of ours, and the process that gave it is gone.
+#[must_use]
+pub fn is_abandoned(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let pid = name.strip_prefix(TEMPORARY_PREFIX).and_then(|rest| rest.split('_').next());
+    pid.and_then(|pid| pid.parse().ok()).is_some_and(ancestry::is_gone)
 }
 
 /// Below `--root` the processes of other commands can't be seen: what they made of late counts as theirs.
@@ -85,4 +103,27 @@ fn may_be_at_work(path: &Path) -> Result<bool, FsError> {
 /// Folders of a version that hold no temporaries of ours, and may be large.
 fn is_foreign(name: &std::ffi::OsStr) -> bool {
     ["build", "module", "log"].iter().any(|known| name == *known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_running_command_has_in_its_folder_is_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (alive, gone) = (std::process::id(), 4_000_000);
+        let at = |name: String| dir.path().join(name);
+        // The kernel's build makes folders of such names, with numbers that mean nothing outside of a sandbox.
+        for name in
+            [format!("{alive}_5_build/build/.tmp_{gone}"), format!("{gone}_5_build/build"), format!("{gone}")]
+        {
+            fs::create_dir_all(&at(format!("{TEMPORARY_PREFIX}{name}"))).unwrap();
+        }
+        fs::create_dir_all(&at(format!("1.0/build/{TEMPORARY_PREFIX}{gone}"))).unwrap();
+        let mut found = abandoned(dir.path(), 4).unwrap();
+        found.sort();
+        let expected = [format!("{gone}"), format!("{gone}_5_build")];
+        assert_eq!(found, expected.map(|name| at(format!("{TEMPORARY_PREFIX}{name}"))));
+    }
 }

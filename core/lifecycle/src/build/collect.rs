@@ -8,7 +8,6 @@ use super::place::Place;
 use super::{BuildSpec, Failure};
 use crate::conf::module::ModuleRecord;
 use crate::host::beneath::Extent;
-use crate::host::process::ProcessError;
 use crate::host::{Environment, fs};
 use crate::modfile::content::{SIZE_LIMIT, is_packed};
 use crate::modfile::{NotAModule, StripError, ToolError, ToolRunner};
@@ -147,10 +146,10 @@ impl Products {
         for record in spec.conf.included().filter(|record| record.strip) {
             match strip(&self.path(record), &spec.toolchain.strip(), environment, tools) {
                 Ok(()) => {}
-                Err(StripError::Tool(ToolError::Process(error @ ProcessError::Interrupted { .. }))) => {
+                // That the disk is full is no reason for another module than with room on it.
+                Err(StripError::Tool(ToolError::Process(error))) if error.is_of_the_moment() => {
                     return Err(error.into());
                 }
-                // That the disk is full is no reason for another module than with room on it.
                 Err(StripError::Fs(error) | StripError::Tool(ToolError::Fs(error))) => {
                     return Err(error.into());
                 }
@@ -182,9 +181,8 @@ impl Products {
             if let Some(signer) = spec.signer {
                 match signed(&module, signer, &variables) {
                     Ok(()) => log.note(&format!("signed {}: {}", record.built_name, signer.describe()))?,
-                    Err(SignError::Process(error @ ProcessError::Interrupted { .. })) => {
-                        return Err(error.into());
-                    }
+                    Err(SignError::Process(error)) if error.is_of_the_moment() => return Err(error.into()),
+                    Err(SignError::Fs(error)) if error.is_shortage() => return Err(error.into()),
                     Err(error) => warn_of(record, "signed", &error, spec, log, reporter)?,
                 }
             }

@@ -16,13 +16,14 @@ use crate::critical;
 use crate::engine::Survey;
 use crate::host::ancestry::{self, ProcessIdentity};
 use crate::host::fs::{self, FsError};
+use crate::host::leftovers::{abandoned, is_abandoned};
 use crate::host::process::quote;
 use crate::host::sandbox::{Account, FALLBACK, Told, missing_here};
 use crate::host::{Environment, programs, root};
 use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
 use crate::install;
 use crate::kernel::KernelFacts;
-use crate::layout::{Layout, TEMPORARY_PREFIX};
+use crate::layout::Layout;
 use crate::plan::{Options, Request, Work};
 use crate::report::Silent;
 use crate::sign::TrustedKey;
@@ -66,7 +67,7 @@ pub fn look(
     let world =
         survey.world(&Request { work, options: Options::default() }, Snapshot::take(layout)?, None)?;
     let failure =
-        |key: &(ModuleId, Target)| Some((key.clone(), attempts::last_failure(layout, &key.0, &key.1)?));
+        |key: &(ModuleId, Target)| Some((key.clone(), attempts::last_error(layout, &key.0, &key.1)?));
     let failed = world.confs.keys().filter_map(failure).collect();
     let mut facts = Facts {
         installed_kernels: installed.iter().cloned().collect(),
@@ -245,38 +246,14 @@ fn booted<'a>(kernels: impl Iterator<Item = &'a KernelFacts>) -> BTreeSet<Target
 
 /// What interrupted commands left beside what they were about to change.
 fn leftovers(layout: &Layout, installed: &[Target]) -> Result<Vec<PathBuf>, FsError> {
-    let mut found = Vec::new();
-    temporaries(&layout.source_tree, 0, &mut found)?;
-    temporaries(&layout.dkms_tree, 4, &mut found)?;
-    temporaries(&layout.at("/etc/modprobe.d"), 0, &mut found)?;
+    let mut found = abandoned(&layout.source_tree, 0)?;
+    found.extend(abandoned(&layout.dkms_tree, 4)?);
+    found.extend(abandoned(&layout.at("/etc/modprobe.d"), 0)?);
     let kernels: BTreeSet<&KernelRelease> = installed.iter().map(|target| &target.kernel).collect();
     for kernel in kernels {
-        temporaries(&layout.kernel_dir(kernel), 16, &mut found)?;
+        found.extend(abandoned(&layout.kernel_dir(kernel), 16)?);
     }
     Ok(found)
-}
-
-fn temporaries(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), FsError> {
-    for entry in fs::list(dir)? {
-        let path = dir.join(&entry.name);
-        if is_abandoned(&path) {
-            found.push(path);
-        } else if entry.kind.is_dir() && depth > 0 {
-            match temporaries(&path, depth - 1, found) {
-                // Locks and the folders of builds are root's alone: who is not root sees nothing in them.
-                Err(error) if error.is_permission() => {}
-                result => result?,
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether a path has a temporary name of ours, and the process that gave it is gone.
-pub(super) fn is_abandoned(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let pid = name.strip_prefix(TEMPORARY_PREFIX).and_then(|rest| rest.split('_').next());
-    pid.and_then(|pid| pid.parse().ok()).is_some_and(ancestry::is_gone)
 }
 
 /// Who wrote a journal; the rest of its first line is for who recovers.

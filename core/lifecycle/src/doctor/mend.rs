@@ -5,13 +5,14 @@ use std::path::Path;
 
 use super::look;
 use crate::host::fs::{self, FsError};
+use crate::host::leftovers::is_abandoned;
 
 /// Removes what an interrupted command left; nothing where its process runs after all.
 ///
 /// # Errors
 /// [`FsError`].
 pub fn remove(path: &Path) -> Result<(), FsError> {
-    if look::is_abandoned(path) { fs::remove_any(path) } else { Ok(()) }
+    if is_abandoned(path) { fs::remove_any(path) } else { Ok(()) }
 }
 
 /// Removes a link that leads to nothing built; nothing where it does by now.

@@ -43,6 +43,14 @@ pub enum InstallError {
         /// Where it should be.
         dir: PathBuf,
     },
+    /// A built module is no whole ELF object (exit code 6).
+    #[error("cannot install {on}: the built module `{}` is damaged", path.display())]
+    BuiltDamaged {
+        /// Which module, for which kernel.
+        on: Box<Subject>,
+        /// The file.
+        path: PathBuf,
+    },
     /// The `PRE_INSTALL` script refused (exit code 101).
     #[error(
         "the PRE_INSTALL script of {on} refused: `{line}` ended with exit code {code}{}",
@@ -119,7 +127,7 @@ impl InstallError {
             Self::NoKernelFolder { on, .. } => {
                 vec![format!("install the kernel {}, or name another one with `-k`", on.target.kernel)]
             }
-            Self::BuiltMissing { on, .. } => {
+            Self::BuiltMissing { on, .. } | Self::BuiltDamaged { on, .. } => {
                 vec![format!("build it again: `dkms build --force {} -k {}`", on.id, on.target)]
             }
             Self::PreInstall { .. } => vec!["`--force` installs it anyway".to_owned()],

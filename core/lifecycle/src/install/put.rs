@@ -16,6 +16,7 @@ use crate::conf::module::ModuleRecord;
 use crate::host::fs::{self, FsError};
 use crate::kernel::module_tree::ModuleTree;
 use crate::kernel::prebuilt::package_of;
+use crate::modfile::is_whole_module;
 use crate::report::{Event, Reporter};
 use crate::script::Hook;
 
@@ -136,6 +137,10 @@ fn candidates<'a>(place: &Place<'_>, conf: &'a ModuleConf) -> Result<Vec<Candida
     let dir = place.built_dir();
     let preferred = place.kernel.compression;
     let one = |record: &'a ModuleRecord| match find::in_folder(&dir, &record.dest_name, preferred) {
+        // What was damaged since it was built must not take the place of one that works.
+        Some(built) if !is_whole_module(&built).unwrap_or(false) => {
+            Err(InstallError::BuiltDamaged { on: place.subject(), path: built })
+        }
         Some(built) => Ok(Candidate { record, built, folder: place.folder(record) }),
         None => Err(InstallError::BuiltMissing {
             on: place.subject(),

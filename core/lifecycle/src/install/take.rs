@@ -132,13 +132,19 @@ fn installed_files(
             Some(folder) => find::all_in_folder(folder, name),
             None => find::in_kernel(&tree, place.kernel_dir(), name),
         };
-        let ours: Vec<PathBuf> =
-            candidates.into_iter().filter(|file| is_ours(place, built.as_deref(), file)).collect();
-        if ours.is_empty() {
-            let looked_in = folder.as_deref().unwrap_or(place.kernel_dir());
-            let text = format!("`{name}` of {} was not found in `{}`", place.id, looked_in.display());
-            reporter.report(Event::note(text));
-        }
+        let (ours, others): (Vec<PathBuf>, Vec<PathBuf>) =
+            candidates.into_iter().partition(|file| is_ours(place, built.as_deref(), file));
+        let text = match others.first() {
+            _ if !ours.is_empty() => None,
+            Some(other) => {
+                Some(format!("`{}` stays: it is not what was built of {}", other.display(), place.id))
+            }
+            None => {
+                let looked_in = folder.as_deref().unwrap_or(place.kernel_dir());
+                Some(format!("`{name}` of {} was not found in `{}`", place.id, looked_in.display()))
+            }
+        };
+        text.into_iter().for_each(|text| reporter.report(Event::note(text)));
         files.extend(ours);
     }
     Ok(files)
@@ -154,11 +160,13 @@ fn folder_of(place: &Place<'_>, conf: Option<&ModuleConf>, name: &str) -> Option
     }
 }
 
-/// The built module, or a link into our tree.
+/// The built module, or a link into our tree. Where the built one is gone: what is in the folder that only DKMS
+/// installs into.
 fn is_ours(place: &Place<'_>, built: Option<&Path>, file: &Path) -> bool {
     let tree = place.layout.module_dir(&place.id.name);
     let linked = fs::link_target(file).ok().flatten().is_some_and(|target| target.starts_with(tree));
-    linked || built.is_some_and(|built| is_same_module(built, file))
+    let only_dkms = || file.parent().is_some_and(|folder| folder == place.kernel_dir().join("updates/dkms"));
+    linked || built.map_or_else(only_dkms, |built| is_same_module(built, file))
 }
 
 /// Whether rpm says that a package owns a folder.

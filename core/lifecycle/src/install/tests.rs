@@ -184,6 +184,33 @@ fn an_install_that_was_killed_before_its_link_is_completed() {
 }
 
 #[test]
+fn a_damaged_built_module_does_not_take_the_place_of_a_whole_one() {
+    let world = World::new();
+    let conf = world.build("1.0", &["foo"]);
+    world.install(&conf);
+    let built = world.layout.built_dir(&conf.id, &world.kernel.target).join("foo.ko");
+    let whole = fs::read(&built).unwrap();
+    for damaged in [&b""[..], &whole[..whole.len() / 2], b"#!/bin/sh\n"] {
+        world.write(&built, damaged);
+        let error = world.try_install(&conf, Force::Yes).unwrap_err();
+        assert!(matches!(&error, InstallError::BuiltDamaged { path, .. } if *path == built), "{error}");
+        assert_eq!(fs::read(&world.in_kernel("updates/dkms/foo.ko")).unwrap(), whole);
+    }
+}
+
+#[test]
+fn what_is_installed_goes_where_the_built_module_is_gone() {
+    let world = World::new();
+    let conf = world.build("1.0", &["foo"]);
+    world.install(&conf);
+    fs::remove_file(&world.layout.built_dir(&conf.id, &world.kernel.target).join("foo.ko")).unwrap();
+    let installed = world.in_kernel("updates/dkms/foo.ko");
+    assert!(fs::exists(&installed));
+    world.uninstall(&conf);
+    assert!(!fs::exists(&installed));
+}
+
+#[test]
 fn what_is_missing_is_an_error_of_its_own() {
     let world = World::new();
     let conf = world.build("1.0", &["foo", "bar"]);

@@ -265,10 +265,10 @@ impl Refusal {
             Self::Broken { id, source_of: Source::Unlinked(_) } => {
                 one(format!("`dkms add {id}` puts it back"))
             }
-            Self::Broken { id, source_of: Source::Present(path) | Source::Dangling(path) } => vec![
-                "restore that folder; or, to remove the module, create an empty one:".to_owned(),
-                format!("`mkdir -p {}`, then `dkms remove {id} --all`", path.display()),
-            ],
+            Self::Broken { id, source_of: Source::Present(path) | Source::Dangling(path) } => one(format!(
+                "restore that folder; or remove the module: `mkdir -p {} && dkms remove {id} --all`",
+                path.display()
+            )),
             Self::ConfMissing { path, .. } => {
                 one(format!("put it back, or name another with `-c`: `{}`", path.display()))
             }

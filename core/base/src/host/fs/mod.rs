@@ -37,6 +37,15 @@ pub struct FsError {
     pub source: io::Error,
 }
 
+/// Whether the system lacked what every program needs (room, memory, descriptors, a disk that works): the same may work
+/// another time.
+#[must_use]
+pub fn is_shortage(error: &io::Error) -> bool {
+    const SHORTAGES: [i32; 7] =
+        [libc::ENOSPC, libc::EDQUOT, libc::EIO, libc::ENOMEM, libc::EAGAIN, libc::EMFILE, libc::ENFILE];
+    error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code))
+}
+
 /// An error's text without Rust's ` (os error N)`.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
@@ -63,6 +72,12 @@ impl FsError {
     #[must_use]
     pub fn is_no_space(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// [`is_shortage`] of its cause.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        is_shortage(&self.source)
     }
 
     /// Whether the file system is mounted read-only.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use crate::host::fs;
 use crate::host::sandbox::Missing;
 
 /// A process that could not be started, or was cut short.
@@ -55,6 +56,17 @@ impl ProcessError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
+
+    /// Whether it says nothing of the program: it was interrupted, or could not start for what the system lacked
+    /// ([`fs::is_shortage`]).
+    #[must_use]
+    pub fn is_of_the_moment(&self) -> bool {
+        match self {
+            Self::Start { source, .. } => fs::is_shortage(source),
+            Self::Interrupted { .. } => true,
+            Self::Refused { .. } | Self::TooMuchOutput { .. } | Self::TimedOut { .. } => false,
+        }
+    }
 }
 
 /// What a process that has ended leaves.
@@ -88,4 +100,23 @@ impl Ended {
 #[must_use]
 pub fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_lacked_says_nothing_of_the_program() {
+        let start =
+            |code| ProcessError::Start { line: "x".to_owned(), source: io::Error::from_raw_os_error(code) };
+        for code in [libc::ENOSPC, libc::EIO, libc::ENOMEM, libc::EMFILE] {
+            assert!(start(code).is_of_the_moment(), "{code}");
+        }
+        for code in [libc::ENOENT, libc::EACCES, libc::ENOEXEC] {
+            assert!(!start(code).is_of_the_moment(), "{code}");
+        }
+        assert!(ProcessError::Interrupted { line: String::new() }.is_of_the_moment());
+        assert!(!ProcessError::TimedOut { line: String::new(), seconds: 1 }.is_of_the_moment());
+    }
 }
