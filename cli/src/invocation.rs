@@ -155,11 +155,17 @@ impl Words {
             self.folder = Some(word.into());
         } else if let (Some(source), None) = (source_word(Path::new(word)), &self.source) {
             self.source = Some(source);
-        } else if word.starts_with("./") || word.starts_with("../") {
-            return Err(Failure::new(
-                ExitCode::BAD_OPTION,
-                format!("`{word}` has no dkms.conf and is no archive"),
-            ));
+        } else if self.is_path(word) {
+            let what = match fs::exists(Path::new(word)) {
+                true => "has no dkms.conf and is no archive",
+                false => "does not exist",
+            };
+            // As in the 3.x line.
+            let code = match is_relative(word) {
+                true => ExitCode::BAD_OPTION,
+                false => ExitCode::USAGE_OR_RIGHTS,
+            };
+            return Err(Failure::new(code, format!("`{word}` {what}")));
         } else if !module_is_known && self.module.is_none() && is_module_word(word) && self.action.is_some() {
             self.module = Some(word.to_owned());
         } else {
@@ -177,6 +183,23 @@ impl Words {
         let waits_for_module = action.needs_module() && !module_is_known && self.module.is_none();
         self.folder.is_none() && !word.is_empty() && (!waits_for_module || !is_module_word(word))
     }
+}
+
+impl Words {
+    /// Whether a word can't be a module and its version: to `add` also a deeper path, or an archive's name.
+    fn is_path(&self, word: &str) -> bool {
+        let is_deeper = || word.trim_end_matches('/').matches('/').count() > 1;
+        let is_archive = || {
+            [".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2", ".rpm"]
+                .iter()
+                .any(|end| word.ends_with(end))
+        };
+        is_relative(word) || self.action == Some(Action::Add) && (is_deeper() || is_archive())
+    }
+}
+
+fn is_relative(word: &str) -> bool {
+    ["./", "../"].iter().any(|start| word.starts_with(start))
 }
 
 fn is_module_word(word: &str) -> bool {

@@ -70,6 +70,9 @@ impl Asked {
         environment: &Environment,
     ) -> Result<Box<dyn Signer>, SignError> {
         let (key, certificate) = self.places(settings, facts, distribution, environment);
+        if !key.to_string_lossy().starts_with("pkcs11:") && !fs::exists(&key) {
+            return Err(SignError::Key { key, why: "it does not exist".to_owned() });
+        }
         let certificate = certificate.ok_or_else(|| SignError::NoCertificate { key: key.clone() })?;
         let places = KeyPlaces { key, certificate, maker: Maker::Nobody };
         let of_kernel = facts.config.get("CONFIG_MODULE_SIG_HASH").filter(|hash| !hash.is_empty());

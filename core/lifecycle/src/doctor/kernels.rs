@@ -250,10 +250,9 @@ fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
             (None, Some(version)) => finding.why(format!("version {version} is")),
             (None, None) => finding,
         };
-        let command = match (failed(id), together && is_simple(id)) {
-            (Some(_), _) => format!("dkms log {id} {}", on(target)),
-            (None, true) => format!("dkms autoinstall {}", on(target)),
-            (None, false) => format!("dkms install {id} {}", on(target)),
+        let command = match together && is_simple(id) {
+            true => format!("dkms autoinstall {}", on(target)),
+            false => format!("dkms install {id} {}", on(target)),
         };
         findings.push(finding.module(id).on(target).command(command));
     }
