@@ -124,7 +124,7 @@ impl Ahead {
         found
     }
 
-    /// Notes that the batch has ended, of which it was told all this; something failed on the kernels that
+    /// Notes that the batch has ended, with these happenings; something failed on the kernels that
     /// are `waiting` for their headers. Where that can't be noted the next one looks at the same once more.
     pub fn done(&self, session: &Session<'_>, told: &[Happening], waiting: &BTreeSet<KernelRelease>) {
         if self.look.noted.is_empty() && self.kernels.is_empty() {

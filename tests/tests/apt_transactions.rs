@@ -73,8 +73,9 @@ fn twelve_packages_and_two_kernels_headers_are_one_batch() {
             }
         }
     }
-    // What failed ahead is tried once more in its turn, and once for each kernel whose headers are configured later;
-    // what changes its own source as it is built is built again in its turn. Nothing else divides the run.
+    // What failed ahead is tried once more in its turn, and once for each kernel whose headers are configured
+    // later; what changes its own source as it is built is built again in its turn. Nothing else divides the
+    // run.
     let mut times = BTreeMap::new();
     for line in &batches(&said)[1..] {
         let (modules, kernels) = line.rsplit_once(" for ").unwrap();

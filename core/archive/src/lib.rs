@@ -3,10 +3,10 @@
 //!
 //! Reading: [`compression`] finds the format by its magic; `entries` takes the tar format apart; `name` and
 //! `inventory` judge every entry before it is written, without touching the disk; `stream` puts these in
-//! order, `signature` reads who signed it, and `unpack` writes into a private folder; `contents` says what it is; `manifest` compares hashes; `read` puts these in order, and
-//! `publish` moves what was staged to its place; `repack` makes an archive of it again. [`deb`] lists the
-//! files of a Debian package. Writing: [`mod@write`] and `pack`, held to the same inventory, so that whatever
-//! we write we also take.
+//! order, `signature` reads who signed it, and `unpack` writes into a private folder; `contents` says what it
+//! is; `manifest` compares hashes; `read` puts these in order, and `publish` moves what was staged to its
+//! place; `repack` makes an archive of it again. [`deb`] lists the files of a Debian package. Writing:
+//! [`mod@write`] and `pack`, held to the same inventory, so that whatever we write we also take.
 
 pub mod compression;
 mod contents;

@@ -1,5 +1,5 @@
-//! The signed manifest of a tarball, read before anything of the tarball is unpacked: who signed it decides whether
-//! it is.
+//! The signed manifest of a tarball, read before anything of the tarball is unpacked: who signed it decides
+//! whether it is.
 
 use std::path::Path;
 

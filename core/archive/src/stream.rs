@@ -1,5 +1,5 @@
-//! An archive as a stream of entries, decompressed and held to its limits; errors name archive and entry. Writes
-//! nothing.
+//! An archive as a stream of entries, decompressed and held to its limits; errors name archive and entry.
+//! Writes nothing.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};

@@ -114,7 +114,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (alive, gone) = (std::process::id(), 4_000_000);
         let at = |name: String| dir.path().join(name);
-        // The kernel's build makes folders of such names, with numbers that mean nothing outside of a sandbox.
+        // The kernel's build makes folders of such names, with numbers that mean nothing outside of a
+        // sandbox.
         for name in
             [format!("{alive}_5_build/build/.tmp_{gone}"), format!("{gone}_5_build/build"), format!("{gone}")]
         {

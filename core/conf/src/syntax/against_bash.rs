@@ -154,8 +154,8 @@ fn statement() -> impl Strategy<Value = String> {
 }
 
 /// Checks a property over random values, each of which the static tier may answer or leave to bash: until it
-/// has answered a hundred, or the property would hold for the wrong reason. It answers a third or so; where it
-/// answers less than one in thirty the test fails.
+/// has answered a hundred, or the property would hold for the wrong reason. It answers a third or so; where
+/// it answers less than one in thirty the test fails.
 fn answered<S: Strategy>(strategy: S, is_answered: impl Fn(S::Value) -> Result<bool, TestCaseError>) {
     const WANTED: usize = 100;
     const ROUNDS: u32 = 30;

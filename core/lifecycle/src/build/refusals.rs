@@ -69,8 +69,8 @@ fn hidden_target(folder: &Path, seen: &Path, header: &str, file: Option<&str>) -
     })
 }
 
-/// What the first error names, and what is there in a hidden folder: a file that a Makefile includes, symbols of
-/// another module, a target of make.
+/// What the first error names, and what is there in a hidden folder: a file that a Makefile includes, symbols
+/// of another module, a target of make.
 fn hidden_path(diagnosis: &Diagnosis) -> Option<PathBuf> {
     let error = diagnosis.first_error.as_ref()?;
     let named = mentioned::in_text(&error.to_string());

@@ -159,7 +159,7 @@ pub(super) fn judge_statement(wanted: &Wanted<'_>, statement: &Statement) -> Res
     }
 }
 
-/// Whether what such a bundle holds is what is asked for.
+/// Whether what such a bundle holds is what was requested.
 pub(super) fn judge_contents(wanted: &Wanted<'_>, statement: &Statement, held: &Held) -> Result<(), Reason> {
     if let Some(ours) = &wanted.source {
         let theirs = held.source.as_ref().or(statement.source.as_ref());

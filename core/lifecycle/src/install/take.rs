@@ -160,8 +160,8 @@ fn folder_of(place: &Place<'_>, conf: Option<&ModuleConf>, name: &str) -> Option
     }
 }
 
-/// The built module, or a link into our tree. Where the built one is gone: what is in the folder that only DKMS
-/// installs into.
+/// The built module, or a link into our tree. Where the built one is gone: what is in the folder that only
+/// DKMS installs into.
 fn is_ours(place: &Place<'_>, built: Option<&Path>, file: &Path) -> bool {
     let tree = place.layout.module_dir(&place.id.name);
     let linked = fs::link_target(file).ok().flatten().is_some_and(|target| target.starts_with(tree));

@@ -37,8 +37,8 @@ pub struct FsError {
     pub source: io::Error,
 }
 
-/// Whether the system lacked what every program needs (room, memory, descriptors, a disk that works): the same may work
-/// another time.
+/// Whether the system lacked what every program needs (room, memory, descriptors, a disk that works): the
+/// same may work another time.
 #[must_use]
 pub fn is_shortage(error: &io::Error) -> bool {
     const SHORTAGES: [i32; 7] =

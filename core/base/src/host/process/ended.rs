@@ -57,7 +57,7 @@ impl ProcessError {
         matches!(self, Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Whether it says nothing of the program: it was interrupted, or could not start for what the system lacked
+    /// Whether the program is not to blame: it was interrupted, or could not start for what the system lacked
     /// ([`fs::is_shortage`]).
     #[must_use]
     pub fn is_of_the_moment(&self) -> bool {
