@@ -183,16 +183,13 @@ impl Words {
         let waits_for_module = action.needs_module() && !module_is_known && self.module.is_none();
         self.folder.is_none() && !word.is_empty() && (!waits_for_module || !is_module_word(word))
     }
-}
 
-impl Words {
     /// Whether a word can't be a module and its version: to `add` also a deeper path, or an archive's name.
     fn is_path(&self, word: &str) -> bool {
         let is_deeper = || word.trim_end_matches('/').matches('/').count() > 1;
         let is_archive = || {
-            [".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2", ".rpm"]
-                .iter()
-                .any(|end| word.ends_with(end))
+            const ENDS: [&str; 7] = [".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2", ".rpm"];
+            ENDS.iter().any(|end| word.ends_with(end))
         };
         is_relative(word) || self.action == Some(Action::Add) && (is_deeper() || is_archive())
     }

@@ -46,11 +46,8 @@ impl SignedManifest {
                 break;
             }
         }
-        Ok(manifest.zip(signature).map(|(bytes, signature)| Self::of(bytes, &signature)))
-    }
-
-    fn of(bytes: Vec<u8>, signature: &[u8]) -> Self {
-        Self { bytes, signature: String::from_utf8_lossy(signature).trim().to_owned() }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
+        Ok(manifest.zip(signature.map(text)).map(|(bytes, signature)| Self { bytes, signature }))
     }
 
     /// Whether an archive that was unpacked has this very manifest: it may have been exchanged in between.

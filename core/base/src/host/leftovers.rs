@@ -12,7 +12,7 @@ use crate::layout::{EXPOSED, TEMPORARY_PREFIX};
 /// # Errors
 /// [`FsError`] of the first that stays.
 pub fn sweep_folder(dir: &Path, depth: usize) -> Result<(), FsError> {
-    each_temporary(dir, depth, &mut |path| {
+    each_temporary(dir, depth, Closed::Fails, &mut |path| {
         put_back_exposed(path)?;
         fs::remove_any(path)
     })
@@ -39,7 +39,7 @@ fn put_back_exposed(private: &Path) -> Result<(), FsError> {
 /// [`FsError`] when a folder can't be listed.
 pub fn has_temporaries(dir: &Path, depth: usize) -> Result<bool, FsError> {
     let mut found = false;
-    each_temporary(dir, depth, &mut |_| {
+    each_temporary(dir, depth, Closed::Fails, &mut |_| {
         found = true;
         Ok(())
     })?;
@@ -52,16 +52,24 @@ pub fn has_temporaries(dir: &Path, depth: usize) -> Result<bool, FsError> {
 /// [`FsError`] when a folder can't be listed.
 pub fn abandoned(dir: &Path, depth: usize) -> Result<Vec<PathBuf>, FsError> {
     let mut found = Vec::new();
-    each_temporary(dir, depth, &mut |path| {
+    each_temporary(dir, depth, Closed::IsEmpty, &mut |path| {
         found.push(path.to_owned());
         Ok(())
     })?;
     Ok(found)
 }
 
+/// What a folder below the first one is, that the caller may not enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    Fails,
+    IsEmpty,
+}
+
 fn each_temporary(
     dir: &Path,
     depth: usize,
+    closed: Closed,
     then: &mut dyn FnMut(&Path) -> Result<(), FsError>,
 ) -> Result<(), FsError> {
     for entry in fs::list(dir)? {
@@ -71,8 +79,8 @@ fn each_temporary(
             // Another user's, who still runs, or a name that isn't ours.
             Some(_) => {}
             None if entry.kind.is_dir() && depth > 0 && !is_foreign(&entry.name) => {
-                match each_temporary(&path, depth - 1, then) {
-                    Err(error) if error.is_permission() => {}
+                match each_temporary(&path, depth - 1, closed, then) {
+                    Err(error) if closed == Closed::IsEmpty && error.is_permission() => {}
                     result => result?,
                 }
             }
@@ -126,5 +134,16 @@ mod tests {
         found.sort();
         let expected = [format!("{gone}"), format!("{gone}_5_build")];
         assert_eq!(found, expected.map(|name| at(format!("{TEMPORARY_PREFIX}{name}"))));
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_no_closed_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(&dir.path().join(format!("1.0/{TEMPORARY_PREFIX}4000000"))).unwrap();
+        let mut kept = |path: &Path| {
+            let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+            Err(FsError { verb: "remove", path: path.to_owned(), source })
+        };
+        assert!(each_temporary(dir.path(), 4, Closed::Fails, &mut kept).is_err());
     }
 }

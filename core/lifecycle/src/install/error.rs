@@ -44,12 +44,14 @@ pub enum InstallError {
         dir: PathBuf,
     },
     /// A built module is no whole ELF object (exit code 6).
-    #[error("cannot install {on}: the built module `{}` is damaged", path.display())]
+    #[error("cannot install {on}: the built module `{}` is damaged: {why}", path.display())]
     BuiltDamaged {
         /// Which module, for which kernel.
         on: Box<Subject>,
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The `PRE_INSTALL` script refused (exit code 101).
     #[error(

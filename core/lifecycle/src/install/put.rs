@@ -132,16 +132,25 @@ pub fn install(
     }
 }
 
+/// Why a module file is not one from beginning to end.
+fn damage(built: &Path) -> Option<String> {
+    match is_whole_module(built) {
+        Ok(true) => None,
+        Ok(false) => Some("it is not a whole ELF object".to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 /// The modules to install; every one of them was built.
 fn candidates<'a>(place: &Place<'_>, conf: &'a ModuleConf) -> Result<Vec<Candidate<'a>>, InstallError> {
     let dir = place.built_dir();
     let preferred = place.kernel.compression;
     let one = |record: &'a ModuleRecord| match find::in_folder(&dir, &record.dest_name, preferred) {
         // What was damaged since it was built must not take the place of one that works.
-        Some(built) if !is_whole_module(&built).unwrap_or(false) => {
-            Err(InstallError::BuiltDamaged { on: place.subject(), path: built })
-        }
-        Some(built) => Ok(Candidate { record, built, folder: place.folder(record) }),
+        Some(built) => match damage(&built) {
+            Some(why) => Err(InstallError::BuiltDamaged { on: place.subject(), path: built, why }),
+            None => Ok(Candidate { record, built, folder: place.folder(record) }),
+        },
         None => Err(InstallError::BuiltMissing {
             on: place.subject(),
             module: record.dest_name.clone(),

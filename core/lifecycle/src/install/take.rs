@@ -134,17 +134,16 @@ fn installed_files(
         };
         let (ours, others): (Vec<PathBuf>, Vec<PathBuf>) =
             candidates.into_iter().partition(|file| is_ours(place, built.as_deref(), file));
-        let text = match others.first() {
-            _ if !ours.is_empty() => None,
-            Some(other) => {
-                Some(format!("`{}` stays: it is not what was built of {}", other.display(), place.id))
-            }
-            None => {
-                let looked_in = folder.as_deref().unwrap_or(place.kernel_dir());
-                Some(format!("`{name}` of {} was not found in `{}`", place.id, looked_in.display()))
-            }
-        };
-        text.into_iter().for_each(|text| reporter.report(Event::note(text)));
+        if ours.is_empty() {
+            let looked_in = folder.as_deref().unwrap_or(place.kernel_dir());
+            let text = match others.first() {
+                Some(other) => {
+                    format!("`{}` stays: it is not what was built of {}", other.display(), place.id)
+                }
+                None => format!("`{name}` of {} was not found in `{}`", place.id, looked_in.display()),
+            };
+            reporter.report(Event::note(text));
+        }
         files.extend(ours);
     }
     Ok(files)

@@ -23,7 +23,7 @@ const REPLACED: [(&str, Kind); 6] = [
     ("/run", Kind::StandIn),
 ];
 
-/// Whether a path of the system is in a folder that every build sees another in the place of.
+/// Whether a path lies in a folder that the sandbox replaces by an empty one.
 #[must_use]
 pub fn hides(path: &Path) -> bool {
     REPLACED.iter().any(|(folder, kind)| !matches!(kind, Kind::Devices) && path.starts_with(folder))
