@@ -1,11 +1,15 @@
 //! Whether a script of a package runs this command, in a transaction at whose end a hook of ours looks
-//! at images.
+//! at what became of it.
 
 use dkms_base::host::process::Process;
 use dkms_base::host::{Environment, ancestry, fs};
 use dkms_base::layout::Layout;
 use dkms_core::install::is_inside_dpkg;
-use dkms_core::tree::images;
+use dkms_core::tree::turns::PackageRemoval;
+use dkms_core::tree::{Snapshot, images};
+
+use crate::failure::Failure;
+use crate::session::Session;
 
 /// dkms's own trigger of dpkg.
 const TRIGGER: &str = "dkms-modules";
@@ -24,8 +28,37 @@ pub(crate) fn will_look_at_images(environment: &Environment, layout: &Layout) ->
 /// Has dpkg call us when its run ends, if there is something to look at. rpm's file triggers come by
 /// themselves.
 pub(crate) fn ask_to_look_at_images(environment: &Environment, layout: &Layout) {
-    if is_inside_dpkg(environment) && !images::pending(layout).is_empty() {
-        // If dpkg doesn't take it, the end of apt's run looks, and doctor tells.
-        drop(Process::new("dpkg-trigger", ["--no-await", TRIGGER], environment).capture());
+    let snapshot = Snapshot::take(layout).unwrap_or_default();
+    if is_inside_dpkg(environment) && !images::pending(layout, &snapshot).is_empty() {
+        ask(environment);
     }
+}
+
+fn ask(environment: &Environment) {
+    // If dpkg doesn't take it, the end of apt's run looks, and doctor tells.
+    drop(Process::new("dpkg-trigger", ["--no-await", TRIGGER], environment).capture());
+}
+
+/// Notes that a script of dpkg's removes a module, for the hook that looks whether the package went or
+/// another version of it came.
+///
+/// # Errors
+/// [`Failure`] where the tree can't be read.
+pub(crate) fn note_removal(session: &Session<'_>) -> Result<(), Failure> {
+    let (environment, layout) = (session.environment, &session.settings.layout);
+    let Some(package) = environment.get_filled("DPKG_MAINTSCRIPT_PACKAGE") else { return Ok(()) };
+    if !will_look_at_images(environment, layout) || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let (id, snapshot) = (session.invocation.module()?, session.snapshot()?);
+    if snapshot.get(&id).is_none() {
+        return Ok(());
+    }
+    let targets = snapshot.targets(&id).into_iter();
+    let kernels = targets.filter(|target| snapshot.is_installed(&id, target)).collect();
+    let removal = PackageRemoval { id, package: package.to_owned(), kernels };
+    // What can't be noted can't be written either: the removal itself says so.
+    drop(removal.note(layout));
+    ask(environment);
+    Ok(())
 }

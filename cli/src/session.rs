@@ -16,7 +16,7 @@ use dkms_conf::{ConfError, Settings, keys};
 use dkms_core::engine::{self, Context, Outcome, Survey, Task};
 use dkms_core::install::Recovery;
 use dkms_core::plan::{ImageWork, Options, Work};
-use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot};
+use dkms_core::tree::{Held, Key, Keys, Mode, Snapshot, images};
 use dkms_kernel::{self, Distribution, Overrides};
 use dkms_signing::GivenKey;
 
@@ -188,8 +188,9 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn options(&self) -> Options {
         Options {
-            // Done at boot, and by package managers without hooks of ours.
-            held_initramfs: matches!(self.invocation.action, Action::Autoinstall),
+            // Done at boot, and by package managers without hooks of ours; or what an image is kept for comes.
+            held_initramfs: matches!(self.invocation.action, Action::Autoinstall)
+                || images::holds_any(&self.settings.layout),
             force: self.force(),
             no_depmod: self.args().no_depmod,
             modprobe: self.settings.modprobe_on_install,
@@ -246,6 +247,7 @@ impl<'a> Session<'a> {
             no_depmod: args.no_depmod,
             jobs: self.jobs(),
             given_key: self.given_key.as_ref(),
+            keeps_images: false,
             ahead: Default::default(),
         };
         let outcome = engine::carry_out(task, &context, self.terminal, |plan, _| {

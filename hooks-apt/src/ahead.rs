@@ -14,8 +14,10 @@ use dkms_core::tree::{Snapshot, ahead};
 
 use crate::dpkg;
 use crate::frontend;
+use crate::pending;
 use crate::prebuilt;
 use crate::session::Session;
+use crate::turns;
 use crate::unpacked;
 
 /// What comes besides, and how.
@@ -81,6 +83,10 @@ pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) 
     }
     let target = |kernel: &KernelRelease| session.adapter.target(kernel).ok();
     found.told.extend(new.filter_map(target).map(Happening::HeadersArrived));
+    // What was built for a kernel that is unpacked anew is of the one before.
+    let replaced = pending::replaced(layout);
+    let replaced = found.kernels.iter().filter(|kernel| replaced.contains(*kernel)).filter(has_headers);
+    found.told.extend(replaced.filter_map(target).map(Happening::KernelReplaced));
     drop(ahead::sweep(layout, &found.look.noted, !found.kernels.is_empty()));
     if let Some(id) = own {
         // Where it failed ahead it is tried again now, and nobody else will for a kernel
@@ -108,7 +114,8 @@ pub fn arrived(
     let is_current = || begins(session) && session.adapter.is_as_built_ahead(id, snapshot).unwrap_or(false);
     let is_stale = !snapshot.targets(id).is_empty() && !is_current();
     let left = is_stale.then(|| Happening::ModuleLeaving(id.clone()));
-    std::iter::once(Happening::ModuleArrived(id.clone(), arrival)).chain(left).collect()
+    let arrived = std::iter::once(Happening::ModuleArrived(id.clone(), arrival)).chain(left);
+    arrived.chain(turns::in_place_of(id, session.layout())).collect()
 }
 
 impl Ahead {

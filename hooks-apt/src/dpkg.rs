@@ -25,9 +25,42 @@ pub fn activate(environment: &Environment) -> bool {
 /// Whether dpkg will still call the trigger of the package dkms: then what waits for it is dpkg's to say.
 #[must_use]
 pub fn will_call(environment: &Environment) -> bool {
-    let words = ["--show", "--showformat=${db:Status-Status}", "dkms"];
-    let status = Process::new("dpkg-query", words, environment).capture_stdout();
-    status.is_ok_and(|ended| ended.code() == 0 && ended.text().trim() != "installed")
+    status("dkms", environment).is_some_and(|status| status.word != "installed")
+}
+
+/// What dpkg says of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    word: String,
+    /// Its architecture.
+    pub arch: String,
+}
+
+impl Status {
+    fn parse(text: &str) -> Option<Self> {
+        let (word, arch) = text.trim().split_once('\t')?;
+        Some(Self { word: word.to_owned(), arch: arch.to_owned() })
+    }
+
+    /// Whether it is unpacked or being unpacked: what becomes of it is not known yet.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        ["half-installed", "unpacked", "half-configured"].contains(&self.word.as_str())
+    }
+
+    /// Whether it is configured.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        ["installed", "triggers-awaited", "triggers-pending"].contains(&self.word.as_str())
+    }
+}
+
+/// What dpkg says of a package. `None` where it doesn't know it, or can't be asked.
+#[must_use]
+pub fn status(package: &str, environment: &Environment) -> Option<Status> {
+    let words = ["--show", "--showformat=${db:Status-Status}\t${Architecture}\n", "--", package];
+    let ended = Process::new("dpkg-query", words, environment).capture_stdout().ok()?;
+    Status::parse(ended.text().lines().next()?).filter(|_| ended.code() == 0)
 }
 
 /// What the files of an installed package bring.
@@ -42,6 +75,22 @@ pub fn brought_by(package: &str, arch: &str, layout: &Layout) -> Brought {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_unpacked_is_not_decided() {
+        for (text, at_work, installed) in [
+            ("installed\tall\n", false, true),
+            ("triggers-pending\tamd64\n", false, true),
+            ("unpacked\tall\n", true, false),
+            ("half-configured\tall\n", true, false),
+            ("config-files\tall\n", false, false),
+            ("not-installed\t\n", false, false),
+        ] {
+            let status = Status::parse(text.trim_end_matches('\n')).or_else(|| Status::parse(text));
+            let said = status.as_ref().map(|status| (status.is_at_work(), status.is_installed()));
+            assert_eq!(said.unwrap_or_default(), (at_work, installed), "{text}");
+        }
+    }
 
     #[test]
     fn a_package_has_modules_where_it_has_their_confs() {

@@ -17,7 +17,8 @@ use crate::session::{Ended, Session};
 use crate::trigger;
 
 /// `preinst.d`: a kernel is about to be replaced by another build of the same release, or comes. Where
-/// nothing of it is there but headers, what was built is built against those, and stays.
+/// nothing of it is there but headers, what was built is built against those, and stays. Within dpkg's run it
+/// is only noted: should the new build not be unpacked, dpkg goes back to the old one, which keeps its modules.
 pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
     let layout = session.layout();
@@ -26,6 +27,11 @@ pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
         layout.kernel_dir(&target.kernel).join("kernel"),
     ];
     if !parts.iter().any(|part| fs::exists(part)) {
+        return ExitCode::SUCCESS;
+    }
+    let pending = Pending::replaced(&target.kernel);
+    if dpkg::is_above(session.environment()) && pending::add(layout, &pending).is_ok() {
+        let _ = dpkg::activate(session.environment());
         return ExitCode::SUCCESS;
     }
     session.carry_out(&|_| Work::KernelPreinst { target: target.clone() }).code
@@ -37,7 +43,10 @@ pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
     let made_after_us = Initramfs::OthersFor([target.clone()].into());
     let kernel = target.kernel.clone();
-    let (ended, ahead) = with_all_that_comes(session, Happening::KernelArrived(target), made_after_us);
+    let is_replaced = pending::replaced(session.layout()).contains(&kernel);
+    let replaced = is_replaced.then(|| Happening::KernelReplaced(target.clone()));
+    let told = std::iter::once(Happening::KernelArrived(target)).chain(replaced).collect::<Vec<_>>();
+    let (ended, ahead) = with_all_that_comes(session, &told, made_after_us);
     dealt_with(session, &kernel, &ended);
     trigger::look_again(session, &ahead, &ended);
     ended.code
@@ -57,7 +66,7 @@ pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let pending = Pending::headers(&target.kernel);
     let is_noted = is_inside && pending::add(session.layout(), &pending).is_ok();
     let kernel = target.kernel.clone();
-    let (ended, ahead) = with_all_that_comes(session, Happening::HeadersArrived(target), Initramfs::Ours);
+    let (ended, ahead) = with_all_that_comes(session, &[Happening::HeadersArrived(target)], Initramfs::Ours);
     dealt_with(session, &kernel, &ended);
     if is_noted {
         trigger::settle(session, &pending, &ended);
@@ -75,14 +84,16 @@ fn dealt_with(session: &Session<'_>, kernel: &KernelRelease, ended: &Ended) {
 }
 
 /// A batch for a kernel, and for all that dpkg has unpacked with it.
-fn with_all_that_comes(session: &Session<'_>, happening: Happening, initramfs: Initramfs) -> (Ended, Ahead) {
+fn with_all_that_comes(session: &Session<'_>, told: &[Happening], initramfs: Initramfs) -> (Ended, Ahead) {
     let snapshot = session.adapter.snapshot().unwrap_or_default();
     let mut ahead = ahead::look(session, None, &snapshot);
-    if let Happening::HeadersArrived(target) = &happening {
-        // Its package has done what it does to them.
-        ahead.look.unready.remove(&target.kernel);
+    for happening in told {
+        if let Happening::HeadersArrived(target) = happening {
+            // Its package has done what it does to them.
+            ahead.look.unready.remove(&target.kernel);
+        }
     }
-    (session.batch_ahead(&[happening], &ahead, initramfs), ahead)
+    (session.batch_ahead(told, &ahead, initramfs), ahead)
 }
 
 /// `prerm.d`: a kernel is about to go. Where only its package is replaced, it stays.

@@ -6,6 +6,7 @@
 //!   [`prebuilt`]: what packages will bring prebuilt
 //! - [`trigger`]: what couldn't be begun in its turn is, when dpkg processes triggers; apt's last word
 //! - [`preflight`]: what apt is about to do, before anything has changed; [`transaction`] reads it
+//! - [`turns`]: what packages have begun and ended otherwise
 //! - [`boot`]: modules of the kernel that runs
 //! - [`headers`]: headers that came without a script that calls us
 //! - [`pending`]: what waits for the trigger; [`frontend`]: which apt runs; [`dpkg`]: questions to dpkg
@@ -26,6 +27,7 @@ pub mod preflight;
 pub mod session;
 pub mod transaction;
 pub mod trigger;
+pub mod turns;
 pub mod unpacked;
 
 use dkms_base::exit::ExitCode;

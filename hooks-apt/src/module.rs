@@ -8,6 +8,7 @@ use dkms_base::layout::Layout;
 use dkms_core::event::{Arrival, Happening};
 use dkms_core::plan::Work;
 use dkms_core::tree::Snapshot;
+use dkms_core::tree::turns::settle_early;
 use dkms_hooks::ModulePackage;
 use dkms_kernel as kernel;
 
@@ -26,6 +27,7 @@ pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
         return session.failed();
     }
     let ModulePackage { id, arch, is_upgrade, .. } = package;
+    settle_early(session.layout(), &id);
     let arrival = if is_upgrade { Arrival::Upgrade } else { Arrival::First };
     let snapshot = match session.adapter.snapshot() {
         Ok(snapshot) => snapshot,

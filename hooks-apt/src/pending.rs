@@ -2,8 +2,9 @@
 //! that there is something to do, and taken away when it is done. Killed in between, it is still there
 //! for the next one who looks.
 //!
-//! `.state/pending/module-M-V` and `headers-K`. What can't be read as such isn't there.
+//! `.state/pending/module-M-V`, `headers-K` and `replaced-K`. What can't be read as such isn't there.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use dkms_base::host::fs::{self, FsError};
@@ -36,6 +37,12 @@ pub enum Pending {
         /// Its release.
         kernel: String,
     },
+    /// A kernel is being replaced by another build of the same release: what was built for it is dropped when
+    /// that is unpacked.
+    Replaced {
+        /// Its release.
+        kernel: String,
+    },
 }
 
 impl Pending {
@@ -52,10 +59,17 @@ impl Pending {
         Self::Headers { kernel: kernel.to_string() }
     }
 
+    /// A kernel that is being replaced.
+    #[must_use]
+    pub fn replaced(kernel: &KernelRelease) -> Self {
+        Self::Replaced { kernel: kernel.to_string() }
+    }
+
     fn file(&self) -> String {
         match self {
             Self::Module { name, version, .. } => format!("module-{name}-{version}"),
             Self::Headers { kernel } => format!("headers-{kernel}"),
+            Self::Replaced { kernel } => format!("replaced-{kernel}"),
         }
     }
 
@@ -64,7 +78,7 @@ impl Pending {
     pub fn is_of(&self, of: &KernelRelease) -> bool {
         match self {
             Self::Module { .. } => false,
-            Self::Headers { kernel } => kernel == of.as_str(),
+            Self::Headers { kernel } | Self::Replaced { kernel } => kernel == of.as_str(),
         }
     }
 
@@ -106,6 +120,16 @@ pub fn all(layout: &Layout) -> Vec<Pending> {
     names.into_iter().filter_map(read).collect()
 }
 
+/// The kernels that are being replaced.
+#[must_use]
+pub fn replaced(layout: &Layout) -> BTreeSet<KernelRelease> {
+    let kernel = |pending: Pending| match pending {
+        Pending::Replaced { kernel } => KernelRelease::new(kernel).ok(),
+        Pending::Module { .. } | Pending::Headers { .. } => None,
+    };
+    all(layout).into_iter().filter_map(kernel).collect()
+}
+
 /// These are done.
 ///
 /// # Errors
@@ -137,6 +161,9 @@ mod tests {
         let told =
             [Happening::ModuleArrived(id.clone(), Arrival::Upgrade), Happening::ModuleLeaving(id.clone())];
         assert_eq!(module.arrived(), Some((id, told.to_vec())));
+        add(&layout, &Pending::replaced(&kernel)).unwrap();
+        assert_eq!(replaced(&layout), [kernel.clone()].into());
+        done(&layout, [&Pending::replaced(&kernel)]).unwrap();
         done(&layout, &found).unwrap();
         done(&layout, &found).unwrap();
         assert!(all(&layout).is_empty());

@@ -9,11 +9,12 @@ use dkms_base::layout::Layout;
 use dkms_core::engine::Outcome;
 use dkms_core::event::Happening;
 use dkms_core::plan::{Action, Work};
-use dkms_core::tree::Snapshot;
+use dkms_core::tree::{Snapshot, turns};
 use dkms_hooks::{Adapter, AdapterError, Initramfs, Output, Stream, Summary, unsaid};
 
 use crate::ahead::Ahead;
 use crate::frontend;
+use crate::pending::{self, Pending};
 
 /// Standard output; where that is debconf's (a module package may talk to it while it calls
 /// us), standard error.
@@ -112,6 +113,7 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn batch_ahead(&self, told: &[Happening], ahead: &Ahead, initramfs: Initramfs) -> Ended {
         let told: Vec<Happening> = told.iter().chain(&ahead.told).cloned().collect();
+        self.note_early(ahead);
         let mut waiting = BTreeSet::new();
         let result = self.adapter.batch_ahead(&told, &ahead.look, initramfs, self.out);
         let result = result.map(|(outcome, kernels)| {
@@ -121,8 +123,21 @@ impl<'a> Session<'a> {
         let ended = Ended { waiting, ..self.conclude(result) };
         if !ended.is_due && !signals::interrupted() {
             ahead.done(self, &told, &ended.waiting);
+            let replaced = told.iter().filter_map(|happening| match happening {
+                Happening::KernelReplaced(target) => Some(Pending::replaced(&target.kernel)),
+                _ => None,
+            });
+            drop(pending::done(self.layout(), replaced.collect::<Vec<_>>().iter()));
         }
         ended
+    }
+
+    /// Notes what this batch registers before its package is configured.
+    fn note_early(&self, ahead: &Ahead) {
+        let snapshot = self.adapter.snapshot().unwrap_or_default();
+        let new = ahead.look.ahead.iter().filter(|id| snapshot.get(id).is_none());
+        // One that isn't noted stays if its package is never configured.
+        new.for_each(|id| drop(turns::note_early(self.layout(), id)));
     }
 
     /// The same for something else.

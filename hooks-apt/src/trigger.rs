@@ -17,6 +17,8 @@ use crate::frontend;
 use crate::headers;
 use crate::pending::{self, Pending};
 use crate::session::{Ended, Session};
+use crate::turns;
+use crate::unpacked;
 
 /// What was noted before a batch is done, or is left to the trigger where nothing could be begun.
 pub fn settle(session: &Session<'_>, what: &Pending, ended: &Ended) {
@@ -49,6 +51,8 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     let waiting = pending::all(session.layout());
     let (mut told, taken) = told(session, &waiting);
     told.extend(kernels_left_over(session));
+    let unended = turns::look(session, &session.adapter.snapshot().unwrap_or_default());
+    told.extend(unended.told.clone());
     let (layout, environment) = (session.layout(), session.environment());
     let arrived = headers::arrived(layout, environment).into_iter();
     told.extend(
@@ -56,7 +60,9 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     );
     if told.is_empty() && taken.is_empty() && !session.adapter.owes_depmod() {
         headers::note(layout, &BTreeSet::new());
-        return images(session, &[]);
+        let code = images(session, &[]);
+        unended.settle(session);
+        return code;
     }
     // dpkg may process triggers while packages are still unpacked.
     let ahead = Ahead::of_trigger(session);
@@ -69,6 +75,9 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
         headers::note(layout, &later.into_iter().cloned().collect());
     }
     let images = images(session, &[]);
+    if !ended.is_due {
+        unended.settle(session);
+    }
     if ended.code == ExitCode::SUCCESS { images } else { ended.code }
 }
 
@@ -123,6 +132,12 @@ fn told<'a>(session: &Session<'_>, waiting: &'a [Pending]) -> (Vec<Happening>, V
                 let arrived = pending.arrived().filter(|(id, _)| is_there(session, id));
                 told.extend(arrived.into_iter().flat_map(|(_, happenings)| happenings));
             }
+            // Its own package, or what is built ahead of it, takes it up; unless that was never unpacked.
+            Pending::Replaced { kernel } => {
+                if unpacked::kernels(session.environment(), session.layout()).contains(kernel.as_str()) {
+                    continue;
+                }
+            }
             Pending::Headers { kernel } => {
                 let kernel = KernelRelease::new(kernel).ok();
                 let target = kernel.and_then(|kernel| session.adapter.target(&kernel).ok());
@@ -148,7 +163,9 @@ pub fn batch(session: &Session<'_>, told: &[Happening], ahead: &Ahead) -> Ended 
 
 /// `finish`: the end of apt's run. Does what nobody will do any more, and says what the hooks have kept.
 pub fn finish(session: &Session<'_>, _: &[&str]) -> ExitCode {
-    if !pending::all(session.layout()).is_empty() && !dpkg::will_call(session.environment()) {
+    // What dpkg has gone back from is not left to its next run: that may be tomorrow.
+    let is_due = turns::is_any(session);
+    if is_due || !pending::all(session.layout()).is_empty() && !dpkg::will_call(session.environment()) {
         let _ = run(session, &[]);
     }
     let _ = images(session, &[]);

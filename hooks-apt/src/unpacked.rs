@@ -49,6 +49,13 @@ pub fn packages(environment: &Environment) -> Vec<Package> {
     }
 }
 
+/// The kernels of such packages, by their releases.
+#[must_use]
+pub fn kernels(environment: &Environment, layout: &Layout) -> BTreeSet<String> {
+    let kernels = packages(environment).into_iter().flat_map(|package| package.contents(layout).kernels);
+    kernels.map(|kernel| kernel.to_string()).collect()
+}
+
 fn parse(text: &str) -> Vec<Package> {
     let package = |line: &str| {
         let mut fields = line.split('\t');

@@ -27,7 +27,10 @@ fn is_open(happening: &Happening, snapshot: &Snapshot) -> bool {
         Happening::KernelLeaving(target) => snapshot.built_on(target).next().is_some(),
         // Said of what else happens, never alone.
         Happening::ModuleWasInUse(..) => false,
-        Happening::KernelArrived(_) | Happening::HeadersArrived(_) | Happening::ModuleArrived(..) => true,
+        Happening::KernelArrived(_)
+        | Happening::KernelReplaced(_)
+        | Happening::HeadersArrived(_)
+        | Happening::ModuleArrived(..) => true,
     }
 }
 

@@ -158,7 +158,9 @@ mod tests {
     fn said(record: Record, brought: &[Thing], now: World) -> Vec<String> {
         let told = happenings(&record, &brought.iter().cloned().collect(), &now);
         let said = |happening: &Happening| match happening {
-            Happening::KernelArrived(target) => format!("+{}", target.kernel),
+            Happening::KernelArrived(target) | Happening::KernelReplaced(target) => {
+                format!("+{}", target.kernel)
+            }
             Happening::HeadersArrived(target) => format!("h{}", target.kernel),
             Happening::KernelLeaving(target) => format!("-{}", target.kernel),
             Happening::ModuleArrived(id, arrival) => format!("+{id} {arrival:?}"),

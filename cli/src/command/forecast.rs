@@ -261,6 +261,7 @@ fn in_layer(session: &Session<'_>, scratch: &Path) -> Result<(), Failure> {
         no_depmod: true,
         jobs: session.jobs(),
         given_key: None,
+        keeps_images: false,
         ahead: Default::default(),
     };
     let target = session.with_arches(&session.invocation.kernels)?.remove(0);

@@ -5,6 +5,7 @@ use dkms_core::plan::Work;
 use dkms_core::tree::rpm_upgrade::{self, Removal};
 
 use crate::failure::Failure;
+use crate::package_script;
 use crate::render::say;
 use crate::session::Session;
 
@@ -26,6 +27,9 @@ pub(super) fn remove(session: &Session<'_>) -> Result<(), Failure> {
             say(session.terminal, format!("{id} stays: this rpm transaction has just added it"));
             return Ok(());
         }
+    }
+    if !session.args().dry_run {
+        package_script::note_removal(session)?;
     }
     take_out(session, |id, targets| Work::Remove { id, targets })
 }

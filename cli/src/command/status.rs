@@ -9,7 +9,7 @@ use dkms_core::bake::Manifest;
 use dkms_core::boot;
 use dkms_core::bundles::Note;
 use dkms_core::engine::Survey;
-use dkms_core::install::{self, InstalledState};
+use dkms_core::install::{self, InstalledState, OutOfDate};
 use dkms_core::plan::Refusal;
 use dkms_core::status::{self, Filter, Remark, State, Status};
 use dkms_core::tree::{self, Registration, Snapshot};
@@ -198,9 +198,15 @@ impl OfKernels {
                 Vec::new()
             };
             let note = tree::images::read(layout, &target.kernel).unwrap_or_default();
-            let removed = install::holds_removed(&target.kernel, &note.removed, layout, environment);
+            let holding = |modules: &tree::images::Removed| {
+                let names = modules.keys().cloned().collect();
+                install::holds_removed(&target.kernel, &names, layout, environment)
+            };
+            let (removed, kept) = (holding(&note.removed), holding(&note.held));
+            // Made again, it is without the module.
+            let kept = kept.into_iter().map(|image| ("kept", OutOfDate { command: None, ..image }));
             let other = other.into_iter().map(|image| ("other-build", image));
-            let other = other.chain(removed.into_iter().map(|image| ("removed", image)));
+            let other = other.chain(removed.into_iter().map(|image| ("removed", image))).chain(kept);
             for (reason, image) in other.chain(before.into_iter().map(|image| ("made-before", image))) {
                 images.push(json!({
                     "kernel": target.kernel,

@@ -371,7 +371,7 @@ impl Adapter {
     /// [`AdapterError`], where nothing was begun.
     pub fn settle_images(&self, reporter: &dyn Reporter) -> Result<Option<Outcome>, AdapterError> {
         let layout = &self.settings.layout;
-        let (there, gone): (Vec<_>, Vec<_>) = dkms_core::tree::images::pending(layout)
+        let (there, gone): (Vec<_>, Vec<_>) = dkms_core::tree::images::pending(layout, &self.snapshot()?)
             .into_iter()
             .partition(|kernel| fs::is_dir(&layout.kernel_dir(kernel)));
         gone.iter().for_each(|kernel| dkms_core::tree::images::settle(layout, kernel));
@@ -402,6 +402,7 @@ impl Adapter {
             no_depmod: false,
             jobs: self.jobs,
             given_key: None,
+            keeps_images: true,
             ahead: ahead.clone(),
         };
         // Held until the batch has ended.

@@ -24,6 +24,9 @@ pub struct Summary {
     /// What modules that the machine can't boot or be reached without lack on them.
     #[serde(default)]
     pub critical: Vec<Failure>,
+    /// Kernels that have lost a module.
+    #[serde(default)]
+    pub lost: Vec<String>,
     /// What is wrong with images that are not remade.
     #[serde(default)]
     pub images: Vec<String>,
@@ -60,6 +63,7 @@ impl Summary {
             refuted: refuted(&outcome.refuted),
             about: outcome.about.iter().map(|target| target.kernel.to_string()).collect(),
             critical: Vec::new(),
+            lost: Vec::new(),
             images: outcome.images.clone(),
             boot: Vec::new(),
             failed: failed
@@ -88,6 +92,7 @@ impl Summary {
         let said = [&self.refuted, &self.critical, &self.failed];
         self.done.is_empty()
             && self.about.is_empty()
+            && self.lost.is_empty()
             && self.images.is_empty()
             && said.iter().all(|list| list.is_empty())
             && self.left_out.is_empty()
@@ -100,6 +105,7 @@ impl Summary {
         self.about.extend(other.about);
         self.critical.extend(other.critical);
         self.refuted.extend(other.refuted);
+        self.lost.extend(other.lost);
         for line in other.images {
             if !self.images.contains(&line) {
                 self.images.push(line);
@@ -116,7 +122,7 @@ impl Summary {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.done.clone();
-        lines.extend(self.images.iter().map(|text| format!("warning: {text}")));
+        lines.extend(self.lost.iter().chain(&self.images).map(|text| format!("warning: {text}")));
         let refuted = self.refuted.iter().map(|one| ("warning", one));
         let failed = self.critical.iter().chain(&self.failed).map(|one| ("error", one));
         for (label, Failure { text, hints }) in refuted.chain(failed) {

@@ -18,6 +18,8 @@ use crate::version;
 pub enum Happening {
     /// A kernel was installed; one that leaves as well is replaced by another build of the same release.
     KernelArrived(Target),
+    /// Another build of a kernel is in place of the one with the same release.
+    KernelReplaced(Target),
     /// The headers of a kernel were installed.
     HeadersArrived(Target),
     /// A kernel is about to go, or has just gone.
@@ -220,7 +222,7 @@ pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batc
     let told: BTreeSet<&Happening> = told.iter().collect();
     let mut batch = Batch::default();
     let (mut leaving, mut arriving) = (BTreeSet::new(), BTreeMap::new());
-    let mut was_in_use = BTreeSet::new();
+    let (mut was_in_use, mut replaced) = (BTreeSet::new(), BTreeSet::new());
     for happening in told {
         match happening {
             Happening::KernelArrived(target) | Happening::HeadersArrived(target) => {
@@ -228,6 +230,10 @@ pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batc
                 if matches!(happening, Happening::KernelArrived(_)) {
                     batch.rebuilt_kernels.insert(target.clone());
                 }
+            }
+            Happening::KernelReplaced(target) => {
+                batch.kernels.insert(target.clone());
+                replaced.insert(target.clone());
             }
             Happening::KernelLeaving(target) => {
                 batch.leaving_kernels.insert(target.clone());
@@ -245,6 +251,8 @@ pub fn batch(told: &[Happening], snapshot: &Snapshot, kernels: &Kernels) -> Batc
         }
     }
     batch.rebuilt_kernels.retain(|target| batch.leaving_kernels.contains(target));
+    replaced.retain(|target| !batch.leaving_kernels.contains(target));
+    batch.rebuilt_kernels.extend(replaced);
     batch.leaving_kernels.retain(|target| !batch.rebuilt_kernels.contains(target));
     batch.kernels.retain(|target| !batch.leaving_kernels.contains(target));
     let staying = Kernels {
@@ -386,13 +394,15 @@ mod tests {
             Happening::KernelArrived(target("5.10.0")),
             Happening::HeadersArrived(target("6.2.0")),
             Happening::HeadersArrived(target("6.1.0-10")),
+            Happening::KernelReplaced(target("6.1.0-9")),
+            Happening::KernelReplaced(target("6.1.0-10")),
             Happening::ModuleWasInUse(ModuleName::new("foo").unwrap(), target("6.2.0")),
             Happening::ModuleWasInUse(ModuleName::new("foo").unwrap(), target("6.1.0-10")),
             Happening::ModuleWasInUse(ModuleName::new("bar").unwrap(), target("5.10.0")),
         ];
         let batch = batch(&told, &Snapshot::default(), &kernels("elsewhere"));
-        assert_eq!(names(&batch.kernels), "5.10.0 6.2.0");
-        assert_eq!(names(&batch.rebuilt_kernels), "5.10.0");
+        assert_eq!(names(&batch.kernels), "5.10.0 6.1.0-9 6.2.0");
+        assert_eq!(names(&batch.rebuilt_kernels), "5.10.0 6.1.0-9");
         assert_eq!(names(&batch.leaving_kernels), "6.1.0-10");
         assert_eq!(batch.anew, [id("9.0")].into());
         assert_eq!(batch.leaving, [(id("8.0"), Some(id("10.0")))].into());

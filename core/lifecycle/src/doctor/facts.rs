@@ -13,6 +13,7 @@ use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{InstalledState, OutOfDate};
 use crate::kernel::Prebuilt;
 use crate::plan::World;
+use crate::tree::turns::PackageRemoval;
 use crate::trust::Rejection;
 use crate::verify::{Fault, Proof};
 use dkms_signing::doubts::Doubt;
@@ -56,6 +57,10 @@ pub struct Facts {
     pub made_before: BTreeMap<Target, Vec<OutOfDate>>,
     /// Images that hold modules which were removed from their kernel.
     pub held_removed: BTreeMap<Target, Vec<OutOfDate>>,
+    /// Modules that are not registered any more, since a package removed them that is not configured again.
+    pub unfinished: Vec<PackageRemoval>,
+    /// Images that are kept for a module which was removed and whose successor is not installed.
+    pub kept_images: BTreeMap<(ModuleId, Target), Vec<OutOfDate>>,
     /// Installed modules that a package brings prebuilt as well, in the same version or a newer one.
     pub twice: BTreeMap<(ModuleId, Target), Prebuilt>,
     /// Modules that were taken prebuilt, and whose signer is not trusted any more.

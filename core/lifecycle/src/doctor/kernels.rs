@@ -9,6 +9,7 @@ use crate::host::process::quote;
 use crate::id::{ModuleId, Target};
 use crate::install::{InstalledState, OutOfDate};
 use crate::plan::Refusal;
+use crate::tree::turns::PackageRemoval;
 use crate::trust::{Fault, Rejection, Untrusted, Way};
 use crate::verify::{Link, Verdict};
 
@@ -27,6 +28,8 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     made_before(facts, &mut findings);
     refuted(facts, &mut findings);
     held_removed(facts, &mut findings);
+    kept_images(facts, &mut findings);
+    unfinished(facts, &mut findings);
     findings
 }
 
@@ -166,6 +169,36 @@ fn held_removed(facts: &Facts, findings: &mut Vec<Finding>) {
                 None => finding,
             });
         }
+    }
+}
+
+/// Images that hold the last build of a module there is for their kernel.
+fn kept_images(facts: &Facts, findings: &mut Vec<Finding>) {
+    for ((id, target), images) in &facts.kept_images {
+        for OutOfDate { image, modules, .. } in images {
+            let kernel = &target.kernel;
+            let what = format!(
+                "of kernel {kernel} only `{}` still has {}: {id} is not installed",
+                image.display(),
+                modules.join(", ")
+            );
+            let finding = Finding::problem("initramfs-kept", what)
+                .on(target)
+                .why("a package removed the version in it; an image that is made now is without the module")
+                .command(format!("dkms install {id} -k {kernel}"));
+            findings.push(finding);
+        }
+    }
+}
+
+/// Modules that went with the old version of a package, whose new one has not come.
+fn unfinished(facts: &Facts, findings: &mut Vec<Finding>) {
+    for PackageRemoval { id, package, .. } in &facts.unfinished {
+        let what = format!("{id} was removed for an upgrade of package {package}, which has not ended");
+        let finding = Finding::problem("package-unfinished", what)
+            .why("the package is unpacked and not configured, or dpkg has gone back to the one before")
+            .command("dpkg --configure -a".to_owned());
+        findings.push(finding);
     }
 }
 

@@ -27,6 +27,7 @@ use crate::layout::Layout;
 use crate::plan::{Options, Request, Work};
 use crate::report::Silent;
 use crate::sign::TrustedKey;
+use crate::tree::turns::PackageRemoval;
 use crate::tree::{Key, Snapshot, Source, attempts, images, lock};
 use crate::verify::index::{ModuleIndex, search_order};
 use crate::verify::{Examiner, Verifier};
@@ -87,6 +88,8 @@ pub fn look(
         images: BTreeMap::new(),
         made_before: BTreeMap::new(),
         held_removed: BTreeMap::new(),
+        kept_images: BTreeMap::new(),
+        unfinished: Vec::new(),
         twice: BTreeMap::new(),
         baked: BTreeMap::new(),
         distrusted: BTreeMap::new(),
@@ -128,11 +131,18 @@ pub fn look(
         let kernels = installed.iter().filter_map(|target| facts.world.kernels.get(target));
         facts.doubts = kernels.flat_map(|kernel| judge.doubts(kernel)).collect();
     }
+    let removals = PackageRemoval::all(layout);
+    let is_registered = |name: &ModuleName| snapshot.modules.keys().any(|id| id.name == *name);
+    facts.unfinished = removals.iter().filter(|one| !is_registered(&one.id.name)).cloned().collect();
     for target in installed {
-        let removed = images::read(layout, &target.kernel).map(|note| note.removed).unwrap_or_default();
-        let held = install::holds_removed(&target.kernel, &removed, layout, survey.environment());
-        if !held.is_empty() {
-            facts.held_removed.insert(target.clone(), held);
+        if let Some(note) = images::read(layout, &target.kernel) {
+            let (removed, kept) = removed_modules(&note, snapshot, &removals);
+            let holding =
+                |names| install::holds_removed(&target.kernel, &names, layout, survey.environment());
+            facts.held_removed.insert(target.clone(), holding(removed));
+            facts
+                .kept_images
+                .extend(kept.into_iter().map(|(id, names)| ((id, target.clone()), holding(names))));
         }
         let ids: Vec<ModuleId> = snapshot.installed_on(target).collect();
         if ids.is_empty() {
@@ -179,6 +189,27 @@ pub fn look(
         }
     }
     Ok(facts)
+}
+
+/// Of the modules that are noted as removed: those that no image should hold any more, and those
+/// that an image is kept for, each with what is to be installed.
+fn removed_modules(
+    note: &images::Note,
+    snapshot: &Snapshot,
+    removals: &[PackageRemoval],
+) -> (BTreeSet<String>, BTreeMap<ModuleId, BTreeSet<String>>) {
+    let newest = snapshot.newest();
+    let (mut removed, mut kept) = (BTreeSet::new(), BTreeMap::<_, BTreeSet<_>>::new());
+    removed.extend(note.removed.keys().cloned());
+    let is_at_work = |of: &ModuleName| removals.iter().any(|removal| removal.id.name == *of);
+    for (name, of) in &note.held {
+        match newest.iter().find(|id| Some(&id.name) == of.as_ref()) {
+            Some(id) => drop(kept.entry((*id).clone()).or_default().insert(name.clone())),
+            None if of.as_ref().is_some_and(is_at_work) => {}
+            None => drop(removed.insert(name.clone())),
+        }
+    }
+    (removed, kept)
 }
 
 /// Files of the image's modules that are not what they were made as, of kernels that are there.

@@ -24,6 +24,7 @@ use crate::plan::{Action, ImageWork, NewSource, Plan, World};
 use crate::report::Reporter;
 use crate::script::{self, Hook, Outcome, Shell};
 use crate::sign::Signer;
+use crate::tree::images::Removed;
 use crate::tree::registration;
 
 /// Whether an action changed anything.
@@ -57,7 +58,7 @@ pub(super) struct Effects<'a> {
     /// Installs that can still be taken back.
     installed: Mutex<BTreeMap<(ModuleId, Target), Installed>>,
     /// Modules that were taken out, as the kernel names them.
-    removed: Mutex<BTreeMap<Target, BTreeSet<String>>>,
+    removed: Mutex<BTreeMap<Target, Removed>>,
     /// What is printed at the end about images.
     said: Mutex<Vec<String>>,
     /// Who signs, by kernel; `None`: nobody.
@@ -182,9 +183,10 @@ impl<'a> Effects<'a> {
             .iter()
             .flat_map(|(conf, kernel)| install::installed_files(&kernel.module_dir, conf, folder));
         let images = Images {
-            kernel: &target.kernel,
+            target,
             layout: self.layout(),
             environment: self.context.environment,
+            keeps: self.context.keeps_images,
             installed: files.collect(),
             is_asked: facts.iter().any(|(conf, _)| conf.remake_initrd),
             removed: locked(&self.removed).get(target).cloned().unwrap_or_default(),
@@ -278,7 +280,7 @@ impl<'a> Effects<'a> {
             Uninstalled::NotInstalled => Ok(Effect::Nothing),
             Uninstalled::Done { removed, .. } => {
                 let names = removed.iter().filter_map(|file| ModuleFile::from_path(file));
-                let names = names.map(|file| canonical_name(&file.stem));
+                let names = names.map(|file| (canonical_name(&file.stem), Some(id.name.clone())));
                 locked(&self.removed).entry(target.clone()).or_default().extend(names);
                 Ok(Effect::Changed)
             }

@@ -1,33 +1,59 @@
 //! What is done about the images of a kernel whose modules have changed.
 //!
 //! The question is always the same: does an image hold another state of a module than the kernel's folder?
+//!
+//! One answer is special: the image holds a module that a package has taken out in favour of another version,
+//! which isn't installed on this kernel (it doesn't build, the headers are gone). Made again, the image would
+//! be without it, and the machine may not come up; so such an image is kept as it is until the module is
+//! installed or leaves the tree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::effects::Effect;
 use super::error::StepError;
 use crate::host::Environment;
-use crate::id::KernelRelease;
+use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{self, OutOfDate, Remade};
 use crate::kernel::ModuleTree;
 use crate::layout::Layout;
 use crate::modfile::{ModuleFile, canonical_name};
 use crate::plan::ImageWork;
 use crate::report::{Event, Reporter};
-use crate::tree::images;
+use crate::tree::images::Removed;
+use crate::tree::turns::PackageRemoval;
+use crate::tree::{Snapshot, images};
 
 /// A kernel, and what has changed on it.
 pub(super) struct Images<'a> {
-    pub(super) kernel: &'a KernelRelease,
+    pub(super) target: &'a Target,
     pub(super) layout: &'a Layout,
     pub(super) environment: &'a Environment,
     /// Files of modules that were installed by this run.
     pub(super) installed: Vec<PathBuf>,
     /// One of them has `REMAKE_INITRD`.
     pub(super) is_asked: bool,
-    /// Modules that were taken out by this run, as the kernel names them.
-    pub(super) removed: BTreeSet<String>,
+    /// Modules that were taken out by this run.
+    pub(super) removed: Removed,
+    /// They were taken out by a package manager, which wants another version in their place if the tree has one.
+    pub(super) keeps: bool,
+}
+
+/// What an image is kept for.
+enum Awaited {
+    /// This is registered, and is to be installed.
+    Installing(ModuleId),
+    /// A package of this module is being replaced.
+    Configuring(ModuleName),
+}
+
+impl Awaited {
+    fn of(&self) -> &ModuleName {
+        match self {
+            Self::Installing(id) => &id.name,
+            Self::Configuring(of) => of,
+        }
+    }
 }
 
 /// What is wrong with the images.
@@ -70,7 +96,7 @@ impl Images<'_> {
     ) -> Result<(Effect, Vec<String>), StepError> {
         match how {
             ImageWork::Note => {
-                images::note_removed(self.layout, self.kernel, &self.removed)?;
+                images::note_removed(self.layout, &self.target.kernel, &self.removed)?;
                 Ok((Effect::Nothing, Vec::new()))
             }
             ImageWork::Remake => self.remake(reporter),
@@ -80,20 +106,88 @@ impl Images<'_> {
 
     /// Modules that an image should not hold any more. One that was noted may have been
     /// installed again since.
-    fn gone(&self, note: &images::Note) -> BTreeSet<String> {
+    fn gone(&self, note: &images::Note) -> Removed {
         let name = |path: &PathBuf| Some(canonical_name(&ModuleFile::from_path(path)?.stem));
         let installed: BTreeSet<String> = self.installed.iter().filter_map(name).collect();
-        let modules = self.layout.kernel_dir(self.kernel);
+        let modules = self.layout.kernel_dir(&self.target.kernel);
         let tree = ModuleTree::walk(&modules).unwrap_or_default();
         let is_there = |name: &String| {
             installed.contains(name)
                 || tree.paths(name).iter().any(|path| !path.starts_with(modules.join("kernel")))
         };
-        self.removed.union(&note.removed).filter(|name| !is_there(name)).cloned().collect()
+        let noted = self.removed.iter().chain(&note.removed).chain(&note.held);
+        noted.filter(|(name, _)| !is_there(name)).map(|(name, of)| (name.clone(), of.clone())).collect()
+    }
+
+    /// Those of them that an image is kept for: the tree has their module, in a version that is to be
+    /// installed, or their package is being replaced; and no version of it is installed on this kernel, which
+    /// has none of its own either.
+    fn awaited(&self, note: &images::Note) -> Result<BTreeMap<String, Awaited>, StepError> {
+        let snapshot = Snapshot::take(self.layout)?;
+        let of_packages: Removed = match self.keeps {
+            true => self.gone(note),
+            false => {
+                self.gone(&note).into_iter().filter(|(name, _)| !self.removed.contains_key(name)).collect()
+            }
+        };
+        if of_packages.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let tree = ModuleTree::walk(&self.layout.kernel_dir(&self.target.kernel)).unwrap_or_default();
+        let newest = snapshot.newest();
+        let removals = PackageRemoval::all(self.layout);
+        let awaited = |(name, of): (String, Option<ModuleName>)| {
+            let of = of?;
+            let registered =
+                newest.iter().find(|id| id.name == of).map(|id| Awaited::Installing((*id).clone()));
+            let is_at_work = removals.iter().any(|removal| removal.id.name == of);
+            let awaited = registered.or_else(|| is_at_work.then(|| Awaited::Configuring(of.clone())))?;
+            let is_missing =
+                tree.paths(&name).is_empty() && snapshot.installed_version(&of, self.target).is_none();
+            is_missing.then_some((name, awaited))
+        };
+        Ok(of_packages.into_iter().filter_map(awaited).collect())
+    }
+
+    /// Keeps the images that hold modules which are awaited; what is to be printed of it. `None`: there are
+    /// none.
+    fn keep(&self, note: &images::Note) -> Result<Option<Vec<String>>, StepError> {
+        let awaited = self.awaited(note)?;
+        let names: BTreeSet<String> = awaited.keys().cloned().collect();
+        let kernel = &self.target.kernel;
+        let holding = install::holds_removed(kernel, &names, self.layout, self.environment);
+        if holding.is_empty() {
+            return Ok(None);
+        }
+        let held: BTreeSet<&String> = holding.iter().flat_map(|image| &image.modules).collect();
+        let held =
+            held.into_iter().filter_map(|name| Some((name.clone(), Some(awaited.get(name)?.of().clone()))));
+        if !self.installed.is_empty() {
+            images::note(self.layout, kernel)?;
+        }
+        images::note_removed(self.layout, kernel, &self.gone(note))?;
+        images::hold(self.layout, kernel, &held.collect())?;
+        let said = holding.iter().flat_map(|image| {
+            image.modules.iter().filter_map(|name| {
+                let image = image.image.display();
+                Some(match awaited.get(name)? {
+                    Awaited::Installing(id) => format!(
+                        "`{image}` is kept as it is, since it holds {name}, and {id} is not installed on kernel \
+                         {kernel}: `dkms install {id} -k {kernel}` installs it"
+                    ),
+                    Awaited::Configuring(of) => format!(
+                        "`{image}` is kept as it is, since it holds {name}, and the package of {of} is not \
+                         configured: `dpkg --configure -a` does that"
+                    ),
+                })
+            })
+        });
+        Ok(Some(said.collect()))
     }
 
     fn wrong(&self, note: &images::Note) -> Wrong {
-        let Self { kernel, layout, environment, installed, .. } = self;
+        let Self { layout, environment, installed, .. } = self;
+        let kernel = &self.target.kernel;
         let is_before = self.is_asked || note.before;
         Wrong {
             other: install::out_of_date(kernel, installed, layout, environment),
@@ -101,13 +195,18 @@ impl Images<'_> {
                 true => install::made_before(kernel, installed, layout, environment),
                 false => Vec::new(),
             },
-            removed: install::holds_removed(kernel, &self.gone(note), layout, environment),
+            removed: install::holds_removed(
+                kernel,
+                &self.gone(note).into_keys().collect(),
+                layout,
+                environment,
+            ),
         }
     }
 
     /// Whether the images are to be remade; reports why, if the module doesn't ask for it.
     fn is_due(&self, note: &images::Note, reporter: &dyn Reporter) -> bool {
-        let Self { kernel, layout, .. } = self;
+        let (layout, kernel) = (self.layout, &self.target.kernel);
         if self.is_asked {
             return true;
         }
@@ -132,8 +231,12 @@ impl Images<'_> {
     }
 
     fn remake(&self, reporter: &dyn Reporter) -> Result<(Effect, Vec<String>), StepError> {
-        let Self { kernel, layout, environment, .. } = self;
+        let Self { layout, environment, .. } = self;
+        let kernel = &self.target.kernel;
         let note = images::read(layout, kernel).unwrap_or_default();
+        if let Some(said) = self.keep(&note)? {
+            return Ok((Effect::Nothing, said));
+        }
         if !self.is_due(&note, reporter) {
             images::forget_removed(layout, kernel)?;
             return Ok((Effect::Nothing, Vec::new()));
@@ -162,20 +265,23 @@ impl Images<'_> {
     /// Until they are remade, doctor and status report what is wrong.
     fn keep_note(&self, note: &images::Note) -> Result<(), StepError> {
         if !self.installed.is_empty() {
-            images::note(self.layout, self.kernel)?;
+            images::note(self.layout, &self.target.kernel)?;
         }
         let gone = self.gone(note);
         if !gone.is_empty() {
-            images::note_removed(self.layout, self.kernel, &gone)?;
+            images::note_removed(self.layout, &self.target.kernel, &gone)?;
         }
         Ok(())
     }
 
     fn report(&self) -> Result<(Effect, Vec<String>), StepError> {
-        let note = images::read(self.layout, self.kernel).unwrap_or_default();
+        let note = images::read(self.layout, &self.target.kernel).unwrap_or_default();
+        if let Some(said) = self.keep(&note)? {
+            return Ok((Effect::Nothing, said));
+        }
         let wrong = self.wrong(&note);
         if wrong.is_none() {
-            images::forget_removed(self.layout, self.kernel)?;
+            images::forget_removed(self.layout, &self.target.kernel)?;
             return Ok((Effect::Nothing, Vec::new()));
         }
         self.keep_note(&note)?;

@@ -109,6 +109,7 @@ impl System {
             no_depmod: false,
             jobs: 2,
             given_key: None,
+            keeps_images: false,
             ahead: Default::default(),
         };
         carry_out(&task, &context, &Recorder::default(), |_, _| {}).unwrap()

@@ -2,28 +2,38 @@
 //! it was made.
 //!
 //! A note has lines. `before`, or no line at all: the image was made while modules were missing, so the batch
-//! that installs a module on such a kernel remakes it, whether or not the module asks for it. `removed NAME`:
-//! a module was removed that the image may still hold. `left`: the program that makes images at the end of
-//! the package manager's run was asked to make it.
+//! that installs a module on such a kernel remakes it, whether or not the module asks for it. `left`: the
+//! program that makes images at the end of the package manager's run was asked to make it. `removed NAME
+//! MODULE`: NAME, of the dkms module MODULE, was removed, and the image may still hold it; notes of earlier
+//! versions of ours have no MODULE. `held NAME MODULE`: the image holds it and is not remade without it,
+//! since MODULE is still in the tree, or its package manager hasn't ended what it does with it, and it is not
+//! installed on the kernel.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::host::fs::{self, FsError};
-use crate::id::KernelRelease;
+use crate::id::{KernelRelease, ModuleName};
 use crate::layout::Layout;
 
-use super::state;
+use super::turns::PackageRemoval;
+use super::{Snapshot, state};
 
 /// No note reaches it.
 const LIMIT: u64 = 1 << 20;
+
+/// Modules that were removed, as the kernel names them, each with the dkms module that had it, where that
+/// is known.
+pub type Removed = BTreeMap<String, Option<ModuleName>>;
 
 /// What is noted of a kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Note {
     /// Its image was made before its modules.
     pub before: bool,
-    /// Modules, as the kernel names them, that were removed and may still be in the image.
-    pub removed: BTreeSet<String>,
+    /// Modules that were removed and may still be in the image.
+    pub removed: Removed,
+    /// Modules that were removed and that the image is kept for.
+    pub held: Removed,
     /// Another program was asked to make it.
     pub left: bool,
 }
@@ -32,11 +42,15 @@ impl Note {
     fn parse(text: &str) -> Self {
         let mut note = Self { before: text.trim().is_empty(), ..Self::default() };
         for line in text.lines() {
-            match line.split_once(' ') {
-                Some(("removed", name)) => drop(note.removed.insert(name.to_owned())),
-                None if line == "before" => note.before = true,
-                None if line == "left" => note.left = true,
-                Some(_) | None => {}
+            let mut words = line.split(' ');
+            let (kind, name, of) = (words.next().unwrap_or_default(), words.next(), words.next());
+            let removed = name.map(|name| (name.to_owned(), of.and_then(|of| ModuleName::new(of).ok())));
+            match (kind, removed) {
+                ("removed", Some((name, of))) => drop(note.removed.insert(name, of)),
+                ("held", Some((name, of))) => drop(note.held.insert(name, of)),
+                ("before", None) => note.before = true,
+                ("left", None) => note.left = true,
+                _ => {}
             }
         }
         note
@@ -45,7 +59,25 @@ impl Note {
     fn text(&self) -> String {
         let words = [(self.before, "before\n"), (self.left, "left\n")];
         let words = words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word.to_owned());
-        words.chain(self.removed.iter().map(|name| format!("removed {name}\n"))).collect()
+        let kinds = [("removed", &self.removed), ("held", &self.held)].into_iter();
+        let modules = kinds.flat_map(|(kind, modules)| {
+            modules.iter().map(move |(name, of)| match of {
+                Some(of) => format!("{kind} {name} {of}\n"),
+                None => format!("{kind} {name}\n"),
+            })
+        });
+        words.chain(modules).collect()
+    }
+
+    /// Whether there is something to do about the image although nothing is installed. Not as long as it is
+    /// kept for a module that the tree has.
+    fn is_due(&self, snapshot: &Snapshot, removals: &[PackageRemoval]) -> bool {
+        let is_known = |of: &ModuleName| {
+            let removed = removals.iter().map(|removal| &removal.id);
+            snapshot.modules.keys().chain(removed).any(|id| id.name == *of)
+        };
+        let is_kept = self.held.values().flatten().any(is_known);
+        (self.left || !self.removed.is_empty() || !self.held.is_empty()) && !is_kept
     }
 }
 
@@ -79,12 +111,19 @@ pub fn note(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsError> {
 ///
 /// # Errors
 /// [`FsError`]; then nobody looks whether an image still holds them.
-pub fn note_removed(
-    layout: &Layout,
-    kernel: &KernelRelease,
-    names: &BTreeSet<String>,
-) -> Result<(), FsError> {
-    change(layout, kernel, |note| note.removed.extend(names.iter().cloned()))
+pub fn note_removed(layout: &Layout, kernel: &KernelRelease, removed: &Removed) -> Result<(), FsError> {
+    change(layout, kernel, |note| note.removed.extend(removed.clone()))
+}
+
+/// Notes that the image is kept for modules that were removed, and for no others.
+///
+/// # Errors
+/// [`FsError`]; then it is looked at again at the next occasion.
+pub fn hold(layout: &Layout, kernel: &KernelRelease, held: &Removed) -> Result<(), FsError> {
+    change(layout, kernel, |note| {
+        note.removed.retain(|name, _| !held.contains_key(name));
+        note.held.clone_from(held);
+    })
 }
 
 /// Forgets those: no image holds them.
@@ -93,7 +132,10 @@ pub fn note_removed(
 /// [`FsError`]; then it is looked at once more.
 pub fn forget_removed(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsError> {
     match read(layout, kernel) {
-        Some(note) if !note.removed.is_empty() => change(layout, kernel, |note| note.removed.clear()),
+        Some(note) if !(note.removed.is_empty() && note.held.is_empty()) => change(layout, kernel, |note| {
+            note.removed.clear();
+            note.held.clear();
+        }),
         _ => Ok(()),
     }
 }
@@ -112,13 +154,24 @@ pub fn is_noted(layout: &Layout, kernel: &KernelRelease) -> bool {
     read(layout, kernel).is_some_and(|note| note.before)
 }
 
+/// Whether the image of some kernel is kept for a module that was removed.
+#[must_use]
+pub fn holds_any(layout: &Layout) -> bool {
+    noted(layout).iter().any(|(_, note)| !note.held.is_empty())
+}
+
 /// The kernels whose images are to be looked at, whether or not anything is installed on them.
 #[must_use]
-pub fn pending(layout: &Layout) -> Vec<KernelRelease> {
+pub fn pending(layout: &Layout, snapshot: &Snapshot) -> Vec<KernelRelease> {
+    let removals = PackageRemoval::all(layout);
+    let noted = noted(layout).into_iter();
+    noted.filter(|(_, note)| note.is_due(snapshot, &removals)).map(|(kernel, _)| kernel).collect()
+}
+
+fn noted(layout: &Layout) -> Vec<(KernelRelease, Note)> {
     let names = fs::list(&layout.images_dir()).unwrap_or_default();
     let kernels = names.into_iter().filter_map(|entry| KernelRelease::new(entry.name.to_str()?).ok());
-    let is_due = |note: Note| note.left || !note.removed.is_empty();
-    kernels.filter(|kernel| read(layout, kernel).is_some_and(is_due)).collect()
+    kernels.filter_map(|kernel| read(layout, &kernel).map(|note| (kernel, note))).collect()
 }
 
 /// It was made with them, or the kernel goes. A mark that can't be removed leads to one more image.
@@ -129,6 +182,8 @@ pub fn settle(layout: &Layout, kernel: &KernelRelease) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::ModuleId;
+    use crate::tree::{Registration, Source};
 
     #[test]
     fn a_note_stays_until_it_is_settled() {
@@ -139,7 +194,7 @@ mod tests {
         assert!(!is_noted(&layout, &kernel));
         note(&layout, &kernel).unwrap();
         note(&layout, &kernel).unwrap();
-        assert!(is_noted(&layout, &kernel) && pending(&layout).is_empty());
+        assert!(is_noted(&layout, &kernel) && pending(&layout, &Snapshot::default()).is_empty());
         settle(&layout, &kernel);
         settle(&layout, &kernel);
         assert!(!is_noted(&layout, &kernel));
@@ -151,14 +206,18 @@ mod tests {
         let layout = Layout::under(dir.path());
         fs::create_dir_all(&layout.dkms_tree).unwrap();
         let kernel = KernelRelease::new("6.1.0").unwrap();
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let module = ModuleName::new("m").unwrap();
+        let names = |names: &[&str]| -> Removed {
+            names.iter().map(|name| ((*name).to_owned(), Some(module.clone()))).collect()
+        };
         note_removed(&layout, &kernel, &names(&["foo"])).unwrap();
-        note_removed(&layout, &kernel, &names(&["bar"])).unwrap();
+        note_removed(&layout, &kernel, &[("bar".to_owned(), None)].into()).unwrap();
         assert!(!is_noted(&layout, &kernel));
-        assert_eq!(pending(&layout), std::slice::from_ref(&kernel));
+        assert_eq!(pending(&layout, &Snapshot::default()), std::slice::from_ref(&kernel));
         note(&layout, &kernel).unwrap();
         leave(&layout, &kernel).unwrap();
-        let expected = Note { before: true, removed: names(&["foo", "bar"]), left: true };
+        let removed = [("bar".to_owned(), None), ("foo".to_owned(), Some(module.clone()))].into();
+        let expected = Note { before: true, removed, held: Removed::new(), left: true };
         assert_eq!(read(&layout, &kernel), Some(expected));
         forget_removed(&layout, &kernel).unwrap();
         assert!(is_noted(&layout, &kernel));
@@ -169,5 +228,25 @@ mod tests {
         // As it was written before there were kinds.
         fs::write_whole(&layout.images_dir().join(&kernel), b"", 0o644).unwrap();
         assert!(is_noted(&layout, &kernel));
+    }
+    #[test]
+    fn an_image_is_kept_as_long_as_the_tree_has_the_module() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        fs::create_dir_all(&layout.dkms_tree).unwrap();
+        let kernel = KernelRelease::new("6.1.0").unwrap();
+        let id = ModuleId::parse("m", "2.0").unwrap();
+        let registration =
+            Registration { source: Source::Present("/usr/src/m-2.0".into()), built: BTreeMap::new() };
+        let known = Snapshot { modules: [(id.clone(), registration)].into(), ..Snapshot::default() };
+        let foo: Removed = [("foo".to_owned(), Some(id.name))].into();
+        note_removed(&layout, &kernel, &foo).unwrap();
+        assert_eq!(pending(&layout, &known).len(), 1);
+        hold(&layout, &kernel, &foo).unwrap();
+        assert_eq!(read(&layout, &kernel), Some(Note { held: foo, ..Note::default() }));
+        assert!(holds_any(&layout) && pending(&layout, &known).is_empty());
+        assert_eq!(pending(&layout, &Snapshot::default()).len(), 1, "it has gone for good");
+        forget_removed(&layout, &kernel).unwrap();
+        assert!(!holds_any(&layout));
     }
 }

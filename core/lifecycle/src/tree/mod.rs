@@ -2,7 +2,7 @@
 //! or not at all; what `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]); who works on what ([`lock`],
 //! [`running`]); which kernels still need a depmod ([`owed`]), or an
 //! initramfs ([`images`]); what was built before its package was
-//! configured ([`ahead`]); what interrupted commands left behind ([`sweep`]); what became of earlier
+//! configured ([`ahead`]); what packages have begun and not ended ([`turns`]); what interrupted commands left behind ([`sweep`]); what became of earlier
 //! builds ([`attempts`]).
 
 pub mod ahead;
@@ -19,6 +19,7 @@ pub mod running;
 pub mod snapshot;
 pub mod state;
 pub mod sweep;
+pub mod turns;
 pub mod weak;
 
 pub use key::{Key, Keys, Mode};

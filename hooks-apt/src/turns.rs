@@ -1,0 +1,146 @@
+//! What packages have begun with modules and ended otherwise than it looked like then: seen to when dpkg
+//! processes triggers, and at the end of apt's run.
+//!
+//! - a module was removed by the prerm of a package which dpkg then went back to, since its new version
+//!   can't be unpacked: it is registered and installed again
+//! - a module was removed in favour of another version, which isn't installed on a kernel without headers:
+//!   that is said
+//! - a module was built before its package was configured, which then went away, or made way for another
+//!   version, or didn't ask for it: it is taken out
+
+use std::collections::BTreeSet;
+
+use dkms_base::host::fs;
+use dkms_base::id::{ModuleId, Target};
+use dkms_base::layout::Layout;
+use dkms_core::event::{Arrival, Happening};
+use dkms_core::tree::turns::{self, PackageRemoval};
+use dkms_core::tree::{Snapshot, images};
+use dkms_hooks::Summary;
+
+use crate::dpkg::{self, Status};
+use crate::session::Session;
+use crate::unpacked::{self, Package};
+
+/// What there is to see to.
+#[derive(Debug, Default)]
+pub struct Unended {
+    /// What a batch gets for it.
+    pub told: Vec<Happening>,
+    removals: Vec<PackageRemoval>,
+    early: Vec<ModuleId>,
+}
+
+/// Whether anything is noted.
+#[must_use]
+pub fn is_any(session: &Session<'_>) -> bool {
+    !PackageRemoval::all(session.layout()).is_empty() || !turns::early(session.layout()).is_empty()
+}
+
+/// Looks at what was noted; what dpkg is still working on isn't due.
+#[must_use]
+pub fn look(session: &Session<'_>, snapshot: &Snapshot) -> Unended {
+    let layout = session.layout();
+    let mut found = Unended::default();
+    for removal in PackageRemoval::all(layout) {
+        let status = dpkg::status(&removal.package, session.environment());
+        if status.as_ref().is_some_and(Status::is_at_work) {
+            continue;
+        }
+        if !status.as_ref().is_some_and(Status::is_installed) {
+            // It went for good, and no image is kept for it.
+            PackageRemoval::settle(layout, &removal.id);
+            continue;
+        }
+        let is_back = snapshot.get(&removal.id).is_none()
+            && status.is_some_and(|status| owns(&removal, &status, layout));
+        if is_back {
+            found.told.push(Happening::ModuleArrived(removal.id.clone(), Arrival::Upgrade));
+            found.told.extend(was_in_use(&removal, layout));
+        }
+        found.removals.push(removal);
+    }
+    let early = turns::early(layout);
+    if !early.is_empty() {
+        let coming = still_to_come(session);
+        found.early = early.into_iter().filter(|id| !coming.contains(id)).collect();
+        let known = found.early.iter().filter(|id| snapshot.get(id).is_some());
+        found.told.extend(known.cloned().map(Happening::ModuleLeaving));
+    }
+    found
+}
+
+/// Whether an installed package has a module's source, and its postinst asks for it.
+fn owns(removal: &PackageRemoval, status: &Status, layout: &Layout) -> bool {
+    let package = Package { name: removal.package.clone(), arch: status.arch.clone(), is_upgrade: true };
+    let folder = removal.id.dir_name();
+    package.contents(layout).modules.contains(&folder)
+        && fs::is_file(&layout.source_dir(&removal.id).join("dkms.conf"))
+}
+
+/// The modules of packages that are unpacked.
+fn still_to_come(session: &Session<'_>) -> BTreeSet<ModuleId> {
+    let packages = unpacked::packages(session.environment());
+    let folders = packages.iter().flat_map(|package| package.contents(session.layout()).modules);
+    folders.filter_map(|folder| session.adapter.module_in(&folder).ok()?.ok()).collect()
+}
+
+/// The kernels that a removed module was in use on, and can be built for.
+fn was_in_use<'a>(removal: &'a PackageRemoval, layout: &'a Layout) -> impl Iterator<Item = Happening> + 'a {
+    let usable = removal.kernels.iter().filter(|target| has_headers(target, layout));
+    usable.map(|target| Happening::ModuleWasInUse(removal.id.name.clone(), target.clone()))
+}
+
+fn has_headers(target: &Target, layout: &Layout) -> bool {
+    fs::is_dir(&layout.headers_dir(&target.kernel).join("include"))
+}
+
+/// Where versions of an arriving module were in use that scripts have removed: it takes their place there.
+#[must_use]
+pub fn in_place_of(id: &ModuleId, layout: &Layout) -> Vec<Happening> {
+    let removals = PackageRemoval::all(layout);
+    let of_it = removals.iter().filter(|removal| removal.id.name == id.name);
+    of_it.flat_map(|removal| was_in_use(removal, layout)).collect()
+}
+
+impl Unended {
+    /// The batch has ended that was told of it, and images have been seen to.
+    pub fn settle(&self, session: &Session<'_>) {
+        let layout = session.layout();
+        self.early.iter().for_each(|id| turns::settle_early(layout, id));
+        let Ok(snapshot) = session.adapter.snapshot() else { return };
+        let lost: Vec<String> =
+            self.removals.iter().flat_map(|removal| lost(removal, &snapshot, layout)).collect();
+        self.removals.iter().for_each(|removal| PackageRemoval::settle(layout, &removal.id));
+        if !lost.is_empty() {
+            session.tell(Summary { lost, ..Summary::default() });
+        }
+    }
+}
+
+/// A line for each kernel that had a module, and can't get another version since its headers are not there.
+/// What fails where they are is told by its batch; what an image is kept for is told with that.
+fn lost(removal: &PackageRemoval, snapshot: &Snapshot, layout: &Layout) -> Vec<String> {
+    let PackageRemoval { id, kernels, .. } = removal;
+    let newest = snapshot.newest();
+    let Some(new) = newest.into_iter().find(|new| new.name == id.name) else { return Vec::new() };
+    let is_kept = |target: &Target| {
+        let held = images::read(layout, &target.kernel).map(|note| note.held).unwrap_or_default();
+        held.values().flatten().any(|of| *of == id.name)
+    };
+    let is_lost = |target: &&Target| {
+        fs::is_dir(&layout.kernel_dir(&target.kernel).join("kernel"))
+            && snapshot.installed_version(&id.name, target).is_none()
+            && !has_headers(target, layout)
+            && !is_kept(target)
+    };
+    let line = |target: &Target| {
+        let kernel = &target.kernel;
+        format!(
+            "kernel {kernel} does not have {} any more: {id} was removed for its upgrade, and {new} can't be built \
+             without the kernel's headers",
+            id.name
+        )
+    };
+    kernels.iter().filter(is_lost).map(line).collect()
+}
