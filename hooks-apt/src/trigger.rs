@@ -104,6 +104,7 @@ pub fn leave(session: &Session<'_>, words: &[&str]) -> ExitCode {
 
 /// Images that may hold modules which scripts of packages have taken out.
 fn images(session: &Session<'_>, _: &[&str]) -> ExitCode {
+    turns::forget_gone(session);
     match session.adapter.settle_images(session.out) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(outcome)) => session.conclude(Ok(outcome)).code,

@@ -37,19 +37,25 @@ pub fn is_any(session: &Session<'_>) -> bool {
     !PackageRemoval::all(session.layout()).is_empty() || !turns::early(session.layout()).is_empty()
 }
 
+/// Forgets removals by packages that went for good: no image is kept for those.
+pub fn forget_gone(session: &Session<'_>) {
+    for PackageRemoval { id, package, .. } in PackageRemoval::all(session.layout()) {
+        let status = dpkg::status(&package, session.environment());
+        if !status.is_some_and(|status| status.is_at_work() || status.is_installed()) {
+            PackageRemoval::settle(session.layout(), &id);
+        }
+    }
+}
+
 /// Looks at what was noted; what dpkg is still working on isn't due.
 #[must_use]
 pub fn look(session: &Session<'_>, snapshot: &Snapshot) -> Unended {
     let layout = session.layout();
     let mut found = Unended::default();
+    forget_gone(session);
     for removal in PackageRemoval::all(layout) {
         let status = dpkg::status(&removal.package, session.environment());
         if status.as_ref().is_some_and(Status::is_at_work) {
-            continue;
-        }
-        if !status.as_ref().is_some_and(Status::is_installed) {
-            // It went for good, and no image is kept for it.
-            PackageRemoval::settle(layout, &removal.id);
             continue;
         }
         let is_back = snapshot.get(&removal.id).is_none()

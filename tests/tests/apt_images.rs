@@ -29,7 +29,7 @@ fn an_image_gets_modules_for_its_own_kernels() {
     // Nobody is seen above us, so it is reported at once.
     assert!(said.contains("installed: one/1.0"), "{said}");
     machine.install(&two).unwrap();
-    assert_eq!(machine.states().unwrap(), ["one/2.0, NEW: installed"]);
+    assert_eq!(machine.states().unwrap(), ["one/2.0, OLD: installed", "one/2.0, NEW: installed"]);
     let said = machine.must("/usr/lib/dkms/dkms_autoinstaller start").unwrap();
     assert!(said.contains("is not installed here"), "{said}");
     assert_eq!(
@@ -164,7 +164,7 @@ fn images_are_right(machine: &Machine, said: &str) {
     assert!(!doctor.contains("initrd.img"), "{said}\n{doctor}");
     let json = machine.must("dkms status --json").unwrap();
     assert!(json.contains("\"images_out_of_date\":[]"), "{json}");
-    let noted = "find /var/lib/dkms/.state/initramfs -type f 2>/dev/null || :";
+    let noted = "grep -rs '' /var/lib/dkms/.state/initramfs || :";
     assert_eq!(machine.must(noted).unwrap(), "", "{said}");
 }
 
@@ -226,4 +226,51 @@ fn where_images_are_not_remade_it_is_said_which_are_out_of_date() {
         let doctor = machine.run("dkms doctor").unwrap().stdout;
         assert!(!doctor.contains("initrd.img"), "{doctor}");
     }
+}
+
+/// Made again, the image would be without the module, and what it is needed for would not come up.
+#[test]
+fn an_image_keeps_a_module_whose_next_version_is_not_installed() {
+    let (machine, [one, _]) = with_images();
+    let pack = |module: Module| Package::of(module).pack(&machine.root).unwrap();
+    let broken =
+        pack(Module::new("one", "2.0").with("MAKE[0]=\"echo one.c:1: error: no such thing; false\""));
+    let mended = pack(Module::new("one", "2.1"));
+    let other = pack(Module::new("other", "1.0").with("REMAKE_INITRD=\"yes\""));
+    machine.install(&one).unwrap();
+    machine.must(BY_HAND).unwrap();
+    machine.must("apt-get -y remove linux-headers-$OLD").unwrap();
+    let kept = |said: &str| {
+        assert!(made(&machine).is_empty(), "{said}");
+        let said = said.replace(&machine.new, "NEW").replace(&machine.old, "OLD");
+        for kernel in ["NEW", "OLD"] {
+            let words = format!(
+                "warning: `/boot/initrd.img-{kernel}` is kept as it is, since it holds one, and one/2.0 is not \
+                 installed on kernel {kernel}: `dkms install one/2.0 -k {kernel}` installs it"
+            );
+            assert_eq!(said.matches(&words).count(), 1, "{words}: {said}");
+        }
+    };
+    kept(&machine.install(&broken).unwrap());
+    let doctor = machine.run("dkms doctor --json").unwrap().stdout;
+    assert_eq!(doctor.matches("initramfs-kept").count(), 2, "{doctor}");
+    let json = machine.must("dkms status --json").unwrap();
+    assert_eq!(json.matches("\"reason\":\"kept\"").count(), 2, "{json}");
+    // One that wants to be in it waits, too; and nothing is said where nothing changes.
+    let said = machine.install(&other).unwrap();
+    assert!(made(&machine).is_empty() && said.contains("is kept as it is"), "{said}");
+    let said = machine.install(&Package::new("plain", "1.0").pack(&machine.root).unwrap()).unwrap();
+    assert!(!said.contains("is kept as it is"), "{said}");
+    // Each is made when its kernel has a version that works.
+    let said = machine.install(&mended).unwrap();
+    assert_eq!(made(&machine), ["NEW: 2.1 1.0"], "{said}");
+    let said = machine.install("linux-headers-$OLD").unwrap();
+    assert_eq!(made(&machine), ["OLD: 2.1 1.0"], "{said}");
+    images_are_right(&machine, &said);
+    // It is given up: so is what images hold of it.
+    let said = machine.install(&format!("--allow-downgrades {broken}")).unwrap();
+    assert!(made(&machine).is_empty(), "{said}");
+    let said = machine.must("apt-get -y purge one-dkms").unwrap();
+    assert_eq!(made(&machine), ["NEW: 1.0", "OLD: 1.0"], "{said}");
+    images_are_right(&machine, &said);
 }

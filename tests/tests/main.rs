@@ -10,6 +10,7 @@ mod apt_kernels;
 mod apt_many;
 mod apt_orders;
 mod apt_transactions;
+mod apt_ways_back;
 mod bad_input;
 mod bake;
 mod batch;

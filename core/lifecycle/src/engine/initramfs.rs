@@ -237,6 +237,8 @@ impl Images<'_> {
         if let Some(said) = self.keep(&note)? {
             return Ok((Effect::Nothing, said));
         }
+        // Nothing is awaited any more.
+        images::hold(layout, kernel, &Removed::new())?;
         if !self.is_due(&note, reporter) {
             images::forget_removed(layout, kernel)?;
             return Ok((Effect::Nothing, Vec::new()));

@@ -120,6 +120,10 @@ pub fn note_removed(layout: &Layout, kernel: &KernelRelease, removed: &Removed) 
 /// # Errors
 /// [`FsError`]; then it is looked at again at the next occasion.
 pub fn hold(layout: &Layout, kernel: &KernelRelease, held: &Removed) -> Result<(), FsError> {
+    // The time of a note says when another program was asked to make the image.
+    if read(layout, kernel).unwrap_or_default().held == *held {
+        return Ok(());
+    }
     change(layout, kernel, |note| {
         note.removed.retain(|name, _| !held.contains_key(name));
         note.held.clone_from(held);
