@@ -134,6 +134,21 @@ fn first_owned(
     Ok(first)
 }
 
+/// What the packages that own a file do when the transaction ends, before rpm calls our triggers: their
+/// %posttrans, one after the other. Empty where that can't be known.
+#[must_use]
+pub fn posttrans_of(file: &Path, environment: &Environment) -> String {
+    let words: [std::ffi::OsString; 4] =
+        ["-qf".into(), "--qf".into(), r"%|POSTTRANS?{%{POSTTRANS}\n}|".into(), file.into()];
+    let process = Process::new("rpm", words, environment).env("LC_ALL", "C.UTF-8").time_limit(PATIENCE);
+    process
+        .capture_stdout()
+        .ok()
+        .filter(|ended| ended.code() == 0)
+        .map(|ended| ended.text())
+        .unwrap_or_default()
+}
+
 /// The packages that own a file, as rpm's database says.
 fn owner(file: &Path, environment: &Environment) -> Result<Option<Owner>, LookError> {
     let words = [

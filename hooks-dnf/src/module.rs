@@ -1,12 +1,20 @@
 //! A module package has come: `common.postinst NAME VERSION [TARBALL_ROOT]`, called by its %post.
 
 use dkms_base::exit::ExitCode;
+use dkms_base::id::ModuleId;
 use dkms_core::event::{Arrival, Happening};
 use dkms_hooks::{Initramfs, ModulePackage};
 
 use crate::front::Front;
+use crate::look;
 use crate::scriptlet;
 use crate::session::{Session, When};
+
+/// Whether the %posttrans of the module's package, which comes before what calls us at the end, may use it.
+fn is_used_before_the_triggers(session: &Session<'_>, id: &ModuleId) -> bool {
+    let conf = session.layout().source_dir(id).join("dkms.conf");
+    scriptlet::uses_module(&look::posttrans_of(&conf, &session.adapter.environment))
+}
 
 /// Where we are called at the transaction's end, that is when it is built, with all that comes besides.
 /// Where nobody does, or the script goes on and may use the module, it is built now.
@@ -19,7 +27,7 @@ pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
         return session.failed();
     }
     let front = session.front();
-    if front != Front::Nobody && !scriptlet::goes_on() {
+    if front != Front::Nobody && !scriptlet::goes_on() && !is_used_before_the_triggers(session, &package.id) {
         return ExitCode::SUCCESS;
     }
     let told = [Happening::ModuleArrived(package.id, Arrival::First)];

@@ -26,6 +26,23 @@ fn what_its_script_uses_is_there_when_the_call_returns() {
     }
 }
 
+#[test]
+fn what_the_end_of_its_package_uses_is_there() {
+    let at_the_end = format!(
+        "{}\n%posttrans\nfor k in /lib/modules/*; do modinfo -k ${{k##*/}} -F version NAME; done >/srv/seen 2>&1",
+        MKRPM.1
+    );
+    let package = Package { scripts: (MKRPM.0, &at_the_end), ..Package::ready("one", "1.0") };
+    let world = world(Suite::Bookworm, &[package]);
+    dnf(&world, KERNELS);
+    for install in ["rpm -U /srv/repo/one-dkms-1.0.rpm", "dnf -y reinstall one-dkms"] {
+        run(&world, "rm -f /srv/seen");
+        let said = run(&world, install);
+        assert_eq!(world.must("cat /srv/seen").unwrap(), "1.0\n1.0\n", "{install}: {said}");
+        assert_eq!(status(&world), ON_BOTH, "{install}: {said}");
+    }
+}
+
 // guide 5
 #[test]
 fn in_an_image_a_first_installation_is_for_all_kernels() {
