@@ -11,9 +11,9 @@ use crate::host::fs::{self, FsError};
 use crate::id::ModuleName;
 use crate::report::{Event, Reporter};
 
-/// Whether a file of this name is that of another module, which is installed on the same kernel.
-pub(super) fn is_anothers(place: &Place<'_>, name: &str, path: &Path) -> bool {
-    others(place, name).iter().any(|(_, built)| is_same_module(built, path))
+/// The other module whose file this is, if it is installed on the same kernel.
+pub(super) fn owner(place: &Place<'_>, name: &str, path: &Path) -> Option<ModuleName> {
+    others(place, name).into_iter().find(|(_, built)| is_same_module(built, path)).map(|(owner, _)| owner)
 }
 
 /// Puts back what other modules have installed under a name that is free again in `folder`.

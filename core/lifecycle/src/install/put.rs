@@ -316,7 +316,20 @@ impl<'a> Work<'a> {
             // Another version of this package is installed: the originals were archived then.
             foreign.retain(|path| *path == destination);
         }
-        foreign.retain(|path| !owners::is_anothers(self.place, &candidate.record.dest_name, path));
+        foreign.retain(|path| match owners::owner(self.place, &candidate.record.dest_name, path) {
+            Some(owner) => {
+                self.reporter.report(Event::warning(
+                    format!(
+                        "`{}` of {owner} is replaced: {} has a module of that name too",
+                        path.display(),
+                        self.place.id
+                    ),
+                    ["only one of them can be used: `dkms remove` the other".to_owned()],
+                ));
+                false
+            }
+            None => true,
+        });
         let choice = originals::choose(foreign, self.place, &candidate.folder, self.reporter);
         originals::archive(self.place, &choice, &mut self.done.changes, self.reporter)?;
         let replaces =

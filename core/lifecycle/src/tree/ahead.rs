@@ -4,8 +4,8 @@
 //! What was built then counts later only if its inputs are still the same, so each build leaves the key of
 //! its inputs: `.state/ahead/modules/M/V/K/A`. `.state/ahead/modules/M/V/looked` and `.state/ahead/kernels/K`
 //! say that such a batch has ended. `.state/ahead/waiting/K` says the same of a kernel on which something
-//! failed while its headers were not configured. `.state/ahead/run` names the run of the package manager that
-//! all of it belongs to.
+//! failed while its headers were not configured. `.state/ahead/run` names the run of the package manager
+//! that all of it but the keys belongs to.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -61,7 +61,9 @@ pub fn key(layout: &Layout, id: &ModuleId, target: &Target) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Forgets what belongs to another run of the package manager than the one that `run` names.
+/// Forgets what batches of another run of the package manager have worked on than the one that `run` names.
+/// What they built still counts if its inputs are the same: a run may have been killed before packages
+/// were configured.
 ///
 /// # Errors
 /// [`FsError`].
@@ -70,7 +72,12 @@ pub fn enter(layout: &Layout, run: &str) -> Result<(), FsError> {
     if fs::read_limited(&note, LIMIT).is_ok_and(|noted| noted == run.as_bytes()) {
         return Ok(());
     }
-    forget(layout)?;
+    for folder in [kernels(layout), waiting(layout)] {
+        fs::remove_any(&folder)?;
+    }
+    for id in all(layout) {
+        fs::optional(fs::remove_file(&folder(layout, &id).join("looked")))?;
+    }
     write(layout, &note, run)
 }
 
@@ -160,11 +167,15 @@ mod tests {
         fs::create_dir_all(&layout.dkms_tree).unwrap();
         let kernel = KernelRelease::new("6.1.0-1").unwrap();
         enter(&layout, "100 1").unwrap();
-        mark(&layout, &BTreeSet::new(), &[kernel.clone()].into(), &BTreeSet::new()).unwrap();
+        let (id, target) =
+            (ModuleId::parse("a", "1.0").unwrap(), Target::parse("6.1.0-1", "x86_64").unwrap());
+        note_key(&layout, &id, &target, "1234").unwrap();
+        mark(&layout, &[id.clone()].into(), &[kernel.clone()].into(), &BTreeSet::new()).unwrap();
         enter(&layout, "100 1").unwrap();
-        assert!(is_kernel_done(&layout, &kernel));
+        assert!(is_kernel_done(&layout, &kernel) && modules_done(&layout).contains(&id));
         enter(&layout, "100 2").unwrap();
-        assert!(!is_kernel_done(&layout, &kernel));
+        assert!(!is_kernel_done(&layout, &kernel) && modules_done(&layout).is_empty());
+        assert_eq!(key(&layout, &id, &target).as_deref(), Some("1234"), "what was built is still there");
         forget(&layout).unwrap();
         assert!(!fs::exists(&layout.ahead_dir()));
     }
