@@ -13,7 +13,7 @@
 //! - [`pacman`] is a root with a real pacman and packages for it
 //! - [`share`] spreads work over as many roots as there are processors
 //! - [`stock`] is a kernel as its packages bring it
-//! - [`tier`] says how much a run tries
+//! - [`tier`] says how much a run tries, [`passed`] what of it an earlier run has passed already
 //! - [`scenario`] is the table of scenarios, run with two tools and compared
 //!
 //! Nothing here knows how `dkms` works: only what it is asked and what it leaves.
@@ -29,6 +29,7 @@ pub mod fixture;
 pub mod initramfs;
 pub mod kernels;
 pub mod pacman;
+pub mod passed;
 pub mod qemu;
 pub mod ready;
 pub mod root;
