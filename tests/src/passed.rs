@@ -75,10 +75,27 @@ impl Passed {
         is_it.then_some(value)
     }
 
-    /// The points that no earlier run has passed, of a test that needs to know nothing else of them.
+    /// The points that an earlier run has passed, with what it recorded, and those that are left.
+    #[must_use]
+    pub fn sorted<T, V: DeserializeOwned>(
+        &self,
+        points: Vec<T>,
+        name: impl Fn(&T) -> String,
+    ) -> (Vec<(T, V)>, Vec<T>) {
+        let (mut passed, mut left) = (Vec::new(), Vec::new());
+        for point in points {
+            match self.earlier(&name(&point)) {
+                Some(value) => passed.push((point, value)),
+                None => left.push(point),
+            }
+        }
+        (passed, left)
+    }
+
+    /// The points that are left, of a test that needs to know nothing of the others.
     #[must_use]
     pub fn left<T>(&self, points: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
-        points.into_iter().filter(|point| self.earlier::<()>(&name(point)).is_none()).collect()
+        self.sorted::<T, ()>(points, name).1
     }
 
     /// Records a point that has passed, with what a later run needs to know of it.

@@ -33,8 +33,9 @@ pub fn among<W, T: Send, R: Send>(
     // A lock is poisoned only by a panic, which the scope passes on.
     let next = || tasks.lock().ok().and_then(|mut tasks| tasks.pop());
     let one = || -> Result<Vec<R>> {
+        let Some(first) = next() else { return Ok(Vec::new()) };
         let world = world()?;
-        std::iter::from_fn(next).map(|task| work(&world, task)).collect()
+        std::iter::once(first).chain(std::iter::from_fn(next)).map(|task| work(&world, task)).collect()
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..worlds).map(|_| scope.spawn(one)).collect();

@@ -97,7 +97,8 @@ fn ours_does_what_the_original_does() {
     }
     assert!(!table.is_empty(), "no scenario is called so");
     table.iter_mut().for_each(|scenario| scenario.resolve(&kernels));
-    let point = |scenario: &Scenario| format!("{}: {}\n{}", scenario.at, scenario.name, scenario.text);
+    // With what the table says of ours, too.
+    let point = |scenario: &Scenario| format!("{scenario:?}");
     let passed = Passed::of(
         &cache,
         ("against_original", include_str!("against_original.rs")),
