@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dkms_base::host::{clock, fs};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,13 +27,19 @@ const OLD: u64 = 7 * 24 * 3600;
 #[derive(Debug)]
 pub struct Passed {
     test: &'static str,
-    /// Where the records are; none outside the full tier.
-    folder: Option<PathBuf>,
-    /// Nothing is taken from earlier runs.
-    is_anew: bool,
+    /// None outside the full tier.
+    records: Option<Records>,
     /// How many points were asked for, and how many of them an earlier run had passed.
     asked: AtomicUsize,
     earlier: AtomicUsize,
+}
+
+/// The records of all that depends on the same.
+#[derive(Debug)]
+struct Records {
+    folder: PathBuf,
+    /// Nothing is taken from earlier runs.
+    is_anew: bool,
 }
 
 impl Passed {
@@ -48,31 +54,23 @@ impl Passed {
         programs: &[&Path],
         texts: &[&str],
     ) -> Result<Self> {
-        let folder = match tier::is_full() {
-            true => Some(folder(&cache.at("points").join(test), source, programs, texts)?),
+        let records = match tier::is_full() {
+            true => Some(Records {
+                folder: folder(&cache.at("points").join(test), source, programs, texts)?,
+                is_anew: tier::is_anew(),
+            }),
             false => None,
         };
-        Ok(Self::in_folder(test, folder, tier::is_anew()))
-    }
-
-    fn in_folder(test: &'static str, folder: Option<PathBuf>, is_anew: bool) -> Self {
-        Self { test, folder, is_anew, asked: AtomicUsize::new(0), earlier: AtomicUsize::new(0) }
+        Ok(Self { test, records, asked: AtomicUsize::new(0), earlier: AtomicUsize::new(0) })
     }
 
     /// What an earlier run recorded of a point, if it passed there.
     #[must_use]
     pub fn earlier<T: DeserializeOwned>(&self, point: &str) -> Option<T> {
-        let file = self.file(point)?;
+        let value = self.records.as_ref()?.read(point);
         self.asked.fetch_add(1, Ordering::Relaxed);
-        if self.is_anew {
-            // It may fail now, and then a later run must not find it.
-            fs::remove_any(&file).expect("a record can be removed from the cache");
-        }
-        let bytes = fs::optional(fs::read(&file)).ok()??;
-        let (of, value) = serde_json::from_slice::<(String, T)>(&bytes).ok()?;
-        let is_it = of == point;
-        self.earlier.fetch_add(usize::from(is_it), Ordering::Relaxed);
-        is_it.then_some(value)
+        self.earlier.fetch_add(usize::from(value.is_some()), Ordering::Relaxed);
+        value
     }
 
     /// The points that an earlier run has passed, with what it recorded, and those that are left.
@@ -103,13 +101,29 @@ impl Passed {
     /// # Errors
     /// If it cannot be written.
     pub fn record(&self, point: &str, value: &impl Serialize) -> Result<()> {
-        let Some(file) = self.file(point) else { return Ok(()) };
-        fs::create_dir_all(file.parent().context("a record lies in a folder")?)?;
-        Ok(fs::write_whole(&file, &serde_json::to_vec(&(point, value))?, 0o644)?)
+        self.records.as_ref().map_or(Ok(()), |records| records.write(point, value))
+    }
+}
+
+impl Records {
+    fn read<T: DeserializeOwned>(&self, point: &str) -> Option<T> {
+        let file = self.file(point);
+        if self.is_anew {
+            // It may fail now, and then a later run must not find it.
+            fs::remove_any(&file).expect("a record can be removed from the cache");
+        }
+        let bytes = fs::optional(fs::read(&file)).ok()??;
+        let (of, value) = serde_json::from_slice::<(String, T)>(&bytes).ok()?;
+        (of == point).then_some(value)
     }
 
-    fn file(&self, point: &str) -> Option<PathBuf> {
-        Some(self.folder.as_ref()?.join(key(&[point.as_bytes()])))
+    fn write(&self, point: &str, value: &impl Serialize) -> Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        Ok(fs::write_whole(&self.file(point), &serde_json::to_vec(&(point, value))?, 0o644)?)
+    }
+
+    fn file(&self, point: &str) -> PathBuf {
+        self.folder.join(key(&[point.as_bytes()]))
     }
 }
 
@@ -117,7 +131,7 @@ impl Drop for Passed {
     /// Also for a test that fails.
     fn drop(&mut self) {
         let (asked, earlier) = (self.asked.get_mut(), self.earlier.get_mut());
-        if self.folder.is_none() {
+        if self.records.is_none() {
             return;
         }
         say(&format!(
@@ -192,7 +206,7 @@ fn machine() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Passed, key};
+    use super::{Records, key};
 
     #[test]
     fn each_part_and_its_borders_change_the_key() {
@@ -207,17 +221,11 @@ mod tests {
     #[test]
     fn what_was_recorded_is_found_by_the_next_run_and_by_none_that_begins_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let run = |is_anew| Passed::in_folder("test", Some(dir.path().join("key")), is_anew);
-        let first = run(false);
-        assert_eq!(first.earlier::<usize>("a"), None);
-        first.record("a", &3_usize).unwrap();
-        let mut second = run(false);
-        assert_eq!((second.earlier("a"), second.earlier::<usize>("b")), (Some(3_usize), None));
-        assert_eq!((*second.asked.get_mut(), *second.earlier.get_mut()), (2, 1));
-        assert_eq!(run(true).earlier::<usize>("a"), None);
-        assert_eq!(run(false).earlier::<usize>("a"), None, "it may have failed in between");
-        let usual = Passed::in_folder("test", None, false);
-        usual.record("a", &3_usize).unwrap();
-        assert_eq!(usual.earlier::<usize>("a"), None);
+        let run = |is_anew| Records { folder: dir.path().join("key"), is_anew };
+        assert_eq!(run(false).read::<usize>("a"), None);
+        run(false).write("a", &3_usize).unwrap();
+        assert_eq!((run(false).read("a"), run(false).read::<usize>("b")), (Some(3_usize), None));
+        assert_eq!(run(true).read::<usize>("a"), None);
+        assert_eq!(run(false).read::<usize>("a"), None, "it may have failed in between");
     }
 }

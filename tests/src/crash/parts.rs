@@ -1,4 +1,4 @@
-//! The calls of long actions in parts of a minute or two each, which workers share and an earlier run may have
+//! The calls of an action in parts of a minute or two each, which workers share and an earlier run may have
 //! passed.
 
 use anyhow::Result;
@@ -46,8 +46,8 @@ impl Part {
     }
 }
 
-/// The parts of all these actions. Each action is carried out undisturbed to count its calls, which is a point of
-/// its own.
+/// The parts of all these actions. Each is carried out undisturbed to count its calls, which is a point of its
+/// own.
 ///
 /// # Errors
 /// As [`Rehearsal::of`], and where a world cannot be made.
