@@ -46,8 +46,8 @@ impl Part {
     }
 }
 
-/// The parts of all these actions. Each is carried out undisturbed to count its calls, which is a point of its
-/// own.
+/// The parts of all these actions. Each action is carried out undisturbed to count its calls: that is a point
+/// too.
 ///
 /// # Errors
 /// As [`Rehearsal::of`], and where a world cannot be made.
