@@ -65,6 +65,8 @@ pub fn parts(
         Ok((action, count))
     };
     counted.extend(share::all(left, world, count)?);
+    // The longest come last in the list, and are taken first.
+    counted.sort_by_key(|(_, count)| *count);
     Ok(counted.into_iter().flat_map(|(action, count)| Part::all(action, count)).collect())
 }
 
