@@ -57,7 +57,7 @@ fn tried(world: &World, part: Part, turn: Option<usize>) -> anyhow::Result<(usiz
         }
     }
     say(&format!(
-        "{} of {count}: {points} deaths in {} s, {} things are wrong",
+        "{} ({count} calls in all): {points} deaths in {} s, {} things are wrong",
         part.name(),
         begun.elapsed().as_secs(),
         wrong.len()

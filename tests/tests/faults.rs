@@ -56,7 +56,7 @@ fn tried(world: &World, part: Part, turn: Option<usize>) -> anyhow::Result<(usiz
         }
     }
     say(&format!(
-        "{} of {count}: {faults} faults in {} s, {ignored} did not matter, {} things are wrong",
+        "{} ({count} calls in all): {faults} faults in {} s, {ignored} did not matter, {} things are wrong",
         part.name(),
         begun.elapsed().as_secs(),
         wrong.len()

@@ -34,8 +34,12 @@ impl Part {
     /// How messages and records call it.
     #[must_use]
     pub fn name(&self) -> String {
-        let last = self.last.map(|last| last.to_string()).unwrap_or_default();
-        format!("{}, calls {}-{last}", self.action.name, self.first)
+        let name = self.action.name;
+        match (self.first, self.last) {
+            (1, None) => name.to_owned(),
+            (first, None) => format!("{name}, from call {first}"),
+            (first, Some(last)) => format!("{name}, calls {first} to {last}"),
+        }
     }
 
     /// The parts of an action that makes so many calls.
