@@ -11,9 +11,9 @@
 //! - [`qemu`] boots a kernel with an [`initramfs`], also under [`secure_boot`]
 //! - [`mod@rpm`] is a root with a real rpm and dnf
 //! - [`pacman`] is a root with a real pacman and packages for it
-//! - [`share`] spreads work over as many roots as there are processors
+//! - [`share`] spreads work over several roots
 //! - [`stock`] is a kernel as its packages bring it
-//! - [`tier`] says how much a run tries
+//! - [`tier`] says how much a run tries, [`passed`] what of it an earlier run has passed already
 //! - [`scenario`] is the table of scenarios, run with two tools and compared
 //!
 //! Nothing here knows how `dkms` works: only what it is asked and what it leaves.
@@ -29,6 +29,7 @@ pub mod fixture;
 pub mod initramfs;
 pub mod kernels;
 pub mod pacman;
+pub mod passed;
 pub mod qemu;
 pub mod ready;
 pub mod root;

@@ -1,11 +1,13 @@
-//! Work shared by as many roots as there are processors.
+//! Work shared by several roots.
 
 use std::sync::Mutex;
 
 use anyhow::Result;
 
-/// How many roots work at once.
-const ROOTS: usize = 2;
+/// How many roots work at once: other tests run beside this one, and at the end of a run it is alone.
+fn roots() -> usize {
+    usize::try_from(dkms_base::host::processors::count() / 2).map_or(2, |half| half.max(2))
+}
 
 /// Does every task, each with one of a few worlds; the results, in no order.
 ///
@@ -16,7 +18,7 @@ pub fn all<W, T: Send, R: Send>(
     world: impl Fn() -> Result<W> + Sync,
     work: impl Fn(&W, T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    among(ROOTS, tasks, world, work)
+    among(roots(), tasks, world, work)
 }
 
 /// The same with so many worlds.
@@ -33,8 +35,9 @@ pub fn among<W, T: Send, R: Send>(
     // A lock is poisoned only by a panic, which the scope passes on.
     let next = || tasks.lock().ok().and_then(|mut tasks| tasks.pop());
     let one = || -> Result<Vec<R>> {
+        let Some(first) = next() else { return Ok(Vec::new()) };
         let world = world()?;
-        std::iter::from_fn(next).map(|task| work(&world, task)).collect()
+        std::iter::once(first).chain(std::iter::from_fn(next)).map(|task| work(&world, task)).collect()
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..worlds).map(|_| scope.spawn(one)).collect();

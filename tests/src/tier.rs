@@ -4,6 +4,8 @@
 //! many points of one kind (scenarios, packages, calls, sizes) takes a part of them, and all of them where
 //! [`is_full`]. Which part it is changes from day to day, so that in time every point has its turn.
 
+use std::path::PathBuf;
+
 use dkms_base::host::{Environment, clock};
 
 use crate::say;
@@ -12,6 +14,20 @@ use crate::say;
 #[must_use]
 pub fn is_full() -> bool {
     Environment::of_this_process().get_filled("DKMS_TEST_FULL").is_some()
+}
+
+/// Whether no point counts as passed because an earlier run passed it (see [`passed`](crate::passed)):
+/// `DKMS_TEST_ANEW`.
+#[must_use]
+pub fn is_anew() -> bool {
+    Environment::of_this_process().get_filled("DKMS_TEST_ANEW").is_some()
+}
+
+/// The file in which the tests of a run count their points, for the line at the end of `make test-full`:
+/// `DKMS_TEST_TALLY`.
+#[must_use]
+pub fn tally() -> Option<PathBuf> {
+    Environment::of_this_process().get_filled("DKMS_TEST_TALLY").map(PathBuf::from)
 }
 
 /// What the names of the points that are taken contain, if not all are: `DKMS_TEST_ONLY`.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dkms_base::host::environment::Environment;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::kernels::Kernels;
+use dkms_tests::passed::Passed;
 use dkms_tests::scenario::{Mismatch, Scenario, compare, observe, parse, recorded};
 use dkms_tests::tool::Tool;
 use dkms_tests::{say, tier};
@@ -96,6 +97,16 @@ fn ours_does_what_the_original_does() {
     }
     assert!(!table.is_empty(), "no scenario is called so");
     table.iter_mut().for_each(|scenario| scenario.resolve(&kernels));
+    // With what the table says of ours, too.
+    let point = |scenario: &Scenario| format!("{scenario:?}");
+    let passed = Passed::of(
+        &cache,
+        ("against_original", include_str!("against_original.rs")),
+        &[&ours.program, &original.program],
+        &[&kernels.first, &kernels.second],
+    )
+    .unwrap();
+    let table = passed.left(table, point);
 
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(Vec::new());
@@ -108,7 +119,9 @@ fn ours_does_what_the_original_does() {
                         // A set-up that fails on what ours left behind is one more way to differ.
                         Err(error) => vec![format!("{}: {error:#}", scenario.name)],
                     };
-                    if !lines.is_empty() {
+                    if lines.is_empty() {
+                        passed.record(&point(scenario), &()).unwrap();
+                    } else {
                         wrong.lock().unwrap().push((scenario.at.clone(), lines));
                     }
                 }

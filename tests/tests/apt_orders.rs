@@ -3,9 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-use dkms_tests::apt::{Machine, Package};
+use std::sync::LazyLock;
+
+use dkms_tests::apt::{BOOKWORM, Machine, Package};
+use dkms_tests::cache::Cache;
 use dkms_tests::capture::{Listing, capture};
+use dkms_tests::debs;
 use dkms_tests::fixture::Module;
+use dkms_tests::passed::Passed;
+use dkms_tests::setup::made;
 use dkms_tests::share;
 use dkms_tests::tier::{is_full, taken, turn};
 
@@ -93,17 +99,27 @@ fn is_the_same(expected: &Listing, found: &Listing, how: &str) {
     assert!(differs.is_empty() && more.is_empty(), "{how}: {differs:#?} {more:#?}");
 }
 
+/// What passes depends on the system and on our package.
+fn passed(test: &'static str) -> Passed {
+    let cache = Cache::open().unwrap();
+    let system = made(&cache, &BOOKWORM).unwrap();
+    let ours = debs::ours(&cache, DKMS).unwrap();
+    Passed::of(&cache, (test, include_str!("apt_orders.rs")), &[&ours.dkms], &[&system]).unwrap()
+}
+
 #[test]
 fn all_orders_end_in_the_same_state() {
-    let together = end(&[ALL.to_vec()]);
-    let tried = tried();
+    let together = LazyLock::new(|| end(&[ALL.to_vec()]));
+    let passed = passed("apt_orders");
+    let left = passed.left(tried(), |order| format!("{order:?}"));
     let try_it = |_: &(), order: Vec<Item>| {
         let steps: Vec<Vec<Item>> = order.iter().map(|item| vec![*item]).collect();
-        is_the_same(&together, &end(&steps), &format!("{order:?}"));
-        Ok(())
+        let how = format!("{order:?}");
+        is_the_same(&together, &end(&steps), &how);
+        passed.record(&how, &())
     };
-    let ended = share::all(tried.clone(), || Ok(()), try_it).unwrap();
-    assert_eq!(ended.len(), tried.len());
+    let ended = share::all(left.clone(), || Ok(()), try_it).unwrap();
+    assert_eq!(ended.len(), left.len());
 }
 
 /// All orders in the full tier.
@@ -138,8 +154,10 @@ fn configure(order: &[Item]) -> String {
 
 #[test]
 fn all_orders_of_configuration_end_in_the_same_state() {
-    let together = end(&[ALL.to_vec()]);
+    let together = LazyLock::new(|| end(&[ALL.to_vec()]));
     let tried = if is_full() { tried() } else { taken(tried(), turn(), 3) };
+    let passed = passed("apt_orders-configure");
+    let left = passed.left(tried, |order| format!("{order:?}"));
     let try_it = |_: &(), order: Vec<Item>| {
         let (machine, _) = bare();
         machine.note_makes().unwrap();
@@ -158,10 +176,10 @@ fn all_orders_of_configuration_end_in_the_same_state() {
         assert_eq!(machine.makes().unwrap().0, 2, "{how}: nothing is built twice: {said}");
         let depmods = machine.depmods().unwrap();
         assert!(depmods.len() <= 2, "{how}: {depmods:?}\n{said}");
-        Ok(())
+        passed.record(&how, &())
     };
-    let ended = share::all(tried.clone(), || Ok(()), try_it).unwrap();
-    assert_eq!(ended.len(), tried.len());
+    let ended = share::all(left.clone(), || Ok(()), try_it).unwrap();
+    assert_eq!(ended.len(), left.len());
 }
 
 /// Every process of dpkg's run is killed, at points that are spread over it; then the admin types what dpkg
@@ -169,7 +187,7 @@ fn all_orders_of_configuration_end_in_the_same_state() {
 #[test]
 fn killed_anywhere_dpkg_and_apt_finish_it() {
     let points = 16;
-    let together = end(&[ALL.to_vec()]);
+    let together = LazyLock::new(|| end(&[ALL.to_vec()]));
     let install = "apt-get -y --no-install-recommends -o Dpkg::Use-Pty=0 install /debs/dkms.deb /debs/a-dkms_1.0.deb \
                    /debs/b-dkms_1.0.deb linux-image-$NEW linux-headers-$NEW";
     let took = {
@@ -178,9 +196,13 @@ fn killed_anywhere_dpkg_and_apt_finish_it() {
             format!("s=$(date +%s%N); {install} >/dev/null; echo $(( ($(date +%s%N) - s) / 1000000 ))");
         machine.must(&line).unwrap().lines().last().unwrap().parse::<u64>().unwrap()
     };
-    let all: Vec<u64> = (1..=points).map(|point| took * point / (points + 1)).collect();
+    let all: Vec<u64> = (1..=points).collect();
     let tried = if is_full() { all } else { taken(all, turn(), 16) };
-    let try_it = |_: &(), milliseconds: u64| {
+    let passed = passed("apt_orders-killed");
+    // How long it takes varies: a point is a part of that.
+    let part = |point: &u64| format!("{point} of {points} parts");
+    let try_it = |_: &(), point: u64| {
+        let milliseconds = took * point / (points + 1);
         let (machine, _) = bare();
         let kill = format!("sleep {}.{:03}; kill -KILL -$run", milliseconds / 1000, milliseconds % 1000);
         let line = format!(
@@ -191,9 +213,9 @@ fn killed_anywhere_dpkg_and_apt_finish_it() {
         let said = machine.must(&format!("dpkg --configure -a && {install}")).unwrap();
         is_the_same(&together, &settled(&machine, &format!("{killed}\n{said}"), &how), &how);
         assert_eq!(machine.must("dpkg --audit").unwrap(), "", "{how}");
-        Ok(())
+        passed.record(&part(&point), &())
     };
-    share::all(tried, || Ok(()), try_it).unwrap();
+    share::all(passed.left(tried, part), || Ok(()), try_it).unwrap();
 }
 
 /// unattended-upgrades in minimal steps: a kernel and new versions of modules, each in a

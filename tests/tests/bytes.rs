@@ -19,6 +19,7 @@ use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::capture::capture;
 use dkms_tests::command::must;
 use dkms_tests::kernels::Kernels;
+use dkms_tests::passed::Passed;
 use dkms_tests::root::Root;
 use dkms_tests::setup::{FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, NewerKernel, fetch_further};
 use dkms_tests::tool::Tool;
@@ -246,14 +247,22 @@ fn shown(outcome: &Outcome) -> String {
     }
 }
 
-/// A case with both tools, as a row of the table and lines of what differs.
+/// A case that was tried: its row of the table, and whether and how many modules the original installed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Tried {
+    row: String,
+    is_built: bool,
+    modules: usize,
+}
+
+/// A case with both tools, and lines of what differs.
 fn beside(
     case: &Case,
     cache: &Cache,
     kernels: &Kernels,
     original: &Tool,
     ours: &Tool,
-) -> Result<(String, Outcome, Vec<String>)> {
+) -> Result<(Tried, Vec<String>)> {
     let theirs = case.recorded(cache, kernels, original)?;
     let ours = case.run(cache, kernels, ours)?;
     let differ = differences(&theirs, &ours);
@@ -268,12 +277,19 @@ fn beside(
         ours.seconds,
         if differ.is_empty() { "equal" } else { "DIFFERENT" },
     );
-    Ok((row, theirs, differ))
+    let modules = installed(&theirs);
+    Ok((Tried { row, is_built: theirs.code == 0 && modules > 0, modules }, differ))
 }
 
 /// Builds all of these packages for both kernels with both tools, and prints the table; how many packages the
 /// original builds for both.
-fn compare(packages: &[ModulePackage], on: &[Kernel; 2], cache: &Cache, kernels: &Kernels) -> usize {
+fn compare(
+    test: &'static str,
+    packages: &[ModulePackage],
+    on: &[Kernel; 2],
+    cache: &Cache,
+    kernels: &Kernels,
+) -> usize {
     let original = Tool::original(cache, Oracle::Trixie).unwrap();
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
     let only = tier::only().unwrap_or_default();
@@ -290,6 +306,13 @@ fn compare(packages: &[ModulePackage], on: &[Kernel; 2], cache: &Cache, kernels:
         "{:28} {:32} {:28} {:>11} {:>11} {:>6} {:>6}",
         "package", "version", "kernel", "original", "ours", "s", "s"
     ));
+    let passed = Passed::of(
+        cache,
+        (test, include_str!("bytes.rs")),
+        &[&ours.program, &original.program],
+        &[&kernels.first, &kernels.second],
+    )
+    .unwrap();
     let next = AtomicUsize::new(0);
     let built = Mutex::new(BTreeMap::<(&str, &str), usize>::new());
     let wrong = Mutex::new(Vec::new());
@@ -299,18 +322,26 @@ fn compare(packages: &[ModulePackage], on: &[Kernel; 2], cache: &Cache, kernels:
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let ModulePackage { name, suite, .. } = case.package;
-                    let lines = match beside(case, cache, kernels, &original, &ours) {
-                        Ok((row, theirs, differ)) => {
-                            say(&row);
-                            modules.fetch_add(installed(&theirs), Ordering::Relaxed);
-                            if theirs.code == 0 && installed(&theirs) > 0 {
+                    let at = format!("{name} of {suite} on {}", case.kernel.release());
+                    let point = format!("{at}: {}", case.debian);
+                    let tried = match passed.earlier(&point) {
+                        Some(tried) => Ok((tried, Vec::new())),
+                        None => beside(case, cache, kernels, &original, &ours),
+                    };
+                    let lines = match tried {
+                        Ok((tried, differ)) => {
+                            say(&tried.row);
+                            modules.fetch_add(tried.modules, Ordering::Relaxed);
+                            if tried.is_built {
                                 *built.lock().unwrap().entry((suite, name)).or_default() += 1;
+                            }
+                            if differ.is_empty() {
+                                passed.record(&point, &tried).unwrap();
                             }
                             differ
                         }
                         Err(error) => vec![format!("{error:#}")],
                     };
-                    let at = format!("{name} of {suite} on {}", case.kernel.release());
                     wrong.lock().unwrap().extend(lines.into_iter().map(|line| format!("{at}: {line}")));
                 }
             });
@@ -338,7 +369,7 @@ fn modules_of_debian_packages_are_byte_identical() {
     let sample: Vec<ModulePackage> =
         MODULE_PACKAGES.iter().filter(|package| package.sampled).copied().collect();
     let flavours = [&kernels.first, &kernels.second].map(|kernel| Kernel::OfMachine(kernel.clone()));
-    let on_both = compare(&sample, &flavours, &cache, &kernels);
+    let on_both = compare("bytes-sample", &sample, &flavours, &cache, &kernels);
     assert!(tier::only().is_some() || on_both == sample.len(), "the sample is of packages that build");
 }
 
@@ -353,6 +384,6 @@ fn every_module_package_of_debian_on_two_lines_of_kernels() {
     let all = [MODULE_PACKAGES, FURTHER_PACKAGES].concat();
     let newer = NewerKernel::fetch(&cache).unwrap();
     let lines = [Kernel::OfMachine(kernels.first.clone()), Kernel::Newer(newer)];
-    let on_both = compare(&all, &lines, &cache, &kernels);
+    let on_both = compare("bytes", &all, &lines, &cache, &kernels);
     assert!(tier::only().is_some() || on_both >= ENOUGH, "only {on_both} build for both");
 }

@@ -7,9 +7,11 @@
 //! whose names contain it.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use dkms_tests::cache::Cache;
 use dkms_tests::crash::action::{Action, MODULES};
+use dkms_tests::crash::parts::{Part, parts};
 use dkms_tests::crash::rehearsal::{Litter, Rehearsal};
 use dkms_tests::crash::sound;
 use dkms_tests::crash::state::States;
@@ -17,6 +19,7 @@ use dkms_tests::crash::stock::Stock;
 use dkms_tests::crash::tripwire::{Calls, Fate, Tripped};
 use dkms_tests::crash::world::{Seen, World};
 use dkms_tests::kernels::Kernels;
+use dkms_tests::passed::Passed;
 use dkms_tests::share;
 use dkms_tests::tool::Tool;
 use dkms_tests::{say, tier, verdict};
@@ -24,16 +27,18 @@ use dkms_tests::{say, tier, verdict};
 /// How many calls of each action a usual run takes.
 const SAMPLE: usize = 3;
 
-/// One action: how many calls failed, how many of them were ignored, and what is wrong.
-fn tried(world: &World, action: Action, turn: Option<usize>) -> anyhow::Result<(usize, usize, usize)> {
+/// Some calls of an action: how many of them failed, how many of those were ignored, and what is wrong.
+fn tried(world: &World, part: Part, turn: Option<usize>) -> anyhow::Result<(usize, usize, usize)> {
+    let action = part.action;
     let rehearsal = Rehearsal::of(world, action, Calls::Data)?;
     let count = rehearsal.calls.len();
     let step = turn.map_or(1, |_| count.div_ceil(SAMPLE).max(1));
-    let first = turn.map_or(1, |turn| 1 + (turn + action.name.len()) % step);
+    let first = turn.map_or(part.first, |turn| 1 + (turn + action.name.len()) % step);
     let fates = [Fate::NoSpace, Fate::Io];
+    let begun = Instant::now();
     let (mut faults, mut ignored) = (0, 0);
     let mut wrong = Vec::new();
-    for (place, number) in (first..).step_by(step).enumerate() {
+    for (place, number) in (first..=part.last.unwrap_or(usize::MAX)).step_by(step).enumerate() {
         let fates = turn.map_or(&fates[..], |turn| &fates[(turn + place) % 2..=(turn + place) % 2]);
         let mut reached = false;
         for fate in fates {
@@ -51,8 +56,9 @@ fn tried(world: &World, action: Action, turn: Option<usize>) -> anyhow::Result<(
         }
     }
     say(&format!(
-        "{}: {faults} faults at {count} calls, {ignored} did not matter, {} things are wrong",
-        action.name,
+        "{} ({count} calls in all): {faults} faults in {} s, {ignored} did not matter, {} things are wrong",
+        part.name(),
+        begun.elapsed().as_secs(),
         wrong.len()
     ));
     wrong.iter().for_each(|line| say(line));
@@ -212,7 +218,29 @@ fn no_fault_leaves_harm() {
         let world = World::new(&cache, &kernels, &ours, &stock, &MODULES)?;
         world.keep("base").map(|()| world)
     };
-    let results = share::all(Action::all(&only), world, |world, action| tried(world, action, turn)).unwrap();
+    let passed = Passed::of(
+        &cache,
+        ("faults", include_str!("faults.rs")),
+        &[&ours.program],
+        &[&kernels.first, &kernels.second],
+    )
+    .unwrap();
+    let actions = Action::all(&only);
+    let all = match turn {
+        None => parts(actions, Calls::Data, &passed, world).unwrap(),
+        Some(_) => actions.into_iter().map(Part::whole).collect(),
+    };
+    let (earlier, left) = passed.sorted(all, Part::name);
+    let mut results: Vec<(usize, usize, usize)> =
+        earlier.into_iter().map(|(_, (faults, ignored))| (faults, ignored, 0)).collect();
+    let try_it = |world: &World, part: Part| {
+        let (faults, ignored, wrong) = tried(world, part, turn)?;
+        if wrong == 0 {
+            passed.record(&part.name(), &(faults, ignored))?;
+        }
+        Ok((faults, ignored, wrong))
+    };
+    results.extend(share::all(left, world, try_it).unwrap());
     let faults: usize = results.iter().map(|(faults, _, _)| faults).sum();
     let ignored: usize = results.iter().map(|(_, ignored, _)| ignored).sum();
     let wrong: usize = results.iter().map(|(_, _, wrong)| wrong).sum();

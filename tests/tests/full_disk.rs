@@ -6,14 +6,20 @@
 //! change of outcome; with `DKMS_TEST_FULL=1` it takes each.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use anyhow::ensure;
 use dkms_tests::cache::Cache;
 use dkms_tests::capture::{Listing, capture, digest};
 use dkms_tests::kernels::Kernels;
+use dkms_tests::passed::Passed;
 use dkms_tests::ready::Ready;
 use dkms_tests::root::{Root, User};
+use dkms_tests::share;
 use dkms_tests::tool::Tool;
 use dkms_tests::{say, tier, verdict};
+
+const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
 
 /// What is tried on each size.
 #[derive(Debug, Clone, Copy)]
@@ -137,7 +143,7 @@ impl World {
 
     /// Runs a sweep's command with so many pages free besides what is there already.
     fn run(&self, sweep: &Sweep, pages: u32) -> anyhow::Result<Ended> {
-        let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
+        let ours = Tool::ours(DKMS);
         let root = Root::new(&self.cache, &self.kernels, &[&ours])?;
         self.ready.put_into(&root)?;
         root.must(sweep.before)?;
@@ -250,6 +256,21 @@ fn every(world: &World, sweep: &Sweep) -> anyhow::Result<BTreeMap<u32, Ended>> {
     Ok(seen)
 }
 
+/// One sweep: how many things are wrong. It must have met both a full disk and one that is large enough.
+fn swept(world: &World, sweep: &Sweep, full: bool) -> anyhow::Result<usize> {
+    let seen = if full { every(world, sweep) } else { sample(world, sweep) }?;
+    for (pages, ended) in &seen {
+        ended.wrong.iter().for_each(|line| say(&format!("{}, {} KiB: {line}", sweep.name, pages * PAGE)));
+    }
+    let failed = seen.values().filter(|ended| ended.code != 0).count();
+    say(&format!("{}: {} sizes, {failed} of them too small", sweep.name, seen.len()));
+    ensure!(seen.len() > SPREAD as usize, "{}: only {} sizes were tried", sweep.name, seen.len());
+    ensure!(failed > 0, "{}: no size was too small, so nothing was seen of a full disk", sweep.name);
+    let largest = seen.values().next_back().map(|ended| ended.code);
+    ensure!(largest == Some(0), "{}: {} KiB are not enough", sweep.name, ENOUGH * PAGE);
+    Ok(seen.values().map(|ended| ended.wrong.len()).sum())
+}
+
 #[test]
 fn no_size_of_a_disk_does_harm() {
     let (full, only) = (tier::is_full(), tier::only().unwrap_or_default());
@@ -259,19 +280,21 @@ fn no_size_of_a_disk_does_harm() {
     }
     assert!(!sweeps.is_empty(), "no sweep is called so");
     let world = World::new().unwrap();
-    let mut wrong = 0;
-    for sweep in sweeps {
-        let seen = if full { every(&world, sweep) } else { sample(&world, sweep) }.unwrap();
-        for (pages, ended) in &seen {
-            wrong += ended.wrong.len();
-            ended.wrong.iter().for_each(|line| say(&format!("{}, {} KiB: {line}", sweep.name, pages * PAGE)));
+    let passed = Passed::of(
+        &world.cache,
+        ("full_disk", include_str!("full_disk.rs")),
+        &[Path::new(DKMS)],
+        &[&world.kernels.first, &world.kernels.second],
+    )
+    .unwrap();
+    let try_it = |(): &(), sweep: &Sweep| {
+        let wrong = swept(&world, sweep, full)?;
+        if wrong == 0 {
+            passed.record(sweep.name, &())?;
         }
-        let failed = seen.values().filter(|ended| ended.code != 0).count();
-        say(&format!("{}: {} sizes, {failed} of them too small", sweep.name, seen.len()));
-        assert!(seen.len() > SPREAD as usize, "{}: only {} sizes were tried", sweep.name, seen.len());
-        assert!(failed > 0, "{}: no size was too small, so nothing was seen of a full disk", sweep.name);
-        let largest = seen.values().next_back().map(|ended| ended.code);
-        assert_eq!(largest, Some(0), "{}: {} KiB are not enough", sweep.name, ENOUGH * PAGE);
-    }
+        Ok(wrong)
+    };
+    let left = passed.left(sweeps, |sweep| sweep.name.to_owned());
+    let wrong: usize = share::all(left, || Ok(()), try_it).unwrap().iter().sum();
     assert!(wrong == 0, "{wrong} things are wrong");
 }

@@ -59,6 +59,16 @@ pub fn base(cache: &Cache, base: &Base) -> Result<PathBuf> {
     layers.over(&below, &packages, &format!("{}\n{TRIM_LISTS}", base.script))
 }
 
+/// What tells this making of a system from every other one.
+///
+/// # Errors
+/// As [`base`].
+pub fn made(cache: &Cache, of: &Base) -> Result<String> {
+    base(cache, of)?;
+    let folder = folder(cache, of.name);
+    Ok(format!("{}{}", fs::read_lossy(&folder.join("MADE"))?, fs::read_lossy(&folder.join("RECIPE"))?))
+}
+
 /// What a system has over its lower layers.
 ///
 /// # Errors

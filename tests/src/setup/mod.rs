@@ -17,7 +17,7 @@ use dkms_offers::{Kernel, Line};
 
 use apt::Apt;
 
-pub use bases::{Base, base, own_layer};
+pub use bases::{Base, base, made, own_layer};
 pub use images::{image, unpacked, unpacked_of, vmlinuz};
 pub use newer::NewerKernel;
 pub use packages::{FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, fetch_further};
