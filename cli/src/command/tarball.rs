@@ -59,6 +59,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
     if contents != Contents::BinariesOnly {
         subject.warn_of_left_out(session);
     }
+    spec.check()?;
     if args.dry_run {
         session.terminal.only_step(&format!("write `{}`", spec.path().display()));
         return Ok(());

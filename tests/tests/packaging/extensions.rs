@@ -59,6 +59,28 @@ fn an_extension_has_the_modules_of_one_kernel_and_nothing_of_an_index() {
     );
 }
 
+#[test]
+fn a_damaged_module_is_packed_by_nothing() {
+    let root = world();
+    root.must("for f in $(find /var/lib/dkms/bar -name 'bar.ko*'); do head -c 100 $f >/srv/cut; cat /srv/cut >$f; done").unwrap();
+    let kernel = &root.kernels().first;
+    for action in
+        ["mksysext", "mkoci", "mktarball", "mkdeb", "mkbmdeb", "mkrpm", "mkdriverdisk --media tar -d redhat"]
+    {
+        for dry in ["", " --dry-run"] {
+            let run = root.dkms(&format!("{action} -k $K bar/1.0{dry}")).unwrap();
+            assert_eq!(run.code, 6, "{action}{dry}: {}", run.stderr);
+            let names_all =
+                format!("cannot pack bar/1.0 for {kernel}/x86_64: the built module `/var/lib/dkms/bar/1.0/");
+            assert!(run.stderr.contains(&names_all), "{action}{dry}: {}", run.stderr);
+            let hint = format!("build it again: `dkms build --force bar/1.0 -k {kernel}/x86_64`");
+            assert!(run.stderr.contains(&hint), "{action}{dry}: {}", run.stderr);
+        }
+    }
+    // The one that is whole is not held back by its neighbour.
+    root.must("dkms mkoci -k $K foo/1.0; dkms mktarball --source-only bar/1.0").unwrap();
+}
+
 /// A small system in memory, with these programs of the big one: systemd's overlay and ours are as many as a
 /// kernel stacks.
 const SMALL: &str = r#"
