@@ -25,7 +25,7 @@ enum Mended {
 use Mended::{Commanded, Fixed, Told};
 
 /// How a fault is made, what it is called, who fixes it.
-const FAULTS: [(&str, &str, Mended); 22] = [
+const FAULTS: [(&str, &str, Mended); 28] = [
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Fixed),
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Commanded),
     ("rm -r /usr/src/foo-1.0", "broken", Commanded),
@@ -63,6 +63,12 @@ const FAULTS: [(&str, &str, Mended); 22] = [
     ),
     ("sed -i /foo/d /lib/modules/$K/modules.dep", "stale-index", Fixed),
     ("echo parallel_jobs=many >>/etc/dkms/framework.conf", "wrong-setting", Told),
+    ("mkdir -p /etc/dkms/framework.conf.d; echo 'x=\"y' >/etc/dkms/framework.conf.d/q.conf", "wrong-setting", Told),
+    ("chmod 666 /etc/dkms/framework.conf", "untrusted-setting", Commanded),
+    ("mkdir -p /etc/dkms/framework.conf.d; cd /etc/dkms/framework.conf.d; >q.conf; chmod 666 q.conf", "untrusted-setting", Commanded),
+    ("chmod 777 /var/lib/dkms", "untrusted-tree", Commanded),
+    ("chown 12345 /var/lib/dkms", "untrusted-tree", Commanded),
+    ("chmod 777 /lib/modules", "untrusted-tree", Commanded),
     ("echo '(' >>/usr/src/foo-1.0/dkms.conf", "invalid-conf", Told),
 ];
 
@@ -153,6 +159,35 @@ fn each_fault_is_found_and_mended() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn root_hears_of_each_open_place_once() {
+    let root = Clinic::open().healthy();
+    root.must("cd /etc/dkms; mkdir -p framework.conf.d; echo verbose=maybe >framework.conf.d/q.conf; chmod 666 framework.conf framework.conf.d/q.conf; chmod 777 /var/lib/dkms").unwrap();
+    let output = root.dkms("doctor --json").unwrap();
+    let document: Value = serde_json::from_str(&output.stdout).unwrap();
+    let found: Vec<_> = document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["what"].as_str().unwrap().to_owned())
+        .collect();
+    for place in ["/etc/dkms/framework.conf", "/etc/dkms/framework.conf.d/q.conf", "/var/lib/dkms"] {
+        let of =
+            found.iter().filter(|what| what.contains(&format!("`{place}` is writable by group or others")));
+        assert_eq!(of.count(), 1, "{place}: {found:?}");
+    }
+    // Nothing of what others may write holds, and what only shows something goes on.
+    let status = root.dkms("status").unwrap();
+    assert!(
+        status.code == 0
+            && status.stdout.contains("foo/1.0")
+            && status.stderr.contains("settings are not read"),
+        "{status:?}"
+    );
+    let added = root.dkms("autoinstall -k $K").unwrap();
+    assert!(added.code == 8 && added.stderr.contains("chmod go-w /etc/dkms/framework.conf"), "{added:?}");
 }
 
 #[test]
