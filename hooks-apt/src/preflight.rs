@@ -11,7 +11,7 @@ use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_core::plan::preflight::Prospect;
+use dkms_core::plan::preflight::{Prospect, Standing};
 use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing};
 use dkms_kernel::{Brought, Owner, PrebuiltComing};
 
@@ -192,7 +192,15 @@ mod tests {
         ] {
             let id = ModuleId::parse("foo", "1.0").unwrap();
             let target = Target::parse("6.1.0-1", "x86_64").unwrap();
-            let prospect = Prospect { id, target, absent, brought_by: None, critical: None, foreseen: None };
+            let prospect = Prospect {
+                id,
+                target,
+                absent,
+                brought_by: None,
+                critical: None,
+                foreseen: None,
+                standing: Standing::Untried,
+            };
             assert_eq!(is_foreseen(&prospect, &changing), told, "{:?} {changing:?}", prospect.absent);
         }
     }
