@@ -11,7 +11,7 @@ use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_core::plan::preflight::{Prospect, Standing};
+use dkms_core::plan::preflight::Prospect;
 use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing};
 use dkms_kernel::{Brought, Owner, PrebuiltComing};
 
@@ -170,7 +170,7 @@ fn is_foreseen(prospect: &Prospect, changing: &[(&Brought, &Brought)]) -> bool {
 mod tests {
     use super::*;
     use dkms_base::id::{ModuleId, Target};
-    use dkms_core::plan::preflight::Absent;
+    use dkms_core::plan::preflight::{Absent, Standing};
 
     #[test]
     fn what_a_kernel_lacks_it_lacks_for_the_version_that_comes_too() {

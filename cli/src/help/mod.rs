@@ -125,11 +125,8 @@ pub fn for_words(words: &[String]) -> Result<String, Failure> {
 /// The error for a word that is no action.
 #[must_use]
 pub fn unknown(word: &str) -> Failure {
-    let failure = Failure::new(ExitCode::BAD_OPTION, format!("unknown action `{word}`"));
-    match Action::nearest(word) {
-        Some(name) => failure.hint(format!("Did you mean `{name}`?")),
-        None => failure,
-    }
+    Failure::new(ExitCode::BAD_OPTION, format!("unknown action `{word}`"))
+        .did_you_mean(word, Action::ALL.iter().map(|(name, _)| *name))
 }
 
 /// What `dkms ACTION --help` prints.

@@ -81,6 +81,28 @@ fn a_damaged_module_is_packed_by_nothing() {
     root.must("dkms mkoci -k $K foo/1.0; dkms mktarball --source-only bar/1.0").unwrap();
 }
 
+#[test]
+fn in_an_image_hints_name_its_kernels() {
+    let root = world();
+    root.must("dkms unbuild foo/1.0 --all; dkms unbuild bar/1.0 --all; dkms add foo/1.0 || true").unwrap();
+    let running = root.must("uname -r").unwrap();
+    for action in ["mkoci", "mktarball", "mkbmdeb", "mksysext"] {
+        let run = root.dkms(&format!("{action} foo/1.0")).unwrap();
+        // An extension is for one kernel, and there are several.
+        assert_eq!(run.code, if action == "mksysext" { 4 } else { 6 }, "{action}: {run:?}");
+        assert!(!run.stderr.contains(running.trim()), "{action}: {run:?}");
+    }
+    root.must("rm -r /lib/modules; mkdir /lib/modules").unwrap();
+    for action in ["mkoci", "mktarball", "mkbmdeb"] {
+        let run = root.dkms(&format!("{action} foo/1.0")).unwrap();
+        assert_eq!(run.code, 6, "{action}: {run:?}");
+        assert!(run.stderr.contains("`dkms build foo/1.0 -k KERNEL`"), "{action}: {run:?}");
+    }
+    let run = root.dkms("uninstall foo/1.0").unwrap();
+    assert!(run.code == 0 && !run.stdout.contains(running.trim()), "{run:?}");
+    root.must("dkms remove foo/1.0; ! dkms status | grep foo").unwrap();
+}
+
 /// A small system in memory, with these programs of the big one: systemd's overlay and ours are as many as a
 /// kernel stacks.
 const SMALL: &str = r#"

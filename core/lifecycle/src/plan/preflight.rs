@@ -270,7 +270,7 @@ impl Prospect {
             Absent::Unusable(refusal) => refusal.hints().into_iter().next(),
             Absent::Excluded(_) => Some("a newer version of the module may not rule it out".to_owned()),
             Absent::FailedBefore(_) => Some(format!(
-                "`dkms log {id} -k {}` shows its log, `dkms install {id} -k {} --force` tries again",
+                "`dkms log {id} -k {}` shows its log, `dkms install {id} -k {}` tries again",
                 target.kernel, target.kernel
             )),
             Absent::Unfit(Unfit { fault, .. }) => {
