@@ -244,7 +244,7 @@ fn a_user_that_stands_in_for_another_is_named_with_the_command() {
         output.stdout.contains("problem: there is no user `builder`: modules are built as root"),
         "{output:?}"
     );
-    assert!(output.stdout.contains("mend: useradd ") && output.stdout.contains(" builder\n"), "{output:?}");
+    assert!(output.stdout.contains("fix: useradd ") && output.stdout.contains(" builder\n"), "{output:?}");
     root.must("echo sandbox=off >>/etc/dkms/framework.conf").unwrap();
     assert!(!root.dkms("doctor").unwrap().stdout.contains("builder"));
     // Declared by our package, it is made as that says.
@@ -254,5 +254,5 @@ fn a_user_that_stands_in_for_another_is_named_with_the_command() {
     root.write("/usr/lib/sysusers.d/dkms.conf", "u _dkms - \"Builds\" /\n", 0o644).unwrap();
     root.must("sed -i /^_dkms:/d /etc/passwd; printf '#!/bin/sh\n' >/usr/local/bin/systemd-sysusers; chmod 755 /usr/local/bin/systemd-sysusers").unwrap();
     let output = root.dkms("doctor").unwrap();
-    assert!(output.stdout.contains("mend: systemd-sysusers /usr/lib/sysusers.d/dkms.conf"), "{output:?}");
+    assert!(output.stdout.contains("fix: systemd-sysusers /usr/lib/sysusers.d/dkms.conf"), "{output:?}");
 }

@@ -1,5 +1,5 @@
-//! The exit codes and what each means: for `dkms ACTION --help`, which shows what the action may mean by them,
-//! and the manual page, which shows all.
+//! The exit codes and what each means: for `dkms ACTION --help`, which shows what the action may mean by
+//! them, and the manual page, which shows all.
 
 use super::Entry;
 use crate::action::Action;

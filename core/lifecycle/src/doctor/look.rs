@@ -183,7 +183,7 @@ pub fn look(
 }
 
 /// Places of ours that another user than root may change, each once, and without those that `faults` name.
-/// Others than root are told, too: root's commands are what they decide about.
+/// Other users learn of them as well.
 fn untrusted(layout: &Layout, faults: &[SettingFault]) -> Vec<Untrusted> {
     let trees = [layout.dkms_tree.clone(), layout.install_tree.clone()].map(|path| (path, false));
     let settings = framework::paths(layout).into_iter().map(|path| (path, true));
