@@ -198,7 +198,7 @@ mod tests {
             "bad/1, 6.1, x86_64: refuted",
             "  found (refuted): so it is",
             "    fix: depmod 6.1",
-            "  linked is unknown: so it is",
+            "  linked (unknown): so it is",
         ];
         assert_eq!(lines(&[good.clone(), bad.clone()]), text);
         let failure = outcome(&[good.clone(), bad]).unwrap_err();
