@@ -149,10 +149,7 @@ impl Action {
     /// The name that a word which names none is similar to.
     #[must_use]
     pub fn nearest(word: &str) -> Option<&'static str> {
-        let most = (word.len() / 3).max(1);
-        let names = Self::ALL.iter().map(|(name, _)| (distance(word, name), *name));
-        let near = names.filter(|(far, name)| *far <= most || word.len() > 1 && name.starts_with(word));
-        near.min().map(|(_, name)| name)
+        nearest_of(word, Self::ALL.iter().map(|(name, _)| *name))
     }
 
     /// The word that names it.
@@ -327,4 +324,12 @@ impl Action {
             | Self::KernelPrerm => Rights::Root,
         }
     }
+}
+
+/// The name that a word which is none of them is similar to.
+pub fn nearest_of<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let most = (word.len() / 3).max(1);
+    let names = names.into_iter().map(|name| (distance(word, name), name));
+    let near = names.filter(|(far, name)| *far <= most || word.len() > 1 && name.starts_with(word));
+    near.min().map(|(_, name)| name)
 }

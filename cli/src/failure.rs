@@ -1,5 +1,6 @@
 //! How a command ends badly: the one place where errors get their exit code and their hints.
 
+use crate::action::nearest_of;
 use dkms_archive::ArchiveError;
 use dkms_base::exit::ExitCode;
 use dkms_base::host::fs::FsError;
@@ -45,6 +46,15 @@ impl Failure {
         let tips = tips.filter(|tip| !tip.contains("-- "));
         tips.fold(failure, |failure, tip| failure.hint(tip.replace('\'', "`")))
             .hint("`dkms --help` lists the options")
+    }
+
+    /// With the name that was probably meant, if `word` is similar to one.
+    #[must_use]
+    pub fn did_you_mean<'n>(self, word: &str, names: impl IntoIterator<Item = &'n str>) -> Self {
+        match nearest_of(word, names) {
+            Some(name) => self.hint(format!("Did you mean `{name}`?")),
+            None => self,
+        }
     }
 
     /// With one more hint.

@@ -59,7 +59,8 @@ impl<'a> Session<'a> {
         environment: &'a Environment,
         terminal: &'a Terminal,
     ) -> Result<Self, Failure> {
-        let read = if invocation.action == Action::Doctor { framework::examine } else { framework::read };
+        let is_carried_out = !invocation.action.only_reads() || invocation.action == Action::Plan;
+        let read = if is_carried_out { framework::read } else { framework::examine };
         let Framework { mut settings, faults } =
             read(&Layout::under("/"), environment).map_err(|error: ConfError| {
                 let failure = Failure::new(ExitCode::INVALID_CONF, error.to_string());

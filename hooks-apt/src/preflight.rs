@@ -170,7 +170,7 @@ fn is_foreseen(prospect: &Prospect, changing: &[(&Brought, &Brought)]) -> bool {
 mod tests {
     use super::*;
     use dkms_base::id::{ModuleId, Target};
-    use dkms_core::plan::preflight::Absent;
+    use dkms_core::plan::preflight::{Absent, Standing};
 
     #[test]
     fn what_a_kernel_lacks_it_lacks_for_the_version_that_comes_too() {
@@ -192,7 +192,15 @@ mod tests {
         ] {
             let id = ModuleId::parse("foo", "1.0").unwrap();
             let target = Target::parse("6.1.0-1", "x86_64").unwrap();
-            let prospect = Prospect { id, target, absent, brought_by: None, critical: None, foreseen: None };
+            let prospect = Prospect {
+                id,
+                target,
+                absent,
+                brought_by: None,
+                critical: None,
+                foreseen: None,
+                standing: Standing::Untried,
+            };
             assert_eq!(is_foreseen(&prospect, &changing), told, "{:?} {changing:?}", prospect.absent);
         }
     }

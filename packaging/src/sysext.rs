@@ -11,8 +11,8 @@ use dkms_base::host::{Environment, fs, programs};
 use dkms_base::id::{Arch, ModuleId, Target};
 use dkms_base::layout::Layout;
 use dkms_kernel::Release;
-use dkms_kernel::modfile::ModuleFile;
 
+use crate::debian::built;
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::laid_out::{last_lines, lay_out};
@@ -90,18 +90,21 @@ impl Extension<'_> {
         folder.replace().map_err(write)
     }
 
+    /// Whether it can be made.
+    ///
+    /// # Errors
+    /// [`PackageError`] if a module is not built for the kernel, or what was built is damaged.
+    pub fn check(&self) -> Result<(), PackageError> {
+        self.name()?;
+        self.modules.iter().try_for_each(|id| built(self.layout, id, self.target).map(drop))
+    }
+
     fn entries(&self) -> Result<Entries, PackageError> {
         let mut entries = Entries::default();
         let folder = Path::new("usr/lib/modules").join(&self.target.kernel).join("updates/dkms");
         for id in self.modules {
-            let built = self.layout.built_dir(id, self.target);
-            let is_module = |entry: &fs::Entry| entry.name.to_str().and_then(ModuleFile::from_name).is_some();
-            let files: Vec<_> = fs::list(&built)?.into_iter().filter(is_module).collect();
-            if files.is_empty() {
-                return Err(PackageError::NotBuilt { id: id.clone(), target: self.target.clone() });
-            }
-            for file in files {
-                entries.plain_file(&built.join(&file.name), &folder.join(&file.name), 0o644)?;
+            for (file, from) in built(self.layout, id, self.target)? {
+                entries.plain_file(&from, &folder.join(file.file_name()), 0o644)?;
             }
         }
         let place = format!("usr/lib/extension-release.d/extension-release.{}", self.name()?);
@@ -197,7 +200,13 @@ pub fn default_folder(layout: &Layout, id: &ModuleId) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use dkms_kernel::modfile::testing::Fabricated;
+
     use super::*;
+
+    fn module(name: &str) -> Vec<u8> {
+        Fabricated::for_kernel(name, "6.1.0-9-amd64").bytes()
+    }
 
     fn made(path: &str, release: &Release) -> Result<(tempfile::TempDir, PathBuf), PackageError> {
         let dir = tempfile::tempdir().unwrap();
@@ -205,9 +214,9 @@ mod tests {
         let target = Target::parse("6.1.0-9-amd64", "x86_64").unwrap();
         let ids = ["foo", "bar"].map(|name| ModuleId::parse(name, "1.0").unwrap());
         for id in &ids {
-            let file = layout.built_dir(id, &target).join(format!("{}.ko.xz", id.name));
+            let file = layout.built_dir(id, &target).join(format!("{}.ko", id.name));
             fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write_whole(&file, id.name.as_str().as_bytes(), 0o600).unwrap();
+            fs::write_whole(&file, &module(id.name.as_str()), 0o600).unwrap();
         }
         let path = dir.path().join(path);
         let extension = Extension {
@@ -235,7 +244,7 @@ mod tests {
         let release = "usr/lib/extension-release.d/extension-release.x-6.1.0-9-amd64";
         assert_eq!(text(release), "ID=debian\nVERSION_ID=\"13 a\\\"\"\nARCHITECTURE=x86-64\n");
         let modules = folder.join("usr/lib/modules/6.1.0-9-amd64");
-        assert_eq!(fs::read_lossy(&modules.join("updates/dkms/foo.ko.xz")).unwrap(), "foo");
+        assert_eq!(fs::read(&modules.join("updates/dkms/foo.ko")).unwrap(), module("foo"));
         assert_eq!(fs::list(&modules).unwrap().len(), 1, "no modules.*");
     }
 

@@ -25,7 +25,7 @@ enum Mended {
 use Mended::{Commanded, Fixed, Told};
 
 /// How a fault is made, what it is called, who fixes it.
-const FAULTS: [(&str, &str, Mended); 22] = [
+const FAULTS: [(&str, &str, Mended); 28] = [
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Fixed),
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Commanded),
     ("rm -r /usr/src/foo-1.0", "broken", Commanded),
@@ -63,6 +63,12 @@ const FAULTS: [(&str, &str, Mended); 22] = [
     ),
     ("sed -i /foo/d /lib/modules/$K/modules.dep", "stale-index", Fixed),
     ("echo parallel_jobs=many >>/etc/dkms/framework.conf", "wrong-setting", Told),
+    ("mkdir -p /etc/dkms/framework.conf.d; echo 'x=\"y' >/etc/dkms/framework.conf.d/q.conf", "wrong-setting", Told),
+    ("chmod 666 /etc/dkms/framework.conf", "untrusted-setting", Commanded),
+    ("mkdir -p /etc/dkms/framework.conf.d; cd /etc/dkms/framework.conf.d; >q.conf; chmod 666 q.conf", "untrusted-setting", Commanded),
+    ("chmod 777 /var/lib/dkms", "untrusted-tree", Commanded),
+    ("chown 12345 /var/lib/dkms", "untrusted-tree", Commanded),
+    ("chmod 777 /lib/modules", "untrusted-tree", Commanded),
     ("echo '(' >>/usr/src/foo-1.0/dkms.conf", "invalid-conf", Told),
 ];
 
@@ -156,6 +162,35 @@ fn each_fault_is_found_and_mended() {
 }
 
 #[test]
+fn root_hears_of_each_open_place_once() {
+    let root = Clinic::open().healthy();
+    root.must("cd /etc/dkms; mkdir -p framework.conf.d; echo verbose=maybe >framework.conf.d/q.conf; chmod 666 framework.conf framework.conf.d/q.conf; chmod 777 /var/lib/dkms").unwrap();
+    let output = root.dkms("doctor --json").unwrap();
+    let document: Value = serde_json::from_str(&output.stdout).unwrap();
+    let found: Vec<_> = document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["what"].as_str().unwrap().to_owned())
+        .collect();
+    for place in ["/etc/dkms/framework.conf", "/etc/dkms/framework.conf.d/q.conf", "/var/lib/dkms"] {
+        let of =
+            found.iter().filter(|what| what.contains(&format!("`{place}` is writable by group or others")));
+        assert_eq!(of.count(), 1, "{place}: {found:?}");
+    }
+    // Nothing of what others may write holds, and what only shows something goes on.
+    let status = root.dkms("status").unwrap();
+    assert!(
+        status.code == 0
+            && status.stdout.contains("foo/1.0")
+            && status.stderr.contains("settings are not read"),
+        "{status:?}"
+    );
+    let added = root.dkms("autoinstall -k $K").unwrap();
+    assert!(added.code == 8 && added.stderr.contains("chmod go-w /etc/dkms/framework.conf"), "{added:?}");
+}
+
+#[test]
 fn what_is_not_safe_is_left() {
     let root = Clinic::open().healthy();
     root.must("dkms uninstall foo/1.0 -k $K; echo >>/lib/modules/$K2/updates/dkms/foo.ko").unwrap();
@@ -209,7 +244,7 @@ fn a_user_that_stands_in_for_another_is_named_with_the_command() {
         output.stdout.contains("problem: there is no user `builder`: modules are built as root"),
         "{output:?}"
     );
-    assert!(output.stdout.contains("mend: useradd ") && output.stdout.contains(" builder\n"), "{output:?}");
+    assert!(output.stdout.contains("fix: useradd ") && output.stdout.contains(" builder\n"), "{output:?}");
     root.must("echo sandbox=off >>/etc/dkms/framework.conf").unwrap();
     assert!(!root.dkms("doctor").unwrap().stdout.contains("builder"));
     // Declared by our package, it is made as that says.
@@ -219,5 +254,5 @@ fn a_user_that_stands_in_for_another_is_named_with_the_command() {
     root.write("/usr/lib/sysusers.d/dkms.conf", "u _dkms - \"Builds\" /\n", 0o644).unwrap();
     root.must("sed -i /^_dkms:/d /etc/passwd; printf '#!/bin/sh\n' >/usr/local/bin/systemd-sysusers; chmod 755 /usr/local/bin/systemd-sysusers").unwrap();
     let output = root.dkms("doctor").unwrap();
-    assert!(output.stdout.contains("mend: systemd-sysusers /usr/lib/sysusers.d/dkms.conf"), "{output:?}");
+    assert!(output.stdout.contains("fix: systemd-sysusers /usr/lib/sysusers.d/dkms.conf"), "{output:?}");
 }

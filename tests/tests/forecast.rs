@@ -71,6 +71,11 @@ fn an_upgrade_after_a_forecast_runs_no_make() {
     let output = machine.root.shell("dkms forecast --next --fetch --json", User::Root, "/").unwrap();
     assert_eq!(output.code, 30, "{output:?}");
     assert_eq!(results(&output.stdout), ["a builds", "b builds", "c excluded", "d fails"], "{output:?}");
+    // A kernel that nobody knows: nothing is downloaded for it.
+    let unknown = machine.root.shell("dkms forecast -k 9.9.9-1-amd64", User::Root, "/").unwrap();
+    assert_eq!(unknown.code, 31, "{unknown:?}");
+    assert!(!unknown.stdout.contains("downloading"), "{unknown:?}");
+    assert!(unknown.stdout.contains("`dkms kernels --available` lists"), "{unknown:?}");
     let document: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(document["kernel"], json!(machine.new));
     let reason = document["modules"][3]["reason"].as_str().unwrap();

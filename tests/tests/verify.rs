@@ -172,8 +172,8 @@ fn what_should_be_there_and_is_not_is_refuted_for_each_kernel() {
     for line in [
         format!("foo/1.0, {first}, x86_64: proven"),
         format!("foo/1.0, {second}, x86_64: refuted"),
-        format!("  there is refuted: `/lib/modules/{second}/updates/dkms/foo.ko` is not there"),
-        format!("    mend: dkms install foo/1.0 -k {second}/x86_64"),
+        format!("  there (refuted): `/lib/modules/{second}/updates/dkms/foo.ko` is not there"),
+        format!("    fix: dkms install foo/1.0 -k {second}/x86_64"),
     ] {
         assert!(plain.stdout.lines().any(|one| one == line), "{line}: {plain:?}");
     }
@@ -229,7 +229,7 @@ fn doctor_groups_what_one_command_mends() {
     let Kernels { first, .. } = root.kernels();
     let together = format!(
         "problem: one/1.0 is not installed on kernel {first} (x86_64)\nproblem: two/1.0 is not installed on kernel {first} (x86_64)\n  \
-         mend: dkms autoinstall -k {first}/x86_64\n"
+         fix: dkms autoinstall -k {first}/x86_64\n"
     );
     let newest = together.replace(first.as_str(), &root.kernels().second);
     assert!(said.contains(&together) || said.contains(&newest), "{said}");

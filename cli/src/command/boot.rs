@@ -74,7 +74,10 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         (None | Some("status" | "hold" | "release" | "reconcile" | "fit"), [.., other]) => {
             Err(usage(format!("`{other}` is one word too many")))
         }
-        (Some(other), _) => Err(usage(format!("`dkms boot` cannot `{other}`"))),
+        (Some(other), _) => {
+            let words = ["status", "hold", "release", "reconcile", "fit"];
+            Err(usage(format!("`dkms boot` cannot `{other}`")).did_you_mean(other, words))
+        }
     }
 }
 

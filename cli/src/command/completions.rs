@@ -10,8 +10,14 @@ use crate::session::Session;
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let named = session.invocation.name.as_ref().map_or("", |name| name.as_str());
     let Some((_, script)) = SCRIPTS.iter().find(|(shell, _)| shell.eq_ignore_ascii_case(named)) else {
-        let text = format!("`{named}` is no shell that completions are known for");
-        return Err(Failure::new(ExitCode::BAD_OPTION, text).hint("dkms completions bash|zsh|fish"));
+        let shells: Vec<_> = SCRIPTS.iter().map(|(shell, _)| *shell).collect();
+        let text = match named {
+            "" => "no shell is named".to_owned(),
+            _ => format!("there are no completions for the shell `{named}`"),
+        };
+        return Err(Failure::new(ExitCode::BAD_OPTION, text)
+            .did_you_mean(named, shells.iter().copied())
+            .hint(format!("name one of them: `dkms completions {}`", shells.join("|"))));
     };
     session.terminal.print(script.trim_end());
     Ok(())

@@ -61,7 +61,7 @@ fn do_one(
     mended: &mut Vec<String>,
     repair: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    say(session.terminal, format!("Mending: {text}"));
+    say(session.terminal, format!("Fixing: {text}"));
     match repair() {
         Ok(()) => {
             mended.push(text.to_owned());
@@ -133,7 +133,7 @@ fn lines(findings: &[Finding]) -> Vec<String> {
             lines.extend(finding.why.iter().map(|why| format!("  why: {why}")));
         }
         let command = group.first().and_then(|finding| finding.command.as_ref());
-        lines.extend(command.map(|command| format!("  mend: {command}")));
+        lines.extend(command.map(|command| format!("  fix: {command}")));
     }
     lines
 }
@@ -198,7 +198,7 @@ mod tests {
         let expected = [
             "problem: a is missing",
             "problem: b is missing",
-            "  mend: dkms autoinstall -k K",
+            "  fix: dkms autoinstall -k K",
             "problem: odd",
             "problem: odder",
         ];

@@ -15,7 +15,7 @@ use dkms_core::critical;
 use dkms_core::engine::{Context, Survey};
 use dkms_core::forecast::{self, Forecast, Maker, Outlook, Prediction, layer, record};
 use dkms_core::plan::Refusal;
-use dkms_kernel::fetched::{FetchError, Headers, Layers, fetch, installed, layers, unpacked};
+use dkms_kernel::fetched::{FetchError, Headers, Layers, fetch, installed, layers, look_up, unpacked};
 use dkms_kernel::manager::ManagerError;
 use dkms_kernel::upcoming::{UpcomingError, upcoming, with_fresh_lists};
 use dkms_kernel::{HeadersPackage, Owner};
@@ -135,7 +135,12 @@ fn made(
         Ok(found) => found,
         Err(error @ FetchError::Manager(ManagerError::Process(_))) => return Err(error.into()),
         Err(error) => {
-            let reason = error.to_string();
+            let reason = match &error {
+                FetchError::Unknown { .. } => {
+                    format!("{error}; `dkms kernels --available` lists those that it knows")
+                }
+                _ => error.to_string(),
+            };
             let modules = ids.into_iter().map(|id| Prediction::unknown(id, reason.clone())).collect();
             let (headers, version) = (String::new(), String::new());
             let (target, when) = (asked.target.clone(), clock::unix_seconds());
@@ -195,13 +200,14 @@ fn headers(
     let folder = scratch.join("headers");
     fs::create_dir_all(&folder)?;
     let headers = if given.is_empty() {
-        say(session.terminal, format!("downloading the headers of kernel {kernel}"));
         let owner = match &asked.coming {
             // Headers may be all that comes.
             Some(coming) => Some(coming.clone()).filter(|owner| !owner.name.starts_with("linux-headers-")),
             None => Owner::of(kernel, session.distribution, layout, session.environment),
         };
         let package = HeadersPackage::of(kernel, session.distribution, layout, owner.as_ref());
+        look_up(kernel, session.distribution, &package, environment)?;
+        say(session.terminal, format!("downloading the headers of kernel {kernel}"));
         fetch(kernel, session.distribution, &package, &folder, environment)?
     } else {
         unpacked(kernel, given, &folder, environment)?

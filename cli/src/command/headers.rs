@@ -8,7 +8,7 @@ use dkms_base::exit::ExitCode;
 use dkms_base::host::fs;
 use dkms_base::host::process::Process;
 use dkms_base::id::Target;
-use dkms_kernel::fetched::{FetchError, fetch, layers};
+use dkms_kernel::fetched::{FetchError, fetch, layers, look_up};
 use dkms_kernel::manager::ManagerError;
 use dkms_kernel::{HeadersPackage, Owner};
 
@@ -52,10 +52,11 @@ pub(super) fn build_in_layer(session: &Session<'_>, targets: &[Target]) -> Resul
     // What a build runs as nobody must be able to go in.
     fs::set_mode(folder.path(), 0o755)?;
     for target in &missing {
-        say(session.terminal, format!("Downloading the headers of kernel {}", target.kernel));
         let layout = &session.settings.layout;
         let owner = Owner::of(&target.kernel, session.distribution, layout, session.environment);
         let package = HeadersPackage::of(&target.kernel, session.distribution, layout, owner.as_ref());
+        look_up(&target.kernel, session.distribution, &package, session.environment)?;
+        say(session.terminal, format!("Downloading the headers of kernel {}", target.kernel));
         fetch(&target.kernel, session.distribution, &package, folder.path(), session.environment)?;
     }
     let ended = again(session, folder.path())?.interact()?;

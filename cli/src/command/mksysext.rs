@@ -7,7 +7,6 @@ use dkms_base::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use dkms_core::plan::Refusal;
 use dkms_core::tree::Snapshot;
 use dkms_kernel::Release;
-use dkms_packaging::PackageError;
 use dkms_packaging::sysext::{Extension, default_folder, default_name};
 
 use super::package::{only_said, wrote};
@@ -32,10 +31,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         environment: session.environment,
         temporary: &session.settings.tmp_location,
     };
-    extension.name()?;
-    if let Some(id) = modules.iter().find(|id| !snapshot.is_built(id, &target)) {
-        return Err(PackageError::NotBuilt { id: id.clone(), target }.into());
-    }
+    extension.check()?;
     if !only_said(session, &path) {
         extension.write()?;
         wrote(session, &path);

@@ -35,6 +35,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         Some("enroll") => return enroll(session, judge.machine(), &keys),
         Some(other) => {
             return Err(Failure::new(ExitCode::BAD_OPTION, format!("`dkms mok` cannot `{other}`"))
+                .did_you_mean(other, ["enroll"])
                 .hint("dkms mok [enroll]"));
         }
     }

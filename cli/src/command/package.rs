@@ -122,10 +122,15 @@ impl Subject {
         if targets.is_empty() && !session.args().all {
             targets = self.default_targets(session)?;
         }
+        self.one_at_least(targets)
+    }
+
+    /// These kernels, unless there are none.
+    pub(super) fn one_at_least(&self, targets: Vec<Target>) -> Result<Vec<Target>, Failure> {
         if targets.is_empty() {
             let id = &self.id;
             let failure = Failure::new(ExitCode::CANNOT_INSTALL, format!("{id} is not built for any kernel"));
-            return Err(failure.hint(format!("build it first: `dkms build {id}`")));
+            return Err(failure.hint(format!("build it first: `dkms build {id} -k KERNEL`")));
         }
         Ok(targets)
     }

@@ -52,13 +52,14 @@ fn document(prospects: &[Prospect]) -> String {
     let modules: Vec<_> = prospects
         .iter()
         .map(|prospect| {
-            let Prospect { id, target, absent, brought_by, critical, foreseen } = prospect;
+            let Prospect { id, target, absent, brought_by, critical, foreseen, standing } = prospect;
             json!({
                 "module": id.name,
                 "version": id.version,
                 "kernel": target.kernel,
                 "arch": target.arch,
                 "there": absent.is_none(),
+                "standing": standing.word(),
                 "brought_by": brought_by,
                 "critical": critical,
                 "forecast": foreseen.as_ref().map(ToString::to_string),

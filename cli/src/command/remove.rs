@@ -51,5 +51,10 @@ fn take_out(session: &Session<'_>, work: impl Fn(ModuleId, Vec<Target>) -> Work)
         return session.carry_out_holding(&|snapshot| work(id.clone(), snapshot.targets(&id)), None);
     }
     let targets = session.targets_of(&id, &session.snapshot()?)?;
-    session.carry_out(&work(id, targets))
+    let is_for_none = targets.is_empty();
+    session.carry_out(&work(id.clone(), targets))?;
+    if is_for_none {
+        say(session.terminal, format!("{id} is not built for any kernel"));
+    }
+    Ok(())
 }

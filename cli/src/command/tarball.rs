@@ -35,7 +35,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
         _ if args.all => session.snapshot()?.targets(&subject.id),
         // Of a source folder nothing is built, unless built modules are asked for.
         _ if subject.is_outside() && session.invocation.kernels.is_empty() => Vec::new(),
-        _ => session.targets_of(&subject.id, &session.snapshot()?)?,
+        _ => subject.one_at_least(subject.default_targets(session)?)?,
     };
     let module = subject.module(session);
     let memory = Memory::default();
@@ -59,6 +59,7 @@ pub(super) fn write(session: &Session<'_>) -> Result<(), Failure> {
     if contents != Contents::BinariesOnly {
         subject.warn_of_left_out(session);
     }
+    spec.check()?;
     if args.dry_run {
         session.terminal.only_step(&format!("write `{}`", spec.path().display()));
         return Ok(());
@@ -100,8 +101,15 @@ pub(super) fn load(session: &Session<'_>) -> Result<(), Failure> {
             Err(Failure::new(ExitCode::BAD_OPTION, format!("`{}` is no archive", folder.display())))
         }
         None => {
-            Err(Failure::new(ExitCode::BAD_OPTION, "the archive to load does not exist, or is not named")
-                .hint("dkms ldtarball --archive FILE"))
+            let invocation = session.invocation;
+            let version = invocation.version.iter().map(|version| format!("/{version}"));
+            let word = invocation.name.iter().map(|name| name.to_string()).chain(version).collect::<String>();
+            let word = Some(word).filter(|word| !word.is_empty()).or(invocation.ignored.first().cloned());
+            let text = match word {
+                Some(word) => format!("the archive `{word}` does not exist"),
+                None => "no archive is named".to_owned(),
+            };
+            Err(Failure::new(ExitCode::BAD_OPTION, text).hint("name its file: `dkms ldtarball FILE`"))
         }
     }
 }

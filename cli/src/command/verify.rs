@@ -115,8 +115,8 @@ fn lines(proofs: &[Proof]) -> Vec<String> {
         lines.push(format!("{}, {kernel}, {arch}: {}", proof.id, proof.verdict().word()));
         for open in proof.open() {
             let reason = open.reason.as_deref().unwrap_or_default();
-            lines.push(format!("  {} is {}: {reason}", open.link.word(), open.verdict.word()));
-            lines.extend(open.remedy.iter().map(|command| format!("    mend: {command}")));
+            lines.push(format!("  {} ({}): {reason}", open.link.word(), open.verdict.word()));
+            lines.extend(open.remedy.iter().map(|command| format!("    fix: {command}")));
         }
     }
     lines
@@ -196,9 +196,9 @@ mod tests {
         let text = [
             "good/1, 6.1, x86_64: proven",
             "bad/1, 6.1, x86_64: refuted",
-            "  found is refuted: so it is",
-            "    mend: depmod 6.1",
-            "  linked is unknown: so it is",
+            "  found (refuted): so it is",
+            "    fix: depmod 6.1",
+            "  linked (unknown): so it is",
         ];
         assert_eq!(lines(&[good.clone(), bad.clone()]), text);
         let failure = outcome(&[good.clone(), bad]).unwrap_err();

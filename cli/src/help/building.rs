@@ -28,7 +28,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         summary: "build for each kernel; adds first if needed",
         about: "Builds a module for the running kernel, or for each kernel of `-k`. It is added first if needed. If it is already built, \
                 nothing happens; `--force` builds it again.\n\nWith `--fetch-headers` the package manager downloads headers that are not \
-                installed; they are used and thrown away (apt and dnf; needs root). With `--matrix FILE` one job of `dkms plan --matrix` is \
+                installed; they are used and thrown away (apt, dnf and pacman; needs root). With `--matrix FILE` one job of `dkms plan --matrix` is \
                 built: the one of `--job`, or of the variable SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX.",
         options: &[MODULE, KERNELS, BUILDING, &["fetch_headers", "matrix", "job"], CHANGING],
         examples: &[

@@ -1,57 +1,252 @@
-//! The exit codes and what each means: for `dkms ACTION --help` and the manual page.
+//! The exit codes and what each means: for `dkms ACTION --help`, which shows what the action may mean by
+//! them, and the manual page, which shows all.
 
-/// Every exit code of `dkms` with its meaning.
-pub const EXITS: &[(u8, &str)] = &[
-    (0, "Success; also if there was nothing to do."),
+use super::Entry;
+use crate::action::Action;
+
+/// Whose meaning of a code it is.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    /// Of every action's that may end with the code.
+    Every,
+    /// Of those that take this option.
+    Option(&'static str),
+    /// Of these.
+    Only(&'static [Action]),
+    /// Of these, which the manual page names with it.
+    Named(&'static [Action]),
+}
+
+/// What takes a source from a folder or an archive.
+const TAKES_SOURCE: Of = Of::Only(&[Action::Add, Action::Build, Action::Install, Action::Ldtarball]);
+/// What builds.
+const BUILDS: Of = Of::Only(&[
+    Action::Build,
+    Action::Install,
+    Action::Match,
+    Action::Autoinstall,
+    Action::KernelPostinst,
+    Action::Bake,
+]);
+/// What installs.
+const INSTALLS: Of = Of::Only(&[Action::Install, Action::Match]);
+/// What packs built modules.
+const PACKS: Of = Of::Only(&[
+    Action::Mktarball,
+    Action::Mkdeb,
+    Action::Mkbmdeb,
+    Action::Mkrpm,
+    Action::Mkdriverdisk,
+    Action::Mkoci,
+    Action::Mksysext,
+]);
+
+/// A code and its meanings.
+type Exit = (u8, &'static [(Of, &'static str)]);
+
+/// Every exit code of `dkms`.
+const EXITS: &[Exit] = &[
+    (0, &[(Of::Every, "success; also if there was nothing to do")]),
     (
         1,
-        "The caller has not the rights that the action needs, or module or version is missing on the command line. Of `doctor`, \
-         `preflight`, `ltdk` and `mok`: something is wrong.",
+        &[
+            (Of::Every, "the caller has not the rights that the action needs"),
+            (Of::Option("module"), "module or version is missing on the command line"),
+            (
+                Of::Named(&[Action::Doctor, Action::Preflight, Action::Ltdk, Action::Mok]),
+                "something is wrong",
+            ),
+        ],
     ),
     (
         2,
-        "An unknown option or action, `-k` together with `--all`, `match` of a kernel with itself, or a source folder or an archive that \
-         does not exist.",
+        &[
+            (Of::Every, "an unknown option or action"),
+            (Of::Option("all"), "`-k` together with `--all`"),
+            (Of::Named(&[Action::Match]), "a kernel is its own template"),
+            (TAKES_SOURCE, "a source folder or an archive that does not exist"),
+        ],
     ),
     (
         3,
-        "The module is already added, or it is not in the tree; `-a` together with `--all`; an archive without a `dkms.conf`.",
+        &[
+            (Of::Option("module"), "the module is not in the tree"),
+            (Of::Only(&[Action::Add]), "the module is already added"),
+            (Of::Option("all"), "`-a` together with `--all`"),
+            (
+                Of::Only(&[Action::Add, Action::Build, Action::Install, Action::Ldtarball, Action::Sign]),
+                "an archive without a `dkms.conf`",
+            ),
+        ],
     ),
     (
         4,
-        "Two actions, several kernels for an action that works on one, a broken module, a missing `dkms.conf`, or a system without an \
-         os-release file.",
+        &[
+            (Of::Every, "two actions, or a system without an os-release file"),
+            (Of::Option("module"), "a broken module, or a missing `dkms.conf`"),
+            (
+                Of::Only(&[
+                    Action::Autoinstall,
+                    Action::Match,
+                    Action::Forecast,
+                    Action::Mksysext,
+                    Action::KernelPreinst,
+                    Action::KernelPostinst,
+                    Action::KernelPrerm,
+                ]),
+                "several kernels for an action that works on one",
+            ),
+        ],
     ),
-    (5, "The action does not take `--all`; or a patch is missing, or its name leads out of the source."),
+    (
+        5,
+        &[
+            (Of::Every, "the action does not take `--all`"),
+            (BUILDS, "a patch is missing, or its name leads out of the source"),
+        ],
+    ),
     (
         6,
-        "A patch does not apply, the kernel has no module folder, a built module is missing, no module could be installed, or depmod \
-         failed.",
+        &[
+            (BUILDS, "a patch does not apply"),
+            (
+                INSTALLS,
+                "the kernel has no module folder, a built module is missing or damaged, or no module could be installed",
+            ),
+            (
+                Of::Only(&[
+                    Action::Install,
+                    Action::Match,
+                    Action::Uninstall,
+                    Action::Unbuild,
+                    Action::Remove,
+                ]),
+                "depmod failed",
+            ),
+            (PACKS, "the module is not built for the kernel, or a built module is damaged"),
+            (Of::Named(&[Action::Sign]), "the archive could not be written"),
+        ],
     ),
     (
         7,
-        "The build did not produce a module that `dkms.conf` names, or the file is not a whole module for the kernel's machine; an archive \
-         without a valid `dkms.conf`.",
+        &[
+            (
+                BUILDS,
+                "the build did not produce a module that `dkms.conf` names, or the file is not a whole module for the kernel's machine",
+            ),
+            (
+                Of::Only(&[Action::Build, Action::Install, Action::Ldtarball, Action::Sign]),
+                "an archive without a valid `dkms.conf`",
+            ),
+        ],
     ),
     (
         8,
-        "`dkms.conf` is not valid, or the source tree is empty; an archive of a module that is already added; options of an archive that \
-         contradict each other.",
+        &[
+            (Of::Every, "`dkms.conf` or a file of settings is not valid"),
+            (Of::Only(&[Action::Build, Action::Install]), "the source tree is empty"),
+            (TAKES_SOURCE, "an archive of a module that is already added"),
+            (Of::Option("source_only"), "options of an archive that contradict each other"),
+        ],
     ),
-    (9, "The source tree has no `dkms.conf`, an archive could not be written, or rpm refused a package."),
-    (10, "The build failed. `dkms log` shows the reason."),
+    (
+        9,
+        &[
+            (
+                Of::Only(&[Action::Add, Action::Build, Action::Install, Action::Match]),
+                "the source tree has no `dkms.conf`",
+            ),
+            (
+                Of::Only(&[
+                    Action::Mktarball,
+                    Action::Mkdeb,
+                    Action::Mkbmdeb,
+                    Action::Mkdsc,
+                    Action::Mkrpm,
+                    Action::Mkkmp,
+                    Action::Mkdriverdisk,
+                    Action::Mkoci,
+                    Action::Mksysext,
+                    Action::Sign,
+                ]),
+                "the result could not be written",
+            ),
+            (Of::Only(&[Action::Add, Action::Install, Action::Ldtarball]), "rpm refused a package"),
+        ],
+    ),
+    (10, &[(Of::Every, "the build failed; `dkms log` shows the reason")]),
     (
         11,
-        "`autoinstall`, `kernel_postinst`: at least one module failed. `bake`: a module is missing for a kernel.",
+        &[
+            (Of::Named(&[Action::Autoinstall, Action::KernelPostinst]), "at least one module failed"),
+            (Of::Named(&[Action::Bake]), "a module is missing for a kernel"),
+        ],
     ),
-    (12, "The architecture of the kernel is not known."),
-    (13, "A module of `BUILD_DEPENDS` is not installed for the kernel."),
-    (14, "`kernel_preinst`, `kernel_prerm`: at least one module failed."),
-    (16, "The name of a kernel or an architecture is empty."),
-    (21, "The headers of the kernel were not found, or this system has no kernel with headers."),
-    (30, "`verify`, `bake`, `boot fit`: a kernel will not load a module."),
-    (31, "`verify`: whether a kernel will load a module is not known; of no module it is refuted."),
-    (77, "`BUILD_EXCLUSIVE_…` rules the module out for this kernel."),
-    (101, "The `PRE_INSTALL` script refused the installation."),
-    (130, "A signal ended the command."),
+    (12, &[(Of::Every, "the architecture of the kernel is not known")]),
+    (13, &[(Of::Every, "a module of `BUILD_DEPENDS` is not installed for the kernel")]),
+    (14, &[(Of::Named(&[Action::KernelPreinst, Action::KernelPrerm]), "at least one module failed")]),
+    (16, &[(Of::Every, "the name of a kernel or an architecture is empty")]),
+    (
+        21,
+        &[(Of::Every, "the headers of the kernel were not found, or this system has no kernel with headers")],
+    ),
+    (
+        30,
+        &[
+            (Of::Named(&[Action::Verify, Action::Bake, Action::Boot]), "a kernel will not load a module"),
+            (Of::Named(&[Action::Forecast]), "a module does not build"),
+        ],
+    ),
+    (
+        31,
+        &[
+            (
+                Of::Named(&[Action::Verify]),
+                "whether a kernel will load a module is not known; of no module it is refuted",
+            ),
+            (
+                Of::Named(&[Action::Forecast]),
+                "whether a module builds is not known, or another compiler is needed; none fails",
+            ),
+        ],
+    ),
+    (77, &[(Of::Every, "`BUILD_EXCLUSIVE_…` rules the module out for this kernel")]),
+    (101, &[(Of::Every, "the `PRE_INSTALL` script refused the installation")]),
+    (130, &[(Of::Every, "a signal ended the command")]),
 ];
+
+/// Those that every action may end with.
+const COMMON: [u8; 4] = [0, 2, 4, 130];
+
+/// Every exit code with all its meanings.
+pub fn all() -> impl Iterator<Item = (u8, String)> {
+    let text = |(of, text): &(Of, &str)| match of {
+        Of::Named(actions) => {
+            let names: Vec<_> = actions.iter().map(|action| format!("`{}`", action.name())).collect();
+            format!("{}: {text}", names.join(", "))
+        }
+        Of::Every | Of::Option(_) | Of::Only(_) => (*text).to_owned(),
+    };
+    EXITS.iter().map(move |(code, meanings)| (*code, sentence(meanings.iter().map(text))))
+}
+
+/// The codes that an action may end with, each with what it means by them.
+pub(super) fn of(entry: &Entry) -> impl Iterator<Item = (u8, String)> {
+    let is_its = |of: Of| match of {
+        Of::Every => true,
+        Of::Option(id) => entry.option_ids().any(|option| option == id),
+        Of::Only(actions) | Of::Named(actions) => actions.contains(&entry.action),
+    };
+    let codes = EXITS.iter().filter(|(code, _)| COMMON.contains(code) || entry.exits.contains(code));
+    codes.map(move |(code, meanings)| {
+        let own = meanings.iter().filter(|(of, _)| is_its(*of));
+        (*code, sentence(own.map(|(_, text)| (*text).to_owned())))
+    })
+}
+
+fn sentence(meanings: impl Iterator<Item = String>) -> String {
+    let text = meanings.collect::<Vec<_>>().join("; ");
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}

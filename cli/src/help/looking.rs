@@ -61,8 +61,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         action: Action::Preflight,
         forms: &["[-k K]…"],
         summary: "show which modules in use will be missing on a kernel, and why",
-        about: "Says for each module that is in use whether it will be there on a kernel, and if not, why and what helps. Package managers \
-                ask the same before a transaction. Exit code 0: all will be there.",
+        about: "Says for each module that is in use whether it will be missing on a kernel, why, and what helps; of the others it says whether \
+                they are installed, built, or untried. Package managers ask the same before a transaction. Exit code 0: nothing is known \
+                that keeps a module away.",
         options: &[KERNELS, &["kernel_coming", "headers_coming", "json"]],
         examples: &[(
             "dkms preflight -k 6.12.1 --kernel-coming --headers-coming",

@@ -9,7 +9,7 @@ mod packing;
 
 use clap::CommandFactory;
 
-pub use exits::EXITS;
+pub use exits::all as exits;
 
 use crate::action::Action;
 use crate::args::Args;
@@ -86,11 +86,9 @@ impl Entry {
         self.forms.iter().map(move |form| format!("dkms {name} {form}").trim_end().to_owned())
     }
 
-    /// The exit codes that it may end with, each with its meaning.
-    pub fn exit_codes(&self) -> impl Iterator<Item = (u8, &'static str)> {
-        let common = [0, 2, 4, 130];
-        let exits = self.exits;
-        EXITS.iter().copied().filter(move |(code, _)| common.contains(code) || exits.contains(code))
+    /// The exit codes that it may end with, each with what it means by them.
+    pub fn exit_codes(&self) -> impl Iterator<Item = (u8, String)> {
+        exits::of(self)
     }
 }
 
@@ -125,11 +123,8 @@ pub fn for_words(words: &[String]) -> Result<String, Failure> {
 /// The error for a word that is no action.
 #[must_use]
 pub fn unknown(word: &str) -> Failure {
-    let failure = Failure::new(ExitCode::BAD_OPTION, format!("unknown action `{word}`"));
-    match Action::nearest(word) {
-        Some(name) => failure.hint(format!("Did you mean `{name}`?")),
-        None => failure,
-    }
+    Failure::new(ExitCode::BAD_OPTION, format!("unknown action `{word}`"))
+        .did_you_mean(word, Action::ALL.iter().map(|(name, _)| *name))
 }
 
 /// What `dkms ACTION --help` prints.
@@ -188,10 +183,20 @@ mod tests {
         }
         let command = Args::command();
         let known: BTreeSet<_> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+        let mut unexplained = Vec::new();
         for entry in entries() {
             let name = entry.action.name();
             assert!(entry.option_ids().all(|id| known.contains(id) && !GENERAL.contains(&id)), "{name}");
-            assert!(entry.exits.iter().all(|code| EXITS.iter().any(|(known, _)| known == code)), "{name}");
+            let codes: Vec<_> = entry.exit_codes().collect();
+            for code in entry.exits {
+                assert!(codes.iter().any(|(known, _)| known == code), "{name}: {code}");
+            }
+            for (code, meaning) in codes {
+                unexplained.extend((meaning.len() <= 1).then(|| format!("{name} {code}")));
+                let others = Action::ALL.iter().filter(|(other, _)| *other != name && *other != "log");
+                let names_other = |(other, _): &&(&str, Action)| meaning.contains(&format!("`{other}`"));
+                assert_eq!(others.filter(names_other).count(), 0, "{name}, {code}: {meaning}");
+            }
             assert!(!entry.forms.is_empty() && !entry.about.is_empty(), "{name}");
             assert!(!entry.examples.is_empty(), "{name}");
             assert_eq!(entry.option_ids().any(|id| id == "all"), entry.action.takes_all(), "{name}");
@@ -203,6 +208,7 @@ mod tests {
                 assert!(args.words.len() > 1 || args.words[0] == name, "{line}");
             }
         }
+        assert_eq!(unexplained, Vec::<String>::new(), "codes without a meaning");
     }
 
     #[test]

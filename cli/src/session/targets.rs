@@ -23,7 +23,8 @@ impl Session<'_> {
     }
 
     /// The same for what takes away or packs what is built of a module: that needs no headers. In a system
-    /// that does not have the running kernel, it is every kernel that the module is built for.
+    /// that does not have the running kernel, it is every kernel that the module is built for, else those of
+    /// that system, which may have none.
     ///
     /// # Errors
     /// [`Failure`] with code 12 where no architecture is known.
@@ -39,6 +40,8 @@ impl Session<'_> {
             if !built.is_empty() {
                 return Ok(built);
             }
+            // The running kernel is another system's.
+            return self.installed_targets();
         }
         self.with_arches(&[(dkms_kernel::running_kernel()?, None)])
     }

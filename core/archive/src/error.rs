@@ -160,6 +160,21 @@ pub enum ArchiveError {
         /// The kernel.
         target: Target,
     },
+    /// A built module that is no whole ELF object.
+    #[error(
+        "cannot pack {id} for {target}: the built module `{}` is damaged: {why}",
+        path.display()
+    )]
+    BuiltDamaged {
+        /// The module.
+        id: ModuleId,
+        /// The kernel.
+        target: Target,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something in the source or the built tree that can't go into an archive.
     #[error("cannot put `{}` into the archive: it {fault}", path.display())]
     CannotPack {
@@ -207,7 +222,9 @@ impl ArchiveError {
             Self::Fs(_) | Self::Sign { .. } => ExitCode::USAGE_OR_RIGHTS,
             Self::Missing { .. } => ExitCode::BAD_OPTION,
             Self::NotAnArchive { .. } | Self::Damaged { .. } | Self::NoConf { .. } => ExitCode::NOT_IN_TREE,
-            Self::NotBuilt { .. } | Self::CannotPack { .. } => ExitCode::CANNOT_INSTALL,
+            Self::NotBuilt { .. } | Self::BuiltDamaged { .. } | Self::CannotPack { .. } => {
+                ExitCode::CANNOT_INSTALL
+            }
             Self::Refused { .. } | Self::TooBig { .. } | Self::Malformed { .. } | Self::Manifest { .. } => {
                 ExitCode::NOT_BUILT
             }
@@ -226,6 +243,9 @@ impl ArchiveError {
                 "build it first: `dkms build {id} -k {}/{}`, or pack the source alone with `--source-only`",
                 target.kernel, target.arch
             )],
+            Self::BuiltDamaged { id, target, .. } => {
+                vec![format!("build it again: `dkms build --force {id} -k {target}`")]
+            }
             Self::SourceExists { .. } => vec!["`--force` replaces it".to_owned()],
             Self::Damaged { .. } => vec!["download it or create it again".to_owned()],
             Self::Refused { .. } | Self::TooBig { .. } => {

@@ -6,8 +6,9 @@
 //! order, `signature` reads who signed it, and `unpack` writes into a private folder; `contents` says what it
 //! is; `manifest` compares hashes; `read` puts these in order, and `publish` moves what was staged to its
 //! place; `repack` makes an archive of it again. [`deb`] lists the files of a Debian package. Writing:
-//! [`mod@write`] and `pack`, held to the same inventory, so that whatever we write we also take.
+//! [`mod@write`], `built` and `pack`, held to the same inventory, so that whatever we write we also take.
 
+mod built;
 pub mod compression;
 mod contents;
 pub mod deb;
@@ -32,6 +33,7 @@ mod hostile_tests;
 #[cfg(test)]
 mod roundtrip_tests;
 
+pub use built::built_modules;
 pub use error::{ArchiveError, Fault};
 pub use limits::Limits;
 pub use manifest::SignedBy;

@@ -11,6 +11,7 @@ use dkms_base::host::fs;
 use dkms_base::id::{ModuleId, Target};
 use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Recorder};
+use dkms_kernel::modfile::testing::Fabricated;
 
 /// A private root with a module in it, built for two kernels.
 struct World {
@@ -20,9 +21,9 @@ struct World {
     targets: Vec<Target>,
 }
 
-fn put(path: &Path, contents: &str, mode: u32, mtime: i64) {
+fn put(path: &Path, contents: impl AsRef<[u8]>, mode: u32, mtime: i64) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write_whole(path, contents.as_bytes(), mode).unwrap();
+    fs::write_whole(path, contents.as_ref(), mode).unwrap();
     fs::set_mtime(path, (mtime, 0)).unwrap();
 }
 
@@ -48,7 +49,8 @@ impl World {
         fs::symlink(&source, &world.layout.source_link(&world.id)).unwrap();
         for target in &world.targets {
             let built = world.layout.target_dir(&world.id, target);
-            put(&built.join("module/foo.ko"), &format!("ELF {target}"), 0o644, 1_700_000_000);
+            let module = Fabricated::for_kernel("foo", target.kernel.as_str()).bytes();
+            put(&built.join("module/foo.ko"), module, 0o644, 1_700_000_000);
             put(&built.join("module/Module.symvers"), "", 0o644, 1_700_000_000);
             put(&built.join("log/make.log"), "log", 0o644, 1_700_000_000);
             put(&built.join(".dep_bar"), "2.0\n", 0o644, 1_700_000_000);
@@ -276,6 +278,24 @@ fn a_changed_file_contradicts_the_manifest() {
         matches!(&error, ArchiveError::Manifest { entry, .. } if entry == "dkms_source_tree/foo.c"),
         "{error}"
     );
+}
+
+#[test]
+fn a_damaged_module_is_not_packed() {
+    let world = World::built();
+    let module = world.layout.built_dir(&world.id, &world.targets[0]).join("foo.ko");
+    let whole = fs::read(&module).unwrap();
+    for damaged in [&b""[..], &whole[..whole.len() / 2], b"#!/bin/sh\n"] {
+        put(&module, damaged, 0o644, 1);
+        let spec = world.spec(Contents::SourceAndBinaries);
+        let error = write(&spec).unwrap_err();
+        assert!(matches!(&error, ArchiveError::BuiltDamaged { path, .. } if *path == module), "{error}");
+        assert_eq!(error.exit_code(), ExitCode::CANNOT_INSTALL);
+        let hint = "build it again: `dkms build --force foo/1.0~rc1 -k 6.1.0-2-amd64/x86_64`";
+        assert_eq!(error.hints(), [hint]);
+        assert!(!fs::exists(&spec.path()), "nothing was written");
+    }
+    assert!(write(&world.spec(Contents::SourceOnly)).is_ok(), "the source is whole");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::built::built_modules;
 use super::contents::{BINARIES_ONLY, MAIN_TREE, SOURCE_TREE};
 use super::error::ArchiveError;
 use super::manifest::{BuildRecord, MANIFEST, Manifest};
@@ -65,6 +66,20 @@ impl TarballSpec<'_> {
         }
     }
 
+    /// Whether it can be made.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NotBuilt`] for a kernel without built modules, [`ArchiveError::BuiltDamaged`] for a
+    /// module that no kernel could load.
+    pub fn check(&self) -> Result<(), ArchiveError> {
+        self.distinct_targets().into_iter().try_for_each(|target| {
+            if !fs::is_dir(&self.layout.built_dir(self.id, target)) {
+                return Err(ArchiveError::NotBuilt { id: self.id.clone(), target: target.clone() });
+            }
+            built_modules(self.layout, self.id, target).map(drop)
+        })
+    }
+
     fn default_name(&self) -> String {
         /// A longer list of kernels makes no file name.
         const LONGEST_LIST: usize = 200;
@@ -95,15 +110,11 @@ impl TarballSpec<'_> {
 /// Writes a tarball and says where.
 ///
 /// # Errors
-/// [`ArchiveError::NotBuilt`] for a kernel without built modules, [`ArchiveError::CannotPack`] for what no
+/// Those of [`TarballSpec::check`], [`ArchiveError::CannotPack`] for what no
 /// reader of ours would take, [`ArchiveError::Write`]; nothing partial is left.
 pub fn write(spec: &TarballSpec<'_>) -> Result<PathBuf, ArchiveError> {
+    spec.check()?;
     let targets = spec.distinct_targets();
-    for target in &targets {
-        if !fs::is_dir(&spec.layout.built_dir(spec.id, target)) {
-            return Err(ArchiveError::NotBuilt { id: spec.id.clone(), target: (*target).clone() });
-        }
-    }
     let source = match spec.source {
         Some(source) => source.to_owned(),
         None => fs::canonical(&spec.layout.source_link(spec.id))?,

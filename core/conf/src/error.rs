@@ -127,6 +127,25 @@ impl ConfError {
         }
     }
 
+    /// The file that is to blame, if it is one.
+    pub(super) fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Missing { path }
+            | Self::TooLarge { path, .. }
+            | Self::Binary { path, .. }
+            | Self::LineEnds { path }
+            | Self::NeedsBash { path }
+            | Self::Syntax { path, .. }
+            | Self::Exits { path, .. }
+            | Self::CutShort { path, .. }
+            | Self::TimedOut { path, .. }
+            | Self::Value { path, .. } => Some(path),
+            Self::Unreadable(error) => Some(&error.path),
+            Self::Untrusted { fault } => Some(&fault.path),
+            Self::Process(_) => None,
+        }
+    }
+
     /// The same about another path: that of a file which bash read a copy of.
     pub(super) fn renamed(mut self, copy: &Path, original: &Path) -> Self {
         if let Self::Syntax { path, .. }

@@ -51,6 +51,15 @@ pub enum SettingFault {
         /// Who may, and where.
         fault: Fault,
     },
+    /// A file that cannot be read to its end, as one with a quote that nothing closes: it is left out.
+    Unread {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, with the file and, if known, the line.
+        what: String,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
     /// Only bash could read the files, and with `--root` that is the image's: the defaults hold.
     NeedsBash {
         /// The first file.
@@ -72,7 +81,10 @@ impl SettingFault {
     #[must_use]
     pub fn file(&self) -> &Path {
         match self {
-            Self::Value { file, .. } | Self::Unknown { file, .. } | Self::NeedsBash { file } => file,
+            Self::Value { file, .. }
+            | Self::Unknown { file, .. }
+            | Self::Unread { file, .. }
+            | Self::NeedsBash { file } => file,
             Self::Untrusted { fault } => &fault.place,
         }
     }
@@ -95,6 +107,7 @@ impl std::fmt::Display for SettingFault {
                     Shown::Example(_) => f.write_str("; the default is used"),
                 }
             }
+            Self::Unread { what, .. } => write!(f, "settings of this file are left out: {what}"),
             Self::NeedsBash { file } => write!(
                 f,
                 "`{}` contains more than assignments: with `--root` it is not read, and the defaults are used",
@@ -112,31 +125,48 @@ impl std::fmt::Display for SettingFault {
     }
 }
 
-/// Reads the settings that hold below the root of `layout`.
+/// What becomes of a file that root should not read, or that nobody can read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BadFile {
+    /// It is an error: what is not known to be set must not be done otherwise.
+    Fails,
+    /// It is a fault, and the others hold.
+    LeftOut,
+}
+
+/// Reads the settings that hold below the root of `layout`. For what changes something.
 ///
 /// # Errors
 /// [`ConfError`]; a file that isn't there is none.
 pub fn read(layout: &Layout, environment: &Environment) -> Result<Framework, ConfError> {
-    let framework = examine(layout, environment)?;
-    let refused = framework.faults.iter().find_map(|fault| match fault {
-        SettingFault::Untrusted { fault } => Some(fault.clone()),
-        SettingFault::Value { .. } | SettingFault::Unknown { .. } | SettingFault::NeedsBash { .. } => None,
-    });
-    refused.map_or(Ok(framework), |fault| Err(ConfError::Untrusted { fault }))
+    load(layout, environment, BadFile::Fails)
 }
 
-/// As [`read`]; files that others may write are left out, each with a fault. For doctor.
+/// As [`read`]; files that others may write, or that cannot be read, are left out, each with a fault. For
+/// what only shows something.
 ///
 /// # Errors
-/// As there.
+/// [`ConfError`] if it is not the fault of one file.
 pub fn examine(layout: &Layout, environment: &Environment) -> Result<Framework, ConfError> {
+    load(layout, environment, BadFile::LeftOut)
+}
+
+fn load(layout: &Layout, environment: &Environment, bad: BadFile) -> Result<Framework, ConfError> {
     let etc = layout.etc_dkms();
     let mut files = Vec::new();
-    let mut untrusted = Vec::new();
-    for path in paths(layout)? {
+    let mut left_out = Vec::new();
+    let (paths, unlisted) = files_of(layout);
+    if let Some(error) = unlisted {
+        left_out.push(unread(bad, &etc.join(FOLDER), error)?);
+    }
+    for path in paths {
         match trust::fault(&path) {
-            Some(fault) => untrusted.push(SettingFault::Untrusted { fault }),
-            None => files.push(Arc::new(ConfFile::read(&path)?)),
+            Some(fault) if bad == BadFile::Fails => return Err(ConfError::Untrusted { fault }),
+            Some(fault) => left_out.push(SettingFault::Untrusted { fault }),
+            None => match ConfFile::read(&path) {
+                Ok(file) => files.push(Arc::new(file)),
+                Err(error) => left_out.push(unread(bad, &path, error)?),
+            },
         }
     }
     // Which kernel is meant is known only when the value is used: until then the variable stands for itself.
@@ -147,22 +177,32 @@ pub fn examine(layout: &Layout, environment: &Environment) -> Result<Framework, 
     let processors = nproc(&environment);
     let given = Given { variables: &variables, environment: &environment, processors };
     let bash = Bash { dir: &etc, given: &given, dest_override: None, wanted: &names, confined: None };
-    let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
-    let found = match scripts.map(|scripts| syntax::run(&scripts, &given, &names)) {
-        Some(Ok(found)) => found,
-        // The bash of an image is the image's: it runs confined, if it runs at all, and these would
-        // be settings of ours.
-        _ if root::is_entered() => {
-            let path = files.first().map_or_else(|| etc.join("framework.conf"), |file| file.path.clone());
-            untrusted.push(SettingFault::NeedsBash { file: path });
-            Found::default()
+    let found = loop {
+        let scripts = files.iter().map(|file| file.script.as_ref().ok()).collect::<Option<Vec<_>>>();
+        match scripts.map(|scripts| syntax::run(&scripts, &given, &names)) {
+            Some(Ok(found)) => break found,
+            // The bash of an image is the image's: it runs confined, if it runs at all, and these would
+            // be settings of ours.
+            _ if root::is_entered() => {
+                let path = files.first().map_or_else(|| etc.join(MAIN), |file| file.path.clone());
+                left_out.push(SettingFault::NeedsBash { file: path });
+                break Found::default();
+            }
+            _ => {}
         }
-        _ => file::through_bash(&files, &bash)?,
+        let error = match file::through_bash(&files, &bash) {
+            Ok(found) => break found,
+            Err(error) => error,
+        };
+        let Some(at) = files.iter().position(|file| error.path() == Some(&file.path)) else {
+            return Err(error);
+        };
+        left_out.push(unread(bad, &files.remove(at).path, error)?);
     };
     let first = |(name, values): (String, BTreeMap<usize, String>)| Some((name, values.get(&0)?.clone()));
     let values = found.values.into_iter().filter_map(first).collect();
     let (values, mut faults) = checked(&values, &files);
-    faults.extend(untrusted);
+    faults.extend(left_out);
     faults.extend(unknown(found.names.iter().map(String::as_str), &files));
     let mut settings = settings(layout, &environment, &values);
     settings.tmp_location = settings.staging_place();
@@ -172,25 +212,42 @@ pub fn examine(layout: &Layout, environment: &Environment) -> Result<Framework, 
     Ok(Framework { settings, faults })
 }
 
+/// The fault of a file that can't be read, unless it is to be an error.
+fn unread(bad: BadFile, file: &Path, error: ConfError) -> Result<SettingFault, ConfError> {
+    match error {
+        // It is the command that was stopped.
+        ConfError::Process(_) => Err(error),
+        _ if bad == BadFile::Fails => Err(error),
+        _ => Ok(SettingFault::Unread { file: file.to_owned(), what: error.to_string(), hint: error.hint() }),
+    }
+}
+
+/// The main file.
+const MAIN: &str = "framework.conf";
+/// The folder of those that override it.
+const FOLDER: &str = "framework.conf.d";
+
 /// framework.conf, then framework.conf.d/*.conf by name; those that are there.
-fn paths(layout: &Layout) -> Result<Vec<PathBuf>, ConfError> {
-    let main = layout.etc_dkms().join("framework.conf");
-    let folder = layout.etc_dkms().join("framework.conf.d");
-    let mut paths = Vec::new();
-    if fs::stat(&main).map_err(ConfError::Unreadable)?.is_some() {
-        paths.push(main);
-    }
-    for entry in fs::list(&folder).map_err(ConfError::Unreadable)? {
-        let path = folder.join(&entry.name);
-        let name = entry.name.to_string_lossy();
-        if name.ends_with(".conf")
-            && !name.starts_with('.')
-            && fs::stat(&path).is_ok_and(|meta| meta.is_some())
-        {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
+#[must_use]
+pub fn paths(layout: &Layout) -> Vec<PathBuf> {
+    files_of(layout).0
+}
+
+/// The same, and why the folder can't be listed. What can't be looked at counts as there: who reads it says
+/// why not.
+fn files_of(layout: &Layout) -> (Vec<PathBuf>, Option<ConfError>) {
+    let folder = layout.etc_dkms().join(FOLDER);
+    let is_there = |path: &PathBuf| fs::stat(path).map_or(true, |meta| meta.is_some());
+    let mut paths = vec![layout.etc_dkms().join(MAIN)];
+    let (entries, unlisted) = match fs::list(&folder) {
+        Ok(entries) => (entries, None),
+        Err(error) => (Vec::new(), Some(ConfError::Unreadable(error))),
+    };
+    let is_conf = |name: &str| name.ends_with(".conf") && !name.starts_with('.');
+    let confs = entries.into_iter().filter(|entry| is_conf(&entry.name.to_string_lossy()));
+    paths.extend(confs.map(|entry| folder.join(entry.name)));
+    paths.retain(is_there);
+    (paths, unlisted)
 }
 
 /// The values that settings may have, as the table writes them, and the faults of the others. Pure.

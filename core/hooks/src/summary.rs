@@ -146,7 +146,7 @@ pub fn refuted(proofs: &[Proof]) -> Vec<Failure> {
         let (id, target) = (&proof.id, &proof.target);
         let reason = link.reason.as_deref().unwrap_or_default();
         let text = format!("kernel {} ({}) will not load {id}: {reason}", target.kernel, target.arch);
-        Some(Failure { text, hints: link.remedy.iter().map(|command| format!("mend: {command}")).collect() })
+        Some(Failure { text, hints: link.remedy.iter().map(|command| format!("fix: {command}")).collect() })
     };
     proofs.iter().filter_map(of).collect()
 }

@@ -53,6 +53,33 @@ pub struct Headers {
     pub version: String,
 }
 
+/// Whether the package manager's lists have the headers of a kernel; downloads nothing of it.
+///
+/// # Errors
+/// [`FetchError::Unknown`] if they certainly do not.
+pub fn look_up(
+    kernel: &KernelRelease,
+    distribution: &Distribution,
+    headers: &HeadersPackage,
+    environment: &Environment,
+) -> Result<(), FetchError> {
+    let unknown = || FetchError::Unknown { kernel: kernel.clone() };
+    let name = headers.name().ok_or_else(unknown)?;
+    let is_known = match distribution.family {
+        Family::Debian | Family::Ubuntu => in_apt(name, environment).is_some(),
+        Family::Fedora | Family::Rhel => {
+            let words = ["-q", "repoquery", "--available", name];
+            let told = answer(&Process::new(dnf(environment), words, environment));
+            // One that gives no answer may still download.
+            told.map_or(true, |told| !told.trim().is_empty())
+        }
+        // Its packages have no kernel in their names: what came is looked at.
+        Family::Arch => true,
+        Family::Suse | Family::Gentoo | Family::Other => false,
+    };
+    if is_known { Ok(()) } else { Err(unknown()) }
+}
+
 /// Downloads the headers of a kernel and unpacks them below `folder`, an empty one of ours: in `folder/usr`,
 /// and in `folder/lib` where this system's `/lib` is no link.
 ///

@@ -53,9 +53,9 @@ pub enum State {
 pub enum Remark {
     /// It replaced a module of the kernel, which is kept.
     OriginalsExist,
-    /// What was built is not where it was installed.
+    /// A module that the conf names is not among the built ones; of an image's module: it is not installed.
     BuiltMissing,
-    /// What is installed is not what was built.
+    /// What is installed is not what was built, or isn't there.
     Differ,
 }
 

@@ -301,14 +301,14 @@ enum Pair {
 }
 
 /// Whether a pair that isn't there may be made.
-enum Making {
+pub(super) enum Making {
     Allowed,
     /// It may not: this is an image.
     NotIn(String),
 }
 
 /// With the default settings no key is made in an image.
-fn making(settings: &Settings, environment: &Environment) -> Making {
+pub(super) fn making(settings: &Settings, environment: &Environment) -> Making {
     match settings.try_sign_modules {
         TrySign::Always => Making::Allowed,
         TrySign::Never | TrySign::NotInChroot => {

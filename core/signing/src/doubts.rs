@@ -6,7 +6,7 @@ use dkms_base::host::{Environment, fs};
 use dkms_conf::Settings;
 use dkms_kernel::{Distribution, KernelFacts};
 
-use super::choose::{Unsigned, fault};
+use super::choose::{Making, Unsigned, fault, making, wanted};
 use super::places::{self, Maker};
 use super::{KeyPlaces, OwnSigner, PassphrasePlaces, SignError, chroot};
 
@@ -32,14 +32,17 @@ pub fn doubts(
     environment: &Environment,
 ) -> Vec<Doubt> {
     let places = KeyPlaces::of(settings, facts, distribution, environment);
-    let is_there = KeyPlaces::is_named(settings) && (places.is_token() || fs::exists(&places.key));
-    if super::choose::wanted(settings, facts, || chroot::in_chroot(environment) && !is_there).is_err() {
-        return Vec::new();
-    }
     let edit = format!(
         "\"${{EDITOR:-vi}}\" {}",
         quote(&settings.layout.etc_dkms().join("framework.conf").display().to_string())
     );
+    if let Some(doubt) = named_key_is_missing(settings, facts, distribution, environment, &edit) {
+        return vec![doubt];
+    }
+    let is_there = KeyPlaces::is_named(settings) && (places.is_token() || fs::exists(&places.key));
+    if wanted(settings, facts, || chroot::in_chroot(environment) && !is_there).is_err() {
+        return Vec::new();
+    }
     let mut doubts = Vec::new();
     let named = settings.sign_file.as_deref().filter(|named| !named.is_empty());
     let program = named.and_then(|_| places::programs(settings, facts, distribution).into_iter().next());
@@ -78,6 +81,45 @@ pub fn doubts(
         doubts.push(Doubt { what, why, command, is_hint: false });
     }
     doubts
+}
+
+/// A key that the settings name and that does not exist. Where keys are made, the next build makes one there,
+/// and nobody knows that key yet; where none are, modules stay unsigned.
+fn named_key_is_missing(
+    settings: &Settings,
+    facts: &KernelFacts,
+    distribution: &Distribution,
+    environment: &Environment,
+    edit: &str,
+) -> Option<Doubt> {
+    let places = KeyPlaces::of(settings, facts, distribution, environment);
+    let usual = settings.layout.at(dkms_conf::keys::OWN.0);
+    let is_meant = KeyPlaces::is_named(settings) && !places.is_token() && places.key != usual;
+    if !is_meant || fs::exists(&places.key) || wanted(settings, facts, || false).is_err() {
+        return None;
+    }
+    let is_wanted_here = wanted(settings, facts, || chroot::in_chroot(environment)).is_ok();
+    if is_wanted_here && fs::exists(&places.certificate) {
+        // The pair is incomplete, which is another fault.
+        return None;
+    }
+    let named =
+        format!("the signing key `{}`, which `mok_signing_key` names, does not exist", places.key.display());
+    Some(if is_wanted_here && matches!(making(settings, environment), Making::Allowed) {
+        Doubt {
+            what: named,
+            why: Some("the next build makes a new key there, which has to be enrolled".to_owned()),
+            command: edit.to_owned(),
+            is_hint: true,
+        }
+    } else {
+        Doubt {
+            what: format!("modules for {} stay unsigned: {named}", facts.target.kernel),
+            why: Some("no key is made in an image or a chroot".to_owned()),
+            command: edit.to_owned(),
+            is_hint: false,
+        }
+    })
 }
 
 /// What is certainly wrong with a pair that is there, or half of it.
@@ -187,5 +229,25 @@ mod tests {
         settings.try_sign_modules = dkms_conf::settings::TrySign::Never;
         put("", b"");
         assert_eq!(told(&settings), []);
+    }
+
+    #[test]
+    fn a_key_that_is_named_and_does_not_exist_is_told_in_images_too() {
+        use dkms_conf::settings::TrySign;
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::defaults(Layout::under(dir.path()));
+        settings.mok_signing_key = Some("/etc/keys/dkms.key".to_owned());
+        settings.try_sign_modules = TrySign::Always;
+        let [doubt] = &told(&settings)[..] else { panic!("{:?}", told(&settings)) };
+        assert!(doubt.is_hint && doubt.what.contains("/etc/keys/dkms.key"), "it will be made: {doubt:?}");
+        settings.try_sign_modules = TrySign::NotInChroot;
+        fs::write_whole(&settings.layout.at("/.dockerenv"), b"", 0o644).unwrap();
+        let [doubt] = &told(&settings)[..] else { panic!("{:?}", told(&settings)) };
+        assert!(!doubt.is_hint && doubt.what.contains("stay unsigned"), "{doubt:?}");
+        settings.try_sign_modules = TrySign::Never;
+        assert_eq!(told(&settings), []);
+        settings.try_sign_modules = TrySign::Always;
+        settings.mok_signing_key = Some(dkms_conf::keys::OWN.0.to_owned());
+        assert_eq!(told(&settings), [], "the usual place");
     }
 }

@@ -56,6 +56,8 @@ pub use verify::{Signature, Unverified, verify};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use dkms_base::host::process::quote;
+
 /// Signs module files in place.
 ///
 /// A signer must append the kernel's trailer (`~Module signature appended~`) to the uncompressed `.ko`, or
@@ -208,10 +210,14 @@ impl SignError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::HalfPair { there, .. } => Some(format!(
-                "put the missing half back; or remove `{}`, and a new pair is made (which then has to be enrolled)",
-                there.display()
-            )),
+            Self::HalfPair { there, missing } => {
+                let there = quote(&there.display().to_string());
+                Some(format!(
+                    "put `{}` back if there is a copy; else make a new pair, which has to be enrolled: \
+                     `mv {there} {there}.old && dkms generate_mok`",
+                    missing.display()
+                ))
+            }
             Self::NoCertificate { key } => Some(format!(
                 "put it at `{}` (DER or PEM), or name it with `--certificate`",
                 key.with_extension("pub").display()

@@ -69,7 +69,7 @@ fn made() -> [(&'static str, String); 5] {
         ("actions", actions()),
         ("options", options(&dkms_cli::args::Args::command())),
         ("dh-options", options(&dh_dkms::args::Args::command())),
-        ("exits", help::EXITS.iter().map(|(code, meaning)| item(&code.to_string(), meaning)).collect()),
+        ("exits", help::exits().map(|(code, meaning)| item(&code.to_string(), &meaning)).collect()),
         ("settings", table::SECTIONS.iter().map(settings).collect()),
     ]
 }

@@ -3,9 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_base::host::fs;
 use dkms_base::id::Target;
-use dkms_kernel::modfile::{ModuleFile, canonical_name, read_info};
+use dkms_kernel::modfile::{canonical_name, read_info};
 
 use super::{Module, name, upstream};
 use crate::deb::{Deb, Effort};
@@ -54,24 +53,18 @@ impl BuiltModules<'_> {
     pub fn write(&self) -> Result<PathBuf, PackageError> {
         let (id, kernel) = (self.module.id, &self.target.kernel);
         let path = self.path()?;
-        let built = self.module.built(self.target)?;
         let date = self.module.date()?;
         let mut data = Entries::default();
         let place = Path::new("lib/modules").join(kernel).join("updates/dkms");
         let (mut aliases, mut licenses, mut stems) = (Vec::new(), Vec::new(), Vec::new());
         let mut files = Vec::new();
-        for entry in fs::list(&built)? {
-            let Some(file) = entry.name.to_str().and_then(ModuleFile::from_name) else { continue };
-            let from = built.join(&entry.name);
-            let info = read_info(&from)?;
-            data.plain_file(&from, &place.join(&entry.name), 0o644)?;
+        for (file, from) in self.module.built(self.target)? {
+            let (info, name) = (read_info(&from)?, file.file_name());
+            data.plain_file(&from, &place.join(&name), 0o644)?;
             licenses.extend(info.license);
             aliases.push((canonical_name(&file.stem), info.aliases));
             stems.push(file.stem);
-            files.push(quoted(&Path::new("updates/dkms").join(&entry.name).to_string_lossy()));
-        }
-        if aliases.is_empty() {
-            return Err(PackageError::NotBuilt { id: id.clone(), target: self.target.clone() });
+            files.push(quoted(&Path::new("updates/dkms").join(&name).to_string_lossy()));
         }
         let template = self.module.template("mkbmdeb", Some(self.target), date)?;
         let package = name::modules(&id.name, kernel)?;

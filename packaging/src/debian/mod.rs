@@ -19,4 +19,4 @@ pub mod template;
 pub mod upstream;
 
 pub use module::Module;
-pub(crate) use module::NOBODY;
+pub(crate) use module::{NOBODY, built};

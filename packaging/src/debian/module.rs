@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use dkms_base::host::fs;
 use dkms_base::id::{ModuleId, Target};
 use dkms_base::layout::Layout;
+use dkms_kernel::modfile::ModuleFile;
 
 use super::fields::Fields;
 use super::template::Template;
@@ -33,6 +34,19 @@ pub struct Module<'a> {
     pub maintainer: Option<String>,
     /// Where temporary files may be.
     pub temporary: &'a Path,
+}
+
+/// The module files that were built for a kernel, at least one, and none of them damaged.
+pub(crate) fn built(
+    layout: &Layout,
+    id: &ModuleId,
+    target: &Target,
+) -> Result<Vec<(ModuleFile, PathBuf)>, PackageError> {
+    let modules = dkms_archive::built_modules(layout, id, target)?;
+    if modules.is_empty() {
+        return Err(PackageError::NotBuilt { id: id.clone(), target: target.clone() });
+    }
+    Ok(modules)
 }
 
 /// Its packager did not say.
@@ -69,14 +83,9 @@ impl Module<'_> {
         Ok(license::scan(&self.source)?.into_iter().filter_map(|found| found.license).collect())
     }
 
-    /// Where the module was built for a kernel.
-    pub(crate) fn built(&self, target: &Target) -> Result<PathBuf, PackageError> {
-        let built = self.layout.built_dir(self.id, target);
-        if fs::is_dir(&built) {
-            Ok(built)
-        } else {
-            Err(PackageError::NotBuilt { id: self.id.clone(), target: target.clone() })
-        }
+    /// The module files that were built for a kernel, as [`built`] has them.
+    pub(crate) fn built(&self, target: &Target) -> Result<Vec<(ModuleFile, PathBuf)>, PackageError> {
+        built(self.layout, self.id, target)
     }
 
     /// The template of a command, with what its words mean.

@@ -3,9 +3,8 @@
 
 use std::path::Path;
 
-use dkms_base::host::fs;
 use dkms_base::id::Target;
-use dkms_kernel::modfile::{ModuleFile, canonical_name, read_info};
+use dkms_kernel::modfile::{canonical_name, read_info};
 
 use super::{DriverDisk, redhat};
 use crate::entries::Entries;
@@ -35,16 +34,10 @@ pub(super) fn fill(
     let id = disk.module.id;
     for target in disk.targets {
         let place = Path::new("linux/suse").join(format!("{}-{release}", target.arch));
-        let built = disk.module.built(target)?;
         let mut modules = Vec::new();
-        for entry in fs::list(&built)? {
-            let Some(file) = entry.name.to_str().and_then(ModuleFile::from_name) else { continue };
-            let from = built.join(&entry.name);
+        for (file, from) in disk.module.built(target)? {
             modules.push((canonical_name(&file.stem), read_info(&from)?.depends));
-            entries.plain_file(&from, &place.join("modules").join(&entry.name), 0o644)?;
-        }
-        if modules.is_empty() {
-            return Err(PackageError::NotBuilt { id: id.clone(), target: target.clone() });
+            entries.plain_file(&from, &place.join("modules").join(file.file_name()), 0o644)?;
         }
         let mut order = ordered(modules).join("\n");
         order.push('\n');

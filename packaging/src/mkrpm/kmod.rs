@@ -5,9 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use dkms_base::host::fs;
 use dkms_base::id::{ModuleName, Target};
-use dkms_kernel::modfile::{ModuleFile, read_info};
+use dkms_kernel::modfile::read_info;
 use rpm::Dependency;
 
 use super::about::About;
@@ -74,20 +73,14 @@ impl Kmod<'_> {
         let place = Path::new("lib/modules").join(kernel).join("extra");
         let (mut entries, mut files) = (Entries::default(), Vec::new());
         let (mut aliases, mut licenses, mut stems) = (Vec::new(), Vec::new(), Vec::new());
-        let built = self.module.built(self.target)?;
-        for entry in fs::list(&built)? {
-            let Some(file) = entry.name.to_str().and_then(ModuleFile::from_name) else { continue };
-            let from = built.join(&entry.name);
+        for (file, from) in self.module.built(self.target)? {
             let info = read_info(&from)?;
             aliases.extend(info.aliases);
             licenses.extend(info.license);
-            entries.plain_file(&from, &place.join(&entry.name), 0o644)?;
+            entries.plain_file(&from, &place.join(file.file_name()), 0o644)?;
             check_plain(&file.stem)?;
             files.push(format!("/{}/{}", place.display(), file.file_name()));
             stems.push(file.stem);
-        }
-        if files.is_empty() {
-            return Err(PackageError::NotBuilt { id: id.clone(), target: self.target.clone() });
         }
         aliases.sort();
         aliases.dedup();

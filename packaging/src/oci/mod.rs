@@ -12,9 +12,7 @@ pub mod signature;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use dkms_base::host::fs;
 use dkms_base::id::{Arch, Target};
-use dkms_kernel::modfile::ModuleFile;
 use serde_json::{Value, json};
 
 use self::layout::{Layout, hex_of};
@@ -143,15 +141,9 @@ impl Image<'_> {
     fn layer(&self) -> Result<Entries, PackageError> {
         let mut entries = Entries::default();
         for target in self.targets {
-            let built = self.module.built(target)?;
             let place = Path::new("usr/lib/modules").join(&target.kernel).join("updates/dkms");
-            let is_module = |entry: &fs::Entry| entry.name.to_str().and_then(ModuleFile::from_name).is_some();
-            let files: Vec<_> = fs::list(&built)?.into_iter().filter(is_module).collect();
-            if files.is_empty() {
-                return Err(PackageError::NotBuilt { id: self.module.id.clone(), target: target.clone() });
-            }
-            for file in files {
-                entries.plain_file(&built.join(&file.name), &place.join(&file.name), 0o644)?;
+            for (file, from) in self.module.built(target)? {
+                entries.plain_file(&from, &place.join(file.file_name()), 0o644)?;
             }
         }
         Ok(entries)

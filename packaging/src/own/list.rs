@@ -108,4 +108,40 @@ mod tests {
             assert!(error.to_string().contains("line 1"), "{error}");
         }
     }
+
+    #[test]
+    fn links_of_the_installed_readme_lead_to_installed_files() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let read = |name: &str| dkms_base::host::fs::read_lossy(&tree.join(name)).unwrap();
+        let lines = parse(&read("packaging/install.list"), Path::new("l")).unwrap();
+        let folder = Path::new("usr/share/doc/dkms");
+        let is_there = |name: &Path| {
+            let mut lines = lines.iter().filter(|line| line.place == "any");
+            lines.any(|line| line.destination == folder.join(name))
+        };
+        let mut files = vec![PathBuf::from("README.md")];
+        let mut seen = 0;
+        while let Some(file) = files.get(seen).cloned() {
+            seen += 1;
+            for link in
+                read(&file.to_string_lossy()).split("](").skip(1).filter_map(|rest| rest.split(')').next())
+            {
+                let link = link.split('#').next().unwrap();
+                if link.is_empty() || link.contains("://") || !link.ends_with(".md") {
+                    continue;
+                }
+                let name = file.parent().unwrap().join(link);
+                assert!(
+                    is_there(&name),
+                    "`{}` links to `{}`, which is not installed",
+                    file.display(),
+                    name.display()
+                );
+                if !files.contains(&name) {
+                    files.push(name);
+                }
+            }
+        }
+        assert!(seen > 10, "{files:?}");
+    }
 }

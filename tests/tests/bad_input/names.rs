@@ -37,6 +37,12 @@ pub(crate) fn on_the_command_line() -> Vec<Case> {
         ("-Zf", 2, "-Z"),
         ("add \"$(printf 'foo\\377/1.0')\"", 2, ""),
         ("frobnicate", 2, "frobnicate"),
+        ("plan instal foo/1.0", 2, "unknown action `instal`"),
+        ("completions", 2, "no shell is named"),
+        ("completions tcsh", 2, "`tcsh`"),
+        ("ldtarball", 2, "no archive is named"),
+        ("ldtarball nosuch", 2, "the archive `nosuch` does not exist"),
+        ("ldtarball /srv/nosuch.tar.gz", 2, "the archive `/srv/nosuch.tar.gz` does not exist"),
         ("''", 2, "action"),
         ("", 2, "action"),
     ] {

@@ -75,11 +75,15 @@ pub(crate) fn cases() -> Vec<Case> {
         ("no end", "rm $f; ln -s /dev/zero $f"),
         ("a loop", "rm $f; ln -s framework.conf $f"),
     ] {
-        for words in ["add foo/1.0", "status"] {
-            let case =
-                Case::new(format!("framework.conf has {name}: {words}")).sh(&format!("f={file}; {line}"));
-            cases.push(case.dkms(words).fails(8, &[file]));
-        }
+        let case = |words: &str| {
+            Case::new(format!("framework.conf has {name}: {words}"))
+                .sh(&format!("f={file}; {line}"))
+                .dkms(words)
+        };
+        // What only shows something goes on with the defaults.
+        cases.push(case("add foo/1.0").fails(8, &[file]));
+        cases.push(case("plan add foo/1.0").fails(8, &[file]));
+        cases.push(case("status"));
     }
     let more = "mkdir /etc/dkms/framework.conf.d; echo 'f() {' >/etc/dkms/framework.conf.d/a.conf";
     cases.extend([

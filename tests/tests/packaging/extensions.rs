@@ -59,6 +59,50 @@ fn an_extension_has_the_modules_of_one_kernel_and_nothing_of_an_index() {
     );
 }
 
+#[test]
+fn a_damaged_module_is_packed_by_nothing() {
+    let root = world();
+    root.must("for f in $(find /var/lib/dkms/bar -name 'bar.ko*'); do head -c 100 $f >/srv/cut; cat /srv/cut >$f; done").unwrap();
+    let kernel = &root.kernels().first;
+    for action in
+        ["mksysext", "mkoci", "mktarball", "mkdeb", "mkbmdeb", "mkrpm", "mkdriverdisk --media tar -d redhat"]
+    {
+        for dry in ["", " --dry-run"] {
+            let run = root.dkms(&format!("{action} -k $K bar/1.0{dry}")).unwrap();
+            assert_eq!(run.code, 6, "{action}{dry}: {}", run.stderr);
+            let names_all =
+                format!("cannot pack bar/1.0 for {kernel}/x86_64: the built module `/var/lib/dkms/bar/1.0/");
+            assert!(run.stderr.contains(&names_all), "{action}{dry}: {}", run.stderr);
+            let hint = format!("build it again: `dkms build --force bar/1.0 -k {kernel}/x86_64`");
+            assert!(run.stderr.contains(&hint), "{action}{dry}: {}", run.stderr);
+        }
+    }
+    // The one that is whole is not held back by its neighbour.
+    root.must("dkms mkoci -k $K foo/1.0; dkms mktarball --source-only bar/1.0").unwrap();
+}
+
+#[test]
+fn in_an_image_hints_name_its_kernels() {
+    let root = world();
+    root.must("dkms unbuild foo/1.0 --all; dkms unbuild bar/1.0 --all; dkms add foo/1.0 || true").unwrap();
+    let running = root.must("uname -r").unwrap();
+    for action in ["mkoci", "mktarball", "mkbmdeb", "mksysext"] {
+        let run = root.dkms(&format!("{action} foo/1.0")).unwrap();
+        // An extension is for one kernel, and there are several.
+        assert_eq!(run.code, if action == "mksysext" { 4 } else { 6 }, "{action}: {run:?}");
+        assert!(!run.stderr.contains(running.trim()), "{action}: {run:?}");
+    }
+    root.must("rm -r /lib/modules; mkdir /lib/modules").unwrap();
+    for action in ["mkoci", "mktarball", "mkbmdeb"] {
+        let run = root.dkms(&format!("{action} foo/1.0")).unwrap();
+        assert_eq!(run.code, 6, "{action}: {run:?}");
+        assert!(run.stderr.contains("`dkms build foo/1.0 -k KERNEL`"), "{action}: {run:?}");
+    }
+    let run = root.dkms("uninstall foo/1.0").unwrap();
+    assert!(run.code == 0 && !run.stdout.contains(running.trim()), "{run:?}");
+    root.must("dkms remove foo/1.0; ! dkms status | grep foo").unwrap();
+}
+
 /// A small system in memory, with these programs of the big one: systemd's overlay and ours are as many as a
 /// kernel stacks.
 const SMALL: &str = r#"

@@ -88,7 +88,9 @@ fn faults(text: &str) -> Vec<(String, Option<String>)> {
     let plain = |fault| match fault {
         SettingFault::Value { setting, value, .. } => (setting.name.to_owned(), Some(value)),
         SettingFault::Unknown { name, nearest, .. } => (name, nearest.map(|name| format!("{name}?"))),
-        SettingFault::Untrusted { .. } | SettingFault::NeedsBash { .. } => panic!("{fault}"),
+        SettingFault::Untrusted { .. } | SettingFault::NeedsBash { .. } | SettingFault::Unread { .. } => {
+            panic!("{fault}")
+        }
     };
     read.faults.into_iter().map(plain).collect()
 }
@@ -189,4 +191,28 @@ fn a_time_limit_is_a_number_of_seconds() {
 fn a_bad_file_is_named() {
     let error = Root::with(&[("framework.conf", "a=1\nif then\n")]).read(&[]).unwrap_err();
     assert!(matches!(&error, ConfError::Syntax { line: 2, .. }), "{error}");
+}
+
+#[test]
+fn what_only_shows_something_goes_on_without_a_bad_file() {
+    let root = Root::with(&[
+        ("framework.conf", "sandbox=strict\nverbose=yes\n"),
+        ("framework.conf.d/a.conf", "verbose=no\nbuild_cache=\"/srv\n"),
+        ("framework.conf.d/b.conf", "parallel_jobs=3\nif true; then symlink_modules=yes; fi\n"),
+        ("framework.conf.d/c.conf", "x\0y"),
+        ("framework.conf.d/d.conf", "lock_timeout=5\nexit 0\n"),
+    ]);
+    fs::symlink(Path::new("e.conf"), &root.0.path().join("etc/dkms/framework.conf.d/e.conf")).unwrap();
+    let layout = Layout::under(root.0.path());
+    let Framework { settings, faults } = examine(&layout, &Environment::default()).unwrap();
+    assert_eq!((settings.sandbox, settings.verbose), (SandboxMode::Strict, true), "a.conf is left out whole");
+    assert_eq!((settings.parallel_jobs, settings.symlink_modules), (Some(3), true));
+    assert_eq!(settings.lock_timeout.as_secs(), 1800);
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    for (name, line) in [("a", "line 2"), ("c", "line 1"), ("d", "line 2"), ("e", "")] {
+        let of = told.iter().find(|told| told.contains(&format!("framework.conf.d/{name}.conf`")));
+        assert!(of.is_some_and(|told| told.contains(line)), "{name}: {told:?}");
+    }
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(root.framework(&[]).is_err());
 }

@@ -38,7 +38,7 @@ pub use object::{Machine, ModuleObject, NotAModule};
 pub use signature::{SignatureInfo, signature_of, without_signature};
 pub use strip::{StripError, strip};
 pub use tool::{Beside, ToolError, ToolRunner};
-pub use whole::{is_whole_file, is_whole_module, is_whole_object};
+pub use whole::{damage, is_whole_file, is_whole_module, is_whole_object};
 
 use std::io;
 use std::path::PathBuf;

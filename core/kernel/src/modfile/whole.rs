@@ -56,6 +56,16 @@ pub fn is_whole_module(path: &Path) -> Result<bool, ModfileError> {
     is_whole(reader, length).map_err(unpack)
 }
 
+/// What makes a module file none that a kernel could load, or `None` if it [`is_whole_module`].
+#[must_use]
+pub fn damage(path: &Path) -> Option<String> {
+    match is_whole_module(path) {
+        Ok(true) => None,
+        Ok(false) => Some("it is not a whole ELF object".to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 fn is_whole(mut reader: impl Read + Seek, length: u64) -> std::io::Result<bool> {
     if !has_small_tables(&mut reader)? {
         return Ok(false);

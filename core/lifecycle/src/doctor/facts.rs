@@ -9,6 +9,7 @@ use crate::bundles::Note;
 use crate::conf::framework::SettingFault;
 use crate::critical::Critical;
 use crate::host::sandbox::Told;
+use crate::host::trusted;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{InstalledState, OutOfDate};
 use crate::kernel::Prebuilt;
@@ -73,6 +74,8 @@ pub struct Facts {
     pub disks: Vec<Disk>,
     /// Our trees whose file systems have become read-only.
     pub read_only: Vec<PathBuf>,
+    /// Our trees, and files of settings, that another user than root may change.
+    pub untrusted: Vec<Untrusted>,
     /// Invalid values of framework.conf.
     pub setting_faults: Vec<SettingFault>,
     /// Whether the code of modules runs as root (`build_user=root`).
@@ -87,6 +90,15 @@ pub struct Facts {
     pub boot: Vec<Notice>,
     /// Where framework.conf is.
     pub framework_conf: PathBuf,
+}
+
+/// A place of ours that another user than root may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untrusted {
+    /// Who may, and where.
+    pub fault: trusted::Fault,
+    /// Whether it is a file of settings, which root does not read then.
+    pub is_setting: bool,
 }
 
 /// A `build_user` that does not exist.

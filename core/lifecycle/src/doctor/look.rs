@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::facts::{Dangling, Disk, Facts, Install, InstalledFile, NoBuildUser};
+use super::facts::{Dangling, Disk, Facts, Install, InstalledFile, NoBuildUser, Untrusted};
 use crate::bake::{BakedModule, FileState, Manifest};
 use crate::boot::{Guard, Kernels, Notice};
 use crate::bundles::Note;
-use crate::conf::framework::SettingFault;
+use crate::conf::framework::{self, SettingFault};
 use crate::conf::settings::{BUILD_USER, SandboxMode};
 use crate::conf::{ModuleConf, Settings};
 use crate::critical;
@@ -19,7 +19,7 @@ use crate::host::fs::{self, FsError};
 use crate::host::leftovers::{abandoned, is_abandoned};
 use crate::host::process::quote;
 use crate::host::sandbox::{Account, FALLBACK, Told, missing_here};
-use crate::host::{Environment, programs, root};
+use crate::host::{Environment, programs, root, trusted};
 use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
 use crate::install;
 use crate::kernel::KernelFacts;
@@ -103,6 +103,7 @@ pub fn look(
             })
             .cloned()
             .collect(),
+        untrusted: untrusted(layout, &faults),
         setting_faults: faults,
         builds_as_root: settings.build_user == "root" || settings.build_user == "0",
         no_build_user: no_build_user(settings, survey.environment()),
@@ -210,6 +211,24 @@ fn removed_modules(
         }
     }
     (removed, kept)
+}
+
+/// Places of ours that another user than root may change, each once, and without those that `faults` name.
+/// Other users learn of them as well.
+fn untrusted(layout: &Layout, faults: &[SettingFault]) -> Vec<Untrusted> {
+    let trees = [layout.dkms_tree.clone(), layout.install_tree.clone()].map(|path| (path, false));
+    let settings = framework::paths(layout).into_iter().map(|path| (path, true));
+    let mut seen: BTreeSet<PathBuf> = faults
+        .iter()
+        .filter_map(|fault| match fault {
+            SettingFault::Untrusted { fault } => Some(fault.place.clone()),
+            _ => None,
+        })
+        .collect();
+    let found = settings
+        .chain(trees)
+        .filter_map(|(path, is_setting)| Some(Untrusted { fault: trusted::fault(&path)?, is_setting }));
+    found.filter(|found| seen.insert(found.fault.place.clone())).collect()
 }
 
 /// Files of the image's modules that are not what they were made as, of kernels that are there.

@@ -5,6 +5,7 @@ use super::{Facts, Finding, on};
 use crate::boot::Subject;
 use crate::conf::framework::SettingFault;
 use crate::host::process::quote;
+use crate::host::trusted::Fault;
 
 /// Less than this, besides what it copies, is too little for any build.
 const LEAST: u64 = 100 << 20;
@@ -12,14 +13,16 @@ const LEAST: u64 = 100 << 20;
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let settings = facts.setting_faults.iter().map(|fault| {
         let finding = match fault {
-            SettingFault::Value { .. } | SettingFault::Unknown { nearest: Some(_), .. } => Finding::problem,
+            SettingFault::Value { .. }
+            | SettingFault::Unread { .. }
+            | SettingFault::Unknown { nearest: Some(_), .. } => Finding::problem,
             SettingFault::Unknown { nearest: None, .. } | SettingFault::NeedsBash { .. } => Finding::hint,
-            SettingFault::Untrusted { fault } => {
-                return Finding::problem("untrusted-setting", format!("settings are not read: {fault}"))
-                    .command(fault.mend());
-            }
+            SettingFault::Untrusted { fault } => return untrusted(fault, true),
         };
-        finding("wrong-setting", fault.to_string())
+        let hint = if let SettingFault::Unread { hint, .. } = fault { *hint } else { None };
+        let finding = finding("wrong-setting", fault.to_string());
+        hint.into_iter()
+            .fold(finding, |finding, hint| finding.why(hint))
             .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&fault.file().display().to_string())))
     });
     let signing = facts.doubts.iter().map(|doubt| {
@@ -75,7 +78,9 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         };
         finding("boot-guard", notice.text.clone()).command(notice.command.clone())
     });
+    let open = facts.untrusted.iter().map(|found| untrusted(&found.fault, found.is_setting));
     boot.chain(settings)
+        .chain(open)
         .chain(as_root)
         .chain(build_user)
         .chain(layers)
@@ -84,6 +89,16 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         .chain(read_only)
         .chain(facts.disks.iter().filter_map(room))
         .collect()
+}
+
+/// A place that another user than root may change.
+fn untrusted(fault: &Fault, is_setting: bool) -> Finding {
+    let finding = if is_setting {
+        Finding::problem("untrusted-setting", format!("settings are not read: {fault}"))
+    } else {
+        Finding::problem("untrusted-tree", fault.to_string())
+    };
+    finding.command(fault.mend())
 }
 
 fn room(disk: &Disk) -> Option<Finding> {

@@ -16,7 +16,7 @@ use crate::conf::module::ModuleRecord;
 use crate::host::fs::{self, FsError};
 use crate::kernel::module_tree::ModuleTree;
 use crate::kernel::prebuilt::package_of;
-use crate::modfile::is_whole_module;
+use crate::modfile::damage;
 use crate::report::{Event, Reporter};
 use crate::script::Hook;
 
@@ -129,15 +129,6 @@ pub fn install(
             Ok(()) => Err(cause),
             Err(undo) => Err(InstallError::NotUndone { cause: Box::new(cause), undo }),
         },
-    }
-}
-
-/// Why a module file is not one from beginning to end.
-fn damage(built: &Path) -> Option<String> {
-    match is_whole_module(built) {
-        Ok(true) => None,
-        Ok(false) => Some("it is not a whole ELF object".to_owned()),
-        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -110,6 +110,31 @@ pub struct Prospect {
     pub critical: Option<String>,
     /// What a forecast has shown of it.
     pub foreseen: Option<Foreseen>,
+    /// How far it has come.
+    pub standing: Standing,
+}
+
+/// How far a module has come on a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is installed.
+    Installed,
+    /// It is built.
+    Built,
+    /// It is neither, and nobody knows how a build would end.
+    Untried,
+}
+
+impl Standing {
+    /// The word for programs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Installed => "installed",
+            Self::Built => "built",
+            Self::Untried => "untried",
+        }
+    }
 }
 
 impl Prospect {
@@ -203,7 +228,7 @@ impl Absent {
 
 impl std::fmt::Display for Prospect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, target, absent, brought_by, critical, foreseen } = self;
+        let Self { id, target, absent, brought_by, critical, foreseen, standing } = self;
         if let (Some(why), Some(because)) = (critical, absent) {
             match absent {
                 Some(Absent::Unfit(_)) => {
@@ -215,12 +240,18 @@ impl std::fmt::Display for Prospect {
         }
         write!(f, "{id}, {}, {}: ", target.kernel, target.arch)?;
         let Some(because) = absent else {
-            f.write_str("will be there")?;
-            if let Some(foreseen) = foreseen {
-                return write!(f, ": {foreseen}");
-            }
-            let Some(package) = brought_by else { return Ok(()) };
-            return write!(f, ", brought by package `{package}`");
+            // No more than is known: a build that nobody has tried may fail.
+            return match (foreseen, brought_by, standing) {
+                (Some(foreseen), _, _) => write!(f, "will be there: {foreseen}"),
+                (_, Some(package), _) => write!(f, "will be there, brought by package `{package}`"),
+                (_, _, Standing::Installed) => f.write_str("is installed"),
+                (_, _, Standing::Built) => f.write_str("is built, and will be installed"),
+                (_, _, Standing::Untried) => write!(
+                    f,
+                    "nothing is known that prevents it; `dkms forecast {id} -k {}` tries the build",
+                    target.kernel
+                ),
+            };
         };
         match absent {
             Some(Absent::Unfit(_)) => write!(f, "will not load, or may not: {because}")?,
@@ -239,7 +270,7 @@ impl Prospect {
             Absent::Unusable(refusal) => refusal.hints().into_iter().next(),
             Absent::Excluded(_) => Some("a newer version of the module may not rule it out".to_owned()),
             Absent::FailedBefore(_) => Some(format!(
-                "`dkms log {id} -k {}` shows its log, `dkms install {id} -k {} --force` tries again",
+                "`dkms log {id} -k {}` shows its log, `dkms install {id} -k {}` tries again",
                 target.kernel, target.kernel
             )),
             Absent::Unfit(Unfit { fault, .. }) => {
@@ -280,8 +311,10 @@ pub fn preflight(question: &Question, world: &World) -> Vec<Prospect> {
                 };
                 let foreseen = judge.foreseen(&id, target).filter(|_| !is_there && brought_by.is_none());
                 let foreseen = foreseen.filter(|_| absent.is_none()).cloned();
+                let standing = judge.standing(&id, target, is_there);
                 let target = target.clone();
-                prospects.push(Prospect { id, target, absent, brought_by, critical: None, foreseen });
+                let critical = None;
+                prospects.push(Prospect { id, target, absent, brought_by, critical, foreseen, standing });
             }
         }
     }
@@ -316,9 +349,20 @@ impl Judge<'_> {
 
     /// What a forecast has shown, where it is not built yet.
     fn foreseen(&self, id: &ModuleId, target: &Target) -> Option<&Foreseen> {
-        let is_built = self.world.snapshot.is_built(id, target);
-        let is_open = !is_built || self.question.batch.rebuilt_kernels.contains(target);
-        self.question.foreseen.get(&(id.clone(), target.clone())).filter(|_| is_open)
+        self.question.foreseen.get(&(id.clone(), target.clone())).filter(|_| !self.is_built(id, target))
+    }
+
+    /// Whether it is built, and stays so.
+    fn is_built(&self, id: &ModuleId, target: &Target) -> bool {
+        self.world.snapshot.is_built(id, target) && !self.question.batch.rebuilt_kernels.contains(target)
+    }
+
+    fn standing(&self, id: &ModuleId, target: &Target, is_there: bool) -> Standing {
+        match is_there {
+            true => Standing::Installed,
+            false if self.is_built(id, target) => Standing::Built,
+            false => Standing::Untried,
+        }
     }
 
     /// Whether a batch will try to install it by itself. What can't be read counts: it is in use.
@@ -360,7 +404,7 @@ impl Judge<'_> {
         if let Some(exclusion) = exclusion(conf, facts.is_some_and(|facts| facts.config.path.is_some())) {
             return Some(Absent::Excluded(exclusion.clone()));
         }
-        if !self.world.snapshot.is_built(id, target) || self.question.batch.rebuilt_kernels.contains(target) {
+        if !self.is_built(id, target) {
             if let Some(why) = self.question.failed.get(&key).filter(|_| !self.world.may_be_taken(id, target))
             {
                 return Some(Absent::FailedBefore(why.clone()));

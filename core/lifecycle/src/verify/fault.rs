@@ -216,7 +216,9 @@ impl Fault {
             Self::UnknownSymbols { exporters, kernel, elsewhere, .. } => {
                 let other = |(name, id): &(String, ModuleId)| {
                     format!(
-                        "{id} exports `{name}` on other kernels, and is not built for {kernel}: name it in BUILD_DEPENDS"
+                        "`dkms install {id} -k {kernel}` installs the module that exports `{name}`; then build this one again (its \
+                         BUILD_DEPENDS should name {})",
+                        id.name
                     )
                 };
                 let gone = |(name, other): &(String, KernelRelease)| {
@@ -303,7 +305,7 @@ mod tests {
         assert_eq!(
             fault.hints(),
             [
-                "base/2.0 exports `a` on other kernels, and is not built for 6.1.0-57-amd64: name it in BUILD_DEPENDS",
+                "`dkms install base/2.0 -k 6.1.0-57-amd64` installs the module that exports `a`; then build this one again (its BUILD_DEPENDS should name base)",
                 "kernel 5.10 exports `b`, and 6.1.0-57-amd64 does not: the module must be changed for it",
             ]
         );

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{Arrival, Happening, Kernel, Kernels};
-use crate::plan::preflight::{Absent, Prospect, Question, preflight};
+use crate::plan::preflight::{Absent, Prospect, Question, Standing, preflight};
 
 /// `foo/1.0` and `user/1.0`, which needs it, are in use on 6.1.0; 6.2.0 is not there yet.
 fn in_use() -> (World, Kernels) {
@@ -40,6 +40,20 @@ fn ask_about(world: &World, kernels: &Kernels, events: &[Happening]) -> Vec<Stri
 fn a_kernel_that_comes_with_its_headers_is_well() {
     let (world, kernels) = in_use();
     assert_eq!(ask_about(&world, &kernels, &coming()), ["foo/1.0 6.2.0: there", "user/1.0 6.2.0: there"]);
+}
+
+#[test]
+fn no_more_is_promised_than_is_known() {
+    let (mut world, kernels) = in_use();
+    let question = Question::of(&coming(), &world.snapshot, &kernels).also_about(&[target("6.1.0")]);
+    let line = |world: &World, at: usize| preflight(&question, world)[at].to_string();
+    assert_eq!(line(&world, 0), "foo/1.0, 6.1.0, x86_64: is installed");
+    let untried = "nothing is known that prevents it; `dkms forecast foo/1.0 -k 6.2.0` tries the build";
+    assert_eq!(line(&world, 2), format!("foo/1.0, 6.2.0, x86_64: {untried}"));
+    let found = world.snapshot.modules.get_mut(&id("foo/1.0")).unwrap();
+    let build = found.built[&target("6.1.0")].clone();
+    found.built.insert(target("6.2.0"), build);
+    assert_eq!(line(&world, 2), "foo/1.0, 6.2.0, x86_64: is built, and will be installed");
 }
 
 #[test]
@@ -161,7 +175,7 @@ fn a_forecast_that_holds_stands_in_for_names() {
         with(Outlook::Builds, &coming()),
         [
             "foo/1.0, 6.2.0, x86_64: will be there: was built for 6.2.0 on Monday",
-            "user/1.0, 6.2.0, x86_64: will be there"
+            "user/1.0, 6.2.0, x86_64: nothing is known that prevents it; `dkms forecast user/1.0 -k 6.2.0` tries the build"
         ]
     );
     assert_eq!(
@@ -172,7 +186,7 @@ fn a_forecast_that_holds_stands_in_for_names() {
         ]
     );
     // As for autoinstall, what is ruled out holds up nobody.
-    assert!(with(Outlook::Excluded, &coming())[1].ends_with("will be there"));
+    assert!(with(Outlook::Excluded, &coming())[1].contains("nothing is known that prevents it"));
     // Headers that do not come are missing, whatever was built with them.
     assert!(with(Outlook::Builds, &coming()[..1])[0].contains("the headers of this kernel are not there"));
 }
@@ -186,6 +200,7 @@ fn what_is_known_of_one_version_means_nothing_for_another() {
         brought_by: None,
         critical: None,
         foreseen: None,
+        standing: Standing::Untried,
     };
     let needed = || Some(Absent::Dependency(ModuleName::new("bar").unwrap()));
     for (absent, alone, with_foo, with_bar) in [

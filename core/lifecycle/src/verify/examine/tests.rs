@@ -147,7 +147,7 @@ fn who_exports_a_symbol_on_other_kernels_is_named() {
         [
             unknown("`of_base`"),
             format!(
-                "base/1.0 exports `of_base` on other kernels, and is not built for {KERNEL}: name it in BUILD_DEPENDS"
+                "`dkms install base/1.0 -k {KERNEL}` installs the module that exports `of_base`; then build this one again (its BUILD_DEPENDS should name base)"
             ),
         ]
     );
