@@ -59,6 +59,9 @@ pub struct Args {
     /// For verify: build the modules of an archive of mktarball again, and compare
     #[arg(long)]
     pub rebuild: bool,
+    /// For verify: load the installed modules in a virtual machine
+    #[arg(long)]
+    pub vm: bool,
     /// For kernels: those that the package manager has headers of
     #[arg(long)]
     pub available: bool,

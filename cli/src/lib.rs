@@ -49,6 +49,9 @@ use session::Session;
 /// Runs the command; returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
+    if let Some(code) = dkms_vm::guest::main_of_guest() {
+        return code;
+    }
     // What we make is for everyone to read, whatever the caller's own files are.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let environment = Environment::of_this_command();

@@ -47,6 +47,7 @@ mod set_up;
 mod signer;
 mod surroundings;
 mod take_over;
+mod trial;
 mod truth;
 mod unfit;
 mod verify;

@@ -34,6 +34,7 @@ mod sign;
 mod source;
 mod status;
 mod tarball;
+mod trial;
 mod verify;
 
 use crate::action::Action;

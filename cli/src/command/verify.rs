@@ -9,6 +9,7 @@ use dkms_core::tree::Snapshot;
 use dkms_core::verify::{Proof, Verdict, Verifier};
 use serde_json::{Value, json};
 
+use super::trial::{self, Trial};
 use super::{layout, rebuild};
 use crate::failure::Failure;
 use crate::grid::{self, Cell};
@@ -24,8 +25,17 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     }
     let proofs = proofs(session)?;
     unless_interrupted()?;
+    let mut trials = Vec::new();
+    if session.args().vm {
+        let modules: Vec<_> = proofs.iter().map(|proof| (proof.id.clone(), proof.target.clone())).collect();
+        trials = trial::run(session, &modules)?;
+    }
     if session.args().json {
-        session.terminal.print(&document(&proofs).to_string());
+        let mut document = document(&proofs);
+        if session.args().vm {
+            document["vm"] = trial::document(&trials);
+        }
+        session.terminal.print(&document.to_string());
     } else if proofs.is_empty() {
         session.terminal.print("no module is installed, or should be");
     } else if session.terminal.is_watched() {
@@ -33,7 +43,19 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     } else {
         lines(&proofs).iter().for_each(|line| session.terminal.print(line));
     }
-    outcome(&proofs)
+    if !session.args().json {
+        trial::lines(&trials).iter().for_each(|line| session.terminal.print(line));
+    }
+    outcome(&proofs).and(outcome_of_trials(&trials))
+}
+
+fn outcome_of_trials(trials: &[Trial]) -> Result<(), Failure> {
+    let (code, text) = match Verdict::of_all(trials.iter().map(Trial::verdict)) {
+        Verdict::Proven => return Ok(()),
+        Verdict::Refuted => (ExitCode::REFUTED, "a kernel does not take a module in a virtual machine"),
+        Verdict::Unknown => (ExitCode::UNKNOWN, "not every module was tried in a virtual machine"),
+    };
+    Err(Failure::new(code, text))
 }
 
 /// The grid, and below it what is not proven.

@@ -73,20 +73,24 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         action: Action::Verify,
-        forms: &["[M[/V]]", "LAYOUT", "--rebuild ARCHIVE"],
+        forms: &["[M[/V]]", "--vm [M[/V]]", "LAYOUT", "--rebuild ARCHIVE"],
         summary: "prove that kernels will load their modules",
         about: "Judges for each module and kernel seven links: there, whole, kernel, linked, trusted, found, boot. Each is proven, \
                 refuted or unknown, with the reason and the command that helps. Without a module: all that are installed, or that \
                 autoinstall would install. Without a kernel: the running one; `--all`: every one that is installed. Reads files only, \
-                starts no process, and changes nothing. Exit code 0: all links are proven.\n\nOf an OCI layout: each image is whole, and \
+                starts no process, and changes nothing. Exit code 0: all links are proven.\n\nWith `--vm` the kernel is also booted \
+                with QEMU, without network and disk, and loads the installed modules, what they need first, with their parameters of \
+                modprobe.d: each is live, linked without its device, refused, fails in its init function, or crashes the kernel. A \
+                failing init function counts only if the same module loads so on another kernel.\n\nOf an OCI layout: each image is whole, and \
                 signed by a key in PEM of `/etc/dkms/trusted.d`.\n\nWith `--rebuild` and an archive of `mktarball`: its source is built again, \
                 with this system's compiler and headers and in a tree of its own, and each module is what the archive has, apart from its \
                 signature. That needs root.",
-        options: &[MODULE, EVERY_KERNEL, &["rebuild", "json"]],
+        options: &[MODULE, EVERY_KERNEL, &["vm", "rebuild", "json"]],
         examples: &[
             ("dkms verify --rebuild foo-1.0-manykernels.dkms.tar.gz", "what another machine has built"),
             ("dkms verify", "every module on the running kernel"),
             ("dkms verify zfs -k 6.12.1", "one module on one kernel"),
+            ("dkms verify --vm -k 6.12.1", "its modules in a virtual machine, before the reboot"),
             ("dkms verify --all --json", "everything, for programs"),
         ],
         exits: &[1, 3, 12, 16, 30, 31],

@@ -127,7 +127,7 @@ impl Images<'_> {
         let of_packages: Removed = match self.keeps {
             true => self.gone(note),
             false => {
-                self.gone(&note).into_iter().filter(|(name, _)| !self.removed.contains_key(name)).collect()
+                self.gone(note).into_iter().filter(|(name, _)| !self.removed.contains_key(name)).collect()
             }
         };
         if of_packages.is_empty() {

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use super::cache;
 use super::doubt::Tried;
 use crate::host::fs;
+use crate::id::KernelRelease;
 use crate::kernel::KernelFacts;
 use crate::kernel::exports::{Export, Exports, image, symvers};
 use crate::layout::Layout;
@@ -122,12 +123,18 @@ fn is_denied(path: &Path) -> bool {
     fs::is_file(path) && fs::open(path).is_err_and(|error| error.is_permission())
 }
 
-/// Where a kernel's image may be.
+/// Where the image of a kernel may be whose folder is perhaps another than the installed one's.
 fn images(layout: &Layout, kernel: &KernelFacts) -> [PathBuf; 3] {
-    let release = &kernel.target.kernel;
+    let [_, boot, uncompressed] = images_of(layout, &kernel.target.kernel);
+    [kernel.module_dir.join("vmlinuz"), boot, uncompressed]
+}
+
+/// Where a kernel's image may be.
+#[must_use]
+pub fn images_of(layout: &Layout, release: &KernelRelease) -> [PathBuf; 3] {
     let boot = layout.at("/boot");
     [
-        kernel.module_dir.join("vmlinuz"),
+        layout.kernel_dir(release).join("vmlinuz"),
         boot.join(format!("vmlinuz-{release}")),
         boot.join(format!("vmlinux-{release}")),
     ]

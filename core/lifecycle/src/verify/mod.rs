@@ -29,6 +29,7 @@ pub use examine::{Examination, Examiner};
 pub use facts::Facts;
 pub use fault::{BuiltFor, Fault, Origin};
 pub use judge::judge;
+pub use known::images_of;
 pub use look::Verifier;
 pub use proof::{Link, LinkProof, Proof, Verdict};
 pub use view::KernelView;
