@@ -189,7 +189,8 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn options(&self) -> Options {
         Options {
-            // Done at boot, and by package managers without hooks of ours; or what an image is kept for comes.
+            // Done at boot, and by package managers without hooks of ours; or what an image is kept for
+            // comes.
             held_initramfs: matches!(self.invocation.action, Action::Autoinstall)
                 || images::holds_any(&self.settings.layout),
             force: self.force(),

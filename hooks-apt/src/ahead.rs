@@ -83,7 +83,7 @@ pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) 
     }
     let target = |kernel: &KernelRelease| session.adapter.target(kernel).ok();
     found.told.extend(new.filter_map(target).map(Happening::HeadersArrived));
-    // What was built for a kernel that is unpacked anew is of the one before.
+    // What was built for a kernel that is unpacked again is of the build before.
     let replaced = pending::replaced(layout);
     let replaced = found.kernels.iter().filter(|kernel| replaced.contains(*kernel)).filter(has_headers);
     found.told.extend(replaced.filter_map(target).map(Happening::KernelReplaced));

@@ -18,7 +18,8 @@ use crate::trigger;
 
 /// `preinst.d`: a kernel is about to be replaced by another build of the same release, or comes. Where
 /// nothing of it is there but headers, what was built is built against those, and stays. Within dpkg's run it
-/// is only noted: should the new build not be unpacked, dpkg goes back to the old one, which keeps its modules.
+/// is only noted: should the new build not be unpacked, dpkg goes back to the old one, which keeps its
+/// modules.
 pub fn preinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
     let Some(target) = session.kernel(words) else { return session.failed() };
     let layout = session.layout();

@@ -4,7 +4,7 @@
 //! - a module was removed by the prerm of a package which dpkg then went back to, since its new version
 //!   can't be unpacked: it is registered and installed again
 //! - a module was removed in favour of another version, which isn't installed on a kernel without headers:
-//!   that is said
+//!   that is reported
 //! - a module was built before its package was configured, which then went away, or made way for another
 //!   version, or didn't ask for it: it is taken out
 
@@ -110,7 +110,7 @@ pub fn in_place_of(id: &ModuleId, layout: &Layout) -> Vec<Happening> {
 }
 
 impl Unended {
-    /// The batch has ended that was told of it, and images have been seen to.
+    /// The batch that this led to has ended, and images have been seen to.
     pub fn settle(&self, session: &Session<'_>) {
         let layout = session.layout();
         self.early.iter().for_each(|id| turns::settle_early(layout, id));
@@ -125,7 +125,7 @@ impl Unended {
 }
 
 /// A line for each kernel that had a module, and can't get another version since its headers are not there.
-/// What fails where they are is told by its batch; what an image is kept for is told with that.
+/// What fails where they are is reported by its batch; a kept image is reported by itself.
 fn lost(removal: &PackageRemoval, snapshot: &Snapshot, layout: &Layout) -> Vec<String> {
     let PackageRemoval { id, kernels, .. } = removal;
     let newest = snapshot.newest();

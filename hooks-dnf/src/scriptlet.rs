@@ -46,8 +46,8 @@ fn script(pid: u32) -> Option<String> {
     String::from_utf8(fs::read_limited(file, LIMIT).ok()?).ok()
 }
 
-/// Whether anything that may need the module follows the first call of `common.postinst`. A script without it has called another
-/// one, or is another one: all of it counts.
+/// Whether anything that may need the module follows the first call of `common.postinst`. A script without
+/// it has called another one, or is another one: all of it counts.
 #[must_use]
 pub fn uses_module(script: &str) -> bool {
     let script = script.replace("\\\n", " ");

@@ -256,7 +256,7 @@ fn an_image_keeps_a_module_whose_next_version_is_not_installed() {
     assert_eq!(doctor.matches("initramfs-kept").count(), 2, "{doctor}");
     let json = machine.must("dkms status --json").unwrap();
     assert_eq!(json.matches("\"reason\":\"kept\"").count(), 2, "{json}");
-    // One that wants to be in it waits, too; and nothing is said where nothing changes.
+    // One that wants to be in it waits, too; and nothing is printed where nothing changes.
     let said = machine.install(&other).unwrap();
     assert!(made(&machine).is_empty() && said.contains("is kept as it is"), "{said}");
     let said = machine.install(&Package::new("plain", "1.0").pack(&machine.root).unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! This program inside the guest: its first process, which loads the modules of a list one after the other and
-//! reports; its `modprobe`, which the kernel calls where a module asks for another; and the process that
+//! This program inside the guest: its first process, which loads the modules of a list one after the other
+//! and reports; its `modprobe`, which the kernel calls where a module asks for another; and the process that
 //! loads one module.
 
 use std::fs::{File, OpenOptions};

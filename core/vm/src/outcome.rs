@@ -119,14 +119,13 @@ fn without_time(line: &str) -> &str {
 }
 
 /// Messages of the kernel that say why it refuses a module.
-const REFUSALS: [&str; 8] = [
+const REFUSALS: [&str; 7] = [
     "Unknown symbol",
     "disagrees about version of symbol",
     "version magic",
     "no symbol version for",
     "does not have a valid signature",
     "Loading of unsigned module is rejected",
-    "module verification failed: signature and/or required key missing",
     "uses symbols from proprietary module",
 ];
 

@@ -29,7 +29,7 @@ pub enum SelectionError {
 /// The module files of a guest, in the order in which they are loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Each file with what the guest is told of it.
+    /// Each file with its line in the list of the guest.
     pub(crate) items: Vec<(PathBuf, Item)>,
 }
 
@@ -105,7 +105,8 @@ impl Index {
         })
     }
 
-    /// What is loaded before a file, itself in the order of modules.dep: what is needed last comes first there.
+    /// What is loaded before a file, itself in the order of modules.dep: what is needed last comes first
+    /// there.
     fn needs(&self, file: &Path) -> Vec<PathBuf> {
         let named = self.softdeps.get(&name_of(file)).into_iter().flatten();
         let soft = named.filter_map(|name| self.tree.paths(name).first().cloned());

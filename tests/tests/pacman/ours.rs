@@ -7,8 +7,16 @@ use dkms_base::host::fs;
 use super::*;
 
 /// What of this tree is needed to pack it.
-const TREE: [&str; 6] =
-    ["packaging", "hooks-pacman/files", "hooks-apt/files", "dh-dkms/files", "README.md", "LICENSE"];
+const TREE: [&str; 8] = [
+    "packaging",
+    "hooks-pacman/files",
+    "hooks-apt/files",
+    "dh-dkms/files",
+    "docs",
+    "CHANGELOG.md",
+    "README.md",
+    "LICENSE",
+];
 
 /// A world without us, with this tree in `/srv/tree` and its programs in `/srv/programs`.
 fn bare() -> World {

@@ -27,8 +27,8 @@ pub struct Context<'a> {
     pub jobs: u32,
     /// A key that the caller opened, in place of what the settings say.
     pub given_key: Option<&'a GivenKey>,
-    /// What is taken out is taken out by a package manager: an image that holds it is kept as long as the tree
-    /// has another version that is not installed.
+    /// What is taken out is taken out by a package manager: an image that holds it is kept as long as the
+    /// tree has another version that is not installed.
     pub keeps_images: bool,
     /// What arrives before its package is configured.
     pub ahead: LookAhead,

@@ -35,7 +35,8 @@ pub(super) struct Images<'a> {
     pub(super) is_asked: bool,
     /// Modules that were taken out by this run.
     pub(super) removed: Removed,
-    /// They were taken out by a package manager, which wants another version in their place if the tree has one.
+    /// They were taken out by a package manager, which wants another version in their place if the tree has
+    /// one.
     pub(super) keeps: bool,
 }
 

@@ -2,8 +2,8 @@
 //! or not at all; what `--rpm_safe_upgrade` remembers ([`rpm_upgrade`]); who works on what ([`lock`],
 //! [`running`]); which kernels still need a depmod ([`owed`]), or an
 //! initramfs ([`images`]); what was built before its package was
-//! configured ([`ahead`]); what packages have begun and not ended ([`turns`]); what interrupted commands left behind ([`sweep`]); what became of earlier
-//! builds ([`attempts`]).
+//! configured ([`ahead`]); what packages have begun and not ended ([`turns`]); what interrupted commands
+//! left behind ([`sweep`]); what became of earlier builds ([`attempts`]).
 
 pub mod ahead;
 pub mod attempts;

@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(PackageRemoval::all(&layout), [removal], "the first one saw where it was installed");
         note_early(&layout, &b).unwrap();
         note_early(&layout, &b).unwrap();
-        assert_eq!(early(&layout), [b.clone()]);
+        assert_eq!(early(&layout), std::slice::from_ref(&b));
         settle_early(&layout, &b);
         settle_early(&layout, &b);
         PackageRemoval::settle(&layout, &a);
