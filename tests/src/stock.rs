@@ -24,6 +24,17 @@ pub struct Stock {
     pub modules: PathBuf,
 }
 
+/// Linux 7, as forky has it.
+///
+/// # Errors
+/// As [`two_lines`].
+pub fn newest(cache: &Cache) -> Result<Stock> {
+    let (release, root) = setup::split_kernel(cache)?;
+    let modules = root.join("usr/lib/modules").join(&release);
+    let list = root.join("usr/src").join(format!("linux-headers-{release}")).join("Module.symvers");
+    Ok(Stock { image: modules.join("vmlinuz"), list, modules, release })
+}
+
 /// Two lines of kernels: 6.1, whose modules are not compressed, and 6.12, whose are.
 ///
 /// # Errors
@@ -67,7 +78,9 @@ impl Stock {
         let text = |path: &Path| path.display().to_string();
         must("cp", &["-a", &text(&self.modules), &text(&modules)], Path::new("/"))?;
         let config = self.image.with_file_name(format!("config-{}", self.release));
-        must("cp", &[&text(&self.image), &text(&config), &text(&boot)], Path::new("/"))?;
+        if fs::exists(&config) {
+            must("cp", &[&text(&self.image), &text(&config), &text(&boot)], Path::new("/"))?;
+        }
         must("depmod", &["-b", &text(dir.path()), &self.release], Path::new("/"))?;
         let layout = Layout::under(dir.path());
         Ok((dir, layout))

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use dkms_base::host::fs;
 
+use dkms_offers::Line;
+
 use super::apt::Apt;
 use crate::cache::Cache;
 use crate::command::must;
@@ -68,8 +70,40 @@ pub(super) fn place(cache: &Cache, name: &str) -> PathBuf {
     cache.at("images").join(name).join("root")
 }
 
-/// The first that asks fetches it; who asks meanwhile does so too, and one of them puts it in place.
+/// A kernel of the newest line, whose package is split (forky): its release, and the folder that it is
+/// unpacked into.
+///
+/// # Errors
+/// If it is not available.
+pub fn split_kernel(cache: &Cache) -> Result<(String, PathBuf)> {
+    let chosen = cache.at("split-kernel");
+    if fs::is_file(&chosen) {
+        let release = fs::read_lossy(&chosen)?.trim().to_owned();
+        let root = place(cache, &format!("linux-{release}"));
+        if fs::is_dir(&root) {
+            return Ok((release, root));
+        }
+    }
+    let apt = Apt::open(cache, "forky")?;
+    let found = apt.newest_kernel(&Line::beginning("cloud-amd64", "7."), |kernel| {
+        let release = &kernel.release;
+        let parts = ["base", "binary", "modules", "headers"].map(|part| format!("linux-{part}-{release}"));
+        let root = put_all(cache, &format!("linux-{release}"), |new| {
+            parts.iter().map(|name| apt.download_now(name, new)).collect()
+        })?;
+        Ok((release.clone(), root))
+    })?;
+    fs::write_whole(&chosen, format!("{}\n", found.0).as_bytes(), 0o644)?;
+    Ok(found)
+}
+
+/// A package, unpacked.
 fn put(cache: &Cache, name: &str, fetch: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
+    put_all(cache, name, |new| Ok(vec![fetch(new)?]))
+}
+
+/// The first that asks fetches them; who asks meanwhile does so too, and one of them puts them in place.
+fn put_all(cache: &Cache, name: &str, fetch: impl FnOnce(&Path) -> Result<Vec<PathBuf>>) -> Result<PathBuf> {
     let root = place(cache, name);
     if fs::is_dir(&root) {
         return Ok(root);
@@ -78,8 +112,9 @@ fn put(cache: &Cache, name: &str, fetch: impl FnOnce(&Path) -> Result<PathBuf>) 
     let dir = cache.at("images").join(name);
     fs::create_dir_all(&dir)?;
     let new = tempfile::tempdir_in(&dir)?;
-    let file = fetch(new.path())?;
-    must("dpkg-deb", &["-x", &file.to_string_lossy(), "root"], new.path())?;
+    for file in fetch(new.path())? {
+        must("dpkg-deb", &["-x", &file.to_string_lossy(), "root"], new.path())?;
+    }
     if let Err(error) = fs::rename(&new.path().join("root"), &root)
         && !fs::is_dir(&root)
     {

@@ -18,7 +18,7 @@ use dkms_offers::{Kernel, Line};
 use apt::Apt;
 
 pub use bases::{Base, base, made, own_layer};
-pub use images::{image, unpacked, unpacked_of, vmlinuz};
+pub use images::{image, split_kernel, unpacked, unpacked_of, vmlinuz};
 pub use newer::NewerKernel;
 pub use packages::{FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, fetch_further};
 
