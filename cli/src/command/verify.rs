@@ -184,10 +184,19 @@ fn outcome(proofs: &[Proof]) -> Result<(), Failure> {
     let found: Vec<&Proof> = proofs.iter().filter(|proof| proof.verdict() == verdict).collect();
     let kernels: BTreeSet<&str> = found.iter().map(|proof| proof.target.kernel.as_str()).collect();
     let modules: BTreeSet<String> = found.iter().map(|proof| proof.id.to_string()).collect();
-    let named: Vec<String> = modules.into_iter().collect();
-    let kernels: Vec<&str> = kernels.into_iter().collect();
     let kernel = if kernels.len() == 1 { "kernel" } else { "kernels" };
-    Err(Failure::new(code, format!("{} {what} {kernel} {}", named.join(", "), kernels.join(", "))))
+    let kernels = named(kernels.into_iter().map(str::to_owned));
+    Err(Failure::new(code, format!("{} {what} {kernel} {kernels}", named(modules.into_iter()))))
+}
+
+/// So many are named in an error; all of them are above it.
+const NAMED: usize = 8;
+
+/// Names, the first of them where there are many.
+fn named(names: impl ExactSizeIterator<Item = String>) -> String {
+    let others = names.len().saturating_sub(NAMED);
+    let text = names.take(NAMED).collect::<Vec<_>>().join(", ");
+    if others == 0 { text } else { format!("{text} and {others} others") }
 }
 
 #[cfg(test)]
@@ -227,6 +236,14 @@ mod tests {
         assert_eq!(
             (failure.code.0, failure.message.as_str()),
             (30, "bad/1 will not be loaded by kernel 6.1")
+        );
+        let many: Vec<Proof> = (0..20)
+            .map(|number| proof(&format!("m{number:02}"), vec![link(Link::Whole, Verdict::Refuted, None)]))
+            .collect();
+        let message = outcome(&many).unwrap_err().message;
+        assert!(
+            message.starts_with("m00/1, m01/1, ") && message.contains(", m07/1 and 12 others will not"),
+            "{message}"
         );
         let unknown = proof("odd", vec![link(Link::Boot, Verdict::Unknown, None)]);
         assert_eq!(outcome(&[good.clone(), unknown]).unwrap_err().code.0, 31);
