@@ -29,7 +29,7 @@ pub(crate) fn will_look_at_images(environment: &Environment, layout: &Layout) ->
 /// themselves.
 pub(crate) fn ask_to_look_at_images(environment: &Environment, layout: &Layout) {
     let snapshot = Snapshot::take(layout).unwrap_or_default();
-    if is_inside_dpkg(environment) && !images::pending(layout, &snapshot).is_empty() {
+    if is_inside_dpkg(environment) && !images::pending(layout, &snapshot, true).is_empty() {
         ask(environment);
     }
 }
@@ -39,6 +39,14 @@ fn ask(environment: &Environment) {
     drop(Process::new("dpkg-trigger", ["--no-await", TRIGGER], environment).capture());
 }
 
+/// A person adds, installs or removes a module: what packages have begun with it is over.
+pub(crate) fn taken_up(session: &Session<'_>) {
+    let is_person = session.environment.get_filled("DPKG_MAINTSCRIPT_PACKAGE").is_none();
+    if let Some(name) = session.invocation.name.as_ref().filter(|_| is_person && !session.args().dry_run) {
+        PackageRemoval::settle_all(&session.settings.layout, name);
+    }
+}
+
 /// Notes that a script of dpkg's removes a module, for the hook that looks whether the package went or
 /// another version of it came.
 ///
@@ -46,7 +54,10 @@ fn ask(environment: &Environment) {
 /// [`Failure`] where the tree can't be read.
 pub(crate) fn note_removal(session: &Session<'_>) -> Result<(), Failure> {
     let (environment, layout) = (session.environment, &session.settings.layout);
-    let Some(package) = environment.get_filled("DPKG_MAINTSCRIPT_PACKAGE") else { return Ok(()) };
+    let Some(package) = environment.get_filled("DPKG_MAINTSCRIPT_PACKAGE") else {
+        taken_up(session);
+        return Ok(());
+    };
     if !will_look_at_images(environment, layout) || !rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -56,7 +67,10 @@ pub(crate) fn note_removal(session: &Session<'_>) -> Result<(), Failure> {
     }
     let targets = snapshot.targets(&id).into_iter();
     let kernels = targets.filter(|target| snapshot.is_installed(&id, target)).collect();
-    let removal = PackageRemoval { id, package: package.to_owned(), kernels };
+    let words = ["--show", "--showformat=${Version}", "--", package];
+    let version = Process::new("dpkg-query", words, environment).capture_stdout();
+    let package_version = version.map(|ended| ended.text().trim().to_owned()).unwrap_or_default();
+    let removal = PackageRemoval { id, package: package.to_owned(), package_version, kernels };
     // What can't be noted can't be written either: the removal itself says so.
     drop(removal.note(layout));
     ask(environment);

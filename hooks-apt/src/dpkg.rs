@@ -32,14 +32,14 @@ pub fn will_call(environment: &Environment) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     word: String,
-    /// Its architecture.
-    pub arch: String,
+    /// Its version.
+    pub version: String,
 }
 
 impl Status {
     fn parse(text: &str) -> Option<Self> {
-        let (word, arch) = text.trim().split_once('\t')?;
-        Some(Self { word: word.to_owned(), arch: arch.to_owned() })
+        let (word, version) = text.trim_end_matches('\n').split_once('\t')?;
+        Some(Self { word: word.to_owned(), version: version.to_owned() })
     }
 
     /// Whether it is unpacked or being unpacked: what becomes of it is not known yet.
@@ -58,7 +58,7 @@ impl Status {
 /// What dpkg says of a package. `None` where it doesn't know it, or can't be asked.
 #[must_use]
 pub fn status(package: &str, environment: &Environment) -> Option<Status> {
-    let words = ["--show", "--showformat=${db:Status-Status}\t${Architecture}\n", "--", package];
+    let words = ["--show", "--showformat=${db:Status-Status}\t${Version}\n", "--", package];
     let ended = Process::new("dpkg-query", words, environment).capture_stdout().ok()?;
     Status::parse(ended.text().lines().next()?).filter(|_| ended.code() == 0)
 }
@@ -79,17 +79,17 @@ mod tests {
     #[test]
     fn what_is_unpacked_is_not_decided() {
         for (text, at_work, installed) in [
-            ("installed\tall\n", false, true),
-            ("triggers-pending\tamd64\n", false, true),
-            ("unpacked\tall\n", true, false),
-            ("half-configured\tall\n", true, false),
-            ("config-files\tall\n", false, false),
+            ("installed\t1.0-1\n", false, true),
+            ("triggers-pending\t1.0\n", false, true),
+            ("unpacked\t1.0\n", true, false),
+            ("half-configured\t1.0\n", true, false),
+            ("config-files\t1.0\n", false, false),
             ("not-installed\t\n", false, false),
         ] {
-            let status = Status::parse(text.trim_end_matches('\n')).or_else(|| Status::parse(text));
-            let said = status.as_ref().map(|status| (status.is_at_work(), status.is_installed()));
-            assert_eq!(said.unwrap_or_default(), (at_work, installed), "{text}");
+            let status = Status::parse(text).unwrap();
+            assert_eq!((status.is_at_work(), status.is_installed()), (at_work, installed), "{text}");
         }
+        assert_eq!(Status::parse("unpacked"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use dkms_base::layout::Layout;
 use dkms_core::event::{Arrival, Happening};
 use dkms_core::plan::Work;
 use dkms_core::tree::Snapshot;
-use dkms_core::tree::turns::settle_early;
+use dkms_core::tree::turns::{PackageRemoval, settle_early};
 use dkms_hooks::ModulePackage;
 use dkms_kernel as kernel;
 
@@ -17,6 +17,7 @@ use crate::dpkg;
 use crate::pending::{self, Pending};
 use crate::session::{self, Session};
 use crate::trigger;
+use crate::turns;
 
 /// Builds and installs it: when this returns its package may use it.
 pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
@@ -64,6 +65,14 @@ fn bring_up(
     let ended = trigger::batch(session, &told, &ahead);
     if is_noted {
         trigger::settle(session, &pending, &ended);
+    }
+    if !ended.is_due {
+        // The version that was removed is back.
+        PackageRemoval::settle(session.layout(), id);
+    }
+    if turns::is_any(session) {
+        // What another version has left is looked at when all packages are configured.
+        let _ = dpkg::activate(session.environment());
     }
     trigger::look_again(session, &ahead, &ended);
     ended.code

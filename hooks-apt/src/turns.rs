@@ -14,13 +14,14 @@ use dkms_base::host::fs;
 use dkms_base::id::{ModuleId, Target};
 use dkms_base::layout::Layout;
 use dkms_core::event::{Arrival, Happening};
+use dkms_core::plan::Work;
 use dkms_core::tree::turns::{self, PackageRemoval};
 use dkms_core::tree::{Snapshot, images};
 use dkms_hooks::Summary;
 
 use crate::dpkg::{self, Status};
 use crate::session::Session;
-use crate::unpacked::{self, Package};
+use crate::unpacked;
 
 /// What there is to see to.
 #[derive(Debug, Default)]
@@ -28,6 +29,9 @@ pub struct Unended {
     /// What a batch gets for it.
     pub told: Vec<Happening>,
     removals: Vec<PackageRemoval>,
+    /// Those of them that are to be as they were.
+    back: Vec<PackageRemoval>,
+    lacking: Vec<PackageRemoval>,
     early: Vec<ModuleId>,
 }
 
@@ -37,12 +41,20 @@ pub fn is_any(session: &Session<'_>) -> bool {
     !PackageRemoval::all(session.layout()).is_empty() || !turns::early(session.layout()).is_empty()
 }
 
-/// Forgets removals by packages that went for good: no image is kept for those.
+/// Forgets removals by packages that went for good, with nothing of the same module still to come: no image is
+/// kept for those.
 pub fn forget_gone(session: &Session<'_>) {
-    for PackageRemoval { id, package, .. } in PackageRemoval::all(session.layout()) {
-        let status = dpkg::status(&package, session.environment());
-        if !status.is_some_and(|status| status.is_at_work() || status.is_installed()) {
-            PackageRemoval::settle(session.layout(), &id);
+    let removals = PackageRemoval::all(session.layout());
+    if removals.is_empty() {
+        return;
+    }
+    let coming = still_to_come(session);
+    for removal in removals {
+        let is_coming = coming.iter().any(|id| id.name == removal.id.name);
+        let status = dpkg::status(&removal.package, session.environment());
+        let is_there = status.is_some_and(|status| status.is_at_work() || status.is_installed());
+        if !is_there && !is_coming {
+            PackageRemoval::settle(session.layout(), &removal.id);
         }
     }
 }
@@ -53,35 +65,39 @@ pub fn look(session: &Session<'_>, snapshot: &Snapshot) -> Unended {
     let layout = session.layout();
     let mut found = Unended::default();
     forget_gone(session);
-    for removal in PackageRemoval::all(layout) {
+    let removals = PackageRemoval::all(layout);
+    let early = turns::early(layout);
+    if removals.is_empty() && early.is_empty() {
+        return found;
+    }
+    let coming = still_to_come(session);
+    for removal in removals {
         let status = dpkg::status(&removal.package, session.environment());
-        if status.as_ref().is_some_and(Status::is_at_work) {
+        let is_at_work = status.as_ref().is_some_and(Status::is_at_work)
+            || coming.iter().any(|id| id.name == removal.id.name);
+        if is_at_work {
             continue;
         }
-        let is_back = snapshot.get(&removal.id).is_none()
-            && status.is_some_and(|status| owns(&removal, &status, layout));
-        if is_back {
-            found.told.push(Happening::ModuleArrived(removal.id.clone(), Arrival::Upgrade));
-            found.told.extend(was_in_use(&removal, layout));
+        let has_gone_back = status.is_some_and(|status| status.version == removal.package_version);
+        let is_known = snapshot.modules.keys().any(|id| id.name == removal.id.name);
+        if has_gone_back && !is_known {
+            if !fs::is_file(&layout.source_dir(&removal.id).join("dkms.conf")) {
+                // Its source is made by its package's postinst: that has to run again, and the note stays.
+                found.lacking.push(removal);
+                continue;
+            }
+            if !removal.kernels.is_empty() {
+                found.told.push(Happening::ModuleArrived(removal.id.clone(), Arrival::Upgrade));
+                found.told.extend(was_in_use(&removal, layout));
+            }
+            found.back.push(removal.clone());
         }
         found.removals.push(removal);
     }
-    let early = turns::early(layout);
-    if !early.is_empty() {
-        let coming = still_to_come(session);
-        found.early = early.into_iter().filter(|id| !coming.contains(id)).collect();
-        let known = found.early.iter().filter(|id| snapshot.get(id).is_some());
-        found.told.extend(known.cloned().map(Happening::ModuleLeaving));
-    }
+    found.early = early.into_iter().filter(|id| !coming.contains(id)).collect();
+    let known = found.early.iter().filter(|id| snapshot.get(id).is_some());
+    found.told.extend(known.cloned().map(Happening::ModuleLeaving));
     found
-}
-
-/// Whether an installed package has a module's source, and its postinst asks for it.
-fn owns(removal: &PackageRemoval, status: &Status, layout: &Layout) -> bool {
-    let package = Package { name: removal.package.clone(), arch: status.arch.clone(), is_upgrade: true };
-    let folder = removal.id.dir_name();
-    package.contents(layout).modules.contains(&folder)
-        && fs::is_file(&layout.source_dir(&removal.id).join("dkms.conf"))
 }
 
 /// The modules of packages that are unpacked.
@@ -114,14 +130,38 @@ impl Unended {
     pub fn settle(&self, session: &Session<'_>) {
         let layout = session.layout();
         self.early.iter().for_each(|id| turns::settle_early(layout, id));
+        self.back.iter().for_each(|removal| as_it_was(session, removal));
         let Ok(snapshot) = session.adapter.snapshot() else { return };
         let lost: Vec<String> =
             self.removals.iter().flat_map(|removal| lost(removal, &snapshot, layout)).collect();
         self.removals.iter().for_each(|removal| PackageRemoval::settle(layout, &removal.id));
+        let lacking = self.lacking.iter().map(|PackageRemoval { id, package, .. }| {
+            format!(
+                "{id} was removed for an upgrade of package {package} that has failed, and its source is gone: \
+                 `apt-get install --reinstall {package}` installs it again"
+            )
+        });
+        let lost: Vec<String> = lost.into_iter().chain(lacking).collect();
         if !lost.is_empty() {
             session.tell(Summary { lost, ..Summary::default() });
         }
     }
+}
+
+/// What the batch leaves alone: a module that was only registered, or installed by hand.
+fn as_it_was(session: &Session<'_>, removal: &PackageRemoval) {
+    let (id, layout) = (&removal.id, session.layout());
+    let snapshot = session.adapter.snapshot().unwrap_or_default();
+    let is_missing = |target: &&Target| {
+        has_headers(target, layout) && snapshot.installed_version(&id.name, target).is_none()
+    };
+    let targets: Vec<Target> = removal.kernels.iter().filter(is_missing).cloned().collect();
+    let work = match targets.is_empty() {
+        true if snapshot.get(id).is_some() => return,
+        true => Work::Add { id: id.clone(), source: None },
+        false => Work::Install { id: id.clone(), targets, source: None },
+    };
+    let _ = session.carry_out(&|_| work.clone());
 }
 
 /// A line for each kernel that had a module, and can't get another version since its headers are not there.

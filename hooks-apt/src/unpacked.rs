@@ -88,7 +88,9 @@ impl Package {
 
 fn calls_us(script: &Path) -> bool {
     let text = fs::read_limited(script, SCRIPT_LIMIT).unwrap_or_default();
-    text.windows(COMMON.len()).any(|window| window == COMMON)
+    let mut code =
+        text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii_start().starts_with(b"#"));
+    code.any(|line| line.windows(COMMON.len()).any(|window| window == COMMON))
 }
 
 const COMMON: &[u8] = b"common.postinst";
@@ -162,6 +164,8 @@ mod tests {
         write("a-dkms.list", list);
         assert!(modules("a-dkms", "all").is_empty());
         write("a-dkms.postinst", "#!/bin/sh\ndkms install a/1.0\n");
+        assert!(modules("a-dkms", "all").is_empty());
+        write("a-dkms.postinst", "#!/bin/sh\n  # as common.postinst does\ndkms install a/1.0\n");
         assert!(modules("a-dkms", "all").is_empty());
         write("a-dkms.postinst", "#!/bin/sh\npostinst=/usr/lib/dkms/common.postinst\n$postinst a 1.0\n");
         assert_eq!(modules("a-dkms", "all"), ["a-1.0"]);

@@ -79,7 +79,10 @@ fn run(words: &[&str], environment: Environment, out: &Output) -> ExitCode {
                 ExitCode::SUCCESS
             }
         },
-        "common-postinst" => with_session(&|session| module::postinst(session, words)),
+        "common-postinst" => {
+            let session = Session::begin(environment, out);
+            session.map_or(ExitCode::SUCCESS, |session| module::postinst(session, words))
+        }
         _ => usage(out),
     }
 }

@@ -138,8 +138,12 @@ fn first_owned(
 /// %posttrans, one after the other. Empty where that can't be known.
 #[must_use]
 pub fn posttrans_of(file: &Path, environment: &Environment) -> String {
-    let words: [std::ffi::OsString; 4] =
-        ["-qf".into(), "--qf".into(), r"%|POSTTRANS?{%{POSTTRANS}\n}|".into(), file.into()];
+    let words: [std::ffi::OsString; 4] = [
+        "-qf".into(),
+        "--qf".into(),
+        r"%|POSTTRANS?{%{POSTTRANS}\n}:{%|POSTTRANSPROG?{%{POSTTRANSPROG}\n}|}|".into(),
+        file.into(),
+    ];
     let process = Process::new("rpm", words, environment).env("LC_ALL", "C.UTF-8").time_limit(PATIENCE);
     process
         .capture_stdout()

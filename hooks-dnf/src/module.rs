@@ -19,7 +19,7 @@ fn is_used_before_the_triggers(session: &Session<'_>, id: &ModuleId) -> bool {
 /// Where we are called at the transaction's end, that is when it is built, with all that comes besides.
 /// Where nobody does, or the script goes on and may use the module, it is built now.
 #[must_use]
-pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
+pub fn postinst(mut session: Session<'_>, words: &[&str]) -> ExitCode {
     let Some(package) = ModulePackage::from_words(words, session.out) else {
         return ExitCode::USAGE_OR_RIGHTS;
     };
@@ -27,9 +27,12 @@ pub fn postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
         return session.failed();
     }
     let front = session.front();
-    if front != Front::Nobody && !scriptlet::goes_on() && !is_used_before_the_triggers(session, &package.id) {
+    if front != Front::Nobody && !scriptlet::goes_on() && !is_used_before_the_triggers(&session, &package.id)
+    {
         return ExitCode::SUCCESS;
     }
+    // The %preun of the version before comes after us: what is in place is that one's.
+    session.adapter.replaces_newer = true;
     let told = [Happening::ModuleArrived(package.id, Arrival::First)];
     let (summary, code) = session.act(&told, When::Meanwhile, Initramfs::Ours);
     session.tell(summary, front);

@@ -244,9 +244,10 @@ fn an_image_keeps_a_module_whose_next_version_is_not_installed() {
         assert!(made(&machine).is_empty(), "{said}");
         let said = said.replace(&machine.new, "NEW").replace(&machine.old, "OLD");
         for kernel in ["NEW", "OLD"] {
+            let missing = if kernel == "OLD" { ", whose headers are not installed" } else { "" };
             let words = format!(
                 "warning: `/boot/initrd.img-{kernel}` is kept as it is, since it holds one, and one/2.0 is not \
-                 installed on kernel {kernel}: `dkms install one/2.0 -k {kernel}` installs it"
+                 installed on kernel {kernel}{missing}: `dkms install one/2.0 -k {kernel}` tries again"
             );
             assert_eq!(said.matches(&words).count(), 1, "{words}: {said}");
         }
@@ -256,11 +257,19 @@ fn an_image_keeps_a_module_whose_next_version_is_not_installed() {
     assert_eq!(doctor.matches("initramfs-kept").count(), 2, "{doctor}");
     let json = machine.must("dkms status --json").unwrap();
     assert_eq!(json.matches("\"reason\":\"kept\"").count(), 2, "{json}");
+    // What doctor proposes takes nothing out of an image.
+    let doctor = machine.run("dkms doctor").unwrap().stdout;
+    assert!(
+        !doctor.contains("update-initramfs") && doctor.contains("fix: dkms install one/2.0 -k"),
+        "{doctor}"
+    );
     // One that wants to be in it waits, too; and nothing is printed where nothing changes.
     let said = machine.install(&other).unwrap();
     assert!(made(&machine).is_empty() && said.contains("is kept as it is"), "{said}");
     let said = machine.install(&Package::new("plain", "1.0").pack(&machine.root).unwrap()).unwrap();
     assert!(!said.contains("is kept as it is"), "{said}");
+    let doctor = machine.run("dkms doctor").unwrap().stdout;
+    assert!(!doctor.contains("update-initramfs"), "{doctor}");
     // Each is made when its kernel has a version that works.
     let said = machine.install(&mended).unwrap();
     assert_eq!(made(&machine), ["NEW: 2.1 1.0"], "{said}");
@@ -273,4 +282,15 @@ fn an_image_keeps_a_module_whose_next_version_is_not_installed() {
     let said = machine.must("apt-get -y purge one-dkms").unwrap();
     assert_eq!(made(&machine), ["NEW: 1.0", "OLD: 1.0"], "{said}");
     images_are_right(&machine, &said);
+    // Another package takes its place under another name, with the same module: it is waited for as well.
+    machine.install(&one).unwrap();
+    machine.must(BY_HAND).unwrap();
+    let fork = Module::new("fork", "9.0")
+        .with("BUILT_MODULE_NAME[0]=\"one\"")
+        .with("MAKE[0]=\"echo one.c:1: error: no such thing; false\"");
+    let fork = Package::of(fork).with("Conflicts: one-dkms").with("Replaces: one-dkms");
+    let said = machine.install(&fork.pack(&machine.root).unwrap()).unwrap();
+    assert!(made(&machine).is_empty() && said.contains("since it holds one, and fork/9.0 is not"), "{said}");
+    machine.must("apt-get -y purge fork-dkms").unwrap();
+    assert_eq!(made(&machine), ["NEW: 1.0", "OLD: 1.0"]);
 }

@@ -51,6 +51,42 @@ fn an_upgrade_that_is_not_unpacked_leaves_the_old_version_installed() {
     }
 }
 
+/// Packages that build by themselves, and modules that dkms does not install by itself.
+#[test]
+fn what_dpkg_goes_back_to_is_as_it_was() {
+    let machine = machine();
+    let by_hand = "case $1 in configure) dkms add vendor/1.0; dkms install vendor/1.0 -k $(ls /lib/modules | grep cloud | sort -V | tail -n 1) ;; esac";
+    let vendor = |version: &str| Package::of(Module::new("vendor", version)).script("postinst", by_hand);
+    let first = vendor("1.0").pack(&machine.root).unwrap();
+    let fails = vendor("2.0").script("preinst", "exit 1").pack(&machine.root).unwrap();
+    let manual = |version: &str| Package::of(Module::new("manual", version).with("AUTOINSTALL=\"no\""));
+    let manuals = (
+        manual("1.0").pack(&machine.root).unwrap(),
+        manual("2.0").script("preinst", "exit 1").pack(&machine.root).unwrap(),
+    );
+    machine.install(&format!("{first} {}", manuals.0)).unwrap();
+    for made in ["manual/1.0: added", "manual/1.0, NEW: installed"] {
+        let before = machine.states().unwrap();
+        assert!(
+            before.contains(&made.to_owned()) && before.contains(&"vendor/1.0, NEW: installed".to_owned()),
+            "{before:?}"
+        );
+        for package in [&fails, &manuals.1] {
+            let output = machine.apt(&format!("install {package}")).unwrap();
+            assert_eq!(output.code, 100, "{}", output.stdout);
+            assert_eq!(machine.states().unwrap(), before, "{}", output.stdout);
+        }
+        machine.must("dkms install manual/1.0 -k $NEW").unwrap();
+    }
+    // The note of an upgrade that took two runs of dpkg does not bring back what a person removes later.
+    let one = pack(&machine, "one", "1.0");
+    machine.install(&one).unwrap();
+    machine.must(&format!("dpkg --unpack {one}; dpkg --configure -a; dkms remove one/1.0 --all")).unwrap();
+    assert!(!machine.run("dkms doctor").unwrap().stdout.contains("one/1.0"));
+    let said = machine.install(&Package::new("plain", "1.0").pack(&machine.root).unwrap()).unwrap();
+    assert!(!machine.states().unwrap().iter().any(|state| state.starts_with("one/")), "{said}");
+}
+
 #[test]
 fn a_kernel_that_is_not_unpacked_keeps_its_modules() {
     let machine = machine();

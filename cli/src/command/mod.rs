@@ -39,6 +39,7 @@ mod verify;
 
 use crate::action::Action;
 use crate::failure::Failure;
+use crate::package_script;
 use crate::session::Session;
 
 /// Runs the command of a session.
@@ -46,6 +47,9 @@ use crate::session::Session;
 /// # Errors
 /// [`Failure`].
 pub fn run(session: &Session<'_>) -> Result<(), Failure> {
+    if matches!(session.invocation.action, Action::Add | Action::Build | Action::Install) {
+        package_script::taken_up(session);
+    }
     let ended = run_action(session);
     let changes_modules = matches!(
         session.invocation.action,

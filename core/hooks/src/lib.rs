@@ -67,6 +67,8 @@ pub struct Adapter {
     /// A module folder without any of these files is no kernel's: something left one behind. Empty:
     /// each folder is a kernel.
     pub kernel_files: &'static [&'static str],
+    /// A version that arrives takes the place of a newer one too, whose package goes later in the transaction.
+    pub replaces_newer: bool,
     /// Kernels without any of them that are known to be some nevertheless.
     pub other_kernels: BTreeSet<KernelRelease>,
     module_folder: Option<String>,
@@ -134,6 +136,7 @@ impl Adapter {
             environment,
             arch: None,
             kernel_files: &[],
+            replaces_newer: false,
             other_kernels: BTreeSet::new(),
             module_folder,
             jobs,
@@ -344,7 +347,8 @@ impl Adapter {
         let layout = &self.settings.layout;
         images::before(told, &initramfs, layout);
         // The newer one that is in place is the one that goes.
-        let mut outcome = self.act(&work, options, ahead, event::has_downgrade(told), reporter)?;
+        let overrides = self.replaces_newer || event::has_downgrade(told);
+        let mut outcome = self.act(&work, options, ahead, overrides, reporter)?;
         images::after(told, &initramfs, &outcome, layout);
         outcome.about = verdict::about(told, &outcome);
         Ok(outcome)
@@ -371,9 +375,10 @@ impl Adapter {
     /// [`AdapterError`], where nothing was begun.
     pub fn settle_images(&self, reporter: &dyn Reporter) -> Result<Option<Outcome>, AdapterError> {
         let layout = &self.settings.layout;
-        let (there, gone): (Vec<_>, Vec<_>) = dkms_core::tree::images::pending(layout, &self.snapshot()?)
-            .into_iter()
-            .partition(|kernel| fs::is_dir(&layout.kernel_dir(kernel)));
+        let (there, gone): (Vec<_>, Vec<_>) =
+            dkms_core::tree::images::pending(layout, &self.snapshot()?, self.settings.remake_initrd)
+                .into_iter()
+                .partition(|kernel| fs::is_dir(&layout.kernel_dir(kernel)));
         gone.iter().for_each(|kernel| dkms_core::tree::images::settle(layout, kernel));
         let targets: Vec<Target> = there.iter().filter_map(|kernel| self.target(kernel).ok()).collect();
         if targets.is_empty() {

@@ -113,6 +113,7 @@ mod tests {
             environment: Environment::default(),
             arch: None,
             kernel_files: &[],
+            replaces_newer: false,
             other_kernels: BTreeSet::new(),
             module_folder: None,
             jobs: 1,

@@ -32,14 +32,21 @@ fn what_the_end_of_its_package_uses_is_there() {
         "{}\n%posttrans\nfor k in /lib/modules/*; do modinfo -k ${{k##*/}} -F version NAME; done >/srv/seen 2>&1",
         MKRPM.1
     );
-    let package = Package { scripts: (MKRPM.0, &at_the_end), ..Package::ready("one", "1.0") };
-    let world = world(Suite::Bookworm, &[package]);
+    let package = |version| Package { scripts: (MKRPM.0, &at_the_end), ..Package::ready("one", version) };
+    let world = world(Suite::Bookworm, &[package("1.0"), package("2.0")]);
     dnf(&world, KERNELS);
-    for install in ["rpm -U /srv/repo/one-dkms-1.0.rpm", "dnf -y reinstall one-dkms"] {
+    // On the way back the %preun of the newer version, which is in place until then, comes after the %post.
+    for (version, install) in [
+        ("1.0", "rpm -U /srv/repo/one-dkms-1.0.rpm"),
+        ("1.0", "dnf -y reinstall one-dkms"),
+        ("2.0", "dnf -y upgrade one-dkms"),
+        ("1.0", "dnf -y downgrade one-dkms"),
+    ] {
         run(&world, "rm -f /srv/seen");
         let said = run(&world, install);
-        assert_eq!(world.must("cat /srv/seen").unwrap(), "1.0\n1.0\n", "{install}: {said}");
-        assert_eq!(status(&world), ON_BOTH, "{install}: {said}");
+        let seen = format!("{version}\n{version}\n");
+        assert_eq!(world.must("cat /srv/seen").unwrap(), seen, "{install}: {said}");
+        assert_eq!(status(&world), ON_BOTH.replace("1.0", version), "{install}: {said}");
     }
 }
 

@@ -62,6 +62,7 @@ fn refuted(facts: &Facts, findings: &mut Vec<Finding>) {
                 Finding::problem(link.link.word(), format!("kernel {}: {id}: {reason}", target.kernel));
             let finding = finding.module(id).on(target);
             findings.push(match &link.remedy {
+                remedy if link.link == Link::Boot => remade_by(remedy.as_ref(), finding, target, facts),
                 Some(command) => finding.command(command.clone()),
                 None => finding,
             });
@@ -121,10 +122,7 @@ fn images(facts: &Facts, findings: &mut Vec<Finding>) {
             let finding = Finding::problem("initramfs-out-of-date", what)
                 .on(target)
                 .why("the one in the image is loaded at boot");
-            findings.push(match command {
-                Some(command) => finding.command(command.clone()),
-                None => finding,
-            });
+            findings.push(remade_by(command.as_ref(), finding, target, facts));
         }
     }
 }
@@ -143,10 +141,7 @@ fn made_before(facts: &Facts, findings: &mut Vec<Finding>) {
             let finding = Finding::hint("initramfs-made-before", what)
                 .on(target)
                 .why("what is needed to mount the root file system must be in it");
-            findings.push(match command {
-                Some(command) => finding.command(command.clone()),
-                None => finding,
-            });
+            findings.push(remade_by(command.as_ref(), finding, target, facts));
         }
     }
 }
@@ -164,11 +159,22 @@ fn held_removed(facts: &Facts, findings: &mut Vec<Finding>) {
             let finding = Finding::problem("initramfs-holds-removed", what)
                 .on(target)
                 .why("the one in the image is loaded at boot");
-            findings.push(match command {
-                Some(command) => finding.command(command.clone()),
-                None => finding,
-            });
+            findings.push(remade_by(command.as_ref(), finding, target, facts));
         }
+    }
+}
+
+/// A finding about an image with the command that makes it again; but not where that would take out of it what
+/// it is kept for.
+fn remade_by(command: Option<&String>, finding: Finding, target: &Target, facts: &Facts) -> Finding {
+    let is_kept = facts.kept_images.keys().any(|(_, on)| on == target);
+    let is_unfinished = facts.unfinished.iter().any(|removal| removal.kernels.contains(target));
+    match command {
+        Some(_) if is_kept || is_unfinished => {
+            finding.why("it is remade when the module that it is kept for is installed, or removed for good")
+        }
+        Some(command) => finding.command(command.clone()),
+        None => finding,
     }
 }
 
@@ -184,9 +190,16 @@ fn kept_images(facts: &Facts, findings: &mut Vec<Finding>) {
             );
             let finding = Finding::problem("initramfs-kept", what)
                 .on(target)
-                .why("a package removed the version in it; an image that is made now is without the module")
-                .command(format!("dkms install {id} -k {kernel}"));
-            findings.push(finding);
+                .why("a package removed the version in it; an image that is made now is without the module");
+            // For one that is not for this kernel there is none.
+            let is_excluded = matches!(
+                facts.world.confs.get(&(id.clone(), target.clone())),
+                Some(Ok(conf)) if conf.excluded.is_some()
+            );
+            findings.push(match is_excluded {
+                true => finding,
+                false => finding.command(format!("dkms install {id} -k {kernel}")),
+            });
         }
     }
 }
@@ -196,8 +209,8 @@ fn unfinished(facts: &Facts, findings: &mut Vec<Finding>) {
     for PackageRemoval { id, package, .. } in &facts.unfinished {
         let what = format!("{id} was removed for an upgrade of package {package}, which has not ended");
         let finding = Finding::problem("package-unfinished", what)
-            .why("the package is unpacked and not configured, or dpkg has gone back to the one before")
-            .command("dpkg --configure -a".to_owned());
+            .why("the package is not configured, or dpkg has gone back to the version before")
+            .command(format!("dpkg --configure -a && apt-get install --reinstall {}", quote(package)));
         findings.push(finding);
     }
 }

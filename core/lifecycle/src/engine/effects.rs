@@ -186,6 +186,13 @@ impl<'a> Effects<'a> {
             target,
             layout: self.layout(),
             environment: self.context.environment,
+            confs: self
+                .world
+                .confs
+                .iter()
+                .filter(|((_, on), _)| on == target)
+                .filter_map(|((id, _), conf)| Some((id, conf.as_ref().ok()?)))
+                .collect(),
             keeps: self.context.keeps_images,
             installed: files.collect(),
             is_asked: facts.iter().any(|(conf, _)| conf.remake_initrd),

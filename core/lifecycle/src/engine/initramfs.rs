@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use super::effects::Effect;
 use super::error::StepError;
-use crate::host::Environment;
+use crate::conf::ModuleConf;
+use crate::host::{Environment, fs};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{self, OutOfDate, Remade};
 use crate::kernel::ModuleTree;
@@ -35,6 +36,8 @@ pub(super) struct Images<'a> {
     pub(super) is_asked: bool,
     /// Modules that were taken out by this run.
     pub(super) removed: Removed,
+    /// The confs of modules in the tree, as far as they were read for this kernel.
+    pub(super) confs: Vec<(&'a ModuleId, &'a ModuleConf)>,
     /// They were taken out by a package manager, which wants another version in their place if the tree has
     /// one.
     pub(super) keeps: bool,
@@ -44,6 +47,8 @@ pub(super) struct Images<'a> {
 enum Awaited {
     /// This is registered, and is to be installed.
     Installing(ModuleId),
+    /// This is registered, and not for this kernel.
+    Excluded(ModuleId),
     /// A package of this module is being replaced.
     Configuring(ModuleName),
 }
@@ -51,7 +56,7 @@ enum Awaited {
 impl Awaited {
     fn of(&self) -> &ModuleName {
         match self {
-            Self::Installing(id) => &id.name,
+            Self::Installing(id) | Self::Excluded(id) => &id.name,
             Self::Configuring(of) => of,
         }
     }
@@ -139,15 +144,25 @@ impl Images<'_> {
         let removals = PackageRemoval::all(self.layout);
         let awaited = |(name, of): (String, Option<ModuleName>)| {
             let of = of?;
-            let registered =
-                newest.iter().find(|id| id.name == of).map(|id| Awaited::Installing((*id).clone()));
+            let registered = self.successor(&name, &of, &newest);
             let is_at_work = removals.iter().any(|removal| removal.id.name == of);
             let awaited = registered.or_else(|| is_at_work.then(|| Awaited::Configuring(of.clone())))?;
-            let is_missing =
-                tree.paths(&name).is_empty() && snapshot.installed_version(&of, self.target).is_none();
+            let is_missing = tree.paths(&name).is_empty()
+                && snapshot.installed_version(awaited.of(), self.target).is_none();
             is_missing.then_some((name, awaited))
         };
         Ok(of_packages.into_iter().filter_map(awaited).collect())
+    }
+
+    /// The module in the tree that takes the place of one: the newest version of the same dkms module, or another
+    /// one that has a module of that name.
+    fn successor(&self, name: &str, of: &ModuleName, newest: &[&ModuleId]) -> Option<Awaited> {
+        let has_it =
+            |conf: &ModuleConf| conf.modules.iter().any(|one| canonical_name(&one.dest_name) == name);
+        let other = || self.confs.iter().find(|(_, conf)| has_it(conf)).map(|(id, _)| *id);
+        let id = newest.iter().find(|id| id.name == *of).copied().or_else(other)?;
+        let is_excluded = self.confs.iter().any(|(one, conf)| *one == id && conf.excluded.is_some());
+        Some(if is_excluded { Awaited::Excluded(id.clone()) } else { Awaited::Installing(id.clone()) })
     }
 
     /// Keeps the images that hold modules which are awaited; what is to be printed of it. `None`: there are
@@ -170,20 +185,38 @@ impl Images<'_> {
         images::hold(self.layout, kernel, &held.collect())?;
         let said = holding.iter().flat_map(|image| {
             image.modules.iter().filter_map(|name| {
-                let image = image.image.display();
+                let file = image.image.display();
                 Some(match awaited.get(name)? {
                     Awaited::Installing(id) => format!(
-                        "`{image}` is kept as it is, since it holds {name}, and {id} is not installed on kernel \
-                         {kernel}: `dkms install {id} -k {kernel}` installs it"
+                        "`{file}` is kept as it is, since it holds {name}, and {id} is not installed on kernel \
+                         {kernel}{}: `dkms install {id} -k {kernel}` tries again",
+                        self.why_not()
                     ),
+                    Awaited::Excluded(id) => match &image.command {
+                        Some(command) => format!(
+                            "`{file}` is kept as it is, since it holds {name}, and {id} is not for kernel {kernel}: \
+                             `{command}` makes it without {name}"
+                        ),
+                        None => format!(
+                            "`{file}` is kept as it is, since it holds {name}, and {id} is not for kernel {kernel}"
+                        ),
+                    },
+                    // dpkg is still at it, and says so if it doesn't come to its end.
+                    Awaited::Configuring(_) if install::is_inside_dpkg(self.environment) => return None,
                     Awaited::Configuring(of) => format!(
-                        "`{image}` is kept as it is, since it holds {name}, and the package of {of} is not \
+                        "`{file}` is kept as it is, since it holds {name}, and the package of {of} is not \
                          configured: `dpkg --configure -a` does that"
                     ),
                 })
             })
         });
         Ok(Some(said.collect()))
+    }
+
+    /// Why a module may not be installed, where that is plain to see.
+    fn why_not(&self) -> &'static str {
+        let headers = self.layout.headers_dir(&self.target.kernel).join("include");
+        if fs::is_dir(&headers) { "" } else { ", whose headers are not installed" }
     }
 
     fn wrong(&self, note: &images::Note) -> Wrong {
@@ -288,6 +321,7 @@ impl Images<'_> {
             return Ok((Effect::Nothing, Vec::new()));
         }
         self.keep_note(&note)?;
+        images::reported(self.layout, &self.target.kernel)?;
         let said = wrong.lines().into_iter().map(|(line, command)| match command {
             Some(command) => format!("{line}, and `remake_initrd=no`: `{command}` remakes it"),
             None => format!("{line}, and `remake_initrd=no`"),

@@ -93,7 +93,12 @@ impl Needs {
                     ..Self::default()
                 }
             }
-            Work::Images { .. } => Self::default(),
+            Work::Images { targets } => Self {
+                modules: snapshot.newest().into_iter().cloned().collect(),
+                targets: targets.clone(),
+                lenient: true,
+                ..Self::default()
+            },
             Work::KernelPreinst { target } | Work::KernelPrerm { target } => Self {
                 modules: snapshot.built_on(target).cloned().collect(),
                 targets: vec![target.clone()],

@@ -7,7 +7,7 @@
 //! MODULE`: NAME, of the dkms module MODULE, was removed, and the image may still hold it; notes of earlier
 //! versions of ours have no MODULE. `held NAME MODULE`: the image holds it and is not remade without it,
 //! since MODULE is still in the tree, or its package manager hasn't ended what it does with it, and it is not
-//! installed on the kernel.
+//! installed on the kernel. `reported`: what is wrong was reported, with `remake_initrd=no`.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,8 @@ pub struct Note {
     pub held: Removed,
     /// Another program was asked to make it.
     pub left: bool,
+    /// What is wrong with it was reported, and nobody makes it again (`remake_initrd=no`).
+    pub reported: bool,
 }
 
 impl Note {
@@ -50,6 +52,7 @@ impl Note {
                 ("held", Some((name, of))) => drop(note.held.insert(name, of)),
                 ("before", None) => note.before = true,
                 ("left", None) => note.left = true,
+                ("reported", None) => note.reported = true,
                 _ => {}
             }
         }
@@ -57,7 +60,7 @@ impl Note {
     }
 
     fn text(&self) -> String {
-        let words = [(self.before, "before\n"), (self.left, "left\n")];
+        let words = [(self.before, "before\n"), (self.left, "left\n"), (self.reported, "reported\n")];
         let words = words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word.to_owned());
         let kinds = [("removed", &self.removed), ("held", &self.held)].into_iter();
         let modules = kinds.flat_map(|(kind, modules)| {
@@ -112,7 +115,10 @@ pub fn note(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsError> {
 /// # Errors
 /// [`FsError`]; then nobody looks whether an image still holds them.
 pub fn note_removed(layout: &Layout, kernel: &KernelRelease, removed: &Removed) -> Result<(), FsError> {
-    change(layout, kernel, |note| note.removed.extend(removed.clone()))
+    change(layout, kernel, |note| {
+        note.reported &= removed.is_empty();
+        note.removed.extend(removed.clone());
+    })
 }
 
 /// Notes that the image is kept for modules that were removed, and for no others.
@@ -121,7 +127,8 @@ pub fn note_removed(layout: &Layout, kernel: &KernelRelease, removed: &Removed) 
 /// [`FsError`]; then it is looked at again at the next occasion.
 pub fn hold(layout: &Layout, kernel: &KernelRelease, held: &Removed) -> Result<(), FsError> {
     // The time of a note says when another program was asked to make the image.
-    if read(layout, kernel).unwrap_or_default().held == *held {
+    let note = read(layout, kernel).unwrap_or_default();
+    if note.held == *held && !note.removed.keys().any(|name| held.contains_key(name)) {
         return Ok(());
     }
     change(layout, kernel, |note| {
@@ -139,6 +146,7 @@ pub fn forget_removed(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsE
         Some(note) if !(note.removed.is_empty() && note.held.is_empty()) => change(layout, kernel, |note| {
             note.removed.clear();
             note.held.clear();
+            note.reported = false;
         }),
         _ => Ok(()),
     }
@@ -150,6 +158,14 @@ pub fn forget_removed(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsE
 /// [`FsError`]; then nobody looks whether that was done.
 pub fn leave(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsError> {
     change(layout, kernel, |note| note.left = true)
+}
+
+/// Notes that what is wrong with it was reported.
+///
+/// # Errors
+/// [`FsError`]; then it is reported again.
+pub fn reported(layout: &Layout, kernel: &KernelRelease) -> Result<(), FsError> {
+    change(layout, kernel, |note| note.reported = true)
 }
 
 /// Whether an image is noted that was made before its modules.
@@ -164,12 +180,14 @@ pub fn holds_any(layout: &Layout) -> bool {
     noted(layout).iter().any(|(_, note)| !note.held.is_empty())
 }
 
-/// The kernels whose images are to be looked at, whether or not anything is installed on them.
+/// The kernels whose images are to be looked at, whether or not anything is installed on them. `is_remade`:
+/// images are remade, and not only reported.
 #[must_use]
-pub fn pending(layout: &Layout, snapshot: &Snapshot) -> Vec<KernelRelease> {
+pub fn pending(layout: &Layout, snapshot: &Snapshot, is_remade: bool) -> Vec<KernelRelease> {
     let removals = PackageRemoval::all(layout);
     let noted = noted(layout).into_iter();
-    noted.filter(|(_, note)| note.is_due(snapshot, &removals)).map(|(kernel, _)| kernel).collect()
+    let is_due = |note: &Note| note.is_due(snapshot, &removals) && (is_remade || !note.reported);
+    noted.filter(|(_, note)| is_due(note)).map(|(kernel, _)| kernel).collect()
 }
 
 fn noted(layout: &Layout) -> Vec<(KernelRelease, Note)> {
@@ -198,7 +216,7 @@ mod tests {
         assert!(!is_noted(&layout, &kernel));
         note(&layout, &kernel).unwrap();
         note(&layout, &kernel).unwrap();
-        assert!(is_noted(&layout, &kernel) && pending(&layout, &Snapshot::default()).is_empty());
+        assert!(is_noted(&layout, &kernel) && pending(&layout, &Snapshot::default(), true).is_empty());
         settle(&layout, &kernel);
         settle(&layout, &kernel);
         assert!(!is_noted(&layout, &kernel));
@@ -217,11 +235,11 @@ mod tests {
         note_removed(&layout, &kernel, &names(&["foo"])).unwrap();
         note_removed(&layout, &kernel, &[("bar".to_owned(), None)].into()).unwrap();
         assert!(!is_noted(&layout, &kernel));
-        assert_eq!(pending(&layout, &Snapshot::default()), std::slice::from_ref(&kernel));
+        assert_eq!(pending(&layout, &Snapshot::default(), true), std::slice::from_ref(&kernel));
         note(&layout, &kernel).unwrap();
         leave(&layout, &kernel).unwrap();
         let removed = [("bar".to_owned(), None), ("foo".to_owned(), Some(module.clone()))].into();
-        let expected = Note { before: true, removed, held: Removed::new(), left: true };
+        let expected = Note { before: true, removed, held: Removed::new(), left: true, reported: false };
         assert_eq!(read(&layout, &kernel), Some(expected));
         forget_removed(&layout, &kernel).unwrap();
         assert!(is_noted(&layout, &kernel));
@@ -245,12 +263,21 @@ mod tests {
         let known = Snapshot { modules: [(id.clone(), registration)].into(), ..Snapshot::default() };
         let foo: Removed = [("foo".to_owned(), Some(id.name))].into();
         note_removed(&layout, &kernel, &foo).unwrap();
-        assert_eq!(pending(&layout, &known).len(), 1);
+        assert_eq!(pending(&layout, &known, true).len(), 1);
         hold(&layout, &kernel, &foo).unwrap();
-        assert_eq!(read(&layout, &kernel), Some(Note { held: foo, ..Note::default() }));
-        assert!(holds_any(&layout) && pending(&layout, &known).is_empty());
-        assert_eq!(pending(&layout, &Snapshot::default()).len(), 1, "it has gone for good");
+        assert_eq!(read(&layout, &kernel), Some(Note { held: foo.clone(), ..Note::default() }));
+        assert!(holds_any(&layout) && pending(&layout, &known, true).is_empty());
+        assert_eq!(pending(&layout, &Snapshot::default(), true).len(), 1, "it has gone for good");
         forget_removed(&layout, &kernel).unwrap();
         assert!(!holds_any(&layout));
+        // What was reported is not reported again, unless something is removed since.
+        note_removed(&layout, &kernel, &foo).unwrap();
+        reported(&layout, &kernel).unwrap();
+        let pending = |is_remade| pending(&layout, &Snapshot::default(), is_remade).len();
+        assert_eq!((pending(false), pending(true)), (0, 1));
+        note_removed(&layout, &kernel, &[("bar".to_owned(), None)].into()).unwrap();
+        assert_eq!(pending(false), 1);
+        forget_removed(&layout, &kernel).unwrap();
+        assert_eq!(read(&layout, &kernel), None);
     }
 }

@@ -26,6 +26,8 @@ pub struct PackageRemoval {
     pub id: ModuleId,
     /// The package, as its package manager names it.
     pub package: String,
+    /// The version of the package whose script it was; empty: not known.
+    pub package_version: String,
     /// Where it was installed.
     pub kernels: Vec<Target>,
 }
@@ -33,15 +35,20 @@ pub struct PackageRemoval {
 impl PackageRemoval {
     fn text(&self) -> String {
         let kernels = self.kernels.iter().map(|target| format!("{} {}\n", target.kernel, target.arch));
-        std::iter::once(format!("{}\n", self.package)).chain(kernels).collect()
+        std::iter::once(format!("{} {}\n", self.package, self.package_version)).chain(kernels).collect()
     }
 
     fn parse(id: ModuleId, text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let package = lines.next()?.to_owned();
+        let (package, version) = lines.next()?.split_once(' ')?;
         let target =
             |line: &str| line.split_once(' ').and_then(|(kernel, arch)| Target::parse(kernel, arch).ok());
-        Some(Self { id, package, kernels: lines.filter_map(target).collect() })
+        Some(Self {
+            id,
+            package: package.to_owned(),
+            package_version: version.to_owned(),
+            kernels: lines.filter_map(target).collect(),
+        })
     }
 
     /// Leaves a note of it. Where a removal of the same module is noted, that one is it: the
@@ -64,6 +71,14 @@ impl PackageRemoval {
             Self::parse(id, &String::from_utf8_lossy(&text))
         };
         ids(layout, Kind::Removed).into_iter().filter_map(read).collect()
+    }
+
+    /// A person has taken the module up: what is noted of any version of it is over.
+    pub fn settle_all(layout: &Layout, name: &ModuleName) {
+        let removed = ids(layout, Kind::Removed).into_iter().filter(|id| id.name == *name);
+        removed.for_each(|id| forget(layout, Kind::Removed, &id));
+        let early = ids(layout, Kind::Early).into_iter().filter(|id| id.name == *name);
+        early.for_each(|id| forget(layout, Kind::Early, &id));
     }
 
     /// It is ended. A note that stays leads to one more look.
@@ -140,16 +155,29 @@ mod tests {
         fs::create_dir_all(&layout.dkms_tree).unwrap();
         let [a, b] = ["1.0", "2.0"].map(|version| ModuleId::parse("a", version).unwrap());
         let kernels = vec![Target::parse("6.1.0-1", "x86_64").unwrap()];
-        let removal = PackageRemoval { id: a.clone(), package: "a-dkms".to_owned(), kernels };
+        let removal = PackageRemoval {
+            id: a.clone(),
+            package: "a-dkms".to_owned(),
+            package_version: "1.0-1".to_owned(),
+            kernels,
+        };
         removal.note(&layout).unwrap();
         PackageRemoval { kernels: Vec::new(), ..removal.clone() }.note(&layout).unwrap();
-        assert_eq!(PackageRemoval::all(&layout), [removal], "the first one saw where it was installed");
+        assert_eq!(
+            PackageRemoval::all(&layout),
+            std::slice::from_ref(&removal),
+            "the first one saw where it was installed"
+        );
         note_early(&layout, &b).unwrap();
         note_early(&layout, &b).unwrap();
         assert_eq!(early(&layout), std::slice::from_ref(&b));
         settle_early(&layout, &b);
         settle_early(&layout, &b);
         PackageRemoval::settle(&layout, &a);
+        assert!(early(&layout).is_empty() && PackageRemoval::all(&layout).is_empty());
+        note_early(&layout, &b).unwrap();
+        removal.note(&layout).unwrap();
+        PackageRemoval::settle_all(&layout, &b.name);
         assert!(early(&layout).is_empty() && PackageRemoval::all(&layout).is_empty());
     }
 }
