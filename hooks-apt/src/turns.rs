@@ -41,8 +41,8 @@ pub fn is_any(session: &Session<'_>) -> bool {
     !PackageRemoval::all(session.layout()).is_empty() || !turns::early(session.layout()).is_empty()
 }
 
-/// Forgets removals by packages that went for good, with nothing of the same module still to come: no image is
-/// kept for those.
+/// Forgets removals by packages that went for good, with nothing of the same module still to come: no image
+/// is kept for those.
 pub fn forget_gone(session: &Session<'_>) {
     let removals = PackageRemoval::all(session.layout());
     if removals.is_empty() {

@@ -67,7 +67,8 @@ pub struct Adapter {
     /// A module folder without any of these files is no kernel's: something left one behind. Empty:
     /// each folder is a kernel.
     pub kernel_files: &'static [&'static str],
-    /// A version that arrives takes the place of a newer one too, whose package goes later in the transaction.
+    /// A version that arrives takes the place of a newer one too, whose package goes later in the
+    /// transaction.
     pub replaces_newer: bool,
     /// Kernels without any of them that are known to be some nevertheless.
     pub other_kernels: BTreeSet<KernelRelease>,

@@ -164,8 +164,8 @@ fn held_removed(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A finding about an image with the command that makes it again; but not where that would take out of it what
-/// it is kept for.
+/// A finding about an image with the command that makes it again; but not where that would take out of it
+/// what it is kept for.
 fn remade_by(command: Option<&String>, finding: Finding, target: &Target, facts: &Facts) -> Finding {
     let is_kept = facts.kept_images.keys().any(|(_, on)| on == target);
     let is_unfinished = facts.unfinished.iter().any(|removal| removal.kernels.contains(target));

@@ -154,8 +154,8 @@ impl Images<'_> {
         Ok(of_packages.into_iter().filter_map(awaited).collect())
     }
 
-    /// The module in the tree that takes the place of one: the newest version of the same dkms module, or another
-    /// one that has a module of that name.
+    /// The module in the tree that takes the place of one: the newest version of the same dkms module, or
+    /// another one that has a module of that name.
     fn successor(&self, name: &str, of: &ModuleName, newest: &[&ModuleId]) -> Option<Awaited> {
         let has_it =
             |conf: &ModuleConf| conf.modules.iter().any(|one| canonical_name(&one.dest_name) == name);
