@@ -27,7 +27,8 @@ const LOADER: &str = "dkms-vm-load";
 /// Whether this process is one of a guest, by the name that it was started with; its exit code.
 #[must_use]
 pub fn main_of_guest() -> Option<ExitCode> {
-    let words: Vec<String> = std::env::args().collect();
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<String> = words.collect();
     let name = Path::new(words.first()?).file_name()?.to_str()?;
     let is_guest = || Path::new(LIST).exists();
     match name {
