@@ -9,7 +9,8 @@ use dkms_base::host::{clock, fs};
 use dkms_fuzz::{TARGETS, Target};
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let (Some(target), Some(what)) = (words.first().and_then(|name| Target::named(name)), words.get(1))
     else {
         let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use dkms_offers::{Line, kernels};
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).skip(1);
     let (Some(flavour), None) = (words.next(), words.next()) else {
         return fail("usage: kernel-offers FLAVOUR <APT-CACHE-SHOW");
     };

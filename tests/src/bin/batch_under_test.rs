@@ -13,7 +13,8 @@ use dkms_hooks::{Adapter, Initramfs, Summary};
 fn main() -> Result<std::process::ExitCode> {
     let reporter = Recorder::default();
     let adapter = Adapter::begin(Environment::of_this_process(), &reporter)?;
-    let told: Vec<Happening> = std::env::args()
+    let told: Vec<Happening> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
         .skip(1)
         .map(|release| Ok(Happening::KernelArrived(adapter.target(&KernelRelease::new(&release)?)?)))
         .collect::<Result<_>>()?;

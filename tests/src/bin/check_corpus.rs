@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool> {
-    let args: Vec<String> = std::env::args().collect();
+    let args: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     match args.get(1..).unwrap_or_default() {
         [corpus] => inside_a_namespace(&args[0], corpus),
         [corpus, inside] if inside == INSIDE => {

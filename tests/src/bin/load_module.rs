@@ -10,7 +10,10 @@ use dkms_base::host::fs;
 const COMPRESSED: i32 = 4;
 
 fn main() -> Result<()> {
-    let file = std::env::args().nth(1).context("no file is named")?;
+    let file = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .nth(1)
+        .context("no file is named")?;
     let opened = fs::open(Path::new(&file))?;
     let flags = if file.ends_with(".ko") { 0 } else { COMPRESSED };
     rustix::system::finit_module(&opened, c"", flags).with_context(|| file)

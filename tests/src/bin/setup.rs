@@ -8,7 +8,8 @@ use dkms_tests::command;
 use dkms_tests::setup::{self, systems};
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).skip(1).collect();
     let done = match words.split_first() {
         None => setup::run(),
         Some((word, [])) if word == "kernels" => Cache::open().and_then(|cache| setup::kernels(&cache)),

@@ -44,7 +44,8 @@ fn run() -> Result<()> {
     };
     let ours = Tool::ours(&program("dkms")?);
     let original = Tool::original(&cache, Oracle::Trixie)?;
-    let only: Vec<String> = std::env::args().skip(1).collect();
+    let only: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).skip(1).collect();
     let is_asked_for = |name: &str| only.is_empty() || only.iter().any(|word| word == name);
     let mut kept = Vec::new();
     if is_asked_for("sandbox") {
