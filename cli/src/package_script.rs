@@ -27,16 +27,18 @@ pub(crate) fn will_look_at_images(environment: &Environment, layout: &Layout) ->
 
 /// Has dpkg call us when its run ends, if there is something to look at. rpm's file triggers come by
 /// themselves.
-pub(crate) fn ask_to_look_at_images(environment: &Environment, layout: &Layout) {
-    let snapshot = Snapshot::take(layout).unwrap_or_default();
-    if is_inside_dpkg(environment) && !images::pending(layout, &snapshot, true).is_empty() {
-        ask(environment);
+pub(crate) fn ask_to_look(environment: &Environment, layout: &Layout) {
+    if !is_inside_dpkg(environment) {
+        return;
     }
-}
-
-fn ask(environment: &Environment) {
-    // If dpkg doesn't take it, the end of apt's run looks, and doctor tells.
-    drop(Process::new("dpkg-trigger", ["--no-await", TRIGGER], environment).capture());
+    let has_images = || {
+        let snapshot = Snapshot::take(layout).unwrap_or_default();
+        !images::pending(layout, &snapshot, true).is_empty()
+    };
+    if !PackageRemoval::all(layout).is_empty() || has_images() {
+        // If dpkg doesn't take it, the end of apt's run looks, and doctor tells.
+        drop(Process::new("dpkg-trigger", ["--no-await", TRIGGER], environment).capture());
+    }
 }
 
 /// A person adds, installs or removes a module: what packages have begun with it is over.
@@ -73,6 +75,5 @@ pub(crate) fn note_removal(session: &Session<'_>) -> Result<(), Failure> {
     let removal = PackageRemoval { id, package: package.to_owned(), package_version, kernels };
     // What can't be noted can't be written either: the removal itself says so.
     drop(removal.note(layout));
-    ask(environment);
     Ok(())
 }

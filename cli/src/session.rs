@@ -259,7 +259,7 @@ impl<'a> Session<'a> {
             self.terminal.remarks(plan);
         })?;
         if task.options.initramfs_of_removed == Some(ImageWork::Note) {
-            package_script::ask_to_look_at_images(self.environment, &self.settings.layout);
+            package_script::ask_to_look(self.environment, &self.settings.layout);
         }
         Ok(outcome)
     }

@@ -11,6 +11,7 @@ use dkms_base::id::{KernelRelease, ModuleId};
 use dkms_core::event::{Arrival, Happening, LookAhead};
 use dkms_core::install;
 use dkms_core::tree::{Snapshot, ahead};
+use dkms_kernel::has_headers;
 
 use crate::dpkg;
 use crate::frontend;
@@ -73,7 +74,7 @@ pub fn look(session: &Session<'_>, own: Option<&ModuleId>, snapshot: &Snapshot) 
         found.told.extend(arrived(session, &id, arrival, snapshot));
         found.look.ahead.insert(id);
     }
-    let has_headers = |kernel: &&KernelRelease| fs::is_dir(&layout.headers_dir(kernel).join("include"));
+    let has_headers = |kernel: &&KernelRelease| has_headers(kernel, layout);
     // What failed on one whose headers are not configured waits for that.
     let looked_at = ahead::kernels_looked_at(layout);
     let new = found.kernels.iter().filter(|kernel| !looked_at.contains(*kernel)).filter(has_headers);

@@ -13,7 +13,7 @@ use dkms_base::host::process::Process;
 use dkms_base::id::KernelRelease;
 use dkms_base::layout::Layout;
 use dkms_core::tree::state;
-use dkms_kernel::installed_kernels;
+use dkms_kernel::{has_headers, installed_kernels};
 
 /// No list reaches it.
 const LIMIT: u64 = 1 << 20;
@@ -65,7 +65,7 @@ fn write(layout: &Layout, kernels: &BTreeSet<String>) {
 
 fn with_headers(layout: &Layout) -> Vec<KernelRelease> {
     let mut kernels = installed_kernels(layout).unwrap_or_default();
-    kernels.retain(|kernel| fs::is_dir(&layout.headers_dir(kernel).join("include")));
+    kernels.retain(|kernel| has_headers(kernel, layout));
     kernels
 }
 

@@ -8,6 +8,7 @@ use dkms_conf::settings::OnBuildFailure;
 use dkms_core::event::Happening;
 use dkms_core::plan::Work;
 use dkms_hooks::Initramfs;
+use dkms_kernel::has_headers;
 
 use crate::ahead::{self, Ahead};
 use crate::dpkg;
@@ -78,8 +79,7 @@ pub fn headers_postinst(session: &Session<'_>, words: &[&str]) -> ExitCode {
 
 /// The trigger, which sees headers that nobody told us of, has nothing to do for a kernel.
 fn dealt_with(session: &Session<'_>, kernel: &KernelRelease, ended: &Ended) {
-    let has_headers = fs::is_dir(&session.layout().headers_dir(kernel).join("include"));
-    if has_headers && !ended.is_due && !ended.waiting.contains(kernel) {
+    if has_headers(kernel, session.layout()) && !ended.is_due && !ended.waiting.contains(kernel) {
         headers::add(session.layout(), kernel);
     }
 }

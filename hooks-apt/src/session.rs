@@ -134,6 +134,9 @@ impl<'a> Session<'a> {
 
     /// Notes what this batch registers before its package is configured.
     fn note_early(&self, ahead: &Ahead) {
+        if ahead.look.ahead.is_empty() {
+            return;
+        }
         let snapshot = self.adapter.snapshot().unwrap_or_default();
         let new = ahead.look.ahead.iter().filter(|id| snapshot.get(id).is_none());
         // One that isn't noted stays if its package is never configured.

@@ -7,7 +7,7 @@ use dkms_base::exit::ExitCode;
 use dkms_base::host::fs;
 use dkms_base::id::{KernelRelease, ModuleId, Target};
 use dkms_core::event::Happening;
-use dkms_core::tree::owed;
+use dkms_core::tree::{Snapshot, owed};
 use dkms_hooks::Initramfs;
 use dkms_kernel::is_left_over;
 
@@ -50,8 +50,9 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     ahead::sweep(session);
     let waiting = pending::all(session.layout());
     let (mut told, taken) = told(session, &waiting);
-    told.extend(kernels_left_over(session));
-    let unended = turns::look(session, &session.adapter.snapshot().unwrap_or_default());
+    let snapshot = session.adapter.snapshot().unwrap_or_default();
+    told.extend(kernels_left_over(session, &snapshot));
+    let unended = turns::look(session, &snapshot);
     told.extend(unended.told.clone());
     let (layout, environment) = (session.layout(), session.environment());
     let arrived = headers::arrived(layout, environment).into_iter();
@@ -114,9 +115,8 @@ fn images(session: &Session<'_>, _: &[&str]) -> ExitCode {
 
 /// Kernels whose packages have all gone, while modules of ours are still there: no script runs when
 /// headers are removed.
-fn kernels_left_over(session: &Session<'_>) -> Vec<Happening> {
+fn kernels_left_over(session: &Session<'_>, snapshot: &Snapshot) -> Vec<Happening> {
     let layout = session.layout();
-    let snapshot = session.adapter.snapshot().unwrap_or_default();
     let is_left = |target: &Target| {
         snapshot.built_on(target).next().is_some() && is_left_over(&target.kernel, layout).unwrap_or(false)
     };

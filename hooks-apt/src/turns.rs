@@ -18,6 +18,7 @@ use dkms_core::plan::Work;
 use dkms_core::tree::turns::{self, PackageRemoval};
 use dkms_core::tree::{Snapshot, images};
 use dkms_hooks::Summary;
+use dkms_kernel::has_headers;
 
 use crate::dpkg::{self, Status};
 use crate::session::Session;
@@ -109,12 +110,8 @@ fn still_to_come(session: &Session<'_>) -> BTreeSet<ModuleId> {
 
 /// The kernels that a removed module was in use on, and can be built for.
 fn was_in_use<'a>(removal: &'a PackageRemoval, layout: &'a Layout) -> impl Iterator<Item = Happening> + 'a {
-    let usable = removal.kernels.iter().filter(|target| has_headers(target, layout));
+    let usable = removal.kernels.iter().filter(|target| has_headers(&target.kernel, layout));
     usable.map(|target| Happening::ModuleWasInUse(removal.id.name.clone(), target.clone()))
-}
-
-fn has_headers(target: &Target, layout: &Layout) -> bool {
-    fs::is_dir(&layout.headers_dir(&target.kernel).join("include"))
 }
 
 /// Where versions of an arriving module were in use that scripts have removed: it takes their place there.
@@ -153,7 +150,7 @@ fn as_it_was(session: &Session<'_>, removal: &PackageRemoval) {
     let (id, layout) = (&removal.id, session.layout());
     let snapshot = session.adapter.snapshot().unwrap_or_default();
     let is_missing = |target: &&Target| {
-        has_headers(target, layout) && snapshot.installed_version(&id.name, target).is_none()
+        has_headers(&target.kernel, layout) && snapshot.installed_version(&id.name, target).is_none()
     };
     let targets: Vec<Target> = removal.kernels.iter().filter(is_missing).cloned().collect();
     let work = match targets.is_empty() {
@@ -177,7 +174,7 @@ fn lost(removal: &PackageRemoval, snapshot: &Snapshot, layout: &Layout) -> Vec<S
     let is_lost = |target: &&Target| {
         fs::is_dir(&layout.kernel_dir(&target.kernel).join("kernel"))
             && snapshot.installed_version(&id.name, target).is_none()
-            && !has_headers(target, layout)
+            && !has_headers(&target.kernel, layout)
             && !is_kept(target)
     };
     let line = |target: &Target| {

@@ -63,7 +63,7 @@ impl<'a> System<'a> {
         match thing {
             Thing::Module(folder) => fs::is_file(&layout.source_tree.join(folder).join("dkms.conf")),
             Thing::Kernel(kernel) => fs::is_dir(&layout.kernel_dir(kernel)) && self.adapter.is_kernel(kernel),
-            Thing::Headers(kernel) => fs::is_dir(&layout.headers_dir(kernel).join("include")),
+            Thing::Headers(kernel) => dkms_kernel::has_headers(kernel, layout),
         }
     }
 

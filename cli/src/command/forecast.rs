@@ -184,8 +184,7 @@ fn headers(
     let layout = &session.settings.layout;
     let kernel = &asked.kernel;
     let given = &session.args().headers_packages;
-    let has_headers = fs::is_dir(&layout.headers_dir(kernel).join("include"));
-    if has_headers && asked.coming.is_none() && given.is_empty() {
+    if dkms_kernel::has_headers(kernel, layout) && asked.coming.is_none() && given.is_empty() {
         let real = layout.kernel_dir(kernel);
         let folder = layer::make_module_folder(scratch, kernel, layout)?;
         // Headers that lie in the module folder itself stay where they are.

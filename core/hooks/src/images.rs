@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use super::Initramfs;
-use dkms_base::host::fs;
 use dkms_base::id::Target;
 use dkms_base::layout::Layout;
 use dkms_core::engine::Outcome;
@@ -12,6 +11,7 @@ use dkms_core::event::Happening;
 use dkms_core::install;
 use dkms_core::plan::Action;
 use dkms_core::tree::{Snapshot, images};
+use dkms_kernel::has_headers;
 
 /// Before a batch: the image of a kernel that has come is there already, and nobody makes it after us.
 pub(super) fn before(told: &[Happening], initramfs: &Initramfs, layout: &Layout) {
@@ -30,8 +30,8 @@ pub(super) fn after(told: &[Happening], initramfs: &Initramfs, outcome: &Outcome
     let installed = on(&mut outcome.done.iter().filter(|action| matches!(action, Action::Install { .. })));
     let has_modules = || Snapshot::take(layout).is_ok_and(|snapshot| !snapshot.modules.is_empty());
     for target in arrived(told) {
-        let has_headers = fs::is_dir(&layout.headers_dir(&target.kernel).join("include"));
-        let is_incomplete = !has_headers || failed.contains(target) || outcome.is_interrupted();
+        let is_incomplete =
+            !has_headers(&target.kernel, layout) || failed.contains(target) || outcome.is_interrupted();
         match is_incomplete && has_modules() {
             true => drop(images::note(layout, &target.kernel)),
             // Where that was ours to do, and something was installed, it was done or has failed.
@@ -61,6 +61,7 @@ fn arrived(told: &[Happening]) -> impl Iterator<Item = &Target> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dkms_base::host::fs;
     use dkms_base::id::ModuleId;
 
     #[test]

@@ -182,6 +182,12 @@ pub fn running_kernel_here(layout: &Layout) -> Option<KernelRelease> {
     running_kernel().ok().filter(|running| is_of_this_system(running, layout))
 }
 
+/// Whether headers are there that a module can be built against.
+#[must_use]
+pub fn has_headers(kernel: &KernelRelease, layout: &Layout) -> bool {
+    fs::is_dir(&layout.headers_dir(kernel).join("include"))
+}
+
 fn kernels_instead_of(
     running: Option<KernelRelease>,
     layout: &Layout,
@@ -189,9 +195,8 @@ fn kernels_instead_of(
     if let Some(running) = running {
         return Ok(vec![running]);
     }
-    let has_headers = |kernel: &KernelRelease| fs::is_dir(&layout.headers_dir(kernel).join("include"));
     let all = installed_kernels(layout)?;
-    let with_headers: Vec<_> = all.iter().filter(|kernel| has_headers(kernel)).cloned().collect();
+    let with_headers: Vec<_> = all.iter().filter(|kernel| has_headers(kernel, layout)).cloned().collect();
     if !with_headers.is_empty() {
         return Ok(with_headers);
     }

@@ -8,6 +8,7 @@
 //! - [`published`]: in which version a distribution publishes it
 //! - `machine`: what it is for; [`toolchain`]: what it was built with; asked for when
 //!   something is to be built
+//! - `kmod_conf`: the files of depmod.d and modprobe.d
 //! - `distribution`: which system this is; what follows from it: `destination`,
 //!   `architecture`, `headers_package`
 //! - [`modfile`]: what a module file says of itself; [`initramfs`]: what an image holds of modules
@@ -30,6 +31,7 @@ mod facts;
 pub mod fetched;
 mod headers_package;
 pub mod initramfs;
+mod kmod_conf;
 mod machine;
 pub mod manager;
 pub mod modfile;
@@ -46,8 +48,11 @@ pub use architecture::{default_arch, running_kernel};
 pub use brought::Brought;
 pub use destination::{module_folder, without_steps_up};
 pub use distribution::{Distribution, DistributionError, Family, Release};
-pub use facts::{Overrides, default_kernels, installed_kernels, is_left_over, running_kernel_here};
+pub use facts::{
+    Overrides, default_kernels, has_headers, installed_kernels, is_left_over, running_kernel_here,
+};
 pub use headers_package::HeadersPackage;
+pub use kmod_conf::kmod_conf;
 pub use machine::Machine;
 pub use module_tree::ModuleTree;
 pub use owner::Owner;

@@ -57,6 +57,17 @@ impl ModuleTree {
     }
 }
 
+/// The lines of modules.dep, `PATH: NEEDED…`: each module with those that it depends on, what is needed last
+/// first. Paths are as they stand there, below the kernel's folder.
+#[must_use]
+pub fn dependencies(modules_dep: &str) -> BTreeMap<PathBuf, Vec<PathBuf>> {
+    let line = |line: &str| {
+        let (path, needs) = line.split_once(':')?;
+        Some((PathBuf::from(path), needs.split_whitespace().map(PathBuf::from).collect()))
+    };
+    modules_dep.lines().filter_map(line).collect()
+}
+
 /// The module file that an entry is by its name.
 fn module_of(entry: &Entry) -> Option<ModuleFile> {
     let regular = entry.kind.is_file() || entry.kind.is_symlink();

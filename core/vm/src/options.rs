@@ -1,43 +1,25 @@
-//! `options NAME PARAMETERS` of modprobe.d, as modprobe.d(5) has it: of files with one name that in the first
-//! folder counts, a line that ends with a backslash goes on.
+//! `options NAME PARAMETERS` of modprobe.d, as modprobe.d(5) has it: a line that ends with a backslash goes
+//! on.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::PathBuf;
 
 use dkms_base::host::fs::{self, FsError};
 use dkms_base::layout::Layout;
+use dkms_kernel::kmod_conf;
 use dkms_kernel::modfile::canonical_name;
 
 /// No file of parameters is larger.
 const LIMIT: u64 = 1 << 20;
-const FOLDERS: [&str; 5] = [
-    "/etc/modprobe.d",
-    "/run/modprobe.d",
-    "/usr/local/lib/modprobe.d",
-    "/usr/lib/modprobe.d",
-    "/lib/modprobe.d",
-];
 
 /// The parameters of each module, by its name as the kernel has it.
 ///
 /// # Errors
 /// [`FsError`] where a folder or file can't be read.
 pub(crate) fn of_system(layout: &Layout) -> Result<BTreeMap<String, String>, FsError> {
-    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for folder in FOLDERS {
-        let folder = layout.at(folder);
-        for entry in fs::list(&folder)? {
-            if entry.name.as_encoded_bytes().ends_with(b".conf") {
-                let path = folder.join(&entry.name);
-                files.entry(entry.name).or_insert(path);
-            }
-        }
-    }
     let mut options = BTreeMap::new();
-    for path in files.values() {
-        if fs::is_file(path) {
-            add(&mut options, &String::from_utf8_lossy(&fs::read_limited(path, LIMIT)?));
+    for path in kmod_conf("modprobe.d", layout)? {
+        if fs::is_file(&path) {
+            add(&mut options, &String::from_utf8_lossy(&fs::read_limited(&path, LIMIT)?));
         }
     }
     Ok(options)

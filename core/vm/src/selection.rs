@@ -8,6 +8,7 @@ use dkms_base::host::fs::{self, FsError};
 use dkms_base::layout::Layout;
 use dkms_kernel::ModuleTree;
 use dkms_kernel::modfile::{ModfileError, ModuleFile, canonical_name, read_info};
+use dkms_kernel::module_tree::dependencies;
 
 use crate::options;
 use crate::report::Item;
@@ -99,7 +100,7 @@ impl Index {
         let text = |name: &str| fs::optional(fs::read_lossy_limited(&folder.join(name), LIMIT));
         Ok(Self {
             folder: folder.to_owned(),
-            depends: depends(&text("modules.dep")?.unwrap_or_default(), folder),
+            depends: dependencies(&text("modules.dep")?.unwrap_or_default()),
             softdeps: softdeps(&text("modules.softdep")?.unwrap_or_default()),
             tree: ModuleTree::walk(folder)?,
         })
@@ -110,7 +111,8 @@ impl Index {
     fn needs(&self, file: &Path) -> Vec<PathBuf> {
         let named = self.softdeps.get(&name_of(file)).into_iter().flatten();
         let soft = named.filter_map(|name| self.tree.paths(name).first().cloned());
-        let hard = self.depends.get(file).into_iter().flatten().rev().cloned();
+        let below = file.strip_prefix(&self.folder).unwrap_or(file);
+        let hard = self.depends.get(below).into_iter().flatten().rev().map(|need| self.folder.join(need));
         soft.chain(hard).filter(|path| path.starts_with(&self.folder) && fs::is_file(path)).collect()
     }
 
@@ -125,15 +127,6 @@ impl Index {
 
 fn name_of(file: &Path) -> String {
     ModuleFile::from_path(file).map(|file| canonical_name(&file.stem)).unwrap_or_default()
-}
-
-/// `PATH: NEEDED…` of modules.dep.
-fn depends(text: &str, folder: &Path) -> BTreeMap<PathBuf, Vec<PathBuf>> {
-    let line = |line: &str| {
-        let (path, needs) = line.split_once(':')?;
-        Some((folder.join(path), needs.split_whitespace().map(|need| folder.join(need)).collect()))
-    };
-    text.lines().filter_map(line).collect()
 }
 
 /// `softdep NAME pre: A B post: C` of modules.softdep: what is loaded before.

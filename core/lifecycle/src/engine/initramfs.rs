@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use super::effects::Effect;
 use super::error::StepError;
 use crate::conf::ModuleConf;
-use crate::host::{Environment, fs};
+use crate::host::Environment;
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{self, OutOfDate, Remade};
-use crate::kernel::ModuleTree;
+use crate::kernel::{ModuleTree, has_headers};
 use crate::layout::Layout;
 use crate::modfile::{ModuleFile, canonical_name};
 use crate::plan::ImageWork;
@@ -128,28 +128,24 @@ impl Images<'_> {
     /// Those of them that an image is kept for: the tree has their module, in a version that is to be
     /// installed, or their package is being replaced; and no version of it is installed on this kernel, which
     /// has none of its own either.
-    fn awaited(&self, note: &images::Note) -> Result<BTreeMap<String, Awaited>, StepError> {
-        let snapshot = Snapshot::take(self.layout)?;
-        let of_packages: Removed = match self.keeps {
-            true => self.gone(note),
-            false => {
-                self.gone(note).into_iter().filter(|(name, _)| !self.removed.contains_key(name)).collect()
-            }
-        };
+    fn awaited(&self, gone: &Removed) -> Result<BTreeMap<String, Awaited>, StepError> {
+        let is_of_packages = |name: &String| self.keeps || !self.removed.contains_key(name);
+        let of_packages: Vec<_> = gone.iter().filter(|(name, _)| is_of_packages(name)).collect();
         if of_packages.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let snapshot = Snapshot::take(self.layout)?;
         let tree = ModuleTree::walk(&self.layout.kernel_dir(&self.target.kernel)).unwrap_or_default();
         let newest = snapshot.newest();
         let removals = PackageRemoval::all(self.layout);
-        let awaited = |(name, of): (String, Option<ModuleName>)| {
-            let of = of?;
-            let registered = self.successor(&name, &of, &newest);
-            let is_at_work = removals.iter().any(|removal| removal.id.name == of);
+        let awaited = |(name, of): (&String, &Option<ModuleName>)| {
+            let of = of.as_ref()?;
+            let registered = self.successor(name, of, &newest);
+            let is_at_work = removals.iter().any(|removal| removal.id.name == *of);
             let awaited = registered.or_else(|| is_at_work.then(|| Awaited::Configuring(of.clone())))?;
-            let is_missing = tree.paths(&name).is_empty()
+            let is_missing = tree.paths(name).is_empty()
                 && snapshot.installed_version(awaited.of(), self.target).is_none();
-            is_missing.then_some((name, awaited))
+            is_missing.then(|| (name.clone(), awaited))
         };
         Ok(of_packages.into_iter().filter_map(awaited).collect())
     }
@@ -168,7 +164,8 @@ impl Images<'_> {
     /// Keeps the images that hold modules which are awaited; what is to be printed of it. `None`: there are
     /// none.
     fn keep(&self, note: &images::Note) -> Result<Option<Vec<String>>, StepError> {
-        let awaited = self.awaited(note)?;
+        let gone = self.gone(note);
+        let awaited = self.awaited(&gone)?;
         let names: BTreeSet<String> = awaited.keys().cloned().collect();
         let kernel = &self.target.kernel;
         let holding = install::holds_removed(kernel, &names, self.layout, self.environment);
@@ -181,7 +178,7 @@ impl Images<'_> {
         if !self.installed.is_empty() {
             images::note(self.layout, kernel)?;
         }
-        images::note_removed(self.layout, kernel, &self.gone(note))?;
+        images::note_removed(self.layout, kernel, &gone)?;
         images::hold(self.layout, kernel, &held.collect())?;
         let said = holding.iter().flat_map(|image| {
             image.modules.iter().filter_map(|name| {
@@ -215,8 +212,8 @@ impl Images<'_> {
 
     /// Why a module may not be installed, where that is plain to see.
     fn why_not(&self) -> &'static str {
-        let headers = self.layout.headers_dir(&self.target.kernel).join("include");
-        if fs::is_dir(&headers) { "" } else { ", whose headers are not installed" }
+        let has_headers = has_headers(&self.target.kernel, self.layout);
+        if has_headers { "" } else { ", whose headers are not installed" }
     }
 
     fn wrong(&self, note: &images::Note) -> Wrong {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use super::state;
 use crate::host::fs::{self, FsError};
 use crate::host::scratch;
-use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
+use crate::id::{KernelRelease, ModuleId, Target};
 use crate::layout::Layout;
 
 /// Larger than any key.
@@ -115,15 +115,7 @@ pub fn modules_done(layout: &Layout) -> BTreeSet<ModuleId> {
 
 /// The modules of which something is noted.
 fn all(layout: &Layout) -> Vec<ModuleId> {
-    let mut ids = Vec::new();
-    for name in fs::list(&modules(layout)).unwrap_or_default() {
-        let Some(Ok(module)) = name.name.to_str().map(ModuleName::new) else { continue };
-        for version in fs::list(&modules(layout).join(&name.name)).unwrap_or_default() {
-            let version = version.name.to_str().and_then(|version| ModuleVersion::new(version).ok());
-            ids.extend(version.map(|version| ModuleId::new(module.clone(), version)));
-        }
-    }
-    ids
+    state::modules_in(&modules(layout))
 }
 
 /// Whether a batch that worked on a kernel has ended, with nothing left for when its headers are configured.

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::host::fs::{self, FsError};
+use crate::id::{ModuleId, ModuleName, ModuleVersion};
 use crate::layout::Layout;
 
 /// Makes a folder below `.state` that nobody else may enter: what is in it must not be
@@ -19,6 +20,19 @@ pub fn create_private_folder(layout: &Layout, dir: &Path) -> Result<(), FsError>
         Some(meta) if meta.mode() & 0o077 != 0 && fs::may_write(dir) => fs::set_mode(dir, 0o700),
         _ => Ok(()),
     }
+}
+
+/// The modules of which a folder has something, as `NAME/VERSION`; other names are left alone.
+#[must_use]
+pub fn modules_in(folder: &Path) -> Vec<ModuleId> {
+    let mut ids = Vec::new();
+    for entry in fs::list(folder).unwrap_or_default() {
+        let Some(Ok(name)) = entry.name.to_str().map(ModuleName::new) else { continue };
+        let versions = fs::list(&folder.join(&name)).unwrap_or_default();
+        let version = |entry: fs::Entry| ModuleVersion::new(entry.name.to_str()?).ok();
+        ids.extend(versions.into_iter().filter_map(version).map(|one| ModuleId::new(name.clone(), one)));
+    }
+    ids
 }
 
 /// Makes a folder below `.state`, and those above it.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use super::state;
 use crate::host::fs::{self, FsError};
-use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
+use crate::id::{ModuleId, ModuleName, Target};
 use crate::layout::Layout;
 
 /// Larger than any note: a few words for each kernel.
@@ -75,10 +75,10 @@ impl PackageRemoval {
 
     /// A person has taken the module up: what is noted of any version of it is over.
     pub fn settle_all(layout: &Layout, name: &ModuleName) {
-        let removed = ids(layout, Kind::Removed).into_iter().filter(|id| id.name == *name);
-        removed.for_each(|id| forget(layout, Kind::Removed, &id));
-        let early = ids(layout, Kind::Early).into_iter().filter(|id| id.name == *name);
-        early.for_each(|id| forget(layout, Kind::Early, &id));
+        for kind in [Kind::Removed, Kind::Early] {
+            let of_it = ids(layout, kind).into_iter().filter(|id| id.name == *name);
+            of_it.for_each(|id| forget(layout, kind, &id));
+        }
     }
 
     /// It is ended. A note that stays leads to one more look.
@@ -129,14 +129,7 @@ fn write(layout: &Layout, kind: Kind, id: &ModuleId, text: &str) -> Result<(), F
 }
 
 fn ids(layout: &Layout, kind: Kind) -> Vec<ModuleId> {
-    let mut ids = Vec::new();
-    for entry in fs::list(&folder(layout, kind)).unwrap_or_default() {
-        let Some(Ok(name)) = entry.name.to_str().map(ModuleName::new) else { continue };
-        let versions = fs::list(&folder(layout, kind).join(&name)).unwrap_or_default();
-        let version = |entry: fs::Entry| ModuleVersion::new(entry.name.to_str()?).ok();
-        ids.extend(versions.into_iter().filter_map(version).map(|one| ModuleId::new(name.clone(), one)));
-    }
-    ids
+    state::modules_in(&folder(layout, kind))
 }
 
 fn forget(layout: &Layout, kind: Kind, id: &ModuleId) {

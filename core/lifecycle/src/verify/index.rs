@@ -2,14 +2,14 @@
 //! of one name depmod takes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::known::LIST_LIMIT;
 use super::search::SearchOrder;
 use crate::host::fs::{self, FsError};
 use crate::id::Target;
-use crate::kernel::ModuleTree;
+use crate::kernel::module_tree::dependencies;
+use crate::kernel::{ModuleTree, kmod_conf};
 use crate::layout::Layout;
 use crate::modfile::{ModuleFile, canonical_name};
 
@@ -36,11 +36,7 @@ impl<'a> ModuleIndex<'a> {
     pub fn look(layout: &Layout, target: &Target, order: &'a SearchOrder) -> Result<Self, FsError> {
         let dir = layout.kernel_dir(&target.kernel);
         let text = fs::optional(fs::read_lossy_limited(&dir.join("modules.dep"), LIST_LIMIT))?;
-        let line = |line: &str| {
-            let (path, needs) = line.split_once(':')?;
-            Some((PathBuf::from(path), needs.split_whitespace().map(PathBuf::from).collect()))
-        };
-        let known = text.map(|text| text.lines().filter_map(line).collect());
+        let known = text.map(|text| dependencies(&text));
         Ok(Self { tree: ModuleTree::walk(&dir)?, known, dir, order })
     }
 
@@ -108,19 +104,8 @@ impl<'a> ModuleIndex<'a> {
 /// # Errors
 /// [`FsError`] where a folder can't be read.
 pub fn search_order(layout: &Layout) -> Result<SearchOrder, FsError> {
-    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for folder in
-        ["/etc/depmod.d", "/run/depmod.d", "/usr/local/lib/depmod.d", "/usr/lib/depmod.d", "/lib/depmod.d"]
-    {
-        let folder = layout.at(folder);
-        for entry in fs::list(&folder)? {
-            if entry.name.as_encoded_bytes().ends_with(b".conf") {
-                let path = folder.join(&entry.name);
-                files.entry(entry.name).or_insert(path);
-            }
-        }
-    }
-    let texts: Vec<String> = files.values().filter_map(|path| fs::read_lossy(path).ok()).collect();
+    let files = kmod_conf("depmod.d", layout)?;
+    let texts: Vec<String> = files.iter().filter_map(|path| fs::read_lossy(path).ok()).collect();
     Ok(SearchOrder::of(texts.iter().map(String::as_str)))
 }
 
