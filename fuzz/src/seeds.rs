@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use dkms_base::host::fs;
+use dkms_kernel::newc::Newc;
 
 /// Those for a target.
 pub(crate) fn of(name: &str) -> Vec<Vec<u8>> {
@@ -103,15 +104,9 @@ fn deb(data: &[u8]) -> Vec<u8> {
 }
 
 fn cpio() -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (name, content) in FILES.into_iter().chain([("TRAILER!!!", "")]) {
-        let fields = [1, 0o100_644, 0, 0, 1, 0, content.len(), 0, 0, 0, 0, name.len() + 1, 0];
-        bytes.extend(b"070701");
-        bytes.extend(fields.map(|field| format!("{field:08x}")).concat().into_bytes());
-        for text in [&format!("{name}\0"), content] {
-            bytes.extend(text.as_bytes());
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-        }
+    let mut archive = Newc::new(Vec::new(), 0);
+    for (name, content) in FILES {
+        archive.lone_file(name, 0o644, content.as_bytes()).expect("memory takes all");
     }
-    bytes
+    archive.finish().expect("memory takes all")
 }

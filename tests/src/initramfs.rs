@@ -1,7 +1,4 @@
 //! An initramfs, made in memory: busybox, what a test puts in, and a script that is its `/init`.
-//!
-//! The format is cpio's "newc", uncompressed, as the kernel's
-//! `Documentation/driver-api/early-userspace/buffer-format.rst` has it.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -9,20 +6,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use dkms_base::host::fs;
+use dkms_kernel::newc::Newc;
 
 use crate::command::must;
 
-const FOLDER: u32 = 0o040_755;
-const LINK: u32 = 0o120_777;
-const FILE: u32 = 0o100_000;
 /// No program is larger, unoptimised ones included.
 const LARGEST: u64 = 1 << 30;
 
 /// What a guest has for a root.
 #[derive(Debug, Clone)]
 pub struct Initramfs {
-    archive: Vec<u8>,
-    /// Paths that are in it.
+    archive: Newc<Vec<u8>>,
+    /// Files that are in it.
     present: BTreeSet<PathBuf>,
 }
 
@@ -45,9 +40,9 @@ impl Initramfs {
     /// # Errors
     /// If it is not on this machine (`make setup`).
     pub fn bare() -> Result<Self> {
-        let mut new = Self { archive: Vec::new(), present: BTreeSet::new() };
+        let mut new = Self { archive: Newc::new(Vec::new(), 0), present: BTreeSet::new() };
         for folder in ["bin", "sbin", "proc", "sys", "dev", "tmp", "root"] {
-            new.folder(Path::new(folder));
+            new.archive.folder(folder)?;
         }
         new.file("/bin/busybox", &fs::read(Path::new("/bin/busybox")).context("run `make setup`")?, 0o755);
         let commands = must("/bin/busybox", &["--list"], Path::new("/"))?;
@@ -59,12 +54,14 @@ impl Initramfs {
 
     /// A file, and the folders above it.
     pub fn file(&mut self, at: &str, bytes: &[u8], mode: u32) {
-        self.entry(Path::new(at), FILE | mode, bytes);
+        self.archive.file(at, mode, bytes).expect("memory takes all");
+        self.present.insert(at.trim_start_matches('/').into());
     }
 
     /// A link, and the folders above it.
     pub fn link(&mut self, at: &str, target: &Path) {
-        self.entry(Path::new(at), LINK, target.as_os_str().as_encoded_bytes());
+        self.archive.link(at, &target.to_string_lossy()).expect("memory takes all");
+        self.present.insert(at.trim_start_matches('/').into());
     }
 
     /// A program of this machine, and the libraries that it loads.
@@ -97,7 +94,7 @@ impl Initramfs {
             let below = Path::new(at).join(entry.path().strip_prefix(from)?);
             let below = below.to_str().context("a path that is no text")?.to_owned();
             if entry.file_type().is_dir() {
-                self.folder(Path::new(below.trim_start_matches('/')));
+                self.archive.folder(&below)?;
             } else if entry.file_type().is_file() {
                 self.file(&below, &fs::read(entry.path())?, entry.metadata()?.mode() & 0o7777);
             } else if let Some(target) = fs::link_target(entry.path())? {
@@ -119,48 +116,6 @@ impl Initramfs {
         let mut whole = self.clone();
         whole.file("/script", script.as_bytes(), 0o755);
         whole.file("/init", include_str!("init.sh").as_bytes(), 0o755);
-        whole.raw(Path::new("TRAILER!!!"), 0, &[]);
-        Ok(whole.archive)
-    }
-
-    fn folder(&mut self, path: &Path) {
-        if path != Path::new("") {
-            self.entry(path, FOLDER, &[]);
-        }
-    }
-
-    fn entry(&mut self, at: &Path, mode: u32, bytes: &[u8]) {
-        let path = at.strip_prefix("/").unwrap_or(at).to_owned();
-        let is_known_folder = mode == FOLDER && self.present.contains(&path);
-        if is_known_folder {
-            return;
-        }
-        if let Some(parent) = path.parent() {
-            self.folder(parent);
-        }
-        self.raw(&path, mode, bytes);
-        self.present.insert(path);
-    }
-
-    fn raw(&mut self, path: &Path, mode: u32, bytes: &[u8]) {
-        let name = path.as_os_str().as_encoded_bytes();
-        let inode = u32::try_from(self.present.len() + 1).unwrap_or(u32::MAX);
-        let (length, name_length) = (bytes.len(), name.len() + 1);
-        // Magic, inode, mode, user, group, links, time, length, device (2), special device (2), length
-        // of the name, checksum.
-        let head = format!(
-            "070701{inode:08x}{mode:08x}{:08x}{:08x}{:08x}{:08x}{length:08x}{:08x}{:08x}{:08x}{:08x}{name_length:08x}{:08x}",
-            0, 0, 1, 0, 0, 0, 0, 0, 0
-        );
-        self.archive.extend(head.as_bytes());
-        self.archive.extend(name);
-        self.archive.push(0);
-        self.pad();
-        self.archive.extend(bytes);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
-        self.archive.resize(self.archive.len().next_multiple_of(4), 0);
+        Ok(whole.archive.finish()?)
     }
 }

@@ -11,7 +11,8 @@
 //! - `kmod_conf`: the files of depmod.d and modprobe.d
 //! - `distribution`: which system this is; what follows from it: `destination`,
 //!   `architecture`, `headers_package`
-//! - [`modfile`]: what a module file says of itself; [`initramfs`]: what an image holds of modules
+//! - [`modfile`]: what a module file says of itself; [`initramfs`]: what an image holds of modules;
+//!   [`newc`]: writes archives such as it is made of
 //! - [`exports`]: the symbols that a kernel exports, from lists or from its image
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ mod machine;
 pub mod manager;
 pub mod modfile;
 pub mod module_tree;
+pub mod newc;
 mod owner;
 mod packed;
 pub mod prebuilt;

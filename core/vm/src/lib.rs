@@ -2,12 +2,10 @@
 //! module files, and nothing of dkms.
 //!
 //! - [`selection`]: which files are needed, in which order, with which options
-//! - `archive`: the initramfs of the guest: those files, and this program with its libraries
 //! - [`guest`]: what this program does there, as its first process and as its `modprobe`
 //! - [`machine`]: boots it with QEMU, more than once where a module ends the guest
 //! - [`outcome`]: what the guest reports → what became of each module
 
-mod archive;
 pub mod guest;
 pub mod machine;
 mod options;

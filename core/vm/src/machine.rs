@@ -12,8 +12,8 @@ use dkms_base::host::process::{Process, ProcessError};
 use dkms_base::host::programs;
 use dkms_kernel::Machine;
 use dkms_kernel::modfile::{self, ModfileError};
+use dkms_kernel::newc::Newc;
 
-use crate::archive::Archive;
 use crate::outcome::{self, Boot, Outcome};
 use crate::report::LIST;
 use crate::selection::Selection;
@@ -205,21 +205,21 @@ impl Guest<'_> {
     /// Writes the initramfs; its size in bytes.
     #[expect(clippy::disallowed_methods, reason = "a large file in our own folder, written piece by piece")]
     fn write(&self, to: &Path, selection: &Selection, broken: &BTreeSet<usize>) -> Result<u64, VmError> {
-        let mut archive = Archive::new(BufWriter::new(std::fs::File::create(to)?));
+        let mut archive = Newc::new(BufWriter::new(std::fs::File::create(to)?), 0);
         ["/proc", "/sys", "/dev"].into_iter().try_for_each(|folder| archive.folder(folder))?;
         let program = fs::canonical(Path::new("/proc/self/exe"))?;
-        archive.file("/init", &fs::read_limited(&program, PROGRAM_LIMIT)?)?;
+        archive.file("/init", 0o755, &fs::read_limited(&program, PROGRAM_LIMIT)?)?;
         archive.link("/sbin/modprobe", "/init")?;
         for library in self.libraries(&program)? {
             let bytes = fs::read_limited(&library, PROGRAM_LIMIT)?;
-            archive.file(&library.to_string_lossy(), &bytes)?;
+            archive.file(&library.to_string_lossy(), 0o755, &bytes)?;
         }
         let list = selection.list_without(broken);
-        archive.file(LIST, &serde_json::to_vec(&list).map_err(io::Error::from)?)?;
+        archive.file(LIST, 0o644, &serde_json::to_vec(&list).map_err(io::Error::from)?)?;
         for ((path, _), item) in selection.items.iter().zip(&list) {
             if !item.path.is_empty() {
                 // Not every kernel unpacks modules itself.
-                archive.file(&item.path, &modfile::content(path)?)?;
+                archive.file(&item.path, 0o644, &modfile::content(path)?)?;
             }
         }
         archive.finish()?;

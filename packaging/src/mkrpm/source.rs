@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use dkms_kernel::newc::Newc;
 use rpm::{
     Dependency, DigestAlgorithm, Header, HeaderEntry, IndexData, IndexTag, Lead, Package, PackageMetadata,
     RpmFormat, SignatureHeaderBuilder,
@@ -34,18 +35,20 @@ pub(super) enum Role {
 
 /// rpm's mark of a spec file.
 const SPEC_FILE: u32 = 1 << 5;
-/// A plain file, 0644.
+/// Of all files.
+const PERMISSIONS: u32 = 0o644;
+/// Plain files with these.
 const MODE: u16 = 0o100_644;
 
 /// Writes a source package.
 pub(super) fn write(about: &About, mut files: Vec<File>, date: u32, path: &Path) -> Result<(), PackageError> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let failed = |source| write_error(path, source);
-    let mut archive = Vec::new();
-    for (number, file) in files.iter().enumerate() {
-        entry(&mut archive, number + 1, MODE.into(), date, &file.name, &file.contents);
+    let mut archive = Newc::new(Vec::new(), date);
+    for file in &files {
+        archive.lone_file(&file.name, PERMISSIONS, &file.contents).map_err(failed)?;
     }
-    entry(&mut archive, 0, 0, 0, "TRAILER!!!", b"");
+    let archive = archive.finish().map_err(failed)?;
     let mut encoder = flate2::GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::new(6));
     encoder.write_all(&archive).map_err(failed)?;
     let payload = encoder.finish().map_err(failed)?;
@@ -66,35 +69,6 @@ pub(super) fn write(about: &About, mut files: Vec<File>, date: u32, path: &Path)
     let bytes = metadata.header_bytes().map_err(crate_failed)?;
     metadata.signature = signature(&bytes)?;
     show(&Package { metadata, payload }, path, Kind::Source)
-}
-
-/// One entry of a cpio archive ("newc").
-fn entry(archive: &mut Vec<u8>, inode: usize, mode: u32, mtime: u32, name: &str, contents: &[u8]) {
-    let pad = |archive: &mut Vec<u8>| archive.resize(archive.len().next_multiple_of(4), 0);
-    let fields = [
-        inode as u64,
-        mode.into(),
-        0,
-        0,
-        1,
-        mtime.into(),
-        contents.len() as u64,
-        0,
-        0,
-        0,
-        0,
-        name.len() as u64 + 1,
-        0,
-    ];
-    archive.extend_from_slice(b"070701");
-    for field in fields {
-        archive.extend_from_slice(format!("{field:08x}").as_bytes());
-    }
-    archive.extend_from_slice(name.as_bytes());
-    archive.push(0);
-    pad(archive);
-    archive.extend_from_slice(contents);
-    pad(archive);
 }
 
 fn header(about: &About, files: &[File], date: u32, archive: &[u8], payload: &[u8]) -> Vec<HeaderEntry> {
