@@ -9,6 +9,7 @@
 //! - [`command`]: the commands, one file each
 //! - [`completion`]: what a shell offers at the end of a command line
 //! - [`failure`]: errors become exit code and hints in one place
+//! - [`proposed`]: commands of hints, for the tree that the line names
 //! - [`render`]: text and JSON; [`progress`]: what moves on a terminal; [`table`]: a plan as a table
 
 pub mod action;
@@ -22,6 +23,7 @@ pub mod help;
 pub mod invocation;
 mod package_script;
 pub mod progress;
+pub mod proposed;
 pub mod render;
 pub mod rights;
 pub mod session;

@@ -15,6 +15,7 @@ use crate::args::{Args, Color};
 use crate::failure::Failure;
 use crate::grid::Part;
 use crate::progress::Bars;
+use crate::proposed::Proposed;
 use crate::table;
 
 /// A step that took so many seconds gets a line of its own when it has ended.
@@ -33,6 +34,7 @@ pub struct Terminal {
     /// goes to standard error.
     document: bool,
     color: bool,
+    proposed: Proposed,
     lost: AtomicBool,
     /// A person watches: what runs is shown while it does.
     live: bool,
@@ -57,6 +59,7 @@ impl Terminal {
             document: args.dry_run
                 || args.words.iter().filter_map(|word| Action::from_word(word)).any(Action::only_tells),
             color,
+            proposed: Proposed::of(args),
             live: !args.quiet
                 && !args.json
                 && !args.verbose
@@ -152,6 +155,7 @@ impl Terminal {
     pub fn failure(&self, failure: &Failure) {
         if self.json && !self.document {
             let Failure { code, message, hints } = failure;
+            let hints = self.hints(hints);
             let line = json!({"version": JSON_VERSION, "event": "error", "code": code.0, "text": message, "hints": hints});
             return self.progress(&line.to_string());
         }
@@ -160,8 +164,25 @@ impl Terminal {
 
     fn paragraph(&self, label: &str, sgr: &str, text: &str, hints: &[String]) {
         let mut lines = vec![text.to_owned()];
-        lines.extend(hints.iter().map(|hint| format!("  {hint}")));
+        lines.extend(self.hints(hints).iter().map(|hint| format!("  {hint}")));
         self.complain(&self.painted(label, sgr), &lines.join("\n"));
+    }
+
+    /// Hints, their commands for the tree that the line names.
+    fn hints(&self, hints: &[String]) -> Vec<String> {
+        hints.iter().map(|hint| self.proposed.sentence(hint)).collect()
+    }
+
+    /// A sentence with commands that help, likewise.
+    #[must_use]
+    pub fn sentence(&self, text: &str) -> String {
+        self.proposed.sentence(text)
+    }
+
+    /// A command that helps, for the tree that the line names.
+    #[must_use]
+    pub fn command(&self, line: &str) -> String {
+        self.proposed.command(line)
     }
 
     /// What would be done.
@@ -277,7 +298,7 @@ impl Terminal {
         }
         let events_on_stdout = self.json && !self.document;
         if events_on_stdout {
-            let mut line = json_event(&event);
+            let mut line = json_event(&event, |hints| self.hints(hints));
             if let Some(step) = step {
                 line["step"] = json!(step);
             }
@@ -305,7 +326,7 @@ impl Terminal {
     }
 }
 
-fn json_event(event: &Event) -> serde_json::Value {
+fn json_event(event: &Event, as_typed: impl Fn(&[String]) -> Vec<String>) -> serde_json::Value {
     let mut value = match event {
         Event::Started { what } => json!({"event": "started", "what": what}),
         Event::Finished { what, seconds, well } => {
@@ -313,14 +334,14 @@ fn json_event(event: &Event) -> serde_json::Value {
         }
         Event::Logging { log } => json!({"event": "logging", "log": log}),
         Event::Note { text } => json!({"event": "note", "text": text}),
-        Event::Warning { text, hints } => json!({"event": "warning", "text": text, "hints": hints}),
+        Event::Warning { text, hints } => json!({"event": "warning", "text": text, "hints": as_typed(hints)}),
         Event::Failed { module, target, text, hints } => json!({
             "event": "failed",
             "module": module.as_ref().map(ToString::to_string),
             "kernel": target.as_ref().map(|target| target.kernel.as_str()),
             "arch": target.as_ref().map(|target| target.arch.as_str()),
             "text": text,
-            "hints": hints,
+            "hints": as_typed(hints),
         }),
         Event::Command { line } => json!({"event": "command", "line": line}),
         Event::Output { text } => json!({"event": "output", "text": text}),

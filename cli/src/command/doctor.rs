@@ -51,7 +51,11 @@ fn findings(session: &Session<'_>) -> Result<Vec<Finding>, Failure> {
     let installed = session.installed_targets()?;
     let facts = doctor::look(&session.settings, &survey, &installed, session.setting_faults.clone())?;
     unless_interrupted()?;
-    Ok(doctor::examine(&facts))
+    let mut findings = doctor::examine(&facts);
+    for command in findings.iter_mut().filter_map(|finding| finding.command.as_mut()) {
+        *command = session.terminal.command(command);
+    }
+    Ok(findings)
 }
 
 /// One repair; that it fails keeps nobody from trying the next, but an interruption does.

@@ -7,7 +7,7 @@ use dkms_core::plan::preflight::{self, Prospect, Question};
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::render::JSON_VERSION;
+use crate::render::{JSON_VERSION, Terminal};
 use crate::session::{Session, unless_interrupted};
 
 /// Prints what becomes of the modules in use.
@@ -31,11 +31,13 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let prospects = survey.prospects(question, session.options(), snapshot)?;
     unless_interrupted()?;
     if args.json {
-        session.terminal.print(&document(&prospects));
+        session.terminal.print(&document(session.terminal, &prospects));
     } else if prospects.is_empty() {
         session.terminal.print("no module is in use");
     } else {
-        prospects.iter().for_each(|prospect| session.terminal.print(&prospect.to_string()));
+        prospects
+            .iter()
+            .for_each(|prospect| session.terminal.print(&session.terminal.sentence(&prospect.to_string())));
     }
     let absent = prospects.iter().filter(|prospect| prospect.absent.is_some()).count();
     if absent == 0 {
@@ -48,7 +50,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     ))
 }
 
-fn document(prospects: &[Prospect]) -> String {
+fn document(terminal: &Terminal, prospects: &[Prospect]) -> String {
     let modules: Vec<_> = prospects
         .iter()
         .map(|prospect| {
@@ -65,7 +67,7 @@ fn document(prospects: &[Prospect]) -> String {
                 "forecast": foreseen.as_ref().map(ToString::to_string),
                 "reason": absent.as_ref().map(preflight::Absent::word),
                 "text": absent.as_ref().map(ToString::to_string),
-                "remedy": prospect.remedy(),
+                "remedy": prospect.remedy().map(|remedy| terminal.sentence(&remedy)),
             })
         })
         .collect();

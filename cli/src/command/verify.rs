@@ -23,7 +23,11 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     if !session.invocation.paths.is_empty() {
         return layout::verify(session, &session.invocation.paths);
     }
-    let proofs = proofs(session)?;
+    let mut proofs = proofs(session)?;
+    for remedy in proofs.iter_mut().flat_map(|proof| &mut proof.links).filter_map(|link| link.remedy.as_mut())
+    {
+        *remedy = session.terminal.command(remedy);
+    }
     unless_interrupted()?;
     let mut trials = Vec::new();
     if session.args().vm {
