@@ -42,22 +42,43 @@ pub fn is_any(session: &Session<'_>) -> bool {
     !PackageRemoval::all(session.layout()).is_empty() || !turns::early(session.layout()).is_empty()
 }
 
-/// Forgets removals by packages that went for good, with nothing of the same module still to come: no image
-/// is kept for those.
-pub fn forget_gone(session: &Session<'_>) {
-    let removals = PackageRemoval::all(session.layout());
-    if removals.is_empty() {
-        return;
-    }
-    let coming = still_to_come(session);
-    for removal in removals {
-        let is_coming = coming.iter().any(|id| id.name == removal.id.name);
-        let status = dpkg::status(&removal.package, session.environment());
-        let is_there = status.is_some_and(|status| status.is_at_work() || status.is_installed());
-        if !is_there && !is_coming {
-            PackageRemoval::settle(session.layout(), &removal.id);
+/// Removals that are noted, each with what dpkg says of its package, and the modules that packages bring which
+/// are still to be configured.
+struct Noted {
+    removals: Vec<(PackageRemoval, Option<Status>)>,
+    coming: BTreeSet<ModuleId>,
+}
+
+impl Noted {
+    /// Looks, and forgets removals by packages that went for good, with nothing of the same module still to
+    /// come.
+    fn look(session: &Session<'_>) -> Self {
+        let removals = PackageRemoval::all(session.layout());
+        let mut found = Self { removals: Vec::new(), coming: BTreeSet::new() };
+        if removals.is_empty() && turns::early(session.layout()).is_empty() {
+            return found;
         }
+        found.coming = still_to_come(session);
+        for removal in removals {
+            let status = dpkg::status(&removal.package, session.environment());
+            let is_there = status.as_ref().is_some_and(|status| status.is_at_work() || status.is_installed());
+            if is_there || found.is_coming(&removal) {
+                found.removals.push((removal, status));
+            } else {
+                PackageRemoval::settle(session.layout(), &removal.id);
+            }
+        }
+        found
     }
+
+    fn is_coming(&self, removal: &PackageRemoval) -> bool {
+        self.coming.iter().any(|id| id.name == removal.id.name)
+    }
+}
+
+/// Forgets removals by packages that went for good: no image is kept for those.
+pub fn forget_gone(session: &Session<'_>) {
+    Noted::look(session);
 }
 
 /// Looks at what was noted; what dpkg is still working on isn't due.
@@ -65,37 +86,28 @@ pub fn forget_gone(session: &Session<'_>) {
 pub fn look(session: &Session<'_>, snapshot: &Snapshot) -> Unended {
     let layout = session.layout();
     let mut found = Unended::default();
-    forget_gone(session);
-    let removals = PackageRemoval::all(layout);
-    let early = turns::early(layout);
-    if removals.is_empty() && early.is_empty() {
-        return found;
-    }
-    let coming = still_to_come(session);
-    for removal in removals {
-        let status = dpkg::status(&removal.package, session.environment());
-        let is_at_work = status.as_ref().is_some_and(Status::is_at_work)
-            || coming.iter().any(|id| id.name == removal.id.name);
-        if is_at_work {
+    let noted = Noted::look(session);
+    for (removal, status) in &noted.removals {
+        if status.as_ref().is_some_and(Status::is_at_work) || noted.is_coming(removal) {
             continue;
         }
-        let has_gone_back = status.is_some_and(|status| status.version == removal.package_version);
+        let has_gone_back = status.as_ref().is_some_and(|status| status.version == removal.package_version);
         let is_known = snapshot.modules.keys().any(|id| id.name == removal.id.name);
         if has_gone_back && !is_known {
             if !fs::is_file(&layout.source_dir(&removal.id).join("dkms.conf")) {
                 // Its source is made by its package's postinst: that has to run again, and the note stays.
-                found.lacking.push(removal);
+                found.lacking.push(removal.clone());
                 continue;
             }
             if !removal.kernels.is_empty() {
                 found.told.push(Happening::ModuleArrived(removal.id.clone(), Arrival::Upgrade));
-                found.told.extend(was_in_use(&removal, layout));
+                found.told.extend(was_in_use(removal, layout));
             }
             found.back.push(removal.clone());
         }
-        found.removals.push(removal);
+        found.removals.push(removal.clone());
     }
-    found.early = early.into_iter().filter(|id| !coming.contains(id)).collect();
+    found.early = turns::early(layout).into_iter().filter(|id| !noted.coming.contains(id)).collect();
     let known = found.early.iter().filter(|id| snapshot.get(id).is_some());
     found.told.extend(known.cloned().map(Happening::ModuleLeaving));
     found
