@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkms_base::id::{ModuleId, Target};
+use dkms_base::id::{ModuleId, ModuleName, Target};
 use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
 use dkms_core::bake::Manifest;
 use dkms_core::boot;
 use dkms_core::bundles::Note;
 use dkms_core::engine::Survey;
-use dkms_core::install::{self, InstalledState, OutOfDate};
+use dkms_core::install::{self, Closely, InstalledState, OutOfDate};
 use dkms_core::plan::Refusal;
 use dkms_core::status::{self, Filter, Remark, State, Status};
 use dkms_core::tree::{self, Registration, Snapshot};
@@ -31,13 +31,16 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         arches: invocation.arches.clone(),
     };
     let snapshot = session.snapshot()?;
-    let survey = session.survey();
+    let survey = session.survey().reading_once();
     let layout = &session.settings.layout;
     let module_folder = session.module_folder.as_deref();
     let weak = survey.weak(&snapshot)?;
+    let names: BTreeSet<&ModuleName> = snapshot.modules.keys().map(|id| &id.name).collect();
+    let archived: BTreeSet<_> =
+        names.into_iter().filter(|name| install::has_originals(layout, name)).collect();
     let remarks = |id: &ModuleId, target: &Target, installed: bool| {
         let mut remarks = Vec::new();
-        if install::originals_exist(layout, &id.name, target) {
+        if archived.contains(&id.name) && install::originals_exist(layout, &id.name, target) {
             remarks.push(Remark::OriginalsExist);
         }
         // A kernel or a conf that can't be looked at has nothing to compare with; the line still comes.
@@ -45,7 +48,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         let built_dir = layout.built_dir(id, target);
         let state = if installed {
             let kernel_dir = layout.kernel_dir(&target.kernel);
-            install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder)
+            install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder, Closely::AtTimes)
         } else if install::built_missing(&built_dir, &conf) {
             InstalledState::Missing
         } else {

@@ -62,6 +62,8 @@ pub struct Reader {
     confined: Option<Confined>,
     /// `false`: everything goes through bash.
     static_allowed: bool,
+    /// Files are taken to stay as they were when they were read.
+    once: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -83,7 +85,15 @@ impl Reader {
             processors: OnceLock::new(),
             confined: None,
             static_allowed: true,
+            once: false,
         }
+    }
+
+    /// The same, but a file that was read is not looked at again: for what changes nothing.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self
     }
 
     /// The same; what goes through bash is confined so.
@@ -226,10 +236,13 @@ impl Reader {
 
     /// A file, read and parsed again only where it has changed.
     fn file(&self, path: &Path) -> Result<Arc<ConfFile>, ConfError> {
+        let files = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (true, Some(cached)) = (self.once, files().get(path)) {
+            return Ok(Arc::clone(&cached.file));
+        }
         let missing = || ConfError::Missing { path: path.to_owned() };
         let meta = fs::stat(path).map_err(ConfError::Unreadable)?.ok_or_else(missing)?;
         let seen = (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec());
-        let files = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = files().get(path).filter(|cached| cached.seen == seen) {
             return Ok(Arc::clone(&cached.file));
         }

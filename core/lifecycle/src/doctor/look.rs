@@ -21,7 +21,7 @@ use crate::host::process::quote;
 use crate::host::sandbox::{Account, FALLBACK, Told, missing_here};
 use crate::host::{Environment, programs, root, trusted};
 use crate::id::{KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
-use crate::install;
+use crate::install::{self, Closely};
 use crate::kernel::KernelFacts;
 use crate::layout::Layout;
 use crate::plan::{Options, Request, Work};
@@ -430,7 +430,7 @@ fn install_of(
     };
     let files = install::installed_files(&index.dir, conf, folder).into_iter().map(file);
     Install {
-        state: install::compare_installed(&built_dir, &index.dir, conf, folder),
+        state: install::compare_installed(&built_dir, &index.dir, conf, folder, Closely::AtBytes),
         files: files.collect(),
     }
 }

@@ -83,6 +83,13 @@ impl<'a> Survey<'a> {
         }
     }
 
+    /// The same for a command that changes nothing: each conf is looked at once, for however many kernels.
+    #[must_use]
+    pub fn reading_once(mut self) -> Self {
+        self.reader = self.reader.once();
+        self
+    }
+
     pub(crate) fn layout(&self) -> &Layout {
         &self.settings.layout
     }

@@ -1,5 +1,5 @@
 //! What `status` wants to know of the modules on disk: are the built ones all there, are the installed ones
-//! the built ones. Sizes first, bytes only where they are equal; no process, no ELF.
+//! the built ones. Sizes and times first, bytes only where these don't decide; no process, no ELF.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::layout::Layout;
 /// How the installed modules of a package compare with the built ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstalledState {
-    /// Each is there, byte for byte.
+    /// Each is there, as it was built.
     Same,
     /// A module that the conf names is not among the *built* ones
     /// (`Built modules are missing in the kernel modules folder`, says the interface; it
@@ -23,6 +23,15 @@ pub enum InstalledState {
     Different,
 }
 
+/// How closely the files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closely {
+    /// Two of the same length and time of change, which installing keeps, are the same.
+    AtTimes,
+    /// Byte for byte.
+    AtBytes,
+}
+
 /// Compares what is installed with what was built, module by module; the first that isn't the same decides.
 #[must_use]
 pub fn compare_installed(
@@ -30,13 +39,20 @@ pub fn compare_installed(
     kernel_dir: &Path,
     conf: &ModuleConf,
     module_folder: Option<&str>,
+    closely: Closely,
 ) -> InstalledState {
     for record in conf.included() {
-        let Some(built) = find::in_folder(built_dir, &record.dest_name, Compression::None) else {
+        let Some((built, meta)) = find::seen_in_folder(built_dir, &record.dest_name, Compression::None)
+        else {
             return InstalledState::Missing;
         };
         let folder = destination_folder(kernel_dir, record, module_folder);
-        if !fs::same_bytes(&built, &folder.join(find::file_name(&built))) {
+        let path = folder.join(find::file_name(&built));
+        let is_same = match closely {
+            Closely::AtTimes => fs::is_copy(&built, &meta, &path),
+            Closely::AtBytes => fs::same_bytes(&built, &path),
+        };
+        if !is_same {
             return InstalledState::Different;
         }
     }
@@ -90,6 +106,12 @@ pub fn placed(
 #[must_use]
 pub fn built_missing(built_dir: &Path, conf: &ModuleConf) -> bool {
     conf.included().any(|record| find::in_folder(built_dir, &record.dest_name, Compression::None).is_none())
+}
+
+/// Whether modules of some kernel were ever archived when one of this name was installed.
+#[must_use]
+pub fn has_originals(layout: &Layout, name: &ModuleName) -> bool {
+    fs::is_dir(&layout.originals_root(name))
 }
 
 /// Whether modules of the kernel were archived when this one was installed: their folder has something in it.

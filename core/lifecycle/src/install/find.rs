@@ -1,5 +1,6 @@
 //! Module files by name: in a kernel's folder and among the built ones. Opens nothing.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use crate::host::fs::{self, FsError};
@@ -25,8 +26,16 @@ pub(super) fn in_kernel(tree: &ModuleTree, kernel_dir: &Path, name: &str) -> Vec
 
 /// The file of a module in one folder, whatever its compression, `preferred` first.
 pub(super) fn in_folder(dir: &Path, name: &str, preferred: Compression) -> Option<PathBuf> {
+    seen_in_folder(dir, name, preferred).map(|(path, _)| path)
+}
+
+/// The same, and what was seen there.
+pub(super) fn seen_in_folder(dir: &Path, name: &str, preferred: Compression) -> Option<(PathBuf, Metadata)> {
     let mut paths = std::iter::once(preferred).chain(Compression::ALL).map(|one| path(dir, name, one));
-    paths.find(|path| fs::is_file(path))
+    paths.find_map(|path| {
+        let meta = fs::stat(&path).ok()??;
+        meta.is_file().then_some((path, meta))
+    })
 }
 
 /// The files of a module in one folder, of every compression, links that lead nowhere among them.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::testing::{KERNEL, World, id, module, record};
 use super::{
-    Force, InstallError, InstalledState, Options, Put, SkippedBecause, Uninstalled, VersionCheck,
+    Closely, Force, InstallError, InstalledState, Options, Put, SkippedBecause, Uninstalled, VersionCheck,
     compare_installed, install, originals_exist, uninstall,
 };
 use crate::host::fs;
@@ -13,7 +13,39 @@ use crate::kernel::Family;
 
 fn compared(world: &World, conf: &crate::conf::ModuleConf) -> InstalledState {
     let built = world.layout.built_dir(&conf.id, &world.kernel.target);
-    compare_installed(&built, &world.kernel.module_dir, conf, world.module_folder)
+    let compare =
+        |closely| compare_installed(&built, &world.kernel.module_dir, conf, world.module_folder, closely);
+    let found = compare(Closely::AtTimes);
+    assert_eq!(found, compare(Closely::AtBytes));
+    found
+}
+
+#[test]
+fn a_file_changed_in_place_is_told_by_its_time_and_one_with_a_set_time_by_its_bytes() {
+    let world = World::new();
+    let conf = world.build("1.0", &["foo"]);
+    world.install(&conf);
+    let built = world.layout.built_dir(&conf.id, &world.kernel.target).join("foo.ko");
+    let installed = world.in_kernel("updates/dkms/foo.ko");
+    let compare = |closely| {
+        let built = world.layout.built_dir(&conf.id, &world.kernel.target);
+        compare_installed(&built, &world.kernel.module_dir, &conf, world.module_folder, closely)
+    };
+    let mut bytes = fs::read(&installed).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write_whole(&installed, &bytes, 0o644).unwrap();
+    assert_eq!(compare(Closely::AtTimes), InstalledState::Different);
+    // An image whose files all have one time.
+    for path in [&built, &installed] {
+        fs::set_mtime(path, (1_700_000_000, 0)).unwrap();
+    }
+    assert_eq!(compare(Closely::AtTimes), InstalledState::Different);
+    // Who sets the very nanosecond is believed, but where bytes are compared.
+    for path in [&built, &installed] {
+        fs::set_mtime(path, (1_700_000_000, 5)).unwrap();
+    }
+    assert_eq!(compare(Closely::AtTimes), InstalledState::Same);
+    assert_eq!(compare(Closely::AtBytes), InstalledState::Different);
 }
 
 #[test]

@@ -176,9 +176,11 @@ impl Registration {
     /// `None` where neither link nor source folder is there: a leftover, which is left alone.
     fn take(layout: &Layout, id: &ModuleId) -> Result<Option<Self>, FsError> {
         let link = layout.source_link(id);
-        let source = match fs::lstat(&link)? {
-            Some(_) if fs::is_dir(&link) => Source::Present(fs::link_target(&link)?.unwrap_or(link)),
-            Some(_) => Source::Dangling(fs::link_target(&link)?.unwrap_or(link)),
+        let source = match fs::link_target(&link)? {
+            Some(target) if fs::is_dir(&link) => Source::Present(target),
+            Some(target) => Source::Dangling(target),
+            None if fs::is_dir(&link) => Source::Present(link),
+            None if fs::exists(&link) => Source::Dangling(link),
             None if fs::is_dir(&layout.source_dir(id)) => Source::Unlinked(layout.source_dir(id)),
             None => return Ok(None),
         };

@@ -355,6 +355,17 @@ pub fn list(dir: &Path) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// Whether a path leads to a copy of a file: as long, and with its time of change to the nanosecond, which
+/// [`copy_file`] keeps; otherwise with the same bytes. Times without nanoseconds were set by an archive or by
+/// what makes images reproducible, where many files have the same: there the bytes decide.
+#[must_use]
+pub fn is_copy(of: &Path, meta: &Metadata, path: &Path) -> bool {
+    let Ok(other) = fs::metadata(path) else { return false };
+    let seen = |meta: &Metadata| (meta.len(), meta.mtime(), meta.mtime_nsec());
+    let is_timed = meta.is_file() && other.is_file() && meta.mtime_nsec() != 0;
+    is_timed && seen(meta) == seen(&other) || same_bytes(of, path)
+}
+
 /// Whether two paths lead to one file, or to two with the same bytes; `false` where either can't be read.
 #[must_use]
 pub fn same_bytes(a: &Path, b: &Path) -> bool {
