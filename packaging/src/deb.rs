@@ -9,7 +9,7 @@ use crate::error::PackageError;
 use crate::staged::{Staged, folder_of};
 use crate::tarball::{self, write_error};
 
-pub use crate::tarball::Effort;
+pub use crate::tarball::Packing;
 
 /// A package to write.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub struct Deb {
     pub members: Vec<(&'static str, String)>,
     /// The time of all that has no older one, in seconds.
     pub date: u64,
-    /// How hard it is compressed.
-    pub effort: Effort,
+    /// How it is compressed.
+    pub packing: Packing,
 }
 
 impl Deb {
@@ -39,7 +39,7 @@ impl Deb {
         // Its length stands before it in the archive, so it is written first, to a file without a name.
         let data = tempfile::tempfile_in(folder_of(path)).map_err(failed)?;
         let (mut data, written) =
-            tarball::write(&self.data, Path::new("."), self.date, self.effort, data, path)?;
+            tarball::write(&self.data, Path::new("."), self.date, self.packing, data, path)?;
         data.rewind().map_err(failed)?;
         self.control.set("Installed-Size", written.kibibytes.to_string());
         self.control.check()?;
@@ -67,7 +67,7 @@ impl Deb {
             control.file(name, text.as_bytes(), 0o644);
         }
         let (control, _) =
-            tarball::write(&control, Path::new("."), self.date, self.effort, Vec::new(), path)?;
+            tarball::write(&control, Path::new("."), self.date, self.packing, Vec::new(), path)?;
 
         let length = data.metadata().map_err(failed)?.len();
         let mut archive = ar::Builder::new(staged.create(path)?);
@@ -78,8 +78,9 @@ impl Deb {
             archive.append(&header, contents).map_err(failed)
         };
         member("debian-binary", 4, &mut &b"2.0\n"[..])?;
-        member("control.tar.xz", control.len() as u64, &mut &control[..])?;
-        member("data.tar.xz", length, &mut data)?;
+        let name = |part: &str| format!("{part}.tar{}", self.packing.suffix());
+        member(&name("control"), control.len() as u64, &mut &control[..])?;
+        member(&name("data"), length, &mut data)?;
         let mut file = archive.into_inner().map_err(failed)?;
         file.flush().and_then(|()| file.sync_all()).map_err(failed)?;
         staged.publish()

@@ -24,27 +24,31 @@ pub struct Written {
     pub kibibytes: u64,
 }
 
-/// How hard an archive is compressed.
+/// xz's preset, as dpkg has it.
+const PRESET: u32 = 6;
+
+/// How an archive is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effort {
-    /// As dpkg does.
-    Usual,
-    /// As little as it takes: for what is thrown away soon.
-    Least,
+pub enum Packing {
+    /// With xz.
+    Xz,
+    /// Not at all: for what is thrown away soon.
+    Plain,
 }
 
-impl Effort {
-    /// xz's preset.
-    fn preset(self) -> u32 {
+impl Packing {
+    /// The end of an archive's name.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
         match self {
-            Self::Usual => 6,
-            Self::Least => 0,
+            Self::Xz => ".xz",
+            Self::Plain => "",
         }
     }
 }
 
-/// Writes all entries below a folder (`.` in a .deb), compressed with xz, and says what was written.
-/// `archive` is the file that errors name.
+/// Writes all entries below a folder (`.` in a .deb), and says what was written. `archive` is the file that
+/// errors name.
 ///
 /// # Errors
 /// [`PackageError`].
@@ -52,13 +56,17 @@ pub fn write<W: Write>(
     entries: &Entries,
     below: &Path,
     date: u64,
-    effort: Effort,
-    out: W,
+    packing: Packing,
+    mut out: W,
     archive: &Path,
 ) -> Result<(W, Written), PackageError> {
     let failed = |source| write_error(archive, source);
-    let stream = Stream::new_easy_encoder(effort.preset(), Check::Crc64)
-        .map_err(|error| failed(io::Error::other(error)))?;
+    if packing == Packing::Plain {
+        let written = write_plain(entries, below, date, &mut out, archive)?;
+        return Ok((out, written));
+    }
+    let stream =
+        Stream::new_easy_encoder(PRESET, Check::Crc64).map_err(|error| failed(io::Error::other(error)))?;
     let mut out = XzEncoder::new_stream(out, stream);
     let written = write_plain(entries, below, date, &mut out, archive)?;
     Ok((out.finish().map_err(failed)?, written))
@@ -280,7 +288,7 @@ mod tests {
         let mut entries = Entries::default();
         entries.file(&long, "text", 0o640);
         let (bytes, written) =
-            write(&entries, Path::new("."), 1_000, Effort::Usual, Vec::new(), Path::new("x")).unwrap();
+            write(&entries, Path::new("."), 1_000, Packing::Xz, Vec::new(), Path::new("x")).unwrap();
         assert_eq!(written.md5sums, [(PathBuf::from(&long), hex(&Md5::digest("text")))]);
         assert_eq!(written.kibibytes, 3);
         let mut archive = tar::Archive::new(liblzma::read::XzDecoder::new(&bytes[..]));

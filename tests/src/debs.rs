@@ -1,5 +1,5 @@
 //! Our own Debian packages, written by our own writer of the programs that the tests were built with: in
-//! seconds, since these are stripped and hardly compressed.
+//! seconds, since these are stripped and not compressed.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use dkms_base::host::{Environment, fs};
 use dkms_packaging::own::Project;
 use dkms_packaging::own::list::{Source, What};
-use dkms_release::packages::{self, Effort, Programs};
+use dkms_release::packages::{self, Packing, Programs};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use sha2::{Digest, Sha256};
 
@@ -87,7 +87,7 @@ fn make(mut project: Project, into: &Path) -> Result<()> {
         must("strip", &words, Path::new("/"))?;
         *path = copy;
     }
-    packages::debs(&project, into, &Environment::default(), Effort::Least)?;
+    packages::debs(&project, into, &Environment::default(), Packing::Plain)?;
     Ok(())
 }
 

@@ -59,6 +59,22 @@ pub fn taken<T>(points: Vec<T>, turn: usize, of: usize) -> Vec<T> {
     points.into_iter().skip(turn % of).step_by(of).collect()
 }
 
+/// Of all combinations of two kinds of points every so many-th, all of them where [`is_full`]: each point of
+/// either kind is taken each time as long as the other kind has at least so many.
+#[must_use]
+pub fn combined<A: Clone, B: Clone>(first: &[A], second: &[B], of: usize) -> Vec<(A, B)> {
+    let turn = if is_full() { None } else { Some(turn()) };
+    let is_due = |at: usize| turn.is_none_or(|turn| (at + turn).is_multiple_of(of));
+    let pairs = first.iter().enumerate().flat_map(|(i, a)| {
+        second
+            .iter()
+            .enumerate()
+            .filter(move |(j, _)| is_due(i + j))
+            .map(move |(_, b)| (a.clone(), b.clone()))
+    });
+    pairs.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::taken;

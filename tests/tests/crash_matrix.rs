@@ -22,7 +22,7 @@ use dkms_tests::tool::Tool;
 use dkms_tests::{say, tier};
 
 /// How many points of each action a usual run takes.
-const SAMPLE: usize = 3;
+const SAMPLE: usize = 2;
 
 /// Some calls of an action: how many points were tried, and what is wrong.
 fn tried(world: &World, part: Part, turn: Option<usize>) -> anyhow::Result<(usize, usize)> {

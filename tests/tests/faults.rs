@@ -25,7 +25,7 @@ use dkms_tests::tool::Tool;
 use dkms_tests::{say, tier, verdict};
 
 /// How many calls of each action a usual run takes.
-const SAMPLE: usize = 3;
+const SAMPLE: usize = 2;
 
 /// Some calls of an action: how many of them failed, how many of those were ignored, and what is wrong.
 fn tried(world: &World, part: Part, turn: Option<usize>) -> anyhow::Result<(usize, usize, usize)> {

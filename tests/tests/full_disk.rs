@@ -276,7 +276,7 @@ fn no_size_of_a_disk_does_harm() {
     let (full, only) = (tier::is_full(), tier::only().unwrap_or_default());
     let mut sweeps: Vec<&Sweep> = SWEEPS.iter().filter(|sweep| sweep.name.contains(&only)).collect();
     if !full && only.is_empty() {
-        sweeps = tier::taken(sweeps, tier::turn(), 2);
+        sweeps = tier::taken(sweeps, tier::turn(), 3);
     }
     assert!(!sweeps.is_empty(), "no sweep is called so");
     let world = World::new().unwrap();

@@ -6,6 +6,7 @@ use dkms_tests::capture::capture;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::ready::{PLACE, Ready};
 use dkms_tests::root::{Root, User};
+use dkms_tests::tier::combined;
 use dkms_tests::tool::Tool;
 use dkms_tests::verdict;
 
@@ -16,6 +17,15 @@ const MAKES: [(&str, &str); 4] = [
     ("make has children", "(sleep 1001 & sleep 1002 | cat) & sleep 1000"),
     ("make ignores signals", "trap '' INT TERM HUP; sleep 1000; sleep 1001"),
     ("make is done soon after", "sleep 0.7"),
+];
+
+const SIGNALS: [&str; 3] = ["INT", "TERM", "HUP"];
+
+/// A state, the command that makes it, and the one that is interrupted.
+const STATES: [(&str, &str, &str); 3] = [
+    ("added", "add foo/1.0", "build foo/1.0 -k $K"),
+    ("added", "add foo/1.0", "install foo/1.0 -k $K"),
+    ("installed", "install foo/1.0 -k $K", "build foo/1.0 -k $K --force"),
 ];
 
 /// Starts ours in the background, waits for make, sends the signal, and passes on how ours ended.
@@ -70,26 +80,17 @@ fn a_signal_leaves_the_state_before() {
     let ready = Ready::compile(&cache, &kernels).unwrap();
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
     let mut wrong = Vec::new();
-    for (what, make) in MAKES {
-        for signal in ["INT", "TERM", "HUP"] {
-            for (state, before, words) in [
-                ("added", "add foo/1.0", "build foo/1.0 -k $K"),
-                ("added", "add foo/1.0", "install foo/1.0 -k $K"),
-                ("installed", "install foo/1.0 -k $K", "build foo/1.0 -k $K --force"),
-            ] {
-                let root = Root::new(&cache, &kernels, &[&ours]).unwrap();
-                ready.put_into(&root).unwrap();
-                root.must(&format!("dkms {before}")).unwrap();
-                root.write("/srv/slow", &format!("{make}\ncp {PLACE} .\n"), 0o755).unwrap();
-                let conf = Ready::module().with("MAKE=\"sh /srv/slow\"").conf();
-                root.write("/usr/src/foo-1.0/dkms.conf", &conf, 0o644).unwrap();
-                let mut lines = tried(&root, words, signal).unwrap();
-                lines.extend(next_command(&root).unwrap());
-                wrong.extend(
-                    lines.iter().map(|line| format!("{what}, SIG{signal}, {state}, {words}: {line}")),
-                );
-            }
-        }
+    let ends = SIGNALS.iter().flat_map(|signal| STATES.iter().map(move |state| (signal, state)));
+    for ((what, make), (signal, (state, before, words))) in combined(&MAKES, &ends.collect::<Vec<_>>(), 4) {
+        let root = Root::new(&cache, &kernels, &[&ours]).unwrap();
+        ready.put_into(&root).unwrap();
+        root.must(&format!("dkms {before}")).unwrap();
+        root.write("/srv/slow", &format!("{make}\ncp {PLACE} .\n"), 0o755).unwrap();
+        let conf = Ready::module().with("MAKE=\"sh /srv/slow\"").conf();
+        root.write("/usr/src/foo-1.0/dkms.conf", &conf, 0o644).unwrap();
+        let mut lines = tried(&root, words, signal).unwrap();
+        lines.extend(next_command(&root).unwrap());
+        wrong.extend(lines.iter().map(|line| format!("{what}, SIG{signal}, {state}, {words}: {line}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -92,7 +92,7 @@ fn run(args: Args) -> Result<()> {
         What::Rpm { into } => writeln!(out, "{}", packages::rpm(&project, &into, &environment)?.display())?,
         What::RpmFiles => out.write_all(project.rpm_files()?.as_bytes())?,
         What::Debs { into } => {
-            for path in packages::debs(&project, &into, &environment, packages::Effort::Usual)? {
+            for path in packages::debs(&project, &into, &environment, packages::Packing::Xz)? {
                 writeln!(out, "{}", path.display())?;
             }
         }

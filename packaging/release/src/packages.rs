@@ -8,7 +8,7 @@ use dkms_base::id::Arch;
 use dkms_packaging::debian::name;
 use dkms_packaging::own::{Project, is_built};
 
-pub use dkms_packaging::deb::Effort;
+pub use dkms_packaging::deb::Packing;
 
 use crate::pages;
 
@@ -65,7 +65,7 @@ pub fn debs(
     project: &Project,
     into: &Path,
     environment: &Environment,
-    effort: Effort,
+    packing: Packing,
 ) -> Result<Vec<PathBuf>> {
     let release = project.release()?;
     let date = date(project, environment)?;
@@ -74,7 +74,7 @@ pub fn debs(
     for package in DEBS {
         let path = into.join(format!("{package}_{}_{architecture}.deb", release.version));
         let mut deb = project.deb(package, architecture, date)?;
-        deb.effort = effort;
+        deb.packing = packing;
         deb.write(&path)?;
         written.push(path);
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use dkms_base::id::Target;
 
 use super::{Module, name};
-use crate::deb::{Deb, Effort};
+use crate::deb::{Deb, Packing};
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::text::{without_epoch, wrap};
@@ -75,7 +75,7 @@ impl Gate<'_> {
         let text = format!("Made by `dkms mkbmdeb --meta` from {id} for Linux {kernel}");
         self.module.put_docs(&mut data, &control, &text, &template, Vec::new(), date)?;
         let (scripts, members) = (Vec::new(), Vec::new());
-        Deb { control, data, scripts, members, date, effort: Effort::Usual }.write(&path)?;
+        Deb { control, data, scripts, members, date, packing: Packing::Xz }.write(&path)?;
         Ok(path)
     }
 }

@@ -7,7 +7,7 @@ use dkms_base::id::Target;
 use dkms_kernel::modfile::{canonical_name, read_info};
 
 use super::{Module, name, upstream};
-use crate::deb::{Deb, Effort};
+use crate::deb::{Deb, Packing};
 use crate::demands::{Demands, quoted};
 use crate::entries::Entries;
 use crate::error::PackageError;
@@ -99,7 +99,7 @@ impl BuiltModules<'_> {
             ("postrm", meant(include_str!("scripts/modules.postrm"))),
         ];
         let scripts = self.module.scripts(&package, &ours, &template)?;
-        Deb { control, data, scripts, members: Vec::new(), date, effort: Effort::Usual }.write(&path)?;
+        Deb { control, data, scripts, members: Vec::new(), date, packing: Packing::Xz }.write(&path)?;
         Ok(path)
     }
 }

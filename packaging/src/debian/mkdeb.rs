@@ -8,7 +8,7 @@ use dkms_base::host::fs;
 use dkms_base::id::Target;
 
 use super::{Module, name, upstream};
-use crate::deb::{Deb, Effort};
+use crate::deb::{Deb, Packing};
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::text::wrap;
@@ -109,7 +109,7 @@ impl Wrapper<'_> {
             ("prerm", meant(include_str!("scripts/wrapper.prerm"))),
         ];
         let scripts = self.module.scripts(&package, &ours, &template)?;
-        Deb { control, data, scripts, members: Vec::new(), date, effort: Effort::Usual }.write(&path)?;
+        Deb { control, data, scripts, members: Vec::new(), date, packing: Packing::Xz }.write(&path)?;
         Ok(path)
     }
 

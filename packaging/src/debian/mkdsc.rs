@@ -15,7 +15,7 @@ use super::{Module, docs, mkdeb, name};
 use crate::entries::Entries;
 use crate::error::PackageError;
 use crate::staged::Staged;
-use crate::tarball::{self, Effort, hex, write_error};
+use crate::tarball::{self, Packing, hex, write_error};
 
 /// The files of a source package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,7 @@ fn write_tarball(
     date: u64,
 ) -> Result<Sums, PackageError> {
     let file = staged.create(path)?;
-    let (file, _) = tarball::write(entries, below, date, Effort::Usual, file, path)?;
+    let (file, _) = tarball::write(entries, below, date, Packing::Xz, file, path)?;
     file.sync_all().map_err(|source| write_error(path, source))?;
     Sums::of(path, staged.reader(path)?)
 }

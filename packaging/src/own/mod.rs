@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use dkms_base::host::{clock, fs};
 
 use crate::arch;
-use crate::deb::{Deb, Effort};
+use crate::deb::{Deb, Packing};
 use crate::entries::{Body, Entries, FILE_LIMIT};
 use crate::error::PackageError;
 use control::Meanings;
@@ -205,7 +205,7 @@ impl Project {
                 scripts.push((name, fs::read_lossy(&file)?.replace("#DEBHELPER#\n", "")));
             }
         }
-        Ok(Deb { control, data: self.entries(&lines)?, scripts, members, date, effort: Effort::Usual })
+        Ok(Deb { control, data: self.entries(&lines)?, scripts, members, date, packing: Packing::Xz })
     }
 }
 

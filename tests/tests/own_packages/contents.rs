@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dkms_base::host::fs;
 use dkms_conf::table;
-use dkms_release::packages::{self, Effort, Programs};
+use dkms_release::packages::{self, Packing, Programs};
 use dkms_tests::cache::Cache;
 use dkms_tests::command::must;
 use dkms_tests::debs;
@@ -67,7 +67,7 @@ fn dpkg_buildpackage_makes_the_same() {
     let script = tree().join("packaging/dpkg-debs");
     must("env", &[&release, &text(&script), &text(&theirs), &text(&programs)], Path::new("/")).unwrap();
     let project = packages::project(tree(), &programs, Programs::Installed).unwrap();
-    let written = packages::debs(&project, &ours, &Default::default(), Effort::Usual).unwrap();
+    let written = packages::debs(&project, &ours, &Default::default(), Packing::Xz).unwrap();
     for deb in written {
         let other = theirs.join(deb.file_name().unwrap());
         let of =
@@ -98,7 +98,7 @@ fn dpkg_buildpackage_makes_the_same() {
 fn it_depends_on_what_a_build_needs_and_recommends_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let project = packages::project(tree(), &stand_ins(dir.path()), Programs::Installed).unwrap();
-    for deb in packages::debs(&project, dir.path(), &Default::default(), Effort::Usual).unwrap() {
+    for deb in packages::debs(&project, dir.path(), &Default::default(), Packing::Xz).unwrap() {
         let fields = must("dpkg-deb", &["-f", &deb.to_string_lossy()], dir.path()).unwrap();
         // A kernel in every container would be the price of recommended headers.
         assert!(!fields.contains("\nRecommends:") && !fields.contains("linux-headers"), "{fields}");
@@ -119,7 +119,7 @@ fn the_same_input_gives_the_same_bytes() {
         .iter()
         .map(|name| {
             let into = dir.path().join(name);
-            let written = packages::debs(&project, &into, &Default::default(), Effort::Usual).unwrap();
+            let written = packages::debs(&project, &into, &Default::default(), Packing::Xz).unwrap();
             written.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>()
         })
         .collect();

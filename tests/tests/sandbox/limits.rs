@@ -3,6 +3,7 @@
 
 use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
+use dkms_tests::tier::combined;
 
 use super::attempt::root;
 use super::degraded::{Mode, REFUSING, prepare_modes};
@@ -129,22 +130,21 @@ fn with_bad_after_make(script: &str) -> Root {
 
 #[test]
 fn a_module_over_a_sane_size_is_refused_by_name() {
-    for (script, says) in [
+    let scripts = [
         ("truncate -s 2G bad.ko", "module_size_max"),
         ("head -c 257M /dev/zero >>bad.ko", "module_size_max"),
         ("truncate -s 200M bad.ko", "sparse"),
         ("mv bad.ko real.ko; truncate -s 2G big; ln -s big bad.ko", "module_size_max"),
-    ] {
+    ];
+    for ((script, says), (setting, front)) in combined(&scripts, &everywhere().collect::<Vec<_>>(), 4) {
         let root = with_bad_after_make(script);
-        for (setting, front) in everywhere() {
-            set(&root, setting);
-            let (peak, code) = peak_in(&root, &front, "install bad/1.0 -k $K");
-            let said = root.read("/tmp/said").unwrap();
-            assert_eq!(code, 10, "{setting} {front} {script}: {said}");
-            assert!(peak < 100_000, "{setting} {front}: {peak} KiB for {script}");
-            for part in ["bad/1.0", "bad.ko", says] {
-                assert!(said.contains(part), "{setting} {front} {script}: {said}");
-            }
+        set(&root, setting);
+        let (peak, code) = peak_in(&root, &front, "install bad/1.0 -k $K");
+        let said = root.read("/tmp/said").unwrap();
+        assert_eq!(code, 10, "{setting} {front} {script}: {said}");
+        assert!(peak < 100_000, "{setting} {front}: {peak} KiB for {script}");
+        for part in ["bad/1.0", "bad.ko", says] {
+            assert!(said.contains(part), "{setting} {front} {script}: {said}");
         }
         others_go_on(&root);
     }
@@ -197,22 +197,21 @@ fn a_module_at_the_limit_takes_little_memory() {
 
 #[test]
 fn what_a_build_writes_takes_little_memory_and_room() {
-    for script in [
+    let scripts = [
         "perl -e 'truncate(STDOUT, 800 << 20)'; exit 1",
         "yes 'x.c:1:1: warning: again' | head -c 300000000; exit 1",
         "perl -e 'print \"x.c:1:1: error: \", \"A\" x 5000000, \"\\n\"'; exit 1",
         "yes; exit 1",
-    ] {
+    ];
+    for (script, (setting, front)) in combined(&scripts, &everywhere().collect::<Vec<_>>(), 4) {
         let root = with_bad(script);
-        for (setting, front) in everywhere() {
-            set(&root, setting);
-            let (peak, code) = peak_in(&root, &front, "build bad/1.0 -k $K");
-            assert_ne!(code, 0, "{setting} {front} {script}");
-            assert!(peak < 300_000, "{setting} {front}: {peak} KiB for {script}");
-            let sizes = root.must("du -sk /var/lib/dkms | cut -f1; stat -c %s /tmp/said").unwrap();
-            let sizes: Vec<u64> = sizes.lines().map(|size| size.parse().unwrap()).collect();
-            assert!(sizes[0] < 40_000 && sizes[1] < 20_000, "{setting} {front}: {sizes:?} for {script}");
-        }
+        set(&root, setting);
+        let (peak, code) = peak_in(&root, &front, "build bad/1.0 -k $K");
+        assert_ne!(code, 0, "{setting} {front} {script}");
+        assert!(peak < 300_000, "{setting} {front}: {peak} KiB for {script}");
+        let sizes = root.must("du -sk /var/lib/dkms | cut -f1; stat -c %s /tmp/said").unwrap();
+        let sizes: Vec<u64> = sizes.lines().map(|size| size.parse().unwrap()).collect();
+        assert!(sizes[0] < 40_000 && sizes[1] < 20_000, "{setting} {front}: {sizes:?} for {script}");
         // It is remembered, and shown.
         let log = root.dkms("log bad/1.0").unwrap();
         assert!(log.stdout.contains("failed"), "{}", &log.stdout[..log.stdout.len().min(1000)]);
