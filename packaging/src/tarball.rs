@@ -32,8 +32,8 @@ const PRESET: u32 = 6;
 pub enum Packing {
     /// With xz.
     Xz,
-    /// Not at all: for what is thrown away soon.
-    Plain,
+    /// With gzip, as little as it takes: for what is thrown away soon.
+    Gzip,
 }
 
 impl Packing {
@@ -42,7 +42,7 @@ impl Packing {
     pub fn suffix(self) -> &'static str {
         match self {
             Self::Xz => ".xz",
-            Self::Plain => "",
+            Self::Gzip => ".gz",
         }
     }
 }
@@ -57,13 +57,14 @@ pub fn write<W: Write>(
     below: &Path,
     date: u64,
     packing: Packing,
-    mut out: W,
+    out: W,
     archive: &Path,
 ) -> Result<(W, Written), PackageError> {
     let failed = |source| write_error(archive, source);
-    if packing == Packing::Plain {
+    if packing == Packing::Gzip {
+        let mut out = flate2::GzBuilder::new().mtime(0).write(out, flate2::Compression::fast());
         let written = write_plain(entries, below, date, &mut out, archive)?;
-        return Ok((out, written));
+        return Ok((out.finish().map_err(failed)?, written));
     }
     let stream =
         Stream::new_easy_encoder(PRESET, Check::Crc64).map_err(|error| failed(io::Error::other(error)))?;

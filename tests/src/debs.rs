@@ -1,5 +1,5 @@
 //! Our own Debian packages, written by our own writer of the programs that the tests were built with: in
-//! seconds, since these are stripped and not compressed.
+//! seconds, since these are stripped and hardly compressed.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
@@ -87,7 +87,7 @@ fn make(mut project: Project, into: &Path) -> Result<()> {
         must("strip", &words, Path::new("/"))?;
         *path = copy;
     }
-    packages::debs(&project, into, &Environment::default(), Packing::Plain)?;
+    packages::debs(&project, into, &Environment::default(), Packing::Gzip)?;
     Ok(())
 }
 

@@ -59,6 +59,12 @@ pub fn taken<T>(points: Vec<T>, turn: usize, of: usize) -> Vec<T> {
     points.into_iter().skip(turn % of).step_by(of).collect()
 }
 
+/// Of some points every so many-th, in turns; all of them where [`is_full`].
+#[must_use]
+pub fn part<T>(points: Vec<T>, of: usize) -> Vec<T> {
+    if is_full() { points } else { taken(points, turn(), of) }
+}
+
 /// Of all combinations of two kinds of points every so many-th, all of them where [`is_full`]: each point of
 /// either kind is taken each time as long as the other kind has at least so many.
 #[must_use]

@@ -7,6 +7,7 @@ use dkms_tests::capture::capture;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::ready::Ready;
 use dkms_tests::root::{Root, User};
+use dkms_tests::tier::part;
 use dkms_tests::tool::Tool;
 use dkms_tests::verdict;
 use serde_json::Value;
@@ -139,7 +140,7 @@ fn a_healthy_tree_has_nothing_wrong() {
 fn each_fault_is_found_and_mended() {
     let clinic = Clinic::open();
     let mut wrong = Vec::new();
-    for (fault, kind, mended) in FAULTS {
+    for (fault, kind, mended) in part(FAULTS.to_vec(), 2) {
         let root = clinic.healthy();
         root.must(fault).unwrap();
         let (found, code) = examined(&root);

@@ -1,6 +1,7 @@
 //! Links in a source, and links that a build leaves where root will write or read.
 
 use dkms_tests::root::Root;
+use dkms_tests::tier::part;
 
 use super::attempt::{SECRET, alone, honest_bytes, install_both, root, write_evil};
 
@@ -30,14 +31,15 @@ fn links_in_the_source() {
 
 #[test]
 fn links_that_a_build_leaves() {
-    for set_up in [
+    let set_ups = vec![
         "ln -sf /etc/my-own.key evil.ko; touch -h evil.ko",
         "ln -sf /etc/my-own.key Module.symvers",
         "rm -f make.log; ln -s /etc/my-own.key make.log",
         "for e in xz gz zst '~signed~' '~' tmp; do ln -sf /etc/target/new evil.ko.$e; done; mkfifo evil.ko.fifo evil.ko~",
         "mv evil.ko sub.ko; mkdir sub; mv sub.ko sub/evil.ko; rm -rf link; ln -s sub link; ln -s sub/evil.ko evil.ko",
         "rm -rf ./* 2>/dev/null; ln -s /etc build; ln -s / evil.ko",
-    ] {
+    ];
+    for set_up in part(set_ups, 2) {
         let root = root();
         // After the compiler: what MAKE leaves is what root takes.
         write_evil(&root, "true");
