@@ -287,3 +287,38 @@ fn a_system_in_a_folder_is_judged_as_found_without_notes_of_ours() {
     root.must(": >/image/lib/modules/$K/updates/dkms/foo.ko").unwrap();
     assert_eq!(root.dkms("verify --root /image foo -k $K").unwrap().code, 30);
 }
+
+#[test]
+fn what_another_kernel_lends_is_judged_by_its_symbols() {
+    let root = installed();
+    // As weak-modules(8) of RHEL and SUSE leaves it.
+    root.must(
+        "mkdir -p /etc/depmod.d /lib/modules/$K2/weak-updates
+         echo 'search updates extra built-in weak-updates' >/etc/depmod.d/dist.conf
+         ln -s /lib/modules/$K/updates/dkms/foo.ko /lib/modules/$K2/weak-updates/foo.ko; depmod $K2",
+    )
+    .unwrap();
+    let status = root.dkms("status -k $K2").unwrap().stdout;
+    assert!(status.contains("installed-weak from"), "{status}");
+    // The name of the kernel is right, its symbols are another flavour's.
+    let (found, code) = open(&root, "foo/1.0 -k $K2", User::Nobody);
+    assert_eq!(code, 30, "{found:?}");
+    assert_eq!((found[0][0].as_str(), found[0][1].as_str()), ("linked", "refuted"), "{found:?}");
+    let says = |text: &str| assert!(found[0][2].contains(text), "{text}: {found:?}");
+    ["kobject_put", "another kernel's build is linked there"].into_iter().for_each(says);
+    assert!(
+        !found[0][2].contains("Makefile") && found[0][3].starts_with("dkms install foo/1.0 -k "),
+        "{found:?}"
+    );
+    // A kernel with the symbols of the one that lends, under its own name: an update that keeps the ABI.
+    let same = "rm /lib/modules/$K2/build; cp -a $(realpath /lib/modules/$K/build) /lib/modules/$K2/build
+                sed -i \"s/$K/$K2/\" /lib/modules/$K2/build/include/generated/utsrelease.h";
+    root.must(same).unwrap();
+    assert_eq!(open(&root, "foo/1.0 -k $K2", User::Nobody), (Vec::new(), 0));
+    root.must(
+        "sed -i 's/^0x[0-9a-f]*\\(\\tkobject_put\\t\\)/0x00000001\\1/' /lib/modules/$K2/build/Module.symvers",
+    )
+    .unwrap();
+    let (found, code) = open(&root, "foo/1.0 -k $K2", User::Nobody);
+    assert!(code == 30 && found[0][2].contains("kobject_put"), "{code} {found:?}");
+}

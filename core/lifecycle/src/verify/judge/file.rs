@@ -11,11 +11,16 @@ pub(super) fn judge(facts: &Facts, link: Link) -> LinkProof {
     let faults = files().flat_map(|file| file.faults.iter().map(move |fault| (file, fault)));
     if let Some((file, fault)) = faults.clone().find(|(_, fault)| fault.link() == link) {
         let mut reason = format!("`{}` {fault}", name(file));
-        for hint in fault.hints() {
+        // That a kernel lends its build is nothing that the module's author could change.
+        let (hints, asks) = match facts.is_weak {
+            true => (vec!["another kernel's build is linked there (weak-updates)".to_owned()], None),
+            false => (fault.hints(), facts.asks_for_running.as_ref()),
+        };
+        for hint in hints {
             reason.push_str("; ");
             reason.push_str(&hint);
         }
-        if let Some(place) = facts.asks_for_running.as_ref().filter(|_| fault.is_for_another_release()) {
+        if let Some(place) = asks.filter(|_| fault.is_for_another_release()) {
             reason.push_str(&format!("; {place} asks for the kernel that runs"));
         }
         let refuted = LinkProof::refuted(link, reason);
