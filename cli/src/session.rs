@@ -167,6 +167,14 @@ impl<'a> Session<'a> {
         Ok(Snapshot::take(&self.settings.layout)?)
     }
 
+    /// The same for showing states.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn states(&self) -> Result<Snapshot, Failure> {
+        Ok(Snapshot::of_states(&self.settings.layout)?)
+    }
+
     /// What is done about images.
     fn images(&self) -> Option<ImageWork> {
         let how = if self.settings.remake_initrd { ImageWork::Remake } else { ImageWork::Report };

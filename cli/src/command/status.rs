@@ -30,7 +30,9 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         kernels: invocation.kernels.clone(),
         arches: invocation.arches.clone(),
     };
-    let snapshot = session.snapshot()?;
+    // Verdicts ask what it was built against.
+    let needs_all = session.args().json || session.args().grid;
+    let snapshot = if needs_all { session.snapshot()? } else { session.states()? };
     let survey = session.survey().reading_once();
     let layout = &session.settings.layout;
     let module_folder = session.module_folder.as_deref();

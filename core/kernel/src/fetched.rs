@@ -1,14 +1,16 @@
 //! Headers of a kernel that isn't installed, in a folder of ours: the package manager downloads their
-//! packages (the signatures are its matter), and they are unpacked there as they would lie in the system.
-//! Nothing is installed.
+//! packages (the signatures are its matter), and what headers are in them is taken there as it would lie in the
+//! system. Nothing is installed.
+
+mod unpack;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use dkms_base::host::Environment;
 use dkms_base::host::fs::{self, FsError};
-use dkms_base::host::process::{Process, quote};
-use dkms_base::host::{Environment, programs};
+use dkms_base::host::process::Process;
 use dkms_base::id::KernelRelease;
 
 use super::available::in_apt;
@@ -16,6 +18,7 @@ use super::distribution::{Distribution, Family};
 use super::headers_package::HeadersPackage;
 use super::manager::{ManagerError, answer, dnf, run};
 use super::upcoming::{as_root, synchronized};
+use unpack::unpack;
 
 /// Why there are none.
 #[derive(Debug, thiserror::Error)]
@@ -229,31 +232,6 @@ fn described(files: Vec<PathBuf>, environment: &Environment) -> Result<Vec<(Path
 fn version_of(packages: &[(PathBuf, Rpm)]) -> String {
     let headers = packages.iter().find(|(_, rpm)| rpm.name.contains("-devel"));
     headers.or_else(|| packages.first()).map(|(_, rpm)| rpm.version.clone()).unwrap_or_default()
-}
-
-fn unpack(packages: &[PathBuf], folder: &Path, environment: &Environment) -> Result<(), FetchError> {
-    for path in packages {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with(".rpm") {
-            // A container need not have cpio.
-            let line = match programs::find("cpio", environment) {
-                Some(_) => format!("rpm2cpio {} | cpio -idm --quiet", quote(&path.to_string_lossy())),
-                None => {
-                    format!("rpm2archive - <{} | tar -xz --no-same-owner", quote(&path.to_string_lossy()))
-                }
-            };
-            run(&Process::shell(&line, environment).dir(folder))?;
-        } else if name.contains(".pkg.tar") {
-            if !name.ends_with(".sig") {
-                let words: [OsString; 4] = ["-xf".into(), path.into(), "-C".into(), folder.into()];
-                run(&Process::new("bsdtar", words, environment))?;
-            }
-        } else {
-            let words: [OsString; 3] = ["-x".into(), path.into(), folder.into()];
-            run(&Process::new("dpkg-deb", words, environment))?;
-        }
-    }
-    Ok(())
 }
 
 /// How a folder with headers is laid over the system: overlays, then folders in whose place its own are,

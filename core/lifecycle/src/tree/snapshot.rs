@@ -4,7 +4,7 @@
 //! need a conf besides.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::host::fs::{self, FsError};
 use crate::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
@@ -62,31 +62,41 @@ impl Snapshot {
     /// # Errors
     /// [`FsError`] where a folder of the tree can't be read.
     pub fn take(layout: &Layout) -> Result<Self, FsError> {
+        Self::taken(layout, Detail::Whole)
+    }
+
+    /// The same for showing states, in half the system calls: [`Built::dependencies`] are not looked at, and
+    /// empty.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn of_states(layout: &Layout) -> Result<Self, FsError> {
+        Self::taken(layout, Detail::States)
+    }
+
+    fn taken(layout: &Layout, detail: Detail) -> Result<Self, FsError> {
         let mut snapshot = Self::default();
         for entry in fs::list(&layout.dkms_tree)? {
             if let Some(name) = id(entry, ModuleName::new) {
-                snapshot.take_module(layout, &name)?;
+                snapshot.take_module(layout, &name, detail)?;
             }
         }
         Ok(snapshot)
     }
 
-    fn take_module(&mut self, layout: &Layout, name: &ModuleName) -> Result<(), FsError> {
-        let mut links = Vec::new();
-        for entry in fs::list(&layout.module_dir(name))? {
-            if entry.kind.is_symlink() {
-                if entry.name.to_string_lossy().starts_with("kernel-") {
-                    links.push(layout.module_dir(name).join(entry.name));
-                }
-            } else if let Some(version) = id(entry, ModuleVersion::new) {
-                let id = ModuleId::new(name.clone(), version);
-                let registration = Registration::take(layout, &id)?;
-                if let Some(registration) = registration {
-                    self.modules.insert(id, registration);
-                }
+    fn take_module(&mut self, layout: &Layout, name: &ModuleName, detail: Detail) -> Result<(), FsError> {
+        let is_installed_link = |entry: &fs::Entry| {
+            entry.kind.is_symlink() && entry.name.as_encoded_bytes().starts_with(b"kernel-")
+        };
+        let (links, others): (Vec<_>, Vec<_>) =
+            fs::list(&layout.module_dir(name))?.into_iter().partition(is_installed_link);
+        for version in others.into_iter().filter_map(|entry| id(entry, ModuleVersion::new)) {
+            let id = ModuleId::new(name.clone(), version);
+            if let Some(registration) = Registration::take(layout, &id, &links, detail)? {
+                self.modules.insert(id, registration);
             }
         }
-        for link in links {
+        for link in links.into_iter().map(|entry| layout.module_dir(name).join(entry.name)) {
             if let Some((id, target)) = fs::link_target(&link)?.and_then(|path| installed_build(name, &path))
             {
                 let is_built = self.modules.get(&id).is_some_and(|found| found.built.contains_key(&target));
@@ -174,7 +184,12 @@ impl Snapshot {
 
 impl Registration {
     /// `None` where neither link nor source folder is there: a leftover, which is left alone.
-    fn take(layout: &Layout, id: &ModuleId) -> Result<Option<Self>, FsError> {
+    fn take(
+        layout: &Layout,
+        id: &ModuleId,
+        links: &[fs::Entry],
+        detail: Detail,
+    ) -> Result<Option<Self>, FsError> {
         let link = layout.source_link(id);
         let source = match fs::link_target(&link)? {
             Some(target) if fs::is_dir(&link) => Source::Present(target),
@@ -192,7 +207,14 @@ impl Registration {
                 continue;
             }
             let Some(kernel) = self::id(kernel, KernelRelease::new) else { continue };
-            for arch in fs::list(&layout.version_dir(id).join(&kernel))? {
+            let folder = layout.version_dir(id).join(&kernel);
+            if detail == Detail::States
+                && let Some(target) = only_target(&kernel, links, &folder)
+            {
+                built.insert(target, Built::default());
+                continue;
+            }
+            for arch in fs::list(&folder)? {
                 let Some(arch) = self::id(arch, Arch::new) else { continue };
                 let target = Target::new(kernel.clone(), arch);
                 if let Some(found) = Built::take(layout, id, &target)? {
@@ -202,6 +224,27 @@ impl Registration {
         }
         Ok(Some(Self { source, built }))
     }
+}
+
+/// How much of the tree is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// What is built and installed.
+    States,
+    /// And what it was built against.
+    Whole,
+}
+
+/// The one target that a version is built for below a kernel's folder: an installed link names its
+/// architecture, and no other folder is there, where the file system counts folders.
+fn only_target(kernel: &KernelRelease, links: &[fs::Entry], folder: &Path) -> Option<Target> {
+    let arch = |entry: &fs::Entry| {
+        let arch = entry.name.to_str()?.strip_prefix("kernel-")?.strip_prefix(kernel.as_str())?;
+        Arch::new(arch.strip_prefix('-')?).ok()
+    };
+    let arch = links.iter().find_map(arch)?;
+    let is_built = fs::folders_in(folder) == Some(1) && fs::is_dir(&folder.join(&arch).join("module"));
+    is_built.then(|| Target::new(kernel.clone(), arch))
 }
 
 impl Built {
@@ -232,7 +275,7 @@ fn id<T, E>(entry: fs::Entry, parse: impl FnOnce(String) -> Result<T, E>) -> Opt
 }
 
 /// The target `V/K/A` of an installed link.
-fn installed_build(name: &ModuleName, link: &std::path::Path) -> Option<(ModuleId, Target)> {
+fn installed_build(name: &ModuleName, link: &Path) -> Option<(ModuleId, Target)> {
     let parts: Vec<&str> = link.to_str()?.rsplitn(4, '/').collect();
     let [arch, kernel, version, ..] = parts[..] else { return None };
     let id = ModuleId::new(name.clone(), ModuleVersion::new(version).ok()?);
@@ -242,7 +285,6 @@ fn installed_build(name: &ModuleName, link: &std::path::Path) -> Option<(ModuleI
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn tree() -> (tempfile::TempDir, Layout) {
         let dir = tempfile::tempdir().unwrap();
@@ -288,6 +330,39 @@ mod tests {
         assert_eq!(snapshot.newest(), [&id("3.0")]);
         let built = &snapshot.modules[&id("1.0")].built[&target];
         assert_eq!(built.dependencies.len(), 1);
+    }
+
+    #[test]
+    fn states_are_those_of_a_whole_look() {
+        let (_dir, layout) = tree();
+        let id = ModuleId::parse("foo", "1.0").unwrap();
+        register(&layout, &id);
+        let same = |what: &str| {
+            let looks = [Snapshot::take, Snapshot::of_states].map(|look| {
+                let mut found = look(&layout).unwrap();
+                let built = found.modules.values_mut().flat_map(|found| found.built.values_mut());
+                built.for_each(|built| built.dependencies.clear());
+                found
+            });
+            assert_eq!(looks[0], looks[1], "{what}");
+            looks[0].targets(&id).len()
+        };
+        let target = |arch: &str| Target::parse("6.1.0-9", arch).unwrap();
+        let build = |arch: &str| fs::create_dir_all(&layout.built_dir(&id, &target(arch))).unwrap();
+        build("x86_64");
+        assert_eq!(same("it is built"), 1);
+        let link = |arch: &str| {
+            let path = layout.installed_link(&id.name, &target(arch));
+            fs::symlink(&Path::new("1.0/6.1.0-9").join(arch), &path).unwrap();
+        };
+        link("x86_64");
+        fs::write_whole(&layout.target_dir(&id, &target("x86_64")).join(".dep_bar"), b"7\n", 0o644).unwrap();
+        assert_eq!(same("it is installed"), 1);
+        build("i686");
+        assert_eq!(same("it is built for another architecture too"), 2);
+        link("i686");
+        fs::remove_tree(&layout.built_dir(&id, &target("i686"))).unwrap();
+        assert_eq!(same("a link leads to nothing built"), 1);
     }
 
     #[test]

@@ -257,6 +257,14 @@ pub fn is_dir(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
+/// How many folders are in a folder; `None` where its file system does not count them as links of the folder
+/// (btrfs, a merged one of overlayfs), or it can't be looked at.
+#[must_use]
+pub fn folders_in(path: &Path) -> Option<u64> {
+    let meta = fs::metadata(path).ok().filter(Metadata::is_dir)?;
+    meta.nlink().checked_sub(2)
+}
+
 /// Whether a path leads to a regular file; an unreadable one is none.
 #[must_use]
 pub fn is_file(path: &Path) -> bool {
