@@ -252,6 +252,12 @@ impl Action {
         matches!(self, Self::Mktree | Self::Unmktree | Self::Ltdk)
     }
 
+    /// Whether its exit code is a judgement of what it was given.
+    #[must_use]
+    pub fn judges(self) -> bool {
+        matches!(self, Self::Verify | Self::Preflight | Self::Forecast)
+    }
+
     /// Whether all bare words after it are paths.
     #[must_use]
     pub fn takes_paths(self) -> bool {

@@ -95,6 +95,9 @@ impl Invocation {
             .source
             .or_else(|| args.archive.clone().filter(|_| !action.writes_archive()).map(SourceWord::Archive));
         let Words { folder, paths, ignored, .. } = words;
+        if action.judges() {
+            check_judged(action, &paths, &modules, source.as_ref(), &ignored)?;
+        }
         Ok(Self { action, name, version, modules, source, paths, folder, kernels, arches, ignored, args })
     }
 
@@ -135,7 +138,9 @@ struct Words {
 
 impl Words {
     fn take(&mut self, word: &str, module_is_known: bool) -> Result<(), Failure> {
-        let is_layout = self.action == Some(Action::Verify) && is_layout(Path::new(word));
+        // What is a path is judged, and refuted where it is no layout: never left out.
+        let is_path = word.starts_with('/') || is_relative(word) || is_layout(Path::new(word));
+        let is_layout = self.action == Some(Action::Verify) && is_path;
         if is_layout || self.action.is_some_and(Action::takes_paths) && !word.is_empty() {
             self.paths.push(word.into());
         } else if let Some(action) = Action::from_word(word) {
@@ -193,6 +198,33 @@ impl Words {
         };
         is_relative(word) || self.action == Some(Action::Add) && (is_deeper() || is_archive())
     }
+}
+
+/// The exit code of such an action is a judgement: nothing that it was given is left out of it.
+fn check_judged(
+    action: Action,
+    paths: &[PathBuf],
+    modules: &[(ModuleName, Option<ModuleVersion>)],
+    source: Option<&SourceWord>,
+    ignored: &[String],
+) -> Result<(), Failure> {
+    let refused = |text: String| {
+        let failure = Failure::new(ExitCode::BAD_OPTION, text);
+        Err(failure.hint(format!("`dkms help {}` shows what it takes", action.name())))
+    };
+    if let Some(word) = ignored.first() {
+        return refused(format!(
+            "`{word}` is neither a module nor anything else that `dkms {}` takes",
+            action.name()
+        ));
+    }
+    if let Some(SourceWord::Folder(path) | SourceWord::Archive(path) | SourceWord::Rpm(path)) = source {
+        return refused(format!("`dkms {}` does not take `{}`", action.name(), path.display()));
+    }
+    if let (Some(path), Some((name, _))) = (paths.first(), modules.first()) {
+        return refused(format!("`{}` is a path and `{name}` a module: one kind at a time", path.display()));
+    }
+    Ok(())
 }
 
 fn is_relative(word: &str) -> bool {
@@ -319,6 +351,22 @@ mod tests {
 
     fn code(line: &str) -> u8 {
         understand(line).map_or_else(|failure| failure.code.0, |_| 0)
+    }
+
+    #[test]
+    fn what_is_to_be_judged_is_never_left_out() {
+        let paths = |line: &str| understand(line).map(|found| found.paths).unwrap_or_default();
+        assert_eq!(paths("verify /srv/none ./out"), ["/srv/none", "./out"].map(PathBuf::from));
+        for line in [
+            "verify foo/1 /srv/none",
+            "verify /srv/none foo/1",
+            "verify --archive x.tar",
+            "verify a/b/c/d",
+            "preflight a/b/c/d",
+            "forecast /srv/none",
+        ] {
+            assert!(code(line) > 0, "{line}");
+        }
     }
 
     #[test]

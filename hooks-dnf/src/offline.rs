@@ -4,7 +4,7 @@
 use dkms_base::host::ancestry;
 use dkms_base::host::fs::{self, FsError};
 use dkms_base::layout::Layout;
-use dkms_base::visible::visible;
+use dkms_base::visible::visible_line;
 use dkms_hooks::Summary;
 
 /// Words on the command line of who prepares a transaction and doesn't carry it out.
@@ -23,9 +23,6 @@ const CARRIES_OUT: [&str; 4] =
 const MARKS: [&str; 2] = ["/system-update", "/etc/system-update"];
 /// Where systemd has noted for this boot that it does so: PackageKit takes the mark away before it begins.
 const DEFAULT_TARGET: &str = "/run/systemd/generator.early/default.target";
-
-/// More of a line than this helps nobody at a login.
-const LINE_LIMIT: usize = 300;
 
 /// Whether who runs us only prepares a transaction.
 #[must_use]
@@ -79,10 +76,7 @@ pub fn note(layout: &Layout, summary: &Summary, at_work: bool) -> Result<(), FsE
 fn text(summary: &Summary) -> String {
     let failures = summary.failed.iter().filter_map(|failure| failure.text.lines().next());
     // Every terminal shows it, and a conf may have written any of it.
-    let lines = failures.map(|line| {
-        let shown: String = visible(line).chars().take(LINE_LIMIT).collect();
-        format!("  {shown}\n")
-    });
+    let lines = failures.map(|line| format!("  {}\n", visible_line(line)));
     format!(
         "dkms: the offline upgrade has left kernel modules behind; `dkms doctor` says what to do:\n{}",
         lines.collect::<String>()

@@ -21,6 +21,7 @@ use dkms_kernel::upcoming::{UpcomingError, upcoming, with_fresh_lists};
 use dkms_kernel::{HeadersPackage, Owner};
 use serde_json::{Value, json};
 
+use super::source::no_staging;
 use crate::failure::Failure;
 use crate::render::{say, warn};
 use crate::session::{Session, unless_interrupted};
@@ -30,11 +31,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     if let Some(scratch) = &session.args().in_layer {
         return in_layer(session, scratch);
     }
-    let place = session.settings.staging_place();
-    let scratch = tempfile::Builder::new().prefix("dkms-forecast.").tempdir_in(&place).map_err(|error| {
-        let text = format!("cannot make a temporary folder in `{}`: {error}", place.display());
-        Failure::new(ExitCode::USAGE_OR_RIGHTS, text)
-    })?;
+    let scratch = session.settings.staging("dkms-forecast.").map_err(|error| no_staging(session, &error))?;
     // What a build runs as nobody must be able to go in.
     fs::set_mode(scratch.path(), 0o755)?;
     let environment = environment(session, scratch.path());

@@ -12,6 +12,7 @@ use dkms_kernel::fetched::{FetchError, fetch, layers, look_up};
 use dkms_kernel::manager::ManagerError;
 use dkms_kernel::{HeadersPackage, Owner};
 
+use super::source::no_staging;
 use crate::failure::Failure;
 use crate::render::say;
 use crate::session::Session;
@@ -41,14 +42,7 @@ pub(super) fn build_in_layer(session: &Session<'_>, targets: &[Target]) -> Resul
             "`--fetch-headers` needs root: it mounts a layer for the build",
         ));
     }
-    let folder = tempfile::Builder::new().prefix("dkms-headers.").tempdir_in(&session.settings.tmp_location);
-    let folder = folder.map_err(|error| {
-        let place = session.settings.tmp_location.display();
-        Failure::new(
-            ExitCode::USAGE_OR_RIGHTS,
-            format!("cannot make a temporary folder in `{place}`: {error}"),
-        )
-    })?;
+    let folder = session.settings.staging("dkms-headers.").map_err(|error| no_staging(session, &error))?;
     // What a build runs as nobody must be able to go in.
     fs::set_mode(folder.path(), 0o755)?;
     for target in &missing {

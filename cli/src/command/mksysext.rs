@@ -10,6 +10,7 @@ use dkms_kernel::Release;
 use dkms_packaging::sysext::{Extension, default_folder, default_name};
 
 use super::package::{only_said, wrote};
+use super::source::no_staging;
 use crate::failure::Failure;
 use crate::session::{Session, absolute};
 
@@ -29,7 +30,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         path: &path,
         date: date(session),
         environment: session.environment,
-        temporary: &session.settings.tmp_location,
+        temporary: session.settings.staging_folder().map_err(|error| no_staging(session, &error))?,
     };
     extension.check()?;
     if !only_said(session, &path) {

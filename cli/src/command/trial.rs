@@ -13,6 +13,7 @@ use dkms_kernel::Machine;
 use dkms_vm::{Guest, Outcome, Selection, VmError};
 use serde_json::{Value, json};
 
+use super::source::no_staging;
 use crate::failure::Failure;
 use crate::render::say;
 use crate::session::{Session, unless_interrupted};
@@ -142,11 +143,7 @@ fn on_kernel(session: &Session<'_>, ids: &[&ModuleId], target: &Target) -> Resul
     let files: Vec<PathBuf> = owners.keys().cloned().collect();
     let selection = Selection::of(&folder, &files, layout)
         .map_err(|error| Failure::new(ExitCode::USAGE_OR_RIGHTS, error.to_string()))?;
-    let scratch = tempfile::Builder::new().prefix("dkms-vm.").tempdir_in(&session.settings.tmp_location);
-    let scratch = scratch.map_err(|error| {
-        let place = session.settings.tmp_location.display();
-        Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("no folder can be created in `{place}`: {error}"))
-    })?;
+    let scratch = session.settings.staging("dkms-vm.").map_err(|error| no_staging(session, &error))?;
     let guest = Guest {
         images: &images_of(layout, &target.kernel),
         machine: Machine::of_kernel(&target.kernel, layout).or(Machine::named(target.arch.as_str())),

@@ -32,6 +32,21 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// The most that a line of foreign origin has, in characters.
+const LINE_LIMIT: usize = 300;
+
+/// The first line of a text, made visible and limited, for a file that every terminal shows.
+#[must_use]
+pub fn visible_line(text: &str) -> String {
+    visible(text.lines().next().unwrap_or_default()).chars().take(LINE_LIMIT).collect()
+}
+
+/// A name that somebody else chose, inside a message: line ends and tabs are shown as escapes too.
+#[must_use]
+pub fn visible_name(name: &str) -> String {
+    visible(name).replace('\n', "\\n").replace('\t', "\\t")
+}
+
 /// A JSON document with such characters as JSON's own escapes, so that it means the same as before.
 #[must_use]
 pub fn visible_json(document: &str) -> Cow<'_, str> {
@@ -55,6 +70,13 @@ fn replaced(text: Cow<'_, str>, escape: impl Fn(char) -> String) -> Cow<'_, str>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_one_line_and_a_name_is_no_more_than_a_name() {
+        assert_eq!(visible_line("a\u{1b}[2J\nroot, enter your password:"), "a\\x1b[2J");
+        assert_eq!(visible_line(&"x".repeat(10_000)).len(), LINE_LIMIT);
+        assert_eq!(visible_name("a\nError! b\t\u{7}"), "a\\nError! b\\t\\x07");
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_shown() {

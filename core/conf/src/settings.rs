@@ -1,6 +1,7 @@
 //! The settings of framework.conf, with their defaults.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::prebuilt_place::PrebuiltPlace;
@@ -212,6 +213,28 @@ impl Settings {
         named.or_else(place).unwrap_or(&self.layout.dkms_tree).clone()
     }
 
+    /// The place of temporary files, looked at now: a folder that is not there yet would be that of whoever
+    /// makes it first.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where it is missing; else why nothing of ours is safe in it.
+    pub fn staging_folder(&self) -> io::Result<&Path> {
+        let folder = self.tmp_location.as_path();
+        match trusted::fault(folder) {
+            _ if !fs::is_dir(folder) => Err(io::ErrorKind::NotFound.into()),
+            Some(fault) => Err(io::Error::other(fault.to_string())),
+            None => Ok(folder),
+        }
+    }
+
+    /// A new folder of ours in it.
+    ///
+    /// # Errors
+    /// As [`Self::staging_folder`], or where it can't be made.
+    pub fn staging(&self, prefix: &str) -> io::Result<tempfile::TempDir> {
+        tempfile::Builder::new().prefix(prefix).tempdir_in(self.staging_folder()?)
+    }
+
     /// The options of compressors.
     #[must_use]
     pub fn compress_options(&self) -> CompressOptions {
@@ -297,6 +320,18 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_for_temporary_files_that_anybody_could_make_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::defaults(Layout::under("/"));
+        settings.tmp_location = dir.path().join("none");
+        assert_eq!(settings.staging("x.").unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::create_dir_all(&settings.tmp_location).unwrap();
+        assert!(settings.staging("x.").is_ok());
+        fs::set_mode(&settings.tmp_location, 0o777).unwrap();
+        assert!(settings.staging("x.").is_err(), "anybody may exchange what is in it");
+    }
 
     #[test]
     fn the_kernel_is_put_in() {

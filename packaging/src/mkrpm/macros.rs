@@ -1,6 +1,7 @@
 //! rpm's macros, as far as a spec file's tags and scripts need them: names with texts, asked for with `%x`,
 //! `%{x}`, `%{?x:…}`. Nothing is run: `%(…)` and Lua are refused.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// Where rpm's own macros lead on every distribution.
@@ -30,21 +31,30 @@ const DEEPEST: usize = 16;
 /// A text that becomes longer than this was meant to.
 const LONGEST: usize = 1 << 20;
 
+/// So many macros are put in place for one spec file: ones that name each other many times and come to nothing
+/// would take for ever.
+const MOST: u32 = 200_000;
+
 /// The macros that are known at a place of a spec file.
 #[derive(Debug, Clone)]
-pub(crate) struct Macros(BTreeMap<String, String>);
+pub(crate) struct Macros {
+    texts: BTreeMap<String, String>,
+    /// How many may still be put in place.
+    left: Cell<u32>,
+}
 
 impl Macros {
     pub(crate) fn new() -> Self {
-        Self(PLACES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+        let texts = PLACES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        Self { texts, left: Cell::new(MOST) }
     }
 
     pub(crate) fn define(&mut self, name: impl Into<String>, text: impl Into<String>) {
-        self.0.insert(name.into(), text.into());
+        self.texts.insert(name.into(), text.into());
     }
 
     pub(crate) fn undefine(&mut self, name: &str) {
-        self.0.remove(name);
+        self.texts.remove(name);
     }
 
     /// Puts every macro's text in its place.
@@ -61,6 +71,8 @@ impl Macros {
         if depth > DEEPEST {
             return Err("macros name each other without end".to_owned());
         }
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.ok_or("it has too many macros")?);
         let mut rest = text;
         while let Some(at) = rest.find('%') {
             out.push_str(&rest[..at]);
@@ -81,7 +93,7 @@ impl Macros {
                 }
                 Some(_) => {
                     let (marks, name) = split_name(rest);
-                    match self.0.get(name) {
+                    match self.texts.get(name) {
                         Some(body) if marks.is_empty() || marks == "?" => {
                             self.expand_into(body, depth + 1, out)?;
                         }
@@ -107,7 +119,7 @@ impl Macros {
         let (marks, name) = split_name(inside);
         let after = &inside[marks.len() + name.len()..];
         let is_negated = marks.matches('!').count() % 2 == 1;
-        let found = self.0.get(name);
+        let found = self.texts.get(name);
         if name.is_empty() {
             return Err(format!("`%{{{inside}}}` is not understood"));
         }
@@ -164,6 +176,17 @@ fn closing(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn macros_that_come_to_nothing_end() {
+        let mut macros = Macros::new();
+        macros.define("m0", "");
+        for level in 1..=15 {
+            macros.define(format!("m{level}"), format!("%{{m{}}}", level - 1).repeat(10));
+        }
+        assert_eq!(macros.expand("%{m2}").unwrap(), "");
+        assert_eq!(macros.expand("%{m15}").unwrap_err(), "it has too many macros");
+    }
     use proptest::prelude::*;
 
     fn macros() -> Macros {

@@ -43,6 +43,9 @@ impl Opened {
     fn held(&self) -> Result<Held, OciError> {
         let (mut images, mut signatures) = (Vec::new(), Vec::new());
         for (at, descriptor) in self.descriptors().enumerate() {
+            if !matches!(descriptor.get("annotations"), None | Some(Value::Null | Value::Object(_))) {
+                return Err(self.malformed("annotations of its index are no object".to_owned()));
+            }
             let manifest = self.document(descriptor)?;
             let is_payload = |layer: &Value| text_of(layer, "mediaType") == PAYLOAD;
             if layers(&manifest).count() > 0 && layers(&manifest).all(is_payload) {
@@ -215,6 +218,19 @@ mod tests {
         let layer = folder.join("blobs/sha256").join(super::super::hex_of(b"layer"));
         fs::write_whole(&layer, b"Layer", 0o644).unwrap();
         assert!(verify().unwrap_err().to_string().contains("other contents"));
+    }
+
+    #[test]
+    fn an_index_with_annotations_that_are_none_is_malformed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("image");
+        layout(&folder);
+        let index = folder.join("index.json");
+        let mut text: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+        text["manifests"][0]["annotations"] = json!("x");
+        fs::write_whole(&index, text.to_string().as_bytes(), 0o644).unwrap();
+        let found = Opened::open(&folder).and_then(|mut opened| opened.sign(&sign));
+        assert!(matches!(found, Err(OciError::Malformed { .. })), "{found:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::journal::Hold;
 use super::loaders::{Loader, Menu, named};
+use super::machine::Machine;
 use crate::host::fs::{self, FsError};
 use crate::host::leftovers::sweep_folder;
 use crate::host::process::Process;
@@ -129,9 +130,11 @@ fn setting(layout: &Layout, name: &str) -> Option<String> {
 
 /// The name by which the saved entry means a kernel.
 pub(super) fn entry_id(layout: &Layout, kernel: &KernelRelease) -> Option<String> {
+    let machine = Machine::of(layout);
     for entry in fs::list(&layout.at("/boot/loader/entries")).unwrap_or_default() {
         let name = entry.name.to_string_lossy().into_owned();
         if let Some(stem) = name.strip_suffix(".conf")
+            && !machine.is_others(stem, None)
             && stem.strip_suffix(kernel.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
         {
             return Some(stem.to_owned());

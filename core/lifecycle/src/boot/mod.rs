@@ -7,7 +7,7 @@
 //! - [`journal`]: what was changed, so that it can be taken back to the byte
 //! - [`guard`]: looks and decides; `reconcile`: does what follows, and puts in order what was left half done
 //! - [`notice`]: the lines that people see at login, and beside a due reboot
-//! - `change`: holds and releases, journal first
+//! - `change`: holds and releases, journal first; `machine`: whose an entry is
 
 pub mod guard;
 pub mod journal;
@@ -17,6 +17,7 @@ pub mod notice;
 
 mod change;
 mod grub;
+mod machine;
 mod reconcile;
 mod systemd_boot;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::journal::Stage;
 use super::model::Decision;
 use crate::host::fs::{self, FsError};
 use crate::layout::Layout;
+use dkms_base::visible::visible_line;
 
 /// What pam_motd shows at login, on Debian and Fedora alike.
 const MOTD: &str = "/run/motd.d/dkms-boot-guard";
@@ -93,7 +94,10 @@ pub fn forget(layout: &Layout) {
 }
 
 fn write(layout: &Layout, notices: &[Notice]) -> Result<(), FsError> {
-    let line = |notice: &Notice| format!("{OURS}{} (`{}`)\n", notice.text, notice.command);
+    // Every terminal shows it, and a module file may have named some of it.
+    let line = |notice: &Notice| {
+        format!("{OURS}{} (`{}`)\n", visible_line(&notice.text), visible_line(&notice.command))
+    };
     let text: String = notices.iter().map(line).collect();
     let motd = layout.at(MOTD);
     if text.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::loaders::{Loader, Menu};
+use super::machine::Machine;
 use crate::host::fs::{self, FsError};
 use crate::id::KernelRelease;
 use crate::layout::Layout;
@@ -28,6 +29,7 @@ pub(super) fn menu(layout: &Layout, kernels: &[KernelRelease]) -> Option<Menu> {
     if !partitions.iter().any(is_here) {
         return None;
     }
+    let machine = Machine::of(layout);
     let mut entries: BTreeMap<KernelRelease, Vec<PathBuf>> = BTreeMap::new();
     let mut offered: Vec<(PathBuf, KernelRelease)> = Vec::new();
     for partition in &partitions {
@@ -37,8 +39,8 @@ pub(super) fn menu(layout: &Layout, kernels: &[KernelRelease]) -> Option<Menu> {
                 let Some(name) = entry.name.to_str().filter(|name| name.ends_with(suffix)) else { continue };
                 let path = folder.join(name);
                 let kernel = match suffix {
-                    ".conf" => of_type_1(&path, kernels),
-                    _ => of_name(name, kernels),
+                    ".conf" => of_type_1(&path, kernels, &machine),
+                    _ => of_name(name, kernels).filter(|_| !machine.is_others(name, None)),
                 };
                 if let Some(kernel) = kernel {
                     offered.push((path.clone(), kernel.clone()));
@@ -110,14 +112,17 @@ fn patterns(layout: &Layout, partitions: &[PathBuf]) -> Vec<String> {
     patterns
 }
 
-/// The kernel of an entry: its version, or that in the path of its image.
-fn of_type_1(path: &Path, kernels: &[KernelRelease]) -> Option<KernelRelease> {
+/// The kernel of an entry of ours: its version, or that in the path of its image.
+fn of_type_1(path: &Path, kernels: &[KernelRelease], machine: &Machine) -> Option<KernelRelease> {
     let text = fs::read_limited(path, LIMIT).ok()?;
     let text = String::from_utf8_lossy(&text);
     let value = |key: &str| {
         let rest = text.lines().find_map(|line| line.trim().strip_prefix(key))?;
         rest.starts_with([' ', '\t']).then(|| rest.trim())
     };
+    if machine.is_others(&name_of(path), value("machine-id")) {
+        return None;
+    }
     let named = value("version").and_then(|version| kernels.iter().find(|kernel| kernel.as_str() == version));
     let of_image = || {
         let image = value("linux").or_else(|| value("efi"))?;

@@ -74,7 +74,12 @@ fn names(folder: PathBuf) -> Result<Vec<String>, String> {
         return Err(format!("`{}` is not a folder", folder.display()));
     }
     let entries = fs::list(&folder).map_err(|error| error.to_string())?;
-    let file = |entry: fs::Entry| (!entry.kind.is_dir()).then(|| entry.name.into_string().ok())?;
+    // A name with control characters is no bundle's, and would be printed.
+    let is_name = |name: &String| !name.contains(char::is_control);
+    let file = |entry: fs::Entry| {
+        let name = (!entry.kind.is_dir()).then(|| entry.name.into_string().ok())?;
+        name.filter(is_name)
+    };
     let mut names: Vec<String> = entries.into_iter().filter_map(file).collect();
     names.sort();
     Ok(names)

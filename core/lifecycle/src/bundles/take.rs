@@ -170,7 +170,7 @@ impl Taker {
                 .map(|note| note.signed),
         };
         judge_statement(&wanted, &statement)?;
-        let folder = tempfile::Builder::new().prefix("dkms.").tempdir_in(&settings.tmp_location);
+        let folder = settings.staging("dkms.");
         let folder = folder.map_err(|error| broken(&error))?;
         let staged = dkms_archive::stage(path, folder.path(), &limits).map_err(|error| broken(&error))?;
         if !signed.is_of(&staged).map_err(|error| broken(&error))? {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::id::{KernelRelease, ModuleId};
 use crate::modfile::{Machine, NotAModule};
+use dkms_base::visible::visible_name;
 
 use super::proof::Link;
 
@@ -242,7 +243,7 @@ impl fmt::Display for Fault {
             Self::NotAModule(why) => why.fmt(f),
             Self::OtherMachine { module, kernel } => write!(f, "is for {module}, the kernel is {kernel}"),
             Self::OtherKernel { built_for, kernel, .. } => {
-                write!(f, "is built for kernel {built_for} (vermagic), not for {kernel}")
+                write!(f, "is built for kernel {} (vermagic), not for {kernel}", visible_name(built_for))
             }
             Self::NoKernel => f.write_str("does not say which kernel it is built for (no vermagic)"),
             Self::UnknownSymbols { names, kernel, .. } => {
@@ -251,7 +252,8 @@ impl fmt::Display for Fault {
             }
             Self::OtherConfiguration { module, kernel } => write!(
                 f,
-                "is built for a kernel that is configured otherwise: its vermagic has `{module}`, that of the kernel `{kernel}`"
+                "is built for a kernel that is configured otherwise: its vermagic has `{}`, that of the kernel `{kernel}`",
+                visible_name(module)
             ),
             Self::NoVersions => {
                 f.write_str("has no CRCs of the symbols that it uses, and the kernel asks for them")
@@ -265,12 +267,16 @@ impl fmt::Display for Fault {
                 list(f, names)
             }
             Self::GplOnly { names, licence } => {
-                let licence = licence.as_deref().unwrap_or_default();
+                let licence = visible_name(licence.as_deref().unwrap_or_default());
                 write!(f, "has the licence `{licence}`, and uses symbols for GPL-compatible modules only: ")?;
                 list(f, names)
             }
             Self::Namespaces { names, namespaces } => {
-                write!(f, "uses symbols of the namespace {} without importing it: ", namespaces.join(", "))?;
+                write!(
+                    f,
+                    "uses symbols of the namespace {} without importing it: ",
+                    visible_name(&namespaces.join(", "))
+                )?;
                 list(f, names)
             }
         }
@@ -279,7 +285,7 @@ impl fmt::Display for Fault {
 
 /// Some of the names, and how many more there are.
 pub(super) fn list(f: &mut fmt::Formatter<'_>, names: &[String]) -> fmt::Result {
-    let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{}`", visible_name(name))).collect();
     f.write_str(&shown.join(", "))?;
     match names.len().saturating_sub(SHOWN) {
         0 => Ok(()),
