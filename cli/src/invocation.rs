@@ -57,7 +57,7 @@ impl Invocation {
     /// # Errors
     /// [`Failure`] for unknown or contradicting words and options.
     pub fn understand(mut args: Args) -> Result<Self, Failure> {
-        let mut words = Words::default();
+        let mut words = Words { takes_bundle: args.rebuild, ..Words::default() };
         for word in &args.words {
             words.take(word, args.module.is_some())?;
         }
@@ -95,7 +95,7 @@ impl Invocation {
             .source
             .or_else(|| args.archive.clone().filter(|_| !action.writes_archive()).map(SourceWord::Archive));
         let Words { folder, paths, ignored, .. } = words;
-        if action.judges() {
+        if action.judges() && !args.rebuild {
             check_judged(action, &paths, &modules, source.as_ref(), &ignored)?;
         }
         Ok(Self { action, name, version, modules, source, paths, folder, kernels, arches, ignored, args })
@@ -133,6 +133,8 @@ struct Words {
     more_modules: Vec<String>,
     folder: Option<PathBuf>,
     paths: Vec<PathBuf>,
+    /// `--rebuild`: the word is a tarball, and no layout.
+    takes_bundle: bool,
     ignored: Vec<String>,
 }
 
@@ -140,7 +142,7 @@ impl Words {
     fn take(&mut self, word: &str, module_is_known: bool) -> Result<(), Failure> {
         // What is a path is judged, and refuted where it is no layout: never left out.
         let is_path = word.starts_with('/') || is_relative(word) || is_layout(Path::new(word));
-        let is_layout = self.action == Some(Action::Verify) && is_path;
+        let is_layout = self.action == Some(Action::Verify) && is_path && !self.takes_bundle;
         if is_layout || self.action.is_some_and(Action::takes_paths) && !word.is_empty() {
             self.paths.push(word.into());
         } else if let Some(action) = Action::from_word(word) {

@@ -18,7 +18,7 @@ use dkms_core::plan::Work;
 use dkms_core::tree::turns::{self, PackageRemoval};
 use dkms_core::tree::{Snapshot, images};
 use dkms_hooks::Summary;
-use dkms_kernel::has_headers;
+use dkms_kernel::{HeadersPackage, Owner, has_headers};
 
 use crate::dpkg::{self, Status};
 use crate::session::Session;
@@ -142,7 +142,7 @@ impl Unended {
         self.back.iter().for_each(|removal| as_it_was(session, removal));
         let Ok(snapshot) = session.adapter.snapshot() else { return };
         let lost: Vec<String> =
-            self.removals.iter().flat_map(|removal| lost(removal, &snapshot, layout)).collect();
+            self.removals.iter().flat_map(|removal| lost(removal, &snapshot, session)).collect();
         self.removals.iter().for_each(|removal| PackageRemoval::settle(layout, &removal.id));
         let lacking = self.lacking.iter().map(|PackageRemoval { id, package, .. }| {
             format!(
@@ -175,7 +175,8 @@ fn as_it_was(session: &Session<'_>, removal: &PackageRemoval) {
 
 /// A line for each kernel that had a module, and can't get another version since its headers are not there.
 /// What fails where they are is reported by its batch; a kept image is reported by itself.
-fn lost(removal: &PackageRemoval, snapshot: &Snapshot, layout: &Layout) -> Vec<String> {
+fn lost(removal: &PackageRemoval, snapshot: &Snapshot, session: &Session<'_>) -> Vec<String> {
+    let layout = session.layout();
     let PackageRemoval { id, kernels, .. } = removal;
     let newest = snapshot.newest();
     let Some(new) = newest.into_iter().find(|new| new.name == id.name) else { return Vec::new() };
@@ -191,9 +192,12 @@ fn lost(removal: &PackageRemoval, snapshot: &Snapshot, layout: &Layout) -> Vec<S
     };
     let line = |target: &Target| {
         let kernel = &target.kernel;
+        let distribution = &session.adapter.distribution;
+        let owner = Owner::of(kernel, distribution, layout, session.environment());
+        let headers = HeadersPackage::of(kernel, distribution, layout, owner.as_ref());
         format!(
             "kernel {kernel} does not have {} any more: {id} was removed for its upgrade, and {new} can't be built \
-             without the kernel's headers",
+             without the kernel's headers: {headers}",
             id.name
         )
     };

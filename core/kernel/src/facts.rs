@@ -120,13 +120,18 @@ fn read_config(path: &Path) -> Result<Option<KernelConfig>, FsError> {
     }))
 }
 
-/// The kernels that have a module folder, in byte order. Folders that no kernel can have are left out.
+/// The kernels that have a module folder, in byte order. Folders that no kernel can have are left out, and
+/// links to another kernel's folder, which would be that kernel twice.
 ///
 /// # Errors
 /// [`FsError`] where the folder above them can't be read.
 pub fn installed_kernels(layout: &Layout) -> Result<Vec<KernelRelease>, FsError> {
     let folder = |entry: &fs::Entry| match entry.kind.is_symlink() {
-        true => fs::is_dir(&layout.install_tree.join(&entry.name)),
+        true => {
+            let real = fs::canonical(&layout.install_tree.join(&entry.name)).ok();
+            let tree = fs::canonical(&layout.install_tree).ok();
+            real.is_some_and(|real| fs::is_dir(&real) && real.parent() != tree.as_deref())
+        }
         false => entry.kind.is_dir(),
     };
     let release = |entry: fs::Entry| {

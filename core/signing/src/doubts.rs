@@ -32,6 +32,22 @@ pub fn doubts(
     environment: &Environment,
 ) -> Vec<Doubt> {
     let places = KeyPlaces::of(settings, facts, distribution, environment);
+    let open = places.is_open().then(|| Doubt {
+        what: format!("other users may read the signing key `{}`", places.key.display()),
+        why: Some("who has it signs modules that this machine's kernels load".to_owned()),
+        command: format!("chmod 600 {}", quote(&places.key.display().to_string())),
+        is_hint: false,
+    });
+    open.into_iter().chain(of_signing(settings, facts, distribution, environment, &places)).collect()
+}
+
+fn of_signing(
+    settings: &Settings,
+    facts: &KernelFacts,
+    distribution: &Distribution,
+    environment: &Environment,
+    places: &KeyPlaces,
+) -> Vec<Doubt> {
     let edit = format!(
         "\"${{EDITOR:-vi}}\" {}",
         quote(&settings.layout.etc_dkms().join("framework.conf").display().to_string())

@@ -38,11 +38,16 @@ impl KeyPlaces {
         self.key.to_string_lossy().starts_with("pkcs11:")
     }
 
-    /// What is wrong with the key's place: every user may read it, or write it.
+    /// Whether every user may read the key, or write it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.is_token() && super::is_open_to_all(&self.key)
+    }
+
+    /// What is wrong with the key's place.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let is_open = !self.is_token() && super::is_open_to_all(&self.key);
-        is_open.then(|| {
+        self.is_open().then(|| {
             format!("other users may read the signing key `{0}` (`chmod 600 {0}`)", self.key.display())
         })
     }

@@ -53,3 +53,23 @@ fn headers_in_a_home_and_a_key_among_them() {
     assert!(log.contains("\nfound conf:7,yes\n") && log.contains("\nh\n"), "{log}");
     assert!(!log.contains(crate::sandbox::attempt::SECRET), "{log}");
 }
+
+#[test]
+fn a_link_to_what_only_root_reads_is_named_and_never_left_out_in_silence() {
+    let root = root();
+    for place in ["/data", "/var/lib/priv", "/root/.local"] {
+        root.must(&format!("mkdir -p {place}; echo 'PRE_BUILD=pre.sh' >{place}/vars; chmod 700 {place}"))
+            .unwrap();
+        Module::new("leads", "1.0")
+            .with("v=${BASH_SOURCE%/*}/vars")
+            .with("[ -r \"$v\" ] && . \"$v\"")
+            .write_to(&root)
+            .unwrap();
+        root.write("/usr/src/leads-1.0/pre.sh", "#!/bin/sh\necho found\n", 0o755).unwrap();
+        root.must(&format!("ln -sfn {place}/vars /usr/src/leads-1.0/vars")).unwrap();
+        let output = root.must("$DKMS build leads/1.0 -k $K 2>&1").unwrap();
+        let log = root.must("cat /var/lib/dkms/leads/1.0/$K/x86_64/log/make.log").unwrap();
+        assert!(log.contains("found") || output.contains(&format!("{place}/vars")), "{place}: {output}");
+        root.must("$DKMS remove leads/1.0 --all; rm -r /usr/src/leads-1.0").unwrap();
+    }
+}

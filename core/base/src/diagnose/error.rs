@@ -168,7 +168,11 @@ pub(super) fn is_not_executable(line: &str) -> bool {
     let head = head.strip_suffix(": bad interpreter").unwrap_or(head);
     let (who, path) = head.rsplit_once(": ").unwrap_or(("", head));
     let who = who.split(": line ").next().unwrap_or(who);
-    let who = who.split(": ").next().unwrap_or(who);
+    let (who, does) = who.split_once(": ").unwrap_or((who, ""));
+    // make wanted to look at it, or to read it.
+    if ["stat", "open", "opendir", "lstat", "fopen"].contains(&does) {
+        return false;
+    }
     let is_shell = who.rsplit('/').next().is_some_and(|name| name.ends_with("sh") || name == "env");
     let is_make = who == "make" || who.starts_with("make[");
     let path = path.trim_matches(['\'', '‘', '’', '"']);

@@ -171,6 +171,9 @@ fn headers_makefiles_patches_and_keys() {
         @"No rule to make target 'x' | ReadOnly"
     );
     insta::assert_snapshot!(said("./configure\nmake: ./configure: Permission denied\n"), @"make: ./configure: Permission denied | NotExecutable");
+    // Looked at, and not run.
+    let stat = "make[1]: stat: /var/lib/dkms/m/1/build/l1.c: Permission denied\n";
+    assert!(!said(stat).contains("NotExecutable"), "{}", said(stat));
     insta::assert_snapshot!(said("/bin/bash: line 5: /b/pre.sh: cannot execute: required file not found\n"), @"/bin/bash: line 5: /b/pre.sh: cannot execute: required file not found | NoInterpreter");
     insta::assert_snapshot!(said("bash: ./x: /bin/sh^M: bad interpreter: No such file or directory\n"), @"bash: ./x: /bin/sh^M: bad interpreter: No such file or directory | NoInterpreter");
     insta::assert_snapshot!(said("configure: error: nix not found\nmake: *** [Mk:14: g] Error 1\n"), @"configure: error: nix not found | -");

@@ -83,7 +83,15 @@ impl Inputs {
             // A tree that one of its folders was found before takes that in.
             inputs.found.retain(|input| !input.path.starts_with(&path));
             let links = inputs.take(&path, layer == Some(path.as_path()), owner);
-            pending.extend(links.into_iter().filter(|target| may_be_shown(target) && is_hidden(target)));
+            for target in links {
+                match is_hidden(&target) {
+                    true if may_be_shown(&target) => pending.push(target),
+                    false if owner.is_none_or(|owner| may_read(owner, &target)) => {}
+                    // Root reads what it leads to, a build does not.
+                    _ if !inputs.is_secret(&target) && fs::exists(&target) => inputs.unreadable.push(target),
+                    _ => {}
+                }
+            }
         }
         inputs.found.sort_by(|a, b| a.path.cmp(&b.path));
         inputs
@@ -92,7 +100,7 @@ impl Inputs {
     /// Takes one in; where its links lead.
     fn take(&mut self, path: &Path, is_layer: bool, owner: Option<Account>) -> Vec<PathBuf> {
         let Ok(Some(meta)) = fs::stat(path) else { return Vec::new() };
-        if self.secret.iter().any(|secret| path.starts_with(secret)) {
+        if self.is_secret(path) {
             return Vec::new();
         }
         let mut how = How::AsIs;
@@ -123,6 +131,10 @@ impl Inputs {
         }
         self.found.push(Input { path: path.to_owned(), how });
         links
+    }
+
+    fn is_secret(&self, path: &Path) -> bool {
+        self.secret.iter().any(|secret| path.starts_with(secret))
     }
 
     /// The place of the owners that show `path` as the build user's, where that is
@@ -206,6 +218,13 @@ pub(super) fn may_be_shown(target: &Path) -> bool {
         && [("/home", 4), ("/root", 3), ("/usr", 4), ("/lib", 4), ("/opt", 4), ("/srv", 4)]
             .into_iter()
             .any(fits)
+}
+
+/// Whether a user can read what is at a path, and go through all folders above it.
+fn may_read(user: Account, path: &Path) -> bool {
+    let may =
+        |right: u32, path: &Path| fs::stat(path).ok().flatten().is_some_and(|meta| user.may(right, &meta));
+    may(4, path) && path.ancestors().skip(1).all(|folder| may(1, folder))
 }
 
 /// One way through a tree.
