@@ -126,14 +126,16 @@ impl Guest<'_> {
                 }
                 console => console?,
             };
-            let boot = Boot::read(&console);
+            let boot = Boot::read(&console, selection.items.len());
             // What an earlier boot says of an item counts: there it was not alone.
             for (item, tried) in boot.tried {
                 known.entry(item).or_insert(tried);
             }
             match boot.broken {
                 _ if boot.is_done => break,
-                Some(item) => drop(broken.insert(item)),
+                Some(item) if broken.insert(item) => {}
+                // It was put aside, and is named again: nothing else would be learnt.
+                Some(_) => break,
                 None if accelerator == "kvm" => accelerator = "tcg",
                 None => return Err(VmError::NotBooted(last_line(&console))),
             }

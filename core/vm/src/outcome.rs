@@ -73,13 +73,18 @@ const CRASHES: [&str; 6] =
     ["BUG:", "kernel BUG at", "general protection fault", "Oops", "Unable to handle kernel", "Kernel panic"];
 
 impl Boot {
-    /// Reads a console.
-    pub(crate) fn read(console: &str) -> Self {
+    /// Reads a console. `items`: how many modules the guest was given. A module may write to the console what it
+    /// likes: numbers that no module has are nothing, and what is reported of one twice is believed neither time.
+    pub(crate) fn read(console: &str, items: usize) -> Self {
         let mut boot = Self::default();
         let mut cause = None;
         for line in console.lines().map(str::trim_end) {
-            match Line::parse(line) {
+            match Line::parse(line).filter(|line| line.item().is_none_or(|item| item < items)) {
                 Some(Line::Begin(item)) => {
+                    if let Some(twice) = boot.tried.get_mut(&item) {
+                        twice.crash =
+                            Some("its report came twice: a module writes reports itself".to_owned());
+                    }
                     boot.tried.entry(item).or_default();
                     boot.broken = Some(item);
                     cause = None;
@@ -87,7 +92,8 @@ impl Boot {
                 Some(Line::Says(item, text)) => {
                     boot.tried.entry(item).or_default().says.push(text.to_owned());
                 }
-                Some(Line::End(item, errno)) => {
+                // Only what was begun ends.
+                Some(Line::End(item, errno)) if boot.broken == Some(item) => {
                     boot.tried.entry(item).or_default().ended = Some(errno);
                     boot.broken = None;
                 }
@@ -98,7 +104,7 @@ impl Boot {
                     boot.broken = Some(item);
                 }
                 Some(Line::Done) => boot.is_done = true,
-                None => {
+                Some(Line::End(..)) | None => {
                     let is_cause = CRASHES.iter().any(|word| line.contains(word));
                     cause = cause.or_else(|| is_cause.then(|| without_time(line).to_owned()));
                 }
@@ -200,7 +206,7 @@ mod tests {
         let console = "[ 0.1] Linux\ndkms-vm: begin 0\ndkms-vm: says 0 a: hello\ndkms-vm: end 0 0\r\n\
                        dkms-vm: lacks 1 5\ndkms-vm: begin 2\n[  1.5] BUG: kernel NULL pointer dereference\n\
                        [  1.6] Kernel panic - not syncing\n";
-        let boot = Boot::read(console);
+        let boot = Boot::read(console, 100);
         assert_eq!((boot.broken, boot.is_done), (Some(2), false));
         let name = |place: usize| format!("m{place}");
         let of = |place| of_item(boot.tried.get(&place), name);
@@ -208,12 +214,22 @@ mod tests {
         assert_eq!(of(1), Outcome::NotTried("m5, which it needs, is not loaded".to_owned()));
         assert_eq!(of(2), Outcome::Crashed("BUG: kernel NULL pointer dereference".to_owned()));
         assert_eq!(of(3).word(), "not-tried");
-        let boot = Boot::read("dkms-vm: begin 4\ndkms-vm: hangs 4 120\n");
+        let boot = Boot::read("dkms-vm: begin 4\ndkms-vm: hangs 4 120\n", 100);
         assert_eq!(boot.broken, Some(4));
         assert_eq!(
             of_item(boot.tried.get(&4), name),
             Outcome::Crashed("it was not loaded within 120 s".to_owned())
         );
-        assert!(Boot::read("dkms-vm: done\n").is_done);
+        assert!(Boot::read("dkms-vm: done\n", 100).is_done);
+    }
+
+    #[test]
+    fn a_module_that_writes_reports_is_not_believed() {
+        let console = "dkms-vm: begin 0\ndkms-vm: begin 1\ndkms-vm: end 1 0\ndkms-vm: end 0 0\ndkms-vm: end 7 0\n\
+                       dkms-vm: begin 9\ndkms-vm: begin 1\ndkms-vm: end 1 -8\ndkms-vm: done\n";
+        let boot = Boot::read(console, 2);
+        assert_eq!(boot.tried.keys().copied().collect::<Vec<_>>(), [0, 1]);
+        assert!(boot.tried[&1].crash.as_ref().unwrap().contains("came twice"), "{boot:?}");
+        assert_eq!(boot.tried[&0].ended, None, "it was not the one that was being loaded");
     }
 }

@@ -45,6 +45,18 @@ pub(crate) enum Line<'a> {
 }
 
 impl Line<'_> {
+    /// Which item it is about; `None`: all of them.
+    pub(crate) fn item(&self) -> Option<usize> {
+        match self {
+            Self::Begin(item)
+            | Self::Says(item, _)
+            | Self::End(item, _)
+            | Self::Lacks(item, _)
+            | Self::Hangs(item, _) => Some(*item),
+            Self::Done => None,
+        }
+    }
+
     /// As it is written.
     pub(crate) fn text(&self) -> String {
         match self {
