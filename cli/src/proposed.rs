@@ -50,8 +50,8 @@ impl Proposed {
         }
     }
 
-    /// A command line for a shell. What is done to files of a root is done in it: on this system the same path
-    /// would be another file.
+    /// A command line for a shell. What is done to files of a root is done in it: on this system the same
+    /// path would be another file.
     #[must_use]
     pub fn command(&self, line: &str) -> String {
         let is_ours = |command: &str| command.starts_with("dkms ");

@@ -42,8 +42,8 @@ pub fn is_any(session: &Session<'_>) -> bool {
     !PackageRemoval::all(session.layout()).is_empty() || !turns::early(session.layout()).is_empty()
 }
 
-/// Removals that are noted, each with what dpkg says of its package, and the modules that packages bring which
-/// are still to be configured.
+/// Removals that are noted, each with what dpkg says of its package, and the modules that packages bring
+/// which are still to be configured.
 struct Noted {
     removals: Vec<(PackageRemoval, Option<Status>)>,
     coming: BTreeSet<ModuleId>,

@@ -41,7 +41,7 @@ pub fn visible_line(text: &str) -> String {
     visible(text.lines().next().unwrap_or_default()).chars().take(LINE_LIMIT).collect()
 }
 
-/// A name that somebody else chose, inside a message: line ends and tabs are shown as escapes too.
+/// A name that another user chose, inside a message: line ends and tabs are shown as escapes too.
 #[must_use]
 pub fn visible_name(name: &str) -> String {
     visible(name).replace('\n', "\\n").replace('\t', "\\t")

@@ -213,8 +213,8 @@ impl Settings {
         named.or_else(place).unwrap_or(&self.layout.dkms_tree).clone()
     }
 
-    /// The place of temporary files, looked at now: a folder that is not there yet would be that of whoever
-    /// makes it first.
+    /// The place of temporary files, looked at now: a folder that is not there yet would belong to the user
+    /// who makes it first.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] where it is missing; else why nothing of ours is safe in it.
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_for_temporary_files_that_anybody_could_make_is_none() {
+    fn a_place_for_temporary_files_that_is_missing_or_open_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::defaults(Layout::under("/"));
         settings.tmp_location = dir.path().join("none");
@@ -330,7 +330,7 @@ mod tests {
         fs::create_dir_all(&settings.tmp_location).unwrap();
         assert!(settings.staging("x.").is_ok());
         fs::set_mode(&settings.tmp_location, 0o777).unwrap();
-        assert!(settings.staging("x.").is_err(), "anybody may exchange what is in it");
+        assert!(settings.staging("x.").is_err(), "other users may exchange what is in it");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Headers of a kernel that isn't installed, in a folder of ours: the package manager downloads their
-//! packages (the signatures are its matter), and what headers are in them is taken there as it would lie in the
-//! system. Nothing is installed.
+//! packages (the signatures are its matter), and what headers are in them is taken there as it would lie in
+//! the system. Nothing is installed.
 
 mod unpack;
 

@@ -76,14 +76,14 @@ fn of_signing(
             is_hint: false,
         });
     }
-    let mend = |error: &SignError| mend(error, settings, &places, &edit);
+    let mend = |error: &SignError| mend(error, settings, places, &edit);
     let of = |error: &SignError, is_hint| Doubt {
         what: format!("modules for {} stay unsigned: {error}", facts.target.kernel),
         why: error.hint(),
         command: mend(error),
         is_hint,
     };
-    if let Some(error) = broken(&places, facts, settings, environment) {
+    if let Some(error) = broken(places, facts, settings, environment) {
         // A program of the admin's may do without the passphrase, or ask for it.
         let is_hint = matches!(error, SignError::NoPassphrase { .. });
         doubts.push(of(&error, is_hint));

@@ -73,8 +73,9 @@ const CRASHES: [&str; 6] =
     ["BUG:", "kernel BUG at", "general protection fault", "Oops", "Unable to handle kernel", "Kernel panic"];
 
 impl Boot {
-    /// Reads a console. `items`: how many modules the guest was given. A module may write to the console what it
-    /// likes: numbers that no module has are nothing, and what is reported of one twice is believed neither time.
+    /// Reads a console. `items`: how many modules the guest was given. A module may write to the console what
+    /// it likes: numbers that no module has are nothing, and what is reported of one twice is believed
+    /// neither time.
     pub(crate) fn read(console: &str, items: usize) -> Self {
         let mut boot = Self::default();
         let mut cause = None;

@@ -31,8 +31,8 @@ const DEEPEST: usize = 16;
 /// A text that becomes longer than this was meant to.
 const LONGEST: usize = 1 << 20;
 
-/// So many macros are put in place for one spec file: ones that name each other many times and come to nothing
-/// would take for ever.
+/// So many macros are put in place for one spec file: ones that name each other many times and come to
+/// nothing would take for ever.
 const MOST: u32 = 200_000;
 
 /// The macros that are known at a place of a spec file.

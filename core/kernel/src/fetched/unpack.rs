@@ -35,7 +35,8 @@ pub(super) fn unpack(
         }
         fs::create_dir_all(&closed)?;
         fs::set_mode(&closed, 0o700)?;
-        // All of them end in a tar or in libarchive, which follow no link out of the folder that they write to.
+        // All of them end in a tar or in libarchive, which follow no link out of the folder that they write
+        // to.
         let process = if name.ends_with(".rpm") {
             let file = quote(&path.to_string_lossy());
             let line = format!("rpm2archive - <{file} | tar -xz --no-same-owner --no-same-permissions");
@@ -61,8 +62,8 @@ pub(super) fn unpack(
     Ok(())
 }
 
-/// Takes headers, the modules' folders of kernels, and the programs of headers: files, folders and links, with
-/// no more rights than a package's files have by themselves.
+/// Takes headers, the modules' folders of kernels, and the programs of headers: files, folders and links,
+/// with no more rights than a package's files have by themselves.
 fn admit(closed: &Path, folder: &Path) -> Result<(), FsError> {
     for place in PLACES {
         if !is_plain_folder(closed, place) {

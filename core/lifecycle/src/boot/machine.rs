@@ -20,7 +20,7 @@ impl Machine {
     }
 
     /// Whether an entry is another system's: the machine-id in it, or at the beginning of its file's name, is
-    /// another one. What names none may be anybody's.
+    /// another one. What names none may be ours.
     pub(super) fn is_others(&self, name: &str, inside: Option<&str>) -> bool {
         let Some(own) = &self.0 else { return false };
         let of_name = name.get(..LENGTH).filter(|_| matches!(name.as_bytes().get(LENGTH), None | Some(b'-')));

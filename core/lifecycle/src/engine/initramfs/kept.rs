@@ -1,7 +1,7 @@
 //! Images that are kept as they are. One holds a module that a package has taken out in favour of another
-//! version, which isn't installed on this kernel (it doesn't build, the headers are gone). Made again, the image
-//! would be without it, and the machine may not come up; so it stays until the module is installed or leaves the
-//! tree.
+//! version, which isn't installed on this kernel (it doesn't build, the headers are gone). Made again, the
+//! image would be without it, and the machine may not come up; so it stays until the module is installed or
+//! leaves the tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
