@@ -221,7 +221,8 @@ pub fn open(path: &Path) -> Result<File> {
 }
 
 fn opened(path: &Path) -> Result<(File, Metadata)> {
-    // Opening a device may do something (a watchdog is started), and a link that another user made may lead to one.
+    // Opening a device may do something (a watchdog is started), and a link that another user made may lead
+    // to one.
     let seen = fs::metadata(path).naming("open", path)?;
     if !seen.is_file() && !seen.is_dir() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
