@@ -145,6 +145,9 @@ impl Words {
         let is_layout = self.action == Some(Action::Verify) && is_path && !self.takes_bundle;
         if is_layout || self.action.is_some_and(Action::takes_paths) && !word.is_empty() {
             self.paths.push(word.into());
+        } else if self.action == Some(Action::Boot) && word == Action::Status.name() {
+            // The words after it stand where a module would.
+            self.module.get_or_insert_with(|| word.to_owned());
         } else if let Some(action) = Action::from_word(word) {
             let is_planned = self.action == Some(Action::Plan) && action != Action::Plan;
             if self.action.is_some() && !is_planned {
@@ -353,6 +356,13 @@ mod tests {
 
     fn code(line: &str) -> u8 {
         understand(line).map_or_else(|failure| failure.code.0, |_| 0)
+    }
+
+    #[test]
+    fn status_is_a_word_of_boot() {
+        let found = understand("boot status").unwrap();
+        assert_eq!((found.action, found.name.unwrap().as_str()), (Action::Boot, "status"));
+        assert_eq!(code("status boot"), 4);
     }
 
     #[test]
