@@ -137,7 +137,13 @@ fn run(
     }
     warn_of_options(&args, terminal);
     let invocation = Invocation::understand(args)?;
-    invocation.ignored.iter().filter(|_| invocation.action != action::Action::Boot).for_each(|word| {
+    // Those of `boot` are its own, and that of an archive which is not there is its error.
+    let is_told = match invocation.action {
+        Action::Boot => false,
+        Action::Ldtarball => invocation.source.is_some(),
+        _ => true,
+    };
+    invocation.ignored.iter().filter(|_| is_told).for_each(|word| {
         render::warn(terminal, format!("`{word}` is ignored: it {}", ignored_because(word)));
     });
     signals::listen().map_err(|error| {
