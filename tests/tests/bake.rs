@@ -198,6 +198,17 @@ fn a_key_from_outside_signs_and_no_key_stays_or_is_made() {
 }
 
 #[test]
+fn no_key_is_made_in_an_image_whatever_the_settings_say() {
+    let root = root(&[Module::new("one", "1.0")]);
+    root.write("/etc/dkms/framework.conf", "try_sign_modules=true\n", 0o644).unwrap();
+    let said = root.must("container=mkosi $DKMS bake -k $K 2>&1").unwrap();
+    assert!(said.contains("no key is made in an image (it is a container"), "{said}");
+    let signer = root.must("modinfo -F signer /lib/modules/$K/updates/dkms/one.ko").unwrap();
+    assert_eq!(signer.trim(), "");
+    assert_eq!(root.must("find /etc /usr/lib /var/lib /boot -name 'mok.*'").unwrap(), "");
+}
+
+#[test]
 fn the_same_input_gives_the_same_bytes() {
     let bytes = |prepare: &str| {
         let root = root(&[Module::new("one", "1.0"), Module::new("two", "1.0")]);

@@ -288,3 +288,40 @@ fn a_layout_of_another_user_leads_no_signature_elsewhere() {
     root.must("ls /srv/victim | diff /srv/before -").unwrap();
     assert!(output.code != 0 && output.stderr.contains("blobs"), "{output:?}");
 }
+
+/// A fault of strip or of a compressor, which a module could make use of, gives it no more than its build
+/// has.
+#[test]
+fn strip_and_compressors_may_do_no_more_than_the_build() {
+    let root = root();
+    prepare_modes(&root);
+    // What fails says what it wrote, and an option that is not the default has xz run at all.
+    let tries = "#!/bin/bash
+        { echo \"works as $(id -un)\"; grep -E 'NoNewPrivs|CapBnd' /proc/self/status
+          cat /home/u/secret /etc/my-own.key /root/secret /var/lib/dkms/mok.key
+          for f in /etc /usr/src /var/lib/dkms /home; do echo x >$f/of-a-tool; done; } 2>/dev/null; exit 1\n";
+    let conf = root.read("/etc/dkms/framework.conf").unwrap() + "compress_xz_opts=-0\n";
+    root.must("$DKMS add honest/1.0; mkdir -p /lib/modules/$K/kernel").unwrap();
+    let modes = Mode::ALL.into_iter().map(|mode| ("", mode));
+    for (setting, mode) in modes.chain([("sandbox=strict\n", Mode::Whole)]) {
+        root.write("/etc/dkms/framework.conf", &format!("{conf}{setting}"), 0o644).unwrap();
+        for (tool, suffix) in [("strip", ""), ("gzip", ".gz"), ("xz", ".xz"), ("zstd", ".zst")] {
+            root.write(&format!("/usr/local/sbin/{tool}"), tries, 0o755).unwrap();
+            // What the kernel's own modules are compressed with tells how ours are.
+            let line = format!(
+                "rm -f /lib/modules/$K/kernel/a.ko*; : >/lib/modules/$K/kernel/a.ko{suffix}
+                 {} \"$DKMS\" build honest/1.0 -k $K --force",
+                mode.front()
+            );
+            let output = root.shell(&line, User::Root, "/").unwrap();
+            let what = format!("{mode:?} {setting}{tool}: {output:?}");
+            root.must(&format!("rm /usr/local/sbin/{tool}")).unwrap();
+            assert!(output.stderr.contains("works as nobody"), "{what}");
+            assert!(output.stderr.contains("CapBnd:\t0000000000000000"), "{what}");
+            assert!(output.stderr.contains("NoNewPrivs:\t1"), "{what}");
+            assert!(!output.stderr.contains(SECRET), "{what}");
+            let written = root.must("ls /etc/of-a-tool /usr/src/of-a-tool /var/lib/dkms/of-a-tool /home/of-a-tool 2>/dev/null || true");
+            assert_eq!(written.unwrap(), "", "{what}");
+        }
+    }
+}

@@ -119,3 +119,52 @@ fn what_runs_in_an_image_ends_with_its_command() {
     // The next command goes on.
     root.must("rm -rf /opt/image/var/lib/dkms/im; echo '#!/bin/sh' >/usr/src/im-1.0/post.pl; $DKMS --root /opt/image add im/1.0; $DKMS --root /opt/image remove im/1.0 --all").unwrap();
 }
+
+/// A key that is made in an image is in every copy of it: with the default settings none is, by whatever one
+/// sees that it is an image; `generate_mok` makes one and says where it lies.
+#[test]
+fn no_key_is_made_where_everybody_gets_a_copy() {
+    let root = with_image("#!/bin/sh\n");
+    for file in ["/etc/dkms/framework.conf", "/opt/image/etc/dkms/framework.conf"] {
+        root.write(file, "", 0o644).unwrap();
+    }
+    root.must("rm -f /var/lib/dkms/mok.*; $DKMS add honest/1.0; $DKMS --root /opt/image add im/1.0").unwrap();
+    let keys = || root.must("find /var/lib/dkms /opt/image/var/lib/dkms -maxdepth 1 -name 'mok.*'").unwrap();
+    let build = "build honest/1.0 -k $K --force";
+    let marks =
+        ["/run/.containerenv", "/.dockerenv", "/run/systemd/container", "/run/host/container-manager"].map(
+            |mark| {
+                (format!("mkdir -p /run/systemd /run/host; : >{mark}; trap 'rm {mark}' EXIT;"), build, mark)
+            },
+        );
+    let others = [
+        // The kernel of the machine is none of the root's.
+        (Mode::Chroot.front(), build, "is not one of this system's"),
+        ("container=mkosi".to_owned(), build, "container=mkosi"),
+        // Only the first process of the container knows.
+        (
+            "container=podman unshare --pid --fork --mount-proc sh -c '\"$0\" \"$@\"; exit $?' env -u container".to_owned(),
+            build,
+            "container=podman",
+        ),
+        (String::new(), "--root /opt/image build im/1.0 -k $K --force", "below `--root`"),
+    ];
+    let mut wrong = Vec::new();
+    for (front, words, sign) in others.into_iter().chain(marks) {
+        let output = root.shell(&format!("{front} \"$DKMS\" {words}"), User::Root, "/").unwrap();
+        let line = output.stderr.lines().find(|line| line.contains("no key is made in an image"));
+        if output.code != 0 || !keys().is_empty() || !line.is_some_and(|line| line.contains(sign)) {
+            wrong.push(format!("{front} {words}: {output:?} {}", keys()));
+        }
+        root.must("rm -f /var/lib/dkms/mok.* /opt/image/var/lib/dkms/mok.*").unwrap();
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    let output = root.shell("container=mkosi \"$DKMS\" generate_mok", User::Root, "/").unwrap();
+    assert!(
+        output.code == 0 && output.stderr.contains("`/var/lib/dkms/mok.key` lies in an image"),
+        "{output:?}"
+    );
+    // Where nothing shows that it is an image, the first build makes one.
+    root.must(&format!("rm -f /var/lib/dkms/mok.*; $DKMS {build}")).unwrap();
+    assert_eq!(keys().lines().count(), 2, "{}", keys());
+}

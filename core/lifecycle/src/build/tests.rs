@@ -315,6 +315,23 @@ fn a_strip_that_fails_halfway_costs_nothing() {
     assert!(world.warnings()[0].contains("is not stripped"), "{:?}", world.warnings());
 }
 
+/// A program that a hostile module has taken over does not decide what is installed.
+#[test]
+fn what_strip_and_compressors_leave_is_looked_at() {
+    let mut world = world();
+    world.environment.set("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
+    world.conf.modules[0].strip = true;
+    world.write("bin/strip", "#!/bin/sh\necho garbage > \"$2\"\n", 0o755);
+    let built = world.build().unwrap();
+    assert!(behind(&built.modules[0]).starts_with('<'));
+    assert!(world.warnings()[0].contains("it left no whole module"), "{:?}", world.warnings());
+    world.conf.modules[0].strip = false;
+    world.kernel.compression = Compression::Gzip;
+    world.write("bin/gzip", "#!/bin/sh\necho garbage | /usr/bin/gzip -c > \"$2.gz\"\n", 0o755);
+    let error = world.build().unwrap_err().to_string();
+    assert!(error.contains("is not the module"), "{error}");
+}
+
 #[test]
 fn a_real_module_is_built_for_a_real_kernel() {
     let mut world = world();

@@ -216,4 +216,18 @@ mod tests {
         drop(running);
         assert!(fs::list(&layout.running_dir()).unwrap().is_empty());
     }
+
+    #[test]
+    fn the_command_line_of_another_process_steers_no_terminal_and_is_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let key = Key::Module(ModuleName::new("foo").unwrap());
+        let running = Running::new(&layout);
+        running.write(&layout, &Keys::default().with(key.clone(), Mode::Exclusive), clock::unix_seconds());
+        let mut record = parse(&running.0).unwrap();
+        record.command = format!("a\x1b]0;T\x07\r\u{9b}2J\u{202e}\u{2066}b{}", "x".repeat(1000));
+        fs::write_whole(&running.0, &serde_json::to_vec(&record).unwrap(), 0o644).unwrap();
+        let told = holders(&layout, &key)[0].command.clone();
+        assert!(told.starts_with("a]0;T2Jbxx") && told.len() == 200, "{told:?}");
+    }
 }
