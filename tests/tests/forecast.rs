@@ -227,3 +227,26 @@ fn what_is_foretold_comes_true() {
     assert_eq!(wrong, 0);
     assert!(rows.len() > 30, "too few pairs");
 }
+
+#[test]
+fn a_package_with_headers_brings_nothing_else_into_the_layer() {
+    let machine = machine();
+    Module::new("a", "1.0").write_to(&machine.root).unwrap();
+    // A library that our program loads, a link where a folder of the system is, and a set-id bit.
+    machine
+        .must(
+            "dkms add a/1.0; mkdir -p /srv/e/DEBIAN /srv/e/lib; cd /srv/e; h=usr/src/linux-headers-9.9.9-x
+             mkdir -p $h/include usr/lib/x86_64-linux-gnu; echo garbage >usr/lib/x86_64-linux-gnu/libgcc_s.so.1
+             ln -s /lib/modules lib/modules; cp /bin/true $h/; chmod 6755 $h/true
+             printf 'Package: linux-headers-9.9.9-x\\nVersion: 1\\nArchitecture: all\\nMaintainer: x <x@example.org>\\nDescription: x\\n' >DEBIAN/control
+             dpkg-deb -Znone -b /srv/e /srv/e.deb",
+        )
+        .unwrap();
+    let before = everything(&machine);
+    let line = "exec dkms forecast a -k 9.9.9-x --headers-package /srv/e.deb";
+    let output = machine.root.shell(line, User::Root, "/").unwrap();
+    // The layer works: make runs in it, and finds no Makefile.
+    assert_eq!(output.code, 30, "{output:?}");
+    assert!(output.stdout.contains("a/1.0, 9.9.9-x: fails"), "{output:?}");
+    assert_eq!(similar(&before, &everything(&machine)), "");
+}
