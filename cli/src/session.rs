@@ -5,8 +5,10 @@ mod targets;
 mod verdict;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use dkms_base::exit::ExitCode;
+use dkms_base::host::fs::FsError;
 use dkms_base::host::{Environment, fs, processors, signals};
 use dkms_base::id::ModuleName;
 use dkms_base::layout::Layout;
@@ -175,6 +177,22 @@ impl<'a> Session<'a> {
         Ok(Snapshot::of_states(&self.settings.layout)?)
     }
 
+    /// The folder for temporary files.
+    ///
+    /// # Errors
+    /// [`Failure`] where it is missing, or nothing of ours is safe in it.
+    pub fn staging_folder(&self) -> Result<&Path, Failure> {
+        self.settings.staging_folder().map_err(no_staging)
+    }
+
+    /// A new folder of ours in it.
+    ///
+    /// # Errors
+    /// As [`Self::staging_folder`], or where it can't be made.
+    pub fn staging(&self, prefix: &str) -> Result<tempfile::TempDir, Failure> {
+        self.settings.staging(prefix).map_err(no_staging)
+    }
+
     /// What is done about images.
     fn images(&self) -> Option<ImageWork> {
         let how = if self.settings.remake_initrd { ImageWork::Remake } else { ImageWork::Report };
@@ -324,4 +342,8 @@ pub(crate) fn interrupted() -> Failure {
 #[must_use]
 pub fn absolute(path: &std::path::Path) -> std::path::PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn no_staging(error: FsError) -> Failure {
+    Failure::from(error).hint("`tmp_location` in framework.conf, or TMPDIR, names another one")
 }

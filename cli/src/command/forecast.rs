@@ -21,7 +21,6 @@ use dkms_kernel::upcoming::{UpcomingError, upcoming, with_fresh_lists};
 use dkms_kernel::{HeadersPackage, Owner};
 use serde_json::{Value, json};
 
-use super::source::no_staging;
 use crate::failure::Failure;
 use crate::render::{say, warn};
 use crate::session::{Session, unless_interrupted};
@@ -31,7 +30,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     if let Some(scratch) = &session.args().in_layer {
         return in_layer(session, scratch);
     }
-    let scratch = session.settings.staging("dkms-forecast.").map_err(|error| no_staging(session, &error))?;
+    let scratch = session.staging("dkms-forecast.")?;
     // What a build runs as nobody must be able to go in.
     fs::set_mode(scratch.path(), 0o755)?;
     let environment = environment(session, scratch.path());

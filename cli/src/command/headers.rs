@@ -12,7 +12,6 @@ use dkms_kernel::fetched::{FetchError, fetch, layers, look_up};
 use dkms_kernel::manager::ManagerError;
 use dkms_kernel::{HeadersPackage, Owner};
 
-use super::source::no_staging;
 use crate::failure::Failure;
 use crate::render::say;
 use crate::session::Session;
@@ -42,7 +41,7 @@ pub(super) fn build_in_layer(session: &Session<'_>, targets: &[Target]) -> Resul
             "`--fetch-headers` needs root: it mounts a layer for the build",
         ));
     }
-    let folder = session.settings.staging("dkms-headers.").map_err(|error| no_staging(session, &error))?;
+    let folder = session.staging("dkms-headers.")?;
     // What a build runs as nobody must be able to go in.
     fs::set_mode(folder.path(), 0o755)?;
     for target in &missing {

@@ -10,7 +10,6 @@ use dkms_kernel::Release;
 use dkms_packaging::sysext::{Extension, default_folder, default_name};
 
 use super::package::{only_said, wrote};
-use super::source::no_staging;
 use crate::failure::Failure;
 use crate::session::{Session, absolute};
 
@@ -30,7 +29,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         path: &path,
         date: date(session),
         environment: session.environment,
-        temporary: session.settings.staging_folder().map_err(|error| no_staging(session, &error))?,
+        temporary: session.staging_folder()?,
     };
     extension.check()?;
     if !only_said(session, &path) {

@@ -31,7 +31,7 @@ impl Subject {
     /// Finds it; results without a name of their own go to `folder` of the module in the tree, or beside the
     /// source folder, where dpkg-buildpackage puts them too.
     pub(super) fn find(session: &Session<'_>, folder: &str) -> Result<Self, Failure> {
-        session.settings.staging_folder().map_err(|error| source::no_staging(session, &error))?;
+        session.staging_folder()?;
         let maintainer = maintainer(session);
         let invocation = session.invocation;
         let outside = match &invocation.source {

@@ -103,22 +103,12 @@ fn identify(
     })
 }
 
-/// Why there is no folder for temporary files.
-pub(super) fn no_staging(session: &Session<'_>, error: &std::io::Error) -> Failure {
-    let place = session.settings.tmp_location.display();
-    let why = error.to_string();
-    let why = why.split(" (os error").next().unwrap_or_default();
-    let text = format!("cannot make a temporary folder in `{place}`: {why}");
-    Failure::new(ExitCode::USAGE_OR_RIGHTS, text)
-        .hint("`tmp_location` in framework.conf, or TMPDIR, names another one")
-}
-
 /// Unpacks an archive into a private folder.
 pub(super) fn stage(session: &Session<'_>, file: &Path) -> Result<StagedArchive, Failure> {
     if !fs::exists(file) {
         return Err(Failure::new(ExitCode::BAD_OPTION, format!("`{}` does not exist", file.display())));
     }
-    let folder = session.settings.staging("dkms.").map_err(|error| no_staging(session, &error))?;
+    let folder = session.staging("dkms.")?;
     let staged = dkms_archive::stage(file, folder.path(), &Limits::default())?;
     left_out::named(&staged.fifos, "unpacked", session.terminal);
     let id = match &staged.id {

@@ -9,7 +9,7 @@ use dkms_core::bake::Manifest;
 use dkms_core::boot;
 use dkms_core::bundles::Note;
 use dkms_core::engine::Survey;
-use dkms_core::install::{self, Closely, InstalledState, OutOfDate};
+use dkms_core::install::{self, CompareBy, InstalledState, OutOfDate};
 use dkms_core::plan::Refusal;
 use dkms_core::status::{self, Filter, Remark, State, Status};
 use dkms_core::tree::{self, Registration, Snapshot};
@@ -50,7 +50,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         let built_dir = layout.built_dir(id, target);
         let state = if installed {
             let kernel_dir = layout.kernel_dir(&target.kernel);
-            install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder, Closely::AtTimes)
+            install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder, CompareBy::Times)
         } else if install::built_missing(&built_dir, &conf) {
             InstalledState::Missing
         } else {

@@ -13,7 +13,6 @@ use dkms_kernel::Machine;
 use dkms_vm::{Guest, Outcome, Selection, VmError};
 use serde_json::{Value, json};
 
-use super::source::no_staging;
 use crate::failure::Failure;
 use crate::render::say;
 use crate::session::{Session, unless_interrupted};
@@ -143,7 +142,7 @@ fn on_kernel(session: &Session<'_>, ids: &[&ModuleId], target: &Target) -> Resul
     let files: Vec<PathBuf> = owners.keys().cloned().collect();
     let selection = Selection::of(&folder, &files, layout)
         .map_err(|error| Failure::new(ExitCode::USAGE_OR_RIGHTS, error.to_string()))?;
-    let scratch = session.settings.staging("dkms-vm.").map_err(|error| no_staging(session, &error))?;
+    let scratch = session.staging("dkms-vm.")?;
     let guest = Guest {
         images: &images_of(layout, &target.kernel),
         machine: Machine::of_kernel(&target.kernel, layout).or(Machine::named(target.arch.as_str())),

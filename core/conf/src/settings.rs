@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::prebuilt_place::PrebuiltPlace;
 
+use dkms_base::host::fs::FsError;
 use dkms_base::host::{Environment, fs, trusted};
 use dkms_base::id::{KernelRelease, ModuleName};
 use dkms_base::layout::Layout;
@@ -217,12 +218,12 @@ impl Settings {
     /// who makes it first.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] where it is missing; else why nothing of ours is safe in it.
-    pub fn staging_folder(&self) -> io::Result<&Path> {
+    /// [`FsError`] where it is missing, or nothing of ours is safe in it.
+    pub fn staging_folder(&self) -> Result<&Path, FsError> {
         let folder = self.tmp_location.as_path();
         match trusted::fault(folder) {
-            _ if !fs::is_dir(folder) => Err(io::ErrorKind::NotFound.into()),
-            Some(fault) => Err(io::Error::other(fault.to_string())),
+            _ if !fs::is_dir(folder) => Err(self.no_staging(io::ErrorKind::NotFound.into())),
+            Some(fault) => Err(self.no_staging(io::Error::other(fault.to_string()))),
             None => Ok(folder),
         }
     }
@@ -231,8 +232,13 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Self::staging_folder`], or where it can't be made.
-    pub fn staging(&self, prefix: &str) -> io::Result<tempfile::TempDir> {
-        tempfile::Builder::new().prefix(prefix).tempdir_in(self.staging_folder()?)
+    pub fn staging(&self, prefix: &str) -> Result<tempfile::TempDir, FsError> {
+        let made = tempfile::Builder::new().prefix(prefix).tempdir_in(self.staging_folder()?);
+        made.map_err(|error| self.no_staging(error))
+    }
+
+    fn no_staging(&self, source: io::Error) -> FsError {
+        FsError { verb: "make a temporary folder in", path: self.tmp_location.clone(), source }
     }
 
     /// The options of compressors.
@@ -326,7 +332,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::defaults(Layout::under("/"));
         settings.tmp_location = dir.path().join("none");
-        assert_eq!(settings.staging("x.").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(settings.staging("x.").unwrap_err().is_not_found());
         fs::create_dir_all(&settings.tmp_location).unwrap();
         assert!(settings.staging("x.").is_ok());
         fs::set_mode(&settings.tmp_location, 0o777).unwrap();

@@ -97,7 +97,7 @@ pub const SECTIONS: &[Section] = &[
             row("source_tree", Path, Default("/usr/src"), "Sources of modules, as MODULE-VERSION."),
             row("dkms_tree", Path, Default("/var/lib/dkms"), "Added and built modules."),
             row("install_tree", Path, Default("/lib/modules"), "The kernels' module folders."),
-            row("tmp_location", Path, Default("/tmp"), "Temporary files."),
+            row("tmp_location", Path, Default("/tmp"), "The folder for temporary files; it must exist."),
         ],
     },
     Section {

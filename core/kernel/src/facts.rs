@@ -126,10 +126,10 @@ fn read_config(path: &Path) -> Result<Option<KernelConfig>, FsError> {
 /// # Errors
 /// [`FsError`] where the folder above them can't be read.
 pub fn installed_kernels(layout: &Layout) -> Result<Vec<KernelRelease>, FsError> {
+    let tree = fs::canonical(&layout.install_tree).ok();
     let folder = |entry: &fs::Entry| match entry.kind.is_symlink() {
         true => {
             let real = fs::canonical(&layout.install_tree.join(&entry.name)).ok();
-            let tree = fs::canonical(&layout.install_tree).ok();
             real.is_some_and(|real| fs::is_dir(&real) && real.parent() != tree.as_deref())
         }
         false => entry.kind.is_dir(),

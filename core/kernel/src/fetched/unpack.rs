@@ -7,18 +7,15 @@ use std::path::{Path, PathBuf};
 use dkms_base::host::Environment;
 use dkms_base::host::fs::{self, FsError};
 use dkms_base::host::process::{Process, quote};
+use dkms_base::host::scratch::copy_over;
 
 use super::FetchError;
 use crate::manager::run;
 
-/// Folders with headers, and with what they lead to and run.
-const PLACES: [&str; 4] = ["usr/src", "lib/modules", "usr/lib/modules", "usr/lib"];
-/// Of `/usr/lib` itself only what belongs to headers: their programs, on Debian.
+/// Folders with headers, and the module folders that lead to them.
+const PLACES: [&str; 3] = ["usr/src", "lib/modules", "usr/lib/modules"];
+/// The beginning of a folder in `/usr/lib` with the programs of headers, on Debian.
 const PROGRAMS: &str = "linux-kbuild-";
-/// What gives rights to others, or to who runs a file.
-const OPEN: u32 = 0o6022;
-/// Folders in folders of headers.
-const DEPTH: usize = 64;
 
 /// Unpacks packages below `folder`, one of ours. Each goes to a closed folder first, so that no link of one
 /// leads another astray.
@@ -65,22 +62,13 @@ pub(super) fn unpack(
 /// Takes headers, the modules' folders of kernels, and the programs of headers: files, folders and links,
 /// with no more rights than a package's files have by themselves.
 fn admit(closed: &Path, folder: &Path) -> Result<(), FsError> {
-    for place in PLACES {
-        if !is_plain_folder(closed, place) {
-            continue;
-        }
-        for entry in fs::list(&closed.join(place))? {
-            let is_program = entry.name.as_encoded_bytes().starts_with(PROGRAMS.as_bytes());
-            if place == "usr/lib" && !is_program {
-                continue;
-            }
-            let from = closed.join(place).join(&entry.name);
-            tame(&from)?;
-            fs::create_dir_all(&folder.join(place))?;
-            merge(&from, &folder.join(place).join(&entry.name), DEPTH)?;
-        }
-    }
-    Ok(())
+    let programs =
+        fs::list(&closed.join("usr/lib"))?.into_iter().filter_map(|entry| entry.name.into_string().ok());
+    let programs = programs.filter(|name| name.starts_with(PROGRAMS)).map(|name| format!("usr/lib/{name}"));
+    let places = PLACES.into_iter().map(str::to_owned).chain(programs);
+    places
+        .filter(|place| is_plain_folder(closed, place))
+        .try_for_each(|place| copy_over(&closed.join(&place), &folder.join(&place)))
 }
 
 /// Whether each part of a path below a folder is a folder, and none a link.
@@ -90,41 +78,6 @@ fn is_plain_folder(below: &Path, path: &str) -> bool {
         at.push(part);
         fs::lstat(&at).is_ok_and(|meta| meta.is_some_and(|meta| meta.is_dir()))
     })
-}
-
-/// Leaves files, folders and links, and takes rights from them.
-fn tame(path: &Path) -> Result<(), FsError> {
-    use std::os::unix::fs::PermissionsExt;
-    for entry in walkdir::WalkDir::new(path).follow_links(false) {
-        let Ok(entry) = entry else { continue };
-        let kind = entry.file_type();
-        if kind.is_symlink() {
-            continue;
-        }
-        if !kind.is_file() && !kind.is_dir() {
-            fs::remove_file(entry.path())?;
-            continue;
-        }
-        let mode = entry.metadata().map_or(0o7777, |meta| meta.permissions().mode() & 0o7777);
-        if mode & OPEN != 0 {
-            fs::set_mode(entry.path(), mode & !OPEN)?;
-        }
-    }
-    Ok(())
-}
-
-/// Moves a folder, or what it has besides what is there already.
-fn merge(from: &Path, to: &Path, depth: usize) -> Result<(), FsError> {
-    if !fs::exists(to) {
-        return fs::rename(from, to);
-    }
-    let is_folder = |path: &Path| fs::lstat(path).is_ok_and(|meta| meta.is_some_and(|meta| meta.is_dir()));
-    if depth == 0 || !is_folder(from) || !is_folder(to) {
-        return Ok(());
-    }
-    fs::list(from)?
-        .into_iter()
-        .try_for_each(|entry| merge(&from.join(&entry.name), &to.join(&entry.name), depth - 1))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::critical;
 use crate::engine::Survey;
 use crate::host::fs::{self, FsError};
 use crate::id::{ModuleId, ModuleName, Target};
-use crate::install::{self, Closely};
+use crate::install::{self, CompareBy};
 use crate::kernel::KernelFacts;
 use crate::layout::Layout;
 use crate::plan::{Options, Request, Work};
@@ -133,6 +133,13 @@ pub fn look(
     let removals = PackageRemoval::all(layout);
     let is_registered = |name: &ModuleName| snapshot.modules.keys().any(|id| id.name == *name);
     facts.unfinished = removals.iter().filter(|one| !is_registered(&one.id.name)).cloned().collect();
+    let verifier = Verifier::new(layout, survey, snapshot)?;
+    for target in installed {
+        let ids: Vec<ModuleId> = snapshot.installed_on(target).collect();
+        if !ids.is_empty() {
+            facts.proofs.extend(verifier.proofs(&ids, target)?);
+        }
+    }
     let look = OfKernels {
         survey,
         order: search_order(layout)?,
@@ -181,8 +188,6 @@ impl OfKernels<'_> {
     fn take_installed(&self, facts: &mut Facts, target: &Target, ids: &[ModuleId]) -> Result<(), FsError> {
         let (survey, layout, environment) = (self.survey, self.survey.layout(), self.survey.environment());
         let index = ModuleIndex::look(layout, target, &self.order)?;
-        let verifier = Verifier::new(layout, survey, &facts.world.snapshot)?;
-        facts.proofs.extend(verifier.proofs(ids, target)?);
         let judge = survey.judge();
         let kernel = facts.world.kernels.get(target);
         let examiner = kernel.map(|facts| Examiner::new(layout, facts));
@@ -297,7 +302,7 @@ fn install_of(
     };
     let files = install::installed_files(&index.dir, conf, folder).into_iter().map(file);
     Install {
-        state: install::compare_installed(&built_dir, &index.dir, conf, folder, Closely::AtBytes),
+        state: install::compare_installed(&built_dir, &index.dir, conf, folder, CompareBy::Bytes),
         files: files.collect(),
     }
 }

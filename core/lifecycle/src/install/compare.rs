@@ -23,13 +23,13 @@ pub enum InstalledState {
     Different,
 }
 
-/// How closely the files are looked at.
+/// How files are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closely {
+pub enum CompareBy {
     /// Two of the same length and time of change, which installing keeps, are the same.
-    AtTimes,
+    Times,
     /// Byte for byte.
-    AtBytes,
+    Bytes,
 }
 
 /// Compares what is installed with what was built, module by module; the first that isn't the same decides.
@@ -39,7 +39,7 @@ pub fn compare_installed(
     kernel_dir: &Path,
     conf: &ModuleConf,
     module_folder: Option<&str>,
-    closely: Closely,
+    by: CompareBy,
 ) -> InstalledState {
     for record in conf.included() {
         let Some((built, meta)) = find::seen_in_folder(built_dir, &record.dest_name, Compression::None)
@@ -48,9 +48,9 @@ pub fn compare_installed(
         };
         let folder = destination_folder(kernel_dir, record, module_folder);
         let path = folder.join(find::file_name(&built));
-        let is_same = match closely {
-            Closely::AtTimes => fs::is_copy(&built, &meta, &path),
-            Closely::AtBytes => fs::same_bytes(&built, &path),
+        let is_same = match by {
+            CompareBy::Times => fs::is_copy(&built, &meta, &path),
+            CompareBy::Bytes => fs::same_bytes(&built, &path),
         };
         if !is_same {
             return InstalledState::Different;

@@ -43,7 +43,7 @@ mod tests;
 mod weak;
 
 pub use compare::{
-    Closely, InstalledState, Placed, built_missing, compare_installed, has_originals, installed_files,
+    CompareBy, InstalledState, Placed, built_missing, compare_installed, has_originals, installed_files,
     originals_exist, placed,
 };
 pub use dependencies::{DepmodOutcome, begin_index, depmod, has_index, index};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::testing::{KERNEL, World, id, module, record};
 use super::{
-    Closely, Force, InstallError, InstalledState, Options, Put, SkippedBecause, Uninstalled, VersionCheck,
+    CompareBy, Force, InstallError, InstalledState, Options, Put, SkippedBecause, Uninstalled, VersionCheck,
     compare_installed, install, originals_exist, uninstall,
 };
 use crate::host::fs;
@@ -13,39 +13,38 @@ use crate::kernel::Family;
 
 fn compared(world: &World, conf: &crate::conf::ModuleConf) -> InstalledState {
     let built = world.layout.built_dir(&conf.id, &world.kernel.target);
-    let compare =
-        |closely| compare_installed(&built, &world.kernel.module_dir, conf, world.module_folder, closely);
-    let found = compare(Closely::AtTimes);
-    assert_eq!(found, compare(Closely::AtBytes));
+    let compare = |by| compare_installed(&built, &world.kernel.module_dir, conf, world.module_folder, by);
+    let found = compare(CompareBy::Times);
+    assert_eq!(found, compare(CompareBy::Bytes));
     found
 }
 
 #[test]
-fn a_file_changed_in_place_is_told_by_its_time_and_one_with_a_set_time_by_its_bytes() {
+fn a_file_changed_in_place_differs_in_its_time_and_one_with_a_set_time_in_its_bytes() {
     let world = World::new();
     let conf = world.build("1.0", &["foo"]);
     world.install(&conf);
     let built = world.layout.built_dir(&conf.id, &world.kernel.target).join("foo.ko");
     let installed = world.in_kernel("updates/dkms/foo.ko");
-    let compare = |closely| {
+    let compare = |by| {
         let built = world.layout.built_dir(&conf.id, &world.kernel.target);
-        compare_installed(&built, &world.kernel.module_dir, &conf, world.module_folder, closely)
+        compare_installed(&built, &world.kernel.module_dir, &conf, world.module_folder, by)
     };
     let mut bytes = fs::read(&installed).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write_whole(&installed, &bytes, 0o644).unwrap();
-    assert_eq!(compare(Closely::AtTimes), InstalledState::Different);
+    assert_eq!(compare(CompareBy::Times), InstalledState::Different);
     // An image whose files all have one time.
     for path in [&built, &installed] {
         fs::set_mtime(path, (1_700_000_000, 0)).unwrap();
     }
-    assert_eq!(compare(Closely::AtTimes), InstalledState::Different);
+    assert_eq!(compare(CompareBy::Times), InstalledState::Different);
     // Who sets the very nanosecond is believed, but where bytes are compared.
     for path in [&built, &installed] {
         fs::set_mtime(path, (1_700_000_000, 5)).unwrap();
     }
-    assert_eq!(compare(Closely::AtTimes), InstalledState::Same);
-    assert_eq!(compare(Closely::AtBytes), InstalledState::Different);
+    assert_eq!(compare(CompareBy::Times), InstalledState::Same);
+    assert_eq!(compare(CompareBy::Bytes), InstalledState::Different);
 }
 
 #[test]
