@@ -1,8 +1,10 @@
 //! `sandbox`, `build_user`, `sandbox_exempt`, and callers who aren't root.
 
+use dkms_tests::fixture::Module;
 use dkms_tests::root::{Root, User};
 
 use super::attempt::{root, write_evil};
+use super::degraded::{Mode, prepare_modes};
 
 /// Builds evil, whose `PRE_BUILD` says who it is; its log.
 fn log_with(root: &Root, setting: &str) -> String {
@@ -38,6 +40,47 @@ fn the_admin_has_a_say() {
         assert_eq!(log.matches("# not in a sandbox: ").count(), usize::from(is_noted), "{setting}: {log}");
         assert!(!log.contains("degraded"), "{setting}: {log}");
     }
+}
+
+#[test]
+fn the_commands_of_a_build_find_what_those_before_them_have_written() {
+    let root = root();
+    prepare_modes(&root);
+    Module::new("steps", "1.0")
+        .with("PRE_BUILD=\"pre.sh\"")
+        .with("POST_BUILD=\"post.sh\"")
+        .write_to(&root)
+        .unwrap();
+    let pre = "#!/bin/sh\necho tmp >/tmp/steps-left; echo shm >/dev/shm/steps-left; echo home >$HOME/steps-left\n\
+               echo source >/usr/src/steps-1.0/left; sleep 4245 &\n";
+    let find = "cat /tmp/steps-left /dev/shm/steps-left $HOME/steps-left /usr/src/steps-1.0/left 2>/dev/null | xargs";
+    root.write("/usr/src/steps-1.0/pre.sh", pre, 0o755).unwrap();
+    root.write("/usr/src/steps-1.0/post.sh", &format!("#!/bin/sh\necho \"at the end: $({find})\"\n"), 0o755)
+        .unwrap();
+    root.must(&format!(
+        "echo '$(info in make: $(shell {}))' >>/usr/src/steps-1.0/Makefile",
+        find.replace('$', "$$")
+    ))
+    .unwrap();
+    let here = [Mode::Whole, Mode::NoUsers, Mode::Chroot];
+    for front in here.map(Mode::front) {
+        let line = format!(
+            "{front} $DKMS install steps/1.0 -k $K --force 2>&1; cat /var/lib/dkms/steps/1.0/$K/x86_64/log/make.log"
+        );
+        let log = root.must(&line).unwrap();
+        for step in ["in make: ", "at the end: "] {
+            assert!(log.contains(&format!("{step}tmp shm home source")), "{front}: {log}");
+        }
+        root.must("$DKMS remove steps/1.0 --all; ls /tmp/steps-left /usr/src/steps-1.0/left 2>/dev/null && exit 1; ! pgrep -f '[s]leep 4245'")
+            .unwrap();
+    }
+    root.must("mkdir -p /home/mine/tree; chown -R nobody:nogroup /home/mine").unwrap();
+    let line = "export HOME=/home/mine; \"$DKMS\" add steps/1.0 --dkmstree /home/mine/tree && \
+                \"$DKMS\" build steps/1.0 -k $K --dkmstree /home/mine/tree";
+    let output = root.shell(line, User::Nobody, "/").unwrap();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let log = root.must("cat /home/mine/tree/steps/1.0/$K/x86_64/log/make.log; ls -A /home/mine").unwrap();
+    assert!(log.contains("at the end: tmp shm home source") && log.ends_with("\ntree\n"), "{log}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use super::keeper;
+use super::lasting::Stay;
 use super::rights::{self, Rights};
 use super::scene::{self, Scene, Standing};
 
@@ -46,6 +47,9 @@ pub enum Wall {
     /// Inputs of a build that only root may read.
     Inputs,
 }
+
+/// How many there are.
+pub(super) const WALLS: usize = Wall::ALL.len();
 
 impl Wall {
     /// All of them.
@@ -96,7 +100,7 @@ impl Report {
     /// What `memfd_create` says.
     pub fn new() -> std::io::Result<Self> {
         let file = rustix::fs::memfd_create("walls", rustix::fs::MemfdFlags::CLOEXEC)?;
-        rustix::fs::ftruncate(&file, Wall::ALL.len() as u64)?;
+        rustix::fs::ftruncate(&file, WALLS as u64)?;
         Ok(Self(file))
     }
 
@@ -127,8 +131,9 @@ impl Report {
         self.bytes()[wall as usize] == 0
     }
 
-    fn bytes(&self) -> [u8; Wall::ALL.len()] {
-        let mut bytes = [0; Wall::ALL.len()];
+    /// The error number of each, in their order.
+    pub(super) fn bytes(&self) -> [u8; WALLS] {
+        let mut bytes = [0; WALLS];
         let _ = rustix::io::pread(&self.0, &mut bytes, 0);
         bytes
     }
@@ -160,54 +165,84 @@ impl Variant {
     }
 }
 
+/// A process on its way into a sandbox.
+struct Coming<'a> {
+    /// The folder that it begins in.
+    dir: &'a CStr,
+    /// What it lacks.
+    report: &'a Report,
+    /// Room for the trees of the scene.
+    trees: &'a mut [Option<OwnedFd>],
+    /// A scene that lasts.
+    stay: Option<&'a Stay>,
+    /// Which is made.
+    is_made: bool,
+}
+
 impl Plan {
     /// Has the process of `command` stand in this sandbox; what it lacks is in `report` once it has started.
+    /// `stay`: its scene lasts.
     pub fn apply_to(
         self: std::sync::Arc<Self>,
         report: std::sync::Arc<Report>,
         dir: CString,
+        stay: Option<Stay>,
         command: &mut std::process::Command,
     ) {
         // Room for what is opened while the scene is built, made now.
-        let mut trees: Vec<Option<OwnedFd>> = (0..self.scene.trees.len()).map(|_| None).collect();
+        let mut trees: Vec<Option<OwnedFd>> = (0..self.scene.trees.len().max(1)).map(|_| None).collect();
         let parent = rustix::process::getpid();
+        let is_made = stay.as_ref().is_some_and(|stay| stay.scene.is_made(Some(&report)));
         // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly), with
         // strings and room that were made before: nothing is allocated, no lock is taken, nothing unwinds.
         unsafe {
-            command.pre_exec(move || self.enter(parent, &dir, &report, &mut trees).map_err(Into::into))
+            command.pre_exec(move || {
+                let stay = stay.as_ref();
+                let mut coming = Coming { dir: &dir, report: &report, trees: &mut trees, stay, is_made };
+                self.enter(parent, &mut coming).map_err(Into::into)
+            })
         };
     }
 
     /// Returns in the process that becomes the program.
-    fn enter(&self, parent: Pid, dir: &CStr, report: &Report, trees: &mut [Option<OwnedFd>]) -> Result<()> {
+    fn enter(&self, parent: Pid, coming: &mut Coming<'_>) -> Result<()> {
+        let further = coming.stay.and_then(|stay| stay.further.as_ref());
+        if coming.is_made {
+            if let Some((folder, _)) = further {
+                // Here, where the right to take it is, if it is anywhere.
+                coming.trees[0] = scene::taken(folder).ok();
+            }
+            coming.stay.map_or(Ok(()), |stay| stay.scene.enter(parent))?;
+            let variant = Variant { user: false, pid: coming.report.stands(Wall::Processes) };
+            return self
+                .attempt(variant, Errno::PERM, coming)
+                .and_then(|standing| self.give_up(standing, coming));
+        }
         keeper::begin(parent)?;
         let mut lost = Errno::PERM;
         // Here, where the right to map owners is: in a user namespace there is none.
-        scene::map_owners(&self.scene, report, trees);
+        scene::map_owners(&self.scene, coming.report, coming.trees);
         for variant in VARIANTS {
-            match self.attempt(variant, lost, dir, report, trees) {
-                Ok(standing) => {
-                    rights::drop_all(&self.rights, report, standing == Standing::Scene);
-                    let lacks_folder = self.scene.is_needed && standing == Standing::Nothing;
-                    let refused = self.strict && report.tells_any() || lacks_folder;
-                    return if refused { Err(Errno::PERM) } else { Ok(()) };
-                }
+            match self.attempt(variant, lost, coming) {
+                Ok(standing) => return self.give_up(standing, coming),
                 Err(errno) => lost = errno,
             }
         }
         Err(lost)
     }
 
+    /// Gives up all rights, unless too little stands between this process and the system.
+    fn give_up(&self, standing: Standing, coming: &Coming<'_>) -> Result<()> {
+        let further = coming.stay.and_then(|stay| stay.further.as_ref()).map(|(_, seen)| seen.as_c_str());
+        rights::drop_all(&self.rights, coming.report, standing == Standing::Scene, further);
+        let lacks_folder = self.scene.is_needed && standing == Standing::Nothing;
+        let refused = self.strict && coming.report.tells_any() || lacks_folder;
+        if refused { Err(Errno::PERM) } else { Ok(()) }
+    }
+
     /// Returns `Ok` in the process that becomes the program, `Err` in the outermost one
     /// where this variant is not available.
-    fn attempt(
-        &self,
-        variant: Variant,
-        lost: Errno,
-        dir: &CStr,
-        report: &Report,
-        trees: &mut [Option<OwnedFd>],
-    ) -> Result<Standing> {
+    fn attempt(&self, variant: Variant, lost: Errno, coming: &mut Coming<'_>) -> Result<Standing> {
         if variant.user {
             // The id maps of a process that isn't dumpable are not ours to write (proc(5)): it is for
             // as long as that takes.
@@ -224,7 +259,7 @@ impl Plan {
         }
         let Some(child) = fork(flags)? else {
             drop((say_mapped, ready));
-            return Ok(self.first(variant, lost, (&mapped, &say_ready), dir, report, trees));
+            return Ok(self.first(variant, lost, (&mapped, &say_ready), coming));
         };
         drop((mapped, say_ready));
         if variant.user
@@ -268,10 +303,9 @@ impl Plan {
         variant: Variant,
         lost: Errno,
         (mapped, say_ready): (&OwnedFd, &OwnedFd),
-        dir: &CStr,
-        report: &Report,
-        trees: &mut [Option<OwnedFd>],
+        coming: &mut Coming<'_>,
     ) -> Standing {
+        let report = coming.report;
         // With the outermost process all end.
         let _ = rustix::process::set_parent_process_death_signal(Some(variant.end()));
         let mut byte = [0];
@@ -293,7 +327,7 @@ impl Plan {
         }
         // Nobody looks into this process: it is a copy of one that may know secrets.
         let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-        if !variant.user {
+        if !variant.user && !coming.is_made {
             report.missing(Wall::UserNamespace, lost);
         }
         if !variant.pid {
@@ -307,10 +341,10 @@ impl Plan {
         }
         scene::unshare_others(report);
         let standing = match own_mounts {
-            Ok(()) => scene::build(&self.scene, dir, report, trees),
+            Ok(()) => self.stand(variant, coming),
             Err(errno) => {
                 report.missing(Wall::Files, errno);
-                let _ = rustix::process::chdir(dir);
+                let _ = rustix::process::chdir(coming.dir);
                 Standing::Nothing
             }
         };
@@ -331,6 +365,26 @@ impl Plan {
             }
             Err(errno) => exit(errno.raw_os_error()),
         }
+    }
+}
+
+impl Plan {
+    /// Builds the scene, or finds it. Leaves the process in its folder.
+    fn stand(&self, variant: Variant, coming: &mut Coming<'_>) -> Standing {
+        let Some(stay) = coming.stay else {
+            return scene::build(&self.scene, coming.dir, coming.report, coming.trees);
+        };
+        if coming.is_made {
+            scene::come_again(stay.further.as_ref(), coming.dir, coming.report, coming.trees);
+            return Standing::Scene;
+        }
+        let standing = scene::build(&self.scene, coming.dir, coming.report, coming.trees);
+        if standing == Standing::Scene {
+            // Where it can't be sent, the next process makes its own.
+            let _ = stay.scene.send(variant.user, coming.report);
+            let _ = rustix::process::chdir(coming.dir);
+        }
+        standing
     }
 }
 

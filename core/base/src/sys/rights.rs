@@ -36,7 +36,8 @@ pub struct Rights {
 }
 
 /// Gives up all that it can; what it can't is reported.
-pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
+/// `further`: another new place that a process with mounts of its own may write.
+pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool, further: Option<&CStr>) {
     let told = |wall: Wall, result: Result<()>| {
         if let Err(errno) = result {
             report.missing(wall, errno);
@@ -53,7 +54,7 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool) {
         told(Wall::Limits, limit(*resource, *most));
     }
     if let (Some(rules), true) = (&rights.rules, has_scene) {
-        for place in &rights.new_places {
+        for place in rights.new_places.iter().map(CString::as_c_str).chain(further) {
             told(Wall::Landlock, allow_all(&rules[0], place, rights.all_access));
         }
     }

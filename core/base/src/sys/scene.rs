@@ -164,6 +164,42 @@ pub(super) fn build(scene: &Scene, dir: &CStr, report: &Report, trees: &mut [Opt
     standing
 }
 
+/// Finds a scene as another process has left it, with a further folder, taken before where that could be.
+/// Leaves the process in its folder.
+pub(super) fn come_again(
+    further: Option<&(CString, CString)>,
+    dir: &CStr,
+    report: &Report,
+    trees: &mut [Option<OwnedFd>],
+) {
+    let show = |(folder, seen): &(CString, CString)| {
+        let tree = match trees.first_mut().and_then(Option::take) {
+            Some(tree) => tree,
+            None => taken(folder)?,
+        };
+        put(&tree, seen)
+    };
+    for result in [further.map_or(Ok(()), show), rustix::process::chdir(dir)] {
+        if let Err(errno) = result {
+            report.missing(Wall::Files, errno);
+        }
+    }
+}
+
+/// A folder that can be written, to be shown elsewhere.
+pub(super) fn taken(folder: &CStr) -> Result<OwnedFd> {
+    let tree = take(folder)?;
+    let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    change_attributes(number(&tree), c"", (attributes, libc::MOUNT_ATTR_RDONLY), libc::AT_RECURSIVE)?;
+    Ok(tree)
+}
+
+/// Shows a tree at a place.
+fn put(tree: &OwnedFd, place: &CStr) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+    move_mount(tree, c"", CWD, place, flags)
+}
+
 /// Takes the trees that are shown with other owners.
 pub(super) fn map_owners(scene: &Scene, report: &Report, trees: &mut [Option<OwnedFd>]) {
     for (tree, place) in scene.trees.iter().zip(trees) {
@@ -213,7 +249,12 @@ fn take(path: &CStr) -> Result<OwnedFd> {
 
 /// Sets attributes of a mount and, with `AT_RECURSIVE`, of all below it.
 pub(super) fn set_attributes(folder: i32, path: &CStr, attributes: u64, flags: i32) -> Result<()> {
-    let wanted = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    change_attributes(folder, path, (attributes, 0), flags)
+}
+
+/// The same; it takes away the second ones.
+fn change_attributes(folder: i32, path: &CStr, (set, clear): (u64, u64), flags: i32) -> Result<()> {
+    let wanted = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: 0, userns_fd: 0 };
     let flags = flags | if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
     // SAFETY: it reads a NUL-terminated text, and as many bytes of the structure as it is
     // told that there are.
@@ -258,8 +299,7 @@ impl Act {
             }
             Self::Tree(place, path) => {
                 let Some(tree) = trees.get_mut(*place).and_then(Option::take) else { return Ok(()) };
-                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
-                move_mount(&tree, c"", CWD, path.as_c_str(), flags)
+                put(&tree, path)
             }
             Self::Again(from, path) => mount_bind(from.as_c_str(), path.as_c_str()),
             Self::Layer(path, options) => {

@@ -1,7 +1,7 @@
 //! The sandbox of a build: which it is, and what the log says of it.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::BuildSpec;
 use crate::conf::confined::{self, Exemption};
@@ -36,7 +36,7 @@ struct Walls {
     inputs: Vec<PathBuf>,
     secret: Vec<PathBuf>,
     environment: Environment,
-    /// The one of most commands.
+    /// The one of all commands.
     main: OnceCell<Sandbox>,
 }
 
@@ -93,22 +93,27 @@ impl Confinement {
     }
 
     /// The sandbox of a command that may write to these folders, which it sees under the second path of each,
-    /// and to `further`; `None`: it is not confined.
+    /// and to `further`; `None`: it is not confined. All commands of a build find what those before it have
+    /// written, in temporary folders and over the source.
     pub(super) fn sandbox(
         &self,
         folders: &[(PathBuf, PathBuf)],
         further: Option<&(PathBuf, PathBuf)>,
     ) -> Result<Option<Sandbox>, FsError> {
         let Some(walls) = &self.walls else { return Ok(None) };
-        if let Some(further) = further {
-            let folders: Vec<_> = folders.iter().chain([further]).cloned().collect();
-            return walls.around(&folders, true).map(Some);
+        let main = match walls.main.get() {
+            Some(main) => main,
+            None => {
+                let main = walls.around(folders, true)?.lasting();
+                walls.main.get_or_init(|| main)
+            }
+        };
+        let Some(further) = further else { return Ok(Some(main.clone())) };
+        if let Some(with) = main.with(&further.0, &further.1).map_err(|_| unshowable(&further.0))? {
+            return Ok(Some(with));
         }
-        if let Some(main) = walls.main.get() {
-            return Ok(Some(main.clone()));
-        }
-        let main = walls.around(folders, true)?;
-        Ok(Some(walls.main.get_or_init(|| main).clone()))
+        let folders: Vec<_> = folders.iter().chain([further]).cloned().collect();
+        walls.around(&folders, true).map(Some)
     }
 
     /// The same for a program of the system, which has nothing to do with the source.
@@ -156,11 +161,14 @@ impl Walls {
             secret: self.secret.clone(),
             environment: &self.environment,
         };
-        Sandbox::new(&wanted).map_err(|_| {
-            let path = folders.first().map(|(folder, _)| folder.clone()).unwrap_or_default();
-            FsError { verb: "show", path, source: std::io::ErrorKind::InvalidFilename.into() }
-        })
+        Sandbox::new(&wanted)
+            .map_err(|_| unshowable(&folders.first().map(|(folder, _)| folder.clone()).unwrap_or_default()))
     }
+}
+
+/// A path that has a NUL byte.
+fn unshowable(path: &Path) -> FsError {
+    FsError { verb: "show", path: path.to_owned(), source: std::io::ErrorKind::InvalidFilename.into() }
 }
 
 /// Whether a setting exempts this module from the sandbox.

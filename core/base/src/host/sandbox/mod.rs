@@ -14,7 +14,7 @@ use rustix::process::Resource;
 
 use self::id_map::IdMap;
 use super::environment::Environment;
-use crate::sys::{Plan, Report, Rights, Scene, Wall};
+use crate::sys::{Lasting, Plan, Report, Rights, Scene, Stay, Wall};
 
 mod account;
 mod building;
@@ -60,7 +60,8 @@ pub struct Wanted<'a> {
     pub environment: &'a Environment,
 }
 
-/// A sandbox, ready for any number of processes, each of which gets one of its own.
+/// A sandbox, ready for any number of processes, each of which gets one of its own, unless it
+/// [lasts](Sandbox::lasting).
 #[derive(Debug, Clone)]
 pub struct Sandbox {
     plan: Arc<Plan>,
@@ -68,6 +69,8 @@ pub struct Sandbox {
     early: Vec<Told>,
     variables: Vec<(&'static str, &'static str)>,
     inputs: Arc<ReadAs>,
+    stay: Option<Stay>,
+    view: Arc<view::View>,
 }
 
 /// How what only root may read is read.
@@ -138,7 +141,38 @@ impl Sandbox {
             // A user who could write it could write into the builds of others.
             variables.extend([("CCACHE_READONLY", "1"), ("CCACHE_TEMPDIR", "/tmp")]);
         }
-        Ok(Self { plan: Arc::new(plan), owner, early, variables, inputs: Arc::new(read_as) })
+        Ok(Self {
+            plan: Arc::new(plan),
+            owner,
+            early,
+            variables,
+            inputs: Arc::new(read_as),
+            stay: None,
+            view: Arc::new(view),
+        })
+    }
+
+    /// The same for processes that come one after the other and belong together, the commands of one build: each
+    /// finds the temporary files of those before it, and what they wrote to the layer. Where the system gives
+    /// them no mounts of their own, they share the system's temporary folders anyway.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        // Without it each process has its own.
+        self.stay = Lasting::new().ok().map(|scene| Stay { scene: Arc::new(scene), further: None });
+        self
+    }
+
+    /// This one, with a further folder that can be written, and the path that it is seen under; `None` where no
+    /// earlier process has left its mounts, or there is no such path in them.
+    ///
+    /// # Errors
+    /// A path that has a NUL byte.
+    pub fn with(&self, folder: &Path, seen: &Path) -> Result<Option<Self>, std::ffi::NulError> {
+        let is_possible = |stay: &&Stay| stay.scene.is_there() && self.view.is_visible(seen);
+        let Some(stay) = self.stay.as_ref().filter(is_possible) else { return Ok(None) };
+        let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
+        let stay = Stay { scene: Arc::clone(&stay.scene), further: Some((text(folder)?, text(seen)?)) };
+        Ok(Some(Self { stay: Some(stay), ..self.clone() }))
     }
 
     /// Whose processes these are, if not ours: the folder must be theirs.
@@ -175,7 +209,7 @@ impl Sandbox {
 
     /// Has the process of `command` stand in it, beginning in `dir`.
     pub(super) fn apply_to(&self, report: &Arc<Report>, dir: CString, command: &mut std::process::Command) {
-        Arc::clone(&self.plan).apply_to(Arc::clone(report), dir, command);
+        Arc::clone(&self.plan).apply_to(Arc::clone(report), dir, self.stay.clone(), command);
     }
 }
 

@@ -183,6 +183,62 @@ fn a_layer_takes_what_is_written_and_keeps_nothing() {
 }
 
 #[test]
+fn what_a_process_leaves_is_there_for_the_next_where_the_sandbox_lasts() {
+    let world = World::new();
+    let (source, built) = (world.at("tree/N"), world.at("tree/M/built"));
+    for folder in [&source, &built] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let wanted = |folders| Wanted {
+        strict: true,
+        user: "nobody",
+        account: None,
+        folders,
+        layer: Some(&source),
+        shown: vec![world.at("tree")],
+        inputs: Vec::new(),
+        mentioned: Vec::new(),
+        secret: vec![world.at("tree/key")],
+        environment: &world.environment,
+    };
+    let run = |sandbox: &Sandbox, line: &str| {
+        let process = Process::new("/bin/bash", ["-c", line], &world.environment).dir(&source);
+        let ended = process.in_sandbox(sandbox).capture().unwrap();
+        assert!(ended.missing.is_empty(), "{}", ended.missing);
+        ended.text()
+    };
+    let build = world.at("tree/M/build");
+    let sandbox = Sandbox::new(&wanted(vec![(&build, &build)])).unwrap();
+    let owner = sandbox.owner().unwrap();
+    fs::give_to(&build, owner.uid.as_raw(), owner.gid.as_raw());
+    fs::give_to(&built, owner.uid.as_raw(), owner.gid.as_raw());
+    let leave = "sleep 4244 & echo a >/tmp/a; echo b >/var/tmp/b; echo c >/dev/shm/c; echo d >$HOME/d; \
+                 echo e >e; rm x; echo f >../M/build/f";
+    let find = "cat /tmp/a /tmp/b /dev/shm/c $HOME/d e ../M/build/f 2>/dev/null; ls; ls /proc | grep -c '^[0-9]'; \
+                cat ../key; echo g 2>/dev/null >../N/../x; echo h 2>/dev/null >../M/built/h";
+    assert_eq!(run(&sandbox, leave), "");
+    assert!(run(&sandbox, find).starts_with("f\nx\n"), "each process has its own");
+    let lasting = sandbox.lasting();
+    assert!(lasting.with(&built, &built).unwrap().is_none(), "there is nothing yet to add it to");
+    assert_eq!(run(&lasting, leave), "");
+    let found = run(&lasting, find);
+    let lines: Vec<&str> = found.lines().collect();
+    assert_eq!(lines[..7], ["a", "b", "c", "d", "e", "f", "e"], "{found}");
+    assert!(lines[7].parse::<u32>().unwrap() < 8, "what it left running has ended: {found}");
+    assert!(found.contains("key: Permission denied") && !fs::exists(&world.at("tree/x")), "{found}");
+    assert!(!fs::exists(&built.join("h")));
+    let with = lasting.with(&built, &built).unwrap().unwrap();
+    assert_eq!(
+        run(&with, "echo h >../M/built/h; cat /tmp/a; id -u; grep -c : /proc/net/dev"),
+        "a\n65534\n1\n"
+    );
+    assert_eq!(fs::read(&built.join("h")).unwrap(), b"h\n");
+    assert_eq!(run(&lasting, "cat ../M/built/h; echo i 2>/dev/null >../M/built/i"), "h\n");
+    assert!(!fs::exists(&built.join("i")));
+    assert_eq!(run(&lasting, "(exit 7); kill -9 $$"), "");
+}
+
+#[test]
 fn folders_that_others_may_not_enter_are_no_hindrance() {
     let dir = tempfile::Builder::new().prefix("dkms-test-").tempdir_in("/var/cache").unwrap();
     let build = dir.path().join("M/build");

@@ -223,7 +223,7 @@ impl View {
     }
 
     /// Whether a path that is there outside is there inside.
-    fn is_visible(&self, path: &Path) -> bool {
+    pub(super) fn is_visible(&self, path: &Path) -> bool {
         let depth = |path: &Path| path.components().count();
         let deepest = |paths: &mut dyn Iterator<Item = &PathBuf>| {
             paths.filter(|above| path.starts_with(above)).map(|above| depth(above)).max()
