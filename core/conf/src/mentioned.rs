@@ -37,6 +37,36 @@ pub fn in_text(text: &str) -> Vec<PathBuf> {
     found
 }
 
+/// Whether a script or Makefile asks for an environment variable, comments aside: it uses it (`$NAME`, `${NAME`,
+/// `$(NAME`) or asks whether it is defined, and does not set it first, whatever it was.
+#[must_use]
+pub fn asks_for(text: &str, name: &str) -> bool {
+    let mut is_used = false;
+    for line in text.lines().map(str::trim_start).filter(|line| !line.starts_with('#')) {
+        if ["ifdef", "ifndef"]
+            .iter()
+            .any(|word| line.strip_prefix(word).is_some_and(|rest| rest.trim() == name))
+        {
+            return true;
+        }
+        let uses = line.match_indices(name).any(|(at, _)| {
+            let before = &line[..at];
+            let after = line[at + name.len()..].chars().next();
+            let ends = after.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
+            ends && ["$", "${", "$("].iter().any(|begin| before.ends_with(begin))
+        });
+        if uses {
+            is_used = true;
+            break;
+        }
+        let assigned = line.strip_prefix(name).map(str::trim_start);
+        if assigned.is_some_and(|rest| rest.starts_with('=') || rest.starts_with(":=")) {
+            return false;
+        }
+    }
+    is_used
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +80,23 @@ mod tests {
             ("cat /a/b /a/b >/a/c", vec!["/a/b", "/a/c"]),
         ] {
             assert_eq!(in_text(text), expected.into_iter().map(PathBuf::from).collect::<Vec<_>>(), "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_of_a_makefile_and_a_script() {
+        for (text, expected) in [
+            ("ifeq ($(WITH_X),1)\nendif\n", true),
+            ("  ifdef WITH_X\n", true),
+            ("[ -n \"${WITH_X:-}\" ] && echo\n", true),
+            ("if [ \"$WITH_X\" = 1 ]; then\n", true),
+            ("WITH_X ?= 0\nccflags-y += -DX=$(WITH_X)\n", true),
+            ("WITH_X := 0\nccflags-y += -DX=$(WITH_X)\n", false),
+            ("WITH_X=0\necho $WITH_X\n", false),
+            ("# $(WITH_X)\necho $WITH_XY $(NO_WITH_X) WITH_X\n", false),
+            ("", false),
+        ] {
+            assert_eq!(asks_for(text, "WITH_X"), expected, "{text}");
         }
     }
 }

@@ -73,3 +73,62 @@ fn a_link_to_what_only_root_reads_is_named_and_never_left_out_in_silence() {
         root.must("$DKMS remove leads/1.0 --all; rm -r /usr/src/leads-1.0").unwrap();
     }
 }
+
+#[test]
+fn what_scripts_ask_for_quietly_and_may_not_read_is_told() {
+    let root = root();
+    Module::new("quiet", "1.0")
+        .with("PRE_BUILD=\"pre.sh\"")
+        .with("POST_BUILD=\"post.sh\"")
+        .write_to(&root)
+        .unwrap();
+    root.write(
+        "/usr/src/quiet-1.0/pre.sh",
+        "#!/bin/sh\n[ ! -r /etc/quiet.conf ] || . /etc/quiet.conf\n",
+        0o755,
+    )
+    .unwrap();
+    let post =
+        "#!/bin/sh\ntest -r /root/keys/own.key && echo signed || true\n[ -n \"$QUIET_TOKEN\" ] || true\n";
+    root.write("/usr/src/quiet-1.0/post.sh", post, 0o755).unwrap();
+    root.must(
+        "printf '%s\\n' '-include /etc/quiet.mk' 'ifdef WITH_FEATURE' 'ccflags-y += -DF' endif >>/usr/src/quiet-1.0/Makefile
+         echo X=1 >/etc/quiet.conf; echo 'X := 1' >/etc/quiet.mk; chmod 600 /etc/quiet.*; mkdir -p /root/keys; echo k >/root/keys/own.key",
+    )
+    .unwrap();
+    let build = |with: &str| {
+        root.must(&format!("{with} $DKMS build quiet/1.0 -k $K --force 2>&1 >/dev/null")).unwrap()
+    };
+    let told = build("WITH_FEATURE=1 QUIET_TOKEN=abc UNRELATED=1");
+    assert!(
+        told.contains("quiet/1.0 is built without `/etc/quiet.conf`, `/etc/quiet.mk`, `/root/keys/own.key`"),
+        "{told}"
+    );
+    assert!(told.contains("asks for `QUIET_TOKEN`, `WITH_FEATURE`, which the caller has set"), "{told}");
+    assert!(!told.contains("abc") && !told.contains("UNRELATED"), "{told}");
+    assert!(told.contains("pass_environment="), "{told}");
+    let log = root.must("cat /var/lib/dkms/quiet/1.0/$K/x86_64/log/make.log").unwrap();
+    assert!(log.contains("# quiet/1.0 is built without `/etc/quiet.conf`"), "{log}");
+    root.must("chmod 644 /etc/quiet.*; rm -r /root/keys; echo 'pass_environment=WITH_FEATURE' >>/etc/dkms/framework.conf").unwrap();
+    assert_eq!(build("WITH_FEATURE=1 UNRELATED=1"), "");
+}
+
+#[test]
+fn a_source_that_leads_where_only_root_may_look_is_named_as_the_cause() {
+    let root = root();
+    Module::new("parts", "1.0").write_to(&root).unwrap();
+    root.must(
+        "mkdir -p -m 700 /data/driver; mv /usr/src/parts-1.0/parts.c /data/driver/; cd /usr/src/parts-1.0
+         ln -s /data/driver src; sed -i 's|^obj-m.*|obj-m := whole.o\\nwhole-y := src/parts.o|' Makefile",
+    )
+    .unwrap();
+    let output = root.dkms("build parts/1.0 -k $K").unwrap();
+    assert_eq!(output.code, 10, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("parts/1.0 is built without `/data/driver`, which root can"),
+        "{}",
+        output.stderr
+    );
+    assert!(output.stderr.contains("this file is hidden in the sandbox"), "{}", output.stderr);
+    assert!(output.stderr.contains("add it to `sandbox_exempt`"), "{}", output.stderr);
+}

@@ -260,7 +260,12 @@ fn package_of(tool: &str) -> String {
         "ld.lld" => "`lld`".to_owned(),
         "llvm-strip" | "llvm-ar" | "llvm-nm" | "llvm-objcopy" => "`llvm`".to_owned(),
         "depmod" | "modinfo" => "`kmod`".to_owned(),
-        _ => format!("`{name}`"),
+        "bc" | "bison" | "clang" | "cpio" | "dpkg-dev" | "flex" | "gcc" | "g++" | "git" | "lld" | "make"
+        | "openssl" | "patch" | "perl" | "python3" | "rsync" | "swig" | "wget" | "curl" | "xz" | "zstd" => {
+            format!("`{name}`")
+        }
+        _ if ["gcc-", "g++-", "clang-"].iter().any(|begin| name.starts_with(begin)) => format!("`{name}`"),
+        _ => format!("that provides `{name}`"),
     }
 }
 

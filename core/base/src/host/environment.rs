@@ -123,6 +123,11 @@ impl Environment {
         }
     }
 
+    /// The names of all variables, of those too that programs are not started with.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.passed.keys().chain(self.kept.keys()).map(String::as_str)
+    }
+
     /// All variables that programs are started with, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.passed.iter().map(|(k, v)| (k.as_str(), v.as_str()))

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use super::BuildSpec;
+use super::{BuildSpec, asked};
 use crate::conf::confined::{self, Exemption};
 use crate::conf::kernel_inputs::KernelInputs;
 use crate::conf::keys;
@@ -21,7 +21,8 @@ pub(super) struct Confinement {
     /// What the log has still to say.
     note: Option<String>,
     is_told: bool,
-    has_warned: bool,
+    /// What it turned out that a command could not read.
+    unread: Vec<PathBuf>,
 }
 
 /// What all sandboxes of a build have in common.
@@ -34,6 +35,7 @@ struct Walls {
     source: Option<PathBuf>,
     shown: Vec<PathBuf>,
     inputs: Vec<PathBuf>,
+    asked: Vec<PathBuf>,
     secret: Vec<PathBuf>,
     environment: Environment,
     /// The one of all commands.
@@ -70,6 +72,7 @@ impl Confinement {
             source,
             shown,
             inputs,
+            asked: asked::paths(spec),
             secret,
             environment: environment.clone(),
             main: OnceCell::new(),
@@ -138,11 +141,19 @@ impl Confinement {
     /// What a command could not read that root could, now that it is known what its sandbox
     /// lacked; once a build.
     pub(super) fn warning(&mut self, spec: &BuildSpec<'_>, missing: &Missing) -> Option<Event> {
-        let main = self.walls.as_ref().and_then(|walls| walls.main.get()).filter(|_| !self.has_warned)?;
-        let named = notices::listed(&main.unreadable(missing))?;
-        self.has_warned = true;
-        let text = format!("{} is built without {named}, which only root may read", spec.id);
+        let main =
+            self.walls.as_ref().and_then(|walls| walls.main.get()).filter(|_| self.unread.is_empty())?;
+        self.unread = main.unreadable(missing);
+        let named = notices::listed(&self.unread)?;
+        let text = format!("{} is built without {named}, which root can read and the build cannot", spec.id);
         Some(Event::warning(text, [notices::UNREAD_HINT.to_owned()]))
+    }
+}
+
+impl Confinement {
+    /// What its commands could not read although root can, as far as they have run.
+    pub(super) fn unread(&self) -> &[PathBuf] {
+        &self.unread
     }
 }
 
@@ -157,7 +168,7 @@ impl Walls {
             layer: self.source.as_deref().filter(|_| has_inputs),
             shown: self.shown.clone(),
             inputs: if has_inputs { self.inputs.clone() } else { Vec::new() },
-            mentioned: Vec::new(),
+            mentioned: if has_inputs { self.asked.clone() } else { Vec::new() },
             secret: self.secret.clone(),
             environment: &self.environment,
         };

@@ -12,7 +12,7 @@ use crate::report::{Event, Reporter};
 use crate::script::Shell;
 
 /// What would make a module be built otherwise than its kernel was, and what is left of a make around us.
-const DROPPED: [&str; 13] = [
+pub(super) const DROPPED: [&str; 13] = [
     "CC",
     "CXX",
     "CFLAGS",

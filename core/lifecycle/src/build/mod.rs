@@ -16,6 +16,7 @@ use crate::report::{Event, Reporter};
 use crate::script::{Hook, Shell};
 use dkms_base::diagnose::{Cause, Diagnosis, diagnose_output};
 
+mod asked;
 mod cache;
 #[cfg(test)]
 mod cache_tests;
@@ -86,7 +87,8 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
             diagnosis.cause = Some(Cause::DiskFull);
         }
         if failure.is_told_by_log() {
-            refusals::refine(&mut diagnosis, spec, running.place.folder(), &running.environment);
+            let unread = running.confinement.unread();
+            refusals::refine(&mut diagnosis, spec, running.place.folder(), &running.environment, unread);
         }
         let log = running.left();
         fail(failure, Some(log), diagnosis)
@@ -252,11 +254,17 @@ impl<'a> Running<'a> {
         if self.hit.is_none()
             && let Some(warning) = self.refused()
         {
-            if let Event::Warning { text, .. } = &warning {
-                self.log.note(text)?;
-            }
-            self.reporter.report(warning);
+            self.warn_and_note(warning)?;
         }
+        Ok(())
+    }
+
+    /// A warning that stands in the log too.
+    fn warn_and_note(&mut self, warning: Event) -> Result<(), Failure> {
+        if let Event::Warning { text, .. } = &warning {
+            self.log.note(text)?;
+        }
+        self.reporter.report(warning);
         Ok(())
     }
 
@@ -270,6 +278,9 @@ impl<'a> Running<'a> {
         let text: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if !text.is_empty() {
             self.log.note(&format!("exported: {}", text.join(" ")))?;
+        }
+        if let Some(warning) = asked::variables(self.spec, &self.environment) {
+            self.warn_and_note(warning)?;
         }
         Ok(())
     }
@@ -348,10 +359,7 @@ impl<'a> Running<'a> {
             self.log.note(&note)?;
         }
         if let Some(warning) = self.confinement.warning(self.spec, &ended.missing) {
-            if let Event::Warning { text, .. } = &warning {
-                self.log.note(text)?;
-            }
-            self.reporter.report(warning);
+            self.warn_and_note(warning)?;
         }
         if let Some(what) = excess? {
             return Err(Failure::TooMuchLeft { what });

@@ -27,12 +27,14 @@ pub(super) fn after_success(spec: &BuildSpec<'_>, log: &str) -> Option<Event> {
     Some(Event::warning(format!("{} was built, but {first}", spec.id), lines))
 }
 
-/// What is only known by looking: whether what seems to be missing is there.
+/// What is only known by looking: whether what seems to be missing is there. `unread`: what the build could not
+/// read of its inputs.
 pub(super) fn refine(
     diagnosis: &mut Diagnosis,
     spec: &BuildSpec<'_>,
     folder: &Path,
     environment: &Environment,
+    unread: &[PathBuf],
 ) {
     let hidden_file = |path: PathBuf| Cause::HiddenFile { path: path.to_string_lossy().into_owned() };
     let refined = match &diagnosis.cause {
@@ -46,11 +48,13 @@ pub(super) fn refine(
             let file = diagnosis.first_error.as_ref().and_then(|error| error.file.as_deref());
             hidden_target(folder, &spec.layout.build_dir(spec.id), header, file)
                 .or_else(|| hidden_header(spec, header))
+                .or_else(|| unread.first().cloned())
                 .map(hidden_file)
         }
-        Some(Cause::NoMakefile | Cause::Unreadable) | None if diagnosis.module.is_some() => {
-            hidden_path(diagnosis).map(hidden_file)
+        Some(Cause::NoMakefile | Cause::Unreadable | Cause::Certificate) if diagnosis.module.is_some() => {
+            hidden_path(diagnosis).or_else(|| unread.first().cloned()).map(hidden_file)
         }
+        None if diagnosis.module.is_some() => hidden_path(diagnosis).map(hidden_file),
         _ => None,
     };
     diagnosis.cause = refined.or(diagnosis.cause.take());
@@ -93,16 +97,14 @@ fn hidden_header(spec: &BuildSpec<'_>, header: &str) -> Option<PathBuf> {
     })
 }
 
-/// Where scripts of the source read `/proc/kallsyms`: a build in a sandbox sees zeros there, where
-/// root sees addresses.
+/// Where scripts of the source read a file of `/proc` that shows addresses to root, and zeros to all others and
+/// so to a build in a sandbox.
 fn kernel_addresses(spec: &BuildSpec<'_>) -> Option<String> {
-    const NAME: &str = "/proc/kallsyms";
-    if !root_sees_addresses() {
-        return None;
-    }
     let source = fs::canonical(&spec.layout.source_link(spec.id)).ok()?;
-    let file = script_with(&source, NAME)?;
-    Some(format!("`{}` reads `{NAME}`, which has no addresses in the sandbox", file.display()))
+    ["/proc/kallsyms", "/proc/iomem", "/proc/ioports"].into_iter().find_map(|name| {
+        let file = if root_sees_addresses(name) { script_with(&source, name)? } else { return None };
+        Some(format!("`{}` reads `{name}`, which has no addresses in the sandbox", file.display()))
+    })
 }
 
 /// If scripts of the source ask git, and git has its data of that checkout (a worktree, a clone that borrows
@@ -134,20 +136,14 @@ fn script_with(source: &Path, text: &str) -> Option<PathBuf> {
     })
 }
 
-fn root_sees_addresses() -> bool {
+fn root_sees_addresses(name: &str) -> bool {
     use std::io::Read;
     let mut head = [0; 4096];
-    let read = fs::open(Path::new("/proc/kallsyms")).and_then(|mut file| {
-        file.read(&mut head).map_err(|source| fs::FsError {
-            verb: "read",
-            path: "/proc/kallsyms".into(),
-            source,
-        })
-    });
+    let read = fs::open(Path::new(name)).ok().and_then(|mut file| file.read(&mut head).ok());
     let text = String::from_utf8_lossy(&head[..read.unwrap_or(0)]).into_owned();
-    let addresses = text.lines().filter_map(|line| line.split(' ').next());
+    let mut addresses = text.lines().filter_map(|line| line.trim_start().split(' ').next());
     rustix::process::geteuid().is_root()
-        && addresses.into_iter().any(|address| address.bytes().any(|byte| byte != b'0'))
+        && addresses.any(|address| address.bytes().any(|byte| !b"0-".contains(&byte)))
 }
 
 /// The files of a source that run during a build: scripts and Makefiles, not the code of the module.

@@ -99,11 +99,7 @@ impl Running<'_> {
         // One that stands in for a script of the module works on the same files.
         seen.clone_into(&mut found.dir);
         if !found.runnable {
-            let warning = found.warning(hook, spec.id, spec.layout);
-            if let Event::Warning { text, .. } = &warning {
-                self.log.note(text)?;
-            }
-            self.reporter.report(warning);
+            self.warn_and_note(found.warning(hook, spec.id, spec.layout))?;
             return Ok(None);
         }
         let is_admins = found.is_override
