@@ -37,8 +37,8 @@ pub fn in_text(text: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Whether a script or Makefile asks for an environment variable, comments aside: it uses it (`$NAME`, `${NAME`,
-/// `$(NAME`) or asks whether it is defined, and does not set it first, whatever it was.
+/// Whether a script or Makefile asks for an environment variable, comments aside: it uses it (`$NAME`,
+/// `${NAME`, `$(NAME`) or asks whether it is defined, and does not set it first, whatever it was.
 #[must_use]
 pub fn asks_for(text: &str, name: &str) -> bool {
     let mut is_used = false;

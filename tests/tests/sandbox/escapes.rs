@@ -37,8 +37,8 @@ fn writing_elsewhere() {
 #[test]
 fn writing_to_its_own_source() {
     let root = root();
-    // It may: what it writes there is thrown away with the build, and no conf of a later command sees it. But a
-    // file of root's stays as it is.
+    // It may: what it writes there is thrown away with the build, and no conf of a later command sees it. But
+    // a file of root's stays as it is.
     let line = "[ $1 = conf ] || { echo x >>/usr/src/evil-1.0/evil.c; } 2>/dev/null && [ $1 != conf ] && echo ESCAPED
                 [ $1 != conf ] || [ ! -e /usr/src/evil-1.0/y ] || echo ESCAPED
                 echo y >/usr/src/evil-1.0/y && cat /usr/src/evil-1.0/y && mv /usr/src/evil-1.0/Makefile /usr/src/evil-1.0/z &&

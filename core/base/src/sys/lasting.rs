@@ -1,5 +1,6 @@
-//! A scene that lasts: processes after the first find the mounts that were made for it, and what was written in
-//! the folders that are new there. The first one sends descriptors of its namespaces; they hold the namespaces.
+//! A scene that lasts: processes after the first find the mounts that were made for it, and what was written
+//! in the folders that are new there. The first one sends descriptors of its namespaces; they hold the
+//! namespaces.
 
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;

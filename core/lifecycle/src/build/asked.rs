@@ -17,8 +17,8 @@ const LONGEST: u64 = 1 << 20;
 /// What make reads in a folder.
 const OF_MAKE: [&str; 4] = ["GNUmakefile", "makefile", "Makefile", "Kbuild"];
 
-/// Absolute paths that a build asks for. What is below these is no input of a module: state of the system, and
-/// devices.
+/// Absolute paths that a build asks for. What is below these is no input of a module: state of the system,
+/// and devices.
 pub(super) fn paths(spec: &BuildSpec<'_>) -> Vec<PathBuf> {
     const NOT: [&str; 4] = ["/dev", "/proc", "/sys", "/lib/modules"];
     let mut found = BTreeSet::new();

@@ -27,8 +27,8 @@ pub(super) fn after_success(spec: &BuildSpec<'_>, log: &str) -> Option<Event> {
     Some(Event::warning(format!("{} was built, but {first}", spec.id), lines))
 }
 
-/// What is only known by looking: whether what seems to be missing is there. `unread`: what the build could not
-/// read of its inputs.
+/// What is only known by looking: whether what seems to be missing is there. `unread`: what the build could
+/// not read of its inputs.
 pub(super) fn refine(
     diagnosis: &mut Diagnosis,
     spec: &BuildSpec<'_>,
@@ -97,8 +97,8 @@ fn hidden_header(spec: &BuildSpec<'_>, header: &str) -> Option<PathBuf> {
     })
 }
 
-/// Where scripts of the source read a file of `/proc` that shows addresses to root, and zeros to all others and
-/// so to a build in a sandbox.
+/// Where scripts of the source read a file of `/proc` that shows addresses to root, and zeros to all others
+/// and so to a build in a sandbox.
 fn kernel_addresses(spec: &BuildSpec<'_>) -> Option<String> {
     let source = fs::canonical(&spec.layout.source_link(spec.id)).ok()?;
     ["/proc/kallsyms", "/proc/iomem", "/proc/ioports"].into_iter().find_map(|name| {

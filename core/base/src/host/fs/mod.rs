@@ -12,6 +12,7 @@ pub(in crate::host) mod walk;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -222,22 +223,26 @@ pub fn open(path: &Path) -> Result<File> {
 
 fn opened(path: &Path) -> Result<(File, Metadata)> {
     // Opening a device may do something (a watchdog is started), and a link that another user made may lead
-    // to one.
-    let seen = fs::metadata(path).naming("open", path)?;
-    if !seen.is_file() && !seen.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
-            .naming("read", path);
-    }
-    let file =
-        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).naming("open", path)?;
-    let meta = file.metadata().naming("look at", path)?;
-    let kind = meta.file_type();
-    if kind.is_dir() {
+    // to one. So what is there is held first, without being opened, and looked at.
+    let held = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).naming("open", path)?;
+    let meta = held.metadata().naming("look at", path)?;
+    if meta.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory)).naming("read", path);
     }
-    if !kind.is_file() {
+    if !meta.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
             .naming("read", path);
+    }
+    let open = |path: &Path| OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let of_descriptor = format!("/proc/self/fd/{}", held.as_raw_fd());
+    if let Ok(file) = open(Path::new(&of_descriptor)) {
+        return Ok((file, meta));
+    }
+    // A root without `/proc`, or a process that may not look into itself.
+    let file = open(path).naming("open", path)?;
+    let opened = file.metadata().naming("look at", path)?;
+    if (opened.dev(), opened.ino()) != (meta.dev(), meta.ino()) {
+        return Err(io::Error::other("it was exchanged meanwhile")).naming("open", path);
     }
     Ok((file, meta))
 }

@@ -152,9 +152,9 @@ impl Sandbox {
         })
     }
 
-    /// The same for processes that come one after the other and belong together, the commands of one build: each
-    /// finds the temporary files of those before it, and what they wrote to the layer. Where the system gives
-    /// them no mounts of their own, they share the system's temporary folders anyway.
+    /// The same for processes that come one after the other and belong together, the commands of one build:
+    /// each finds the temporary files of those before it, and what they wrote to the layer. Where the system
+    /// gives them no mounts of their own, they share the system's temporary folders anyway.
     #[must_use]
     pub fn lasting(mut self) -> Self {
         // Without it each process has its own.
@@ -162,8 +162,8 @@ impl Sandbox {
         self
     }
 
-    /// This one, with a further folder that can be written, and the path that it is seen under; `None` where no
-    /// earlier process has left its mounts, or there is no such path in them.
+    /// This one, with a further folder that can be written, and the path that it is seen under; `None` where
+    /// no earlier process has left its mounts, or there is no such path in them.
     ///
     /// # Errors
     /// A path that has a NUL byte.
