@@ -50,6 +50,10 @@ fn source(text: &str) -> String {
     )
 }
 
+const EMULATOR: &str = "#!/bin/sh\n[ \"$(id -u)\" = 65534 ] || exit 90\ngrep -q '^CapEff:.0*$' /proc/self/status || exit 91\n\
+                        [ -z \"$(ls -A /root; ls -A /home)\" ] || exit 92\n\
+                        { echo x >/usr/local/escaped; } 2>/dev/null && exit 93\nexec /usr/bin/qemu-system-x86_64 \"$@\"\n";
+
 /// A root whose second kernel is whole, with its image.
 fn root(cache: &Cache) -> Root {
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
@@ -59,6 +63,8 @@ fn root(cache: &Cache) -> Root {
     let image = setup::vmlinuz(cache, &kernel).unwrap();
     fs::copy_file(&image, &root.view(&format!("/boot/vmlinuz-{kernel}"))).unwrap();
     root.write("/etc/modprobe.d/trial.conf", "options param p=7\n", 0o644).unwrap();
+    // The emulator, which a module may break out of: it ends where it could do harm.
+    root.write("/usr/local/bin/qemu-system-x86_64", EMULATOR, 0o755).unwrap();
     root
 }
 
@@ -118,7 +124,10 @@ fn each_module_ends_as_its_kernel_says() {
     assert!(said.contains("does not show whether a module works with this machine's devices"), "{said}");
     assert_eq!(root.must("ls -d /tmp/dkms-vm.* 2>/dev/null || :").unwrap(), "");
     // What is missing is named, with what helps.
-    let output = run(&root, "mv /usr/bin/qemu-system-x86_64 /usr/bin/away; $DKMS verify --vm -k $K2");
+    let output = run(
+        &root,
+        "rm /usr/local/bin/qemu-system-x86_64; mv /usr/bin/qemu-system-x86_64 /usr/bin/away; $DKMS verify --vm -k $K2",
+    );
     assert!(output.code == 1 && output.stderr.contains("qemu-system-x86"), "{}", output.stderr);
     let output = run(
         &root,

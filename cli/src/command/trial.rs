@@ -147,6 +147,7 @@ fn on_kernel(session: &Session<'_>, ids: &[&ModuleId], target: &Target) -> Resul
         images: &images_of(layout, &target.kernel),
         machine: Machine::of_kernel(&target.kernel, layout).or(Machine::named(target.arch.as_str())),
         folder: scratch.path(),
+        user: &session.settings.build_user,
         environment: session.environment,
     };
     let outcomes = guest.load(&selection).map_err(|error| failure(&error, target))?;

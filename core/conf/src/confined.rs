@@ -108,6 +108,7 @@ impl Confined {
             shown: shown(layout),
             inputs,
             mentioned: files.iter().flat_map(|file| mentioned::in_file(file)).collect(),
+            devices: Vec::new(),
             secret,
             environment,
         })

@@ -1,5 +1,5 @@
-//! Boots a kernel with QEMU: no network, no disk, no folder of the host; KVM where it is there, emulated
-//! otherwise. The guest has an initramfs that is made here, and nothing else.
+//! Boots a kernel with QEMU in a sandbox: no network, no disk, no folder of the host; KVM where it is there,
+//! emulated otherwise. The guest has an initramfs that is made here, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter};
@@ -10,6 +10,8 @@ use dkms_base::host::Environment;
 use dkms_base::host::fs::{self, FsError};
 use dkms_base::host::process::{Process, ProcessError};
 use dkms_base::host::programs;
+use dkms_base::host::sandbox::{Sandbox, Wanted};
+use dkms_base::host::stream::Bounded;
 use dkms_kernel::Machine;
 use dkms_kernel::modfile::{self, ModfileError};
 use dkms_kernel::newc::Newc;
@@ -23,7 +25,11 @@ const BOOT_LIMIT: Duration = Duration::from_secs(600);
 /// How often a guest is booted that modules end.
 const BOOTS: usize = 20;
 /// No console has more to say; what comes before is left out.
-const CONSOLE_LIMIT: u64 = 64 << 20;
+const CONSOLE_LIMIT: usize = 64 << 20;
+/// What makes a guest fast.
+const KVM: &str = "/dev/kvm";
+/// The copy of the kernel's image in our folder.
+const IMAGE: &str = "kernel";
 /// No program or library is larger.
 const PROGRAM_LIMIT: u64 = 1 << 30;
 
@@ -95,8 +101,10 @@ pub struct Guest<'a> {
     pub images: &'a [PathBuf],
     /// The machine that it is for.
     pub machine: Option<Machine>,
-    /// Where the initramfs is written: a folder of our own.
+    /// Where the initramfs is written: a folder of our own, which others get to read.
     pub folder: &'a Path,
+    /// The user that QEMU runs as, where we can become another one.
+    pub user: &'a str,
     /// The environment of QEMU.
     pub environment: &'a Environment,
 }
@@ -114,12 +122,15 @@ impl Guest<'_> {
         }
         let image = self.images.iter().find(|path| fs::is_file(path));
         let image = image.ok_or_else(|| VmError::NoImage(self.images.to_vec()))?;
+        fs::set_mode(self.folder, 0o755)?;
+        // Not every distribution lets users read it.
+        fs::copy_content(image, &self.folder.join(IMAGE), 0o644)?;
         let (mut known, mut broken) = (BTreeMap::new(), BTreeSet::new());
         // KVM may be there and not work: inside of another virtual machine, or for another kind of processor.
-        let kvm = Path::new("/dev/kvm");
+        let kvm = Path::new(KVM);
         let mut accelerator = if fs::exists(kvm) && fs::may_write(kvm) { "kvm" } else { "tcg" };
         for _ in 0..BOOTS {
-            let console = match self.boot(kind, image, accelerator, selection, &broken) {
+            let console = match self.boot(kind, accelerator, selection, &broken) {
                 Err(VmError::NotBooted(_)) if accelerator == "kvm" => {
                     accelerator = "tcg";
                     continue;
@@ -154,12 +165,11 @@ impl Guest<'_> {
     fn boot(
         &self,
         kind: &Kind,
-        image: &Path,
         accelerator: &str,
         selection: &Selection,
         broken: &BTreeSet<usize>,
     ) -> Result<String, VmError> {
-        let (initramfs, console) = (self.folder.join("initramfs"), self.folder.join("console"));
+        let initramfs = self.folder.join("initramfs");
         let size = self.write(&initramfs, selection, broken)?;
         // It is there twice while the kernel unpacks it.
         let memory = 1024 + 3 * (size >> 20);
@@ -184,24 +194,50 @@ impl Guest<'_> {
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
             "-append",
             &line,
+            "-chardev",
+            "stdio,id=console,signal=off",
+            "-serial",
+            "chardev:console",
+            "-kernel",
         ];
         let mut words: Vec<std::ffi::OsString> = words.into_iter().map(Into::into).collect();
-        let mut serial = std::ffi::OsString::from("file:");
-        serial.push(&console);
-        words.extend(["-serial".into(), serial, "-kernel".into(), image.into(), "-initrd".into()]);
-        words.push(initramfs.into_os_string());
+        words.extend([self.folder.join(IMAGE).into(), "-initrd".into(), initramfs.into_os_string()]);
         let process = Process::new(kind.program, words, self.environment).called(kind.program);
-        let ended = match process.time_limit(BOOT_LIMIT).capture() {
+        let process = process.in_sandbox(&self.sandbox()?).dir(self.folder);
+        // What the guest says is bounded here; its file could be all of a disk.
+        let mut console = Bounded::new(CONSOLE_LIMIT / 2, CONSOLE_LIMIT / 2);
+        let ended = match process.time_limit(BOOT_LIMIT).stream_to(&mut |bytes| console.push(bytes)) {
             // The item at work is to blame.
-            Err(ProcessError::TimedOut { .. }) => None,
+            Err(ProcessError::TimedOut { .. } | ProcessError::TooMuchOutput { .. }) => None,
             ended => Some(ended?),
         };
-        let text = fs::optional(fs::read_limited(&console, CONSOLE_LIMIT))?.unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).into_owned();
+        let text = String::from_utf8_lossy(&console.bytes()).into_owned();
         match ended {
-            Some(ended) if ended.code() != 0 => Err(VmError::NotBooted(last_line(&ended.text()))),
+            Some(ended) if ended.code() != 0 => {
+                let text =
+                    format!("{} ended with exit code {}: {}", kind.program, ended.code(), last_line(&text));
+                Err(VmError::NotBooted(text))
+            }
             _ => Ok(text),
         }
+    }
+
+    /// What QEMU runs in: a module that breaks out of the guest is in there, and not root. KVM is shown to it.
+    fn sandbox(&self) -> Result<Sandbox, VmError> {
+        let wanted = Wanted {
+            strict: false,
+            user: self.user,
+            account: None,
+            folders: Vec::new(),
+            layer: None,
+            shown: vec![self.folder.to_owned()],
+            inputs: Vec::new(),
+            mentioned: Vec::new(),
+            devices: vec![KVM.into()],
+            secret: Vec::new(),
+            environment: self.environment,
+        };
+        Sandbox::new(&wanted).map_err(|error| VmError::Write(error.into()))
     }
 
     /// Writes the initramfs; its size in bytes.
@@ -225,6 +261,7 @@ impl Guest<'_> {
             }
         }
         archive.finish()?;
+        fs::set_mode(to, 0o644)?;
         Ok(fs::stat(to)?.map_or(0, |meta| meta.len()))
     }
 

@@ -169,6 +169,7 @@ impl Walls {
             shown: self.shown.clone(),
             inputs: if has_inputs { self.inputs.clone() } else { Vec::new() },
             mentioned: if has_inputs { self.asked.clone() } else { Vec::new() },
+            devices: Vec::new(),
             secret: self.secret.clone(),
             environment: &self.environment,
         };

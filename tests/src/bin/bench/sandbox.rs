@@ -31,6 +31,7 @@ pub(crate) fn measure(kernels: &Kernels) -> Result<bool> {
             layer: None,
             inputs: Vec::new(),
             mentioned: Vec::new(),
+            devices: Vec::new(),
             shown: vec![tree.clone(), "/usr/src".into(), "/lib/modules".into(), headers.clone()],
             secret: vec![headers.join("certs/signing_key.pem"), tree.join("mok.key")],
             environment: &environment,

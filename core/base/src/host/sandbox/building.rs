@@ -2,7 +2,9 @@
 
 use std::ffi::{CString, NulError};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Gid;
 
 use crate::host::{fs, memory, trusted};
 use crate::sys::{Act, Tree};
@@ -49,10 +51,19 @@ impl Building {
     }
 }
 
-/// `/dev` with what every program may expect.
-pub(super) fn devices(scene: &mut Building) -> Result<(), NulError> {
+/// The groups that one must be in to use these devices.
+pub(super) fn groups_of(devices: &[PathBuf]) -> Vec<Gid> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = devices.iter().filter_map(|device| fs::stat(device).ok().flatten());
+    let of_groups = meta.filter(|meta| meta.mode() & 0o060 == 0o060 && meta.gid() != 0);
+    of_groups.map(|meta| Gid::from_raw(meta.gid())).collect()
+}
+
+/// `/dev` with what every program may expect, and further devices.
+pub(super) fn devices(further: &[PathBuf], scene: &mut Building) -> Result<(), NulError> {
     scene.acts.push(new_tmpfs(Path::new("/dev"), "mode=0755,size=1m,nr_inodes=1k".to_owned())?);
-    for device in DEVICES.map(Path::new).into_iter().filter(|device| fs::exists(device)) {
+    let usual = DEVICES.iter().map(Path::new);
+    for device in usual.chain(further.iter().map(PathBuf::as_path)).filter(|device| fs::exists(device)) {
         scene.acts.push(Act::File(text(device)?, 0o666));
         scene.tree(device, device, true, true)?;
     }

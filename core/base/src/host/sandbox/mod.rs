@@ -54,6 +54,8 @@ pub struct Wanted<'a> {
     pub inputs: Vec<PathBuf>,
     /// What its processes are known to ask for; where root could read it and they can't, that is reported.
     pub mentioned: Vec<PathBuf>,
+    /// Devices that it may use, besides those that every program may expect.
+    pub devices: Vec<PathBuf>,
     /// What must not be seen, besides what never is.
     pub secret: Vec<PathBuf>,
     /// The environment of its processes.
@@ -101,7 +103,7 @@ impl Sandbox {
         let rules = rules::make(&view);
         let rights = Rights {
             ids: owner.filter(|account| !account.uid.is_root()).map(|account| (account.uid, account.gid)),
-            groups: own.map(|own| own.gid).into_iter().collect(),
+            groups: own.map(|own| own.gid).into_iter().chain(building::groups_of(&wanted.devices)).collect(),
             limits: limits(),
             rules,
             new_places: view.new_places()?,

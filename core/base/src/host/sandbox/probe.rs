@@ -20,6 +20,7 @@ pub fn missing_here(user: &str, environment: &Environment) -> Vec<Told> {
         shown: Vec::new(),
         inputs: Vec::new(),
         mentioned: Vec::new(),
+        devices: Vec::new(),
         secret: Vec::new(),
         environment,
     };

@@ -38,6 +38,7 @@ impl World {
             shown: vec![self.at("tree")],
             inputs: Vec::new(),
             mentioned: Vec::new(),
+            devices: Vec::new(),
             secret: vec![self.at("tree/key")],
             environment: &self.environment,
         })
@@ -170,6 +171,7 @@ fn a_layer_takes_what_is_written_and_keeps_nothing() {
         shown: vec![world.at("tree")],
         inputs: Vec::new(),
         mentioned: Vec::new(),
+        devices: Vec::new(),
         secret: Vec::new(),
         environment: &world.environment,
     })
@@ -198,6 +200,7 @@ fn what_a_process_leaves_is_there_for_the_next_where_the_sandbox_lasts() {
         shown: vec![world.at("tree")],
         inputs: Vec::new(),
         mentioned: Vec::new(),
+        devices: Vec::new(),
         secret: vec![world.at("tree/key")],
         environment: &world.environment,
     };
@@ -254,6 +257,7 @@ fn folders_that_others_may_not_enter_are_no_hindrance() {
         shown: vec![dir.path().to_owned()],
         inputs: Vec::new(),
         mentioned: Vec::new(),
+        devices: Vec::new(),
         secret: Vec::new(),
         environment: &environment,
     };
@@ -316,6 +320,7 @@ fn what_only_root_may_read_is_read_as_root_reads_it() {
         shown: vec![world.at("tree")],
         inputs,
         mentioned: Vec::new(),
+        devices: Vec::new(),
         secret: Vec::new(),
         environment: &world.environment,
     };

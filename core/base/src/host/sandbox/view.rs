@@ -73,6 +73,8 @@ pub(super) struct View {
     /// Links to inputs that lie in what is replaced, and where each input is.
     links: Vec<(PathBuf, PathBuf)>,
     home: Option<PathBuf>,
+    /// Devices besides those that every program may expect.
+    devices: Vec<PathBuf>,
     /// There is a ccache folder that isn't the build user's own.
     pub(super) has_shared_ccache: bool,
 }
@@ -91,6 +93,7 @@ impl View {
             places: Vec::new(),
             links: Vec::new(),
             home: wanted.environment.get_filled("HOME").map(PathBuf::from),
+            devices: wanted.devices.clone(),
             has_shared_ccache: false,
         };
         for (path, kind) in REPLACED {
@@ -343,7 +346,7 @@ impl View {
         };
         let earlier = self.replaced.iter().find(|(_, other)| *other == Kind::Scratch);
         let act = match kind {
-            Kind::Devices => return devices(scene),
+            Kind::Devices => return devices(&self.devices, scene),
             Kind::Scratch if earlier.is_some_and(|(other, _)| other != path) => {
                 Act::Again(text(earlier.map_or(path, |(other, _)| other))?, text(path)?)
             }
