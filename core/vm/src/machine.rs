@@ -222,7 +222,8 @@ impl Guest<'_> {
         }
     }
 
-    /// What QEMU runs in: a module that breaks out of the guest is in there, and not root. KVM is shown to it.
+    /// What QEMU runs in: a module that breaks out of the guest is in there, and not root. KVM is shown to
+    /// it.
     fn sandbox(&self) -> Result<Sandbox, VmError> {
         let wanted = Wanted {
             strict: false,
