@@ -97,7 +97,7 @@ impl Guest {
                 .into();
         words.extend(["-m", "1024", "-no-reboot", "-nodefaults", "-nographic"].map(str::to_owned));
         words.extend(["-serial", "stdio"].map(str::to_owned));
-        let line = format!("console=ttyS0 panic=-1 quiet loglevel=1{}", self.command_line);
+        let line = format!("console=ttyS0 panic=-1 no_timer_check quiet loglevel=1{}", self.command_line);
         let disk = match &self.secure_boot {
             Some(firmware) => {
                 words.extend(firmware.options(dir.path())?);
