@@ -7,7 +7,8 @@
 //! - [`apt`] is a Debian system with kernels and module packages at hand, for what apt and dpkg make us do
 //! - [`debs`] are our own packages, of the programs that tests built
 //! - [`crash`] ends commands at every change they make
-//! - [`ready`] is a module that needs no compiler, [`verdict`] judges errors and what was left
+//! - [`ready`] are modules that need no compiler, made of a [`template`]
+//! - [`verdict`] judges errors and what was left
 //! - [`qemu`] boots a kernel with an [`initramfs`], also under [`secure_boot`]
 //! - [`mod@rpm`] is a root with a real rpm and dnf
 //! - [`pacman`] is a root with a real pacman and packages for it
@@ -39,6 +40,7 @@ pub mod secure_boot;
 pub mod setup;
 pub mod share;
 pub mod stock;
+pub mod template;
 pub mod tier;
 pub mod tool;
 pub mod verdict;

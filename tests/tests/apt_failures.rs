@@ -55,7 +55,8 @@ fn nothing_is_half_configured(machine: &Machine, said: &str) {
 #[test]
 fn a_module_that_cannot_be_built_breaks_nobody() {
     let machine = machine();
-    let packages = [broken(), Module::new("good", "1.0")].map(|module| pack(&machine, module)).join(" ");
+    let packages =
+        [broken(), machine.ready("good", "1.0").unwrap()].map(|module| pack(&machine, module)).join(" ");
     let needy = Package::new("needy", "1.0").with("Depends: broken-dkms").pack(&machine.root).unwrap();
     let said = machine.install(&format!("{packages} {needy}")).unwrap();
     assert_eq!(machine.states().unwrap(), ["broken/1.0: added", "good/1.0, NEW: installed"]);
@@ -66,7 +67,7 @@ fn a_module_that_cannot_be_built_breaks_nobody() {
     let doctor = machine.run("dkms doctor").unwrap();
     assert!(doctor.code != 0 && doctor.stdout.contains("broken/1.0"), "{}", doctor.stdout);
     // It is not tried again, and said again, with every package that comes.
-    let said = machine.install(&pack(&machine, Module::new("other", "1.0"))).unwrap();
+    let said = machine.install(&pack(&machine, machine.ready("other", "1.0").unwrap())).unwrap();
     assert!(!said.contains("building broken"), "{said}");
     assert!(machine.states().unwrap().contains(&"other/1.0, NEW: installed".to_owned()), "{said}");
     machine.must("apt-get -y purge broken-dkms").unwrap();
@@ -77,7 +78,8 @@ fn a_module_that_cannot_be_built_breaks_nobody() {
 fn who_wants_it_so_gets_a_failure() {
     let machine = machine();
     machine.root.write("/etc/dkms/framework.conf.d/fail.conf", "on_build_failure=fail\n", 0o644).unwrap();
-    let packages = [broken(), Module::new("good", "1.0")].map(|module| pack(&machine, module)).join(" ");
+    let packages =
+        [broken(), machine.ready("good", "1.0").unwrap()].map(|module| pack(&machine, module)).join(" ");
     let output = machine.apt(&format!("install {packages}")).unwrap();
     assert_eq!(output.code, 100, "{}", output.stdout);
     assert!(output.stdout.contains("no such thing"), "{}", output.stdout);

@@ -17,8 +17,8 @@ const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
 fn an_image_gets_modules_for_its_own_kernels() {
     let machine = Machine::bare(DKMS).unwrap();
     machine.index_kernels().unwrap();
-    let one = Package::of(Module::new("one", "1.0")).pack(&machine.root).unwrap();
-    let two = Package::of(Module::new("one", "2.0")).pack(&machine.root).unwrap();
+    let one = Package::of(machine.ready("one", "1.0").unwrap()).pack(&machine.root).unwrap();
+    let two = Package::of(machine.ready("one", "2.0").unwrap()).pack(&machine.root).unwrap();
     // Debian's packages of dkms want all kernels; here the rules for a system that doesn't run are looked at.
     machine.root.write("/etc/dkms/framework.conf.d/zz.conf", "autoinstall_all_kernels=no\n", 0o644).unwrap();
     machine.must("umount -l /proc && test ! -e /proc/self").unwrap();
@@ -142,8 +142,8 @@ fn with_images() -> (Machine, [String; 2]) {
     machine.index_kernels().unwrap();
     machine.must(MAKER).unwrap();
     machine.install("linux-headers-$OLD linux-headers-$NEW").unwrap();
-    let packages =
-        ["1.0", "2.0"].map(|version| Package::of(Module::new("one", version)).pack(&machine.root).unwrap());
+    let packages = ["1.0", "2.0"].map(|version| machine.ready("one", version).unwrap());
+    let packages = packages.map(|module| Package::of(module).pack(&machine.root).unwrap());
     (machine, packages)
 }
 
@@ -235,8 +235,8 @@ fn an_image_keeps_a_module_whose_next_version_is_not_installed() {
     let pack = |module: Module| Package::of(module).pack(&machine.root).unwrap();
     let broken =
         pack(Module::new("one", "2.0").with("MAKE[0]=\"echo one.c:1: error: no such thing; false\""));
-    let mended = pack(Module::new("one", "2.1"));
-    let other = pack(Module::new("other", "1.0").with("REMAKE_INITRD=\"yes\""));
+    let mended = pack(machine.ready("one", "2.1").unwrap());
+    let other = pack(machine.ready("other", "1.0").unwrap().with("REMAKE_INITRD=\"yes\""));
     machine.install(&one).unwrap();
     machine.must(BY_HAND).unwrap();
     machine.must("apt-get -y remove linux-headers-$OLD").unwrap();

@@ -19,8 +19,9 @@ fn machine() -> Machine {
     machine.note_makes().unwrap();
     machine.index_kernels().unwrap();
     machine.must("rm -r /lib/modules/$NEW").unwrap();
-    let a = Package::of(Module::new("a", "1.0")).pack(&machine.root).unwrap();
-    let b = Package::of(Module::new("b", "1.0").with("BUILD_DEPENDS[0]=\"a\"")).pack(&machine.root).unwrap();
+    let a = Package::of(machine.ready("a", "1.0").unwrap()).pack(&machine.root).unwrap();
+    let b = machine.ready("b", "1.0").unwrap().with("BUILD_DEPENDS[0]=\"a\"");
+    let b = Package::of(b).pack(&machine.root).unwrap();
     machine.install(&format!("linux-headers-$OLD {a} {b}")).unwrap();
     assert_eq!(machine.states().unwrap(), ["a/1.0, OLD: installed", "b/1.0, OLD: installed"]);
     for noted in ["depmods", "makes", "initramfs"] {
@@ -137,7 +138,7 @@ fn a_module_that_comes_ready_built_with_the_kernel_is_left_to_its_package() {
     let machine = Machine::new(DKMS).unwrap();
     machine.index_kernels().unwrap();
     machine.must("rm -r /lib/modules/$NEW").unwrap();
-    let foo = Package::of(Module::new("foo", "1.0")).pack(&machine.root).unwrap();
+    let foo = Package::of(machine.ready("foo", "1.0").unwrap()).pack(&machine.root).unwrap();
     machine.install(&format!("linux-headers-$OLD {foo}")).unwrap();
     // As Ubuntu's: the package has the module in parts, and its postinst makes it.
     let folder = format!("/lib/modules/{}/kernel/foo-1", machine.new);
@@ -222,7 +223,7 @@ fn what_a_package_will_link_is_left_to_it() {
     for (linked, is_built) in if is_full() { all } else { taken(all, turn(), 2) } {
         let machine = machine();
         // The module, as the package's maintainer has built it.
-        let package = Package::of(Module::new("foo", linked)).pack(&machine.root).unwrap();
+        let package = Package::of(machine.ready("foo", linked).unwrap()).pack(&machine.root).unwrap();
         machine.install(&format!("{package} linux-image-$NEW linux-headers-$NEW")).unwrap();
         machine
             .must(
@@ -243,7 +244,7 @@ fn what_a_package_will_link_is_left_to_it() {
             .script("postinst", &link)
             .pack(&machine.root)
             .unwrap();
-        let foo = Package::of(Module::new("foo", "1.0")).pack(&machine.root).unwrap();
+        let foo = Package::of(machine.ready("foo", "1.0").unwrap()).pack(&machine.root).unwrap();
         machine.noted("makes").unwrap();
         let said = machine
             .must(&format!(

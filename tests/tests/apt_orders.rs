@@ -9,7 +9,6 @@ use dkms_tests::apt::{BOOKWORM, Machine, Package};
 use dkms_tests::cache::Cache;
 use dkms_tests::capture::{Listing, capture};
 use dkms_tests::debs;
-use dkms_tests::fixture::Module;
 use dkms_tests::passed::Passed;
 use dkms_tests::setup::made;
 use dkms_tests::share;
@@ -51,8 +50,9 @@ fn orders() -> Vec<Vec<Item>> {
 fn bare() -> (Machine, [String; 2]) {
     let machine = Machine::bare(DKMS).unwrap();
     // B's package doesn't depend on A's: only their modules do.
-    let a = Package::of(Module::new("a", "1.0")).pack(&machine.root).unwrap();
-    let b = Package::of(Module::new("b", "1.0").with("BUILD_DEPENDS[0]=\"a\"")).pack(&machine.root).unwrap();
+    let a = Package::of(machine.ready("a", "1.0").unwrap()).pack(&machine.root).unwrap();
+    let b = machine.ready("b", "1.0").unwrap().with("BUILD_DEPENDS[0]=\"a\"");
+    let b = Package::of(b).pack(&machine.root).unwrap();
     let conf = "/etc/dkms/framework.conf.d/unsigned.conf";
     machine.root.write(conf, "try_sign_modules=\"false\"\n", 0o644).unwrap();
     (machine, [a, b])
@@ -234,7 +234,7 @@ fn in_minimal_steps_nothing_is_built_twice() {
         machine.note_makes().unwrap();
         machine.install(&format!("/debs/dkms.deb linux-image-$OLD linux-headers-$OLD {one} {two}")).unwrap();
         for name in ["a", "b"] {
-            Package::of(Module::new(name, "2.0")).pack(&machine.root).unwrap();
+            Package::of(machine.ready(name, "2.0").unwrap()).pack(&machine.root).unwrap();
         }
         for noted in ["makes", "initramfs", "depmods"] {
             machine.noted(noted).unwrap();

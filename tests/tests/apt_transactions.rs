@@ -130,7 +130,7 @@ fn a_package_may_use_its_module_when_the_call_returns() {
     let is_there = |name: &str| format!("for k in $OLD $NEW; do modinfo -k $k -F version {name}; done");
     let mut packages = Vec::new();
     for name in ["a", "b", "c", "d", "e", "f"] {
-        packages.push(pack(Module::new(name, "1.0"), "", &is_there(name)));
+        packages.push(pack(machine.ready(name, "1.0").unwrap(), "", &is_there(name)));
     }
     // It changes its source before it calls: what was built ahead doesn't count.
     let change = "sed -i 's/\"1.0\"/\"1.1\"/' /usr/src/changed-1.0/changed.c";
@@ -226,7 +226,8 @@ fn a_new_version_takes_the_place_of_the_old_one() {
     machine.index_kernels().unwrap();
     machine.install("linux-headers-$NEW").unwrap();
     let packages = |version: &str| {
-        let pack = |name: &str| Package::of(Module::new(name, version)).pack(&machine.root).unwrap();
+        let pack =
+            |name: &str| Package::of(machine.ready(name, version).unwrap()).pack(&machine.root).unwrap();
         ["a", "b"].map(pack).join(" ")
     };
     machine.install(&packages("1.0")).unwrap();

@@ -15,7 +15,7 @@ fn machine() -> Machine {
 }
 
 fn pack(machine: &Machine, name: &str, version: &str) -> String {
-    Package::of(Module::new(name, version)).pack(&machine.root).unwrap()
+    Package::of(machine.ready(name, version).unwrap()).pack(&machine.root).unwrap()
 }
 
 /// Modules below `updates`, and those of them in modules.dep.
@@ -56,10 +56,12 @@ fn an_upgrade_that_is_not_unpacked_leaves_the_old_version_installed() {
 fn what_dpkg_goes_back_to_is_as_it_was() {
     let machine = machine();
     let by_hand = "case $1 in configure) dkms add vendor/1.0; dkms install vendor/1.0 -k $(ls /lib/modules | grep cloud | sort -V | tail -n 1) ;; esac";
-    let vendor = |version: &str| Package::of(Module::new("vendor", version)).script("postinst", by_hand);
+    let vendor =
+        |version: &str| Package::of(machine.ready("vendor", version).unwrap()).script("postinst", by_hand);
     let first = vendor("1.0").pack(&machine.root).unwrap();
     let fails = vendor("2.0").script("preinst", "exit 1").pack(&machine.root).unwrap();
-    let manual = |version: &str| Package::of(Module::new("manual", version).with("AUTOINSTALL=\"no\""));
+    let manual =
+        |version: &str| Package::of(machine.ready("manual", version).unwrap().with("AUTOINSTALL=\"no\""));
     let manuals = (
         manual("1.0").pack(&machine.root).unwrap(),
         manual("2.0").script("preinst", "exit 1").pack(&machine.root).unwrap(),
@@ -130,7 +132,7 @@ fn what_is_never_configured_leaves_nothing() {
     };
     let (first, second) = (lacks("1.0"), lacks("2.0"));
     let other = pack(&machine, "other", "1.0");
-    let asks_not = Package::of(Module::new("asks-not", "1.0"))
+    let asks_not = Package::of(machine.ready("asks-not", "1.0").unwrap())
         .script("postinst", "[ ! -e /wanted ] || /usr/lib/dkms/common.postinst asks-not 1.0 /x \"\" \"$2\"");
     let asks_not = asks_not.pack(&machine.root).unwrap();
     for away in ["apt-get -y -f install", "dpkg -P lacks-dkms"] {

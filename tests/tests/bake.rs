@@ -5,6 +5,7 @@
 use dkms_tests::cache::Cache;
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::{Kernels, THIRD};
+use dkms_tests::ready;
 use dkms_tests::root::{Output, Root};
 use dkms_tests::tool::Tool;
 use serde_json::Value;
@@ -18,6 +19,18 @@ fn root(modules: &[Module]) -> Root {
     let root = Root::new(&cache, &kernels, &[&Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"))]).unwrap();
     for module in modules {
         module.write_to(&root).unwrap();
+        root.must(&format!("$DKMS add {}/{}", module.name, module.version)).unwrap();
+    }
+    root
+}
+
+/// The same with modules that need no compiler, but for what their lines say.
+fn ready(modules: &[Module]) -> Root {
+    let root = root(&[]);
+    for module in modules {
+        let mut made = ready::module(&root, &module.name, &module.version).unwrap();
+        made.with.extend(module.with.iter().cloned());
+        made.write_to(&root).unwrap();
         root.must(&format!("$DKMS add {}/{}", module.name, module.version)).unwrap();
     }
     root
@@ -106,7 +119,7 @@ fn every_module_is_on_every_kernel_and_only_the_manifest_stays() {
 #[test]
 fn a_module_that_fails_on_one_kernel_fails_the_bake_and_nothing_is_half() {
     let fails_on = Module::new("bad", "1.0").with(&format!("[ \"$kernelver\" = {THIRD} ] && {BROKEN}"));
-    let root = root(&[Module::new("one", "1.0"), fails_on]);
+    let root = ready(&[Module::new("one", "1.0"), fails_on]);
     root.must("$DKMS install one/1.0 -k $K").unwrap();
     let before = (modules(&root), succeeds(&root, "status").stdout);
     let said = fails(&root, "bake", 11, &["bad/1.0", THIRD]);
@@ -125,7 +138,7 @@ fn a_module_that_fails_on_one_kernel_fails_the_bake_and_nothing_is_half() {
 #[test]
 fn what_can_not_be_there_is_named_before_anything_is_built() {
     let other = Module::new("other", "1.0").with("BUILD_EXCLUSIVE_KERNEL=\"^5\\..*\"");
-    let root = root(&[Module::new("one", "1.0"), other, Module::new("off", "1.0").with("AUTOINSTALL=")]);
+    let root = ready(&[Module::new("one", "1.0"), other, Module::new("off", "1.0").with("AUTOINSTALL=")]);
     fails(&root, "bake -k $K", 11, &["other/1.0", "BUILD_EXCLUSIVE"]);
     assert_eq!(modules(&root), "");
     root.must("rm /lib/modules/$K2/build").unwrap();
@@ -152,7 +165,7 @@ fn root_without_modules() -> Root {
 #[test]
 fn what_no_kernel_would_load_is_refuted() {
     let lost = Module::new("lost", "1.0").with("PRE_BUILD=\"add.sh\"");
-    let root = root(&[Module::new("one", "1.0"), lost]);
+    let root = ready(&[Module::new("one", "1.0"), lost]);
     root.write(
         "/usr/src/lost-1.0/add.sh",
         "#!/bin/sh\necho 'void nobody_has(void); int lost_init(void); int lost_init(void) { nobody_has(); return 0; }' >>lost.c\n",
@@ -167,7 +180,7 @@ fn what_no_kernel_would_load_is_refuted() {
 
 #[test]
 fn a_key_from_outside_signs_and_no_key_stays_or_is_made() {
-    let root = root(&[Module::new("one", "1.0")]);
+    let root = ready(&[Module::new("one", "1.0")]);
     // The image wants its modules signed, has a key of its own, and one was built without any.
     root.must(
         "$DKMS install one/1.0 -k $K
@@ -199,7 +212,7 @@ fn a_key_from_outside_signs_and_no_key_stays_or_is_made() {
 
 #[test]
 fn no_key_is_made_in_an_image_whatever_the_settings_say() {
-    let root = root(&[Module::new("one", "1.0")]);
+    let root = ready(&[Module::new("one", "1.0")]);
     root.write("/etc/dkms/framework.conf", "try_sign_modules=true\n", 0o644).unwrap();
     let said = root.must("container=mkosi $DKMS bake -k $K 2>&1").unwrap();
     assert!(said.contains("no key is made in an image (it is a container"), "{said}");
@@ -227,7 +240,7 @@ fn the_same_input_gives_the_same_bytes() {
 
 #[test]
 fn a_second_bake_brings_what_a_new_kernel_lacks() {
-    let root = root(&[Module::new("one", "1.0")]);
+    let root = ready(&[Module::new("one", "1.0")]);
     succeeds(&root, "bake -k $K");
     let before = root.read(MANIFEST).unwrap();
     succeeds(&root, "bake -k $K");

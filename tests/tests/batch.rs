@@ -3,6 +3,7 @@
 use dkms_tests::cache::Cache;
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
+use dkms_tests::ready::{self, copying};
 use dkms_tests::root::{Root, User};
 use dkms_tests::tool::Tool;
 
@@ -38,6 +39,16 @@ fn wide(root: &Root, name: &str, lines: &[&str]) {
         module = module.with(line);
     }
     module.also = (0..5).map(|n| (format!("{name}_{n}"), "1.0".to_owned())).collect();
+    module.write_to(root).expect("the root can be written to");
+    must(root, &format!("dkms add {name}/1.0"));
+}
+
+/// A module that needs no compiler.
+fn ready(root: &Root, name: &str, lines: &[&str]) {
+    let mut module = ready::module(root, name, "1.0").expect("the root can be written to");
+    for line in lines {
+        module = module.with(line);
+    }
     module.write_to(root).expect("the root can be written to");
     must(root, &format!("dkms add {name}/1.0"));
 }
@@ -125,7 +136,7 @@ fn a_failure_is_its_modules_own() {
         ("needs-bad", &["BUILD_DEPENDS=bad"]),
         ("needs-good", &["BUILD_DEPENDS=good"]),
     ] {
-        wide(&root, name, lines);
+        ready(&root, name, lines);
     }
     let output = root.dkms("autoinstall -k $K -j 2").expect("it runs");
     assert_eq!(output.code, 11, "{output:?}");
@@ -175,7 +186,7 @@ fn an_initramfs_is_made_once_after_depmod_where_it_is_asked_for() {
     for (name, lines) in
         [("one", &["REMAKE_INITRD=yes"][..]), ("two", &["REMAKE_INITRD=yes"]), ("three", &[])]
     {
-        wide(&root, name, lines);
+        ready(&root, name, lines);
     }
     let output = root.dkms("install three/1.0 -k $K").expect("it runs");
     assert_eq!((output.code, must(&root, "cat /tmp/made 2>/dev/null || true").as_str()), (0, ""));
@@ -215,8 +226,8 @@ fn adapter(root: &Root) -> (i32, String) {
 fn an_adapter_ends_as_the_admin_wants_and_tries_nothing_twice_in_vain() {
     let root = root();
     let count = "echo x >>/tmp/tries; cat broken 2>/dev/null";
-    wide(&root, "bad", &[&format!("MAKE=\"sh -c '{count}; exit 2'\"")]);
-    wide(&root, "good", &[]);
+    ready(&root, "bad", &[&format!("MAKE=\"sh -c '{count}; exit 2'\"")]);
+    ready(&root, "good", &[]);
     let tries = || must(&root, "wc -l </tmp/tries").trim().to_owned();
     let (code, said) = adapter(&root);
     assert_eq!((code, tries().as_str()), (0, "1"), "{said}");
@@ -245,7 +256,7 @@ fn a_signal_ends_all_builds_of_a_batch() {
     let root = root();
     must(&root, "rm /etc/dkms/framework.conf.d/sandbox.conf");
     for name in ["aa", "bb"] {
-        wide(&root, name, &["MAKE=\"sleep 1000\""]);
+        ready(&root, name, &["MAKE=\"sleep 1000\""]);
     }
     let line = "env --default-signal=INT dkms autoinstall -k $K -j 2 >/tmp/out 2>&1 & ours=$!
         n=0; until [ $(ps -e -o args= | grep -c '^sleep 1000') = 2 ]; do sleep 0.05; n=$((n + 1)); [ $n -lt 400 ] || exit 99; done
@@ -258,10 +269,10 @@ fn a_signal_ends_all_builds_of_a_batch() {
 #[test]
 fn memory_decides_how_many_builds_run() {
     let root = root();
-    let note = "MAKE=\"echo + >>/tmp/compilers; sleep 0.5; echo - >>/tmp/compilers; make -C $kernel_source_dir M=$dkms_tree/$module/1.0/build\"";
-    let names = ["aa", "bb", "cc"];
-    for name in names {
-        wide(&root, name, &[note]);
+    for name in ["aa", "bb", "cc"] {
+        let build = copying(name, "1.0");
+        let note = format!("MAKE=\"echo + >>/tmp/compilers; sleep 0.5; echo - >>/tmp/compilers; {build}\"");
+        ready(&root, name, &[&note]);
     }
     must(&root, "dkms autoinstall -k $K -j 3");
     assert!(most_compilers(&root) > 1, "nothing is known of their memory yet");
@@ -276,8 +287,9 @@ fn memory_decides_how_many_builds_run() {
 #[test]
 fn builds_of_a_module_that_could_meet_come_one_after_the_other() {
     let root = root();
-    let note = "MAKE=\"echo + >>/tmp/compilers; sleep 0.3; echo - >>/tmp/compilers; make -C $kernel_source_dir M=$dkms_tree/foo/1.0/build\"";
-    wide(&root, "foo", &[note]);
+    let build = copying("foo", "1.0");
+    let note = format!("MAKE=\"echo + >>/tmp/compilers; sleep 0.3; echo - >>/tmp/compilers; {build}\"");
+    ready(&root, "foo", &[&note]);
     // Without the right to mount there is one folder for them.
     must(&root, "setpriv --bounding-set=-sys_admin dkms install foo/1.0 -k $K -k $K2 -j 2");
     assert_eq!(most_compilers(&root), 1);

@@ -14,6 +14,7 @@ use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::command::must;
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
+use dkms_tests::ready;
 use dkms_tests::root::{Root, User};
 use dkms_tests::say;
 use dkms_tests::setup::image;
@@ -172,7 +173,7 @@ fn ecdsa_signatures_say_the_same_and_hold() -> Result<()> {
 fn signing_root(tools: &[&Tool]) -> Result<Root> {
     let root = Root::new(&Cache::open()?, &Kernels::find()?, tools)?;
     root.write("/etc/dkms/framework.conf", "try_sign_modules=true\n", 0o644)?;
-    Module::new("foo", "1.0").write_to(&root)?;
+    ready::module(&root, "foo", "1.0")?.write_to(&root)?;
     root.must("$DKMS generate_mok && test $(stat -c %a /var/lib/dkms/mok.key) = 600")?;
     Ok(root)
 }
@@ -184,6 +185,7 @@ fn the_whole_command_signs_as_the_original_does_also_without_the_program() -> Re
     let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
     let original = Tool::original(&Cache::open()?, Oracle::Trixie)?;
     let mut root = signing_root(&[&ours, &original])?;
+    Module::new("foo", "1.0").write_to(&root)?;
     let install = format!(
         "$DKMS add foo/1.0 >&2; $DKMS install foo/1.0 -k $K >&2; sha256sum {INSTALLED}
          PATH=$PATH:/usr/sbin modinfo {INSTALLED} | grep -c '^sig_hashalgo:\\|^signer:.*DKMS module signing key'

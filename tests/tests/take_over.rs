@@ -5,8 +5,8 @@
 
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::capture::{Listing, capture};
-use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
+use dkms_tests::ready;
 use dkms_tests::root::{Output, Root};
 use dkms_tests::say;
 use dkms_tests::tool::Tool;
@@ -38,15 +38,15 @@ impl Machine {
         let ours = Tool::ours(env!("CARGO_BIN_EXE_dkms-under-test"));
         let root = Root::new(&cache, &kernels, &[&theirs, &ours]).unwrap();
         for (name, version) in [("foo", "1.0"), ("foo", "2.0"), ("bar", "1.0"), ("baz", "1.0")] {
-            Module::new(name, version).write_to(&root).unwrap();
+            ready::module(&root, name, version).unwrap().write_to(&root).unwrap();
         }
         if kernels_own == KernelsOwn::Foo {
+            ready::module(&root, "foo", "0.5").unwrap();
             root.must(
-            "mkdir -p /lib/modules/$K/kernel/drivers/misc /tmp/m; cd /tmp/m; echo 'obj-m := foo.o' >Makefile
-             sed s/1.0/0.5/ /usr/src/foo-1.0/foo.c >foo.c; make -sC /lib/modules/$K/build M=/tmp/m >/dev/null
-             strip -g foo.ko; cp foo.ko /lib/modules/$K/kernel/drivers/misc; depmod $K",
-        )
-        .unwrap();
+                "cd /lib/modules/$K; mkdir -p kernel/drivers/misc; strip -g -o kernel/drivers/misc/foo.ko /srv/ready/$K/foo-0.5.ko
+                 depmod $K",
+            )
+            .unwrap();
         }
         let before = capture(&root).unwrap();
         Self { root, ours, theirs, before }

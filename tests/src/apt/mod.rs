@@ -6,13 +6,19 @@
 
 pub mod package;
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Context, Result, ensure};
 use dkms_base::host::fs;
 
 use crate::cache::Cache;
 use crate::debs;
+use crate::fixture::Module;
+use crate::ready::{copying, put_each};
 use crate::root::{Output, Root, User};
 use crate::setup::{Base, base};
+use crate::template::Template;
 
 pub use package::Package;
 
@@ -81,6 +87,38 @@ pub struct Machine {
     pub old: String,
     /// The newer one.
     pub new: String,
+    system: Base,
+}
+
+/// The older kernel of a system and the newer one.
+fn kernels(root: &Root) -> Result<[String; 2]> {
+    let kernels = root.read("/etc/kernels-of-the-test")?;
+    let kernel = |name: &str| {
+        let found = kernels.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        found.map(str::to_owned).with_context(|| format!("the system names no kernel {name}"))
+    };
+    Ok([kernel("OLD")?, kernel("NEW")?])
+}
+
+/// Compiled for both kernels of a system, with the headers that apt has at hand; once in a process.
+fn templates(system: &Base) -> Result<[Template; 2]> {
+    static MADE: Mutex<BTreeMap<&str, [Template; 2]>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(templates) = made.get(system.name) {
+        return Ok(templates.clone());
+    }
+    let cache = Cache::open()?;
+    let root = Root::of(&cache, &base(&cache, system)?, &[])?;
+    root.must(
+        "for deb in /var/cache/apt/archives/linux-headers-*.deb /var/cache/apt/archives/linux-kbuild-*.deb; do
+           [ ! -e $deb ] || dpkg-deb --fsys-tarfile $deb | tar -x -C / --keep-directory-symlink
+         done",
+    )?;
+    let [old, new] =
+        kernels(&root)?.map(|kernel| Template::compile(&root, &format!("/usr/src/linux-headers-{kernel}")));
+    let templates = [old?, new?];
+    made.insert(system.name, templates.clone());
+    Ok(templates)
 }
 
 impl Machine {
@@ -99,15 +137,9 @@ impl Machine {
     /// Where it can't be made.
     pub fn of(system: &Base, dkms: &str) -> Result<Self> {
         let cache = Cache::open()?;
-        let system = base(&cache, system)?;
-        let root = Root::of(&cache, &system, &[])?;
-        let kernels = root.read("/etc/kernels-of-the-test")?;
-        let kernel = |name: &str| {
-            let found =
-                kernels.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-            found.map(str::to_owned).with_context(|| format!("the system names no kernel {name}"))
-        };
-        let machine = Self { old: kernel("OLD")?, new: kernel("NEW")?, root };
+        let root = Root::of(&cache, &base(&cache, system)?, &[])?;
+        let [old, new] = kernels(&root)?;
+        let machine = Self { root, old, new, system: *system };
         let debs = debs::ours(&cache, dkms)?;
         machine.root.must("mkdir /debs")?;
         fs::write_whole(&machine.root.view("/debs/dkms.deb"), &fs::read(&debs.dkms)?, 0o644)?;
@@ -139,6 +171,22 @@ impl Machine {
         let machine = Self::bare(dkms)?;
         machine.install("/debs/dkms.deb")?;
         Ok(machine)
+    }
+
+    /// A module for both kernels whose make copies what the kernels' own makefiles have made: for tests that
+    /// are not about the compiler. Its makes are noted like others.
+    ///
+    /// # Errors
+    /// Where it can't be compiled or written.
+    pub fn ready(&self, name: &str, version: &str) -> Result<Module> {
+        let [old, new] = templates(&self.system)?;
+        put_each(&self.root, &[(&self.old, &old), (&self.new, &new)], name, version)?;
+        self.root.write("/srv/ready/Makefile", "all:\n\t$(COPY)\n", 0o644)?;
+        let make = format!(
+            "make -f /srv/ready/Makefile M=$dkms_tree/{name}/{version}/build COPY='{}'",
+            copying(name, version)
+        );
+        Ok(Module::new(name, version).with(&format!("MAKE=\"{make}\"")))
     }
 
     /// Module folders with an index, as kernels without any module have them.

@@ -4,6 +4,7 @@
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
+use dkms_tests::ready;
 use dkms_tests::root::Root;
 use dkms_tests::tier::is_full;
 use dkms_tests::tool::Tool;
@@ -36,7 +37,7 @@ fn every_kind_goes_from_one_tool_to_another_and_back() {
     for original in &originals {
         for (writer, reader) in [(&ours, original), (original, &ours)] {
             root.must(&format!("{FORGET} /srv/*")).unwrap();
-            Module::new("foo", "1.0").write_to(&root).unwrap();
+            ready::module(&root, "foo", "1.0").unwrap().write_to(&root).unwrap();
             root.must("chmod 0755 /usr/src/foo-1.0/foo.c; ln -s foo.c /usr/src/foo-1.0/link").unwrap();
             root.switch_to(writer);
             root.must("$DKMS add foo/1.0; $DKMS build foo/1.0 -k $K; $DKMS build foo/1.0 -k $K2").unwrap();

@@ -7,6 +7,7 @@ use dkms_tests::cache::Cache;
 use dkms_tests::capture::capture;
 use dkms_tests::fixture::Module;
 use dkms_tests::kernels::Kernels;
+use dkms_tests::ready;
 use dkms_tests::root::{Output, Root, User};
 use dkms_tests::tool::Tool;
 
@@ -39,6 +40,11 @@ pub(crate) fn root() -> Root {
         .unwrap();
     Module::new("honest", "1.0").write_to(&root).unwrap();
     root
+}
+
+/// A module that needs no compiler: what it does besides is what is looked at.
+pub(crate) fn ready(root: &Root, name: &str) -> Module {
+    ready::module(root, name, "1.0").unwrap()
 }
 
 /// The module that tries `line`, a piece of bash, in all of its stages. It says `ESCAPED` where it succeeded.

@@ -2,17 +2,23 @@
 //! environment of who calls, names that programs take for options.
 
 use dkms_tests::fixture::Module;
+use dkms_tests::ready::copying;
 use dkms_tests::root::{Root, User};
 use dkms_tests::tier::is_full;
 
-use super::attempt::{SECRET, root};
+use super::attempt::{SECRET, ready, root};
 use super::degraded::{Mode, prepare_modes};
 
-/// A root with a module `bad` whose make is the real one and then this script, in the build folder.
+/// A root with a module `bad` whose make leaves a real module, and then runs this script in the build folder.
 fn with_bad(script: &str) -> Root {
+    with_bad_made(&copying("bad", "1.0"), script)
+}
+
+/// The same with what makes that module.
+fn with_bad_made(make: &str, script: &str) -> Root {
     let root = root();
-    let make = "MAKE=\"make -C /lib/modules/$kernelver/build M=/var/lib/dkms/bad/1.0/build modules && bash ./after.sh\"";
-    Module::new("bad", "1.0").with(make).write_to(&root).unwrap();
+    let make = format!("MAKE=\"{make} && bash ./after.sh\"");
+    ready(&root, "bad").with(&make).write_to(&root).unwrap();
     root.write("/usr/src/bad-1.0/after.sh", &format!("{script}\n"), 0o755).unwrap();
     prepare_modes(&root);
     root.must(
@@ -105,7 +111,8 @@ fn a_build_that_works_on_after_make_changes_nothing() {
 
 #[test]
 fn the_callers_environment_runs_nothing_for_a_module() {
-    let root = with_bad(
+    let root = with_bad_made(
+        "make -C /lib/modules/$kernelver/build M=/var/lib/dkms/bad/1.0/build modules",
         "env >seen; grep -E 'LD_PRELOAD|BASH_ENV|PERL5OPT|MAKEFILES|GCC_EXEC' seen && echo ESCAPED; true",
     );
     root.write("/opt/env.sh", "echo in-bash-env >>/srv/ran-$(id -u)\n", 0o644).unwrap();
@@ -301,6 +308,7 @@ fn strip_and_compressors_may_do_no_more_than_the_build() {
           cat /home/u/secret /etc/my-own.key /root/secret /var/lib/dkms/mok.key
           for f in /etc /usr/src /var/lib/dkms /home; do echo x >$f/of-a-tool; done; } 2>/dev/null; exit 1\n";
     let conf = root.read("/etc/dkms/framework.conf").unwrap() + "compress_xz_opts=-0\n";
+    ready(&root, "honest").write_to(&root).unwrap();
     root.must("$DKMS add honest/1.0; mkdir -p /lib/modules/$K/kernel").unwrap();
     let modes = Mode::ALL.into_iter().map(|mode| ("", mode));
     for (setting, mode) in modes.chain([("sandbox=strict\n", Mode::Whole)]) {

@@ -2,16 +2,19 @@
 //! fills nobody's memory and terminal, leaves nothing that others stumble over, and ends with the command.
 
 use dkms_tests::fixture::Module;
+use dkms_tests::ready::copying;
 use dkms_tests::root::{Root, User};
 use dkms_tests::tier::combined;
 
-use super::attempt::root;
+use super::attempt::{ready, root};
 use super::degraded::{Mode, REFUSING, prepare_modes};
 
-/// A root with a module `bad` whose PRE_BUILD is this script, added.
+/// A root with a module `bad` whose PRE_BUILD is this script, added. Neither it nor `honest` needs a
+/// compiler.
 fn with_bad(script: &str) -> Root {
     let root = root();
-    Module::new("bad", "1.0").with("PRE_BUILD=\"pre.sh\"").write_to(&root).unwrap();
+    ready(&root, "honest").write_to(&root).unwrap();
+    ready(&root, "bad").with("PRE_BUILD=\"pre.sh\"").write_to(&root).unwrap();
     root.write("/usr/src/bad-1.0/pre.sh", &format!("#!/bin/bash\n{script}\n"), 0o755).unwrap();
     prepare_modes(&root);
     root.must("$DKMS add bad/1.0; $DKMS add honest/1.0").unwrap();
@@ -60,6 +63,8 @@ fn with_a_killed_dkms_its_build_ends() {
 #[test]
 fn a_build_that_floods_its_job_slots_keeps_nobody_waiting() {
     let root = with_bad("true");
+    // Who might be kept waiting is a make that takes slots.
+    Module::new("honest", "1.0").write_to(&root).unwrap();
     root.must("sed -i '/PRE_BUILD/cMAKE[0]=\"make all\"' /usr/src/bad-1.0/dkms.conf").unwrap();
     let make =
         "obj-m := bad.o\nall:\n\t+bash ./flood.sh\n\t$(MAKE) -C $(kernel_source_dir) M=$(CURDIR) modules\n";
@@ -117,10 +122,10 @@ fn peak_in(root: &Root, front: &str, words: &str) -> (u64, i32) {
     (peak.parse().unwrap(), code.parse().unwrap())
 }
 
-/// A root with a module `bad` whose make is the real one and then this script, in the build folder.
+/// A root with a module `bad` whose make leaves a real module, and then runs this script in the build folder.
 fn with_bad_after_make(script: &str) -> Root {
     let root = with_bad("true");
-    let make = "MAKE[0]=\"make -C /lib/modules/$kernelver/build M=/var/lib/dkms/bad/1.0/build modules && bash ./after.sh\"";
+    let make = format!("MAKE[0]=\"{} && bash ./after.sh\"", copying("bad", "1.0"));
     root.must("sed -i /PRE_BUILD/d /usr/src/bad-1.0/dkms.conf").unwrap();
     let conf = root.read("/usr/src/bad-1.0/dkms.conf").unwrap();
     root.write("/usr/src/bad-1.0/dkms.conf", &format!("{conf}{make}\nSTRIP=no\n"), 0o644).unwrap();
