@@ -39,6 +39,9 @@ const PRELUDE: &str = include_str!("kernels.sh");
 /// Ends the script of a whole system: apt's lists become those of what it has at hand.
 const TRIM_LISTS: &str = include_str!("lists.sh");
 
+/// The layer over a system that has packages of kernels at hand.
+const STORED: &str = include_str!("stored.sh");
+
 /// Updates the lists; says what apt knows of kernels.
 const UPDATE: &str = "apt-get -qq update >&2 || apt-get -qq update >&2\n";
 
@@ -56,7 +59,19 @@ pub fn base(cache: &Cache, base: &Base) -> Result<PathBuf> {
     let mut packages: Vec<&str> = base.include.to_vec();
     packages.retain(|package| !base.include.contains(&"gcc") || !COMPILER.contains(package));
     let layers = Layers { cache, name: base.name, suite: base.suite };
-    layers.over(&below, &packages, &format!("{}\n{TRIM_LISTS}", base.script))
+    let all = layers.over(&below, &packages, &format!("{}\n{TRIM_LISTS}", base.script))?;
+    if !has_kernels_at_hand(&folder(cache, base.name)) {
+        return Ok(all);
+    }
+    let name = format!("{}-stored", base.name);
+    Layers { name: &name, ..layers }.over(&all, &[], STORED)
+}
+
+/// Whether apt's archives in a layer have packages of kernels.
+fn has_kernels_at_hand(layer: &Path) -> bool {
+    let archives = fs::list(&layer.join("root/var/cache/apt/archives")).unwrap_or_default();
+    let names = archives.iter().map(|entry| entry.name.to_string_lossy());
+    names.into_iter().any(|name| name.starts_with("linux-") && name.ends_with(".deb"))
 }
 
 /// What tells this making of a system from every other one.
