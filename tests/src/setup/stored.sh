@@ -4,7 +4,8 @@ cd /var/cache/apt/archives
 # member NAME: a file as a member of an ar archive (deb(5)); its size is even.
 member() { printf '%-16s%-12s%-6s%-6s%-8s%-10s`\n' "$1" 0 0 0 100644 "$(stat -c %s "$1")" && cat "$1"; }
 for deb in linux-*.deb; do
-    mkdir /tmp/stored && cd /tmp/stored
+    mkdir /tmp/stored
+    cd /tmp/stored
     echo 2.0 >debian-binary
     dpkg-deb --ctrl-tarfile "$OLDPWD/$deb" >control.tar
     dpkg-deb --fsys-tarfile "$OLDPWD/$deb" >data.tar

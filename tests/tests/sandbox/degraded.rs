@@ -146,7 +146,7 @@ fn without_any_namespace() {
 }
 
 /// The whole system a second time below a folder that is no mount point.
-const PLAIN: &str = "mkdir /plain; cd /; for d in bin boot etc home lib lib32 lib64 opt root sbin usr var dev proc sys tmp run; do
+const PLAIN: &str = "mkdir /plain; cd /; for d in bin boot etc home lib lib32 lib64 opt root sbin srv usr var dev proc sys tmp run; do
     if [ -L $d ]; then cp -a $d /plain/; elif [ -d $d ]; then mkdir /plain/$d; mount --rbind /$d /plain/$d; fi; done";
 
 #[test]
