@@ -17,32 +17,34 @@ fn target_folder() -> PathBuf {
         .to_owned()
 }
 
-/// The helper for a libalpm, which lies in the root of a test's system: a link to it stands for
-/// what libalpm-dev has.
+/// The helper for a libalpm, which lies in the root of a test's system. What it is linked with stands for
+/// what libalpm-dev has: a library of that name with those symbols, which needs no further libraries.
 fn with_libalpm(pacman: Pacman, number: u32) -> Tool {
     let cache = Cache::open().expect("setup has made the cache");
     let system = pacman.own_layer(&cache).expect("mmdebstrap makes it");
     let folder = target_folder().join(format!("libalpm-{number}"));
     fs::create_dir_all(&folder).expect("it can be made");
     let library = system.join(format!("usr/lib/x86_64-linux-gnu/libalpm.so.{number}"));
-    fs::symlink(&library, &folder.join("libalpm.so")).expect("it can be made");
     let about = format!(
         "Name: libalpm\nDescription: x\nVersion: {number}.0.1\nLibs: -L{} -lalpm\n",
         folder.display()
     );
     fs::write_whole(&folder.join("libalpm.pc"), about.as_bytes(), 0o644).expect("it can be written");
     let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let target = target_folder();
+    let (target, library, folder) = (target_folder(), library.display(), folder.display());
+    // Built together with a test of the workspace, it takes all that the tests were built with: features are
+    // those of the whole workspace and of its tests.
     let line = format!(
-        "PKG_CONFIG_LIBDIR={} cargo rustc --quiet --package dkms-hooks-pacman --bin hooks-pacman --features libalpm-{number} \
-         --target-dir {} -- -C link-arg=-Wl,--allow-shlib-undefined && cp {}/debug/hooks-pacman {}/",
-        folder.display(),
+        "nm -D --defined-only {library} | awk '{{ print \"void \" $3 \"(void) {{}}\" }}' >{folder}/alpm.c
+         cc -w -shared -nostdlib -Wl,-soname,libalpm.so.{number} -o {folder}/libalpm.so {folder}/alpm.c
+         PKG_CONFIG_LIBDIR={folder} cargo build --quiet --workspace --bin hooks-pacman --test targets \
+             --features dkms-hooks-pacman/libalpm-{number} --target-dir {}
+         cp {}/debug/hooks-pacman {folder}/",
         target.display(),
         target.display(),
-        folder.display()
     );
-    run("sh", &["-c", &line], workspace).expect("it can be built");
-    Tool { name: "pacman", ..Tool::ours(&folder.join("hooks-pacman").to_string_lossy()) }
+    run("sh", &["-ec", &line], workspace).expect("it can be built");
+    Tool { name: "pacman", ..Tool::ours(&format!("{folder}/hooks-pacman")) }
 }
 
 fn works_with(pacman_release: Pacman, number: u32) {

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use dkms_base::host::fs;
+use dkms_tests::cache::Cache;
+use dkms_tests::debs;
 
 use super::*;
 
@@ -20,14 +22,12 @@ const TREE: [&str; 8] = [
 
 /// A world without us, with this tree in `/srv/tree` and its programs in `/srv/programs`.
 fn bare() -> World {
-    let tool = |name: &'static str, program: &str| Tool { name, ..Tool::ours(program) };
-    let tools = [
-        tool("dkms", env!("CARGO_BIN_EXE_dkms-under-test")),
-        tool("dh_dkms", env!("CARGO_BIN_EXE_dh-dkms-under-test")),
-        tool("hooks-apt", env!("CARGO_BIN_EXE_hooks-apt-under-test")),
-        tool("hooks-pacman", env!("CARGO_BIN_EXE_hooks-pacman-under-test")),
-        tool("dkms-release", env!("CARGO_BIN_EXE_dkms-release-under-test")),
-    ];
+    let cache = Cache::open().expect("setup has made the cache");
+    let ours = debs::ours(&cache, env!("CARGO_BIN_EXE_dkms-under-test")).expect("they can be written");
+    // Stripped, as those that are shipped.
+    let tool = |name: &'static str| Tool { name, ..Tool::ours(&ours.programs.join(name).to_string_lossy()) };
+    let release = Tool { name: "dkms-release", ..Tool::ours(env!("CARGO_BIN_EXE_dkms-release-under-test")) };
+    let tools = [tool("dkms"), tool("dh_dkms"), tool("hooks-apt"), tool("hooks-pacman"), release];
     let world = World::without_dkms(Pacman::V6_0, &tools.each_ref()).expect("tests run as root");
     must(
         &world,
