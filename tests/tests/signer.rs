@@ -209,7 +209,7 @@ fn an_encrypted_key_is_opened_from_every_place_and_a_warning_where_it_is_not() -
     let root = signing_root(&[&ours])?;
     root.must(
         "$DKMS add foo/1.0; cd /var/lib/dkms; openssl pkcs8 -topk8 -in mok.key -out new -passout pass:secret; mv new mok.key
-         echo secret >/srv/dkms.mok; cd /srv; chmod 600 dkms.mok",
+         echo secret >/srv/dkms.mok; cd /srv; chmod 600 dkms.mok; mkdir credentials; cp -p dkms.mok credentials",
     )?;
     let signers = format!("modinfo {INSTALLED} | grep -c '^signer:' || true");
     let install = "$DKMS install foo/1.0 -k $K --force";
@@ -228,7 +228,7 @@ fn an_encrypted_key_is_opened_from_every_place_and_a_warning_where_it_is_not() -
     for with in [
         "DKMS_PASSPHRASE_FD=7 $DKMS install foo/1.0 -k $K --force 7</srv/dkms.mok",
         "cat /srv/dkms.mok | DKMS_PASSPHRASE_FD=0 $DKMS install foo/1.0 -k $K --force",
-        "CREDENTIALS_DIRECTORY=/srv $DKMS install foo/1.0 -k $K --force",
+        "CREDENTIALS_DIRECTORY=/srv/credentials $DKMS install foo/1.0 -k $K --force",
         "KBUILD_SIGN_PIN=secret $DKMS install foo/1.0 -k $K --force",
         "echo mok_passphrase_file=/srv/dkms.mok >>/etc/dkms/framework.conf; $DKMS install foo/1.0 -k $K --force",
     ] {

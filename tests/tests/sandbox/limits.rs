@@ -155,7 +155,7 @@ fn a_module_over_a_sane_size_is_refused_by_name() {
     }
     // All modules together, and another limit.
     let root =
-        with_bad_after_make("for i in 0 1 2 3 4; do cp bad.ko m$i.ko; head -c 900K /dev/zero >>m$i.ko; done");
+        with_bad_after_make("for i in 0 1 2 3 4; do cp bad.ko m$i.ko; head -c 880K /dev/zero >>m$i.ko; done");
     set(&root, "module_size_max=1M");
     let more: Vec<String> = (0..5)
         .map(|i| {
