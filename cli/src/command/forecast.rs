@@ -143,7 +143,7 @@ fn made(
             return Ok(Some(Forecast { target, when, headers, version, modules }));
         }
     };
-    seen.shown.push((layer::make_tree(scratch, &ids, &snapshot, layout)?, layout.dkms_tree.clone()));
+    seen.shown.push((layer::make_tree(scratch, &ids, &target, &snapshot, layout)?, layout.dkms_tree.clone()));
     layer::ask(scratch, &ids)?;
     let ended = again(session, &target, scratch, &seen).interact()?;
     let modules = layer::answer_in(scratch).ok_or_else(|| {

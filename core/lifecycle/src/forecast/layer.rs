@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Outlook, Prediction};
+use crate::host::clock;
 use crate::host::fs::{self, FsError};
-use crate::id::{KernelRelease, ModuleId};
+use crate::id::{KernelRelease, ModuleId, Target};
 use crate::layout::Layout;
+use crate::tree::attempts::{self, Expected, Record};
 use crate::tree::{Snapshot, Source};
 
 /// Larger is no result.
@@ -17,13 +19,14 @@ const LIMIT: u64 = 16 << 20;
 /// In `.state` of a tree that may be worked in: it is not the system's.
 const MARK: &str = "forecast-layer";
 
-/// Makes the tree; returns its folder.
+/// Makes the tree; returns its folder. It knows what the builds will take, as the system's tree does.
 ///
 /// # Errors
 /// [`FsError`].
 pub fn make_tree(
     scratch: &Path,
     ids: &[ModuleId],
+    target: &Target,
     snapshot: &Snapshot,
     layout: &Layout,
 ) -> Result<PathBuf, FsError> {
@@ -39,6 +42,10 @@ pub fn make_tree(
             Some(Source::Unlinked(_)) | None => continue,
         };
         fs::symlink(&source, &own.source_link(id))?;
+        if let Some(Expected { seconds, memory }) = attempts::expected(layout, &id.name) {
+            let record = Record::new(clock::unix_seconds(), seconds, memory);
+            attempts::record(&own, id, target, &record, None)?;
+        }
     }
     Ok(tree)
 }

@@ -1,5 +1,6 @@
-//! The builds of a forecast, in the throw-away tree: each module after what it is built against, then looked
-//! at as the kernel would. Nothing is put into a kernel's folder, and no script of an installation runs.
+//! The builds of a forecast, in the throw-away tree: each module after what it is built against, those that do
+//! not depend on each other side by side as in a batch, then looked at as the kernel would. Nothing is put
+//! into a kernel's folder, and no script of an installation runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use crate::engine::{self, CarryOutError, Context, StepError, Survey, Task};
 use crate::host::{fs, signals};
 use crate::id::{ModuleId, ModuleName, Target};
 use crate::kernel::toolchain;
-use crate::plan::{Options, Refusal, Work, order};
+use crate::plan::{Action, Options, Refusal, Work, order};
 use crate::report::{Event, Reporter};
 use crate::tree::{Registration, Snapshot};
 use crate::verify::Examiner;
@@ -60,18 +61,10 @@ pub fn predict(
         let cycle = of_name.map(|id| Refusal::DependencyCycle { id, path: path.clone() }.to_string());
         results.insert(name.clone(), Verdict { outlook: Outlook::Fails, reason: cycle });
     }
-    for name in &order.sorted {
-        let Some(id) = ids.iter().find(|id| id.name == *name) else { continue };
-        maker.reporter.report(Event::note(format!(
-            "building {id} for kernel {} to see whether it works",
-            target.kernel
-        )));
-        let found = snapshot.get(id);
-        let verdict = one(id, target, found, &results, maker)?;
-        results.insert(name.clone(), verdict);
-        if signals::interrupted() {
-            return Err(CarryOutError::Interrupted);
-        }
+    for row in order.rows(&depends) {
+        let row: Vec<ModuleId> = ids.iter().filter(|id| row.contains(&id.name)).cloned().collect();
+        let verdicts = of_row(&row, target, &snapshot, &results, maker)?;
+        results.extend(verdicts.into_iter().map(|(id, verdict)| (id.name, verdict)));
     }
     let prediction = |id: &ModuleId| {
         let verdict = results.remove(&id.name)?;
@@ -95,41 +88,81 @@ impl Verdict {
     }
 }
 
-fn one(
-    id: &ModuleId,
+/// What becomes of modules that do not depend on each other: those that can be built are, side by side.
+fn of_row(
+    ids: &[ModuleId],
     target: &Target,
-    found: Option<&Registration>,
+    snapshot: &Snapshot,
     known: &BTreeMap<ModuleName, Verdict>,
     maker: &Maker<'_>,
-) -> Result<Verdict, CarryOutError> {
-    let (layout, survey) = (&maker.context.settings.layout, (maker.survey)());
-    if let Some(found) = found.filter(|found| found.is_broken()) {
-        return Ok(Verdict::new(Outlook::Fails, Refusal::broken(id, found).to_string()));
+) -> Result<BTreeMap<ModuleId, Verdict>, CarryOutError> {
+    let survey = (maker.survey)();
+    let (mut verdicts, mut to_build) = (BTreeMap::new(), Vec::new());
+    for id in ids {
+        match without_building(id, target, snapshot.get(id), known, &survey)? {
+            Some(verdict) => drop(verdicts.insert(id.clone(), verdict)),
+            None => to_build.push(id.clone()),
+        }
     }
-    let conf = match survey.conf_in(id, &layout.source_link(id).join("dkms.conf"), target)? {
-        Ok(conf) => conf,
-        Err(fault) => return Ok(Verdict::new(Outlook::Fails, Refusal::of_conf(id, &fault).to_string())),
-    };
-    if let Some(exclusion) = &conf.excluded {
-        return Ok(Verdict::new(Outlook::Excluded, exclusion.to_string()));
+    if to_build.is_empty() {
+        return Ok(verdicts);
     }
-    let is_left_out = match needs(&conf.build_depends, known) {
-        Ok(is_left_out) => is_left_out,
-        Err(verdict) => return Ok(verdict),
-    };
-    let options = Options { force: is_left_out, no_depmod: true, ..Options::default() };
-    let targets = vec![target.clone()];
-    let work = |_: &Snapshot| Work::Build { id: id.clone(), targets: targets.clone(), source: None };
+    let named = to_build.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let text = format!("building {named} for kernel {}, in a layer that is thrown away", target.kernel);
+    maker.reporter.report(Event::note(text));
+    let work = |_: &Snapshot| Work::BuildEach { ids: to_build.clone(), target: target.clone() };
+    let options = Options { no_depmod: true, continue_on_error: true, ..Options::default() };
     let task = Task { work: &work, options: &options, survey: &|| (maker.survey)(), held: None };
     let outcome = engine::carry_out(&task, maker.context, maker.reporter, |_, _| {})?;
     if signals::interrupted() {
         return Err(CarryOutError::Interrupted);
     }
-    if let Some(failed) = outcome.failures.first() {
-        return Ok(of_failure(&failed.error));
-    }
     let kernel = survey.kernel(target)?;
-    let examiner = Examiner::new(layout, &kernel);
+    let examiner = Examiner::new(&maker.context.settings.layout, &kernel);
+    for id in to_build {
+        let is_it = |action: &Action| action.module() == Some(&id);
+        let failed = outcome.failures.iter().find(|failed| is_it(&failed.action));
+        let verdict = match failed {
+            Some(failed) => of_failure(&failed.error),
+            None if outcome.done.iter().any(is_it) => of_what_was_built(&id, target, &examiner, maker)?,
+            None => Verdict::new(Outlook::Unknown, "its build was not tried"),
+        };
+        verdicts.insert(id, verdict);
+    }
+    Ok(verdicts)
+}
+
+/// What is known of a module before anything is built; `None`: a build will tell.
+fn without_building(
+    id: &ModuleId,
+    target: &Target,
+    found: Option<&Registration>,
+    known: &BTreeMap<ModuleName, Verdict>,
+    survey: &Survey<'_>,
+) -> Result<Option<Verdict>, CarryOutError> {
+    if let Some(found) = found.filter(|found| found.is_broken()) {
+        return Ok(Some(Verdict::new(Outlook::Fails, Refusal::broken(id, found).to_string())));
+    }
+    let conf = match survey.conf_in(id, &survey.layout().source_link(id).join("dkms.conf"), target)? {
+        Ok(conf) => conf,
+        Err(fault) => {
+            return Ok(Some(Verdict::new(Outlook::Fails, Refusal::of_conf(id, &fault).to_string())));
+        }
+    };
+    if let Some(exclusion) = &conf.excluded {
+        return Ok(Some(Verdict::new(Outlook::Excluded, exclusion.to_string())));
+    }
+    Ok(needs(&conf.build_depends, known).err())
+}
+
+/// Whether a kernel will load what was built, as far as that can be known.
+fn of_what_was_built(
+    id: &ModuleId,
+    target: &Target,
+    examiner: &Examiner<'_>,
+    maker: &Maker<'_>,
+) -> Result<Verdict, CarryOutError> {
+    let layout = &maker.context.settings.layout;
     if let Some((file, fault)) = examiner.built(id).into_iter().next() {
         return Ok(Verdict::new(Outlook::Fails, format!("`{file}` {fault}; {}", fault.consequence())));
     }
@@ -153,22 +186,21 @@ fn modules_in(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether any of what a module is built against is left out for good reasons; or why it can't be built.
-pub(super) fn needs(depends: &[ModuleName], known: &BTreeMap<ModuleName, Verdict>) -> Result<bool, Verdict> {
-    let mut is_left_out = false;
+/// Why a module can't be built, as far as that is known of what it is built against. What a rule excludes is
+/// left out, as in a batch.
+pub(super) fn needs(depends: &[ModuleName], known: &BTreeMap<ModuleName, Verdict>) -> Result<(), Verdict> {
     for name in depends {
         let because =
             |outlook, why: &str| Err(Verdict::new(outlook, format!("it needs `{name}`, which {why}")));
         match known.get(name).map(|verdict| verdict.outlook) {
-            Some(Outlook::Builds) => {}
-            Some(Outlook::Excluded) => is_left_out = true,
+            Some(Outlook::Builds | Outlook::Excluded) => {}
             Some(Outlook::Fails) => return because(Outlook::Fails, "fails"),
             Some(Outlook::Compiler) => return because(Outlook::Compiler, "needs another compiler"),
             Some(Outlook::Unknown) => return because(Outlook::Unknown, "is unknown"),
             None => return because(Outlook::Fails, "dkms does not know"),
         }
     }
-    Ok(is_left_out)
+    Ok(())
 }
 
 /// What a failure means: if the system is to blame, it does not decide about the kernel.

@@ -7,6 +7,7 @@ use crate::host::{Environment, fs};
 use crate::id::{ModuleName, Target};
 use crate::layout::Layout;
 use crate::plan::Refusal;
+use crate::tree::attempts::{self, Record};
 
 struct World {
     dir: tempfile::TempDir,
@@ -170,7 +171,7 @@ fn a_module_needs_what_it_is_built_against() {
         needs(&depends, &known)
             .map_err(|verdict| (verdict.outlook.word(), verdict.reason.unwrap_or_default()))
     };
-    assert_eq!((of(&[]), of(&["good"]), of(&["good", "left"])), (Ok(false), Ok(false), Ok(true)));
+    assert_eq!((of(&[]), of(&["good"]), of(&["good", "left"])), (Ok(()), Ok(()), Ok(())));
     assert_eq!(of(&["good", "bad"]), Err(("fails", "it needs `bad`, which fails".to_owned())));
     assert_eq!(of(&["other"]).unwrap_err().0, "compiler");
     assert_eq!(of(&["new"]), Err(("fails", "it needs `new`, which dkms does not know".to_owned())));
@@ -190,7 +191,12 @@ fn a_tree_of_ours_has_the_registrations_and_is_known_as_one() {
     let snapshot = crate::tree::Snapshot::take(&world.layout).unwrap();
     assert!(!layer::is_in_layer(&world.layout));
     let mut own = world.layout.clone();
-    own.dkms_tree = layer::make_tree(scratch.path(), &[id()], &snapshot, &world.layout).unwrap();
+    let past = Record::new(1, 600.0, Some(4 << 30));
+    attempts::record(&world.layout, &id(), &world.target, &past, None).unwrap();
+    let next = Target::parse("6.1.0-58", "x86_64").unwrap();
+    own.dkms_tree = layer::make_tree(scratch.path(), &[id()], &next, &snapshot, &world.layout).unwrap();
+    let expected = attempts::expected(&own, &id().name).unwrap();
+    assert_eq!((expected.seconds, expected.memory), (600.0, Some(4 << 30)));
     assert!(layer::is_in_layer(&own));
     assert_eq!(crate::tree::Snapshot::take(&own).unwrap(), snapshot);
     layer::ask(scratch.path(), &[id()]).unwrap();

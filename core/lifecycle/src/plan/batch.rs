@@ -25,6 +25,14 @@ pub(super) fn autoinstall(planner: &mut Planner<'_>, targets: &[Target]) {
     }
 }
 
+/// Builds of modules that do not depend on each other; nothing is installed.
+pub(super) fn build_each(planner: &mut Planner<'_>, ids: &[ModuleId], target: &Target) {
+    planner.side_by_side();
+    for id in ids {
+        planner.each_known(id, std::slice::from_ref(target), Planner::build);
+    }
+}
+
 /// Modules for the kernels of an image: these by their names, with `all` also every `AUTOINSTALL`
 /// one, and what any of them is built against. It does not matter that autoinstall is switched
 /// off: a user asks for it.

@@ -52,6 +52,7 @@ pub fn plan(request: &Request, world: &World) -> Plan {
     match &request.work {
         Work::Add { id, source } => planner.add(id, source.as_ref()),
         Work::Build { id, targets, source } => planner.each(id, source.as_ref(), targets, Planner::build),
+        Work::BuildEach { ids, target } => batch::build_each(&mut planner, ids, target),
         Work::Install { id, targets, source } => planner.each(id, source.as_ref(), targets, Planner::install),
         Work::Uninstall { id, targets } => planner.each_known(id, targets, Planner::uninstall),
         Work::Unbuild { id, targets } => planner.each_known(id, targets, Planner::unbuild),

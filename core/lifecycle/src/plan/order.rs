@@ -14,6 +14,26 @@ pub struct Order {
     pub cyclic: BTreeMap<ModuleName, Vec<ModuleName>>,
 }
 
+impl Order {
+    /// What can be built, in rows: each module depends on none of its own row or of a later one. By name
+    /// within a row.
+    #[must_use]
+    pub fn rows(&self, depends: &BTreeMap<ModuleName, Vec<ModuleName>>) -> Vec<BTreeSet<ModuleName>> {
+        let mut row_of: BTreeMap<&ModuleName, usize> = BTreeMap::new();
+        let mut rows: Vec<BTreeSet<ModuleName>> = Vec::new();
+        for name in &self.sorted {
+            let above = depends.get(name).into_iter().flatten().filter_map(|other| row_of.get(other));
+            let row = above.max().map_or(0, |row| row + 1);
+            row_of.insert(name, row);
+            if rows.len() == row {
+                rows.push(BTreeSet::new());
+            }
+            rows[row].insert(name.clone());
+        }
+        rows
+    }
+}
+
 /// Sorts modules by what each depends on; names that are no key of `depends` are no concern of ours.
 #[must_use]
 pub fn sort(depends: &BTreeMap<ModuleName, Vec<ModuleName>>) -> Order {
@@ -77,6 +97,22 @@ mod tests {
         let order = sort(&graph(&[("a", &["b"]), ("b", &["c", "unknown"]), ("c", &[]), ("d", &[])]));
         assert_eq!(shown(&order.sorted), "c b a d");
         assert!(order.cyclic.is_empty());
+    }
+
+    #[test]
+    fn what_depends_on_nothing_of_its_row_can_be_built_at_once() {
+        let graph = graph(&[
+            ("a", &["d"]),
+            ("b", &["c", "unknown"]),
+            ("c", &["d"]),
+            ("d", &[]),
+            ("e", &[]),
+            ("x", &["x"]),
+        ]);
+        let rows = sort(&graph).rows(&graph);
+        let shown: Vec<_> =
+            rows.iter().map(|row| row.iter().map(ModuleName::as_str).collect::<String>()).collect();
+        assert_eq!(shown, ["de", "ac", "b"]);
     }
 
     #[test]

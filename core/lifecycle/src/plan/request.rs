@@ -35,6 +35,13 @@ pub enum Work {
         /// As for [`Work::Add`].
         source: Option<NewSource>,
     },
+    /// Build these for one kernel, side by side, each against what is installed there.
+    BuildEach {
+        /// Which modules.
+        ids: Vec<ModuleId>,
+        /// For which kernel.
+        target: Target,
+    },
     /// Install for each target, in order; builds and adds first where needed.
     Install {
         /// Which module.
