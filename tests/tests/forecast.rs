@@ -6,7 +6,6 @@
 use dkms_tests::apt::Machine;
 use dkms_tests::fixture::Module;
 use dkms_tests::root::User;
-use dkms_tests::say;
 use serde_json::{Value, json};
 
 const DKMS: &str = env!("CARGO_BIN_EXE_dkms-under-test");
@@ -169,63 +168,63 @@ fn critical_modules_are_built_before_a_transaction() {
     assert!(log.starts_with("# taken from the build cache"), "{log} {said}");
 }
 
-/// What is foretold, and what comes of it, over Debian's packages of modules and the kernels of their suites.
+/// As many at once as there are jobs; one that fails, and one that waits for it, stop none.
 #[test]
-#[ignore = "full tier"]
-fn what_is_foretold_comes_true() {
-    let (mut rows, mut wrong) = (Vec::new(), 0);
-    for (name, system) in [("bookworm", &dkms_tests::apt::BOOKWORM), ("trixie", &dkms_tests::apt::TRIXIE)] {
-        let machine = Machine::of(system, DKMS).unwrap();
-        machine.must("apt-get -y --no-install-recommends install /debs/dkms.deb").unwrap();
-        machine
-            .must(
-                "mkdir -p /srv/repo; cp /var/cache/apt/archives/linux-*.deb /srv/repo/; cd /srv/repo
-                 for f in *.deb; do dpkg-deb -f $f Package Version Architecture Depends; echo \"Filename: ./$f\"
-                     echo \"Size: $(stat -c %s $f)\"; echo \"SHA256: $(sha256sum $f | cut -d' ' -f1)\"; echo; done >Packages
-                 echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list.d/t.list
-                 for p in /var/cache/apt/archives/*-dkms_*.deb; do dpkg -x $p /; done
-                 for c in /usr/src/*/dkms.conf; do dkms add $(dirname $c) || true; done",
-            )
-            .unwrap();
-        for kernel in [machine.old.clone(), machine.new.clone()] {
-            machine.must("apt-get -q update || true").unwrap();
-            let output =
-                machine.root.shell(&format!("dkms forecast -k {kernel} --json"), User::Root, "/").unwrap();
-            assert!([0, 30, 31].contains(&output.code), "{output:?}");
-            machine.must(&format!("apt-get -y --no-install-recommends install linux-headers-{kernel} || true; dkms autoinstall -k {kernel} || true")).unwrap();
-            let states = machine.must(&format!("dkms status -k {kernel}")).unwrap();
-            let told: Value = serde_json::from_str(&output.stdout).unwrap();
-            for one in told["modules"].as_array().unwrap() {
-                let (module, result) = (one["module"].as_str().unwrap(), one["result"].as_str().unwrap());
-                let is_there = states
-                    .lines()
-                    .any(|line| line.starts_with(&format!("{module}/")) && line.contains("installed"));
-                let is_wrong = match result {
-                    "builds" => !is_there,
-                    "fails" | "excluded" => is_there,
-                    _ => false,
-                };
-                wrong += usize::from(is_wrong);
-                rows.push(format!(
-                    "{name:<9} {kernel:<28} {module:<20} {result:<9} {:<10} {}",
-                    if is_there { "installed" } else { "not there" },
-                    if is_wrong { "WRONG" } else { "" }
-                ));
-            }
-        }
+fn modules_are_built_side_by_side() {
+    let machine = machine();
+    for module in [
+        Module::new("a", "1.0"),
+        Module::new("b", "1.0"),
+        Module::new("c", "1.0").with("MAKE=\"echo 'c.c:3:1: error: no such thing'; exit 2\""),
+        Module::new("d", "1.0").with("BUILD_DEPENDS[0]=\"a\""),
+        Module::new("e", "1.0").with("BUILD_DEPENDS[0]=\"c\""),
+        Module::new("z", "1.0"),
+    ] {
+        let name = module.name.clone();
+        module.write_to(&machine.root).unwrap();
+        machine.must(&format!("dkms add {name}/1.0")).unwrap();
     }
-    let count = |word: &str| rows.iter().filter(|row| row.contains(word)).count();
-    rows.iter().for_each(|row| say(row));
-    say(&format!(
-        "{} pairs: {} foretold to build, {} to fail, {} excluded, {} unknown; {wrong} wrong",
-        rows.len(),
-        count(" builds "),
-        count(" fails "),
-        count(" excluded "),
-        count(" unknown ") + count(" compiler ")
-    ));
-    assert_eq!(wrong, 0);
-    assert!(rows.len() > 30, "too few pairs");
+    machine.noted("makes").unwrap();
+    let output = machine.root.shell("dkms forecast --next -j 3 --json", User::Root, "/").unwrap();
+    let foretold = ["a builds", "b builds", "c fails", "d builds", "e fails", "z builds"];
+    assert_eq!(
+        (output.code, results(&output.stdout)),
+        (30, foretold.map(str::to_owned).into()),
+        "{output:?}"
+    );
+    let (all, most) = machine.makes().unwrap();
+    assert!(all == 4 && most > 1, "{most} at once of {all}: {output:?}");
+    // One at a time if that is asked for.
+    machine.must("rm -r /srv/cache; dkms forecast --next -j 1 --json || true").unwrap();
+    assert_eq!(machine.makes().unwrap(), (4, 1));
+}
+
+/// Ctrl-C ends all builds, of users other than root too, and nothing is left or kept.
+#[test]
+fn an_interrupted_forecast_leaves_nothing() {
+    let machine = machine();
+    for name in ["a", "b"] {
+        let module = Module::new(name, "1.0").with("MAKE=\"(sleep 1001 & sleep 1002 | cat) & sleep 1000\"");
+        module.write_to(&machine.root).unwrap();
+        machine.must(&format!("dkms add {name}/1.0")).unwrap();
+    }
+    let before = everything(&machine);
+    for user in ["", "setpriv --reuid=nobody --regid=nogroup --clear-groups"] {
+        // As a terminal sends it: to the command and to what it has started in its group.
+        let line = format!(
+            "cd /tmp; setsid {user} env --default-signal=INT dkms forecast --next -j 2 & ours=$!
+             i=0; until [ $(grep -slxz '100[0]' /proc/[0-9]*/cmdline | wc -l) = 2 ]; do
+                 sleep 0.2; i=$((i + 1)); [ $i -lt 450 ] || exit 99
+             done
+             kill -INT -$ours; wait $ours"
+        );
+        let output = machine.root.shell(&line, User::Root, "/").unwrap();
+        assert_eq!(output.code, 130, "{user}: {output:?}");
+        let left = machine.must("sleep 0.2; grep -slxzE '100[0-2]' /proc/[0-9]*/cmdline || true").unwrap();
+        assert_eq!(left, "", "{user}");
+        assert_eq!(similar(&before, &everything(&machine)), "", "{user}");
+        assert_eq!(machine.must("ls /var/lib/dkms/.state/forecast 2>/dev/null || true").unwrap(), "");
+    }
 }
 
 #[test]

@@ -37,12 +37,9 @@ impl Needs {
             Work::Build { id, targets, source } | Work::Install { id, targets, source } => {
                 Self::to_put_in(id, source.as_ref(), targets, snapshot)
             }
-            Work::BuildEach { ids, target } => Self {
-                modules: ids.clone(),
-                targets: vec![target.clone()],
-                related: true,
-                ..Self::default()
-            },
+            Work::BuildEach { ids, target } => {
+                Self { modules: ids.clone(), targets: vec![target.clone()], related: true, ..Self::default() }
+            }
             Work::Uninstall { id, targets }
             | Work::Unbuild { id, targets }
             | Work::Remove { id, targets } => Self {

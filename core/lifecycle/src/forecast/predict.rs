@@ -1,5 +1,5 @@
-//! The builds of a forecast, in the throw-away tree: each module after what it is built against, those that do
-//! not depend on each other side by side as in a batch, then looked at as the kernel would. Nothing is put
+//! The builds of a forecast, in the throw-away tree: each module after what it is built against, those that
+//! do not depend on each other side by side as in a batch, then looked at as the kernel would. Nothing is put
 //! into a kernel's folder, and no script of an installation runs.
 
 use std::collections::BTreeMap;

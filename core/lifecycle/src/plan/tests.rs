@@ -211,14 +211,18 @@ fn builds_that_do_not_depend_on_each_other_wait_for_none() {
         [("a/1", &[]), ("b/1", &["out"]), ("c/1", &["new"]), ("d/1", &[]), ("out/1", &[])];
     depends.iter().for_each(|(module, depends)| add(&mut world, module, depends));
     let excluded = world.confs.get_mut(&(id("out/1"), target("6.1"))).unwrap();
-    excluded.as_mut().unwrap().excluded = Some(Exclusion { directive: "BUILD_EXCLUSIVE_KERNEL".to_owned(), value: "^5".to_owned() });
+    excluded.as_mut().unwrap().excluded =
+        Some(Exclusion { directive: "BUILD_EXCLUSIVE_KERNEL".to_owned(), value: "^5".to_owned() });
     let request = |continue_on_error| Request {
         work: Work::BuildEach { ids: ["a/1", "b/1", "c/1", "d/1"].map(id).into(), target: target("6.1") },
         options: Options { continue_on_error, ..Options::default() },
     };
     let side_by_side = plan(&request(true), &world);
     let lines = shown(&side_by_side);
-    assert_eq!([&lines[0], &lines[1], &lines[3]].map(|line| &line[..9]), ["build a/1", "build b/1", "build d/1"]);
+    assert_eq!(
+        [&lines[0], &lines[1], &lines[3]].map(|line| &line[..9]),
+        ["build a/1", "build b/1", "build d/1"]
+    );
     assert!(lines[2].starts_with("fail: ") && lines.len() == 4, "{lines:?}");
     assert!(side_by_side.steps.iter().all(|step| step.waits_for().next().is_none()), "{lines:?}");
     assert!(plan(&request(false), &world).steps[3].waits_for().next().is_some());
