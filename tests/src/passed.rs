@@ -23,6 +23,9 @@ use crate::{say, tier};
 /// Records of other programs that nobody has added to for so many seconds are deleted: a week.
 const OLD: u64 = 7 * 24 * 3600;
 
+/// No program is larger, be it made without any optimisation.
+const LARGEST: u64 = 1 << 30;
+
 /// The points of one test.
 #[derive(Debug)]
 pub struct Passed {
@@ -151,7 +154,7 @@ impl Drop for Passed {
 fn folder(all: &Path, source: &str, programs: &[&Path], texts: &[&str]) -> Result<PathBuf> {
     let mut parts = vec![source.as_bytes().to_vec(), shared()?.into_bytes(), machine()?.into_bytes()];
     for program in programs {
-        parts.push(fs::read(program)?);
+        parts.push(fs::read_limited(program, LARGEST)?);
     }
     parts.extend(texts.iter().map(|text| text.as_bytes().to_vec()));
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dkms_base::host::fs;
 use dkms_tests::cache::{Cache, Oracle};
 use dkms_tests::capture::capture;
@@ -21,7 +21,9 @@ use dkms_tests::command::must;
 use dkms_tests::kernels::Kernels;
 use dkms_tests::passed::Passed;
 use dkms_tests::root::Root;
-use dkms_tests::setup::{FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, NewerKernel, fetch_further};
+use dkms_tests::setup::{
+    FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, ModuleSource, NewerKernel, fetch_further,
+};
 use dkms_tests::tool::Tool;
 use dkms_tests::{say, tier};
 use serde::{Deserialize, Serialize};
@@ -36,22 +38,13 @@ const SIDE_BY_SIDE: usize = 2;
 /// What no package takes, on a busy machine either (zfs: about 8 minutes on two idle cores).
 const TIME_LIMIT: Duration = Duration::from_secs(3 * 3600);
 
-/// Packages that need the source of another one beside theirs.
-const NEEDS: &[(&str, &str)] = &[("west-chamber-dkms", "xtables-addons-dkms")];
-
 /// Bumped when what is recorded changes its meaning.
 const FORMAT: u32 = 2;
 
 /// A package's modules for one kernel.
 struct Case {
     package: ModulePackage,
-    /// Debian's version of it, and of what it needs.
-    debian: String,
-    /// Source trees: its own, then those that it needs, each with the folder's name.
-    sources: Vec<String>,
-    /// What `dkms` calls it.
-    module: String,
-    version: String,
+    source: ModuleSource,
     kernel: Kernel,
 }
 
@@ -97,22 +90,7 @@ struct Outcome {
 
 impl Case {
     fn new(package: ModulePackage, kernel: &Kernel, cache: &Cache) -> Result<Self> {
-        let names = std::iter::once(package.name)
-            .chain(NEEDS.iter().filter(|(of, _)| *of == package.name).map(|(_, needed)| *needed));
-        let (mut debian, mut sources) = (Vec::new(), Vec::new());
-        for name in names {
-            debian.push(cache.package_version(package.suite, name)?);
-            sources.push(source(&cache.package(package.suite, name).join("root/usr/src"))?);
-        }
-        let own = sources.first().context("a package has a source")?;
-        let conf = fs::read_lossy(Path::new(own).join("dkms.conf").as_path())?;
-        let module = value(&conf, "PACKAGE_NAME")?;
-        // The folder's, as Debian's own postinst has it: one conf has a placeholder in its place.
-        let folder = own.rsplit('/').next().unwrap_or_default();
-        let version = folder.strip_prefix(&format!("{module}-"));
-        let version = version.with_context(|| format!("`{own}` isn't of {module}"))?.to_owned();
-        let debian = debian.join(" ");
-        Ok(Self { package, debian, sources, module, version, kernel: kernel.clone() })
+        Ok(Self { package, source: package.source(cache)?, kernel: kernel.clone() })
     }
 
     /// Installs it with a tool in a fresh root.
@@ -122,13 +100,13 @@ impl Case {
             Kernel::OfMachine(release) => link_common_headers(&root, release)?,
             Kernel::Newer(kernel) => kernel.put_into(&root)?,
         }
-        for source in &self.sources {
+        for source in &self.source.trees {
             let into = root.view("/usr/src");
             must("cp", &["-a", source, &into.to_string_lossy()], Path::new("/"))?;
         }
         let begun = Instant::now();
-        let output =
-            root.dkms(&format!("install {}/{} -k {}", self.module, self.version, self.kernel.release()))?;
+        let ModuleSource { module, version, .. } = &self.source;
+        let output = root.dkms(&format!("install {module}/{version} -k {}", self.kernel.release()))?;
         let seconds = begun.elapsed().as_secs_f64();
         let (mut modules, mut rest) = (BTreeMap::new(), BTreeMap::new());
         for (path, node) in capture(&root)? {
@@ -168,7 +146,7 @@ impl Case {
             digest.update(code);
         }
         digest.update(must("gcc", &["-dumpfullversion"], Path::new("/"))?);
-        for part in [self.package.name, &self.debian, self.kernel.release(), &tool.version] {
+        for part in [self.package.name, &self.source.debian, self.kernel.release(), &tool.version] {
             digest.update([0]);
             digest.update(part);
         }
@@ -181,21 +159,6 @@ fn link_common_headers(root: &Root, release: &str) -> Result<()> {
     let line = release.trim_end_matches("-amd64").trim_end_matches("-cloud");
     root.must(&format!("ln -s /usr/src/linux-headers-{line}-common /lib/modules/{release}/source"))?;
     Ok(())
-}
-
-/// The one source tree in an unpacked package.
-fn source(dir: &Path) -> Result<String> {
-    let trees = fs::list(dir)?;
-    let with_conf = |entry: &&fs::Entry| fs::is_file(&dir.join(&entry.name).join("dkms.conf"));
-    let found =
-        trees.iter().find(with_conf).with_context(|| format!("no dkms.conf in `{}`", dir.display()))?;
-    Ok(dir.join(&found.name).to_string_lossy().into_owned())
-}
-
-/// A plain assignment of a dkms.conf: all that names and versions of these packages need.
-fn value(conf: &str, name: &str) -> Result<String> {
-    let assigned = conf.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    Ok(assigned.with_context(|| format!("no {name}"))?.trim().trim_matches('"').to_owned())
 }
 
 fn is_module(path: &str) -> bool {
@@ -269,7 +232,7 @@ fn beside(
     let row = format!(
         "{:28} {:32} {:28} {:>11} {:>11} {:>6.1} {:>6.1} {}",
         case.package.name,
-        case.version,
+        case.source.version,
         case.kernel.release(),
         shown(&theirs),
         shown(&ours),
@@ -323,7 +286,7 @@ fn compare(
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let ModulePackage { name, suite, .. } = case.package;
                     let at = format!("{name} of {suite} on {}", case.kernel.release());
-                    let point = format!("{at}: {}", case.debian);
+                    let point = format!("{at}: {}", case.source.debian);
                     let tried = match passed.earlier(&point) {
                         Some(tried) => Ok((tried, Vec::new())),
                         None => beside(case, cache, kernels, &original, &ours),

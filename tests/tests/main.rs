@@ -28,6 +28,7 @@ mod faults;
 mod field;
 mod field_sources;
 mod forecast;
+mod foretold;
 mod full_disk;
 mod interrupted;
 mod loading;

@@ -20,7 +20,7 @@ use apt::Apt;
 pub use bases::{Base, base, made, own_layer};
 pub use images::{image, split_kernel, unpacked, unpacked_of, vmlinuz};
 pub use newer::NewerKernel;
-pub use packages::{FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, fetch_further};
+pub use packages::{FURTHER_PACKAGES, MODULE_PACKAGES, ModulePackage, ModuleSource, fetch_further};
 
 use crate::cache::{Cache, Oracle};
 use crate::say;

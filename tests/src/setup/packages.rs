@@ -1,6 +1,8 @@
 //! Debian packages, unpacked into the cache, never installed.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 use dkms_base::host::fs;
 
 use super::apt::Apt;
@@ -97,6 +99,61 @@ pub const FURTHER_PACKAGES: &[ModulePackage] = &[
     of("trixie", "vhba-dkms"),
     large("trixie", "zfs-dkms"),
 ];
+
+/// Packages that need the source of another one beside theirs.
+const NEEDS: &[(&str, &str)] = &[("west-chamber-dkms", "xtables-addons-dkms")];
+
+/// What an unpacked package has for dkms.
+#[derive(Debug, Clone)]
+pub struct ModuleSource {
+    /// What dkms calls it.
+    pub module: String,
+    /// Its version.
+    pub version: String,
+    /// Debian's version of the package, and of what it needs.
+    pub debian: String,
+    /// Source trees: its own, then those that it needs, each with the folder's name.
+    pub trees: Vec<String>,
+}
+
+impl ModulePackage {
+    /// What is in it, unpacked in the cache.
+    ///
+    /// # Errors
+    /// If it is not there, or has no source of a module.
+    pub fn source(&self, cache: &Cache) -> Result<ModuleSource> {
+        let names = std::iter::once(self.name)
+            .chain(NEEDS.iter().filter(|(of, _)| *of == self.name).map(|(_, needed)| *needed));
+        let (mut debian, mut trees) = (Vec::new(), Vec::new());
+        for name in names {
+            debian.push(cache.package_version(self.suite, name)?);
+            trees.push(tree(&cache.package(self.suite, name).join("root/usr/src"))?);
+        }
+        let own = trees.first().context("a package has a source")?;
+        let conf = fs::read_lossy(&Path::new(own).join("dkms.conf"))?;
+        let module = value(&conf, "PACKAGE_NAME")?;
+        // The folder's, as Debian's own postinst has it: one conf has a placeholder in its place.
+        let folder = own.rsplit('/').next().unwrap_or_default();
+        let version = folder.strip_prefix(&format!("{module}-"));
+        let version = version.with_context(|| format!("`{own}` isn't of {module}"))?.to_owned();
+        Ok(ModuleSource { module, version, debian: debian.join(" "), trees })
+    }
+}
+
+/// The one source tree in an unpacked package.
+fn tree(dir: &Path) -> Result<String> {
+    let trees = fs::list(dir)?;
+    let with_conf = |entry: &&fs::Entry| fs::is_file(&dir.join(&entry.name).join("dkms.conf"));
+    let found =
+        trees.iter().find(with_conf).with_context(|| format!("no dkms.conf in `{}`", dir.display()))?;
+    Ok(dir.join(&found.name).to_string_lossy().into_owned())
+}
+
+/// A plain assignment of a dkms.conf: all that names and versions of these packages need.
+fn value(conf: &str, name: &str) -> Result<String> {
+    let assigned = conf.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    Ok(assigned.with_context(|| format!("no {name}"))?.trim().trim_matches('"').to_owned())
+}
 
 /// Fetches one of them, where it isn't there already.
 ///
