@@ -1,9 +1,11 @@
 //! Whether another user than root and we could change what is at a path: the file, each folder on the way,
 //! and where links lead.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -67,26 +69,55 @@ const MOST_LINKS: usize = 40;
 /// sound for what is root's.
 #[must_use]
 pub fn fault(path: &Path) -> Option<Fault> {
-    let absolute = std::path::absolute(path).ok()?;
-    let mut left: VecDeque<OsString> = names(&absolute);
-    let mut at = PathBuf::from("/");
-    let mut links = 0;
-    if let Some(fault) = of(path, &at) {
-        return Some(fault);
-    }
-    while let Some(name) = left.pop_front() {
-        if name == ".." {
-            at.pop();
-            continue;
-        }
-        let next = at.join(&name);
-        let meta = fs::lstat(&next).ok()??;
-        if let Some(fault) = of(path, &next) {
+    Places::default().fault(path)
+}
+
+/// Places that were looked at, for many paths that share folders: each is looked at once.
+#[derive(Debug, Default)]
+pub struct Places {
+    known: RefCell<HashMap<PathBuf, Option<Place>>>,
+}
+
+/// What is at a place.
+#[derive(Debug, Clone)]
+struct Place {
+    /// Where it leads, if it is a link.
+    link: Option<PathBuf>,
+    /// Its owner, if that is neither root nor we, and whether group or others may write to it; `None`: nobody
+    /// else decides what is there.
+    fault: Option<(Option<u32>, bool)>,
+}
+
+impl Places {
+    /// As [`fault`], of places as they were when they were first looked at.
+    #[must_use]
+    pub fn fault(&self, path: &Path) -> Option<Fault> {
+        let absolute = std::path::absolute(path).ok()?;
+        let mut left: VecDeque<OsString> = names(&absolute);
+        let mut at = PathBuf::from("/");
+        let mut links = 0;
+        let fault = |at: &Path, seen: &Place| {
+            let (owner, is_open) = seen.fault?;
+            Some(Fault { path: path.to_owned(), place: at.to_owned(), owner, is_open })
+        };
+        if let Some(fault) = self.at(&at).and_then(|seen| fault(&at, &seen)) {
             return Some(fault);
         }
-        if meta.is_symlink() {
+        while let Some(name) = left.pop_front() {
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            let next = at.join(&name);
+            let seen = self.at(&next)?;
+            if let Some(fault) = fault(&next, &seen) {
+                return Some(fault);
+            }
+            let Some(target) = seen.link else {
+                at = next;
+                continue;
+            };
             links += 1;
-            let target = fs::link_target(&next).ok()??;
             if links > MOST_LINKS {
                 return None;
             }
@@ -94,17 +125,36 @@ pub fn fault(path: &Path) -> Option<Fault> {
                 at = PathBuf::from("/");
             }
             names(&target).into_iter().rev().for_each(|name| left.push_front(name));
-        } else {
-            at = next;
         }
+        None
     }
-    None
+
+    /// The same where we are root; other users decide for themselves only.
+    #[must_use]
+    pub fn fault_for_root(&self, path: &Path) -> Option<Fault> {
+        rustix::process::geteuid().is_root().then(|| self.fault(path)).flatten()
+    }
+
+    /// What is at a place; `None`: nothing, or it can't be looked at.
+    fn at(&self, place: &Path) -> Option<Place> {
+        if let Some(known) = self.known.borrow().get(place) {
+            return known.clone();
+        }
+        let look = || {
+            let meta = fs::lstat(place).ok()??;
+            let link = if meta.is_symlink() { Some(fs::link_target(place).ok()??) } else { None };
+            Some(Place { link, fault: of(place, &meta) })
+        };
+        let seen = look();
+        self.known.borrow_mut().insert(place.to_owned(), seen.clone());
+        seen
+    }
 }
 
 /// The same where we are root; other users decide for themselves only.
 #[must_use]
 pub fn fault_for_root(path: &Path) -> Option<Fault> {
-    rustix::process::geteuid().is_root().then(|| fault(path)).flatten()
+    Places::default().fault_for_root(path)
 }
 
 /// A path without its links, none of which shows its maker what they may not see: one that another user
@@ -116,7 +166,8 @@ pub fn resolved(path: &Path) -> Result<PathBuf, FsError> {
     let naming = |source| FsError { verb: "resolve", path: path.to_owned(), source };
     let mut left = names(&std::path::absolute(path).map_err(naming)?);
     let mut at = PathBuf::from("/");
-    let mut is_sound = of(path, &at).is_none();
+    let is_ours = |place: &Path, meta: &Metadata| of(place, meta).is_none();
+    let mut is_sound = fs::lstat(&at)?.is_none_or(|meta| is_ours(&at, &meta));
     let mut foreign: Vec<(PathBuf, u32)> = Vec::new();
     let mut links = 0;
     while let Some(name) = left.pop_front() {
@@ -126,7 +177,7 @@ pub fn resolved(path: &Path) -> Result<PathBuf, FsError> {
         }
         let next = at.join(&name);
         let meta = fs::lstat(&next)?.ok_or_else(|| naming(std::io::ErrorKind::NotFound.into()))?;
-        is_sound = is_sound && of(path, &next).is_none();
+        is_sound = is_sound && is_ours(&next, &meta);
         if !meta.is_symlink() {
             at = next;
             continue;
@@ -176,9 +227,10 @@ fn names(path: &Path) -> VecDeque<OsString> {
     path.components().filter_map(name).collect()
 }
 
-fn of(path: &Path, place: &Path) -> Option<Fault> {
+/// Who else decides what is at a place: its owner, if that is neither root nor we, and whether group or
+/// others may write to it.
+fn of(place: &Path, meta: &Metadata) -> Option<(Option<u32>, bool)> {
     const STICKY: u32 = 0o1000;
-    let meta = fs::lstat(place).ok()??;
     let us = rustix::process::geteuid().as_raw();
     let owner = Some(meta.uid()).filter(|uid| *uid != 0 && *uid != us);
     let is_shared = meta.is_dir() && meta.mode() & STICKY != 0;
@@ -188,12 +240,7 @@ fn of(path: &Path, place: &Path) -> Option<Fault> {
     // The mode of a link says nothing.
     let is_open =
         !meta.is_symlink() && !is_shared && (may_write(0o002) || may_write(0o020) && group_counts());
-    (owner.is_some() || is_open).then(|| Fault {
-        path: path.to_owned(),
-        place: place.to_owned(),
-        owner,
-        is_open,
-    })
+    (owner.is_some() || is_open).then_some((owner, is_open))
 }
 
 /// Whether a group is the system's and has nobody in it: `/usr/src` is such a group's (`src`) on
@@ -307,6 +354,12 @@ mod tests {
         }
         fs::symlink(&file, &root.join("link")).unwrap();
         assert_eq!(fault(&root.join("link")), None);
+        let places = Places::default();
+        assert_eq!(places.fault(&file), None);
+        fs::set_mode(&root.join("a"), 0o777).unwrap();
+        assert_eq!(places.fault(&root.join("link")), None, "each place is looked at once");
+        assert_eq!(place_of(&root.join("link")), Some(root.join("a")));
+        fs::set_mode(&root.join("a"), 0o755).unwrap();
         fs::give_to(&root.join("a"), 12345, 0);
         assert_eq!(place_of(&root.join("link")), Some(root.join("a")));
         fs::give_to(&root.join("a"), 0, 0);

@@ -21,6 +21,7 @@ use crate::forecast;
 use crate::host::Environment;
 use crate::host::fs::{self, FsError};
 use crate::host::process;
+use crate::host::trusted::Places;
 use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
 use crate::install;
 use crate::kernel::{Distribution, HeadersPackage, KernelFacts, Overrides, Owner};
@@ -54,6 +55,8 @@ pub struct Survey<'a> {
     /// manager's database is asked.
     pub owners: BTreeMap<KernelRelease, Owner>,
     kernels: RefCell<BTreeMap<Target, Rc<KernelFacts>>>,
+    /// Sources share the folders that they are in.
+    places: Places,
 }
 
 impl<'a> Survey<'a> {
@@ -80,6 +83,7 @@ impl<'a> Survey<'a> {
             module_folder: None,
             owners: BTreeMap::new(),
             kernels: RefCell::default(),
+            places: Places::default(),
         }
     }
 

@@ -47,7 +47,7 @@ impl Survey<'_> {
     pub(super) fn notice(&self, world: &mut World, id: &ModuleId, file: &Path, raw: &RawConf, read: Read) {
         let mut events = notices::on_unread(raw, &id.name);
         // What is still to be copied becomes root's.
-        let fault = if read == Read::InPlace { trust::fault(file) } else { None };
+        let fault = if read == Read::InPlace { self.places.fault_for_root(file) } else { None };
         events.extend(fault.as_ref().map(trust::warning));
         if fault.is_some() && self.settings.exemption(Some(&id.name)).is_some() {
             let text = format!(
