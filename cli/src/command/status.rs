@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkms_base::id::{ModuleId, ModuleName, Target};
+use dkms_base::id::{ModuleId, Target};
 use dkms_base::layout::Layout;
 use dkms_base::report::{Event, Reporter};
 use dkms_core::bake::Manifest;
@@ -37,12 +37,9 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let layout = &session.settings.layout;
     let module_folder = session.module_folder.as_deref();
     let weak = survey.weak(&snapshot)?;
-    let names: BTreeSet<&ModuleName> = snapshot.modules.keys().map(|id| &id.name).collect();
-    let archived: BTreeSet<_> =
-        names.into_iter().filter(|name| install::has_originals(layout, name)).collect();
     let remarks = |id: &ModuleId, target: &Target, installed: bool| {
         let mut remarks = Vec::new();
-        if archived.contains(&id.name) && install::originals_exist(layout, &id.name, target) {
+        if snapshot.archived.contains(&id.name) && install::originals_exist(layout, &id.name, target) {
             remarks.push(Remark::OriginalsExist);
         }
         // A kernel or a conf that can't be looked at has nothing to compare with; the line still comes.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::fs::{self, FsError};
+use super::fs::{self, FsError, Listed};
 use super::{ancestry, clock, root};
 use crate::layout::{EXPOSED, TEMPORARY_PREFIX};
 
@@ -12,7 +12,7 @@ use crate::layout::{EXPOSED, TEMPORARY_PREFIX};
 /// # Errors
 /// [`FsError`] of the first that stays.
 pub fn sweep_folder(dir: &Path, depth: usize) -> Result<(), FsError> {
-    each_temporary(dir, depth, Closed::Fails, &mut |path| {
+    each_temporary(dir, depth, Closed::Fails, &Listed::default(), &mut |path| {
         put_back_exposed(path)?;
         fs::remove_any(path)
     })
@@ -33,13 +33,13 @@ fn put_back_exposed(private: &Path) -> Result<(), FsError> {
     if fs::exists(&earlier) { fs::rename(&earlier, &target) } else { Ok(()) }
 }
 
-/// Whether there is one that [`sweep_folder`] would remove.
+/// Whether there is one that [`sweep_folder`] would remove, in folders as they were or are listed.
 ///
 /// # Errors
 /// [`FsError`] when a folder can't be listed.
-pub fn has_temporaries(dir: &Path, depth: usize) -> Result<bool, FsError> {
+pub fn has_temporaries(dir: &Path, depth: usize, listed: &Listed) -> Result<bool, FsError> {
     let mut found = false;
-    each_temporary(dir, depth, Closed::Fails, &mut |_| {
+    each_temporary(dir, depth, Closed::Fails, listed, &mut |_| {
         found = true;
         Ok(())
     })?;
@@ -52,7 +52,7 @@ pub fn has_temporaries(dir: &Path, depth: usize) -> Result<bool, FsError> {
 /// [`FsError`] when a folder can't be listed.
 pub fn abandoned(dir: &Path, depth: usize) -> Result<Vec<PathBuf>, FsError> {
     let mut found = Vec::new();
-    each_temporary(dir, depth, Closed::IsEmpty, &mut |path| {
+    each_temporary(dir, depth, Closed::IsEmpty, &Listed::default(), &mut |path| {
         found.push(path.to_owned());
         Ok(())
     })?;
@@ -70,16 +70,17 @@ fn each_temporary(
     dir: &Path,
     depth: usize,
     closed: Closed,
+    listed: &Listed,
     then: &mut dyn FnMut(&Path) -> Result<(), FsError>,
 ) -> Result<(), FsError> {
-    for entry in fs::list(dir)? {
+    for entry in listed.list(dir)?.iter() {
         let path = dir.join(&entry.name);
         match entry.name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)) {
             Some(_) if is_abandoned(&path) && !may_be_at_work(&path)? => then(&path)?,
             // Another user's, who still runs, or a name that isn't ours.
             Some(_) => {}
             None if entry.kind.is_dir() && depth > 0 && !is_foreign(&entry.name) => {
-                match each_temporary(&path, depth - 1, closed, then) {
+                match each_temporary(&path, depth - 1, closed, listed, then) {
                     Err(error) if closed == Closed::IsEmpty && error.is_permission() => {}
                     result => result?,
                 }
@@ -144,6 +145,6 @@ mod tests {
             let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
             Err(FsError { verb: "remove", path: path.to_owned(), source })
         };
-        assert!(each_temporary(dir.path(), 4, Closed::Fails, &mut kept).is_err());
+        assert!(each_temporary(dir.path(), 4, Closed::Fails, &Listed::default(), &mut kept).is_err());
     }
 }

@@ -3,6 +3,7 @@
 //! Knows where confs lie and which comes over which; not how they are read, nor what they mean.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -68,8 +69,8 @@ pub struct Reader {
 
 #[derive(Debug, Clone)]
 struct Cached {
-    /// Device, inode, size and time of change.
-    seen: (u64, u64, u64, i64, i64),
+    /// Device, inode, size and time of change; `None`: it is not looked at again.
+    seen: Option<(u64, u64, u64, i64, i64)>,
     file: Arc<ConfFile>,
 }
 
@@ -241,8 +242,11 @@ impl Reader {
             return Ok(Arc::clone(&cached.file));
         }
         let missing = || ConfError::Missing { path: path.to_owned() };
-        let meta = fs::stat(path).map_err(ConfError::Unreadable)?.ok_or_else(missing)?;
-        let seen = (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec());
+        let seen_of = |meta: Metadata| (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec());
+        let seen = match self.once {
+            true => None,
+            false => Some(seen_of(fs::stat(path).map_err(ConfError::Unreadable)?.ok_or_else(missing)?)),
+        };
         if let Some(cached) = files().get(path).filter(|cached| cached.seen == seen) {
             return Ok(Arc::clone(&cached.file));
         }

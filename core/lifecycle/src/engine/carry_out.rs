@@ -11,7 +11,7 @@ use super::context::Context;
 use super::refused::{self, Judge};
 use super::run::{self, Outcome};
 use super::survey::Survey;
-use crate::host::fs::{self, FsError};
+use crate::host::fs::{self, FsError, Listed};
 use crate::host::{groups, signals};
 use crate::id::{ModuleId, Target};
 use crate::install::{self, Recovery};
@@ -210,9 +210,10 @@ fn ready(
         install::recover(&recovery(context, task.held), reporter)?;
         // What stays is reported once.
         let hears: &dyn Reporter = if is_first { reporter } else { &Silent };
-        sweep::sweep(layout, task.held, hears);
+        let listed = Listed::default();
+        sweep::sweep_listed(layout, task.held, &listed, hears);
         is_first = false;
-        let looked = look_at(task, Snapshot::take(layout)?, task.held)?;
+        let looked = look_at(task, Snapshot::take_listed(layout, &listed)?, task.held)?;
         if !is_certain(&looked)? {
             continue;
         }

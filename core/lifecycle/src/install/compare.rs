@@ -108,12 +108,6 @@ pub fn built_missing(built_dir: &Path, conf: &ModuleConf) -> bool {
     conf.included().any(|record| find::in_folder(built_dir, &record.dest_name, Compression::None).is_none())
 }
 
-/// Whether modules of some kernel were ever archived when one of this name was installed.
-#[must_use]
-pub fn has_originals(layout: &Layout, name: &ModuleName) -> bool {
-    fs::is_dir(&layout.originals_root(name))
-}
-
 /// Whether modules of the kernel were archived when this one was installed: their folder has something in it.
 #[must_use]
 pub fn originals_exist(layout: &Layout, name: &ModuleName, target: &Target) -> bool {

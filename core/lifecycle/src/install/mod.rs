@@ -43,8 +43,8 @@ mod tests;
 mod weak;
 
 pub use compare::{
-    CompareBy, InstalledState, Placed, built_missing, compare_installed, has_originals, installed_files,
-    originals_exist, placed,
+    CompareBy, InstalledState, Placed, built_missing, compare_installed, installed_files, originals_exist,
+    placed,
 };
 pub use dependencies::{DepmodOutcome, begin_index, depmod, has_index, index};
 pub use error::{InstallError, Subject};

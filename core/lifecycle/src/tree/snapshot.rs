@@ -3,10 +3,10 @@
 //! Knows the folders, not what confs say: names of installed files, exclusions and the like
 //! need a conf besides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::host::fs::{self, FsError};
+use crate::host::fs::{self, FsError, Listed};
 use crate::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion, Target};
 use crate::layout::Layout;
 use crate::version;
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub modules: BTreeMap<ModuleId, Registration>,
     /// `M/kernel-K-A`: which version is installed where. Links that lead to nothing built are left out.
     pub installed: BTreeMap<(ModuleName, Target), ModuleVersion>,
+    /// Modules that have a folder for what they replaced on any kernel.
+    pub archived: BTreeSet<ModuleName>,
 }
 
 /// One version of a module that the tree knows.
@@ -62,49 +64,71 @@ impl Snapshot {
     /// # Errors
     /// [`FsError`] where a folder of the tree can't be read.
     pub fn take(layout: &Layout) -> Result<Self, FsError> {
-        Self::taken(layout, Detail::Whole)
+        Self::taken(layout, Detail::Whole, &Listed::default())
     }
 
-    /// The same for showing states, in half the system calls: [`Built::dependencies`] are not looked at, and
-    /// empty.
+    /// The same of folders that were listed a moment ago, as far as they were.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_listed(layout: &Layout, listed: &Listed) -> Result<Self, FsError> {
+        Self::taken(layout, Detail::Whole, listed)
+    }
+
+    /// The same for showing states, in a third of the system calls: [`Built::dependencies`] are not looked
+    /// at, and empty; nor is where a source link leads, if it leads to a folder.
     ///
     /// # Errors
     /// As [`Self::take`].
     pub fn of_states(layout: &Layout) -> Result<Self, FsError> {
-        Self::taken(layout, Detail::States)
+        Self::taken(layout, Detail::States, &Listed::default())
     }
 
-    fn taken(layout: &Layout, detail: Detail) -> Result<Self, FsError> {
+    fn taken(layout: &Layout, detail: Detail, listed: &Listed) -> Result<Self, FsError> {
         let mut snapshot = Self::default();
-        for entry in fs::list(&layout.dkms_tree)? {
+        for entry in listed.list(&layout.dkms_tree)?.iter() {
             if let Some(name) = id(entry, ModuleName::new) {
-                snapshot.take_module(layout, &name, detail)?;
+                snapshot.take_module(layout, &name, detail, listed)?;
             }
         }
         Ok(snapshot)
     }
 
-    fn take_module(&mut self, layout: &Layout, name: &ModuleName, detail: Detail) -> Result<(), FsError> {
-        let is_installed_link = |entry: &fs::Entry| {
+    fn take_module(
+        &mut self,
+        layout: &Layout,
+        name: &ModuleName,
+        detail: Detail,
+        listed: &Listed,
+    ) -> Result<(), FsError> {
+        let is_installed_link = |entry: &&fs::Entry| {
             entry.kind.is_symlink() && entry.name.as_encoded_bytes().starts_with(b"kernel-")
         };
-        let (links, others): (Vec<_>, Vec<_>) =
-            fs::list(&layout.module_dir(name))?.into_iter().partition(is_installed_link);
+        let entries = listed.list(&layout.module_dir(name))?;
+        let (links, others): (Vec<_>, Vec<_>) = entries.iter().partition(is_installed_link);
+        let originals = layout.originals_root(name);
+        if others.iter().any(|entry| originals.file_name() == Some(&entry.name)) {
+            self.archived.insert(name.clone());
+        }
+        let mut linked = BTreeSet::new();
+        for link in links.into_iter().map(|entry| layout.module_dir(name).join(&entry.name)) {
+            if let Some((id, target)) = fs::link_target(&link)?.and_then(|path| installed_build(name, &path))
+                && layout.installed_link(name, &target) == link
+                && KernelRelease::may_name_a_build(target.kernel.as_str())
+            {
+                linked.insert((id, target));
+            }
+        }
         for version in others.into_iter().filter_map(|entry| id(entry, ModuleVersion::new)) {
             let id = ModuleId::new(name.clone(), version);
-            if let Some(registration) = Registration::take(layout, &id, &links, detail)? {
+            let here = linked.iter().filter(|(of, _)| *of == id).map(|(_, target)| target);
+            if let Some(registration) = Registration::take(layout, &id, &here.collect(), detail, listed)? {
                 self.modules.insert(id, registration);
             }
         }
-        for link in links.into_iter().map(|entry| layout.module_dir(name).join(entry.name)) {
-            if let Some((id, target)) = fs::link_target(&link)?.and_then(|path| installed_build(name, &path))
-            {
-                let is_built = self.modules.get(&id).is_some_and(|found| found.built.contains_key(&target));
-                if is_built && layout.installed_link(name, &target) == link {
-                    self.installed.insert((id.name, target), id.version);
-                }
-            }
-        }
+        let is_built = |(id, target): &(ModuleId, Target)| self.is_built(id, target);
+        let installed: Vec<_> = linked.into_iter().filter(is_built).collect();
+        self.installed.extend(installed.into_iter().map(|(id, target)| ((id.name, target), id.version)));
         Ok(())
     }
 
@@ -183,14 +207,23 @@ impl Snapshot {
 }
 
 impl Registration {
-    /// `None` where neither link nor source folder is there: a leftover, which is left alone.
+    /// `None` where neither link nor source folder is there: a leftover, which is left alone. `linked`: the
+    /// targets that it is installed on, if it is built for them.
     fn take(
         layout: &Layout,
         id: &ModuleId,
-        links: &[fs::Entry],
+        linked: &BTreeSet<&Target>,
         detail: Detail,
+        listed: &Listed,
     ) -> Result<Option<Self>, FsError> {
         let link = layout.source_link(id);
+        if detail == Detail::States && fs::is_dir(&link) {
+            let built = match only_linked(layout, id, linked) {
+                Some(built) => built,
+                None => Built::of(layout, id, detail, listed)?,
+            };
+            return Ok(Some(Self { source: Source::Present(link), built }));
+        }
         let source = match fs::link_target(&link)? {
             Some(target) if fs::is_dir(&link) => Source::Present(target),
             Some(target) => Source::Dangling(target),
@@ -199,30 +232,7 @@ impl Registration {
             None if fs::is_dir(&layout.source_dir(id)) => Source::Unlinked(layout.source_dir(id)),
             None => return Ok(None),
         };
-        let mut built = BTreeMap::new();
-        for kernel in fs::list(&layout.version_dir(id))? {
-            let name = kernel.name.to_string_lossy().into_owned();
-            // A release may be called anything; what was built for one is known by what is in its folder.
-            if !KernelRelease::may_name_a_build(&name) {
-                continue;
-            }
-            let Some(kernel) = self::id(kernel, KernelRelease::new) else { continue };
-            let folder = layout.version_dir(id).join(&kernel);
-            if detail == Detail::States
-                && let Some(target) = only_target(&kernel, links, &folder)
-            {
-                built.insert(target, Built::default());
-                continue;
-            }
-            for arch in fs::list(&folder)? {
-                let Some(arch) = self::id(arch, Arch::new) else { continue };
-                let target = Target::new(kernel.clone(), arch);
-                if let Some(found) = Built::take(layout, id, &target)? {
-                    built.insert(target, found);
-                }
-            }
-        }
-        Ok(Some(Self { source, built }))
+        Ok(Some(Self { source, built: Built::of(layout, id, detail, listed)? }))
     }
 }
 
@@ -235,24 +245,69 @@ enum Detail {
     Whole,
 }
 
-/// The one target that a version is built for below a kernel's folder: an installed link names its
-/// architecture, and no other folder is there, where the file system counts folders.
-fn only_target(kernel: &KernelRelease, links: &[fs::Entry], folder: &Path) -> Option<Target> {
-    let arch = |entry: &fs::Entry| {
-        let arch = entry.name.to_str()?.strip_prefix("kernel-")?.strip_prefix(kernel.as_str())?;
-        Arch::new(arch.strip_prefix('-')?).ok()
+/// What a version is built for, if it is installed on all of it: the file system counts as many folders as
+/// installed links name, each kernel with one architecture. `None`: the folders have to be listed.
+fn only_linked(
+    layout: &Layout,
+    id: &ModuleId,
+    linked: &BTreeSet<&Target>,
+) -> Option<BTreeMap<Target, Built>> {
+    let folder = layout.version_dir(id);
+    let kernels = u64::try_from(linked.len()).ok()?;
+    // What a failed build left is no kernel's.
+    let is_all = |count: u64| count == kernels || count == kernels + 1 && fs::is_dir(&layout.build_dir(id));
+    if !fs::folders_in(&folder).is_some_and(is_all) {
+        return None;
+    }
+    // Two links with one kernel name two architectures, of which its folder has at most one.
+    let is_built = |target: &&Target| {
+        fs::folders_in(&folder.join(&target.kernel)) == Some(1) && fs::is_dir(&layout.built_dir(id, target))
     };
-    let arch = links.iter().find_map(arch)?;
-    let is_built = fs::folders_in(folder) == Some(1) && fs::is_dir(&folder.join(&arch).join("module"));
-    is_built.then(|| Target::new(kernel.clone(), arch))
+    linked
+        .iter()
+        .all(is_built)
+        .then(|| linked.iter().map(|target| ((*target).clone(), Built::default())).collect())
 }
 
 impl Built {
+    /// For each target.
+    fn of(
+        layout: &Layout,
+        id: &ModuleId,
+        detail: Detail,
+        listed: &Listed,
+    ) -> Result<BTreeMap<Target, Self>, FsError> {
+        let mut built = BTreeMap::new();
+        for kernel in listed.list(&layout.version_dir(id))?.iter() {
+            let name = kernel.name.to_string_lossy().into_owned();
+            // A release may be called anything; what was built for one is known by what is in its folder.
+            if !KernelRelease::may_name_a_build(&name) {
+                continue;
+            }
+            let Some(kernel) = self::id(kernel, KernelRelease::new) else { continue };
+            for arch in listed.list(&layout.version_dir(id).join(&kernel))?.iter() {
+                let Some(arch) = self::id(arch, Arch::new) else { continue };
+                let target = Target::new(kernel.clone(), arch);
+                let found = match detail {
+                    Detail::States => fs::is_dir(&layout.built_dir(id, &target)).then(Self::default),
+                    Detail::Whole => Self::take(layout, id, &target, listed)?,
+                };
+                built.extend(found.map(|found| (target, found)));
+            }
+        }
+        Ok(built)
+    }
+
     /// `None` where the folder of a target holds no built modules.
-    fn take(layout: &Layout, id: &ModuleId, target: &Target) -> Result<Option<Self>, FsError> {
+    fn take(
+        layout: &Layout,
+        id: &ModuleId,
+        target: &Target,
+        listed: &Listed,
+    ) -> Result<Option<Self>, FsError> {
         let dir = layout.target_dir(id, target);
         let (mut dependencies, mut is_built) = (BTreeMap::new(), false);
-        for entry in fs::list(&dir)? {
+        for entry in listed.list(&dir)?.iter() {
             let Some(name) = entry.name.to_str() else { continue };
             is_built |= name == "module" && entry.kind.is_dir();
             let Some(Ok(dependency)) = name.strip_prefix(".dep_").map(ModuleName::new) else { continue };
@@ -267,11 +322,11 @@ impl Built {
 }
 
 /// A folder's entry as an id; nothing where it is no folder, or its name can't be one.
-fn id<T, E>(entry: fs::Entry, parse: impl FnOnce(String) -> Result<T, E>) -> Option<T> {
+fn id<T, E>(entry: &fs::Entry, parse: impl FnOnce(String) -> Result<T, E>) -> Option<T> {
     if !entry.kind.is_dir() {
         return None;
     }
-    parse(entry.name.into_string().ok()?).ok()
+    parse(entry.name.to_str()?.to_owned()).ok()
 }
 
 /// The target `V/K/A` of an installed link.
@@ -340,6 +395,9 @@ mod tests {
         let same = |what: &str| {
             let looks = [Snapshot::take, Snapshot::of_states].map(|look| {
                 let mut found = look(&layout).unwrap();
+                for found in found.modules.values_mut() {
+                    found.source = Source::Present(layout.source_dir(&id));
+                }
                 let built = found.modules.values_mut().flat_map(|found| found.built.values_mut());
                 built.for_each(|built| built.dependencies.clear());
                 found
@@ -358,6 +416,13 @@ mod tests {
         link("x86_64");
         fs::write_whole(&layout.target_dir(&id, &target("x86_64")).join(".dep_bar"), b"7\n", 0o644).unwrap();
         assert_eq!(same("it is installed"), 1);
+        fs::create_dir_all(&layout.build_dir(&id)).unwrap();
+        assert_eq!(same("a failed build has left its folder"), 1);
+        fs::create_dir_all(&layout.built_dir(&id, &Target::parse("6.2.0", "x86_64").unwrap())).unwrap();
+        assert_eq!(same("it is built for another kernel too"), 2);
+        fs::remove_tree(&layout.version_dir(&id).join("6.2.0")).unwrap();
+        fs::create_dir_all(&layout.originals_dir(&id.name, &target("x86_64"))).unwrap();
+        assert_eq!(same("something was replaced"), 1);
         build("i686");
         assert_eq!(same("it is built for another architecture too"), 2);
         link("i686");

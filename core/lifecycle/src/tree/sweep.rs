@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::key::{Key, Keys, Mode};
 use super::lock::{self, Held};
 use super::{owed, registration, running};
-use crate::host::fs::{self, FsError};
+use crate::host::fs::{self, FsError, Listed};
 use crate::host::leftovers::{has_temporaries, sweep_folder};
 use crate::id::{KernelRelease, ModuleName};
 use crate::layout::Layout;
@@ -17,6 +17,11 @@ use crate::report::{Event, Reporter};
 /// Sweeps the whole tree and the source tree; `held`: what we hold already. What can't be removed is warned
 /// of: it is no reason for a command about something else to end.
 pub fn sweep(layout: &Layout, held: Option<&Held>, reporter: &dyn Reporter) {
+    sweep_listed(layout, held, &Listed::default(), reporter);
+}
+
+/// The same; who looks at the tree right after it need not list it again.
+pub fn sweep_listed(layout: &Layout, held: Option<&Held>, listed: &Listed, reporter: &dyn Reporter) {
     let told = |result: Result<(), FsError>| {
         if let Err(error) = result {
             let hint = "`dkms doctor` shows what is left in the tree".to_owned();
@@ -27,12 +32,13 @@ pub fn sweep(layout: &Layout, held: Option<&Held>, reporter: &dyn Reporter) {
     told(sweep_folder(&layout.dkms_tree, 0));
     // attempts/M/V/K/A is the deepest.
     told(sweep_folder(&layout.state_dir(), 5));
-    told(sweep_modules(layout, held, &told));
+    told(sweep_modules(layout, held, listed, &told));
 }
 
 fn sweep_modules(
     layout: &Layout,
     held: Option<&Held>,
+    listed: &Listed,
     told: &dyn Fn(Result<(), FsError>),
 ) -> Result<(), FsError> {
     let dead = running::dead(layout);
@@ -43,7 +49,7 @@ fn sweep_modules(
     let journaled: Vec<&str> =
         journals.iter().filter_map(|file| file.name.to_str()?.splitn(3, '.').nth(2)).collect();
     let mut left = Vec::new();
-    for entry in fs::list(&layout.dkms_tree)? {
+    for entry in listed.list(&layout.dkms_tree)?.iter() {
         let Some(Ok(name)) = entry.name.to_str().filter(|_| entry.kind.is_dir()).map(ModuleName::new) else {
             continue;
         };
@@ -52,10 +58,16 @@ fn sweep_modules(
         }
         // Empty folders do not show who made them: they count where a command died, or could not clean up.
         let swept = (|| -> Result<bool, FsError> {
-            let has_temporaries = has_temporaries(&layout.module_dir(&name), 4)?;
+            let folder = layout.module_dir(&name);
+            let has_temporaries = has_temporaries(&folder, 4, listed)?;
             let failed_here = has_temporaries || dead.had(&Key::Module(name.clone()));
             let has_leftovers = has_temporaries || failed_here && has_empty_folders(layout, &name)?;
-            Ok(!has_leftovers || sweep_module(layout, &name, held)?)
+            if !has_leftovers {
+                return Ok(true);
+            }
+            // The last of its folders may go with it.
+            listed.forget_below(&layout.dkms_tree);
+            sweep_module(layout, &name, held)
         })();
         if !matches!(swept, Ok(true)) {
             left.push(Key::Module(name));
@@ -132,6 +144,7 @@ mod tests {
     use crate::id::ModuleId;
     use crate::layout::EXPOSED;
     use crate::report::{Recorder, Silent};
+    use crate::tree::Snapshot;
 
     fn world() -> (tempfile::TempDir, Layout, ModuleId) {
         let dir = tempfile::tempdir().unwrap();
@@ -199,8 +212,15 @@ mod tests {
                 fs::create_dir_all(&private.join("earlier/module")).unwrap();
             }
             fs::create_link(&target, &private.join(EXPOSED)).unwrap();
-            sweep(&layout, None, &Recorder::default());
+            let listed = Listed::default();
+            sweep_listed(&layout, None, &listed, &Recorder::default());
             assert!(!fs::exists(&private) && !fs::exists(&target.join("half")));
+            let now = Snapshot::take(&layout).unwrap();
+            assert_eq!(
+                Snapshot::take_listed(&layout, &listed).unwrap(),
+                now,
+                "what was swept is listed again"
+            );
             assert_eq!(fs::exists(&target.join("module")), has_earlier);
             assert!(has_earlier || !fs::exists(target.parent().unwrap()));
         }

@@ -9,12 +9,19 @@ mod change;
 mod copy;
 pub(in crate::host) mod walk;
 
-use std::ffi::OsString;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek};
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
 pub use change::death;
 pub use change::{
@@ -163,9 +170,10 @@ pub fn read_lossy_limited(path: &Path, limit: u64) -> Result<String> {
 /// As [`read`].
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, meta) = opened(path)?;
-    // One read for the content, one that finds the end.
+    // What has a length is read as far as that; what the kernel makes up has none, and is read to its end.
+    let most = if meta.len() == 0 { limit + 1 } else { meta.len().min(limit + 1) };
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(limit)).unwrap_or(0) + 1);
-    file.take(limit + 1).read_to_end(&mut bytes).naming("read", path)?;
+    file.take(most).read_to_end(&mut bytes).naming("read", path)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::from(io::ErrorKind::FileTooLarge)).naming("read", path);
     }
@@ -348,7 +356,7 @@ pub struct Entry {
     /// Its name.
     pub name: OsString,
     /// Its own kind (a link is a link).
-    pub kind: fs::FileType,
+    pub kind: FileType,
 }
 
 impl Entry {
@@ -359,20 +367,62 @@ impl Entry {
     }
 }
 
+/// As many bytes of a folder are read at once.
+const LISTED_AT_ONCE: usize = 16 << 10;
+
 /// The entries of a folder in byte order; none where it doesn't exist.
 ///
 /// # Errors
 /// [`FsError`] where it can't be read.
 pub fn list(dir: &Path) -> Result<Vec<Entry>> {
-    let Some(reader) = optional(fs::read_dir(dir).naming("list", dir))? else { return Ok(Vec::new()) };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(dir, flags, Mode::empty()).naming("list", dir);
+    let Some(folder) = optional(opened)? else { return Ok(Vec::new()) };
     let mut entries = Vec::new();
-    for entry in reader {
+    let mut buffer = [MaybeUninit::uninit(); LISTED_AT_ONCE];
+    // One call less than opendir(3) takes, which asks how large a buffer is to be.
+    let mut reader = RawDir::new(&folder, &mut buffer);
+    while let Some(entry) = reader.next() {
         let entry = entry.naming("list", dir)?;
-        let kind = entry.file_type().naming("look at", &entry.path())?;
-        entries.push(Entry { name: entry.file_name(), kind });
+        let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
+        let kind = match entry.file_type() {
+            _ if name == "." || name == ".." => continue,
+            FileType::Unknown => {
+                let seen = rustix::fs::statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+                FileType::from_raw_mode(seen.naming("look at", &dir.join(&name))?.st_mode)
+            }
+            kind => kind,
+        };
+        entries.push(Entry { name, kind });
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
+}
+
+/// Folders that were listed, for several looks at a tree that follow each other at once.
+#[derive(Debug, Default)]
+pub struct Listed {
+    known: RefCell<HashMap<PathBuf, Rc<[Entry]>>>,
+}
+
+impl Listed {
+    /// As [`list`], of a folder as it was when it was first listed.
+    ///
+    /// # Errors
+    /// As [`list`].
+    pub fn list(&self, dir: &Path) -> Result<Rc<[Entry]>> {
+        if let Some(entries) = self.known.borrow().get(dir) {
+            return Ok(Rc::clone(entries));
+        }
+        let entries: Rc<[Entry]> = list(dir)?.into();
+        self.known.borrow_mut().insert(dir.to_owned(), Rc::clone(&entries));
+        Ok(entries)
+    }
+
+    /// Something was changed below this folder.
+    pub fn forget_below(&self, dir: &Path) {
+        self.known.borrow_mut().retain(|listed, _| !listed.starts_with(dir));
+    }
 }
 
 /// Whether a path leads to a copy of a file: as long, and with its time of change to the nanosecond, which
