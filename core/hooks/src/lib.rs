@@ -376,6 +376,10 @@ impl Adapter {
     /// [`AdapterError`], where nothing was begun.
     pub fn settle_images(&self, reporter: &dyn Reporter) -> Result<Option<Outcome>, AdapterError> {
         let layout = &self.settings.layout;
+        // Most runs of a package manager touch neither a kernel nor a module.
+        if !dkms_core::tree::images::is_any_noted(layout) {
+            return Ok(None);
+        }
         let (there, gone): (Vec<_>, Vec<_>) =
             dkms_core::tree::images::pending(layout, &self.snapshot()?, self.settings.remake_initrd)
                 .into_iter()

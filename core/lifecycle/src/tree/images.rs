@@ -190,6 +190,12 @@ pub fn pending(layout: &Layout, snapshot: &Snapshot, is_remade: bool) -> Vec<Ker
     noted.filter(|(_, note)| is_due(note)).map(|(kernel, _)| kernel).collect()
 }
 
+/// Whether anything is noted of images: without a look at the tree.
+#[must_use]
+pub fn is_any_noted(layout: &Layout) -> bool {
+    !noted(layout).is_empty()
+}
+
 fn noted(layout: &Layout) -> Vec<(KernelRelease, Note)> {
     let names = fs::list(&layout.images_dir()).unwrap_or_default();
     let kernels = names.into_iter().filter_map(|entry| KernelRelease::new(entry.name.to_str()?).ok());
@@ -213,9 +219,10 @@ mod tests {
         let layout = Layout::under(dir.path());
         fs::create_dir_all(&layout.dkms_tree).unwrap();
         let kernel = KernelRelease::new("6.1.0").unwrap();
-        assert!(!is_noted(&layout, &kernel));
+        assert!(!is_noted(&layout, &kernel) && !is_any_noted(&layout));
         note(&layout, &kernel).unwrap();
         note(&layout, &kernel).unwrap();
+        assert!(is_any_noted(&layout));
         assert!(is_noted(&layout, &kernel) && pending(&layout, &Snapshot::default(), true).is_empty());
         settle(&layout, &kernel);
         settle(&layout, &kernel);
