@@ -7,7 +7,7 @@ DESTDIR ?=
 export CARGO_INCREMENTAL ?= 0
 
 # What is installed and packed is built for itself: features would unify over a build of the whole workspace.
-PROGRAMS = dkms-cli dh-dkms dkms-hooks-apt dkms-hooks-dnf dkms-release
+PROGRAMS = dkms-cli dkms-fetch dh-dkms dkms-hooks-apt dkms-hooks-dnf dkms-release
 
 # Where cargo builds.
 TARGET = $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)

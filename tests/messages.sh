@@ -6,7 +6,7 @@
 #   tests/messages.sh cli core     those of these folders
 set -eu
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- cli core dh-dkms hooks-apt hooks-dnf hooks-pacman packaging
+[ $# -gt 0 ] || set -- cli core dh-dkms prebuilt-fetch hooks-apt hooks-dnf hooks-pacman packaging
 
 # shellcheck disable=SC2016 # they are awk's variables
 git ls-files "$@" | grep -E '\.(rs|py)$|/files/|/dkms\.(p|s)[a-z]*$' | grep -vE '(^|/)tests(\.rs|/)|_tests\.rs$|/(testing|against_bash)\.rs$|\.md$' |

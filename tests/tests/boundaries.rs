@@ -82,7 +82,17 @@ fn every_file_of_tests_is_in_the_program() {
 fn everything() -> Vec<(PathBuf, String)> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let below = |folder: &str| walkdir::WalkDir::new(top.join(folder)).into_iter();
-    let packages = ["core", "packaging", "cli", "dh-dkms", "hooks-apt", "hooks-dnf", "hooks-pacman", "tests"];
+    let packages = [
+        "core",
+        "packaging",
+        "cli",
+        "dh-dkms",
+        "prebuilt-fetch",
+        "hooks-apt",
+        "hooks-dnf",
+        "hooks-pacman",
+        "tests",
+    ];
     let entries = packages
         .iter()
         .flat_map(|folder| below(folder))

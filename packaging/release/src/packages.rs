@@ -13,7 +13,7 @@ pub use dkms_packaging::deb::Packing;
 use crate::pages;
 
 /// The programs that packages have.
-pub const PROGRAMS: [&str; 5] = ["dkms", "dh_dkms", "hooks-apt", "hooks-dnf", "hooks-pacman"];
+pub const PROGRAMS: [&str; 6] = ["dkms", "dkms-fetch", "dh_dkms", "hooks-apt", "hooks-dnf", "hooks-pacman"];
 /// The packages.
 pub const DEBS: [&str; 2] = ["dkms", "dh-dkms"];
 

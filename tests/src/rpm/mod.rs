@@ -111,7 +111,7 @@ fn make(program: &str) -> Result<(tempfile::TempDir, PathBuf)> {
     let folder = Path::new(program).parent().context("a program lies in a folder")?;
     let into = tempfile::tempdir()?;
     let mut project = packages::project(tree()?, folder, Programs::UnderTest)?;
-    project.programs.retain(|name, _| name == "dkms" || name == "hooks-dnf");
+    project.programs.retain(|name, _| ["dkms", "dkms-fetch", "hooks-dnf"].contains(&name.as_str()));
     for (name, path) in &mut project.programs {
         let copy = into.path().join(name.as_str());
         must("strip", &["-s", "-o", &copy.to_string_lossy(), &path.to_string_lossy()], Path::new("/"))?;

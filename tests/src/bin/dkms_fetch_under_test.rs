@@ -1,0 +1,5 @@
+//! The `dkms-fetch` program.
+
+fn main() -> std::process::ExitCode {
+    dkms_fetch::main()
+}
