@@ -211,6 +211,18 @@ impl Process {
         self.capture_answer(Streams::Apart)
     }
 
+    /// Runs it; what it writes to stdout goes to `sink`, piece by piece, from another thread, until that says
+    /// that it is enough: then the program is ended. The begin of stderr is captured.
+    ///
+    /// # Errors
+    /// [`ProcessError`]; a status other than 0 is no error here.
+    pub fn stream_stdout_to(
+        &self,
+        sink: &mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send),
+    ) -> Result<Ended, ProcessError> {
+        self.run(Streams::Apart, sink)
+    }
+
     fn capture_answer(&self, streams: Streams) -> Result<Ended, ProcessError> {
         let mut output = Vec::new();
         let mut ended = self.run(streams, &mut |bytes| {

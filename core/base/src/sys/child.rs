@@ -339,7 +339,7 @@ impl Plan {
         if !matches!(rustix::io::read(mapped, &mut byte), Ok(1)) {
             exit(Errno::CANCELED.raw_os_error());
         }
-        scene::unshare_others(report);
+        scene::unshare_others(&self.scene, report);
         let standing = match own_mounts {
             Ok(()) => self.stand(variant, coming),
             Err(errno) => {

@@ -29,6 +29,8 @@ pub struct Scene {
     pub acts: Vec<Act>,
     /// Without its own mounts it can't work: it is shown a folder in another's place.
     pub is_needed: bool,
+    /// It is in the network that we are in.
+    pub shares_network: bool,
 }
 
 /// A part of the system, with all that is mounted below it.
@@ -108,9 +110,10 @@ pub(super) fn leave_chroot() -> Result<()> {
 }
 
 /// The namespaces that can be made at any time.
-pub(super) fn unshare_others(report: &Report) {
+pub(super) fn unshare_others(scene: &Scene, report: &Report) {
     for (flag, wall) in [(UnshareFlags::NEWNET, Wall::Network), (UnshareFlags::NEWIPC, Wall::Ipc)] {
-        if let Err(errno) = unshare(flag) {
+        let is_shared = wall == Wall::Network && scene.shares_network;
+        if !is_shared && let Err(errno) = unshare(flag) {
             report.missing(wall, errno);
         }
     }

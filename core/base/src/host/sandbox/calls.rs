@@ -143,6 +143,8 @@ pub(super) enum Sockets {
     /// Only pairs of them (socketpair(2)) that are connected for good: one for datagrams sends
     /// them to any address (unix(7)).
     None,
+    /// The same, and those that lead to other machines.
+    Internet,
 }
 
 /// The program, empty where we know none for this machine.
@@ -175,12 +177,18 @@ pub(super) fn filter(sockets: Sockets) -> Vec<sock_filter> {
             give(ALLOW),
         ],
     ));
-    let local = libc::AF_UNIX.cast_unsigned();
+    let families: &[libc::c_int] = match sockets {
+        Sockets::Local => &[libc::AF_UNIX],
+        Sockets::None => &[],
+        Sockets::Internet => &[libc::AF_INET, libc::AF_INET6],
+    };
     let mut socket = vec![load(argument(0))];
-    socket.extend(unless_equal(local, &[give(fail(libc::EACCES))]));
-    socket.push(give(if sockets == Sockets::Local { ALLOW } else { fail(libc::EACCES) }));
+    for family in families {
+        socket.extend(when_equal(family.cast_unsigned(), &[give(ALLOW)]));
+    }
+    socket.push(give(fail(libc::EACCES)));
     program.extend(when_equal(number(libc::SYS_socket), &socket));
-    if sockets == Sockets::None {
+    if sockets != Sockets::Local {
         // Flags come with the type.
         let mut pair = vec![load(argument(1)), statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0xf)];
         for kind in [libc::SOCK_STREAM, libc::SOCK_SEQPACKET] {
@@ -335,6 +343,29 @@ mod tests {
         }
         assert_eq!(of(libc::SYS_read, 0), ALLOW);
         assert_eq!(of(libc::SYS_ioctl, 0x5412), fail(libc::EPERM));
+    }
+
+    #[test]
+    fn a_download_gets_sockets_of_the_internet_and_no_others() {
+        let machine = MACHINE.expect("the filter is written for the architecture that the tests run on");
+        let program = filter(Sockets::Internet);
+        let of = |family: i32| {
+            verdict_of(
+                &program,
+                machine,
+                libc::SYS_socket,
+                &[family.cast_unsigned(), libc::SOCK_STREAM.cast_unsigned()],
+            )
+        };
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            assert_eq!(of(family), ALLOW, "{family}");
+            assert_eq!(verdict(machine, libc::SYS_socket, [family.cast_unsigned(), 1]), fail(libc::EACCES));
+        }
+        for family in [libc::AF_UNIX, libc::AF_NETLINK, libc::AF_PACKET, libc::AF_VSOCK, libc::AF_ALG] {
+            assert_eq!(of(family), fail(libc::EACCES), "{family}");
+        }
+        let datagrams = [libc::AF_UNIX.cast_unsigned(), libc::SOCK_DGRAM.cast_unsigned()];
+        assert_eq!(verdict_of(&program, machine, libc::SYS_socketpair, &datagrams), fail(libc::EACCES));
     }
 
     #[test]

@@ -62,6 +62,15 @@ pub struct Wanted<'a> {
     pub environment: &'a Environment,
 }
 
+/// What processes are in a sandbox for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To run a package's code, without a network.
+    Build,
+    /// To ask servers of other machines, and to write nothing.
+    Download,
+}
+
 /// A sandbox, ready for any number of processes, each of which gets one of its own, unless it
 /// [lasts](Sandbox::lasting).
 #[derive(Debug, Clone)]
@@ -92,6 +101,19 @@ impl Sandbox {
     /// # Errors
     /// A path that has a NUL byte.
     pub fn new(wanted: &Wanted<'_>) -> Result<Self, std::ffi::NulError> {
+        Self::with_purpose(wanted, Purpose::Build)
+    }
+
+    /// One for a program that asks servers: it shares our network, reaches no socket of this machine by a
+    /// path or a name, and gets little memory and no files.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn for_download(wanted: &Wanted<'_>) -> Result<Self, std::ffi::NulError> {
+        Self::with_purpose(wanted, Purpose::Download)
+    }
+
+    fn with_purpose(wanted: &Wanted<'_>, purpose: Purpose) -> Result<Self, std::ffi::NulError> {
         let mut early = Vec::new();
         let is_root = rustix::process::geteuid().is_root();
         let own = Account::of_builds(wanted.user);
@@ -100,17 +122,21 @@ impl Sandbox {
         }
         let owner = own.map(|own| wanted.account.unwrap_or_else(|| own.in_private_group()));
         let mut view = view::View::of(wanted, own);
-        let rules = rules::make(&view);
+        let rules = rules::make(&view, purpose);
+        let (sockets, bare_sockets) = match purpose {
+            Purpose::Build => (calls::Sockets::Local, calls::Sockets::None),
+            Purpose::Download => (calls::Sockets::Internet, calls::Sockets::Internet),
+        };
         let rights = Rights {
             ids: owner.filter(|account| !account.uid.is_root()).map(|account| (account.uid, account.gid)),
             groups: own.map(|own| own.gid).into_iter().chain(building::groups_of(&wanted.devices)).collect(),
-            limits: limits(),
+            limits: limits(purpose),
             rules,
             new_places: view.new_places()?,
             all_access: rules::all_access(),
             is_scoped: crate::sys::landlock_version() >= rules::WITH_SCOPES,
-            filter: calls::filter(calls::Sockets::Local),
-            bare_filter: calls::filter(calls::Sockets::None),
+            filter: calls::filter(sockets),
+            bare_filter: calls::filter(bare_sockets),
         };
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
         let folders = wanted.folders.iter().map(|(folder, seen)| Ok((text(folder)?, text(seen)?)));
@@ -132,7 +158,14 @@ impl Sandbox {
             strict: wanted.strict,
             maps,
             deny_setgroups,
-            scene: Scene { trees, owners, folders, acts, is_needed },
+            scene: Scene {
+                trees,
+                owners,
+                folders,
+                acts,
+                is_needed,
+                shares_network: purpose == Purpose::Download,
+            },
             rights,
         };
         let mut variables = Vec::new();
@@ -215,8 +248,18 @@ impl Sandbox {
     }
 }
 
-/// How much of what a build may have. It is more than any build needs, and less than would stop the machine.
-fn limits() -> Vec<(Resource, u64)> {
+/// How much of what a process may have. It is more than any needs, and less than would stop the machine.
+fn limits(purpose: Purpose) -> Vec<(Resource, u64)> {
+    if purpose == Purpose::Download {
+        return vec![
+            (Resource::Nproc, 64),
+            (Resource::Fsize, 0),
+            (Resource::Core, 0),
+            (Resource::Nofile, 64),
+            (Resource::As, 2 << 30),
+            (Resource::Cpu, 600),
+        ];
+    }
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
     vec![(Resource::Nproc, (64 * cpus).max(512)), (Resource::Fsize, 16 << 30), (Resource::Core, 0)]
 }

@@ -2,11 +2,12 @@
 
 use std::os::fd::OwnedFd;
 
+use super::Purpose;
 use super::view::View;
 
 pub(super) const WITH_SCOPES: i64 = i64::MAX;
 
-pub(super) fn make(_: &View) -> Option<[OwnedFd; 2]> {
+pub(super) fn make(_: &View, _: Purpose) -> Option<[OwnedFd; 2]> {
     None
 }
 

@@ -9,6 +9,7 @@ use landlock::{
     RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
 
+use super::Purpose;
 use super::view::View;
 use crate::host::fs;
 
@@ -24,16 +25,16 @@ const DEEPEST: usize = 12;
 
 /// The rules for a process with mounts of its own, and for one without; `None` where the
 /// kernel has no landlock.
-pub(super) fn make(view: &View) -> Option<[OwnedFd; 2]> {
+pub(super) fn make(view: &View, purpose: Purpose) -> Option<[OwnedFd; 2]> {
     let with_mounts = || -> Result<RulesetCreated, RulesetError> {
-        let mut rules = add(begin()?, Path::new("/"), AccessFs::from_read(KNOWN))?;
+        let mut rules = add(begin(purpose)?, Path::new("/"), AccessFs::from_read(KNOWN))?;
         for path in view.writable() {
             rules = add(rules, path, AccessFs::from_all(KNOWN))?;
         }
         Ok(rules)
     };
     let without = || -> Result<RulesetCreated, RulesetError> {
-        let mut rules = begin()?;
+        let mut rules = begin(purpose)?;
         let mut opened = Vec::new();
         for path in readable(Path::new("/"), &view.secrets(), DEEPEST, &mut opened) {
             rules = add(rules, &path, AccessFs::from_read(KNOWN))?;
@@ -66,13 +67,17 @@ pub(super) fn all_access() -> u64 {
     AccessFs::from_all(known).bits()
 }
 
-fn begin() -> Result<RulesetCreated, RulesetError> {
+fn begin(purpose: Purpose) -> Result<RulesetCreated, RulesetError> {
+    let refused = match purpose {
+        Purpose::Build => AccessNet::from_all(KNOWN),
+        Purpose::Download => AccessNet::BindTcp.into(),
+    };
     Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::Refer)?
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
-        .handle_access(AccessNet::from_all(KNOWN))?
+        .handle_access(refused)?
         .scope(Scope::from_all(KNOWN))?
         .create()
 }
