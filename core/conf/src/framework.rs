@@ -13,7 +13,7 @@ use super::error::ConfError;
 use super::exempt;
 use super::file::{self, ConfFile};
 use super::found::{Found, Given};
-use super::prebuilt_place::PrebuiltPlace;
+use super::prebuilt_place::{PrebuiltPlace, Secret};
 use super::settings::{
     BootGuard, CriticalModules, OnBuildFailure, PreflightPolicy, SandboxMode, Settings, TrySign,
 };
@@ -93,11 +93,11 @@ impl SettingFault {
 impl std::fmt::Display for SettingFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Value { file, setting: Setting { name, kind, shown, .. }, value } => {
+            Self::Value { file, setting: setting @ Setting { name, kind, shown, .. }, value } => {
                 write!(
                     f,
                     "`{name}={}` in `{}` is not {}",
-                    value.escape_debug(),
+                    setting.shown_value(value).escape_debug(),
                     file.display(),
                     kind.allowed()
                 )?;
@@ -381,6 +381,7 @@ fn settings(layout: &Layout, environment: &Environment, values: &BTreeMap<&'stat
     settings.build_cache_max = number("build_cache_max").unwrap_or(settings.build_cache_max);
     let places = filled("prebuilt").unwrap_or_default();
     settings.prebuilt = places.split_whitespace().filter_map(PrebuiltPlace::parse).collect();
+    settings.prebuilt_proxy = filled("prebuilt_proxy").map(Secret::new);
     if let Some(path) = filled("prebuilt_keys") {
         settings.prebuilt_keys = layout.at(&path);
     }

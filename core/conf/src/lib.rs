@@ -41,7 +41,7 @@ pub mod trust;
 pub use directive::Directive;
 pub use error::ConfError;
 pub use module::ModuleConf;
-pub use prebuilt_place::PrebuiltPlace;
+pub use prebuilt_place::{PrebuiltPlace, RemotePlace, Secret};
 pub use raw::{RawConf, Tier};
 pub use reader::{ConfSource, Reader, Variables};
 pub use resolve::{Check, InvalidConf, Problem, leniently, resolve};

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::prebuilt_place::PrebuiltPlace;
+use super::prebuilt_place::{PrebuiltPlace, Secret};
 
 use dkms_base::host::fs::FsError;
 use dkms_base::host::{Environment, fs, trusted};
@@ -125,6 +125,8 @@ pub struct Settings {
     pub build_cache_max: u64,
     /// `prebuilt`: where modules are looked for that another machine has built.
     pub prebuilt: Vec<PrebuiltPlace>,
+    /// `prebuilt_proxy`: the proxy for those on other machines; it may have a password.
+    pub prebuilt_proxy: Option<Secret>,
     /// `prebuilt_only`: nothing is built here.
     pub prebuilt_only: bool,
     /// `prebuilt_keys`: the folder with the keys that are trusted with them.
@@ -284,6 +286,7 @@ impl Settings {
             build_cache: None,
             build_cache_max: DEFAULT_BUILD_CACHE_MAX,
             prebuilt: Vec::new(),
+            prebuilt_proxy: None,
             prebuilt_only: false,
             unfit_fails: false,
             on_build_failure: OnBuildFailure::Report,

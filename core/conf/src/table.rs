@@ -3,7 +3,7 @@
 //! The reader, the warnings, framework.conf as shipped, and the manual's section come from it. A new setting
 //! is a row here and a field of [`Settings`](super::Settings) that [`mod@super::framework`] fills.
 
-use super::prebuilt_place::PrebuiltPlace;
+use super::prebuilt_place::{PrebuiltPlace, is_proxy, without_logins};
 
 /// What a setting may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Kind {
     Names,
     /// Places of prebuilt modules, separated by blanks.
     Places,
+    /// The address of a proxy.
+    Proxy,
     /// A name of a user, or a number.
     User,
     /// Free text: options and commands.
@@ -86,7 +88,7 @@ const fn row(name: &'static str, kind: Kind, shown: Shown, about: &'static str) 
     Setting { name, kind, shown, about }
 }
 
-use Kind::{Flag, Key, Modules, Names, Number, Path, Places, Size, Switch, Text, User, Words};
+use Kind::{Flag, Key, Modules, Names, Number, Path, Places, Proxy, Size, Switch, Text, User, Words};
 use Shown::{Default, Example};
 
 /// All settings.
@@ -152,8 +154,15 @@ pub const SECTIONS: &[Section] = &[
                 "prebuilt",
                 Places,
                 Example("file:/srv/kmods"),
-                "Where prebuilt modules are looked for before one is built, separated by blanks: file: and a folder with tarballs that \
-                 `dkms sign` signed.",
+                "Where prebuilt modules are looked for before one is built, separated by blanks: tarballs that `dkms sign` signed, in \
+                 file:/FOLDER, https://[USER:PASSWORD@]HOST/FOLDER, oci:REGISTRY/REPOSITORY[:TAG] (http:// and oci+http: without TLS).",
+            ),
+            row(
+                "prebuilt_proxy",
+                Proxy,
+                Example("http://proxy:3128"),
+                "The proxy for places of `prebuilt` on other machines; otherwise `http_proxy` and `https_proxy` of the environment count, \
+                 and `no_proxy` in any case.",
             ),
             row(
                 "prebuilt_only",
@@ -391,6 +400,7 @@ impl Kind {
                 let is_place = |word: &str| PrebuiltPlace::parse(word).is_some();
                 value.split_whitespace().all(is_place).then(|| value.to_owned())
             }
+            Self::Proxy => is_proxy(word).then(|| word.to_owned()),
             Self::User => {
                 let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
                 (word.starts_with(|c: char| c.is_alphanumeric() || c == '_') && word.chars().all(plain))
@@ -414,10 +424,21 @@ impl Kind {
             Self::Key => "a path that begins with `/`, or a `pkcs11:` URI".to_owned(),
             Self::Modules => "a list of module names".to_owned(),
             Self::Names => "a list of names of environment variables".to_owned(),
-            Self::Places => "a list of `file:/FOLDER`".to_owned(),
+            Self::Places => {
+                "a list of `file:/FOLDER`, `https://HOST/FOLDER` and `oci:REGISTRY/REPOSITORY:TAG`".to_owned()
+            }
+            Self::Proxy => "`http://HOST:PORT`".to_owned(),
             Self::User => "a user's name or number".to_owned(),
             Self::Text => "a text".to_owned(),
         }
+    }
+}
+
+impl Setting {
+    /// A value as messages show it.
+    #[must_use]
+    pub fn shown_value(&self, value: &str) -> String {
+        if matches!(self.kind, Proxy | Places) { without_logins(value) } else { value.to_owned() }
     }
 }
 

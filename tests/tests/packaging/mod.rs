@@ -15,6 +15,7 @@ mod repositories;
 mod rpm_sources;
 mod rpm_systems;
 mod rpms;
+mod served;
 mod signed;
 mod systems;
 mod tarballs;

@@ -5,8 +5,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::name::{Hint, hint};
+use super::remote::{self, Means};
 use crate::conf::{PrebuiltPlace, Settings};
-use crate::host::fs;
+use crate::host::{Environment, fs};
 use crate::id::{ModuleId, Target};
 
 /// How long a place may take to list what it has.
@@ -19,25 +20,34 @@ pub struct Listing {
     pub place: PrebuiltPlace,
     /// The names of its files; else why they are not known.
     pub files: Result<Vec<String>, String>,
+    /// What the program that asked it lacked that keeps it in.
+    pub lacks: Option<String>,
 }
 
 impl Listing {
     /// Asks all places of the settings.
     #[must_use]
-    pub fn all(settings: &Settings) -> Vec<Self> {
+    pub fn all(settings: &Settings, environment: &Environment) -> Vec<Self> {
         let list = |place: &PrebuiltPlace| {
-            let PrebuiltPlace::Folder(folder) = place;
-            let folder = settings.layout.at(&folder.to_string_lossy());
-            Self { place: place.clone(), files: listed(move || names(folder), PATIENCE) }
+            let (files, lacks) = match place {
+                PrebuiltPlace::Folder(folder) => {
+                    let folder = settings.layout.at(&folder.to_string_lossy());
+                    (listed(move || names(folder), PATIENCE), None)
+                }
+                PrebuiltPlace::Remote(place) => {
+                    let known = remote::list(place, Means { settings, environment });
+                    (known.files, known.lacks)
+                }
+            };
+            Self { place: place.clone(), files, lacks }
         };
         settings.prebuilt.iter().map(list).collect()
     }
 
     /// Its files that may hold a module for a kernel; first those whose names say that they do.
-    pub(super) fn candidates(&self, id: &ModuleId, target: &Target) -> Vec<(PathBuf, Hint)> {
-        let PrebuiltPlace::Folder(folder) = &self.place;
+    pub(super) fn candidates(&self, id: &ModuleId, target: &Target) -> Vec<(&str, Hint)> {
         let names = self.files.as_deref().unwrap_or_default().iter();
-        let found = names.map(|name| (folder.join(name), hint(name, id, target)));
+        let found = names.map(|name| (name.as_str(), hint(name, id, target)));
         let mut found: Vec<_> = found.filter(|(_, hint)| *hint != Hint::No).collect();
         found.sort_by_key(|(_, hint)| *hint != Hint::Yes);
         found
@@ -53,8 +63,23 @@ impl Listing {
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let why = self.files.as_ref().err()?;
-        Some(format!("the place `{}` of prebuilt modules cannot be used: {why}", self.place))
+        Some(unusable(&self.place, why))
     }
+
+    /// The warning for a program that is less isolated than it should be.
+    #[must_use]
+    pub fn isolation_warning(&self) -> Option<String> {
+        let lacks = self.lacks.as_ref()?;
+        let place = &self.place;
+        Some(format!(
+            "the program that asks the place `{place}` of prebuilt modules is not fully isolated: {lacks}"
+        ))
+    }
+}
+
+/// The warning for a place that cannot be used.
+pub(super) fn unusable(place: &PrebuiltPlace, why: &str) -> String {
+    format!("the place `{place}` of prebuilt modules cannot be used: {why}")
 }
 
 /// An answer within a time limit: a network file system whose server is gone gives none.
@@ -97,15 +122,18 @@ mod tests {
         settings.prebuilt = ["file:/a", "file:/b"].into_iter().filter_map(PrebuiltPlace::parse).collect();
         fs::create_dir_all(&dir.path().join("a/sub")).unwrap();
         fs::write_whole(&dir.path().join("a/foo-1.dkms.tar"), b"", 0o644).unwrap();
-        let [a, b] = Listing::all(&settings).try_into().unwrap();
+        let [a, b] = Listing::all(&settings, &Environment::default()).try_into().unwrap();
         let (id, target) = (ModuleId::parse("foo", "1").unwrap(), Target::parse("6.1", "x86_64").unwrap());
-        assert_eq!(a.candidates(&id, &target), [("/a/foo-1.dkms.tar".into(), Hint::Maybe)]);
+        assert_eq!(a.candidates(&id, &target), [("foo-1.dkms.tar", Hint::Maybe)]);
         assert!(a.warning().is_none() && !b.may_have(&id, &target));
         assert!(b.warning().unwrap().contains("is not a folder"));
         for name in ["foo-1-a.dkms.tar", "foo-1-kernel6.1-x86_64.dkms.tar"] {
             fs::write_whole(&dir.path().join("a").join(name), b"", 0o644).unwrap();
         }
-        let hints = Listing::all(&settings)[0].candidates(&id, &target).into_iter().map(|(_, hint)| hint);
+        let hints = Listing::all(&settings, &Environment::default())[0]
+            .candidates(&id, &target)
+            .into_iter()
+            .map(|(_, hint)| hint);
         assert_eq!(hints.collect::<Vec<_>>(), [Hint::Yes, Hint::Maybe, Hint::Maybe]);
         let slow = || {
             std::thread::sleep(Duration::from_millis(400));

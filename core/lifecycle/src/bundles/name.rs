@@ -32,6 +32,14 @@ pub(super) fn hint(file: &str, id: &ModuleId, target: &Target) -> Hint {
     }
 }
 
+/// Whether a server may name a file so: as `mktarball` names one, without anything that a path or a terminal
+/// takes for more than a letter.
+pub(super) fn is_of_bundle(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+~_.-:@,=".contains(c);
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    begins && name.len() <= 255 && name.contains(".dkms.tar") && name.chars().all(is_plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,19 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dkms_archive::{ArchiveError, Limits, SignedManifest, StagedBuild};
+use tempfile::NamedTempFile;
 
 use super::judge::{Held, Reason, Wanted, judge_contents, judge_statement, signer};
-use super::listing::Listing;
+use super::listing::{Listing, unusable};
 use super::name::Hint;
 use super::note::Note;
+use super::remote::{self, Means, Unfetched};
 use crate::bake::manifest::digest_of;
-use crate::conf::{ModuleConf, PrebuiltPlace, Settings};
+use crate::conf::{ModuleConf, PrebuiltPlace, RemotePlace, Settings};
 use crate::engine::refused::Judge;
 use crate::host::fs::{self, FsError};
-use crate::host::trusted;
+use crate::host::{Environment, trusted};
 use crate::id::{ModuleId, Target};
 use crate::kernel::KernelFacts;
 use crate::modfile::ModuleFile;
@@ -26,6 +28,8 @@ use crate::verify::Examiner;
 /// So many files of one place are unpacked for one module and kernel: who may write into the place can't keep
 /// root busy.
 const MOST_EXAMINED: usize = 32;
+/// The same of a place on another machine, where each costs a download.
+const MOST_FETCHED: usize = 8;
 
 /// A module that is asked for.
 #[derive(Clone, Copy)]
@@ -40,6 +44,8 @@ pub struct Asked<'a> {
     pub kernel: &'a KernelFacts,
     /// What that kernel lets in.
     pub judge: &'a Judge<'a>,
+    /// The environment of this command.
+    pub environment: &'a Environment,
     /// Asked before the result becomes visible: whether it still is to.
     pub may_land: &'a dyn Fn() -> bool,
 }
@@ -65,6 +71,24 @@ pub enum Taken {
 #[derive(Debug, Default)]
 pub struct Taker {
     keys: OnceLock<Vec<TrustedKey>>,
+    /// The file that was fetched last: one for several kernels comes once.
+    fetched: Mutex<Option<Fetched>>,
+}
+
+/// A file of another machine, here.
+#[derive(Debug)]
+struct Fetched {
+    place: RemotePlace,
+    name: String,
+    file: Arc<NamedTempFile>,
+}
+
+/// A file that is examined.
+struct Source {
+    /// Where it can be read.
+    path: PathBuf,
+    /// Keeps it.
+    _fetched: Option<Arc<NamedTempFile>>,
 }
 
 /// A bundle that may be taken.
@@ -91,7 +115,11 @@ impl Taker {
         for listing in listings {
             let mut best: Option<Examined> = None;
             let candidates = listing.candidates(asked.id, asked.target);
-            if let Some(more) = candidates.len().checked_sub(MOST_EXAMINED).filter(|more| *more > 0) {
+            let most = match &listing.place {
+                PrebuiltPlace::Folder(_) => MOST_EXAMINED,
+                PrebuiltPlace::Remote(_) => MOST_FETCHED,
+            };
+            if let Some(more) = candidates.len().checked_sub(most).filter(|more| *more > 0) {
                 let text = format!(
                     "`{}` has {more} further files whose names may stand for this module on {}: not looked at",
                     listing.place, asked.target.kernel
@@ -99,9 +127,25 @@ impl Taker {
                 reporter.report(Event::warning(format!("{}: {text}", asked.id), []));
                 refused.push(text);
             }
-            for (path, hint) in candidates.into_iter().take(MOST_EXAMINED) {
-                let path = settings.layout.at(&path.to_string_lossy());
-                match self.examine(&listing.place, &path, asked, settings, reporter) {
+            for (name, hint) in candidates.into_iter().take(most) {
+                let source = match self.source(&listing.place, name, asked, settings) {
+                    Ok(source) => Ok(source),
+                    Err(Unfetched::File(why)) => Err(Reason::Broken(why)),
+                    Err(Unfetched::Place(why)) => {
+                        let text = unusable(&listing.place, &why);
+                        reporter.report(Event::warning(text.clone(), []));
+                        refused.push(text);
+                        break;
+                    }
+                    Err(Unfetched::GivenUp(why)) => {
+                        refused.push(unusable(&listing.place, &why));
+                        break;
+                    }
+                };
+                let place = &listing.place;
+                let examined = source
+                    .and_then(|source| self.examine((place, name), &source.path, asked, settings, reporter));
+                match examined {
                     Ok(found) => {
                         if best.as_ref().is_none_or(|best| best.note.signed < found.note.signed) {
                             best = Some(found);
@@ -110,7 +154,7 @@ impl Taker {
                     // Its name did not say that it is for this kernel.
                     Err(Reason::OtherModule(_) | Reason::OtherKernel { .. }) if hint == Hint::Maybe => {}
                     Err(reason) => {
-                        let path = path.display().to_string();
+                        let path = shown(place, name, settings);
                         let text = format!("`{}` is not taken: {reason}", path.escape_debug());
                         reporter.report(Event::warning(format!("{}: {text}", asked.id), []));
                         refused.push(text);
@@ -122,6 +166,37 @@ impl Taker {
             }
         }
         Ok(Taken::No(refused))
+    }
+
+    /// A file of a place, fetched if the place is on another machine.
+    fn source(
+        &self,
+        place: &PrebuiltPlace,
+        name: &str,
+        asked: &Asked<'_>,
+        settings: &Settings,
+    ) -> Result<Source, Unfetched> {
+        let remote = match place {
+            PrebuiltPlace::Folder(folder) => {
+                let path = settings.layout.at(&folder.join(name).to_string_lossy());
+                return Ok(Source { path, _fetched: None });
+            }
+            PrebuiltPlace::Remote(remote) => remote,
+        };
+        // One after the other: a place is found out to be slow once.
+        let mut last = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(why) = remote::given_up(remote) {
+            return Err(Unfetched::GivenUp(why));
+        }
+        let file = match last.take().filter(|last| last.place == *remote && last.name == name) {
+            Some(Fetched { file, .. }) => file,
+            None => {
+                let means = Means { settings, environment: asked.environment };
+                Arc::new(remote::get(remote, name, means)?)
+            }
+        };
+        *last = Some(Fetched { place: remote.clone(), name: name.to_owned(), file: Arc::clone(&file) });
+        Ok(Source { path: file.path().to_owned(), _fetched: Some(file) })
     }
 
     fn keys(&self, settings: &Settings, reporter: &dyn Reporter) -> &[TrustedKey] {
@@ -146,7 +221,7 @@ impl Taker {
     /// Unpacks a bundle into a private folder, and checks all that can be.
     fn examine(
         &self,
-        place: &PrebuiltPlace,
+        (place, name): (&PrebuiltPlace, &str),
         path: &Path,
         asked: &Asked<'_>,
         settings: &Settings,
@@ -192,11 +267,19 @@ impl Taker {
         let digest = |(name, path): (String, &PathBuf)| Ok((name, digest_of(path)?));
         let digests: Result<BTreeMap<_, _>, FsError> = names.into_iter().zip(&files).map(digest).collect();
         let signed = statement.signed.as_ref().map_or(0, |signed| signed.when);
-        let bundle = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let digests = digests.map_err(|error| broken(&error))?;
-        let note = Note::new(place.to_string(), bundle, key.id.clone(), signed, digests);
+        let note = Note::new(place.to_string(), name.to_owned(), key.id.clone(), signed, digests);
         Ok(Examined { build, note, _folder: folder })
     }
+}
+
+/// Where a file is, for people.
+fn shown(place: &PrebuiltPlace, name: &str, settings: &Settings) -> String {
+    let path = match place {
+        PrebuiltPlace::Folder(folder) => settings.layout.at(&folder.join(name).to_string_lossy()),
+        PrebuiltPlace::Remote(remote) => remote::shown(remote, name),
+    };
+    path.display().to_string()
 }
 
 /// The module files of a build.

@@ -190,7 +190,7 @@ impl<'a> Survey<'a> {
         self.take_past(&mut world, request.options.respect_failures);
         let is_missing = |(id, target): &(ModuleId, Target)| !world.snapshot.is_built(id, target);
         if request.options.force || world.confs.keys().any(is_missing) {
-            world.places = Listing::all(self.settings);
+            world.places = Listing::all(self.settings, self.environment);
         }
         if matches!(request.work, Work::Autoinstall { .. } | Work::Bake { .. } | Work::Batch(_)) {
             self.take_prebuilt(&mut world)?;

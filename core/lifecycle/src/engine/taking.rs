@@ -38,7 +38,8 @@ impl Effects<'_> {
             return Ok(Effect::Nothing);
         }
         let judge = Judge::new(settings, self.context.distribution, self.context.environment);
-        let asked = Asked { id, target, conf, kernel, judge: &judge, may_land: terms.may_land };
+        let environment = self.context.environment;
+        let asked = Asked { id, target, conf, kernel, judge: &judge, environment, may_land: terms.may_land };
         let refused = match self.taker.take(&asked, &self.world.places, settings, reporter)? {
             Taken::Yes(_) => return Ok(Effect::Changed),
             Taken::NotWanted => return Err(BuildError::new(id, target, Failure::NotWanted).into()),

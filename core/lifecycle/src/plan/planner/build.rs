@@ -63,7 +63,9 @@ impl Planner<'_> {
 
     /// Says which places did not answer.
     pub(super) fn warn_of_places(&mut self) {
-        for text in self.world.places.iter().filter_map(Listing::warning) {
+        let places = &self.world.places;
+        let isolation = places.iter().filter_map(Listing::isolation_warning);
+        for text in places.iter().filter_map(Listing::warning).chain(isolation) {
             if !self.remarks.contains(&Remark::Warning(text.clone())) {
                 self.warn(text);
             }

@@ -12,8 +12,11 @@ fn without_headers() -> World {
     add(&mut world, "bar/1.0", &[]);
     world.kernels.get_mut(&target("6.1.0")).unwrap().headers_usable = false;
     let place = PrebuiltPlace::parse("file:/srv").unwrap();
-    world.places =
-        vec![Listing { place, files: Ok(vec!["foo-1.0-kernel6.1.0-x86_64.dkms.tar.gz".to_owned()]) }];
+    world.places = vec![Listing {
+        place,
+        files: Ok(vec!["foo-1.0-kernel6.1.0-x86_64.dkms.tar.gz".to_owned()]),
+        lacks: None,
+    }];
     world
 }
 

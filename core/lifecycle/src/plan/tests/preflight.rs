@@ -75,7 +75,7 @@ fn so_may_a_place_and_where_nothing_is_built_it_must() {
     let (mut world, kernels) = in_use();
     let place = crate::conf::PrebuiltPlace::parse("file:/srv").unwrap();
     let files = Ok(vec!["foo-1.0-kernel6.2.0-x86_64.dkms.tar.gz".to_owned()]);
-    world.places = vec![crate::bundles::Listing { place, files }];
+    world.places = vec![crate::bundles::Listing { place, files, lacks: None }];
     let events = &coming()[..1];
     let told = |world: &World| ask_about(world, &kernels, events);
     assert_eq!(told(&world), ["foo/1.0 6.2.0: there", "user/1.0 6.2.0: no-headers"]);
