@@ -143,6 +143,7 @@ impl Taker {
                     }
                 };
                 let place = &listing.place;
+                let here = source.as_ref().ok().map(|source| source.path.display().to_string());
                 let examined = source
                     .and_then(|source| self.examine((place, name), &source.path, asked, settings, reporter));
                 match examined {
@@ -155,6 +156,12 @@ impl Taker {
                     Err(Reason::OtherModule(_) | Reason::OtherKernel { .. }) if hint == Hint::Maybe => {}
                     Err(reason) => {
                         let path = shown(place, name, settings);
+                        let reason = reason.to_string();
+                        // What was fetched is examined under another name.
+                        let reason = match here.as_deref().filter(|here| *here != path) {
+                            Some(here) => reason.replace(here, &path),
+                            None => reason,
+                        };
                         let text = format!("`{}` is not taken: {reason}", path.escape_debug());
                         reporter.report(Event::warning(format!("{}: {text}", asked.id), []));
                         refused.push(text);

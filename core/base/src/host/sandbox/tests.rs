@@ -355,3 +355,36 @@ fn a_link_shows_what_it_leads_to_and_no_more_of_a_home() {
         assert!(!shown(path), "{path}");
     }
 }
+
+#[test]
+fn a_download_reaches_servers_and_nothing_of_this_machine_besides() {
+    let world = World::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let build = world.at("tree/M/build");
+    let wanted = Wanted {
+        strict: true,
+        user: "nobody",
+        account: None,
+        folders: Vec::new(),
+        layer: None,
+        shown: Vec::new(),
+        inputs: Vec::new(),
+        mentioned: Vec::new(),
+        secret: vec![world.at("tree")],
+        environment: &world.environment,
+    };
+    let code = |sandbox: &Sandbox, line: &str| {
+        let process = Process::new("/bin/bash", ["-c", line], &world.environment).dir(Path::new("/"));
+        process.in_sandbox(sandbox).capture().unwrap().code()
+    };
+    let (download, built) = (Sandbox::for_download(&wanted).unwrap(), Sandbox::new(&wanted).unwrap());
+    let connect = format!("exec 3<>/dev/tcp/127.0.0.1/{port}");
+    assert_eq!((code(&download, &connect), code(&built, &connect)), (0, 1));
+    let local = "perl -MSocket -e 'socket(my $s, AF_UNIX, SOCK_STREAM, 0) or exit 7'";
+    assert_eq!((code(&download, local), code(&built, local)), (7, 0));
+    let write = "echo x >/tmp/file";
+    assert!(code(&download, write) != 0 && code(&built, write) == 0);
+    let look = format!("ls {}", build.display());
+    assert!(code(&download, &look) != 0);
+}
