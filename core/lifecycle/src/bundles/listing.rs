@@ -130,10 +130,8 @@ mod tests {
         for name in ["foo-1-a.dkms.tar", "foo-1-kernel6.1-x86_64.dkms.tar"] {
             fs::write_whole(&dir.path().join("a").join(name), b"", 0o644).unwrap();
         }
-        let hints = Listing::all(&settings, &Environment::default())[0]
-            .candidates(&id, &target)
-            .into_iter()
-            .map(|(_, hint)| hint);
+        let again = Listing::all(&settings, &Environment::default());
+        let hints = again[0].candidates(&id, &target).into_iter().map(|(_, hint)| hint);
         assert_eq!(hints.collect::<Vec<_>>(), [Hint::Yes, Hint::Maybe, Hint::Maybe]);
         let slow = || {
             std::thread::sleep(Duration::from_millis(400));
