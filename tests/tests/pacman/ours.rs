@@ -27,7 +27,8 @@ fn bare() -> World {
     // Stripped, as those that are shipped.
     let tool = |name: &'static str| Tool { name, ..Tool::ours(&ours.programs.join(name).to_string_lossy()) };
     let release = Tool { name: "dkms-release", ..Tool::ours(env!("CARGO_BIN_EXE_dkms-release-under-test")) };
-    let tools = [tool("dkms"), tool("dh_dkms"), tool("hooks-apt"), tool("dkms-fetch"), tool("hooks-pacman"), release];
+    let tools =
+        [tool("dkms"), tool("dh_dkms"), tool("hooks-apt"), tool("dkms-fetch"), tool("hooks-pacman"), release];
     let world = World::without_dkms(Pacman::V6_0, &tools.each_ref()).expect("tests run as root");
     must(
         &world,

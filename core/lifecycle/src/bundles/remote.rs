@@ -187,6 +187,7 @@ fn program(
         shown: vec![resolver, program.clone()],
         inputs: Vec::new(),
         mentioned: Vec::new(),
+        devices: Vec::new(),
         secret,
         environment: &environment,
     };

@@ -371,6 +371,7 @@ fn a_download_reaches_servers_and_nothing_of_this_machine_besides() {
         shown: Vec::new(),
         inputs: Vec::new(),
         mentioned: Vec::new(),
+        devices: Vec::new(),
         secret: vec![world.at("tree")],
         environment: &world.environment,
     };
