@@ -11,7 +11,7 @@ use crate::conf::notices;
 use crate::conf::settings::SandboxMode;
 use crate::host::fs::FsError;
 use crate::host::sandbox::{Account, Missing, Sandbox, Wanted};
-use crate::host::{Environment, fs};
+use crate::host::{Environment, fs, sandbox};
 use crate::report::Event;
 
 /// How a build's commands are confined.
@@ -138,22 +138,33 @@ impl Confinement {
         self.note.take()
     }
 
-    /// What a command could not read that root could, now that it is known what its sandbox
-    /// lacked; once a build.
-    pub(super) fn warning(&mut self, spec: &BuildSpec<'_>, missing: &Missing) -> Option<Event> {
+    /// Looks, now that it is known what a command's sandbox lacked, whether it could not read what root can;
+    /// what the log is to say of it, once a build.
+    pub(super) fn look_for_unread(&mut self, spec: &BuildSpec<'_>, missing: &Missing) -> Option<String> {
         let main =
             self.walls.as_ref().and_then(|walls| walls.main.get()).filter(|_| self.unread.is_empty())?;
         self.unread = main.unreadable(missing);
-        let named = notices::listed(&self.unread)?;
-        let text = format!("{} is built without {named}, which root can read and the build cannot", spec.id);
-        Some(Event::warning(text, [notices::UNREAD_HINT.to_owned()]))
+        self.text_of_unread(spec)
     }
-}
 
-impl Confinement {
     /// What its commands could not read although root can, as far as they have run.
     pub(super) fn unread(&self) -> &[PathBuf] {
         &self.unread
+    }
+
+    /// The warning for that.
+    pub(super) fn warning(&self, spec: &BuildSpec<'_>) -> Option<Event> {
+        let text = self.text_of_unread(spec)?;
+        let hint = match self.unread.iter().all(|path| sandbox::hides(path)) {
+            true => "copy it into the source, or name the module in `sandbox_exempt` in framework.conf",
+            false => notices::UNREAD_HINT,
+        };
+        Some(Event::warning(text, [hint.to_owned()]))
+    }
+
+    fn text_of_unread(&self, spec: &BuildSpec<'_>) -> Option<String> {
+        let named = notices::listed(&self.unread)?;
+        Some(format!("{} is built without {named}, which root can read and the build cannot", spec.id))
     }
 }
 

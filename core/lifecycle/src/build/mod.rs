@@ -90,6 +90,12 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
             let unread = running.confinement.unread();
             refusals::refine(&mut diagnosis, spec, running.place.folder(), &running.environment, unread);
         }
+        // A cause that names it says more.
+        let warning = running.confinement.warning(spec);
+        if let Some(warning) = warning.filter(|_| !matches!(diagnosis.cause, Some(Cause::HiddenFile { .. })))
+        {
+            reporter.report(warning);
+        }
         let log = running.left();
         fail(failure, Some(log), diagnosis)
     })
@@ -249,8 +255,11 @@ impl<'a> Running<'a> {
         refusals::after_success(self.spec, &self.log.text())
     }
 
-    /// Tells what the sandbox refused.
+    /// Reports what the sandbox refused, and what could not be read.
     fn warn_of_refusals(&mut self) -> Result<(), Failure> {
+        if let Some(warning) = self.confinement.warning(self.spec) {
+            self.reporter.report(warning);
+        }
         if self.hit.is_none()
             && let Some(warning) = self.refused()
         {
@@ -358,8 +367,8 @@ impl<'a> Running<'a> {
         if let Some(note) = self.confinement.note(&ended.missing) {
             self.log.note(&note)?;
         }
-        if let Some(warning) = self.confinement.warning(self.spec, &ended.missing) {
-            self.warn_and_note(warning)?;
+        if let Some(note) = self.confinement.look_for_unread(self.spec, &ended.missing) {
+            self.log.note(&note)?;
         }
         if let Some(what) = excess? {
             return Err(Failure::TooMuchLeft { what });
