@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use dkms_base::exit::ExitCode;
 use dkms_base::host::root;
 use dkms_base::id::{ModuleId, Target};
+use dkms_base::report::{Event, Reporter};
+use dkms_conf::settings::SandboxMode;
 use dkms_core::install;
 use dkms_core::tree::Snapshot;
 use dkms_core::verify::{Verdict, images_of};
@@ -147,15 +149,20 @@ fn on_kernel(session: &Session<'_>, ids: &[&ModuleId], target: &Target) -> Resul
         images: &images_of(layout, &target.kernel),
         machine: Machine::of_kernel(&target.kernel, layout).or(Machine::named(target.arch.as_str())),
         folder: scratch.path(),
+        strict: session.settings.sandbox == SandboxMode::Strict,
         user: &session.settings.build_user,
         environment: session.environment,
     };
-    let outcomes = guest.load(&selection).map_err(|error| failure(&error, target))?;
+    let loaded = guest.load(&selection).map_err(|error| failure(&error, target))?;
+    if !loaded.missing.is_empty() {
+        let text = format!("QEMU runs in a degraded sandbox, this system gives it {}", loaded.missing);
+        session.terminal.report(Event::warning(text, ["`dkms doctor` lists the reasons".to_owned()]));
+    }
     let trial = |(file, outcome): (PathBuf, Outcome)| {
         let id = owners.get(&file)?.clone();
         Some(Trial { id, target: target.clone(), file, outcome, loads_on: None })
     };
-    Ok(outcomes.into_iter().filter_map(trial).collect())
+    Ok(loaded.outcomes.into_iter().filter_map(trial).collect())
 }
 
 /// Another kernel on which the module is installed, and where the same file is live: the running one first.

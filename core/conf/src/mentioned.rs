@@ -1,5 +1,6 @@
 //! The paths that a conf names: what it may look for, and an empty answer would mean something to it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use dkms_base::host::fs;
@@ -37,34 +38,35 @@ pub fn in_text(text: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Whether a script or Makefile asks for an environment variable, comments aside: it uses it (`$NAME`,
-/// `${NAME`, `$(NAME`) or asks whether it is defined, and does not set it first, whatever it was.
+/// The variables that a script or Makefile asks its environment for, comments aside: those that it uses
+/// (`$NAME`, `${NAME`, `$(NAME`) or of which it asks whether they are defined, and that it does not set
+/// before, whatever they were.
 #[must_use]
-pub fn asks_for(text: &str, name: &str) -> bool {
-    let mut is_used = false;
+pub fn variables(text: &str) -> BTreeSet<&str> {
+    let (mut asked, mut set) = (BTreeSet::new(), BTreeSet::new());
     for line in text.lines().map(str::trim_start).filter(|line| !line.starts_with('#')) {
-        if ["ifdef", "ifndef"]
-            .iter()
-            .any(|word| line.strip_prefix(word).is_some_and(|rest| rest.trim() == name))
-        {
-            return true;
+        for question in ["ifdef ", "ifndef "] {
+            asked.extend(line.strip_prefix(question).map(name_at_begin).filter(|name| !name.is_empty()));
         }
-        let uses = line.match_indices(name).any(|(at, _)| {
-            let before = &line[..at];
-            let after = line[at + name.len()..].chars().next();
-            let ends = after.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
-            ends && ["$", "${", "$("].iter().any(|begin| before.ends_with(begin))
-        });
-        if uses {
-            is_used = true;
-            break;
+        for part in line.split('$').skip(1) {
+            let name = name_at_begin(part.strip_prefix(['{', '(']).unwrap_or(part));
+            if !name.is_empty() && !set.contains(name) {
+                asked.insert(name);
+            }
         }
-        let assigned = line.strip_prefix(name).map(str::trim_start);
-        if assigned.is_some_and(|rest| rest.starts_with('=') || rest.starts_with(":=")) {
-            return false;
+        let name = name_at_begin(line);
+        let rest = line[name.len()..].trim_start();
+        if rest.starts_with('=') || rest.starts_with(":=") {
+            set.insert(name);
         }
     }
-    is_used
+    asked
+}
+
+fn name_at_begin(text: &str) -> &str {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    &text[..end]
 }
 
 #[cfg(test)]
@@ -96,7 +98,7 @@ mod tests {
             ("# $(WITH_X)\necho $WITH_XY $(NO_WITH_X) WITH_X\n", false),
             ("", false),
         ] {
-            assert_eq!(asks_for(text, "WITH_X"), expected, "{text}");
+            assert_eq!(variables(text).contains("WITH_X"), expected, "{text}");
         }
     }
 }

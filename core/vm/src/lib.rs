@@ -13,6 +13,6 @@ pub mod outcome;
 mod report;
 pub mod selection;
 
-pub use machine::{Guest, VmError};
+pub use machine::{Guest, Loaded, VmError};
 pub use outcome::{Outcome, judge};
 pub use selection::{Selection, SelectionError};

@@ -10,7 +10,7 @@ use dkms_base::host::Environment;
 use dkms_base::host::fs::{self, FsError};
 use dkms_base::host::process::{Process, ProcessError};
 use dkms_base::host::programs;
-use dkms_base::host::sandbox::{Sandbox, Wanted};
+use dkms_base::host::sandbox::{Missing, Sandbox, Wanted};
 use dkms_base::host::stream::Bounded;
 use dkms_kernel::Machine;
 use dkms_kernel::modfile::{self, ModfileError};
@@ -28,8 +28,6 @@ const BOOTS: usize = 20;
 const CONSOLE_LIMIT: usize = 64 << 20;
 /// What makes a guest fast.
 const KVM: &str = "/dev/kvm";
-/// The copy of the kernel's image in our folder.
-const IMAGE: &str = "kernel";
 /// No program or library is larger.
 const PROGRAM_LIMIT: u64 = 1 << 30;
 
@@ -101,12 +99,23 @@ pub struct Guest<'a> {
     pub images: &'a [PathBuf],
     /// The machine that it is for.
     pub machine: Option<Machine>,
-    /// Where the initramfs is written: a folder of our own, which others get to read.
+    /// Where the initramfs is written: a folder of our own.
     pub folder: &'a Path,
+    /// Where an isolation layer is missing, QEMU does not run.
+    pub strict: bool,
     /// The user that QEMU runs as, where we can become another one.
     pub user: &'a str,
     /// The environment of QEMU.
     pub environment: &'a Environment,
+}
+
+/// What became of modules.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Of each file that is asked for.
+    pub outcomes: BTreeMap<PathBuf, Outcome>,
+    /// The isolation layers that QEMU had to do without.
+    pub missing: Missing,
 }
 
 impl Guest<'_> {
@@ -114,7 +123,7 @@ impl Guest<'_> {
     ///
     /// # Errors
     /// [`VmError`] where nothing is known of any.
-    pub fn load(&self, selection: &Selection) -> Result<BTreeMap<PathBuf, Outcome>, VmError> {
+    pub fn load(&self, selection: &Selection) -> Result<Loaded, VmError> {
         let kind = KINDS.iter().find(|(machine, _)| Some(*machine) == self.machine);
         let (_, kind) = kind.ok_or(VmError::Machine)?;
         if programs::find(kind.program, self.environment).is_none() {
@@ -122,20 +131,22 @@ impl Guest<'_> {
         }
         let image = self.images.iter().find(|path| fs::is_file(path));
         let image = image.ok_or_else(|| VmError::NoImage(self.images.to_vec()))?;
-        fs::set_mode(self.folder, 0o755)?;
-        // Not every distribution lets users read it.
-        fs::copy_content(image, &self.folder.join(IMAGE), 0o644)?;
         let (mut known, mut broken) = (BTreeMap::new(), BTreeSet::new());
+        let mut missing = Missing::default();
         // KVM may be there and not work: inside of another virtual machine, or for another kind of processor.
         let kvm = Path::new(KVM);
         let mut accelerator = if fs::exists(kvm) && fs::may_write(kvm) { "kvm" } else { "tcg" };
         for _ in 0..BOOTS {
-            let console = match self.boot(kind, accelerator, selection, &broken) {
+            let console = match self.boot(kind, (image, accelerator), selection, &broken) {
                 Err(VmError::NotBooted(_)) if accelerator == "kvm" => {
                     accelerator = "tcg";
                     continue;
                 }
-                console => console?,
+                ended => {
+                    let (console, lacked) = ended?;
+                    missing = lacked;
+                    console
+                }
             };
             let boot = Boot::read(&console, selection.items.len());
             // What an earlier boot says of an item counts: there it was not alone.
@@ -156,19 +167,20 @@ impl Guest<'_> {
             file.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         };
         let asked = selection.items.iter().enumerate().filter(|(_, (_, item))| item.is_asked);
-        Ok(asked
+        let outcomes = asked
             .map(|(place, (path, _))| (path.clone(), outcome::of_item(known.get(&place), name)))
-            .collect())
+            .collect();
+        Ok(Loaded { outcomes, missing })
     }
 
-    /// Boots once; what stands on the console.
+    /// Boots once; what stands on the console, and what QEMU's sandbox lacked.
     fn boot(
         &self,
         kind: &Kind,
-        accelerator: &str,
+        (image, accelerator): (&Path, &str),
         selection: &Selection,
         broken: &BTreeSet<usize>,
-    ) -> Result<String, VmError> {
+    ) -> Result<(String, Missing), VmError> {
         let initramfs = self.folder.join("initramfs");
         let size = self.write(&initramfs, selection, broken)?;
         // It is there twice while the kernel unpacks it.
@@ -205,9 +217,10 @@ impl Guest<'_> {
             "-kernel",
         ];
         let mut words: Vec<std::ffi::OsString> = words.into_iter().map(Into::into).collect();
-        words.extend([self.folder.join(IMAGE).into(), "-initrd".into(), initramfs.into_os_string()]);
+        words.extend([image.into(), "-initrd".into(), initramfs.clone().into_os_string()]);
         let process = Process::new(kind.program, words, self.environment).called(kind.program);
-        let process = process.in_sandbox(&self.sandbox()?).dir(self.folder);
+        let process =
+            process.in_sandbox(&self.sandbox(vec![image.to_owned(), initramfs])?).dir(Path::new("/"));
         // What the guest says is bounded here; its file could be all of a disk.
         let mut console = Bounded::new(CONSOLE_LIMIT / 2, CONSOLE_LIMIT / 2);
         let ended = match process.time_limit(BOOT_LIMIT).stream_to(&mut |bytes| console.push(bytes)) {
@@ -222,21 +235,22 @@ impl Guest<'_> {
                     format!("{} ended with exit code {}: {}", kind.program, ended.code(), last_line(&text));
                 Err(VmError::NotBooted(text))
             }
-            _ => Ok(text),
+            ended => Ok((text, ended.map(|ended| ended.missing).unwrap_or_default())),
         }
     }
 
     /// What QEMU runs in: a module that breaks out of the guest is in there, and not root. KVM is shown to
     /// it.
-    fn sandbox(&self) -> Result<Sandbox, VmError> {
+    /// What root reads of `inputs` is read there too.
+    fn sandbox(&self, inputs: Vec<PathBuf>) -> Result<Sandbox, VmError> {
         let wanted = Wanted {
-            strict: false,
+            strict: self.strict,
             user: self.user,
             account: None,
             folders: Vec::new(),
             layer: None,
-            shown: vec![self.folder.to_owned()],
-            inputs: Vec::new(),
+            shown: Vec::new(),
+            inputs,
             mentioned: Vec::new(),
             devices: vec![KVM.into()],
             secret: Vec::new(),
@@ -266,7 +280,6 @@ impl Guest<'_> {
             }
         }
         archive.finish()?;
-        fs::set_mode(to, 0o644)?;
         Ok(fs::stat(to)?.map_or(0, |meta| meta.len()))
     }
 

@@ -1,7 +1,7 @@
 //! What only root may read, and a build or a conf reads all the same: as root reads it.
 
 use dkms_tests::fixture::Module;
-use dkms_tests::root::Root;
+use dkms_tests::root::{Root, User};
 
 use super::attempt::root;
 
@@ -111,6 +111,36 @@ fn what_scripts_ask_for_quietly_and_may_not_read_is_told() {
     assert!(log.contains("# quiet/1.0 is built without `/etc/quiet.conf`"), "{log}");
     root.must("chmod 644 /etc/quiet.*; rm -r /root/keys; echo 'pass_environment=WITH_FEATURE' >>/etc/dkms/framework.conf").unwrap();
     assert_eq!(build("WITH_FEATURE=1 UNRELATED=1"), "");
+}
+
+#[test]
+fn what_only_root_may_read_is_named_to_nobody_who_leads_there() {
+    let root = root();
+    root.must("mkdir -p /root/vault; echo x >/root/vault/other.doc; echo 'see /root/vault/other.doc $(MY_TOKEN)' >/root/notes").unwrap();
+    // A link out of the source, a way out of it, and a source that another user may write.
+    Module::new("leads", "1.0")
+        .with("MAKE=\"make -C $kernel_source_dir M=$dkms_tree/leads/1.0/build; : ../../../root/notes\"")
+        .write_to(&root)
+        .unwrap();
+    root.must(
+        "ln -s /root/notes /usr/src/leads-1.0/GNUmakefile.in; ln -s /root/notes /usr/src/leads-1.0/makefile",
+    )
+    .unwrap();
+    Module::new("theirs", "1.0").write_to(&root).unwrap();
+    root.must(
+        "mv /usr/src/theirs-1.0 /srv/theirs; echo '# $(MY_TOKEN)' >>/srv/theirs/Makefile
+         printf 'ifdef MY_TOKEN\\nendif\\n-include /root/vault/other.doc\\n' >>/srv/theirs/Makefile
+         chown -R nobody /srv/theirs; ln -s /srv/theirs /usr/src/theirs-1.0",
+    )
+    .unwrap();
+    for module in ["leads", "theirs"] {
+        let output =
+            root.shell(&format!("MY_TOKEN=1 \"$DKMS\" build {module}/1.0 -k $K"), User::Root, "/").unwrap();
+        let log = root.must(&format!("cat /var/lib/dkms/{module}/1.0/build/make.log /var/lib/dkms/{module}/1.0/*/*/log/make.log 2>/dev/null || true")).unwrap();
+        for text in [&output.stdout, &output.stderr, &log] {
+            assert!(!text.contains("other.doc") && !text.contains("MY_TOKEN"), "{module}: {output:?} {log}");
+        }
+    }
 }
 
 #[test]

@@ -177,6 +177,8 @@ struct Coming<'a> {
     stay: Option<&'a Stay>,
     /// Which is made.
     is_made: bool,
+    /// The further folder, where it is shown.
+    further: Option<OwnedFd>,
 }
 
 impl Plan {
@@ -198,7 +200,8 @@ impl Plan {
         unsafe {
             command.pre_exec(move || {
                 let stay = stay.as_ref();
-                let mut coming = Coming { dir: &dir, report: &report, trees: &mut trees, stay, is_made };
+                let (report, further) = (&report, None);
+                let mut coming = Coming { dir: &dir, report, trees: &mut trees, stay, is_made, further };
                 self.enter(parent, &mut coming).map_err(Into::into)
             })
         };
@@ -233,8 +236,8 @@ impl Plan {
 
     /// Gives up all rights, unless too little stands between this process and the system.
     fn give_up(&self, standing: Standing, coming: &Coming<'_>) -> Result<()> {
-        let further = coming.stay.and_then(|stay| stay.further.as_ref()).map(|(_, seen)| seen.as_c_str());
-        rights::drop_all(&self.rights, coming.report, standing == Standing::Scene, further);
+        let seen = rights::Seen { has_scene: standing == Standing::Scene, is_found: coming.is_made };
+        rights::drop_all(&self.rights, coming.report, seen, coming.further.as_ref());
         let lacks_folder = self.scene.is_needed && standing == Standing::Nothing;
         let refused = self.strict && coming.report.tells_any() || lacks_folder;
         if refused { Err(Errno::PERM) } else { Ok(()) }
@@ -375,7 +378,11 @@ impl Plan {
             return scene::build(&self.scene, coming.dir, coming.report, coming.trees);
         };
         if coming.is_made {
-            scene::come_again(stay.further.as_ref(), coming.dir, coming.report, coming.trees);
+            match scene::come_again(stay.further.as_ref(), coming.dir, coming.trees) {
+                Ok(shown) => coming.further = shown,
+                // As a shell says of what can't be executed.
+                Err(_) => exit(126),
+            }
             return Standing::Scene;
         }
         let standing = scene::build(&self.scene, coming.dir, coming.report, coming.trees);

@@ -1,6 +1,6 @@
 //! Giving up rights: the last thing that a process does before it becomes the program.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Gid, Mode, OFlags, Uid};
@@ -35,9 +35,18 @@ pub struct Rights {
     pub bare_filter: Vec<libc::sock_filter>,
 }
 
-/// Gives up all that it can; what it can't is reported.
-/// `further`: another new place that a process with mounts of its own may write.
-pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool, further: Option<&CStr>) {
+/// What a process sees when it gives up its rights.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// It has mounts of its own.
+    pub(super) has_scene: bool,
+    /// Another process was there before it, and may have put links into it.
+    pub(super) is_found: bool,
+}
+
+/// Gives up all that it can; what it can't is reported. `further`: another folder that it may write.
+pub(super) fn drop_all(rights: &Rights, report: &Report, seen: Seen, further: Option<&OwnedFd>) {
+    let has_scene = seen.has_scene;
     let told = |wall: Wall, result: Result<()>| {
         if let Err(errno) = result {
             report.missing(wall, errno);
@@ -54,8 +63,21 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, has_scene: bool, furthe
         told(Wall::Limits, limit(*resource, *most));
     }
     if let (Some(rules), true) = (&rights.rules, has_scene) {
-        for place in rights.new_places.iter().map(CString::as_c_str).chain(further) {
-            told(Wall::Landlock, allow_all(&rules[0], place, rights.all_access));
+        for place in &rights.new_places {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let folder = match seen.is_found {
+                true => super::open_plain(place, flags),
+                false => rustix::fs::open(place, flags, Mode::empty()),
+            };
+            match folder {
+                Ok(folder) => told(Wall::Landlock, allow_all(&rules[0], &folder, rights.all_access)),
+                // It was exchanged: nothing may be written there.
+                Err(_) if seen.is_found => {}
+                Err(errno) => report.missing(Wall::Landlock, errno),
+            }
+        }
+        if let Some(further) = further {
+            told(Wall::Landlock, allow_all(&rules[0], further, rights.all_access));
         }
     }
     // For as long as we may: a root that stays root must not get them back by an exec.
@@ -111,14 +133,12 @@ fn limit(resource: Resource, most: u64) -> Result<()> {
 }
 
 /// Adds a rule for what is below a folder.
-fn allow_all(rules: &OwnedFd, place: &CStr, access: u64) -> Result<()> {
+fn allow_all(rules: &OwnedFd, folder: &OwnedFd, access: u64) -> Result<()> {
     const BENEATH: i32 = 1;
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(place, flags, Mode::empty())?;
     // `struct landlock_path_beneath_attr`, which is packed.
     let mut rule = [0; 12];
     rule[..8].copy_from_slice(&access.to_ne_bytes());
-    rule[8..].copy_from_slice(&number(&folder).to_ne_bytes());
+    rule[8..].copy_from_slice(&number(folder).to_ne_bytes());
     // SAFETY: it is given a descriptor that is open, and reads as many bytes as this kind of rule has.
     let result =
         unsafe { libc::syscall(libc::SYS_landlock_add_rule, number(rules), BENEATH, rule.as_ptr(), 0) };

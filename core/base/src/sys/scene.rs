@@ -168,25 +168,31 @@ pub(super) fn build(scene: &Scene, dir: &CStr, report: &Report, trees: &mut [Opt
 }
 
 /// Finds a scene as another process has left it, with a further folder, taken before where that could be.
-/// Leaves the process in its folder.
+/// Leaves the process in its folder. Gives the further folder as it is seen, for rules about it.
+///
+/// That process may have put links on the way to both: none is followed, since this one has rights that are
+/// not to lead elsewhere.
+///
+/// # Errors
+/// Where the folder, or the place of the further one, can't be reached without a link.
 pub(super) fn come_again(
     further: Option<&(CString, CString)>,
     dir: &CStr,
-    report: &Report,
     trees: &mut [Option<OwnedFd>],
-) {
-    let show = |(folder, seen): &(CString, CString)| {
+) -> Result<Option<OwnedFd>> {
+    let mut shown = None;
+    if let Some((folder, seen)) = further {
         let tree = match trees.first_mut().and_then(Option::take) {
             Some(tree) => tree,
             None => taken(folder)?,
         };
-        put(&tree, seen)
-    };
-    for result in [further.map_or(Ok(()), show), rustix::process::chdir(dir)] {
-        if let Err(errno) = result {
-            report.missing(Wall::Files, errno);
-        }
+        let place = open_plain(seen, OFlags::PATH | OFlags::DIRECTORY)?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        move_mount(&tree, c"", &place, c"", flags)?;
+        shown = Some(tree);
     }
+    rustix::process::fchdir(open_plain(dir, OFlags::PATH | OFlags::DIRECTORY)?)?;
+    Ok(shown)
 }
 
 /// A folder that can be written, to be shown elsewhere.

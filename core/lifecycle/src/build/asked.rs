@@ -3,16 +3,19 @@
 //! root's, and its log says nothing.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{BuildSpec, environment};
-use crate::host::{Environment, fs};
+use crate::host::{Environment, fs, trusted};
 use crate::report::Event;
 use crate::script::Hook;
 use dkms_conf::mentioned;
 
 /// No script is longer, that is read for what it asks.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: u64 = 256 << 10;
+
+/// No more of them are read.
+const MOST: usize = 16;
 
 /// What make reads in a folder.
 const OF_MAKE: [&str; 4] = ["GNUmakefile", "makefile", "Makefile", "Kbuild"];
@@ -22,7 +25,7 @@ const OF_MAKE: [&str; 4] = ["GNUmakefile", "makefile", "Makefile", "Kbuild"];
 pub(super) fn paths(spec: &BuildSpec<'_>) -> Vec<PathBuf> {
     const NOT: [&str; 4] = ["/dev", "/proc", "/sys", "/lib/modules"];
     let mut found = BTreeSet::new();
-    for text in texts(&scripts(spec)) {
+    for text in scripts(spec).iter().filter_map(text) {
         let named = mentioned::in_text(&text).into_iter();
         found.extend(named.filter(|path| !NOT.iter().any(|folder| path.starts_with(folder))));
     }
@@ -31,24 +34,26 @@ pub(super) fn paths(spec: &BuildSpec<'_>) -> Vec<PathBuf> {
 
 /// The warning for variables of the caller's that a build asks for and that are not passed on.
 pub(super) fn variables(spec: &BuildSpec<'_>, passed: &Environment) -> Option<Event> {
-    let mut candidates: Vec<&str> = spec.environment.names().collect();
-    let is_kept_back = |name: &str| {
+    let is_kept_back = |name: &&str| {
         passed.get(name).is_none()
             && spec.environment.get_filled(name).is_some()
-            && !environment::DROPPED.contains(&name)
+            && !environment::DROPPED.contains(name)
     };
-    candidates.retain(|name| is_kept_back(name));
+    let candidates: BTreeSet<&str> = spec.environment.names().filter(is_kept_back).collect();
     if candidates.is_empty() {
         return None;
     }
     let mut files = scripts(spec);
-    files.push(spec.layout.source_link(spec.id).join("dkms.conf"));
-    let texts = texts(&files);
-    candidates.retain(|name| texts.iter().any(|text| mentioned::asks_for(text, name)));
-    let first = *candidates.first()?;
-    let names = candidates.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    files.extend(of_source(spec, Path::new("dkms.conf")));
+    let mut asked = BTreeSet::new();
+    for text in files.iter().filter_map(text) {
+        let variables = mentioned::variables(&text);
+        asked.extend(candidates.iter().copied().filter(|name| variables.contains(name)));
+    }
+    let first = *asked.first()?;
+    let names = asked.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let text = format!("{} asks for {names}, which the caller has set and builds are not given", spec.id);
-    let words = candidates.join(" ");
+    let words = asked.into_iter().collect::<Vec<_>>().join(" ");
     let hint = format!(
         "pass_environment=\"{words}\" in framework.conf passes it on; `MAKE=\"make {first}=…\"` in {} does so for this module alone",
         spec.layout.etc_dkms().join(format!("{}.conf", spec.id.name)).display()
@@ -58,18 +63,26 @@ pub(super) fn variables(spec: &BuildSpec<'_>, passed: &Environment) -> Option<Ev
 
 /// The files of the source that run in every build: scripts that the conf names, and what make reads in
 /// the top folder.
-fn scripts(spec: &BuildSpec<'_>) -> Vec<PathBuf> {
-    let Ok(source) = fs::canonical(&spec.layout.source_link(spec.id)) else { return Vec::new() };
+fn scripts(spec: &BuildSpec<'_>) -> BTreeSet<PathBuf> {
     let make = spec.conf.make.as_deref().unwrap_or_default();
     let hooks = [Hook::PreBuild, Hook::PostBuild].map(|hook| hook.value(spec.conf).unwrap_or_default());
     let words = hooks.into_iter().filter_map(|value| value.split_whitespace().next());
     let words = words.chain(make.split(|c: char| c.is_whitespace() || "'\";&|()".contains(c)));
-    let names = words.filter(|word| !word.is_empty()).map(Path::new).filter(|name| name.is_relative());
-    let files = OF_MAKE.into_iter().map(Path::new).chain(names).map(|name| source.join(name));
-    files.filter(|path| fs::is_file(path)).collect::<BTreeSet<_>>().into_iter().collect()
+    let names = words.filter(|word| !word.is_empty()).take(MOST * 4).map(Path::new);
+    let files = OF_MAKE.into_iter().map(Path::new).chain(names).filter_map(|name| of_source(spec, name));
+    files.take(MOST).collect()
 }
 
-fn texts(files: &[PathBuf]) -> Vec<String> {
-    let read = |path: &PathBuf| fs::read_limited(path, LONGEST).ok();
-    files.iter().filter_map(read).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
+/// A file of the source by its path there. What another user than root may change is none, and neither is
+/// what a link leads to outside: root would read it for them, and name what is in it.
+fn of_source(spec: &BuildSpec<'_>, name: &Path) -> Option<PathBuf> {
+    let is_plain = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let source = fs::canonical(&spec.layout.source_link(spec.id)).ok()?;
+    let path = fs::canonical(&source.join(name)).ok().filter(|path| is_plain && path.starts_with(&source))?;
+    (fs::is_file(&path) && trusted::fault_for_root(&path).is_none()).then_some(path)
+}
+
+fn text(file: &PathBuf) -> Option<String> {
+    let bytes = fs::read_limited(file, LONGEST).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -243,13 +243,15 @@ fn opened(path: &Path) -> Result<(File, Metadata)> {
     }
     let open = |path: &Path| OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let of_descriptor = format!("/proc/self/fd/{}", held.as_raw_fd());
-    if let Ok(file) = open(Path::new(&of_descriptor)) {
+    let is_held = |file: &File| {
+        file.metadata().is_ok_and(|opened| (opened.dev(), opened.ino()) == (meta.dev(), meta.ino()))
+    };
+    if let Some(file) = open(Path::new(&of_descriptor)).ok().filter(is_held) {
         return Ok((file, meta));
     }
     // A root without `/proc`, or a process that may not look into itself.
     let file = open(path).naming("open", path)?;
-    let opened = file.metadata().naming("look at", path)?;
-    if (opened.dev(), opened.ino()) != (meta.dev(), meta.ino()) {
+    if !is_held(&file) {
         return Err(io::Error::other("it was exchanged meanwhile")).naming("open", path);
     }
     Ok((file, meta))

@@ -4,7 +4,7 @@
 //! An isolation layer that the system can't give is left out and reported, unless the sandbox is strict.
 //! `docs/sandbox.md` says which one is for what.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -206,7 +206,9 @@ impl Sandbox {
         let is_possible = |stay: &&Stay| stay.scene.is_there() && self.view.is_visible(seen);
         let Some(stay) = self.stay.as_ref().filter(is_possible) else { return Ok(None) };
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
-        let stay = Stay { scene: Arc::clone(&stay.scene), further: Some((text(folder)?, text(seen)?)) };
+        // No link is followed on the way to it.
+        let Ok(seen) = super::fs::canonical(seen) else { return Ok(None) };
+        let stay = Stay { scene: Arc::clone(&stay.scene), further: Some((text(folder)?, text(&seen)?)) };
         Ok(Some(Self { stay: Some(stay), ..self.clone() }))
     }
 
@@ -244,6 +246,10 @@ impl Sandbox {
 
     /// Has the process of `command` stand in it, beginning in `dir`.
     pub(super) fn apply_to(&self, report: &Arc<Report>, dir: CString, command: &mut std::process::Command) {
+        // In a scene that lasts no link is followed on the way there.
+        let plain = || super::fs::canonical(Path::new(OsStr::from_bytes(dir.to_bytes()))).ok();
+        let plain = self.stay.as_ref().and_then(|_| plain());
+        let dir = plain.and_then(|dir| CString::new(dir.as_os_str().as_bytes()).ok()).unwrap_or(dir);
         Arc::clone(&self.plan).apply_to(Arc::clone(report), dir, self.stay.clone(), command);
     }
 }

@@ -242,6 +242,47 @@ fn what_a_process_leaves_is_there_for_the_next_where_the_sandbox_lasts() {
 }
 
 #[test]
+fn a_link_that_a_process_leaves_leads_the_next_one_nowhere() {
+    // In the home folder, which is new and the user's: there the ways to other folders can be exchanged.
+    let home = tempfile::Builder::new().prefix("dkms-test-").tempdir_in("/root").unwrap();
+    let (build, built) = (home.path().join("M/build"), home.path().join("M/built"));
+    for folder in [&build, &built] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let environment: Environment = [("PATH", "/usr/bin:/bin"), ("HOME", "/root")].into_iter().collect();
+    let sandbox = Sandbox::new(&Wanted {
+        strict: true,
+        user: "nobody",
+        account: None,
+        folders: vec![(&build, &build)],
+        layer: None,
+        shown: Vec::new(),
+        inputs: Vec::new(),
+        mentioned: Vec::new(),
+        devices: Vec::new(),
+        secret: Vec::new(),
+        environment: &environment,
+    })
+    .unwrap();
+    let sandbox = sandbox.lasting();
+    let run = |sandbox: &Sandbox, line: &str| {
+        let process = Process::new("/bin/bash", ["-c", line], &environment).dir(&build);
+        let ended = process.in_sandbox(sandbox).capture().unwrap();
+        (ended.code(), ended.text())
+    };
+    let top = home.path().display();
+    let exchange = format!(
+        "cd / && mv {top} {top}-away && mkdir -p {top}/M && ln -s /etc {top}/M/build && ln -s /etc {top}/M/built"
+    );
+    assert_eq!(run(&sandbox, &exchange), (0, String::new()), "the way can be exchanged");
+    for sandbox in [Some(sandbox.clone()), sandbox.with(&built, &built).unwrap()].into_iter().flatten() {
+        let (code, text) = run(&sandbox, "pwd -P; echo x >/etc/dkms-test-escaped");
+        assert_eq!((code, text.as_str()), (126, ""));
+    }
+    assert!(!fs::exists(Path::new("/etc/dkms-test-escaped")));
+}
+
+#[test]
 fn folders_that_others_may_not_enter_are_no_hindrance() {
     let dir = tempfile::Builder::new().prefix("dkms-test-").tempdir_in("/var/cache").unwrap();
     let build = dir.path().join("M/build");

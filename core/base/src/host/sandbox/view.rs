@@ -340,7 +340,8 @@ impl View {
     }
 
     fn put_in_place_of(&self, path: &Path, kind: Kind, scene: &mut Building) -> Result<(), NulError> {
-        let owner = match self.owner {
+        // The ways to other folders below it stay ours.
+        let owner = match self.owner.filter(|_| self.home.as_deref() == Some(path)) {
             Some(owner) => format!(",uid={},gid={}", owner.uid.as_raw(), owner.gid.as_raw()),
             None => String::new(),
         };
