@@ -24,6 +24,7 @@ mod critical;
 mod dh_dkms;
 mod doctor;
 mod exports;
+mod farms;
 mod faults;
 mod field;
 mod field_sources;

@@ -43,8 +43,8 @@ pub(super) fn verify(session: &Session<'_>, folders: &[std::path::PathBuf]) -> R
     }
     for (folder, image) in &images {
         if !session.args().json {
-            let line =
-                format!("{}: {} {} is signed, key {}", folder.display(), image.tag, image.digest, image.by);
+            let name = [image.tag.as_str(), image.digest.as_str()].join(" ");
+            let line = format!("{}: {} is signed, key {}", folder.display(), name.trim_start(), image.by);
             session.terminal.print(&line);
         }
     }

@@ -197,6 +197,8 @@ fn what_we_cannot_do_is_left_to_the_program() {
     keys.shell("openssl rsa -in rsa.key -outform DER -out der.key");
     keys.write("junk", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     keys.write("empty", b"");
+    let sigstore = "ENCRYPTED SIGSTORE PRIVATE KEY";
+    keys.write("cosign.key", format!("-----BEGIN {sigstore}-----\neyJr\n-----END {sigstore}-----\n").as_bytes());
     let places = |name: &str| keys.places(name, "rsa.der");
     let settings = Settings::defaults(Layout::under("/"));
     let environment: Environment = [(PIN, "x")].into_iter().collect();
@@ -209,6 +211,7 @@ fn what_we_cannot_do_is_left_to_the_program() {
         ("der.key", "no private key in PEM"),
         ("empty", "no private key in PEM"),
         ("junk", "can't be read"),
+        ("cosign.key", "cosign's own way"),
     ] {
         let error = OwnSigner::load(&places(name), "sha256", &pin).unwrap_err();
         assert!(error.is_beyond_us() && error.to_string().contains(says), "{name}: {error}");

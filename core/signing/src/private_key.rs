@@ -59,6 +59,11 @@ impl Stored {
         if block.contains("Proc-Type:") {
             return Err(KeyFault::Unknown("it is encrypted in OpenSSL's old way, not as PKCS#8".to_owned()));
         }
+        if matches!(label, "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY") {
+            return Err(KeyFault::Unknown(
+                "it is encrypted in cosign's own way, not as PKCS#8: make one with openssl".to_owned(),
+            ));
+        }
         let (_, document) = SecretDocument::from_pem(block).map_err(broken)?;
         match label {
             "PRIVATE KEY" => PrivateKey::from_pkcs8(document.as_bytes()).map(Self::Plain),
