@@ -102,6 +102,15 @@ fn every_module_is_on_every_kernel_and_only_the_manifest_stays() {
     assert!(sum.starts_with(one["files"][0]["sha256"].as_str().unwrap()), "{sum}");
     assert!(one["tools"]["compiler"].as_str().unwrap().contains("gcc"), "{one}");
 
+    // So does verify, by name or without; a module that is nowhere is none.
+    let verified = format!("one/1.0, {second}, x86_64: proven\n");
+    for line in ["verify one -k $K2", "verify one/1.0 -k $K2"] {
+        assert_eq!(succeeds(&root, line).stdout, verified, "{line}");
+    }
+    let all = succeeds(&root, "verify -k $K2").stdout;
+    assert_eq!(all, format!("{verified}two/2.0, {second}, x86_64: proven\n"));
+    fails(&root, "verify three/1.0 -k $K2", 3, &["three/1.0"]);
+
     // The service finds nothing to do, even without a tree and with nothing to write.
     let quiet = "rm -rf /var/lib/dkms
         unshare -m sh -c 'mount --bind /usr /usr && mount -o remount,ro,bind /usr &&
@@ -112,6 +121,8 @@ fn every_module_is_on_every_kernel_and_only_the_manifest_stays() {
     root.must("echo x >>/lib/modules/$K/updates/dkms/one.ko").unwrap();
     let status = succeeds(&root, "status one -k $K").stdout;
     assert!(status.ends_with(": installed (Differences between built and installed modules)\n"), "{status}");
+    let refuted = root.dkms("verify one -k $K").unwrap();
+    assert!(refuted.code == 30 && refuted.stdout.contains("is not the file that was built"), "{refuted:?}");
     let finding = json(&root, "doctor --json")["findings"].to_string();
     assert!(finding.contains("baked-changed") && finding.contains("one.ko"), "{finding}");
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dkms_base::exit::ExitCode;
 use dkms_base::id::{ModuleId, Target};
+use dkms_core::bake::Manifest;
 use dkms_core::plan::Refusal;
 use dkms_core::tree::Snapshot;
 use dkms_core::verify::{Proof, Verdict, Verifier};
@@ -65,8 +66,10 @@ fn outcome_of_trials(trials: &[Trial]) -> Result<(), Failure> {
 /// The grid, and below it what is not proven.
 fn show_grid(session: &Session<'_>, proofs: &[Proof]) -> Result<(), Failure> {
     let snapshot = session.snapshot()?;
+    let baked = Manifest::known(&session.settings.layout);
     let cell = |proof: &Proof| {
         let state = match () {
+            () if baked.modules.contains_key(&(proof.id.clone(), proof.target.clone())) => "installed",
             () if snapshot.is_installed(&proof.id, &proof.target) => "installed",
             () if snapshot.is_built(&proof.id, &proof.target) => "built",
             () if proof.links.first().is_some_and(|there| there.verdict == Verdict::Proven) => "weak",
@@ -120,12 +123,20 @@ fn of_kernel(
 }
 
 fn is_known(session: &Session<'_>, snapshot: &Snapshot) -> Result<(), Failure> {
+    let baked = Manifest::known(&session.settings.layout);
+    let mut baked = baked.modules.keys().map(|(id, _)| id);
     match (&session.invocation.name, &session.invocation.version) {
         (Some(name), Some(version)) => {
             let id = ModuleId::new(name.clone(), version.clone());
-            if snapshot.get(&id).is_some() { Ok(()) } else { Err(Refusal::NotInTree { id }.into()) }
+            if snapshot.get(&id).is_some() || baked.any(|other| *other == id) {
+                Ok(())
+            } else {
+                Err(Refusal::NotInTree { id }.into())
+            }
         }
-        (Some(name), None) if snapshot.versions(name).is_empty() => {
+        (Some(name), None)
+            if snapshot.versions(name).is_empty() && !baked.any(|other| other.name == *name) =>
+        {
             let text = format!("module `{name}` is not in the dkms tree");
             Err(Failure::new(ExitCode::NOT_IN_TREE, text).hint("`dkms status` lists what is"))
         }

@@ -8,6 +8,7 @@ use super::facts::{Facts, File, Holds, Image, Index, State, Trust};
 use super::index::{ModuleIndex, search_order};
 use super::search::SearchOrder;
 use super::{Examination, Examiner, Fault, Proof, judge, running_kernel};
+use crate::bake::{BakedFile, BakedModule, FileState, Manifest};
 use crate::conf::ModuleConf;
 use crate::engine::Survey;
 use crate::engine::refused::Judge;
@@ -30,6 +31,7 @@ pub struct Verifier<'a> {
     order: SearchOrder,
     judge: Judge<'a>,
     weak: Vec<(ModuleId, Target, KernelRelease)>,
+    baked: Manifest,
 }
 
 impl<'a> Verifier<'a> {
@@ -39,17 +41,32 @@ impl<'a> Verifier<'a> {
     /// [`FsError`] where a folder can't be read.
     pub fn new(layout: &'a Layout, survey: &'a Survey<'a>, snapshot: &'a Snapshot) -> Result<Self, FsError> {
         let (order, weak) = (search_order(layout)?, survey.weak(snapshot)?);
-        Ok(Self { layout, survey, snapshot, order, judge: survey.judge(), weak })
+        let baked = Manifest::known(layout);
+        Ok(Self { layout, survey, snapshot, order, judge: survey.judge(), weak, baked })
     }
 
-    /// The modules that are, or should be, on a kernel: what is installed or linked there, and of the others
-    /// the newest versions that autoinstall would bring.
+    /// A module that the image of this system was made with, unless the tree has installed it there.
+    fn baked(&self, id: &ModuleId, target: &Target) -> Option<&BakedModule> {
+        let found = self.baked.modules.get(&(id.clone(), target.clone()));
+        found.filter(|_| self.snapshot.installed_version(&id.name, target).is_none())
+    }
+
+    /// The modules that are, or should be, on a kernel: what is installed or linked there or part of the
+    /// system's image, and of the others the newest versions that autoinstall would bring.
     ///
     /// # Errors
     /// [`FsError`] where the kernel can't be looked at.
     pub fn wanted(&self, target: &Target) -> Result<Vec<ModuleId>, FsError> {
         let mut ids: BTreeSet<ModuleId> = self.snapshot.installed_on(target).collect();
         ids.extend(self.weak.iter().filter(|(_, on, _)| on == target).map(|(id, ..)| id.clone()));
+        ids.extend(
+            self.baked
+                .modules
+                .keys()
+                .map(|(id, _)| id)
+                .filter(|id| self.baked(id, target).is_some())
+                .cloned(),
+        );
         let tree = self.survey.module_tree(target)?;
         for id in self.snapshot.newest() {
             if ids.iter().any(|other| other.name == id.name) {
@@ -106,9 +123,11 @@ impl OnKernel<'_> {
         let from = weak.iter().find(|(served, on, _)| served == id && on == target);
         let is_installed = snapshot.installed_version(&id.name, target).is_some();
         let from = from.filter(|_| !is_installed).map(|(_, _, from)| from);
-        let mut files = match from {
-            Some(from) => self.linked_files(id, &conf, from),
-            None => self.own_files(id, &conf),
+        let baked = self.verifier.baked(id, target);
+        let mut files = match (baked, from) {
+            (Some(baked), _) => self.baked_files(baked),
+            (None, Some(from)) => self.linked_files(id, &conf, from),
+            (None, None) => self.own_files(id, &conf),
         };
         let there: Vec<PathBuf> =
             files.iter().filter(|file| file.state != State::Missing).map(|file| file.path.clone()).collect();
@@ -131,6 +150,7 @@ impl OnKernel<'_> {
         };
         let registration = snapshot.get(id);
         let conf_fault = match registration {
+            _ if baked.is_some() => None,
             Some(found) if found.is_broken() => {
                 Some(format!("the source of {id} is gone, so is its dkms.conf"))
             }
@@ -146,8 +166,11 @@ impl OnKernel<'_> {
             conf_fault,
             excluded: conf.excluded.as_ref().map(|excluded| excluded.directive.clone()),
             asks_for_running: None,
-            installed: snapshot.installed_version(&id.name, target).cloned(),
-            is_weak: from.is_some(),
+            installed: match baked {
+                Some(_) => Some(id.version.clone()),
+                None => snapshot.installed_version(&id.name, target).cloned(),
+            },
+            is_weak: baked.is_none() && from.is_some(),
             headers_remedy: survey.headers_remedy_where_missing(self.kernel),
             files,
             trust,
@@ -191,6 +214,20 @@ impl OnKernel<'_> {
         placed.into_iter().map(file).collect()
     }
 
+    /// What the image of this system was made with.
+    fn baked_files(&self, baked: &BakedModule) -> Vec<File> {
+        let layout = self.verifier.layout;
+        let file = |file: &BakedFile| {
+            let state = match file.state(layout) {
+                FileState::Same => State::Same,
+                FileState::Missing => State::Missing,
+                FileState::Different => State::Different,
+            };
+            self.in_state(layout.at(&file.path.to_string_lossy()), state)
+        };
+        baked.files.iter().map(file).collect()
+    }
+
     fn file(&self, path: PathBuf, built: Option<&Path>) -> File {
         let state = match built {
             _ if !fs::is_file(&path) => State::Missing,
@@ -198,6 +235,10 @@ impl OnKernel<'_> {
             Some(built) if fs::same_bytes(built, &path) => State::Same,
             Some(_) => State::Different,
         };
+        self.in_state(path, state)
+    }
+
+    fn in_state(&self, path: PathBuf, state: State) -> File {
         File {
             state,
             faults: Vec::new(),
