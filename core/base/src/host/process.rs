@@ -308,7 +308,8 @@ impl Process {
         let expression = expression.stdout_file(written);
         let handle = when_no_longer_written(|| expression.start()).map_err(|source| {
             let missing = missing();
-            if missing.is_empty() || source.kind() != io::ErrorKind::PermissionDenied {
+            let is_strict = self.sandbox.as_ref().is_some_and(Sandbox::is_strict);
+            if !is_strict || missing.is_empty() || source.kind() != io::ErrorKind::PermissionDenied {
                 return start_error(source);
             }
             ProcessError::Refused { line: self.line(), missing }

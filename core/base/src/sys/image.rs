@@ -49,6 +49,8 @@ pub(super) struct Taken {
     pub(super) devices: Devices,
     /// A user namespace, or why there is none.
     pub(super) users: Result<OwnedFd>,
+    /// The `/proc` that is left.
+    pub(super) proc: Option<OwnedFd>,
 }
 
 impl Image<'_> {
@@ -65,6 +67,7 @@ impl Image<'_> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let taken = DEVICES.iter().filter_map(|path| Some((*path, open_tree(CWD, *path, flags).ok()?)));
         let devices = Devices(taken.collect());
+        let proc = open_tree(CWD, c"/proc", flags | OpenTreeFlags::AT_RECURSIVE).ok();
         let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
         let is_in_chroot = match mount_change("/", private) {
             // There no user namespace can be made, and nothing can become the root of all.
@@ -92,7 +95,7 @@ impl Image<'_> {
         pivot_root(".", ".")?;
         unmount(".", UnmountFlags::DETACH)?;
         chdir("/")?;
-        Ok(Taken { devices, users })
+        Ok(Taken { devices, users, proc })
     }
 
     /// Its folder, in the mounts that are ours now.
@@ -105,8 +108,41 @@ impl Image<'_> {
 const CLOSED: MountFlags =
     MountFlags::RDONLY.union(MountFlags::NOSUID).union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
+/// Every `/proc` that an image gets, not yet mounted anywhere.
+#[derive(Debug)]
+pub(super) struct Procs {
+    /// Its own.
+    pub(super) own: OwnedFd,
+    /// One of which nothing is covered.
+    pub(super) whole: Option<OwnedFd>,
+}
+
+impl Procs {
+    /// Makes them. In a user namespace the kernel allows that only while a whole `/proc` is mounted. So that
+    /// of the system outside, `left`, is shown for this moment; nothing of the image runs yet.
+    pub(super) fn new(left: Option<&OwnedFd>) -> Result<Self> {
+        match (Self::make(), left) {
+            (Err(Errno::PERM), Some(left)) if is_folder(c"/proc") => {
+                put(left, c"/proc")?;
+                let made = Self::make();
+                if let Err(errno) = unmount(c"/proc", UnmountFlags::DETACH) {
+                    // It leads out of the image.
+                    super::child::exit(errno.raw_os_error());
+                }
+                made
+            }
+            (made, _) => made,
+        }
+    }
+
+    fn make() -> Result<Self> {
+        let own = own_proc(MountAttrFlags::empty())?;
+        Ok(Self { own, whole: own_proc(MountAttrFlags::MOUNT_ATTR_RDONLY).ok() })
+    }
+}
+
 /// A `/proc` of the process namespace that this process is in, not yet mounted anywhere.
-pub(super) fn own_proc(more: MountAttrFlags) -> Result<OwnedFd> {
+fn own_proc(more: MountAttrFlags) -> Result<OwnedFd> {
     let made = fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&made)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -149,7 +185,7 @@ fn entries_of_the_kernel() -> Result<Vec<CString>> {
 }
 
 /// Mounts a `/dev` with these devices only, if the image has a folder for it.
-pub(super) fn mount_dev(devices: &Devices) -> Result<()> {
+pub(super) fn mount_dev(devices: &Devices, whole_proc: Option<&OwnedFd>) -> Result<()> {
     if !is_folder(c"/dev") {
         return Ok(());
     }
@@ -159,10 +195,10 @@ pub(super) fn mount_dev(devices: &Devices) -> Result<()> {
     };
     // A user namespace may mount a `/proc`, as sandboxes do, only if there is a whole one already. This one
     // is hidden below the next mount.
-    if let Ok(proc) = own_proc(MountAttrFlags::MOUNT_ATTR_RDONLY) {
+    if let Some(proc) = whole_proc {
         new(c"mode=700,size=4k")?;
         rustix::fs::mkdir(c"/dev/proc", Mode::from_raw_mode(0o700))?;
-        put(&proc, c"/dev/proc")?;
+        put(proc, c"/dev/proc")?;
     }
     new(c"mode=755,size=64m")?;
     for (path, device) in &devices.0 {

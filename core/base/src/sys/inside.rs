@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use rustix::thread::UnshareFlags;
 
 use super::child::{close_all_from, exit, number};
-use super::image::{self, Devices, Image, Taken};
+use super::image::{self, Devices, Image, Procs, Taken};
 use super::keeper;
 
 /// What separates an image from this system.
@@ -42,16 +42,17 @@ pub fn go_inside(image: &Image<'_>) -> Result<Lacking> {
     let mut lacking = Lacking::new();
     let mut folder = image.open()?;
     let inside = match image.leave_other_mounts(&mut folder) {
-        Ok(Taken { devices, users }) => Inside {
+        Ok(Taken { devices, users, proc }) => Inside {
             owners: users.map_err(|errno| lacking.push((Layer::Users, errno))).ok(),
             devices: Some(devices),
+            proc,
         },
         // A container may not let us have mounts of our own.
         Err(errno) => {
             rustix::process::fchdir(&folder)?;
             rustix::process::chroot(".")?;
             lacking.extend([Layer::Mounts, Layer::Users].map(|layer| (layer, errno)));
-            Inside { owners: None, devices: None }
+            Inside { owners: None, devices: None, proc: None }
         }
     };
     drop(folder);
@@ -69,6 +70,8 @@ pub fn go_inside(image: &Image<'_>) -> Result<Lacking> {
 struct Inside {
     owners: Option<OwnedFd>,
     devices: Option<Devices>,
+    /// The `/proc` outside.
+    proc: Option<OwnedFd>,
 }
 
 impl Inside {
@@ -116,7 +119,8 @@ impl Inside {
             }
         };
         if let Some(devices) = &self.devices {
-            told(Layer::Devices, furnish(devices, has_processes));
+            told(Layer::Devices, furnish(devices, self.proc.as_ref(), has_processes));
+            drop(self.proc);
         }
         image::close_descriptors_of_others();
         image::leave_keyring();
@@ -134,15 +138,17 @@ impl Inside {
 }
 
 /// A `/proc` and a `/dev` of its own.
-fn furnish(devices: &Devices, has_processes: bool) -> Result<()> {
+fn furnish(devices: &Devices, proc_outside: Option<&OwnedFd>, has_processes: bool) -> Result<()> {
     image::close_devices()?;
+    let procs = Procs::new(proc_outside);
+    let whole = procs.as_ref().ok().and_then(|procs| procs.whole.as_ref());
     if has_processes {
-        let proc = image::own_proc(rustix::mount::MountAttrFlags::empty())?;
+        let own = &procs.as_ref().map_err(|errno| *errno)?.own;
         // Two commands in one image tell their files apart by their numbers.
-        let _ = image::choose_next_process(&proc);
-        image::mount_proc(&proc)?;
+        let _ = image::choose_next_process(own);
+        image::mount_proc(own)?;
     }
-    image::mount_dev(devices)
+    image::mount_dev(devices, whole)
 }
 
 /// As libc does it, since the child goes on with everything.

@@ -218,6 +218,12 @@ impl Sandbox {
         self.owner
     }
 
+    /// Whether nothing runs in it if an isolation layer is missing.
+    #[must_use]
+    pub(super) fn is_strict(&self) -> bool {
+        self.plan.strict
+    }
+
     /// What its processes could not read although root can, after they lacked what is `missing`: files, and
     /// trees in which some may be.
     #[must_use]
