@@ -31,6 +31,7 @@ mod field_sources;
 mod forecast;
 mod foretold;
 mod full_disk;
+mod images;
 mod interrupted;
 mod loading;
 mod locks;
