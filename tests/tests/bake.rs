@@ -261,3 +261,31 @@ fn a_second_bake_brings_what_a_new_kernel_lacks() {
     let manifest: Value = serde_json::from_str(&root.read(MANIFEST).unwrap()).unwrap();
     assert_eq!(manifest["modules"].as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn an_initramfs_that_can_not_be_remade_fails_the_bake() {
+    let root = root(&[Module::new("one", "1.0")]);
+    let maker = |code: u32| {
+        root.write(
+            "/usr/sbin/update-initramfs",
+            &format!("#!/bin/sh\necho $* >>/srv/remade\nexit {code}\n"),
+            0o755,
+        )
+        .unwrap();
+    };
+    root.must("mkdir -p /boot /etc/initramfs-tools; rm -f /boot/*; : >/boot/initrd.img-$K2").unwrap();
+    maker(1);
+    let second = root.kernels().second.clone();
+    fails(&root, "bake -k $K -k $K2", 11, &["initramfs", &second, "exit code 1", "--no-initrd"]);
+    assert_eq!((modules(&root).as_str(), root.read(MANIFEST).unwrap().as_str()), ("", ""));
+    // Who wants it so, and a system that has it so.
+    succeeds(&root, "bake -k $K -k $K2 --no-initrd");
+    root.write("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n", 0o644).unwrap();
+    Module::new("two", "1.0").write_to(&root).unwrap();
+    succeeds(&root, "bake two -k $K2");
+    root.must("rm /etc/initramfs-tools/update-initramfs.conf /srv/remade").unwrap();
+    maker(0);
+    Module::new("three", "1.0").write_to(&root).unwrap();
+    succeeds(&root, "bake three -k $K -k $K2");
+    assert_eq!(root.read("/srv/remade").unwrap(), format!("-u -k {second}\n"));
+}

@@ -252,8 +252,17 @@ impl Bake<'_> {
             }
             let remade =
                 install::remake_initramfs(&target.kernel, layout, session.environment, session.terminal)?;
-            if remade == Remade::Made {
-                images::settle(layout, &target.kernel);
+            match remade {
+                Remade::Made => images::settle(layout, &target.kernel),
+                Remade::Left | Remade::Kept(_) | Remade::NoImage => {}
+                Remade::Not(why) => {
+                    let text = format!(
+                        "nothing is baked: the initramfs of kernel {} is out of date: {why}",
+                        target.kernel
+                    );
+                    let failure = Failure::new(ExitCode::AUTOINSTALL_FAILED, text);
+                    return Err(failure.hint("with `--no-initrd` it stays as it is"));
+                }
             }
         }
         Ok(())

@@ -173,7 +173,7 @@ impl Images<'_> {
                 images::forget_removed(layout, kernel)?;
                 Ok((Effect::Nothing, Vec::new()))
             }
-            Remade::Not(why) => {
+            Remade::Kept(why) | Remade::Not(why) => {
                 self.keep_note(&note)?;
                 let said = format!("the initramfs of kernel {kernel} is out of date: {why}");
                 Ok((Effect::Nothing, vec![said]))

@@ -60,7 +60,7 @@ pub fn remake(
     if maker.program == "update-initramfs" {
         if debian::updates(layout) == debian::Updates::No {
             let why = "`update_initramfs=no` in /etc/initramfs-tools/update-initramfs.conf keeps it as it is";
-            return Ok(Remade::Not(why.to_owned()));
+            return Ok(Remade::Kept(why.to_owned()));
         }
         if is_inside_dpkg(environment) && debian::covers(kernel, layout) && activate(environment) {
             let text = format!("the initramfs of kernel {kernel} is made by dpkg's trigger update-initramfs");
@@ -93,6 +93,8 @@ pub enum Remade {
     Left,
     /// The kernel has none yet.
     NoImage,
+    /// It stays as it is, because the system's settings want that: which.
+    Kept(String),
     /// It was not made: why not.
     Not(String),
 }
@@ -404,7 +406,7 @@ mod tests {
         let asked = "dpkg-trigger --no-await update-initramfs\n".to_owned();
         assert_eq!(remade("foo-dkms"), (Remade::Left, asked));
         write("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n");
-        assert!(matches!(remade("").0, Remade::Not(_)));
+        assert!(matches!(remade("").0, Remade::Kept(_)));
     }
 
     #[test]
