@@ -2,6 +2,7 @@
 //! oras, cosign, buildah, Slurm. Services run in network namespaces of their own, and end with the test.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+mod carried;
 mod cosign;
 mod registry;
 mod slurm;
