@@ -198,7 +198,10 @@ fn what_we_cannot_do_is_left_to_the_program() {
     keys.write("junk", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     keys.write("empty", b"");
     let sigstore = "ENCRYPTED SIGSTORE PRIVATE KEY";
-    keys.write("cosign.key", format!("-----BEGIN {sigstore}-----\neyJr\n-----END {sigstore}-----\n").as_bytes());
+    keys.write(
+        "cosign.key",
+        format!("-----BEGIN {sigstore}-----\neyJr\n-----END {sigstore}-----\n").as_bytes(),
+    );
     let places = |name: &str| keys.places(name, "rsa.der");
     let settings = Settings::defaults(Layout::under("/"));
     let environment: Environment = [(PIN, "x")].into_iter().collect();

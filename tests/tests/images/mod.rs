@@ -4,6 +4,7 @@
 
 mod containers;
 mod deployments;
+mod mkosi;
 mod mmdebstrap;
 mod unprivileged;
 
