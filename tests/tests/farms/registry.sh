@@ -1,3 +1,4 @@
+# shellcheck shell=dash
 # Stands before scripts of tests, in a network namespace of their own: starts a registry on its 127.0.0.1:5000, which ends with the script.
 set -eu
 R=127.0.0.1:5000
@@ -7,7 +8,8 @@ ip link set lo up
 mkdir -p registry
 printf '%s\n' 'version: 0.1' 'storage: {filesystem: {rootdirectory: /srv/registry}}' "http: {addr: \"$R\"}" >registry.yml
 docker-registry serve registry.yml >registry.log 2>&1 &
-trap "kill $!" EXIT
+registry=$!
+trap 'kill $registry' EXIT
 tries=0
 until bash -c "exec 3<>/dev/tcp/127.0.0.1/5000" 2>/dev/null; do
     tries=$((tries + 1))

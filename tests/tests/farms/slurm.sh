@@ -1,3 +1,4 @@
+# shellcheck shell=dash
 # Stands before scripts of tests, in network and host name spaces of their own: starts Slurm on this one machine, which ends with the script.
 # It has two processors, whatever the machine has, so that two tasks of an array run at once.
 set -eu
@@ -41,6 +42,7 @@ until sinfo -h -o %T 2>/dev/null | grep -q idle; do
     sleep 0.1
 done
 
+# shellcheck disable=SC2034 # the scripts read `code`
 # array: the jobs of /srv/matrix.json, as docs/farms.md has it; `code` is then what sbatch ended with.
 array() {
     code=0

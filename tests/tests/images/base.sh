@@ -1,3 +1,4 @@
+# shellcheck shell=dash
 # Makes what images are built of, once: programs, and repositories of Debian 12 and 13 from which they need no network. /srv/system is a
 # Debian 13 with two kernels, their headers and a compiler.
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -17,7 +18,7 @@ repository() {
         --dpkgopt=force-unsafe-io --include="$2gcc,make,patch,kmod,dpkg-dev,xz-utils,zstd" "$1" /srv/system >&2
     mkdir -p "/srv/mirror/$1/pool" "/srv/mirror/$1/dists/$1/main/binary-amd64"
     mv /srv/system/var/cache/apt/archives/*.deb "/srv/mirror/$1/pool/"
-    cd "/srv/mirror/$1"
+    cd "/srv/mirror/$1" || exit 1
     apt-ftparchive packages pool >"dists/$1/main/binary-amd64/Packages"
     release=-oAPT::FTPArchive::Release
     apt-ftparchive "$release::Codename=$1" "$release::Suite=$1" "$release::Components=main" "$release::Architectures=amd64" release "dists/$1" >/tmp/Release

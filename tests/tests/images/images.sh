@@ -1,3 +1,4 @@
+# shellcheck shell=dash
 # Stands before scripts of tests. /srv/ours has packages: dkms, foo-dkms, and the same that are broken in a way each. /srv/keys/mok.pem is
 # the key, by `farm`, with its certificate beside it.
 set -eu
@@ -16,7 +17,8 @@ image() {
 # proven IMAGE: foo is there for every kernel of it, signed; of dkms nothing but the manifest is left, and no key.
 proven() {
     [ -n "$(ls "$1/usr/lib/modules")" ]
-    for kernel in $(ls "$1/usr/lib/modules"); do
+    for kernel in "$1"/usr/lib/modules/*; do
+        kernel=${kernel##*/}
         [ "$(modinfo -F signer "$1/usr/lib/modules/$kernel/updates/dkms/"foo.ko*)" = farm ]
         grep -q '^updates/dkms/foo.ko' "$1/usr/lib/modules/$kernel/modules.dep"
         jq -e --arg kernel "$kernel" '[.modules[] | select(.kernel == $kernel and .module == "foo" and .key)] | length == 1' \
@@ -32,6 +34,7 @@ unkept() {
     ! grep -rqsF "$(sed -n 5p /srv/keys/mok.pem)" "$1/etc" "$1/usr/lib/dkms" "$1/usr/lib/sysimage" "$1/var" "$1/root" "$1/tmp" "$1/run"
 }
 
+# shellcheck disable=SC2016 # the inner shell expands it
 # hosted ROOT: the system that runs from there, with a read-only /usr, knows its modules, and has nothing to do.
 hosted() {
     unshare --mount sh -euc '

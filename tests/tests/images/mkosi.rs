@@ -2,8 +2,8 @@
 
 use super::{builder, run};
 
-/// `mkosi_of FOO NAME`: a folder NAME, of a tree in which dkms and this package are installed. mkosi reads all
-/// that is in a tree, devices too.
+/// `mkosi_of FOO NAME`: a folder NAME, of a tree in which dkms and this package are installed. mkosi
+/// reads all that is in a tree, devices too.
 const BUILD: &str = "
     mkdir /tmp/build; cd /tmp/build
     printf '#!/bin/sh\\ndkms bake --mok-key /work/src/keys/mok.pem\\n' >mkosi.postinst.chroot
