@@ -82,7 +82,7 @@ fn of_source(spec: &BuildSpec<'_>, name: &Path) -> Option<PathBuf> {
     (fs::is_file(&path) && trusted::fault_for_root(&path).is_none()).then_some(path)
 }
 
-fn text(file: &PathBuf) -> Option<String> {
-    let bytes = fs::read_limited(file, LONGEST).ok()?;
+fn text(file: impl AsRef<Path>) -> Option<String> {
+    let bytes = fs::read_limited(file.as_ref(), LONGEST).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
