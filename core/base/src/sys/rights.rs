@@ -55,7 +55,8 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, seen: Seen, further: Op
     let is_counted = super::child::COUNTED.iter().all(|(path, most)| super::is_written(path, most));
     // Where all our processes count, nobody knows how many there are already.
     let counts_ours = rights.ids.is_none() && !report.stands(Wall::UserNamespace);
-    for (resource, most) in &rights.limits {
+    let is_of_files = |resource: Resource| matches!(resource, Resource::Nofile | Resource::Fsize);
+    for (resource, most) in rights.limits.iter().filter(|(resource, _)| !is_of_files(*resource)) {
         if *resource == Resource::Nproc && counts_ours {
             report.missing(Wall::Limits, Errno::PERM);
             continue;
@@ -117,6 +118,10 @@ pub(super) fn drop_all(rights: &Rights, report: &Report, seen: Seen, further: Op
         report.missing(Wall::Limits, Errno::PERM);
     }
     told(Wall::Calls, filtered);
+    // Up to here this process has opened files, beside those that it was given, and has written its report.
+    for (resource, most) in rights.limits.iter().filter(|(resource, _)| is_of_files(*resource)) {
+        told(Wall::Limits, limit(*resource, *most));
+    }
 }
 
 fn become_user(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<()> {

@@ -265,11 +265,12 @@ fn limits(purpose: Purpose) -> Vec<(Resource, u64)> {
     if purpose == Purpose::Download {
         return vec![
             (Resource::Nproc, 64),
-            (Resource::Fsize, 0),
             (Resource::Core, 0),
             (Resource::Nofile, 64),
             (Resource::As, 2 << 30),
             (Resource::Cpu, 600),
+            // The last one: with it no report can be written any more.
+            (Resource::Fsize, 0),
         ];
     }
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;

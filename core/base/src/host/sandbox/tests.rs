@@ -429,4 +429,7 @@ fn a_download_reaches_servers_and_nothing_of_this_machine_besides() {
     assert!(code(&download, write) != 0 && code(&built, write) == 0);
     let look = format!("ls {}", build.display());
     assert!(code(&download, &look) != 0);
+    // However many files we have open: its own limit is for the program.
+    let many: Vec<_> = (0..100).map(|_| fs::open(Path::new("/etc/passwd")).unwrap()).collect();
+    assert_eq!((code(&download, "ulimit -n | grep -qx 64"), many.len()), (0, 100));
 }
