@@ -185,7 +185,8 @@ fn what_was_built_ahead_and_killed_is_not_built_again() {
     let names = ["a", "b", "c"];
     let pack = |name: &&str| Package::of(Module::new(name, "1.0")).pack(&machine.root).unwrap();
     let files: Vec<String> = names.iter().map(pack).collect();
-    // The first call is killed when something is installed: when the tree says so, which comes after the file.
+    // The first call is killed when something is installed: when the tree says so, which comes after the
+    // file.
     let kill = "until ls -d /var/lib/dkms/a/kernel-$NEW-* >/dev/null 2>&1; do sleep 0.05; done; kill -KILL $(pidof hooks-apt)";
     let line = format!(
         "apt-get -y -o Dpkg::Use-Pty=0 install {} >/tmp/said 2>&1 & {kill}; wait $! || :; cat /tmp/said",
