@@ -15,13 +15,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
 
 pub use change::death;
 pub use change::{
@@ -380,17 +381,26 @@ pub fn list(dir: &Path) -> Result<Vec<Entry>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = rustix::fs::open(dir, flags, Mode::empty()).naming("list", dir);
     let Some(folder) = optional(opened)? else { return Ok(Vec::new()) };
+    entries_of(&folder, dir)
+}
+
+/// The entries of an open folder, which messages call `dir`.
+fn entries_of(folder: &OwnedFd, dir: &Path) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut buffer = [MaybeUninit::uninit(); LISTED_AT_ONCE];
     // One call less than opendir(3) takes, which asks how large a buffer is to be.
-    let mut reader = RawDir::new(&folder, &mut buffer);
+    let mut reader = RawDir::new(folder, &mut buffer);
     while let Some(entry) = reader.next() {
-        let entry = entry.naming("list", dir)?;
+        let entry = match entry {
+            // It was removed since it was opened: readdir(3) takes that for the end, too.
+            Err(Errno::NOENT) => break,
+            entry => entry.naming("list", dir)?,
+        };
         let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
         let kind = match entry.file_type() {
             _ if name == "." || name == ".." => continue,
             FileType::Unknown => {
-                let seen = rustix::fs::statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+                let seen = rustix::fs::statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
                 FileType::from_raw_mode(seen.naming("look at", &dir.join(&name))?.st_mode)
             }
             kind => kind,
@@ -464,6 +474,16 @@ pub fn same_bytes(a: &Path, b: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_removed_while_it_is_listed_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        let open = File::open(&folder).unwrap();
+        fs::remove_dir(&folder).unwrap();
+        assert!(entries_of(&open.into(), &folder).unwrap().is_empty());
+    }
 
     #[test]
     fn a_fifo_is_not_waited_for() {
