@@ -8,15 +8,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::{IoSlice, IoSliceMut, Result};
+use rustix::io::{Errno, IoSlice, IoSliceMut, Result};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use rustix::process::Pid;
 
-use super::child::{Report, WALLS, Wall, errno, number};
+use super::child::{errno, number};
 use super::keeper;
+use super::report::{Report, WALLS, Wall};
 
 /// The isolation layers of which it is known, once a scene is made, whether they stand.
 const OF_THE_SCENE: [Wall; 4] = [Wall::UserNamespace, Wall::Processes, Wall::Files, Wall::Inputs];
@@ -49,27 +50,24 @@ impl Lasting {
         Ok(Self { ours, theirs, made: OnceLock::new() })
     }
 
-    /// Whether a process has made it; then `report` says what that one lacked of it.
-    pub(super) fn is_made(&self, report: Option<&Report>) -> bool {
+    /// Whether a process has made it, for a further one.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
         if self.made.get().is_none()
             && let Some(made) = self.receive()
         {
-            // Nobody else receives it a second time.
+            // Another thread of ours cannot have received the same.
             let _ = self.made.set(made);
         }
-        let made = self.made.get();
-        if let (Some(made), Some(report)) = (made, report) {
-            for wall in OF_THE_SCENE.into_iter().filter(|wall| made.walls[*wall as usize] != 0) {
-                report.missing(wall, rustix::io::Errno::from_raw_os_error(made.walls[wall as usize].into()));
-            }
-        }
-        made.is_some()
+        self.made.get().is_some()
     }
 
-    /// Whether it is there for a further process.
-    #[must_use]
-    pub fn is_there(&self) -> bool {
-        self.is_made(None)
+    /// Reports what the process that has made it lacked of it.
+    pub(super) fn report_to(&self, report: &Report) {
+        let Some(made) = self.made.get() else { return };
+        for wall in OF_THE_SCENE.into_iter().filter(|wall| made.walls[*wall as usize] != 0) {
+            report.missing(wall, Errno::from_raw_os_error(made.walls[wall as usize].into()));
+        }
     }
 
     fn receive(&self) -> Option<Made> {
@@ -104,7 +102,7 @@ impl Lasting {
 
     /// Puts this process, which `parent` waits for, into it. Makes system calls only.
     pub(super) fn enter(&self, parent: Pid) -> Result<()> {
-        let made = self.made.get().ok_or(rustix::io::Errno::NOENT)?;
+        let made = self.made.get().ok_or(Errno::NOENT)?;
         if let Some(user) = &made.user {
             set_namespace(user, libc::CLONE_NEWUSER)?;
         }

@@ -11,10 +11,11 @@ mod lasting;
 mod overmount;
 mod plain;
 mod regex;
+mod report;
 mod rights;
 mod scene;
 
-pub use child::{Plan, Report, Wall};
+pub use child::Plan;
 pub use idmap::{mapped_tree, user_namespace};
 pub use image::Image;
 pub use inside::{Lacking, Layer, go_inside};
@@ -23,6 +24,7 @@ pub use lasting::{Lasting, Stay};
 pub use overmount::Overmount;
 pub use plain::open_plain;
 pub use regex::Regex;
+pub use report::{Report, Wall};
 pub use rights::{Rights, landlock_version};
 pub use scene::{Act, Scene, Tree};
 

@@ -8,7 +8,8 @@ use rustix::io::{Errno, Result};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use super::child::{Report, Wall, errno, number};
+use super::child::{errno, number};
+use super::report::{Report, Wall};
 
 /// What a sandboxed process may.
 #[derive(Debug)]

@@ -12,9 +12,10 @@ use rustix::mount::{
 };
 use rustix::thread::UnshareFlags;
 
-use super::child::{Report, Wall, errno, number};
+use super::child::{errno, number};
 use super::idmap::mapped_tree;
 use super::plain::open_plain;
+use super::report::{Report, Wall};
 
 /// What is there to be seen, and where.
 #[derive(Debug)]
