@@ -101,16 +101,12 @@ impl Confined {
         inputs.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
         Sandbox::new(&Wanted {
             strict: self.settings.sandbox == SandboxMode::Strict,
-            user: &self.settings.build_user,
-            account: None,
-            folders: Vec::new(),
             layer: Some(folder),
             shown: shown(layout),
             inputs,
             mentioned: files.iter().flat_map(|file| mentioned::in_file(file)).collect(),
-            devices: Vec::new(),
             secret,
-            environment,
+            ..Wanted::bare(&self.settings.build_user, environment)
         })
     }
 }

@@ -245,16 +245,9 @@ impl Guest<'_> {
     fn sandbox(&self, inputs: Vec<PathBuf>) -> Result<Sandbox, VmError> {
         let wanted = Wanted {
             strict: self.strict,
-            user: self.user,
-            account: None,
-            folders: Vec::new(),
-            layer: None,
-            shown: Vec::new(),
             inputs,
-            mentioned: Vec::new(),
             devices: vec![KVM.into()],
-            secret: Vec::new(),
-            environment: self.environment,
+            ..Wanted::bare(self.user, self.environment)
         };
         Sandbox::new(&wanted).map_err(|error| VmError::Write(error.into()))
     }

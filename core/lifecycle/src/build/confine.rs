@@ -173,16 +173,14 @@ impl Walls {
     fn around(&self, folders: &[(PathBuf, PathBuf)], has_inputs: bool) -> Result<Sandbox, FsError> {
         let wanted = Wanted {
             strict: self.strict,
-            user: &self.user,
             account: self.account,
             folders: folders.iter().map(|(folder, seen)| (folder.as_path(), seen.as_path())).collect(),
             layer: self.source.as_deref().filter(|_| has_inputs),
             shown: self.shown.clone(),
             inputs: if has_inputs { self.inputs.clone() } else { Vec::new() },
             mentioned: if has_inputs { self.asked.clone() } else { Vec::new() },
-            devices: Vec::new(),
             secret: self.secret.clone(),
-            environment: &self.environment,
+            ..Wanted::bare(&self.user, &self.environment)
         };
         Sandbox::new(&wanted)
             .map_err(|_| unshowable(&folders.first().map(|(folder, _)| folder.clone()).unwrap_or_default()))

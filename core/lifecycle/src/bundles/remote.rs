@@ -179,17 +179,10 @@ fn program(
     let resolver = layout.at("/etc/resolv.conf");
     let wanted = Wanted {
         strict: settings.sandbox == SandboxMode::Strict,
-        user: &settings.build_user,
-        account: None,
-        folders: Vec::new(),
-        layer: None,
         // Often a link into a folder that is hidden.
         shown: vec![resolver, program.clone()],
-        inputs: Vec::new(),
-        mentioned: Vec::new(),
-        devices: Vec::new(),
         secret,
-        environment: &environment,
+        ..Wanted::bare(&settings.build_user, &environment)
     };
     let sandbox = Sandbox::for_download(&wanted).map_err(|_| "a path has a NUL byte".to_owned())?;
     let login = place.login.as_ref().map(|login| login.reveal().to_owned() + "\n");

@@ -25,16 +25,10 @@ pub(crate) fn measure(kernels: &Kernels) -> Result<bool> {
     let in_sandbox = || -> Result<()> {
         let sandbox = Sandbox::new(&Wanted {
             strict: true,
-            user: "nobody",
-            account: None,
             folders: vec![(&folder, &folder)],
-            layer: None,
-            inputs: Vec::new(),
-            mentioned: Vec::new(),
-            devices: Vec::new(),
             shown: vec![tree.clone(), "/usr/src".into(), "/lib/modules".into(), headers.clone()],
             secret: vec![headers.join("certs/signing_key.pem"), tree.join("mok.key")],
-            environment: &environment,
+            ..Wanted::bare("nobody", &environment)
         })?;
         let process = Process::new("/bin/true", [""; 0], &environment).dir(&folder).in_sandbox(&sandbox);
         ensure!(process.capture()?.code() == 0, "`true` failed in a sandbox");

@@ -62,6 +62,26 @@ pub struct Wanted<'a> {
     pub environment: &'a Environment,
 }
 
+impl<'a> Wanted<'a> {
+    /// One for the processes of a user, which write nowhere and see nothing besides what all do.
+    #[must_use]
+    pub fn bare(user: &'a str, environment: &'a Environment) -> Self {
+        Self {
+            strict: false,
+            user,
+            account: None,
+            folders: Vec::new(),
+            layer: None,
+            shown: Vec::new(),
+            inputs: Vec::new(),
+            mentioned: Vec::new(),
+            devices: Vec::new(),
+            secret: Vec::new(),
+            environment,
+        }
+    }
+}
+
 /// What processes are in a sandbox for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {

@@ -11,20 +11,7 @@ use crate::sys::{Wall, landlock_version};
 /// The layers that a sandbox of builds as this user lacks here; as root only, since others get fewer of them.
 #[must_use]
 pub fn missing_here(user: &str, environment: &Environment) -> Vec<Told> {
-    let wanted = Wanted {
-        strict: false,
-        user,
-        account: None,
-        folders: Vec::new(),
-        layer: None,
-        shown: Vec::new(),
-        inputs: Vec::new(),
-        mentioned: Vec::new(),
-        devices: Vec::new(),
-        secret: Vec::new(),
-        environment,
-    };
-    let Ok(sandbox) = Sandbox::new(&wanted) else { return Vec::new() };
+    let Ok(sandbox) = Sandbox::new(&Wanted::bare(user, environment)) else { return Vec::new() };
     let nothing = Process::new("true", [""; 0], environment).in_sandbox(&sandbox);
     let mut missing = nothing.capture().map(|ended| ended.missing.0).unwrap_or_default();
     // A build with mounts of its own does not report that it is missing.

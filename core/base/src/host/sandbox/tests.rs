@@ -31,16 +31,10 @@ impl World {
         let build = self.at("tree/M/build");
         let sandbox = Sandbox::new(&Wanted {
             strict: true,
-            user: "nobody",
-            account: None,
             folders: vec![(&build, &build)],
-            layer: None,
             shown: vec![self.at("tree")],
-            inputs: Vec::new(),
-            mentioned: Vec::new(),
-            devices: Vec::new(),
             secret: vec![self.at("tree/key")],
-            environment: &self.environment,
+            ..Wanted::bare("nobody", &self.environment)
         })
         .unwrap();
         if let Some(owner) = sandbox.owner() {
@@ -164,16 +158,9 @@ fn a_layer_takes_what_is_written_and_keeps_nothing() {
     let folder = world.at("tree/N");
     let sandbox = Sandbox::new(&Wanted {
         strict: true,
-        user: "nobody",
-        account: None,
-        folders: Vec::new(),
         layer: Some(&folder),
         shown: vec![world.at("tree")],
-        inputs: Vec::new(),
-        mentioned: Vec::new(),
-        devices: Vec::new(),
-        secret: Vec::new(),
-        environment: &world.environment,
+        ..Wanted::bare("nobody", &world.environment)
     })
     .unwrap();
     let line = "echo new >y && rm x && cat y && ls";
@@ -193,16 +180,11 @@ fn what_a_process_leaves_is_there_for_the_next_where_the_sandbox_lasts() {
     }
     let wanted = |folders| Wanted {
         strict: true,
-        user: "nobody",
-        account: None,
         folders,
         layer: Some(&source),
         shown: vec![world.at("tree")],
-        inputs: Vec::new(),
-        mentioned: Vec::new(),
-        devices: Vec::new(),
         secret: vec![world.at("tree/key")],
-        environment: &world.environment,
+        ..Wanted::bare("nobody", &world.environment)
     };
     let run = |sandbox: &Sandbox, line: &str| {
         let process = Process::new("/bin/bash", ["-c", line], &world.environment).dir(&source);
@@ -252,16 +234,8 @@ fn a_link_that_a_process_leaves_leads_the_next_one_nowhere() {
     let environment: Environment = [("PATH", "/usr/bin:/bin"), ("HOME", "/root")].into_iter().collect();
     let sandbox = Sandbox::new(&Wanted {
         strict: true,
-        user: "nobody",
-        account: None,
         folders: vec![(&build, &build)],
-        layer: None,
-        shown: Vec::new(),
-        inputs: Vec::new(),
-        mentioned: Vec::new(),
-        devices: Vec::new(),
-        secret: Vec::new(),
-        environment: &environment,
+        ..Wanted::bare("nobody", &environment)
     })
     .unwrap();
     let sandbox = sandbox.lasting();
@@ -291,16 +265,9 @@ fn folders_that_others_may_not_enter_are_no_hindrance() {
     let environment: Environment = [("PATH", "/usr/bin:/bin")].into_iter().collect();
     let wanted = Wanted {
         strict: true,
-        user: "nobody",
-        account: None,
         folders: vec![(&build, &build)],
-        layer: None,
         shown: vec![dir.path().to_owned()],
-        inputs: Vec::new(),
-        mentioned: Vec::new(),
-        devices: Vec::new(),
-        secret: Vec::new(),
-        environment: &environment,
+        ..Wanted::bare("nobody", &environment)
     };
     let sandbox = Sandbox::new(&wanted).unwrap();
     if let Some(owner) = sandbox.owner() {
@@ -354,16 +321,9 @@ fn what_only_root_may_read_is_read_as_root_reads_it() {
     let inputs = vec![world.at("home/linux"), world.at("home/map")];
     let wanted = Wanted {
         strict: true,
-        user: "nobody",
-        account: None,
-        folders: Vec::new(),
-        layer: None,
         shown: vec![world.at("tree")],
         inputs,
-        mentioned: Vec::new(),
-        devices: Vec::new(),
-        secret: Vec::new(),
-        environment: &world.environment,
+        ..Wanted::bare("nobody", &world.environment)
     };
     reads_as_root(&world, &wanted);
     // Where owners can't be mapped, copies are read instead.
@@ -403,19 +363,8 @@ fn a_download_reaches_servers_and_nothing_of_this_machine_besides() {
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
     let build = world.at("tree/M/build");
-    let wanted = Wanted {
-        strict: true,
-        user: "nobody",
-        account: None,
-        folders: Vec::new(),
-        layer: None,
-        shown: Vec::new(),
-        inputs: Vec::new(),
-        mentioned: Vec::new(),
-        devices: Vec::new(),
-        secret: vec![world.at("tree")],
-        environment: &world.environment,
-    };
+    let wanted =
+        Wanted { strict: true, secret: vec![world.at("tree")], ..Wanted::bare("nobody", &world.environment) };
     let code = |sandbox: &Sandbox, line: &str| {
         let process = Process::new("/bin/bash", ["-c", line], &world.environment).dir(Path::new("/"));
         process.in_sandbox(sandbox).capture().unwrap().code()
