@@ -44,7 +44,7 @@ pub(super) fn variables(spec: &BuildSpec<'_>, passed: &Environment) -> Option<Ev
         return None;
     }
     let mut files = scripts(spec);
-    files.extend(of_source(spec, Path::new("dkms.conf")));
+    files.extend(source(spec).and_then(|source| of_source(&source, Path::new("dkms.conf"))));
     let mut asked = BTreeSet::new();
     for text in files.iter().filter_map(text) {
         let variables = mentioned::variables(&text);
@@ -64,21 +64,25 @@ pub(super) fn variables(spec: &BuildSpec<'_>, passed: &Environment) -> Option<Ev
 /// The files of the source that run in every build: scripts that the conf names, and what make reads in
 /// the top folder.
 fn scripts(spec: &BuildSpec<'_>) -> BTreeSet<PathBuf> {
+    let Some(source) = source(spec) else { return BTreeSet::new() };
     let make = spec.conf.make.as_deref().unwrap_or_default();
     let hooks = [Hook::PreBuild, Hook::PostBuild].map(|hook| hook.value(spec.conf).unwrap_or_default());
     let words = hooks.into_iter().filter_map(|value| value.split_whitespace().next());
     let words = words.chain(make.split(|c: char| c.is_whitespace() || "'\";&|()".contains(c)));
     let names = words.filter(|word| !word.is_empty()).take(MOST * 4).map(Path::new);
-    let files = OF_MAKE.into_iter().map(Path::new).chain(names).filter_map(|name| of_source(spec, name));
+    let files = OF_MAKE.into_iter().map(Path::new).chain(names).filter_map(|name| of_source(&source, name));
     files.take(MOST).collect()
+}
+
+fn source(spec: &BuildSpec<'_>) -> Option<PathBuf> {
+    fs::canonical(&spec.layout.source_link(spec.id)).ok()
 }
 
 /// A file of the source by its path there. What another user than root may change is none, and neither is
 /// what a link leads to outside: root would read it for them, and name what is in it.
-fn of_source(spec: &BuildSpec<'_>, name: &Path) -> Option<PathBuf> {
+fn of_source(source: &Path, name: &Path) -> Option<PathBuf> {
     let is_plain = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    let source = fs::canonical(&spec.layout.source_link(spec.id)).ok()?;
-    let path = fs::canonical(&source.join(name)).ok().filter(|path| is_plain && path.starts_with(&source))?;
+    let path = fs::canonical(&source.join(name)).ok().filter(|path| is_plain && path.starts_with(source))?;
     (fs::is_file(&path) && trusted::fault_for_root(&path).is_none()).then_some(path)
 }
 
