@@ -3,7 +3,7 @@
 OS=/tmp/sysroot
 mkdir $OS
 ostree admin init-fs $OS
-ostree admin os-init --sysroot=$OS farm
+ostree admin os-init --sysroot=$OS debian
 ostree --repo=$OS/ostree/repo config set sysroot.bootloader none
 for which in 1 2; do
     tree=deployed$which
@@ -17,14 +17,14 @@ for which in 1 2; do
     mv $tree/etc $tree/usr/etc
     rm -rf "${tree:?}/var" "${tree:?}/boot" "${tree:?}/dev"
     mkdir $tree/var $tree/boot $tree/dev $tree/sysroot
-    ostree --repo=$OS/ostree/repo commit --branch=farm/$which --subject="$keep" --tree=dir=$tree >/dev/null
-    ostree admin deploy --sysroot=$OS --os=farm --retain --karg=root=none farm/$which
+    ostree --repo=$OS/ostree/repo commit --branch=debian/$which --subject="$keep" --tree=dir=$tree >/dev/null
+    ostree admin deploy --sysroot=$OS --os=debian --retain --karg=root=none debian/$which
 done
-[ "$(find $OS/ostree/deploy/farm/deploy -maxdepth 1 -name '*.0' | wc -l)" = 2 ]
-for deployment in "$OS"/ostree/deploy/farm/deploy/*.0; do
+[ "$(find $OS/ostree/deploy/debian/deploy -maxdepth 1 -name '*.0' | wc -l)" = 2 ]
+for deployment in "$OS"/ostree/deploy/debian/deploy/*.0; do
     # As when it is booted: a /var that both share.
-    mount --bind $OS/ostree/deploy/farm/var "$deployment/var"
+    mount --bind $OS/ostree/deploy/debian/var "$deployment/var"
     hosted "$deployment"
 done
 # No module is in what they share; `.state` is what commands remember.
-[ -z "$(ls $OS/ostree/deploy/farm/var/lib/dkms)" ]
+[ -z "$(ls $OS/ostree/deploy/debian/var/lib/dkms)" ]

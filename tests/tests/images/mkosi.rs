@@ -6,7 +6,7 @@ use super::{builder, run};
 /// reads all that is in a tree, devices too.
 const BUILD: &str = "
     mkdir /tmp/build; cd /tmp/build
-    printf '#!/bin/sh\\ndkms bake --mok-key /work/src/keys/mok.pem\\n' >mkosi.postinst.chroot
+    printf '#!/bin/sh\\ndkms bake --mok-key \"$SRCDIR/keys/mok.pem\"\\n' >mkosi.postinst.chroot
     chmod 755 mkosi.postinst.chroot
     mkosi_of() {
         (cd /srv; image tree-$2 $1); rm -r /srv/tree-$2/dev; mkdir /srv/tree-$2/dev

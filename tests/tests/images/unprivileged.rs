@@ -16,7 +16,7 @@ fn a_user_bakes_in_a_namespace_in_which_only_they_are_mapped() {
          user() { setpriv --reuid=nobody --regid=nogroup --clear-groups --no-new-privs env HOME=/tmp \"$@\"; }
          user unshare --user --map-root-user dkms bake --root /srv/image --mok-key /srv/keys/mok.pem
          proven image
-         # To root it is a stranger's tree, until it is an image whose files are root's.
+         # Root refuses the tree as long as its files belong to another user.
          chown -R root:root image; hosted image
          fails 11 'no such thing' user unshare --user --map-root-user dkms bake --root /srv/broken
          [ -z \"$(find broken/usr/lib/modules broken/usr/lib/sysimage -name 'foo.ko*' -o -name manifest.json)\" ]",
