@@ -17,7 +17,7 @@ SHELL_FILES = .ci/run packaging/dpkg-debs packaging/makepkg packaging/source-rel
 # What is installed, by its first line.
 SHELL_FILES += $(shell grep -lsE '^\#!/bin/(ba|da)?sh' packaging/debian/* packaging/files/* packaging/files/*/* */files/* */files/*/* | sort -u)
 
-.PHONY: help setup demo check messages deny test test-full fuzz compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs tarball
+.PHONY: help setup demo check messages deny test test-full fuzz mutants compiled bench bench-apt check-corpus build programs install install-debian install-arch install-redhat debs dpkg-debs rpm arch arch-programs tarball
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -83,6 +83,9 @@ fuzz: ## throws mutated inputs at each reader of untrusted bytes, FUZZ_SECONDS=3
 	$(CARGO) build --package dkms-fuzz
 	for target in archive deb conf ere module signature certificate log initramfs kernel transactions; do \
 	  $(TARGET)/debug/fuzz $$target $(FUZZ_SECONDS) || exit; done
+
+mutants: ## changes lines one at a time and runs the unit tests, MUTANTS=60 of them, SEED=0: what no test notices
+	tests/mutants.sh
 
 compiled:
 	$(CARGO) test --workspace --no-run

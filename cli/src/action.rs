@@ -212,6 +212,16 @@ impl Action {
         )
     }
 
+    /// Whether no bare word after it means anything: it works on whole kernels, or on the system.
+    #[must_use]
+    pub fn takes_no_word(self) -> bool {
+        self.is_kernel_hook()
+            || matches!(
+                self,
+                Self::Autoinstall | Self::Kernels | Self::Preflight | Self::Doctor | Self::GenerateMok
+            )
+    }
+
     /// Whether it changes nothing, and so runs nothing of an image.
     #[must_use]
     pub fn only_reads(self) -> bool {

@@ -20,10 +20,10 @@ pub struct Args {
     /// Version
     #[arg(short = 'v', value_name = "V", num_args = 0..=1, default_missing_value = "", allow_hyphen_values = true, overrides_with = "version")]
     pub version: Option<String>,
-    /// Kernel release, may be repeated
+    /// Kernel release; most actions take several
     #[arg(short = 'k', long = "kernelver", value_name = "K[/A]", num_args = 0..=1, default_missing_value = "")]
     pub kernels: Vec<String>,
-    /// Architecture, may be repeated
+    /// Architecture; most actions take several
     #[arg(short = 'a', long = "arch", value_name = "A", num_args = 0..=1, default_missing_value = "")]
     pub arches: Vec<String>,
     /// This dkms.conf instead of the source tree's
@@ -50,10 +50,11 @@ pub struct Args {
     /// Kernel headers
     #[arg(long, value_name = "DIR", overrides_with = "kernelsourcedir")]
     pub kernelsourcedir: Option<PathBuf>,
-    /// Tarball to read, tarball or package to write
+    /// Archive to read, or archive or package to write
     #[arg(long, value_name = "FILE", overrides_with = "archive")]
     pub archive: Option<PathBuf>,
-    /// For mkbmdeb and mkrpm: with a package that follows linux-image-FLAVOUR, or kernel-FLAVOUR
+    /// For mkbmdeb and mkrpm: also write a package that lets linux-image-FLAVOUR (kernel-FLAVOUR) be
+    /// upgraded only together with the module
     #[arg(long, value_name = "FLAVOUR", overrides_with = "meta")]
     pub meta: Option<String>,
     /// For verify: build the modules of an archive of mktarball again, and compare
@@ -62,19 +63,19 @@ pub struct Args {
     /// For verify: load the installed modules in a virtual machine
     #[arg(long)]
     pub vm: bool,
-    /// For kernels: those that the package manager has headers of
+    /// For kernels: list those for which the package manager offers headers
     #[arg(long)]
     pub available: bool,
     /// For kernels: only this kind (amd64, cloud-amd64, rt)
     #[arg(long, value_name = "F", overrides_with = "flavour")]
     pub flavour: Option<String>,
-    /// For build: headers that are not installed are downloaded, used and thrown away
+    /// For build: download headers that are not installed, and delete them after the build
     #[arg(long)]
     pub fetch_headers: bool,
     /// For plan: print what has to be built as jobs; for build: the file with them
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", overrides_with = "matrix")]
     pub matrix: Option<String>,
-    /// For build --matrix: which job [default: SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX]
+    /// For build --matrix: the number of the job [default: SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX]
     #[arg(long, value_name = "N", overrides_with = "job")]
     pub job: Option<usize>,
     /// For sign: the private key (PEM), or a token's URI [default: as framework.conf says]
@@ -119,7 +120,7 @@ pub struct Args {
     /// Load matching modules after installing on the running kernel
     #[arg(long)]
     pub modprobe_on_install: bool,
-    /// For rpm scriptlets: a removal by the transaction that added the same module is none
+    /// For rpm scriptlets: do not remove a module that the same rpm transaction has just added
     #[arg(long = "rpm_safe_upgrade")]
     pub rpm_safe_upgrade: bool,
     /// Parallel jobs; 0 is no limit [default: the number of CPUs]
@@ -134,8 +135,8 @@ pub struct Args {
     /// Print nothing
     #[arg(short = 'q', long)]
     pub quiet: bool,
-    /// Work on the system below this folder. A source or archive to read is this system's if its path is
-    /// relative or the root has none of it; every other path is the root's
+    /// Work on the system below this folder. All paths are inside it, with one exception: the source or
+    /// archive to read is on this system if its path is relative, or if no such path exists inside
     #[arg(long, value_name = "DIR", overrides_with = "root")]
     pub root: Option<PathBuf>,
     /// Machine-readable output
@@ -144,16 +145,16 @@ pub struct Args {
     /// Print what would be done, change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// For forecast: the kernel that the next upgrade brings; the default
+    /// For forecast: the kernel that the next upgrade installs; the default
     #[arg(long, conflicts_with = "kernels")]
     pub next: bool,
     /// For forecast: bring the package manager's lists up to date first, for this command only
     #[arg(long)]
     pub fetch: bool,
-    /// For preflight: the headers of these kernels come with them
+    /// For preflight: assume that the headers of these kernels are installed with them
     #[arg(long)]
     pub headers_coming: bool,
-    /// For preflight: these kernels are about to be installed
+    /// For preflight: assume that these kernels are about to be installed
     #[arg(long)]
     pub kernel_coming: bool,
     /// For status: modules and kernels as a grid, with whether each kernel will load them
@@ -162,19 +163,20 @@ pub struct Args {
     /// For doctor: fix what can be fixed safely
     #[arg(long)]
     pub fix: bool,
-    /// For bake: it may be missing, may be repeated
+    /// For bake: a module that may be missing; may be repeated
     #[arg(long, value_name = "M")]
     pub allow_missing: Vec<String>,
-    /// For bake: the dkms tree stays in the image
+    /// For bake: keep the dkms tree in the image
     #[arg(long)]
     pub keep_tree: bool,
-    /// For bake: the private key that signs, opened outside of `--root` [certificate: the same with `.pub`]
+    /// For bake: the private key that signs; its path is on this system, not below `--root` [certificate:
+    /// the same path with `.pub`]
     #[arg(long, value_name = "FILE", overrides_with = "mok_key")]
     pub mok_key: Option<PathBuf>,
     /// For --mok-key: its certificate, in DER or PEM
     #[arg(long, value_name = "FILE", requires = "mok_key", overrides_with = "mok_certificate")]
     pub mok_certificate: Option<PathBuf>,
-    /// Colours
+    /// Whether output has colours
     #[arg(long, value_name = "WHEN", default_value = "auto", overrides_with = "color")]
     pub color: Color,
     /// Print the version
@@ -196,7 +198,7 @@ pub struct Args {
     /// For build: no setting exempts the module from the sandbox
     #[arg(long, hide = true)]
     pub exempt_nothing: bool,
-    /// Deprecated, without effect
+    /// Deprecated: `remake_initrd=no` in framework.conf does the same
     #[arg(long, hide = true)]
     pub no_initrd: bool,
     /// Deprecated, without effect

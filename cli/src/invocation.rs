@@ -1,17 +1,20 @@
 //! What is meant: words and options sorted out, contradictions refused with their exit codes. Looks at the
 //! disk only to tell a path from a module's name.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dkms_base::exit::ExitCode;
-use dkms_base::host::fs;
 use dkms_base::id::{Arch, KernelRelease, ModuleId, ModuleName, ModuleVersion};
-use dkms_packaging::oci::layout::is_layout;
 
 use crate::action::Action;
 use crate::args::Args;
 use crate::failure::Failure;
 use crate::help;
+
+mod words;
+
+pub use words::source_word;
+use words::{Words, no_source};
 
 /// A command line, understood.
 #[derive(Debug, Clone)]
@@ -72,6 +75,9 @@ impl Invocation {
                 || Failure::new(ExitCode::BAD_OPTION, "no action is given"),
                 |word| help::unknown(word),
             );
+            if !unknown.hints.is_empty() {
+                return Err(unknown.hint("`dkms --help` lists the actions"));
+            }
             let names: Vec<_> = Action::ALL.iter().map(|(name, _)| *name).collect();
             let usage =
                 format!("usage: dkms ACTION [M/V] [OPTIONS], where ACTION is one of {}", names.join(", "));
@@ -95,6 +101,12 @@ impl Invocation {
             .source
             .or_else(|| args.archive.clone().filter(|_| !action.writes_archive()).map(SourceWord::Archive));
         let Words { folder, paths, ignored, .. } = words;
+        if action.needs_module() && name.is_none() && source.is_none() {
+            // A path that would have been the source.
+            if let Some(path) = ignored.iter().find(|word| word.starts_with('/')) {
+                return Err(no_source(path));
+            }
+        }
         if action.judges() && !args.rebuild {
             check_judged(action, &paths, &modules, source.as_ref(), &ignored)?;
         }
@@ -112,96 +124,16 @@ impl Invocation {
                 ExitCode::USAGE_OR_RIGHTS,
                 format!("no version of module `{name}` is given"),
             )
-            .hint(format!(
-                "dkms {} {name}/VERSION; `dkms status {name}` lists those in the tree",
-                self.action.name()
-            ))),
+            .hint(match self.action {
+                Action::Mktree => format!("choose one: `dkms mktree {name}/1.0`"),
+                action => format!(
+                    "dkms {} {name}/VERSION; `dkms status {name}` lists those in the tree",
+                    action.name()
+                ),
+            })),
             _ => Err(Failure::new(ExitCode::USAGE_OR_RIGHTS, "no module is named")
                 .hint(format!("dkms {} MODULE/VERSION", self.action.name()))),
         }
-    }
-}
-
-/// The bare words, sorted.
-#[derive(Default)]
-struct Words {
-    action: Option<Action>,
-    /// `plan` came first.
-    only_planned: bool,
-    source: Option<SourceWord>,
-    module: Option<String>,
-    more_modules: Vec<String>,
-    folder: Option<PathBuf>,
-    paths: Vec<PathBuf>,
-    /// `--rebuild`: the word is a tarball, and no layout.
-    takes_bundle: bool,
-    ignored: Vec<String>,
-}
-
-impl Words {
-    fn take(&mut self, word: &str, module_is_known: bool) -> Result<(), Failure> {
-        // What is a path is judged, and refuted where it is no layout: never left out.
-        let is_path = word.starts_with('/') || is_relative(word) || is_layout(Path::new(word));
-        let is_layout = self.action == Some(Action::Verify) && is_path && !self.takes_bundle;
-        if is_layout || self.action.is_some_and(Action::takes_paths) && !word.is_empty() {
-            self.paths.push(word.into());
-        } else if self.action == Some(Action::Boot) && word == Action::Status.name() {
-            // The words after it stand where a module would.
-            self.module.get_or_insert_with(|| word.to_owned());
-        } else if let Some(action) = Action::from_word(word) {
-            let is_planned = self.action == Some(Action::Plan) && action != Action::Plan;
-            if self.action.is_some() && !is_planned {
-                return Err(Failure::new(ExitCode::BROKEN, format!("`{word}` is a second action"))
-                    .hint("one action at a time"));
-            }
-            self.action = Some(action);
-            self.only_planned |= action == Action::Plan;
-        } else if self.action.is_some_and(Action::takes_modules) && is_module_word(word) {
-            match self.module {
-                None if !module_is_known => self.module = Some(word.to_owned()),
-                _ => self.more_modules.push(word.to_owned()),
-            }
-        } else if self.is_folder(word, module_is_known) {
-            self.folder = Some(word.into());
-        } else if let (Some(source), None) = (source_word(Path::new(word)), &self.source) {
-            self.source = Some(source);
-        } else if self.is_path(word) {
-            let what = match fs::exists(Path::new(word)) {
-                true => "has no dkms.conf and is no archive",
-                false => "does not exist",
-            };
-            // As in the 3.x line.
-            let code = match is_relative(word) {
-                true => ExitCode::BAD_OPTION,
-                false => ExitCode::USAGE_OR_RIGHTS,
-            };
-            return Err(Failure::new(code, format!("`{word}` {what}")));
-        } else if !module_is_known && self.module.is_none() && is_module_word(word) && self.action.is_some() {
-            self.module = Some(word.to_owned());
-        } else {
-            self.ignored.push(word.to_owned());
-        }
-        Ok(())
-    }
-}
-
-impl Words {
-    /// Whether a word is the folder of an action that takes one; before it comes the module, where
-    /// the action needs one.
-    fn is_folder(&self, word: &str, module_is_known: bool) -> bool {
-        let Some(action) = self.action.filter(|action| action.takes_folder()) else { return false };
-        let waits_for_module = action.needs_module() && !module_is_known && self.module.is_none();
-        self.folder.is_none() && !word.is_empty() && (!waits_for_module || !is_module_word(word))
-    }
-
-    /// Whether a word can't be a module and its version: to `add` also a deeper path, or an archive's name.
-    fn is_path(&self, word: &str) -> bool {
-        let is_deeper = || word.trim_end_matches('/').matches('/').count() > 1;
-        let is_archive = || {
-            const ENDS: [&str; 7] = [".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2", ".rpm"];
-            ENDS.iter().any(|end| word.ends_with(end))
-        };
-        is_relative(word) || self.action == Some(Action::Add) && (is_deeper() || is_archive())
     }
 }
 
@@ -230,33 +162,6 @@ fn check_judged(
         return refused(format!("`{}` is a path and `{name}` a module: one kind at a time", path.display()));
     }
     Ok(())
-}
-
-fn is_relative(word: &str) -> bool {
-    ["./", "../"].iter().any(|start| word.starts_with(start))
-}
-
-fn is_module_word(word: &str) -> bool {
-    !word.is_empty() && !word.starts_with('/')
-}
-
-/// What a path is the source of, if of anything.
-#[must_use]
-pub fn source_word(path: &Path) -> Option<SourceWord> {
-    if fs::is_dir(path) {
-        return fs::is_file(&path.join("dkms.conf")).then(|| SourceWord::Folder(path.to_owned()));
-    }
-    if !fs::is_file(path) {
-        return None;
-    }
-    if path.file_name().is_some_and(|name| name == "dkms.conf") {
-        let folder = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-        return Some(SourceWord::Folder(folder.to_owned()));
-    }
-    if path.extension().is_some_and(|extension| extension == "rpm") {
-        return Some(SourceWord::Rpm(path.to_owned()));
-    }
-    Some(SourceWord::Archive(path.to_owned()))
 }
 
 fn check_all(action: Action, args: &Args) -> Result<(), Failure> {
@@ -348,6 +253,7 @@ fn arch(text: &str) -> Result<Arch, Failure> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use dkms_base::host::fs;
 
     fn understand(line: &str) -> Result<Invocation, Failure> {
         let args = Args::try_parse_from(std::iter::once("dkms").chain(line.split_whitespace())).unwrap();
@@ -412,9 +318,18 @@ mod tests {
 
     #[test]
     fn misspelt_words_are_told_what_was_meant() {
-        for (word, meant) in [("instal", "install"), ("isntall", "install"), ("udninstall", "uninstall")] {
+        for (word, meant) in [
+            ("instal", "install"),
+            ("isntall", "install"),
+            ("udninstall", "uninstall"),
+            ("buidl", "build"),
+            ("bulid", "build"),
+        ] {
             let failure = understand(&format!("{word} foo/1")).unwrap_err();
-            assert_eq!(failure.hints[0], format!("Did you mean `{meant}`?"));
+            assert_eq!(
+                failure.hints,
+                [format!("Did you mean `{meant}`?"), "`dkms --help` lists the actions".to_owned()]
+            );
         }
         assert!(!understand("frobnicate").unwrap_err().hints[0].contains("Did you mean"));
         let error = Args::try_parse_from(["dkms", "install", "--forec"]).unwrap_err();
@@ -446,6 +361,18 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_means_nothing_is_ignored_and_not_dropped() {
+        for line in ["doctor foo", "autoinstall foo/1.0", "kernels foo", "generate_mok foo"] {
+            assert_eq!(understand(line).unwrap().ignored.len(), 1, "{line}");
+        }
+        for line in ["status foo", "log foo", "install foo/1.0", "match foo --templatekernel 6.1"] {
+            assert_eq!(understand(line).unwrap().ignored, [""; 0], "{line}");
+        }
+        let new = understand("mktree foo").unwrap().module().unwrap_err();
+        assert_eq!(new.hints, ["choose one: `dkms mktree foo/1.0`"]);
+    }
+
+    #[test]
     fn plan_makes_the_second_word_the_action_that_is_planned() {
         let planned = understand("plan install foo/1.0 -k 6.1").unwrap();
         assert_eq!((planned.action, planned.args.dry_run), (Action::Install, true));
@@ -462,6 +389,10 @@ mod tests {
         let folder = Some(SourceWord::Folder(dir.path().to_owned()));
         assert_eq!(understand(&format!("add {}", dir.path().display())).unwrap().source, folder);
         assert_eq!(understand(&format!("add {}", conf.display())).unwrap().source, folder);
-        assert_eq!(understand("add /nonexist").unwrap().ignored, ["/nonexist"]);
+        let failure = understand("add /nonexist").unwrap_err();
+        assert_eq!((failure.code.0, failure.message.as_str()), (1, "`/nonexist` does not exist"));
+        let failure = understand("add ./nonexist").unwrap_err();
+        assert_eq!((failure.code.0, failure.message.as_str()), (2, "`./nonexist` does not exist"));
+        assert_eq!(understand("add foo/1.0 /nonexist").unwrap().ignored, ["/nonexist"]);
     }
 }

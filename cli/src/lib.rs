@@ -125,7 +125,11 @@ fn run(
         return Ok(());
     }
     if args.print_help || args.words.first().is_some_and(|word| word == "help") {
-        terminal.print(help::for_words(&args.words)?.trim_end());
+        let (text, further) = help::for_words(&args.words)?;
+        for word in further {
+            render::warn(terminal, format!("`{word}` is ignored: `dkms help` takes one action"));
+        }
+        terminal.print(text.trim_end());
         return Ok(());
     }
     if let [action, what, words @ ..] = args.words.as_slice()
@@ -144,7 +148,8 @@ fn run(
         _ => true,
     };
     invocation.ignored.iter().filter(|_| is_told).for_each(|word| {
-        render::warn(terminal, format!("`{word}` is ignored: it {}", ignored_because(word)));
+        let because = ignored_because(word, invocation.action);
+        render::warn(terminal, format!("`{word}` is ignored: {because}"));
     });
     signals::listen().map_err(|error| {
         Failure::new(ExitCode::USAGE_OR_RIGHTS, format!("cannot listen to signals: {error}"))
@@ -185,13 +190,22 @@ fn key_of_caller(args: &Args, environment: &Environment) -> Result<Option<GivenK
 }
 
 /// Why a word is ignored.
-fn ignored_because(word: &str) -> &'static str {
+fn ignored_because(word: &str, action: Action) -> String {
     let path = Path::new(word);
-    match path.is_absolute() {
-        true if fs::is_dir(path) => "has no dkms.conf, so it is no source of a module",
-        true if !fs::exists(path) => "does not exist",
-        _ => "is not understood",
+    if path.is_absolute() && fs::is_dir(path) {
+        return "it has no dkms.conf, so it is no source of a module".to_owned();
     }
+    if path.is_absolute() && !fs::exists(path) {
+        return "it does not exist".to_owned();
+    }
+    let name = action.name();
+    if action.takes_no_word() {
+        return format!("`{name}` takes no module");
+    }
+    if action.needs_module() && !path.is_absolute() {
+        return format!("`{name}` takes one module");
+    }
+    "it is not understood".to_owned()
 }
 
 /// Options that are taken and mean nothing: not any more, or because of a slip.
@@ -225,6 +239,18 @@ fn is_directive(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn why_a_word_is_ignored() {
+        for (word, action, why) in [
+            ("f2/1.0", Action::Install, "`install` takes one module"),
+            ("foo", Action::Doctor, "`doctor` takes no module"),
+            ("/nonexist", Action::Install, "it does not exist"),
+            ("foo", Action::Status, "it is not understood"),
+        ] {
+            assert_eq!(ignored_because(word, action), why, "{word}");
+        }
+    }
 
     #[test]
     fn a_slip_in_a_directive_is_seen() {

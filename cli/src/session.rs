@@ -10,7 +10,7 @@ use std::path::Path;
 use dkms_base::exit::ExitCode;
 use dkms_base::host::fs::FsError;
 use dkms_base::host::{Environment, fs, processors, signals};
-use dkms_base::id::ModuleName;
+use dkms_base::id::{ModuleId, ModuleName, Target};
 use dkms_base::layout::Layout;
 use dkms_conf::framework::{self, Framework, SettingFault};
 use dkms_conf::settings::TrySign;
@@ -169,12 +169,12 @@ impl<'a> Session<'a> {
         Ok(Snapshot::take(&self.settings.layout)?)
     }
 
-    /// The same for showing states.
+    /// The same for showing states, as [`Snapshot::of_states`] has it.
     ///
     /// # Errors
     /// As [`Self::snapshot`].
-    pub fn states(&self) -> Result<Snapshot, Failure> {
-        Ok(Snapshot::of_states(&self.settings.layout)?)
+    pub fn states(&self, is_built: &dyn Fn(&ModuleId, &Target) -> bool) -> Result<Snapshot, Failure> {
+        Ok(Snapshot::of_states(&self.settings.layout, is_built)?)
     }
 
     /// The folder for temporary files.

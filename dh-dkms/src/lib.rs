@@ -69,7 +69,7 @@ pub fn main() -> std::process::ExitCode {
 fn run(argv: &[String], environment: &Environment, messages: &mut Messages) -> Result<(), Error> {
     let here = Path::new("debian/control");
     if !fs::is_file(here) {
-        return Err(Error::NoControl);
+        return Err(options::without_control(argv));
     }
     let control = Control::parse(&fs::read_lossy(here)?)?;
     let compat = Compat::find(&control, environment)?;

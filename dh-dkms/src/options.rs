@@ -59,6 +59,18 @@ pub enum Wanted {
     None(String),
 }
 
+/// The error if there is no `debian/control`; `--help` needs none.
+pub fn without_control(argv: &[String]) -> Error {
+    match argv.iter().any(|word| word == "--help" || word == "-h") {
+        true => usage(),
+        false => Error::NoControl,
+    }
+}
+
+fn usage() -> Error {
+    Error::Usage(Args::command().render_help().to_string())
+}
+
 impl Options {
     /// Takes them from wherever they are.
     ///
@@ -92,7 +104,7 @@ impl Options {
         args.packages = outer_args.packages;
         (args.indep, args.arch, args.same_arch) = (outer_args.indep, outer_args.arch, outer_args.same_arch);
         if args.help {
-            return Err(Error::Usage(Args::command().render_help().to_string()));
+            return Err(usage());
         }
         if args.same_arch && compat.0 >= WITHOUT_S {
             return Err(Error::Options("`-s` is gone, use `-a`".to_owned()));
@@ -225,6 +237,17 @@ mod tests {
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
         let options = Options::understand(&argv, &environment, &control, Compat(13), &Messages::default())?;
         options.wanted(&control, &Host::new(&environment))
+    }
+
+    #[test]
+    fn help_needs_no_source_package() {
+        let said = |words: &[&str]| {
+            without_control(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).to_string()
+        };
+        for word in ["--help", "-h"] {
+            assert!(said(&[word]).contains("Usage: dh_dkms"), "{}", said(&[word]));
+        }
+        assert_eq!(said(&["-v"]), "there is no `debian/control` here");
     }
 
     #[test]

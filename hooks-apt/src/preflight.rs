@@ -12,7 +12,7 @@ use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
 use dkms_core::plan::preflight::Prospect;
-use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing};
+use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing, Sources};
 use dkms_kernel::{Brought, Owner, PrebuiltComing};
 
 use crate::session::Session;
@@ -39,10 +39,10 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
     let absent = read.and_then(parse).and_then(|changes| {
         let layout = session.layout().clone();
         let changing: Vec<_> = changes.iter().map(|change| Changing::look(change, &layout)).collect();
-        let told = told(session, &changing).map_err(|error| error.to_string())?;
-        if told.0.is_empty() {
+        if changing.iter().all(|Changing { old, new, .. }| old.is_empty() && new.is_empty()) {
             return Ok(Vec::new());
         }
+        let told = told(session, &changing).map_err(|error| error.to_string())?;
         absent(session, told, &changing).map_err(|error| error.to_string())
     });
     match absent {
@@ -130,9 +130,16 @@ fn absent(
         .collect();
     let headers = headers(changing);
     session.adapter.foresee(&told, &headers, session.out)?;
-    let mut absent = session.adapter.preflight(&told, owners, prebuilt, &headers)?;
-    let sources: Vec<_> = changing.iter().map(|Changing { old, new, .. }| (old, new)).collect();
-    absent.retain(|prospect| is_foreseen(prospect, &sources));
+    let (mut old, mut new) = (BTreeSet::new(), BTreeSet::new());
+    for changing in changing {
+        old.extend(changing.old.sources.iter().cloned());
+        new.extend(changing.new.sources.iter().cloned());
+    }
+    let is_replaced =
+        |name: &ModuleName| changing.iter().any(|Changing { new, .. }| new.replaces(name.as_str()));
+    let sources = Sources { is_replaced: &is_replaced, leaving: &(&old - &new) };
+    let mut absent = session.adapter.preflight(&told, &sources, owners, prebuilt, &headers)?;
+    absent.retain(|prospect| !goes_for_good(prospect, &old, &is_replaced));
     Ok(absent)
 }
 
@@ -155,15 +162,13 @@ fn headers(changing: &[Changing<'_>]) -> HeadersComing {
     changing.iter().flat_map(of).collect()
 }
 
-/// Whether what is foreseen will be so. A module that goes for good is not missed, and what the version that
-/// is there says of itself means nothing where another one comes; what a kernel lacks it lacks for each.
-fn is_foreseen(prospect: &Prospect, changing: &[(&Brought, &Brought)]) -> bool {
-    let folder = prospect.id.dir_name();
-    let is_replaced = |name: &ModuleName| changing.iter().any(|(_, new)| new.replaces(name.as_str()));
-    if !is_replaced(&prospect.id.name) && changing.iter().any(|(old, _)| old.sources.contains(&folder)) {
-        return false;
-    }
-    prospect.is_certain(is_replaced)
+/// Whether the transaction takes a module away and brings no other version: then it is not missed.
+fn goes_for_good(
+    prospect: &Prospect,
+    old: &BTreeSet<String>,
+    is_replaced: &dyn Fn(&ModuleName) -> bool,
+) -> bool {
+    !is_replaced(&prospect.id.name) && old.contains(&prospect.id.dir_name())
 }
 
 #[cfg(test)]
@@ -201,7 +206,11 @@ mod tests {
                 foreseen: None,
                 standing: Standing::Untried,
             };
-            assert_eq!(is_foreseen(&prospect, &changing), told, "{:?} {changing:?}", prospect.absent);
+            let is_replaced = |name: &ModuleName| changing.iter().any(|(_, new)| new.replaces(name.as_str()));
+            let folders = changing.iter().flat_map(|(old, _)| old.sources.iter().cloned()).collect();
+            let is_foreseen =
+                prospect.is_certain(is_replaced) && !goes_for_good(&prospect, &folders, &is_replaced);
+            assert_eq!(is_foreseen, told, "{:?} {changing:?}", prospect.absent);
         }
     }
 }

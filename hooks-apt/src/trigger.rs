@@ -63,6 +63,10 @@ pub fn run(session: &Session<'_>, _: &[&str]) -> ExitCode {
         headers::note(layout, &BTreeSet::new());
         let code = images(session, &[]);
         unended.settle(session);
+        if !frontend::is_above(layout) {
+            // A kernel that is held may have gone, and after dpkg alone nobody else looks.
+            session.say_kept();
+        }
         return code;
     }
     // dpkg may process triggers while packages are still unpacked.

@@ -1,11 +1,11 @@
-//! Before a transaction: which modules in use will not be there on the kernels that it brings.
+//! Before a transaction: which modules in use will not be there after it.
 
 use std::collections::BTreeSet;
 
-use dkms_base::id::{KernelRelease, ModuleId};
+use dkms_base::id::{KernelRelease, ModuleId, ModuleName};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_hooks::AdapterError;
+use dkms_hooks::{AdapterError, Sources};
 
 use crate::incoming::{Coming, Package};
 use crate::memory;
@@ -31,15 +31,17 @@ pub fn preflight(
     coming: &Coming,
 ) -> Result<Verdict, AdapterError> {
     let policy = session.adapter.settings.preflight;
-    if policy == PreflightPolicy::Off || coming.brought.kernels.is_empty() {
+    if policy == PreflightPolicy::Off || coming.brought.is_empty() {
         return Ok(Verdict::GoOn);
     }
     let view = memory::view(session.layout()).unwrap_or_default();
-    let told = told(session, packages, coming, &view)?;
+    let leaving = leaving(packages, coming, &view);
+    let told = told(session, packages, coming, &view, &leaving)?;
     session.adapter.foresee(&told, &coming.headers, session.out)?;
+    let is_replaced = |name: &ModuleName| coming.brought.replaces(name.as_str());
+    let sources = Sources { is_replaced: &is_replaced, leaving: &leaving };
     let (owners, prebuilt) = (coming.owners.clone(), coming.prebuilt.clone());
-    let mut prospects = session.adapter.preflight(&told, owners, prebuilt, &coming.headers)?;
-    prospects.retain(|prospect| prospect.is_certain(|name| coming.brought.replaces(name.as_str())));
+    let prospects = session.adapter.preflight(&told, &sources, owners, prebuilt, &coming.headers)?;
     if prospects.is_empty() {
         return Ok(Verdict::GoOn);
     }
@@ -54,12 +56,36 @@ pub fn preflight(
     })
 }
 
+/// Whether the package that something was in goes.
+fn going(packages: &[Package]) -> impl Fn(&Seen) -> bool {
+    let going: BTreeSet<String> =
+        packages.iter().filter(|package| !package.comes).map(|package| plain(&package.nevra)).collect();
+    move |seen: &Seen| {
+        let owner = seen.owner.as_ref();
+        owner.is_some_and(|owner| {
+            owner.0.iter().all(|package| {
+                let nevra = package.build.split(' ').next().unwrap_or_default();
+                going.contains(&plain(nevra))
+            })
+        })
+    }
+}
+
+/// Folders of `/usr/src` that go for good.
+fn leaving(packages: &[Package], coming: &Coming, view: &View) -> BTreeSet<String> {
+    let goes = going(packages);
+    let folders =
+        view.modules.iter().filter(|(folder, seen)| goes(seen) && !coming.brought.sources.contains(*folder));
+    folders.map(|(folder, _)| folder.clone()).collect()
+}
+
 /// What the transaction is going to do, as far as it can be known.
 fn told(
     session: &Session<'_>,
     packages: &[Package],
     coming: &Coming,
     view: &View,
+    leaving: &BTreeSet<String>,
 ) -> Result<Vec<Happening>, AdapterError> {
     let target = |release: &String| {
         KernelRelease::new(release.as_str()).ok().map(|release| session.adapter.target(&release)).transpose()
@@ -71,23 +97,11 @@ fn told(
     for release in &coming.brought.headers {
         told.extend(target(release)?.map(Happening::HeadersArrived));
     }
-    let going: BTreeSet<String> =
-        packages.iter().filter(|package| !package.comes).map(|package| plain(&package.nevra)).collect();
-    let goes = |seen: &Seen| {
-        let owner = seen.owner.as_ref();
-        owner.is_some_and(|owner| {
-            owner.0.iter().all(|package| {
-                let nevra = package.build.split(' ').next().unwrap_or_default();
-                going.contains(&plain(nevra))
-            })
-        })
-    };
+    let goes = going(packages);
     for (release, _) in view.kernels.iter().filter(|(_, seen)| goes(seen)) {
         told.extend(target(release)?.map(Happening::KernelLeaving));
     }
-    for (_, seen) in
-        view.modules.iter().filter(|(folder, seen)| goes(seen) && !coming.brought.sources.contains(*folder))
-    {
+    for seen in leaving.iter().filter_map(|folder| view.modules.get(folder)) {
         let Some((name, version)) = &seen.module else { continue };
         // One that is replaced stays in use; how its new version judges the kernel isn't known yet.
         if let Ok(id) = ModuleId::parse(name, version)

@@ -13,7 +13,7 @@ use dkms_base::id::{KernelRelease, ModuleName};
 use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
-use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing, Initramfs, Plain, Summary};
+use dkms_hooks::{AdapterError, ComingHeaders, HeadersComing, Initramfs, Plain, Sources, Summary};
 use dkms_kernel::PrebuiltComing;
 
 use crate::record::{Before, Record, State, Transaction};
@@ -98,8 +98,9 @@ fn preflight<W: std::io::Write + Send>(
         PreflightPolicy::Warn | PreflightPolicy::Block | PreflightPolicy::Off => HeadersComing::new(),
     };
     system.adapter.foresee(&told, &headers, plain)?;
-    let mut absent = system.adapter.preflight(&told, BTreeMap::new(), prebuilt, &headers)?;
-    absent.retain(|prospect| prospect.is_certain(is_replaced));
+    // No script of a package removes a version: one that can't be replaced on a kernel stays there.
+    let sources = Sources { is_replaced: &is_replaced, leaving: &BTreeSet::new() };
+    let absent = system.adapter.preflight(&told, &sources, BTreeMap::new(), prebuilt, &headers)?;
     absent.iter().for_each(|prospect| plain.say(&prospect.to_string()));
     if absent.is_empty() || policy != PreflightPolicy::Block {
         return Ok(Verdict::Clear);

@@ -1,5 +1,5 @@
-//! A virtual machine that firmware boots (OVMF, without Secure Boot) from a disk of its own, through the boot
-//! loader that is on it. Knows how it starts and what its serial line had, not what it boots.
+//! A virtual machine that firmware boots (OVMF without Secure Boot, or a BIOS) from a disk of its own,
+//! through the boot loader on it. Knows how it starts and what its serial line had, not what it boots.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use crate::setup;
 /// Where Debian's package `ovmf` has it.
 const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
-/// On a busy machine a boot may take a minute.
-const TIME_LIMIT_SECONDS: &str = "600";
+/// On a busy machine a boot may take minutes.
+const TIME_LIMIT_SECONDS: &str = "1200";
 
 /// What a machine boots from.
 #[derive(Debug, Clone)]
@@ -25,11 +25,21 @@ pub enum Disk {
     Image(PathBuf),
 }
 
+/// What starts the boot loader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Firmware {
+    /// OVMF.
+    Uefi,
+    /// QEMU's own, which runs the disk's boot sector.
+    Bios,
+}
+
 /// A machine with its firmware's variables, which outlast a boot.
 #[derive(Debug)]
 pub struct Machine {
     dir: tempfile::TempDir,
     disk: Disk,
+    firmware: Firmware,
 }
 
 /// What boots: a kernel, and an initramfs that prints the kernel's command line.
@@ -61,7 +71,15 @@ impl Machine {
     pub fn new(disk: Disk) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         fs::copy_file(Path::new(VARIABLES), &dir.path().join("variables.fd")).context("run `make setup`")?;
-        Ok(Self { dir, disk })
+        Ok(Self { dir, disk, firmware: Firmware::Uefi })
+    }
+
+    /// With this disk, and a BIOS.
+    ///
+    /// # Errors
+    /// If there is no room for its files.
+    pub fn with_bios(disk: Disk) -> Result<Self> {
+        Ok(Self { dir: tempfile::tempdir()?, disk, firmware: Firmware::Bios })
     }
 
     /// Boots until the machine switches itself off; what was on its serial line, without carriage returns.
@@ -71,34 +89,19 @@ impl Machine {
     pub fn boot(&self) -> Result<String> {
         let drive = match &self.disk {
             Disk::Folder(folder) => format!("format=raw,file=fat:rw:{}", folder.display()),
-            Disk::Image(image) => format!("format=raw,file={}", image.display()),
+            Disk::Image(image) => format!("if=virtio,format=raw,file={}", image.display()),
         };
         let variables = self.dir.path().join("variables.fd");
-        let words = [
-            "-k",
-            "5",
-            TIME_LIMIT_SECONDS,
-            "qemu-system-x86_64",
-            "-accel",
-            "tcg",
-            "-cpu",
-            "max",
-            "-machine",
-            "q35",
-            "-m",
-            "512",
-            "-no-reboot",
-            "-nodefaults",
-            "-nographic",
-            "-serial",
-            "stdio",
-            "-drive",
-            &format!("if=pflash,format=raw,unit=0,readonly=on,file={CODE}"),
-            "-drive",
-            &format!("if=pflash,format=raw,unit=1,file={}", variables.display()),
-            "-drive",
-            &drive,
-        ];
+        let machine =
+            "-accel tcg -cpu max -machine q35 -m 512 -no-reboot -nodefaults -nographic -serial stdio";
+        let mut words = vec!["-k", "5", TIME_LIMIT_SECONDS, "qemu-system-x86_64"];
+        words.extend(machine.split(' '));
+        let code = format!("if=pflash,format=raw,unit=0,readonly=on,file={CODE}");
+        let variables = format!("if=pflash,format=raw,unit=1,file={}", variables.display());
+        if self.firmware == Firmware::Uefi {
+            words.extend(["-drive", &code, "-drive", &variables]);
+        }
+        words.extend(["-drive", &drive]);
         let log = self.dir.path().join("serial");
         let ended = duct::cmd("timeout", words)
             .stdin_null()

@@ -115,7 +115,16 @@ impl Initramfs {
         }
         let mut whole = self.clone();
         whole.file("/script", script.as_bytes(), 0o755);
-        whole.file("/init", include_str!("init.sh").as_bytes(), 0o755);
+        whole.with_init(include_str!("init.sh"))
+    }
+
+    /// The whole, with a script that is the guest's first process.
+    ///
+    /// # Errors
+    /// If the archive cannot be finished.
+    pub fn with_init(&self, script: &str) -> Result<Vec<u8>> {
+        let mut whole = self.clone();
+        whole.file("/init", script.as_bytes(), 0o755);
         Ok(whole.archive.finish()?)
     }
 }

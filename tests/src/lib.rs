@@ -9,7 +9,8 @@
 //! - [`crash`] ends commands at every change they make
 //! - [`ready`] are modules that need no compiler, made of a [`template`]
 //! - [`verdict`] judges errors and what was left
-//! - [`qemu`] boots a kernel with an [`initramfs`], also under [`secure_boot`]
+//! - [`qemu`] boots a kernel with an [`initramfs`], also under [`secure_boot`]; [`firmware`] boots through a
+//!   boot loader, [`disk`] is a system with one
 //! - [`mod@rpm`] is a root with a real rpm and dnf
 //! - [`pacman`] is a root with a real pacman and packages for it
 //! - [`share`] spreads work over several roots
@@ -25,6 +26,7 @@ pub mod capture;
 pub mod command;
 pub mod crash;
 pub mod debs;
+pub mod disk;
 pub mod firmware;
 pub mod fixture;
 pub mod initramfs;

@@ -133,6 +133,31 @@ fn who_comes_without_headers_is_told_before_and_gets_modules_when_they_come() {
     assert_eq!(machine.must("find /var/lib/dkms/.state/pending -type f").unwrap(), "", "{said}");
 }
 
+// guide 3
+#[test]
+fn a_version_that_no_kernel_in_use_can_have_is_told_before() {
+    let machine = machine();
+    machine.must("dpkg --purge --force-depends linux-headers-$OLD").unwrap();
+    let newer = Package::of(machine.ready("a", "2.0").unwrap()).pack(&machine.root).unwrap();
+    let other = Package::of(machine.ready("c", "1.0").unwrap()).pack(&machine.root).unwrap();
+    let before = machine.must("dpkg-query -W; dkms status; find /lib/modules | sort").unwrap();
+    machine.root.write("/etc/dkms/framework.conf.d/preflight.conf", "preflight=block\n", 0o644).unwrap();
+    let blocked = machine.apt(&format!("install {newer}")).unwrap();
+    assert_eq!(blocked.code, 100, "{}", blocked.stdout);
+    let told = format!("warning: a/1.0, {}, x86_64: will not be there: the headers", machine.old);
+    assert!(blocked.stdout.contains(&told), "{}", blocked.stdout);
+    assert!(!blocked.stdout.contains("warning: b/1.0"), "it stays: {}", blocked.stdout);
+    assert_eq!(machine.must("dpkg-query -W; dkms status; find /lib/modules | sort").unwrap(), before);
+    // A module that is not there yet is not missed, nor one that goes.
+    machine.install(&other).unwrap();
+    machine.must("apt-get -y purge c-dkms").unwrap();
+    // What the warning said happens.
+    machine.root.write("/etc/dkms/framework.conf.d/preflight.conf", "preflight=warn\n", 0o644).unwrap();
+    let said = machine.install(&newer).unwrap();
+    assert!(said.contains(&told), "{said}");
+    assert_eq!(machine.states().unwrap(), ["a/2.0: added", "b/1.0, OLD: installed"], "{said}");
+}
+
 #[test]
 fn a_module_that_comes_ready_built_with_the_kernel_is_left_to_its_package() {
     let machine = Machine::new(DKMS).unwrap();

@@ -276,7 +276,7 @@ fn an_initramfs_that_can_not_be_remade_fails_the_bake() {
     root.must("mkdir -p /boot /etc/initramfs-tools; rm -f /boot/*; : >/boot/initrd.img-$K2").unwrap();
     maker(1);
     let second = root.kernels().second.clone();
-    fails(&root, "bake -k $K -k $K2", 11, &["initramfs", &second, "exit code 1", "--no-initrd"]);
+    fails(&root, "bake -k $K -k $K2", 11, &["initramfs", &second, "exit code 1", "remake_initrd=no"]);
     assert_eq!((modules(&root).as_str(), root.read(MANIFEST).unwrap().as_str()), ("", ""));
     // Who wants it so, and a system that has it so.
     succeeds(&root, "bake -k $K -k $K2 --no-initrd");

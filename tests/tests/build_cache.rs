@@ -179,7 +179,7 @@ fn a_failure_is_remembered_with_its_inputs_and_log_shows_it() {
         (json["builds"].as_array().unwrap().len(), &json["builds"][3]["ending"]),
         (4, &"built".into())
     );
-    assert_eq!(root.must("dkms log foo -k 1.2.3").unwrap().trim(), "no build is remembered");
+    assert_eq!(root.must("dkms log foo -k 1.2.3").unwrap().trim(), "no build is recorded");
     assert_eq!(root.dkms("log nix").unwrap().code, 3);
     assert_eq!(root.dkms("log foo/2.0").unwrap().code, 3);
 

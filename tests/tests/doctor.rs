@@ -26,7 +26,7 @@ enum Mended {
 use Mended::{Commanded, Fixed, Told};
 
 /// How a fault is made, what it is called, who fixes it.
-const FAULTS: [(&str, &str, Mended); 28] = [
+const FAULTS: [(&str, &str, Mended); 31] = [
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Fixed),
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Commanded),
     ("rm -r /usr/src/foo-1.0", "broken", Commanded),
@@ -64,7 +64,10 @@ const FAULTS: [(&str, &str, Mended); 28] = [
     ),
     ("sed -i /foo/d /lib/modules/$K/modules.dep", "stale-index", Fixed),
     ("echo parallel_jobs=many >>/etc/dkms/framework.conf", "wrong-setting", Told),
+    ("echo sandobx=strict >>/etc/dkms/framework.conf", "wrong-setting", Told),
+    ("mkdir -p /etc/dkms/framework.conf.d; echo lokc_timeout=5 >/etc/dkms/framework.conf.d/q.conf", "wrong-setting", Told),
     ("mkdir -p /etc/dkms/framework.conf.d; echo 'x=\"y' >/etc/dkms/framework.conf.d/q.conf", "wrong-setting", Told),
+    ("echo prebuilt_proxy=http://u:p@localhost:9 >>/etc/dkms/framework.conf", "wrong-setting", Commanded),
     ("chmod 666 /etc/dkms/framework.conf", "untrusted-setting", Commanded),
     ("mkdir -p /etc/dkms/framework.conf.d; cd /etc/dkms/framework.conf.d; >q.conf; chmod 666 q.conf", "untrusted-setting", Commanded),
     ("chmod 777 /var/lib/dkms", "untrusted-tree", Commanded),

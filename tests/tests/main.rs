@@ -14,6 +14,8 @@ mod apt_ways_back;
 mod bad_input;
 mod bake;
 mod batch;
+mod boot_counted;
+mod boot_grub;
 mod boot_guard;
 mod boot_loaders;
 mod boundaries;

@@ -12,7 +12,7 @@ use dkms_base::id::{KernelRelease, ModuleId, ModuleName, Target};
 use dkms_conf::Settings;
 use dkms_conf::settings::TrySign;
 use dkms_core::critical;
-use dkms_core::engine::{Context, Survey};
+use dkms_core::engine::{CarryOutError, Context, Survey};
 use dkms_core::forecast::{self, Forecast, Maker, Outlook, Prediction, layer, record};
 use dkms_core::plan::Refusal;
 use dkms_kernel::fetched::{FetchError, Headers, Layers, fetch, installed, layers, look_up, unpacked};
@@ -190,7 +190,7 @@ fn headers(
         let mut shown: Vec<_> = inside.into_iter().filter(is_folder).collect();
         shown.push((folder, real));
         let headers = installed(kernel, session.distribution, session.environment);
-        return Ok((asked.target.clone(), headers, Layers { layers: Vec::new(), shown }));
+        return Ok((asked.target.clone(), headers, Layers { shown, ..Layers::default() }));
     }
     let folder = scratch.join("headers");
     fs::create_dir_all(&folder)?;
@@ -234,7 +234,8 @@ fn again(session: &Session<'_>, target: &Target, scratch: &Path, seen: &Layers) 
         words.extend(is_given.then(|| option.into()));
     }
     // Its file may have no path here: below a root, and where it was replaced by an upgrade.
-    seen.seen_by(Process::new("/proc/self/exe", words, &session.environment.whole()))
+    let process = Process::new("/proc/self/exe", words, &session.environment.whole());
+    seen.seen_by(process.called("dkms forecast"))
 }
 
 /// Builds the requested modules, in the layer.
@@ -267,8 +268,14 @@ fn in_layer(session: &Session<'_>, scratch: &Path) -> Result<(), Failure> {
     };
     let target = session.with_arches(&session.invocation.kernels)?.remove(0);
     let maker = Maker { context: &context, survey: &survey, reporter: session.terminal };
-    let predictions = forecast::predict(&ids, &target, &maker)?;
-    Ok(layer::answer(scratch, &predictions)?)
+    let caller = rustix::process::getppid();
+    let predictions = forecast::predict(&ids, &target, &maker);
+    if rustix::process::getppid() != caller {
+        // It was killed: nobody else removes this, or wants an answer.
+        drop(fs::remove_tree(scratch));
+        return Err(CarryOutError::Interrupted.into());
+    }
+    Ok(layer::answer(scratch, &predictions?)?)
 }
 
 /// The settings of builds that nobody installs. A build cache of another user is left alone.

@@ -1,5 +1,7 @@
 //! `dkms generate_mok`: makes the signing key and its certificate.
 
+use std::collections::BTreeSet;
+
 use dkms_signing::keys::Made;
 use dkms_signing::{self, KeyPlaces};
 
@@ -10,8 +12,13 @@ use crate::session::Session;
 /// Makes the pair, where there is none; settings may name one for each kernel.
 pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let Session { settings, distribution, environment, terminal, .. } = session;
+    let mut kernels = Vec::new();
     for target in session.targets()? {
         let kernel = session.survey().kernel(&target)?;
+        let KeyPlaces { key, certificate, .. } = KeyPlaces::of(settings, &kernel, distribution, environment);
+        kernels.push(((key, certificate), kernel));
+    }
+    for kernel in first_of_each(kernels) {
         if session.args().dry_run {
             let KeyPlaces { key, certificate, .. } =
                 KeyPlaces::of(settings, &kernel, distribution, environment);
@@ -41,4 +48,20 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Of those with the same key the first.
+fn first_of_each<K: Ord, T>(kernels: Vec<(K, T)>) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    kernels.into_iter().filter_map(|(key, kernel)| seen.insert(key).then_some(kernel)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_pair_for_several_kernels_is_made_once() {
+        assert_eq!(first_of_each(vec![("a", 1), ("b", 2), ("a", 3)]), [1, 2]);
+    }
 }

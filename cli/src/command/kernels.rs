@@ -16,6 +16,8 @@ struct Told {
     flavour: String,
     is_installed: bool,
     has_headers: bool,
+    /// Its own package has put something into its folder.
+    has_package: bool,
     is_running: bool,
     /// What would bring its headers.
     available: Option<Available>,
@@ -62,7 +64,8 @@ fn told_of(
     let flavour =
         available.as_ref().map_or_else(|| flavour_of(&target.kernel), |kernel| kernel.flavour.clone());
     let (has_headers, is_running) = (facts.headers_usable, facts.running);
-    Ok(Told { target, flavour, is_installed, has_headers, is_running, available })
+    let has_package = dkms_kernel::is_of_this_system(&target.kernel, &session.settings.layout);
+    Ok(Told { target, flavour, is_installed, has_headers, has_package, is_running, available })
 }
 
 /// The architecture of kernels that aren't there.
@@ -76,9 +79,14 @@ fn arch(session: &Session<'_>) -> Result<Arch, Failure> {
 fn line(kernel: &Told) -> String {
     let Target { kernel: release, arch } = &kernel.target;
     let mut words = Vec::new();
-    for (is_so, word) in
-        [(kernel.is_installed, "installed"), (kernel.has_headers, "headers"), (kernel.is_running, "running")]
-    {
+    // As `verify` says it.
+    let has_only_headers = kernel.is_installed && kernel.has_headers && !kernel.has_package;
+    for (is_so, word) in [
+        (has_only_headers, "only its headers are installed"),
+        (kernel.is_installed && !has_only_headers, "installed"),
+        (kernel.has_headers && !has_only_headers, "headers"),
+        (kernel.is_running, "running"),
+    ] {
         if is_so {
             words.push(word.to_owned());
         }
@@ -131,7 +139,8 @@ mod tests {
     #[test]
     fn a_line_says_what_there_is_of_a_kernel() {
         let target = Target::parse("6.1", "x86_64").unwrap();
-        let told = |is_installed, has_headers| Told {
+        let told = |is_installed, has_headers, has_package| Told {
+            has_package,
             target: target.clone(),
             flavour: String::new(),
             is_installed,
@@ -139,7 +148,9 @@ mod tests {
             is_running: false,
             available: None,
         };
-        assert_eq!(line(&told(true, true)), "6.1, x86_64: installed, headers");
-        assert_eq!(line(&told(false, false)), "6.1, x86_64: no headers");
+        assert_eq!(line(&told(true, true, true)), "6.1, x86_64: installed, headers");
+        assert_eq!(line(&told(true, true, false)), "6.1, x86_64: only its headers are installed");
+        assert_eq!(line(&told(true, false, false)), "6.1, x86_64: installed");
+        assert_eq!(line(&told(false, false, false)), "6.1, x86_64: no headers");
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     if shown.is_empty() {
-        say(session.terminal, "no build is remembered");
+        say(session.terminal, "no build is recorded");
     }
     for one in &shown {
         session.terminal.print(&one.text(name.is_some()));

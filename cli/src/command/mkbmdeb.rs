@@ -1,13 +1,15 @@
 //! `dkms mkbmdeb`
 
 use dkms_base::exit::ExitCode;
-use dkms_base::id::Target;
+use dkms_base::id::{KernelRelease, Target};
+use dkms_kernel::available::flavour_of;
 use dkms_kernel::published;
 use dkms_packaging::debian::gate::Gate;
 use dkms_packaging::debian::mkbmdeb::BuiltModules;
 
 use super::package::{Subject, gate, only_said, wrote};
 use crate::failure::Failure;
+use crate::render::warn;
 use crate::session::Session;
 
 /// Writes a package of the built modules for each kernel that is named, or for the one that runs; with
@@ -61,10 +63,22 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The warning for a metapackage that brings other kernels, as far as can be known.
+fn of_another_flavour(flavour: &str, kernel: &KernelRelease) -> String {
+    format!(
+        "nothing says that `linux-image-{flavour}` brings kernel {kernel}, whose flavour is `{own}`: was `--meta {own}` meant?",
+        own = flavour_of(kernel)
+    )
+}
+
 /// In which version `linux-image-FLAVOUR` brings the kernel.
 fn published(session: &Session<'_>, flavour: &str, target: &Target) -> Result<String, Failure> {
     let headers = session.survey().kernel(target)?.headers.clone();
-    published::of_debian(flavour, &target.kernel, &headers, session.environment).ok_or_else(|| {
+    let found = published::of_debian(flavour, &target.kernel, &headers, session.environment);
+    if found.as_ref().is_some_and(|found| !found.is_known) {
+        warn(session.terminal, of_another_flavour(flavour, &target.kernel));
+    }
+    found.map(|found| found.version).ok_or_else(|| {
         let kernel = &target.kernel;
         Failure::new(
             ExitCode::NO_HEADERS,
@@ -75,4 +89,16 @@ fn published(session: &Session<'_>, flavour: &str, target: &Target) -> Result<St
             headers.display()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flavour_of_the_kernel_is_proposed() {
+        let kernel = KernelRelease::new("6.1.0-57-cloud-amd64").unwrap();
+        let text = of_another_flavour("amd64", &kernel);
+        assert!(text.ends_with("whose flavour is `cloud-amd64`: was `--meta cloud-amd64` meant?"), "{text}");
+    }
 }

@@ -7,7 +7,6 @@ use dkms_core::plan::Work;
 use super::matrix;
 use crate::action::Action;
 use crate::failure::Failure;
-use crate::help;
 use crate::session::Session;
 
 /// Prints the plan.
@@ -16,13 +15,14 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         return matrix::print(session);
     }
     if let Some(name) = &session.invocation.name {
-        let failure = match Action::nearest(name.as_str()) {
-            Some(_) => help::unknown(name.as_str()),
-            None => Failure::new(ExitCode::BAD_OPTION, format!("no action is given for `{name}`")),
-        };
-        return Err(
-            failure.hint(format!("to plan what is done with a module: `dkms plan install {name}/VERSION`"))
-        );
+        if let Some(action) = Action::nearest(name.as_str()) {
+            let text = format!("unknown action `{name}`");
+            return Err(
+                Failure::new(ExitCode::BAD_OPTION, text).hint(format!("Did you mean `dkms plan {action}`?"))
+            );
+        }
+        return Err(Failure::new(ExitCode::BAD_OPTION, format!("no action is given for `{name}`"))
+            .hint(format!("to plan what is done with a module: `dkms plan install {name}/VERSION`")));
     }
     session.carry_out(&Work::Autoinstall { targets: session.targets()? })
 }

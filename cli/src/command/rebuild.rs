@@ -28,6 +28,9 @@ mount -t overlay -o "ro,lowerdir=$source:$sources" overlay "$sources"
 "$@" || exit
 cp -r "$built" "$out""#;
 
+/// What unshare says if `/` is a folder in a file system, and not the root of a mount.
+const NO_MOUNT_POINT: &str = "cannot change root filesystem propagation";
+
 /// What became of a module.
 struct Compared {
     target: Target,
@@ -118,14 +121,22 @@ fn again(
     if ended.status.success() {
         return Ok(());
     }
-    let text = format!(
-        "whether {} for kernel {} is what its source gives can't be known: building it again ended with code {}",
-        archive.id,
-        target.kernel,
-        ended.code()
-    );
-    let last = ended.text().trim().lines().map(str::to_owned).collect::<Vec<_>>();
-    Err(last.into_iter().fold(Failure::new(ExitCode::UNKNOWN, text), Failure::hint))
+    let what = format!("{} for kernel {}", archive.id, target.kernel);
+    Err(not_known(&what, ended.code(), &ended.text()))
+}
+
+/// The error where a module could not be built again.
+fn not_known(what: &str, code: i32, output: &str) -> Failure {
+    let failure = |why: &str| {
+        let text = format!("whether {what} is what its source gives can't be known: {why}");
+        Failure::new(ExitCode::UNKNOWN, text)
+    };
+    if output.contains(NO_MOUNT_POINT) {
+        return failure("the build needs mounts of its own, and `/` is no mount point here, as in a chroot to a plain folder")
+            .hint("outside of the chroot: `mount --bind ROOT ROOT`, then enter it again");
+    }
+    let failure = failure(&format!("building it again ended with code {code}"));
+    output.trim().lines().map(str::to_owned).fold(failure, Failure::hint)
 }
 
 fn compare(target: &Target, bundled: &Path, built: &Path) -> Result<Vec<Compared>, Failure> {
@@ -180,5 +191,20 @@ fn tell(session: &Session<'_>, compared: &[Compared]) {
         session
             .terminal
             .print(&format!("{}, {}, {}: {word}", module.name, module.target.kernel, module.target.arch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_is_no_mount_point_is_named() {
+        let said = "unshare: cannot change root filesystem propagation: Invalid argument\n";
+        let failure = not_known("foo/1 for kernel 6.1", 1, said);
+        assert!(failure.message.contains("`/` is no mount point here"), "{failure:?}");
+        assert!(failure.hints[0].contains("`mount --bind ROOT ROOT`"), "{failure:?}");
+        let failure = not_known("foo/1 for kernel 6.1", 10, "make failed\n");
+        assert!(failure.message.ends_with("ended with code 10") && failure.hints == ["make failed"]);
     }
 }

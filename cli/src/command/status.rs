@@ -1,5 +1,7 @@
 //! `dkms status`: reads, waits for nobody, changes nothing.
 
+mod compared;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use dkms_base::id::{ModuleId, Target};
@@ -9,13 +11,14 @@ use dkms_core::bake::Manifest;
 use dkms_core::boot;
 use dkms_core::bundles::Note;
 use dkms_core::engine::Survey;
-use dkms_core::install::{self, CompareBy, InstalledState, OutOfDate};
+use dkms_core::install::{self, InstalledState, OutOfDate};
 use dkms_core::plan::Refusal;
 use dkms_core::status::{self, Filter, Remark, State, Status};
 use dkms_core::tree::{self, Registration, Snapshot};
 use dkms_core::verify::{Verdict, Verifier};
 use serde_json::{Value, json};
 
+use self::compared::Compared;
 use crate::failure::Failure;
 use crate::grid::{self, Cell};
 use crate::render::{JSON_VERSION, warn};
@@ -30,33 +33,26 @@ pub(super) fn run(session: &Session<'_>) -> Result<(), Failure> {
         kernels: invocation.kernels.clone(),
         arches: invocation.arches.clone(),
     };
-    // Verdicts ask what it was built against.
-    let needs_all = session.args().json || session.args().grid;
-    let snapshot = if needs_all { session.snapshot()? } else { session.states()? };
     let survey = session.survey().reading_once();
     let layout = &session.settings.layout;
-    let module_folder = session.module_folder.as_deref();
+    let compared = Compared::new(&survey, layout, session.module_folder.as_deref(), &filter);
+    // Verdicts ask what it was built against.
+    let needs_all = session.args().json || session.args().grid;
+    let snapshot = match needs_all {
+        true => session.snapshot()?,
+        false => session.states(&|id, target| compared.is_built(id, target))?,
+    };
     let weak = survey.weak(&snapshot)?;
     let remarks = |id: &ModuleId, target: &Target, installed: bool| {
         let mut remarks = Vec::new();
         if snapshot.archived.contains(&id.name) && install::originals_exist(layout, &id.name, target) {
             remarks.push(Remark::OriginalsExist);
         }
-        // A kernel or a conf that can't be looked at has nothing to compare with; the line still comes.
-        let Ok(conf) = survey.lenient_conf(id, target) else { return remarks };
-        let built_dir = layout.built_dir(id, target);
-        let state = if installed {
-            let kernel_dir = layout.kernel_dir(&target.kernel);
-            install::compare_installed(&built_dir, &kernel_dir, &conf, module_folder, CompareBy::Times)
-        } else if install::built_missing(&built_dir, &conf) {
-            InstalledState::Missing
-        } else {
-            InstalledState::Same
-        };
+        let state = if installed { compared.of_installed(id, target) } else { compared.of_built(id, target) };
         remarks.extend(match state {
-            InstalledState::Same => None,
-            InstalledState::Missing => Some(Remark::BuiltMissing),
-            InstalledState::Different => Some(Remark::Differ),
+            Some(InstalledState::Missing) => Some(Remark::BuiltMissing),
+            Some(InstalledState::Different) => Some(Remark::Differ),
+            Some(InstalledState::Same) | None => None,
         });
         remarks
     };

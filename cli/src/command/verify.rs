@@ -150,7 +150,7 @@ fn lines(proofs: &[Proof]) -> Vec<String> {
     for proof in proofs {
         let Target { kernel, arch } = &proof.target;
         lines.push(format!("{}, {kernel}, {arch}: {}", proof.id, proof.verdict().word()));
-        for open in proof.open() {
+        for open in proof.open().filter(|open| !proof.is_told_by_absence(open)) {
             let reason = open.reason.as_deref().unwrap_or_default();
             lines.push(format!("  {} ({}): {reason}", open.link.word(), open.verdict.word()));
             lines.extend(open.remedy.iter().map(|command| format!("    fix: {command}")));
@@ -194,14 +194,18 @@ fn outcome(proofs: &[Proof]) -> Result<(), Failure> {
     let (code, what) = match verdict {
         Verdict::Proven => return Ok(()),
         Verdict::Refuted => (ExitCode::REFUTED, "will not be loaded by"),
-        Verdict::Unknown => (ExitCode::UNKNOWN, "may not be loaded by"),
+        Verdict::Unknown => (ExitCode::UNKNOWN, ""),
     };
     let found: Vec<&Proof> = proofs.iter().filter(|proof| proof.verdict() == verdict).collect();
     let kernels: BTreeSet<&str> = found.iter().map(|proof| proof.target.kernel.as_str()).collect();
     let modules: BTreeSet<String> = found.iter().map(|proof| proof.id.to_string()).collect();
-    let kernel = if kernels.len() == 1 { "kernel" } else { "kernels" };
-    let kernels = named(kernels.into_iter().map(str::to_owned));
-    Err(Failure::new(code, format!("{} {what} {kernel} {kernels}", named(modules.into_iter()))))
+    let (kernel, loads) = if kernels.len() == 1 { ("kernel", "loads") } else { ("kernels", "load") };
+    let (kernels, modules) = (named(kernels.into_iter().map(str::to_owned)), named(modules.into_iter()));
+    let text = match verdict {
+        Verdict::Unknown => format!("it is not known whether {kernel} {kernels} {loads} {modules}"),
+        _ => format!("{modules} {what} {kernel} {kernels}"),
+    };
+    Err(Failure::new(code, text))
 }
 
 /// So many are named in an error; all of them are above it.
@@ -261,7 +265,20 @@ mod tests {
             "{message}"
         );
         let unknown = proof("odd", vec![link(Link::Boot, Verdict::Unknown, None)]);
-        assert_eq!(outcome(&[good.clone(), unknown]).unwrap_err().code.0, 31);
+        let failure = outcome(&[good.clone(), unknown]).unwrap_err();
+        assert_eq!(
+            (failure.code.0, failure.message.as_str()),
+            (31, "it is not known whether kernel 6.1 loads odd/1")
+        );
+        let absent = Link::ALL.into_iter().skip(1).map(LinkProof::of_absent);
+        let missing = link(Link::There, Verdict::Refuted, Some("dkms install gone/1 -k 6.1"));
+        let gone = proof("gone", std::iter::once(missing).chain(absent).collect());
+        let text = [
+            "gone/1, 6.1, x86_64: refuted",
+            "  there (refuted): so it is",
+            "    fix: dkms install gone/1 -k 6.1",
+        ];
+        assert_eq!(lines(&[gone]), text);
         assert_eq!(outcome(&[good]), Ok(()));
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Entry;
 use crate::action::Action;
+use dkms_base::exit::ExitCode;
 
 /// Whose meaning of a code it is.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +12,8 @@ enum Of {
     Every,
     /// Of those that take this option.
     Option(&'static str),
+    /// Of those that do not take it.
+    Without(&'static str),
     /// Of these.
     Only(&'static [Action]),
     /// Of these, which the manual page names with it.
@@ -50,11 +53,16 @@ const EXITS: &[Exit] = &[
     (
         1,
         &[
-            (Of::Every, "the caller has not the rights that the action needs"),
+            (
+                Of::Every,
+                "the caller lacks the rights that the action needs; or a file or folder that it needs is missing, or cannot be read or written",
+            ),
             (Of::Option("module"), "module or version is missing on the command line"),
+            (TAKES_SOURCE, "an absolute path that is neither a folder with a `dkms.conf` nor an archive"),
+            (Of::Named(&[Action::Boot]), "the boot menu has no entry of the kernel"),
             (
                 Of::Named(&[Action::Doctor, Action::Preflight, Action::Ltdk, Action::Mok]),
-                "something is wrong",
+                "a problem was found",
             ),
         ],
     ),
@@ -64,7 +72,10 @@ const EXITS: &[Exit] = &[
             (Of::Every, "an unknown option or action"),
             (Of::Option("all"), "`-k` together with `--all`"),
             (Of::Named(&[Action::Match]), "a kernel is its own template"),
-            (TAKES_SOURCE, "a source folder or an archive that does not exist"),
+            (
+                TAKES_SOURCE,
+                "a source folder or an archive that does not exist, or a relative path to a folder without a `dkms.conf`",
+            ),
         ],
     ),
     (
@@ -83,7 +94,7 @@ const EXITS: &[Exit] = &[
         4,
         &[
             (Of::Every, "two actions, or a system without an os-release file"),
-            (Of::Option("module"), "a broken module, or a missing `dkms.conf`"),
+            (Of::Option("module"), "the source of the module is gone, or has no `dkms.conf`"),
             (
                 Of::Only(&[
                     Action::Autoinstall,
@@ -101,7 +112,7 @@ const EXITS: &[Exit] = &[
     (
         5,
         &[
-            (Of::Every, "the action does not take `--all`"),
+            (Of::Without("all"), "the action does not take `--all`"),
             (BUILDS, "a patch is missing, or its name leads out of the source"),
         ],
     ),
@@ -153,8 +164,8 @@ const EXITS: &[Exit] = &[
         9,
         &[
             (
-                Of::Only(&[Action::Add, Action::Build, Action::Install, Action::Match]),
-                "the source tree has no `dkms.conf`",
+                Of::Only(&[Action::Add, Action::Build, Action::Install]),
+                "the file of `-c` does not exist, if the source is a folder or an archive",
             ),
             (
                 Of::Only(&[
@@ -185,7 +196,16 @@ const EXITS: &[Exit] = &[
     (12, &[(Of::Every, "the architecture of the kernel is not known")]),
     (13, &[(Of::Every, "a module of `BUILD_DEPENDS` is not installed for the kernel")]),
     (14, &[(Of::Named(&[Action::KernelPreinst, Action::KernelPrerm]), "at least one module failed")]),
-    (16, &[(Of::Every, "the name of a kernel or an architecture is empty")]),
+    (
+        16,
+        &[
+            (Of::Without("grid"), "the name of a kernel or an architecture is empty"),
+            (
+                Of::Named(&[Action::Status]),
+                "the name of an architecture is empty; an empty kernel means every kernel",
+            ),
+        ],
+    ),
     (
         21,
         &[(Of::Every, "the headers of the kernel were not found, or this system has no kernel with headers")],
@@ -194,7 +214,7 @@ const EXITS: &[Exit] = &[
         30,
         &[
             (Of::Named(&[Action::Verify, Action::Bake, Action::Boot]), "a kernel will not load a module"),
-            (Of::Named(&[Action::Forecast]), "a module does not build"),
+            (Of::Named(&[Action::Forecast]), "a module does not build, or the kernel would not load it"),
         ],
     ),
     (
@@ -202,11 +222,11 @@ const EXITS: &[Exit] = &[
         &[
             (
                 Of::Named(&[Action::Verify]),
-                "whether a kernel will load a module is not known; of no module it is refuted",
+                "it is not known whether a kernel will load a module, and no module is known not to load",
             ),
             (
                 Of::Named(&[Action::Forecast]),
-                "whether a module builds is not known, or another compiler is needed; none fails",
+                "it is not known whether a module builds, or it needs another compiler; no module fails",
             ),
         ],
     ),
@@ -225,19 +245,24 @@ pub fn all() -> impl Iterator<Item = (u8, String)> {
             let names: Vec<_> = actions.iter().map(|action| format!("`{}`", action.name())).collect();
             format!("{}: {text}", names.join(", "))
         }
-        Of::Every | Of::Option(_) | Of::Only(_) => (*text).to_owned(),
+        Of::Every | Of::Option(_) | Of::Without(_) | Of::Only(_) => (*text).to_owned(),
     };
     EXITS.iter().map(move |(code, meanings)| (*code, sentence(meanings.iter().map(text))))
 }
 
 /// The codes that an action may end with, each with what it means by them.
 pub(super) fn of(entry: &Entry) -> impl Iterator<Item = (u8, String)> {
-    let is_its = |of: Of| match of {
+    let takes = |id: &str| entry.option_ids().any(|option| option == id);
+    let is_its = move |of: Of| match of {
         Of::Every => true,
-        Of::Option(id) => entry.option_ids().any(|option| option == id),
+        Of::Option(id) => takes(id),
+        Of::Without(id) => !takes(id),
         Of::Only(actions) | Of::Named(actions) => actions.contains(&entry.action),
     };
-    let codes = EXITS.iter().filter(|(code, _)| COMMON.contains(code) || entry.exits.contains(code));
+    let refuses_all = !entry.action.takes_all();
+    let codes = EXITS.iter().filter(move |(code, _)| {
+        COMMON.contains(code) || entry.exits.contains(code) || *code == ExitCode::NOT_ALLOWED.0 && refuses_all
+    });
     codes.map(move |(code, meanings)| {
         let own = meanings.iter().filter(|(of, _)| is_its(*of));
         (*code, sentence(own.map(|(_, text)| (*text).to_owned())))

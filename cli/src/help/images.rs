@@ -7,11 +7,12 @@ use crate::action::Action;
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     action: Action::Bake,
     forms: &["[M…]"],
-    summary: "make modules part of an image: all of them on every kernel of it, or none",
-    about: "The step of an image build that puts modules in. For every kernel of that system, or each of `-k`, every AUTOINSTALL module, \
-            or those that are named, is built, installed and proven; the initramfs of a kernel that has one is remade. If a module is \
-            missing for a kernel, what was done is taken out again and the command fails. Then `/usr/lib/sysimage/dkms/manifest.json` \
-            says what there is; the dkms tree with its logs and keys does not stay.",
+    summary: "add modules to a system image: all of them for each of its kernels, or none",
+    about: "The step of an image build that adds modules to the image. Builds and installs every AUTOINSTALL module, or those that are \
+            named, for every kernel of the image, or for each kernel of `-k`. It checks that the kernels will load them, and remakes \
+            each existing initramfs; with `remake_initrd=no` in framework.conf an initramfs stays as it is. If a module is missing for a \
+            kernel, or a kernel would not load it, everything is undone and the command fails. In the end \
+            `/usr/lib/sysimage/dkms/manifest.json` lists the modules, and the dkms tree with its logs and keys is deleted.",
     options: &[
         MODULE,
         KERNELS,
@@ -22,7 +23,10 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     examples: &[
         ("dkms bake", "in a container build or a chroot"),
         ("dkms bake --root /mnt/image --mok-key ~/mok.pem", "signs with a key that the image does not have"),
-        ("dkms bake foo/1.0 bar --allow-missing bar", "only these; without `bar`, if that does not build"),
+        (
+            "dkms bake foo/1.0 bar --allow-missing bar",
+            "only these two; goes on without `bar` if that cannot be built",
+        ),
     ],
     exits: &[1, 8, 11, 12, 16, 21, 30],
 }];

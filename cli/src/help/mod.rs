@@ -5,6 +5,7 @@ mod building;
 mod exits;
 mod images;
 mod looking;
+mod options;
 mod packing;
 
 use clap::CommandFactory;
@@ -31,7 +32,7 @@ pub struct Entry {
     pub options: &'static [&'static [&'static str]],
     /// Command lines, each with what it does.
     pub examples: &'static [(&'static str, &'static str)],
-    /// The exit codes that it may end with, besides 0, 2, 4 and 130.
+    /// The exit codes that it may end with, besides 0, 2, 4 and 130, and 5 of those that do not take `--all`.
     pub exits: &'static [u8],
 }
 
@@ -53,7 +54,7 @@ const MODULE: &[&str] = &["module", "version"];
 const KERNELS: &[&str] = &["kernels", "arches"];
 const EVERY_KERNEL: &[&str] = &["kernels", "arches", "all"];
 /// Of what reads a dkms.conf and looks at a kernel.
-const BUILDING: &[&str] = &["conf", "directives", "config", "kernelsourcedir", "jobs", "force", "archive"];
+const BUILDING: &[&str] = &["conf", "directives", "config", "kernelsourcedir", "jobs", "force"];
 /// Of what puts modules into a kernel's folder.
 const INSTALLING: &[&str] =
     &["force_version_override", "symlink_modules", "no_depmod", "modprobe_on_install"];
@@ -92,6 +93,9 @@ impl Entry {
     }
 }
 
+/// What the word `help` does; it is no action, because it takes any other words.
+const HELP: &str = "describe dkms; `help ACTION`: that action";
+
 /// The actions with their summaries, for `dkms --help`.
 #[must_use]
 pub fn overview() -> String {
@@ -99,24 +103,30 @@ pub fn overview() -> String {
     for Entry { action, summary, .. } in entries() {
         text.push_str(&format!("  {:<16} {summary}\n", action.name()));
     }
+    text.push_str(&format!("  {:<16} {HELP}\n", "help"));
     text.push_str("\n`dkms ACTION --help` describes an action: its options, examples and exit codes.");
     text
 }
 
-/// What `--help` and `help` print for these words of a command line.
+/// What `--help` and `help` print for these words of a command line; with the words after `help ACTION`,
+/// which mean nothing.
 ///
 /// # Errors
 /// [`Failure`] for a word that is a misspelt action.
-pub fn for_words(words: &[String]) -> Result<String, Failure> {
+pub fn for_words(words: &[String]) -> Result<(String, &[String]), Failure> {
     let asked = words.first().is_some_and(|word| word == "help");
     let words = if asked { &words[1..] } else { words };
-    if let Some(entry) = words.iter().find_map(|word| entry(Action::from_word(word)?)) {
-        return Ok(text(entry));
+    let named = words.iter().enumerate().find_map(|(at, word)| Some((at, entry(Action::from_word(word)?)?)));
+    if let Some((at, entry)) = named {
+        return Ok((text(entry), if asked { &words[at + 1..] } else { &[] }));
     }
     let misspelt = words.first().filter(|word| asked || Action::nearest(word).is_some());
     match misspelt {
         Some(word) => Err(unknown(word)),
-        None => Ok(Args::command().after_help(overview()).render_long_help().to_string()),
+        None => {
+            let mut help = Args::command().mut_args(options::with_value).after_help(overview());
+            Ok((help.render_long_help().to_string(), &[]))
+        }
     }
 }
 
@@ -151,7 +161,12 @@ fn text(entry: &Entry) -> String {
     Args::command()
         .mut_args(|arg| {
             let listed = ids.contains(&arg.get_id().as_str());
-            arg.hide(!listed)
+            let own = options::of(arg.get_id().as_str(), entry.action);
+            let arg = options::with_value(arg).hide(!listed);
+            match own {
+                Some(text) => arg.help(text),
+                None => arg,
+            }
         })
         .about(entry.about)
         .override_usage(usage.join("\n       "))
@@ -222,7 +237,7 @@ mod tests {
 
     #[test]
     fn an_action_shows_its_own_options_only() {
-        let help = |line: &str| for_words(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).unwrap();
+        let help = |line: &str| for_words(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).unwrap().0;
         for line in ["match", "help match", "foo/1.0 match"] {
             let text = help(line);
             assert!(text.contains("--templatekernel") && text.contains("Examples:"), "{text}");
@@ -233,5 +248,11 @@ mod tests {
         let failure = for_words(&["help".to_owned(), "instal".to_owned()]).unwrap_err();
         assert_eq!((failure.code.0, failure.hints[0].as_str()), (2, "Did you mean `install`?"));
         assert!(for_words(&["instal".to_owned()]).is_err());
+        let further = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            for_words(&words).unwrap().1.to_vec()
+        };
+        assert_eq!(further("help install add"), ["add"]);
+        assert_eq!((further("help install"), further("install foo/1.0")), (vec![], vec![]));
     }
 }

@@ -13,8 +13,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         forms: &["M/V", "FOLDER"],
         summary: "write an archive of source and built modules",
         about: "Writes an archive of a module: its source, and what was built for the running kernel, for each kernel of `-k`, or with \
-                `--all` for every one. It lies in `/var/lib/dkms/M/V/tarball` if `--archive` names no file; the suffix (.tar, .gz, \
-                .bz2, .xz, .zst) says how it is compressed. `ldtarball` and `add` read it.",
+                `--all` for every one. Without `--archive` it is written to `/var/lib/dkms/M/V/tarball`; with it, the suffix of the file \
+                (.tar, .gz, .bz2, .xz, .zst) selects the compression. `ldtarball` and `add` read it.",
         options: &[MODULE, EVERY_KERNEL, &["binaries_only", "source_only"], WRITING],
         examples: &[
             ("dkms mktarball foo/1.0 --source-only", "the source alone"),
@@ -26,8 +26,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         action: Action::Ldtarball,
         forms: &["ARCHIVE"],
         summary: "load an archive",
-        about: "Adds the source of an archive and puts the built modules in it into the tree, as built. Nothing is installed. It may be one \
-                that `mktarball` wrote, or any archive with a `dkms.conf` in it.",
+        about: "Adds the source in an archive, and the built modules in it with the state `built`. Nothing is installed. The archive may be \
+                one that `mktarball` wrote, or any archive with a `dkms.conf` in it.",
         options: &[&["force"], WRITING],
         examples: &[(
             "dkms ldtarball foo-1.0-manykernels.dkms.tar.gz",
@@ -39,8 +39,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         action: Action::Mkdeb,
         forms: &["M/V", "FOLDER"],
         summary: "write a Debian package of the source; with -k or --all, of the built modules too",
-        about: "Writes a Debian package that brings the source of a module and has it built where it is installed. With `-k` or `--all` it \
-                has the built modules too.",
+        about: "Writes a Debian package that installs the source of a module; dkms builds it on each system that installs the package. With \
+                `-k` or `--all` it contains the built modules too.",
         options: &[MODULE, EVERY_KERNEL, &["binaries_only", "source_only"], WRITING],
         examples: &[("dkms mkdeb foo/1.0", "writes foo-dkms_1.0_all.deb")],
         exits: &[1, 3, 6, 8, 9, 12, 16],
@@ -50,8 +50,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         forms: &["M/V -k K", "M/V -k K --meta FLAVOUR"],
         summary: "write a Debian package of the modules built for each kernel: no compiler needed",
         about: "Writes a Debian package of built modules for the running kernel, for each kernel of `-k`, or with `--all` for every one. \
-                It needs neither DKMS nor a compiler where it is installed.\n\nWith `--meta` there is one more, `M-modules-FLAVOUR`, which \
-                follows `linux-image-FLAVOUR`: apt keeps a newer kernel back until the package of its modules is there.",
+                A system that installs it needs neither DKMS nor a compiler.\n\nWith `--meta` a second package is written, `M-modules-FLAVOUR`. \
+                Where it is installed, apt upgrades `linux-image-FLAVOUR` only when the package of modules for the new kernel is available.",
         options: &[MODULE, EVERY_KERNEL, &["meta"], WRITING],
         examples: &[
             ("dkms mkbmdeb foo/1.0 -k 6.12.1", "writes foo-modules-6.12.1_1.0_amd64.deb"),
@@ -64,7 +64,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         forms: &["M/V", "FOLDER"],
         summary: "write a Debian source package, for dpkg-buildpackage",
         about: "Writes a Debian source package: `.dsc`, archive and `_source.changes`.",
-        options: &[MODULE, WRITING],
+        options: &[MODULE, CHANGING],
         examples: &[("dkms mkdsc foo/1.0", "dpkg-source -x unpacks what it writes")],
         exits: &[1, 3, 8, 9],
     },
@@ -72,10 +72,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         action: Action::Mkrpm,
         forms: &["M/V", "FOLDER"],
         summary: "write rpm packages of the source; with -k or --all, one of the modules for each kernel too",
-        about: "Writes an rpm package that brings the source of a module and has it built where it is installed, and its source package. \
-                With `-k` or `--all` also one package of built modules for each kernel. `M-dkms-mkrpm.spec` in the source gives license, \
-                summary and scripts.\n\nWith `--meta` and one kernel also `kmod-M`, which follows `kernel-FLAVOUR`: dnf skips a newer \
-                kernel until the package of its modules is there.",
+        about: "Writes an rpm package that installs the source of a module, which dkms builds on each system that installs the package; and \
+                its source package. With `-k` or `--all` it also writes one package of built modules for each kernel. \
+                `M-dkms-mkrpm.spec` in the source gives license, summary and scripts.\n\nWith `--meta` and one kernel it also writes \
+                `kmod-M`. Where that is installed, dnf upgrades `kernel-FLAVOUR` only when the package of modules for the new kernel is \
+                available.",
         options: &[MODULE, EVERY_KERNEL, &["binaries_only", "source_only", "meta"], WRITING],
         examples: &[
             ("dkms mkrpm foo/1.0", "writes foo-1.0-1dkms.noarch.rpm and .src.rpm"),
@@ -90,17 +91,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         action: Action::Mkkmp,
         forms: &["M/V [--spec FILE]"],
         summary: "write the source rpm of a kernel module package, from --spec or the source's M-kmp.spec",
-        about: "Writes the source package of a kernel module package by the author's spec file, for `rpmbuild --rebuild`.",
+        about: "Writes the source rpm of a kernel module package, with the spec file that the module's author wrote, for `rpmbuild --rebuild`.",
         options: &[MODULE, &["spec"], WRITING],
-        examples: &[("dkms mkkmp foo/1.0 --spec foo-kmp.spec", "with a spec file of another place")],
+        examples: &[("dkms mkkmp foo/1.0 --spec foo-kmp.spec", "with another spec file")],
         exits: &[1, 3, 8, 9],
     },
     Entry {
         action: Action::Mkdriverdisk,
         forms: &["M/V -d redhat|suse|ubuntu"],
-        summary: "write a disk of drivers for an installer: -d redhat, suse (with -r) or ubuntu",
-        about: "Writes a disk of drivers that the installer of a distribution reads, with what was built for each kernel of `-k`, or with \
-                `--all` for every one. An image is made by xorriso.",
+        summary: "write a driver disk for an installer: -d redhat, suse (with -r) or ubuntu",
+        about: "Writes a driver disk that the installer of a distribution reads, with what was built for each kernel of `-k`, or with `--all` \
+                for every one. xorriso makes the image.",
         options: &[MODULE, EVERY_KERNEL, &["distro", "release", "media"], WRITING],
         examples: &[
             ("dkms mkdriverdisk foo/1.0 -d redhat -k 6.12.1", "for Fedora, RHEL and those made from it"),
@@ -111,9 +112,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         action: Action::Mkoci,
         forms: &["M/V -k K…"],
-        summary: "write an OCI image of the modules built for the kernels named",
-        about: "Writes an OCI layout with an image of built modules: one layer with `usr/lib/modules/K/updates/dkms/*.ko`. It is a folder in \
-                `/var/lib/dkms/M/V/oci`, or the archive of `--archive`. skopeo and oras push it, `COPY --from` takes it. `dkms sign` signs \
+        summary: "write an OCI image of the modules built for the named kernels",
+        about: "Writes an OCI image layout: a folder with a container image, which has one layer with \
+                `usr/lib/modules/K/updates/dkms/*.ko`. The folder is below `/var/lib/dkms/M/V/oci`; `--archive FILE.tar` writes it as an \
+                archive. skopeo and oras push it to a registry, and `COPY --from` in a Containerfile copies the modules. `dkms sign` signs \
                 it as cosign does.",
         options: &[MODULE, EVERY_KERNEL, WRITING],
         examples: &[
@@ -141,11 +143,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         action: Action::Sign,
         forms: &["FILE.ko…", "ARCHIVE", "LAYOUT"],
         summary: "sign module files, archives of mktarball or OCI layouts, in place",
-        about: "Signs module files (`.ko`, `.ko.xz`, `.ko.gz`, `.ko.zst`) as the kernel's sign-file does; a signature that is there is \
-                replaced. Of several files all are signed, or none is changed. In an archive that `mktarball` wrote it signs the modules \
-                and the manifest, of an OCI layout each image.\n\nThe key is that of `--key`, or the one that framework.conf names; its certificate lies beside it, with \
-                the suffix `.pub`. A passphrase comes from `mok_passphrase_file`, the systemd credential `mok.key` or the variable \
-                KBUILD_SIGN_PIN.",
+        about: "Signs module files (`.ko`, `.ko.xz`, `.ko.gz`, `.ko.zst`) as the kernel's sign-file does; an existing signature \
+                is replaced. If one of several files cannot be signed, none is changed. In an archive that `mktarball` wrote it signs the \
+                modules and the manifest, in an OCI layout each image.\n\nLAYOUT is a folder that `mkoci` wrote, or another OCI image layout.\n\nThe key is that of `--key`, or the one that framework.conf \
+                names; its certificate is the file beside it with the suffix `.pub`. A passphrase comes from `mok_passphrase_file`, the \
+                systemd credential `mok.key` or the variable KBUILD_SIGN_PIN.",
         options: &[KERNELS, &["key", "certificate"], CHANGING],
         examples: &[
             ("dkms sign --key mok.key foo.ko.xz", "with the certificate mok.pub"),
@@ -158,7 +160,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         forms: &["M/V [FOLDER]"],
         summary: "make a new module's source tree, in /usr/src or the folder named",
         about: "Makes the source tree of a new module from a template, ready to build.",
-        options: &[MODULE, &["force"], CHANGING],
+        options: &[MODULE, CHANGING],
         examples: &[("dkms mktree foo/1.0 ./foo", "makes the folder ./foo")],
         exits: &[1, 3, 8],
     },

@@ -6,14 +6,26 @@ use dkms_base::exit::ExitCode;
 use dkms_base::id::Target;
 use dkms_base::report::{Event, Reporter};
 use dkms_core::critical::{self, Verdict};
-use dkms_core::engine::Outcome;
-use dkms_core::plan;
+use dkms_core::engine::{Failed, Outcome, StepError};
+use dkms_core::plan::{self, Refusal};
 use dkms_hooks::summary;
 
 use super::{Session, interrupted};
 use crate::action::Action;
 use crate::failure::Failure;
 use crate::render::{say, warn};
+
+/// What failed, as errors: headers that several modules need are one error.
+fn told_once(failed: Vec<Failed>) -> Vec<Failure> {
+    let (mut refused, mut others) = (Vec::new(), Vec::new());
+    for failed in failed {
+        match failed.error {
+            StepError::Refused(refusal @ Refusal::HeadersMissing { .. }) => refused.push(refusal),
+            error => others.push(Failure::from(error)),
+        }
+    }
+    Refusal::once_per_kernel(refused).into_iter().map(Failure::from).chain(others).collect()
+}
 
 impl Session<'_> {
     /// How the command would end, as far as the plan knows.
@@ -59,10 +71,12 @@ impl Session<'_> {
             return Err(first.error.into());
         }
         let mut codes = Vec::new();
-        let mut names = Vec::new();
-        for failed in std::iter::once(first).chain(failures) {
-            names.push(failed.action.module().map_or_else(|| failed.action.to_string(), ToString::to_string));
-            let failure = Failure::from(failed.error);
+        let failed: Vec<Failed> = std::iter::once(first).chain(failures).collect();
+        let name = |failed: &Failed| {
+            failed.action.module().map_or_else(|| failed.action.to_string(), ToString::to_string)
+        };
+        let mut names: Vec<String> = failed.iter().map(name).collect();
+        for failure in told_once(failed) {
             if failure.code == ExitCode::INTERRUPTED {
                 return Err(failure);
             }

@@ -28,7 +28,7 @@ impl ExitCode {
     /// Invalid dkms.conf, no source in the source tree, tarball of what is already added,
     /// contradicting tarball options.
     pub const INVALID_CONF: Self = Self(8);
-    /// Source tree without dkms.conf, no right to write the tarball, rpm refused.
+    /// No file at the path of `-c`, no right to write the tarball, rpm refused.
     pub const NO_CONF: Self = Self(9);
     /// Malformed conf while adding a tree; make failed.
     pub const MAKE_FAILED: Self = Self(10);
@@ -46,7 +46,7 @@ impl ExitCode {
     pub const NO_HEADERS: Self = Self(21);
     /// `verify`, `bake`: a kernel will not load a module.
     pub const REFUTED: Self = Self(30);
-    /// `verify`: whether a kernel will load a module is not known, and of no other it is refuted.
+    /// `verify`: it is not known whether a kernel will load a module, and no module is known not to load.
     pub const UNKNOWN: Self = Self(31);
     /// `BUILD_EXCLUSIVE` rules the whole package out for this kernel.
     pub const EXCLUDED: Self = Self(77);

@@ -65,6 +65,19 @@ directives! {
     Critical "CRITICAL",
 }
 
+impl Directive {
+    /// Whether it says how a module is built, or what runs when, and nothing of what is installed.
+    #[must_use]
+    pub fn is_of_work(self) -> bool {
+        use Directive::{
+            Clean, Make, MakeMatch, Patch, PatchMatch, PostAdd, PostBuild, PostInstall, PostRemove, PreBuild,
+            PreInstall,
+        };
+        let scripts = matches!(self, PostAdd | PostBuild | PostInstall | PostRemove | PreBuild | PreInstall);
+        scripts || matches!(self, Make | MakeMatch | Patch | PatchMatch | Clean)
+    }
+}
+
 impl fmt::Display for Directive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -1,6 +1,6 @@
 //! What the files of a conf are given, and what reading them found, whichever tier does it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use dkms_base::diagnose::Refusal;
@@ -32,8 +32,14 @@ pub(super) struct Found {
     pub(super) values: BTreeMap<String, BTreeMap<usize, String>>,
     /// All names that the files set.
     pub(super) names: BTreeSet<String>,
+    /// Those whose values may differ on another kernel, as far as the static tier has read them.
+    pub(super) of_kernel: HashSet<String>,
+    /// All of them may.
+    pub(super) decided: bool,
     /// What root may read and the user who read the files could not.
     pub(super) unreadable: Vec<PathBuf>,
     /// What their sandbox refused to commands that they run.
     pub(super) refused: Vec<Refusal>,
+    /// What bash said of lines of them.
+    pub(super) complaints: Vec<String>,
 }

@@ -65,6 +65,11 @@ pub enum SettingFault {
         /// The first file.
         file: PathBuf,
     },
+    /// A file with a login that every user of the machine can read.
+    OpenLogin {
+        /// The file.
+        file: PathBuf,
+    },
     /// A name that is no setting's, and that no other line uses.
     Unknown {
         /// The file.
@@ -84,6 +89,7 @@ impl SettingFault {
             Self::Value { file, .. }
             | Self::Unknown { file, .. }
             | Self::Unread { file, .. }
+            | Self::OpenLogin { file }
             | Self::NeedsBash { file } => file,
             Self::Untrusted { fault } => &fault.place,
         }
@@ -114,6 +120,9 @@ impl std::fmt::Display for SettingFault {
                 file.display()
             ),
             Self::Untrusted { fault } => write!(f, "settings are not read: {fault}"),
+            Self::OpenLogin { file } => {
+                write!(f, "`{}` contains a user name or password, and every user can read it", file.display())
+            }
             Self::Unknown { file, name, nearest } => {
                 write!(f, "`{name}` in `{}` is not a setting", file.display())?;
                 match nearest {
@@ -206,10 +215,21 @@ fn load(layout: &Layout, environment: &Environment, bad: BadFile) -> Result<Fram
     faults.extend(unknown(found.names.iter().map(String::as_str), &files));
     let mut settings = settings(layout, &environment, &values);
     settings.tmp_location = settings.staging_place();
+    let holds = |file: &&Arc<ConfFile>| holds_login(&file.text, &settings);
+    let open = files.iter().filter(holds).filter(|file| fs::is_readable_by_all(&file.path));
+    faults.extend(open.map(|file| SettingFault::OpenLogin { file: file.path.clone() }));
     if root::is_entered() {
         settings.of_an_image();
     }
     Ok(Framework { settings, faults })
+}
+
+/// Whether a file of settings with this text contains a login, or may contain a part of one: of a location or
+/// a proxy that is used, or of a value that is invalid.
+pub(crate) fn holds_login(text: &str, settings: &Settings) -> bool {
+    let has_login = |word: &str| word.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+    let sets_one = |line: &str| line.trim_start().starts_with("prebuilt") && line.split(' ').any(has_login);
+    text.lines().any(sets_one) || settings.has_login() && text.contains('@')
 }
 
 /// The fault of a file that can't be read, unless it is to be an error.

@@ -1,11 +1,12 @@
-//! Where signing keys lie: the one list, by which modules are signed and keys are hidden from
-//! the code of packages.
+//! Where signing keys and logins lie: the one list, by which modules are signed, and both are hidden from the
+//! code of packages.
 //!
 //! Knows settings and places; not whether a key is one.
 
 use std::path::{Path, PathBuf};
 
 use super::Settings;
+use super::framework;
 use dkms_base::host::{Environment, fs};
 use dkms_base::layout::Layout;
 
@@ -86,7 +87,8 @@ pub fn of_headers(folder: &Path) -> Vec<PathBuf> {
     keys
 }
 
-/// Every key and passphrase that is there and that no code of a package may read, whatever kernel it is for.
+/// Every key, passphrase and login that is there and that no code of a package may read, whatever kernel it
+/// is for.
 #[must_use]
 pub fn hidden(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
     let layout = &settings.layout;
@@ -106,6 +108,7 @@ pub fn hidden(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
         found.extend([key, certificate].map(|text| below(layout, &text)));
     }
     found.extend(environment.get_filled("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+    found.extend(framework::paths(layout).into_iter().filter(|path| may_have_login(path, settings)));
     let trees =
         [(&layout.install_tree, "build"), (&layout.install_tree, "source"), (&layout.source_tree, "")];
     let usr_src = layout.at("/usr/src");
@@ -125,6 +128,13 @@ pub fn hidden(settings: &Settings, environment: &Environment) -> Vec<PathBuf> {
     found.sort();
     found.dedup();
     found
+}
+
+/// Whether a file of settings may have a login or a part of one. A part in a file that every user can read is
+/// no secret.
+fn may_have_login(path: &Path, settings: &Settings) -> bool {
+    let holds = || read(path).is_none_or(|text| framework::holds_login(&text, settings));
+    settings.has_login() && !fs::is_readable_by_all(path) || holds()
 }
 
 /// What `$kernelver` in a path may lead to: every file whose name fits, since a key of another
@@ -236,5 +246,42 @@ mod tests {
                 "/var/lib/shim-signed/mok/MOK.priv",
             ]
         );
+    }
+    #[test]
+    fn settings_with_a_login_are_hidden() {
+        let mut root = Root::new();
+        root.write("/etc/dkms/framework.conf", "# prebuilt=https://USER:PASSWORD@h\nx=u:p@h\n");
+        root.write("/etc/dkms/framework.conf.d/open.conf", "verbose=yes\n");
+        root.write("/etc/dkms/framework.conf.d/part.conf", "PASSWORD=p\n");
+        fs::set_mode(&root.1.layout.at("/etc/dkms/framework.conf.d/open.conf"), 0o644).unwrap();
+        assert_eq!(root.hidden(), Vec::<String>::new(), "a login that no setting has");
+        let place = |text: &str| vec![crate::PrebuiltPlace::parse(text).unwrap()];
+        root.1.prebuilt = place("https://h/k");
+        assert_eq!(root.hidden(), Vec::<String>::new());
+        let both = ["/etc/dkms/framework.conf", "/etc/dkms/framework.conf.d/part.conf"];
+        root.1.prebuilt = place("https://u:p@h/k");
+        assert_eq!(root.hidden(), both);
+        (root.1.prebuilt, root.1.prebuilt_proxy) = (Vec::new(), Some(crate::Secret::new("http://u:p@h")));
+        assert_eq!(root.hidden(), both);
+        root.1.prebuilt_proxy = Some(crate::Secret::new("http://h"));
+        assert_eq!(root.hidden(), Vec::<String>::new());
+        // A value that is invalid, and so used by nobody, has a password anyway.
+        root.write("/etc/dkms/framework.conf", "prebuilt=https://u:pass/word@h/k\n");
+        assert_eq!(root.hidden(), ["/etc/dkms/framework.conf"]);
+    }
+
+    #[test]
+    fn what_systemd_hands_over_is_hidden_whole() {
+        let root = Root::new();
+        root.write("/run/credentials/dkms.service/mok.key", "");
+        let folder = root.1.layout.at("/run/credentials/dkms.service");
+        let of = |value: &str| {
+            let environment = [("CREDENTIALS_DIRECTORY", value)].into_iter().collect();
+            hidden(&root.1, &environment)
+        };
+        assert_eq!(of(folder.to_str().unwrap()), std::slice::from_ref(&folder));
+        for nothing in ["", "credentials", "/nowhere/of/this/name"] {
+            assert!(of(nothing).is_empty(), "{nothing}");
+        }
     }
 }

@@ -17,7 +17,13 @@ pub fn on_add(raw: &RawConf) -> Vec<Event> {
             meant.map(|directive| format!("Did you mean `{directive}`?")),
         )
     });
-    misspelt.chain(on_use(raw)).collect()
+    let complained = raw.complaints.iter().map(|said| {
+        let command = said.strip_suffix(": command not found").and_then(|said| said.rsplit(": ").next());
+        let is_directive = command.is_some_and(|command| command.parse::<Directive>().is_ok());
+        let hint = is_directive.then(|| "An assignment has no blank before or after `=`".to_owned());
+        Event::warning(format!("`{}`: {said}", raw.file.display()), hint)
+    });
+    complained.chain(misspelt).chain(of_author(raw)).collect()
 }
 
 /// Warnings where the conf of a module may mean something else than it would if root read it.
@@ -55,9 +61,17 @@ pub fn listed(paths: &[std::path::PathBuf]) -> Option<String> {
     (!names.is_empty()).then(|| format!("{}{more}", names.join(", ")))
 }
 
-/// Warnings for `build` and `install`.
+/// The warning about a conf of which nothing can be installed: to its author, and to who builds it.
 #[must_use]
-pub fn on_use(raw: &RawConf) -> Vec<Event> {
+pub fn on_no_module(raw: &RawConf) -> Option<Event> {
+    let names = [Directive::BuiltModuleName, Directive::DestModuleName, Directive::DestModuleLocation];
+    names.iter().all(|directive| raw.all(*directive).next().is_none()).then(|| {
+        let text = format!("`{}` names no modules: no file of it is installed", raw.file.display());
+        Event::warning(text, ["Set `BUILT_MODULE_NAME[0]` and `DEST_MODULE_LOCATION[0]`".to_owned()])
+    })
+}
+
+fn of_author(raw: &RawConf) -> Vec<Event> {
     let file = raw.file.display();
     let mut events = Vec::new();
     for (directive, hint) in DEPRECATED {
@@ -89,10 +103,6 @@ pub fn on_use(raw: &RawConf) -> Vec<Event> {
                 [],
             ));
         }
-    }
-    let names = [Directive::BuiltModuleName, Directive::DestModuleName, Directive::DestModuleLocation];
-    if names.iter().all(|directive| raw.all(*directive).next().is_none()) {
-        events.push(Event::warning(format!("`{file}` names no modules"), []));
     }
     events
 }
@@ -134,17 +144,24 @@ fn near_miss(name: &str) -> Option<Option<Directive>> {
         .map(Some)
 }
 
-/// How many letters must be put in, taken out or exchanged.
+/// How many letters must be put in, taken out or exchanged; two neighbours that are swapped count as one.
 #[must_use]
 pub fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut before = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], cost);
+    for i in 1..=a.len() {
+        let mut next = vec![i];
+        for j in 1..=b.len() {
+            let cost = row[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = cost.min(row[j] + 1).min(next[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                let swapped: usize = before[j - 2];
+                least = least.min(swapped + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[b.len()]
 }
@@ -152,6 +169,21 @@ pub fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_letters_that_are_swapped_are_one_slip() {
+        for (word, name, far) in [
+            ("buidl", "build", 1),
+            ("bulid", "build", 1),
+            ("build", "build", 0),
+            ("buid", "build", 1),
+            ("", "add", 3),
+            ("ca", "abc", 3),
+            ("remvoe", "remove", 1),
+        ] {
+            assert_eq!((distance(word, name), distance(name, word)), (far, far), "{word}");
+        }
+    }
 
     #[test]
     fn near_misses_are_seen_and_helpers_are_not() {
@@ -178,6 +210,19 @@ mod tests {
     }
 
     #[test]
+    fn what_bash_says_of_a_line_is_told_to_its_author() {
+        let mut raw = RawConf { file: "/usr/src/a-1/dkms.conf".into(), ..RawConf::default() };
+        raw.set(Directive::BuiltModuleName, 0, "a");
+        raw.complaints =
+            vec!["line 5: AUTOINSTALL: command not found".into(), "line 6: lsb: command not found".into()];
+        let [Event::Warning { text, hints }, Event::Warning { hints: other, .. }] = &on_add(&raw)[..] else {
+            panic!()
+        };
+        assert_eq!(text, "`/usr/src/a-1/dkms.conf`: line 5: AUTOINSTALL: command not found");
+        assert!(hints[0].contains("no blank") && other.is_empty(), "{hints:?} {other:?}");
+    }
+
+    #[test]
     fn each_warning_names_its_file() {
         let mut raw = RawConf { file: "/usr/src/a-1/dkms.conf".into(), ..RawConf::default() };
         raw.set(Directive::Clean, 0, "make clean");
@@ -192,6 +237,6 @@ mod tests {
             assert!(text.contains("`/usr/src/a-1/dkms.conf`"), "{text}");
         }
         raw.set(Directive::Clean, 0, "/bin/true");
-        assert_eq!(on_use(&raw).len(), 2);
+        assert_eq!(of_author(&raw).len(), 2);
     }
 }

@@ -64,15 +64,42 @@ impl PrebuiltPlace {
         let rest = &text[scheme.len()..];
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (login, host) = host.rsplit_once('@').map_or((None, host), |(login, host)| (Some(login), host));
-        let is_host = host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[');
+        // A password with `/` in it would leave the rest of it in the path, which messages show.
+        let is_path = !path.contains('@') || !takes_login && path.rsplit('@').next().is_some_and(is_digest);
         let is_address = |c: char| c.is_ascii_graphic() && !"\"'\\<>`{|}?#".contains(c);
         let is_complete = takes_login || path.len() > 1;
-        let fits = is_host && rest.chars().all(is_address) && is_complete && (takes_login || login.is_none());
+        let fits = is_authority(host)
+            && is_path
+            && rest.chars().all(is_address)
+            && is_complete
+            && (takes_login || login.is_none());
         fits.then(|| {
             let login = login.map(Secret::new);
             Self::Remote(RemotePlace { url: format!("{scheme}{host}{path}"), login })
         })
     }
+}
+
+/// Whether a text is `HOST[:PORT]`, where the host may be an address in brackets.
+fn is_authority(text: &str) -> bool {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host, port) = match bracketed {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c) || bracketed.is_some() && c == ':';
+    let begins = |c: char| c.is_ascii_alphanumeric() || bracketed.is_some();
+    host.starts_with(begins)
+        && host.chars().all(fits)
+        && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
+}
+
+/// Whether a text is a digest, `ALGORITHM:HEX`.
+fn is_digest(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(algorithm, hex)| {
+        algorithm.bytes().all(|b| b.is_ascii_alphanumeric()) && hex.bytes().all(|b| b.is_ascii_hexdigit())
+    })
 }
 
 impl std::fmt::Display for PrebuiltPlace {
@@ -134,6 +161,7 @@ mod tests {
             "https://h",
             "oci:r.example/a/kmods:prod",
             "oci+http:127.0.0.1:5000/k",
+            "oci:r/k@sha256:0aF1",
         ] {
             assert_eq!(read(text).as_deref(), Some(text));
         }
@@ -149,6 +177,14 @@ mod tests {
             "oci:r/",
             "oci:u:p@r/k",
             "https://h/'x'",
+            "https://user:se/cret@h/k",
+            "https://user:123/cret@h/k",
+            "https://h:port/k",
+            "https://h:/k",
+            "https://h:99999/k",
+            "https://[::1/k",
+            "https://[::1]x/k",
+            "oci:r/u:p@h/k",
         ] {
             assert_eq!(read(text), None, "{text}");
         }

@@ -26,6 +26,8 @@ pub struct RawConf {
     pub values: BTreeMap<Directive, BTreeMap<usize, String>>,
     /// Every other variable that the conf set, for near misses (`BUILD_MODULE_NAME`).
     pub other_names: BTreeSet<String>,
+    /// Directives whose values may differ on another kernel.
+    pub of_kernel: BTreeSet<Directive>,
     /// Who read the files.
     pub tier: Tier,
     /// Who expanded the values the second time.
@@ -34,6 +36,8 @@ pub struct RawConf {
     pub unreadable: Vec<PathBuf>,
     /// What a sandbox refused to commands of the conf.
     pub refused: Vec<Refusal>,
+    /// What bash said of lines of the conf: `line 5: foo: command not found`.
+    pub complaints: Vec<String>,
 }
 
 impl RawConf {

@@ -28,6 +28,7 @@ pub(super) fn apply(
         return Ok(());
     }
     raw.second_tier = Tier::Bash;
+    raw.of_kernel = Directive::ALL.iter().copied().collect();
     let texts: Vec<(&str, usize, String)> = raw
         .values
         .iter()
@@ -64,6 +65,7 @@ fn statically(raw: &mut RawConf, given: &Given<'_>) -> Result<(), NeedsBash> {
         return Ok(());
     }
     let mut scope = Scope::new(given);
+    raw.of_kernel.iter().for_each(|directive| scope.differs(directive.as_str()));
     let mut expanded = raw.values.clone();
     for (directive, values) in &mut expanded {
         for (index, value) in values {
@@ -71,6 +73,10 @@ fn statically(raw: &mut RawConf, given: &Given<'_>) -> Result<(), NeedsBash> {
                 *value = scope.text(&syntax::parse_quoted(value)?)?;
             }
             scope.assign_at(directive.as_str(), *index, value.clone());
+            if scope.take_touched() {
+                scope.differs(directive.as_str());
+                raw.of_kernel.insert(*directive);
+            }
         }
     }
     raw.values = expanded;
@@ -79,7 +85,8 @@ fn statically(raw: &mut RawConf, given: &Given<'_>) -> Result<(), NeedsBash> {
 
 /// Whether the second expansion can change a value at all.
 fn changes(value: &str) -> bool {
-    value.contains(['$', '`', '\\', '"', '\t', '\n']) || value.contains("  ")
+    let bytes = value.as_bytes();
+    bytes.iter().any(|byte| b"$`\\\"\t\n".contains(byte)) || bytes.windows(2).any(|two| two == b"  ")
 }
 
 /// Every run of blanks, tabs and line ends as one blank.

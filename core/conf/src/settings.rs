@@ -179,6 +179,15 @@ pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(1800);
 pub const BUILD_USER: &str = "_dkms";
 
 impl Settings {
+    /// Whether one of them contains a user name or password: of a place or of a proxy.
+    #[must_use]
+    pub fn has_login(&self) -> bool {
+        let of_place =
+            |place: &PrebuiltPlace| matches!(place, PrebuiltPlace::Remote(remote) if remote.login.is_some());
+        let of_proxy = |proxy: &Secret| proxy.reveal().contains('@');
+        self.prebuilt.iter().any(of_place) || self.prebuilt_proxy.as_ref().is_some_and(of_proxy)
+    }
+
     /// Which setting exempts the code of a module (of any, without a name) from the sandbox.
     #[must_use]
     pub fn exemption(&self, name: Option<&ModuleName>) -> Option<String> {

@@ -3,45 +3,11 @@
 //! The reader, the warnings, framework.conf as shipped, and the manual's section come from it. A new setting
 //! is a row here and a field of [`Settings`](super::Settings) that [`mod@super::framework`] fills.
 
-use super::prebuilt_place::{PrebuiltPlace, is_proxy, without_logins};
+use super::prebuilt_place::without_logins;
 
-/// What a setting may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `yes` or `no`, in the words that people use for them; empty is `no`.
-    Flag,
-    /// One of these words, in any case.
-    Words(&'static [&'static str]),
-    /// As [`Words`](Self::Words); a yes or no stands for one of them.
-    Switch {
-        /// The words.
-        words: &'static [&'static str],
-        /// The one that a yes means.
-        yes: &'static str,
-        /// The one that a no means.
-        no: &'static str,
-    },
-    /// A number from 0 to a limit.
-    Number(u64),
-    /// A number of bytes, with a unit or without.
-    Size,
-    /// An absolute path.
-    Path,
-    /// An absolute path, or a PKCS#11 URI.
-    Key,
-    /// Names of modules, separated by blanks.
-    Modules,
-    /// Names of environment variables, separated by blanks, each with a `*` at its end or without.
-    Names,
-    /// Places of prebuilt modules, separated by blanks.
-    Places,
-    /// The address of a proxy.
-    Proxy,
-    /// A name of a user, or a number.
-    User,
-    /// Free text: options and commands.
-    Text,
-}
+mod kind;
+
+pub use kind::Kind;
 
 /// What stands behind a setting's name in framework.conf as shipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +94,7 @@ pub const SECTIONS: &[Section] = &[
                 "sandbox_exempt",
                 Modules,
                 Example("nvidia zfs"),
-                "Modules that are built without a sandbox, separated by blanks.",
+                "Names of modules that are built without a sandbox, separated by blanks.",
             ),
             row(
                 "build_environment",
@@ -140,8 +106,8 @@ pub const SECTIONS: &[Section] = &[
                 "pass_environment",
                 Names,
                 Example("IGNORE_* MY_OPTION"),
-                "Environment variables that the code of packages (builds, scripts, each dkms.conf) sees besides the usual ones, separated \
-                 by blanks; a `*` at the end of a name stands for anything.",
+                "Further environment variables that the code of packages (builds, scripts, each dkms.conf) receives, separated by blanks; a \
+                 `*` at the end of a name stands for any characters.",
             ),
             row(
                 "build_cache",
@@ -154,21 +120,22 @@ pub const SECTIONS: &[Section] = &[
                 "prebuilt",
                 Places,
                 Example("file:/srv/kmods"),
-                "Where prebuilt modules are looked for before one is built, separated by blanks: tarballs that `dkms sign` signed, in \
-                 file:/FOLDER, https://[USER:PASSWORD@]HOST/FOLDER, oci:REGISTRY/REPOSITORY[:TAG] (http:// and oci+http: without TLS).",
+                "Locations of prebuilt modules, separated by blanks, which are searched before a module is built. They contain archives that \
+                 `dkms mktarball` wrote and `dkms sign` signed: file:/FOLDER, https://[USER:PASSWORD@]HOST/FOLDER, \
+                 oci:REGISTRY/REPOSITORY[:TAG] (http:// and oci+http: without TLS).",
             ),
             row(
                 "prebuilt_proxy",
                 Proxy,
                 Example("http://proxy:3128"),
-                "The proxy for places of `prebuilt` on other machines; otherwise `http_proxy` and `https_proxy` of the environment count, \
-                 and `no_proxy` in any case.",
+                "The proxy for locations of `prebuilt` on other machines. If it is not set, the environment variables `http_proxy` and \
+                 `https_proxy` are used. `no_proxy` applies in both cases.",
             ),
             row(
                 "prebuilt_only",
                 Flag,
                 Default("no"),
-                "Build nothing: a module that is not there prebuilt is a failure.",
+                "Never build: a module for which there is no prebuilt one fails.",
             ),
             row(
                 "prebuilt_keys",
@@ -176,7 +143,7 @@ pub const SECTIONS: &[Section] = &[
                 Default("/etc/dkms/trusted.d"),
                 "The folder with the public keys, in PEM, whose signatures on prebuilt modules are trusted.",
             ),
-            row("continue_on_error", Flag, Default("true"), "Continue with other modules after one failed."),
+            row("continue_on_error", Flag, Default("yes"), "Continue with other modules after one failed."),
             row(
                 "build_timeout",
                 Number(u32::MAX as u64),
@@ -187,7 +154,8 @@ pub const SECTIONS: &[Section] = &[
                 "on_unfit",
                 Words(&["warn", "fail"]),
                 Default("warn"),
-                "If a module that was built is for another kernel, or the kernel cannot link it: warn, fail (the build).",
+                "What happens if a built module is for another kernel, or needs symbols that its kernel does not have: warn, fail (the build \
+                 fails).",
             ),
             row(
                 "module_size_max",
@@ -229,7 +197,8 @@ pub const SECTIONS: &[Section] = &[
                 "remake_initrd",
                 Switch { words: &["auto", "no"], yes: "auto", no: "no" },
                 Default("auto"),
-                "Remake a kernel's initramfs if an installed module requests it: auto, no.",
+                "Whether a kernel's initramfs is remade if it is out of date: it contains another build of a module, or a module that was \
+                 removed; it was made before its kernel's modules; or an installed module has REMAKE_INITRD. auto, no (it is only reported).",
             ),
             row(
                 "post_transaction",
@@ -264,7 +233,7 @@ pub const SECTIONS: &[Section] = &[
                 "try_sign_modules",
                 Switch { words: &["true", "false", "not_in_chroot"], yes: "true", no: "false" },
                 Default("not_in_chroot"),
-                "Sign modules: true, false, not_in_chroot.",
+                "Whether modules are signed: true, false, not_in_chroot (in a chroot they are not).",
             ),
             row(
                 "mok_signing_key",
@@ -295,40 +264,41 @@ pub const SECTIONS: &[Section] = &[
                 "on_build_failure",
                 Words(&["report", "fail"]),
                 Default("report"),
-                "If a module can't be built in a transaction: report (print it, the transaction goes on), fail.",
+                "What happens in a transaction if a module cannot be built: report (it is printed, and the transaction goes on), fail.",
             ),
             row(
                 "preflight",
                 Words(&["warn", "build", "block", "off"]),
                 Default("warn"),
-                "If a module in use would be missing on a new kernel: warn, build (critical modules are built first, to know it; then warn), \
-                 block (the transaction), off.",
+                "What happens before a transaction if a module in use would be missing on a new kernel: warn, build (critical modules are \
+                 built beforehand to find out; then a warning), block (the transaction is stopped), off (no check).",
             ),
             row(
                 "forecast_timeout",
                 Number(u32::MAX as u64),
                 Default("600"),
-                "How long preflight=build may build for a new kernel, in seconds; then the transaction goes on without. 0 is no limit.",
+                "The time limit for the builds of preflight=build for a new kernel, in seconds; after it the transaction goes on. 0 is no \
+                 limit.",
             ),
             row(
                 "boot_guard",
                 Words(&["warn", "hold", "off"]),
                 Default("warn"),
-                "If a critical module is missing for a kernel or will not load on it: warn, hold (the kernel does not become the default of \
-                 the boot menu if another one is proven), off.",
+                "What happens if a critical module is missing for a kernel, or will not load on it: warn, hold (the kernel does not become \
+                 the default of the boot menu, if another kernel is known to load its critical modules), off.",
             ),
             row(
                 "critical",
                 Modules,
                 Default("auto"),
-                "Modules that this machine can't boot or be reached without; what is missing of them is reported first: auto (they are found: \
-                 `dkms critical`), none, or names, separated by blanks.",
+                "Modules without which this machine cannot boot or be reached; they are reported first if they are missing: auto (dkms finds \
+                 them, see `dkms critical`), none, or names, separated by blanks.",
             ),
             row(
                 "batch",
                 Flag,
                 Default("yes"),
-                "Build all modules of a transaction as one batch; no: each when its package is configured.",
+                "Build all modules of a transaction together, as one batch; no: each one when its package is configured.",
             ),
         ],
     },
@@ -367,109 +337,12 @@ pub fn framework_conf() -> String {
     text
 }
 
-impl Kind {
-    /// What a value means, as the table writes it; `None`: nothing, the setting can't have it.
-    #[must_use]
-    pub fn normal(self, value: &str) -> Option<String> {
-        let word = value.trim();
-        match self {
-            Self::Flag => yes_or_no(word).map(|yes| if yes { "yes" } else { "no" }.to_owned()),
-            Self::Words(words) => one_of(words, word),
-            Self::Switch { words, yes, no } => one_of(words, word).or_else(|| {
-                let is_yes = yes_or_no(word)?;
-                Some(if is_yes { yes } else { no }.to_owned())
-            }),
-            Self::Number(limit) => {
-                word.parse::<u64>().ok().filter(|number| *number <= limit).map(|number| number.to_string())
-            }
-            Self::Size => size(word).map(|bytes| bytes.to_string()),
-            Self::Path => value.starts_with('/').then(|| value.to_owned()),
-            Self::Key => (value.starts_with('/') || value.starts_with("pkcs11:")).then(|| value.to_owned()),
-            Self::Modules => {
-                let plain = |name: &str| dkms_base::id::ModuleName::new(name).is_ok();
-                value.split_whitespace().all(plain).then(|| value.to_owned())
-            }
-            Self::Names => {
-                let plain = |name: &str| {
-                    let name = name.strip_suffix('*').unwrap_or(name);
-                    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-                };
-                value.split_whitespace().all(plain).then(|| value.to_owned())
-            }
-            Self::Places => {
-                let is_place = |word: &str| PrebuiltPlace::parse(word).is_some();
-                value.split_whitespace().all(is_place).then(|| value.to_owned())
-            }
-            Self::Proxy => is_proxy(word).then(|| word.to_owned()),
-            Self::User => {
-                let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
-                (word.starts_with(|c: char| c.is_alphanumeric() || c == '_') && word.chars().all(plain))
-                    .then(|| word.to_owned())
-            }
-            Self::Text => Some(value.to_owned()),
-        }
-    }
-
-    /// What it may be, for people.
-    #[must_use]
-    pub fn allowed(self) -> String {
-        let list =
-            |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-        match self {
-            Self::Flag => "`yes` or `no`".to_owned(),
-            Self::Words(words) | Self::Switch { words, .. } => format!("one of {}", list(words)),
-            Self::Number(limit) => format!("a number from 0 to {limit}"),
-            Self::Size => "a size such as `500M` or `2G`".to_owned(),
-            Self::Path => "a path that begins with `/`".to_owned(),
-            Self::Key => "a path that begins with `/`, or a `pkcs11:` URI".to_owned(),
-            Self::Modules => "a list of module names".to_owned(),
-            Self::Names => "a list of names of environment variables".to_owned(),
-            Self::Places => {
-                "a list of `file:/FOLDER`, `https://HOST/FOLDER` and `oci:REGISTRY/REPOSITORY:TAG`".to_owned()
-            }
-            Self::Proxy => "`http://HOST:PORT`".to_owned(),
-            Self::User => "a user's name or number".to_owned(),
-            Self::Text => "a text".to_owned(),
-        }
-    }
-}
-
 impl Setting {
     /// A value as messages show it.
     #[must_use]
     pub fn shown_value(&self, value: &str) -> String {
         if matches!(self.kind, Proxy | Places) { without_logins(value) } else { value.to_owned() }
     }
-}
-
-/// People write `1`, `true`, `yes`, and leave empty what isn't to be.
-fn yes_or_no(word: &str) -> Option<bool> {
-    let is = |words: &[&str]| words.iter().any(|one| word.eq_ignore_ascii_case(one));
-    if is(&["1", "yes", "y", "true", "on"]) {
-        Some(true)
-    } else if is(&["", "0", "no", "n", "false", "off"]) {
-        Some(false)
-    } else {
-        None
-    }
-}
-
-fn one_of(words: &[&str], word: &str) -> Option<String> {
-    words.iter().find(|one| word.eq_ignore_ascii_case(one)).map(|one| (*one).to_owned())
-}
-
-/// A size in bytes: `4096`, `500M`, `2G`, in powers of 1024.
-fn size(text: &str) -> Option<u64> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let factor = match unit.trim().to_ascii_uppercase().as_str() {
-        "" | "B" => 1,
-        "K" | "KB" | "KIB" => 1 << 10,
-        "M" | "MB" | "MIB" => 1 << 20,
-        "G" | "GB" | "GIB" => 1 << 30,
-        "T" | "TB" | "TIB" => 1 << 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 #[cfg(test)]
@@ -485,18 +358,5 @@ mod tests {
         let mut names = names();
         names.sort_unstable();
         assert!(names.windows(2).all(|two| two[0] != two[1]), "a name twice");
-    }
-
-    #[test]
-    fn words_are_taken_in_any_case_and_nothing_near_them() {
-        let fail = Words(&["report", "fail"]);
-        assert_eq!(fail.normal("FAIL").as_deref(), Some("fail"));
-        assert_eq!([fail.normal("fails"), fail.normal(""), fail.normal("yes")], [None, None, None]);
-        let sign = Switch { words: &["true", "false", "not_in_chroot"], yes: "true", no: "false" };
-        let normal = |text| sign.normal(text);
-        assert_eq!([normal("Yes"), normal("off")], [Some("true".to_owned()), Some("false".to_owned())]);
-        assert_eq!([normal("auto"), Flag.normal("maybe"), Path.normal("usr/src")], [None, None, None]);
-        assert_eq!([Number(9).normal("10"), Number(9).normal("-1"), Size.normal("much")], [None, None, None]);
-        assert_eq!([Modules.normal("a ../b"), User.normal("no body"), Key.normal("key")], [None, None, None]);
     }
 }

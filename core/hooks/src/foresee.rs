@@ -1,20 +1,22 @@
-//! `preflight=build`: before a transaction, critical modules are built for the kernels that it brings, by
-//! `dkms forecast` with the headers that it brings. What that finds is in `.state/forecast`, where the
-//! preflight looks.
+//! Before a transaction: which modules will be missing after it. With `preflight=build` critical modules are
+//! built first for the kernels that it installs, by `dkms forecast` with the headers that it installs; the
+//! result is in `.state/forecast`, where the preflight looks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dkms_base::host::process::{Process, ProcessError};
 use dkms_base::host::{fs, programs};
-use dkms_base::id::{KernelRelease, Target};
+use dkms_base::id::{KernelRelease, ModuleName, Target};
 use dkms_base::report::{Event, Reporter};
 use dkms_conf::settings::PreflightPolicy;
 use dkms_core::event::Happening;
+use dkms_core::plan::preflight::{Prospect, Question};
 use dkms_core::{critical, forecast};
+use dkms_kernel::{Owner, PrebuiltComing};
 
-use crate::{Adapter, AdapterError};
+use crate::{Adapter, AdapterError, Depmod, Initramfs};
 
 /// Headers that a transaction brings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,7 +30,53 @@ pub struct ComingHeaders {
 /// Whose headers come.
 pub type HeadersComing = BTreeMap<KernelRelease, ComingHeaders>;
 
+/// What a transaction does to the sources of modules.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// Whether it brings one of a module: another version than the one that is there, as far as is known.
+    pub is_replaced: &'a dyn Fn(&ModuleName) -> bool,
+    /// Folders of `/usr/src` that it takes away.
+    pub leaving: &'a BTreeSet<String>,
+}
+
 impl Adapter {
+    /// The modules in use that will certainly not be there after a transaction: on the kernels that come, and
+    /// what is replaced on those that have it now. `owners`: the packages that bring kernels, where they are
+    /// known, since headers are named after them; `prebuilt`: modules that come prebuilt; `headers`: what
+    /// is known of the headers that come. Changes nothing.
+    ///
+    /// # Errors
+    /// [`AdapterError`].
+    pub fn preflight(
+        &self,
+        told: &[Happening],
+        sources: &Sources<'_>,
+        owners: BTreeMap<KernelRelease, Owner>,
+        prebuilt: PrebuiltComing,
+        headers: &HeadersComing,
+    ) -> Result<Vec<Prospect>, AdapterError> {
+        let snapshot = self.snapshot()?;
+        let mut survey = self.survey();
+        survey.owners = owners;
+        let kernels = survey.kernels(&self.installed()?)?;
+        let mut question = Question::of(told, &snapshot, &kernels).replacing(
+            |id| sources.leaving.contains(&id.dir_name()) && (sources.is_replaced)(&id.name),
+            &snapshot,
+        );
+        question.prebuilt_coming = prebuilt;
+        let version = |(kernel, coming): (&KernelRelease, &ComingHeaders)| {
+            Some((kernel.clone(), coming.version.clone()?))
+        };
+        question.headers_versions = headers.iter().filter_map(version).collect();
+        if question.targets().is_empty() {
+            return Ok(Vec::new());
+        }
+        let options = self.options(&Initramfs::Others, Depmod::Now);
+        let mut absent = survey.prospects(question, options, snapshot)?;
+        absent.retain(|prospect| prospect.is_certain(sources.is_replaced));
+        Ok(absent)
+    }
+
     /// Builds critical modules for the kernels that come with their headers, if that is wanted and has not
     /// been done. If that fails, a warning says so, and the transaction goes on.
     ///
@@ -98,7 +146,7 @@ impl Adapter {
         for file in files {
             words.extend(["--headers-package".into(), file.clone().into_os_string()]);
         }
-        let process = Process::new(own, words, &self.environment).called("dkms forecast");
+        let process = Process::new(own, words, &self.environment).called("dkms forecast").ours();
         let process = match self.settings.forecast_timeout {
             0 => process,
             seconds => process.time_limit(Duration::from_secs(seconds)),

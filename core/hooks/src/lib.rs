@@ -13,7 +13,7 @@
 //!
 //! Knows no package manager.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use dkms_base::exit::ExitCode;
 use dkms_base::host::fs::{self, FsError};
@@ -28,11 +28,10 @@ use dkms_conf::settings::OnBuildFailure;
 use dkms_conf::{ConfError, Settings};
 use dkms_core::engine::{self, CarryOutError, Context, Looked, Outcome, Survey, Task};
 use dkms_core::event::{self, Batch, Happening, LookAhead};
-use dkms_core::plan::preflight::{Prospect, Question};
 use dkms_core::plan::world::ConfFault;
 use dkms_core::plan::{Action, ImageWork, Options, Plan, Work};
 use dkms_core::tree::{Snapshot, owed};
-use dkms_kernel::{Distribution, DistributionError, Machine, Owner, PrebuiltComing};
+use dkms_kernel::{Distribution, DistributionError, Machine};
 
 mod foresee;
 pub mod hook;
@@ -46,7 +45,7 @@ pub mod summary;
 pub mod unsaid;
 mod verdict;
 
-pub use foresee::{ComingHeaders, HeadersComing};
+pub use foresee::{ComingHeaders, HeadersComing, Sources};
 pub use initramfs::Initramfs;
 pub use module_package::ModulePackage;
 pub use plain::Plain;
@@ -428,32 +427,6 @@ impl Adapter {
         });
         drop(inhibitor);
         outcome
-    }
-
-    /// What becomes of the modules in use on the kernels that come; `owners`: the packages that bring
-    /// them, where they are known, since headers are named after them; `prebuilt`: modules that come ready
-    /// built; `headers`: what is known of the headers that come. Changes nothing.
-    ///
-    /// # Errors
-    /// [`AdapterError`].
-    pub fn preflight(
-        &self,
-        told: &[Happening],
-        owners: BTreeMap<KernelRelease, Owner>,
-        prebuilt: PrebuiltComing,
-        headers: &HeadersComing,
-    ) -> Result<Vec<Prospect>, AdapterError> {
-        let snapshot = self.snapshot()?;
-        let mut survey = self.survey();
-        survey.owners = owners;
-        let kernels = survey.kernels(&self.installed()?)?;
-        let mut question = Question::of(told, &snapshot, &kernels);
-        question.prebuilt_coming = prebuilt;
-        let version = |(kernel, coming): (&KernelRelease, &ComingHeaders)| {
-            Some((kernel.clone(), coming.version.clone()?))
-        };
-        question.headers_versions = headers.iter().filter_map(version).collect();
-        Ok(survey.prospects(question, self.options(&Initramfs::Others, Depmod::Now), snapshot)?)
     }
 
     /// What a failure is to the package manager, as `on_build_failure` wants it.

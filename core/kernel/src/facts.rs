@@ -210,7 +210,8 @@ fn kernels_instead_of(
 
 /// Whether a kernel's package has put something into its folder: a list of its modules, the kernel, or
 /// modules. Headers alone are none, nor is a folder in which only dkms and depmod have been.
-fn is_of_this_system(kernel: &KernelRelease, layout: &Layout) -> bool {
+#[must_use]
+pub fn is_of_this_system(kernel: &KernelRelease, layout: &Layout) -> bool {
     let folder = layout.kernel_dir(kernel);
     let is_there = |name: &&str| fs::exists(&folder.join(name));
     OF_PACKAGES.iter().chain(&["kernel", "vmlinuz"]).any(is_there)

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use dkms_base::host::Environment;
 use dkms_base::host::fs::{self, FsError};
-use dkms_base::host::process::Process;
+use dkms_base::host::process::{Overmounts, Process};
 use dkms_base::id::KernelRelease;
 
 use super::available::in_apt;
@@ -255,7 +255,11 @@ pub fn layers(folder: &Path) -> Layers {
     let shown =
         sources.chain(below("usr/src/kernels")).chain(below("usr/lib/modules")).chain(below("lib/modules"));
     let shown = shown.map(|path| (folder.join(&path), Path::new("/").join(path))).collect();
-    Layers { layers, shown }
+    let is_brought = |name: &OsString| fs::exists(&folder.join("usr/src").join(name));
+    let sources = fs::list(Path::new("/usr/src")).unwrap_or_default().into_iter();
+    let kept = sources.filter(|entry| entry.kind.is_dir() && !is_brought(&entry.name));
+    let kept = kept.map(|entry| Path::new("/usr/src").join(entry.name)).collect();
+    Layers { layers, kept, shown }
 }
 
 /// How folders are shown over the system to a process.
@@ -263,6 +267,8 @@ pub fn layers(folder: &Path) -> Layers {
 pub struct Layers {
     /// Overlays, read-only: what is laid over what.
     pub layers: Vec<(PathBuf, PathBuf)>,
+    /// Sources of modules: folders below the layers that are seen without them.
+    pub kept: Vec<PathBuf>,
     /// Folders in the place of others.
     pub shown: Vec<(PathBuf, PathBuf)>,
 }
@@ -274,7 +280,12 @@ impl Layers {
         fn pairs(list: &[(PathBuf, PathBuf)]) -> Vec<(&Path, &Path)> {
             list.iter().map(|(folder, over)| (folder.as_path(), over.as_path())).collect()
         }
-        process.seeing_through(&pairs(&self.layers), &pairs(&self.shown))
+        let kept: Vec<&Path> = self.kept.iter().map(PathBuf::as_path).collect();
+        process.seeing_through(&Overmounts {
+            layers: &pairs(&self.layers),
+            kept: &kept,
+            shown: &pairs(&self.shown),
+        })
     }
 }
 

@@ -51,7 +51,8 @@ pub use brought::Brought;
 pub use destination::{module_folder, without_steps_up};
 pub use distribution::{Distribution, DistributionError, Family, Release};
 pub use facts::{
-    Overrides, default_kernels, has_headers, installed_kernels, is_left_over, running_kernel_here,
+    Overrides, default_kernels, has_headers, installed_kernels, is_left_over, is_of_this_system,
+    running_kernel_here,
 };
 pub use headers_package::HeadersPackage;
 pub use kmod_conf::kmod_conf;

@@ -8,19 +8,39 @@ use dkms_base::host::fs;
 use dkms_base::host::process::Process;
 use dkms_base::id::{KernelRelease, Target};
 
+use super::available::flavour_of;
+
 /// The version of Debian's `linux-image-FLAVOUR` that brings a kernel: the newest one that apt knows, else
-/// that of the kernel itself, by its headers. `None`: neither says.
+/// that of the kernel itself, by its headers, which say nothing of the flavour. `None`: neither says.
 #[must_use]
 pub fn of_debian(
     flavour: &str,
     kernel: &KernelRelease,
     headers: &Path,
     environment: &Environment,
-) -> Option<String> {
+) -> Option<OfDebian> {
     let ask = Process::new("apt-cache", ["show", "--", &format!("linux-image-{flavour}")], environment);
     let known = ask.capture().ok().filter(|ended| ended.status.success());
     let by_apt = known.and_then(|ended| of_metapackage(&ended.text(), kernel));
-    by_apt.or_else(|| of_headers(&fs::read_lossy(&headers.join("include/generated/package.h")).ok()?))
+    let is_known = by_apt.is_some() || is_flavour_of(flavour, kernel);
+    let by_headers = || of_headers(&fs::read_lossy(&headers.join("include/generated/package.h")).ok()?);
+    Some(OfDebian { version: by_apt.or_else(by_headers)?, is_known })
+}
+
+/// A version of a metapackage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfDebian {
+    /// It.
+    pub version: String,
+    /// apt, or the name of the kernel, says that this metapackage brings the kernel.
+    pub is_known: bool,
+}
+
+/// Whether a metapackage brings this kind of kernel, as far as names tell: `amd64` that of `6.1.0-48-amd64`,
+/// and not that of `6.1.0-48-cloud-amd64`; `generic-hwe-22.04` that of `6.8.0-40-generic`.
+fn is_flavour_of(flavour: &str, kernel: &KernelRelease) -> bool {
+    let own = flavour_of(kernel);
+    own.is_empty() || flavour == own || flavour.strip_prefix(&own).is_some_and(|rest| rest.starts_with('-'))
 }
 
 /// The first paragraph, newest first, of a metapackage that brings the kernel.
@@ -70,6 +90,22 @@ fn by_release(target: &Target) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_metapackage_is_of_a_flavour() {
+        let is_of =
+            |flavour: &str, kernel: &str| is_flavour_of(flavour, &KernelRelease::new(kernel).unwrap());
+        for (flavour, kernel) in [
+            ("amd64", "6.1.0-48-amd64"),
+            ("cloud-amd64", "6.1.0-57-cloud-amd64"),
+            ("generic-hwe-22.04", "6.8.0-40-generic"),
+        ] {
+            assert!(is_of(flavour, kernel), "{flavour}");
+        }
+        for (flavour, kernel) in [("amd64", "6.1.0-57-cloud-amd64"), ("cloud-amd64", "6.1.0-48-amd64")] {
+            assert!(!is_of(flavour, kernel), "{flavour}");
+        }
+    }
 
     #[test]
     fn the_newest_metapackage_that_brings_the_kernel_counts() {

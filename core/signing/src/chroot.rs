@@ -4,6 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use dkms_base::host::fs::FsError;
 use dkms_base::host::{Environment, fs, root};
 use dkms_base::layout::Layout;
 
@@ -21,18 +22,26 @@ enum InitsRoot {
     NoProc,
 }
 
+impl InitsRoot {
+    fn look() -> Self {
+        match identity("/proc/1/root") {
+            Ok(Some(found)) => Self::Known(found),
+            Ok(None) => Self::NoProc,
+            Err(_) => Self::Forbidden,
+        }
+    }
+}
+
+fn identity(path: &str) -> Result<Option<Identity>, FsError> {
+    fs::stat(Path::new(path)).map(|meta| meta.map(|meta| (meta.dev(), meta.ino())))
+}
+
 /// Whether this process is in a chroot: its root isn't that of process 1 (in a container it is), or it is
 /// below `--root`.
 #[must_use]
 pub fn in_chroot(environment: &Environment) -> bool {
-    let identity =
-        |path: &str| fs::stat(Path::new(path)).map(|meta| meta.map(|meta| (meta.dev(), meta.ino())));
-    let inits = match identity("/proc/1/root") {
-        Ok(Some(found)) => InitsRoot::Known(found),
-        Ok(None) => InitsRoot::NoProc,
-        Err(_) => InitsRoot::Forbidden,
-    };
-    root::is_entered() || is_fake(environment) || decide(identity("/").ok().flatten(), inits)
+    let own = identity("/").ok().flatten();
+    root::is_entered() || is_fake(environment) || decide(own, InitsRoot::look())
 }
 
 /// By what one sees that this is an image, or a container: a key that is made here would be in every copy of
@@ -59,7 +68,9 @@ pub fn image(layout: &Layout, environment: &Environment) -> Option<String> {
     // A machine in which a chroot is repaired has that kernel too.
     let running = dkms_kernel::running_kernel().ok()?;
     let is_foreign = !fs::is_dir(&layout.kernel_dir(&running));
-    (is_foreign && in_chroot(environment))
+    // Root that may not look at process 1 has been given fewer rights, as in a container.
+    let is_restricted = || rustix::process::geteuid().is_root() && InitsRoot::look() == InitsRoot::Forbidden;
+    (is_foreign && (in_chroot(environment) || is_restricted()))
         .then(|| format!("the kernel that runs, {running}, is not one of this system's"))
 }
 

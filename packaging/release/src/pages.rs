@@ -76,7 +76,17 @@ fn made() -> [(&'static str, String); 5] {
 
 /// An item of a list with its explanation.
 fn item(name: &str, text: &str) -> String {
-    format!("{}\n: {}\n\n", plain(name), text.replace("\n\n", "\n\n  "))
+    format!("{}\n: {}\n\n", plain(name), indented(text))
+}
+
+/// Paragraphs as those of an item's explanation.
+fn indented(text: &str) -> String {
+    text.replace("\n\n", "\n\n  ")
+}
+
+/// An option's name as the manual's text writes it: the short one, if it has one.
+fn brief(arg: &Arg) -> String {
+    arg.get_short().map_or_else(|| help::spelling(arg), |short| format!("-{short}"))
 }
 
 /// Text in which nothing but a backtick means something to Markdown.
@@ -101,8 +111,8 @@ fn actions() -> String {
         let command = dkms_cli::args::Args::command();
         let ids: Vec<_> = entry.option_ids().collect();
         let known = command.get_arguments().filter(|arg| ids.contains(&arg.get_id().as_str()));
-        let names: Vec<_> = known.map(|arg| format!("`{}`", help::spelling(arg))).collect();
-        text.push_str(&format!(": {}\n\n", plain(entry.about)));
+        let names: Vec<_> = known.map(|arg| format!("`{}`", brief(arg))).collect();
+        text.push_str(&format!(": {}\n\n", indented(&plain(entry.about))));
         if !names.is_empty() {
             text.push_str(&format!("  Options: {}.\n\n", names.join(", ")));
         }
@@ -217,6 +227,15 @@ mod tests {
         for name in ["dkms.bash", "dkms.fish", "dkms.zsh"] {
             assert!(pages[name].contains("dkms completions candidates -- "), "{name}");
         }
+    }
+
+    /// `.PP` ends the indentation of an explanation, `.IP` keeps it.
+    #[test]
+    fn every_paragraph_of_an_action_belongs_to_it() {
+        let page = &all().unwrap()["dkms.8"];
+        let actions = page.split(".SH ACTIONS\n").nth(1).unwrap().split(".SH ").next().unwrap();
+        assert!(actions.contains("\n.IP\nOptions: ") && actions.contains("\n.IP\nExit codes: "), "{actions}");
+        assert!(!actions.contains(".PP\n"), "{actions}");
     }
 
     #[test]

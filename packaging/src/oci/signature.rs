@@ -2,6 +2,8 @@
 //! whose layers is a payload that names the digest of the manifest, with the signature over it in an
 //! annotation. Knows no keys.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use super::layout::{OciError, Opened};
@@ -35,22 +37,53 @@ pub struct Verified {
 struct Held {
     /// Descriptors of images.
     images: Vec<Value>,
-    /// Manifests of signatures, by their place in the index.
-    signatures: Vec<(usize, Value)>,
+    /// Layers of signatures.
+    signatures: Vec<Layer>,
 }
+
+/// What a signature's layer is known by.
+struct Layer {
+    digest: String,
+    size: Option<u64>,
+    signature: String,
+}
+
+/// No layout names more images and signatures.
+const MOST_MANIFESTS: usize = 1024;
+/// No layout has more signatures.
+const MOST_SIGNATURES: usize = 1024;
+/// No signature reaches it, in base64.
+const LONGEST_SIGNATURE: usize = 8 << 10;
 
 impl Opened {
     fn held(&self) -> Result<Held, OciError> {
-        let (mut images, mut signatures) = (Vec::new(), Vec::new());
-        for (at, descriptor) in self.descriptors().enumerate() {
+        let (mut images, mut signatures, mut are_images) = (Vec::new(), Vec::new(), BTreeMap::new());
+        if self.descriptors().count() > MOST_MANIFESTS {
+            return Err(self.malformed(format!("its index names more than {MOST_MANIFESTS} manifests")));
+        }
+        for descriptor in self.descriptors() {
             if !matches!(descriptor.get("annotations"), None | Some(Value::Null | Value::Object(_))) {
                 return Err(self.malformed("annotations of its index are no object".to_owned()));
             }
-            let manifest = self.document(descriptor)?;
-            let is_payload = |layer: &Value| text_of(layer, "mediaType") == PAYLOAD;
-            if layers(&manifest).count() > 0 && layers(&manifest).all(is_payload) {
-                signatures.push((at, manifest));
-            } else {
+            let digest = text_of(descriptor, "digest");
+            let is_image = match are_images.get(digest) {
+                Some(known) => *known,
+                None => {
+                    let manifest = self.document(descriptor)?;
+                    let is_payload = |layer: &Value| text_of(layer, "mediaType") == PAYLOAD;
+                    let is_image = layers(&manifest).count() == 0 || !layers(&manifest).all(is_payload);
+                    if !is_image {
+                        let most = MOST_SIGNATURES + 1 - signatures.len();
+                        signatures.extend(layers(&manifest).map(Layer::of).take(most));
+                    }
+                    are_images.insert(digest, is_image);
+                    is_image
+                }
+            };
+            if signatures.len() > MOST_SIGNATURES {
+                return Err(self.malformed(format!("it has more than {MOST_SIGNATURES} signatures")));
+            }
+            if is_image {
                 images.push(descriptor.clone());
             }
         }
@@ -123,14 +156,17 @@ impl Opened {
     /// [`OciError`] for the first that doesn't hold.
     pub fn verify(&self, accepts: Accepts<'_>) -> Result<Vec<Verified>, OciError> {
         let held = self.held()?;
-        let mut verified = Vec::new();
+        let (mut verified, mut checked) = (Vec::new(), BTreeSet::new());
         for image in &held.images {
+            let digest = text_of(image, "digest").to_owned();
+            // Nothing is read of what nobody of trust has signed.
+            let by = self.signer(&digest, &held, accepts)?;
             let manifest = self.document(image)?;
             for blob in manifest.get("config").into_iter().chain(layers(&manifest)) {
-                self.check(blob)?;
+                if checked.insert((text_of(blob, "digest").to_owned(), blob["size"].as_u64())) {
+                    self.check(blob)?;
+                }
             }
-            let digest = text_of(image, "digest").to_owned();
-            let by = self.signer(&digest, &held, accepts)?;
             let tag = text_of(&image["annotations"], NAME).to_owned();
             verified.push(Verified { digest, tag, by });
         }
@@ -140,14 +176,14 @@ impl Opened {
     /// Whose signature of an image counts.
     fn signer(&self, digest: &str, held: &Held, accepts: Accepts<'_>) -> Result<String, OciError> {
         let mut about_it = 0;
-        for layer in held.signatures.iter().flat_map(|(_, manifest)| layers(manifest)) {
-            let bytes = self.bytes(layer)?;
+        for layer in &held.signatures {
+            let bytes = self.bytes(&json!({ "digest": layer.digest, "size": layer.size }))?;
             let Ok(payload) = serde_json::from_slice::<Value>(&bytes) else { continue };
             if text_of(&payload["critical"]["image"], "docker-manifest-digest") != digest {
                 continue;
             }
             about_it += 1;
-            if let Some(by) = accepts(&bytes, text_of(&layer["annotations"], SIGNATURE)) {
+            if let Some(by) = accepts(&bytes, &layer.signature) {
                 return Ok(by);
             }
         }
@@ -156,6 +192,18 @@ impl Opened {
             count => format!("none of its {count} signatures is by such a key"),
         };
         Err(OciError::Untrusted { folder: self.folder().to_owned(), digest: digest.to_owned(), why })
+    }
+}
+
+impl Layer {
+    fn of(layer: &Value) -> Self {
+        // No longer text is kept than one that can be valid.
+        let kept = |text: &str| text.chars().take(LONGEST_SIGNATURE).collect();
+        Self {
+            digest: kept(text_of(layer, "digest")),
+            size: layer.get("size").and_then(Value::as_u64),
+            signature: kept(text_of(&layer["annotations"], SIGNATURE)),
+        }
     }
 }
 
@@ -218,6 +266,44 @@ mod tests {
         let layer = folder.join("blobs/sha256").join(super::super::hex_of(b"layer"));
         fs::write_whole(&layer, b"Layer", 0o644).unwrap();
         assert!(verify().unwrap_err().to_string().contains("other contents"));
+    }
+
+    #[test]
+    fn no_number_of_signatures_takes_memory_or_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("image");
+        layout(&folder);
+        let mut opened = Opened::open(&folder).unwrap();
+        opened.sign(&sign).unwrap();
+        let verify = || Opened::open(&folder).and_then(|opened| opened.verify(&accepts));
+        // One image by two tags is two; a manifest of signatures that is named twice is one.
+        let manifests = opened.index["manifests"].as_array().unwrap().clone();
+        let mut other = manifests[0].clone();
+        other["annotations"][NAME] = json!("other");
+        opened.index["manifests"] = json!([manifests[0], other, manifests[1], manifests[1]]);
+        opened.publish().unwrap();
+        let tags: Vec<_> = verify().unwrap().into_iter().map(|verified| verified.tag).collect();
+        assert_eq!(tags, ["1.0", "other"]);
+        opened.index["manifests"] = vec![manifests[0].clone(); MOST_MANIFESTS + 1].into();
+        opened.publish().unwrap();
+        assert!(verify().unwrap_err().to_string().contains("more than 1024 manifests"));
+        let layer = layers(&opened.document(&manifests[1]).unwrap()).next().unwrap().clone();
+        let many = opened.signatures(&vec![layer; MOST_SIGNATURES + 1]).unwrap();
+        let many = opened.put(MANIFEST, many.to_string().as_bytes()).unwrap();
+        opened.index["manifests"] = json!([manifests[0], many]);
+        opened.publish().unwrap();
+        assert!(verify().unwrap_err().to_string().contains("more than 1024 signatures"));
+    }
+
+    #[test]
+    fn what_nobody_has_signed_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("image");
+        layout(&folder);
+        let layer = folder.join("blobs/sha256").join(super::super::hex_of(b"layer"));
+        fs::write_whole(&layer, b"Layer", 0o644).unwrap();
+        let found = Opened::open(&folder).and_then(|opened| opened.verify(&accepts));
+        assert!(matches!(found, Err(OciError::Untrusted { .. })), "{found:?}");
     }
 
     #[test]

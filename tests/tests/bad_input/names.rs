@@ -53,7 +53,7 @@ pub(crate) fn on_the_command_line() -> Vec<Case> {
     {
         cases.push(Case::new(&words[..30]).dkms(words.as_str()).fails(8, &["120 bytes"]));
     }
-    cases.push(Case::new("a very long path").dkms(format!("add /{long}")).fails(1, &["no module"]));
+    cases.push(Case::new("a very long path").dkms(format!("add /{long}")).fails(1, &["does not exist"]));
     cases
 }
 

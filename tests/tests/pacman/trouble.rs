@@ -82,6 +82,18 @@ fn with_block_nothing_is_changed() {
 }
 
 #[test]
+fn a_version_that_can_not_be_replaced_stays() {
+    let world = world(Pacman::V6_0);
+    let first = world.kernels[0].as_str();
+    pacman(&world, "-S linux linux-headers aa-dkms");
+    pacman(&world, "-Rdd linux-headers");
+    must(&world, "echo preflight=block >>/etc/dkms/framework.conf");
+    let said = pacman(&world, "-U aa-dkms-2.0-1-any.pkg.tar.zst");
+    assert!(said.contains(&format!("warning: module `aa/1.0` stays installed on kernel {first}")), "{said}");
+    must(&world, "find /lib/modules -name 'aa.ko*' | grep -q .");
+}
+
+#[test]
 fn another_hook_that_aborts_loses_nothing() {
     let world = world(Pacman::V6_0);
     let (first, lts) = (world.kernels[0].as_str(), world.kernels[2].as_str());

@@ -78,6 +78,34 @@ fn by_dnf_5() {
     foreseen(Suite::Forky);
 }
 
+fn replaced(suite: Suite) {
+    let world = in_use(suite);
+    world.add(&Package::ready("one", "2.0")).unwrap();
+    world.index().unwrap();
+    world
+        .must("rpm -e --nodeps kernel-devel-6.1.0; echo preflight=block >>/etc/dkms/framework.conf")
+        .unwrap();
+    let output = world.dnf("upgrade one-dkms").unwrap();
+    let said = world.short(&output.stdout);
+    assert_ne!(output.code, 0, "{said}");
+    assert!(said.contains("dkms: warning: one/1.0, K1, x86_64: will not be there: the headers"), "{said}");
+    assert_eq!(status(&world), "one/1.0, K1: installed", "{said}");
+    world.must("sed -i s/preflight=block/preflight=warn/ /etc/dkms/framework.conf").unwrap();
+    let said = dnf(&world, "upgrade one-dkms");
+    assert!(said.contains("dkms: warning: one/1.0, K1, x86_64: will not be there: the headers"), "{said}");
+    assert_eq!(status(&world), "one/2.0: added", "as the warning said: {said}");
+}
+
+#[test]
+fn a_version_that_no_kernel_can_have_is_told_before_by_dnf_4() {
+    replaced(Suite::Bookworm);
+}
+
+#[test]
+fn a_version_that_no_kernel_can_have_is_told_before_by_dnf_5() {
+    replaced(Suite::Forky);
+}
+
 fn failing(suite: Suite) {
     let bad = Package { name: "bad", build: Build::Failing, ..Package::ready("bad", "1.0") };
     let world = world(suite, &[Package::ready("one", "1.0"), bad]);

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use super::attempt::{alone, comes_to_nothing, honest_bytes, install_both, root, write_evil};
+use super::attempt::{SECRET, alone, comes_to_nothing, honest_bytes, install_both, root, write_evil};
 
 /// How many processes there are in the root.
 fn processes(root: &dkms_tests::root::Root) -> u32 {
@@ -51,7 +51,9 @@ fn writing_to_its_own_source() {
 #[test]
 fn reading_secrets() {
     let root = root();
-    let line = "cat /var/lib/dkms/mok.key /etc/my-own.key /etc/ssl/private/secret /root/secret /home/u/secret \
+    let login = format!("prebuilt_proxy=http://user:{SECRET}@localhost:9\n");
+    root.write("/etc/dkms/framework.conf.d/login.conf", &login, 0o600).unwrap();
+    let line = "cat /etc/dkms/framework.conf.d/login.conf /var/lib/dkms/mok.key /etc/my-own.key /etc/ssl/private/secret /root/secret /home/u/secret \
                 /lib/modules/*/build/certs/signing_key.pem /usr/src/*/certs/signing_key.pem 2>&1
                 for f in /etc/shadow /etc/gshadow /proc/kcore; do [ -r $f ] && cat $f >/dev/null && echo \"ESCAPED: $f\"; done
                 ls -A /root /home; grep -az \"\" /proc/1/environ /proc/1/mem 2>/dev/null | head -c 9; \

@@ -261,7 +261,7 @@ impl Bake<'_> {
                         target.kernel
                     );
                     let failure = Failure::new(ExitCode::AUTOINSTALL_FAILED, text);
-                    return Err(failure.hint("with `--no-initrd` it stays as it is"));
+                    return Err(failure.hint("`remake_initrd=no` in framework.conf leaves it as it is"));
                 }
             }
         }

@@ -1,6 +1,12 @@
 //! From an error to what is behind it, and what helps. Text in, text out.
 
 use super::error::{LogError, missing_program};
+use super::loader::{Unrunnable, unrunnable};
+use super::packages::{package_of, package_with};
+
+/// What helps if a module is built for another kernel than the one that was asked for.
+pub const PASS_THE_KERNEL: &str =
+    "MAKE in dkms.conf must build in `$kernel_source_dir`, or pass `$kernelver` to the Makefile";
 
 /// A cause that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +26,25 @@ pub enum Cause {
     MissingKernelTool {
         /// Which.
         tool: String,
+    },
+    /// A program is there, and a shared library that it needs is not.
+    MissingSharedLibrary {
+        /// Which program.
+        program: String,
+        /// Which library.
+        library: String,
+    },
+    /// A program was built for a system whose libraries are newer than those that are there.
+    OlderLibrary {
+        /// Which program.
+        program: String,
+        /// The version that it needs, like `GLIBC_2.38`.
+        version: String,
+    },
+    /// A program was built for another kind of machine.
+    OtherMachine {
+        /// Which.
+        program: String,
     },
     /// A library that the kernel's build needs is not installed.
     MissingLibrary {
@@ -85,6 +110,11 @@ pub enum Cause {
     ReadOnly,
     /// There is no Makefile where make was sent.
     NoMakefile,
+    /// The build looked for the headers of another kernel than the one that it is for.
+    OtherKernel {
+        /// That other one.
+        release: String,
+    },
 }
 
 impl Cause {
@@ -96,6 +126,10 @@ impl Cause {
             | Self::Killed
             | Self::CompilerCrash
             | Self::MissingTool { .. }
+            | Self::MissingSharedLibrary { .. }
+            | Self::OlderLibrary { .. }
+            | Self::OtherMachine { .. }
+            | Self::OtherKernel { .. }
             | Self::MissingLibrary { .. }
             | Self::MissingHeader { .. }
             | Self::NotExecutable
@@ -130,6 +164,15 @@ impl std::fmt::Display for Cause {
             Self::MissingTool { tool } => write!(f, "the program `{tool}` is not installed, or not in PATH"),
             Self::MissingKernelTool { tool } => {
                 write!(f, "the kernel's headers lack their own program `{tool}`")
+            }
+            Self::MissingSharedLibrary { program, library } => {
+                write!(f, "`{program}` needs the shared library `{library}`, which is not installed")
+            }
+            Self::OlderLibrary { program, version } => {
+                write!(f, "`{program}` was built for a newer system: this one's libraries lack `{version}`")
+            }
+            Self::OtherMachine { program } => {
+                write!(f, "`{program}` was built for another kind of machine")
             }
             Self::MissingLibrary { library } => {
                 write!(f, "the development files of {library} are not installed")
@@ -173,6 +216,10 @@ impl std::fmt::Display for Cause {
                 write!(f, "`{path}` exists, but the sandbox hides it from the build")
             }
             Self::ReadOnly => f.write_str("the build writes outside its own folder, where it may only read"),
+            Self::OtherKernel { release } => write!(
+                f,
+                "the build looks for kernel {release} and not for its own: most likely its Makefile asks for the kernel that runs (`uname -r`)"
+            ),
             Self::NoMakefile => f.write_str("make found no Makefile, or no such target in it"),
         }
     }
@@ -190,6 +237,15 @@ impl Cause {
             Self::MissingTool { tool } => format!("install the package {}", package_of(tool)),
             Self::MissingKernelTool { .. } | Self::HeadersIncomplete => {
                 "reinstall this kernel's headers package".to_owned()
+            }
+            Self::MissingSharedLibrary { library, .. } => {
+                format!("install the package {}", package_with(library))
+            }
+            Self::OlderLibrary { .. } => {
+                "install the headers package that was built for this release of the system".to_owned()
+            }
+            Self::OtherMachine { .. } => {
+                "install the headers package for the machine that builds, which has programs for it".to_owned()
             }
             Self::MissingLibrary { library } => match *library {
                 "libelf" => "install the package `libelf-dev` (`elfutils-libelf-devel`, `libelf`)".to_owned(),
@@ -238,34 +294,9 @@ impl Cause {
                 "have it write to its own folder; or name the module in `sandbox_exempt` in framework.conf"
                     .to_owned()
             }
+            Self::OtherKernel { .. } => PASS_THE_KERNEL.to_owned(),
             Self::NoMakefile => "compare MAKE in dkms.conf with the module's source".to_owned(),
         }
-    }
-}
-
-/// Packages that are not called as their program is: on Debian, Fedora and Arch.
-fn package_of(tool: &str) -> String {
-    let name = tool.rsplit('/').next().unwrap_or(tool);
-    // Debian has several versions beside each other: `clang-19`, `ld.lld-19`.
-    let version = name.rsplit_once('-').filter(|(_, end)| end.bytes().all(|byte| byte.is_ascii_digit()));
-    if let Some((program, version)) = version
-        && let package @ ("`lld`" | "`llvm`") = package_of(program).as_str()
-    {
-        return format!("`{}-{version}`", package.trim_matches('`'));
-    }
-    match name {
-        "pahole" => "`dwarves` (on Arch `pahole`)".to_owned(),
-        "ld" | "objcopy" | "strip" | "nm" | "as" => "`binutils`".to_owned(),
-        "cc" | "cc1" => "`gcc`".to_owned(),
-        "ld.lld" => "`lld`".to_owned(),
-        "llvm-strip" | "llvm-ar" | "llvm-nm" | "llvm-objcopy" => "`llvm`".to_owned(),
-        "depmod" | "modinfo" => "`kmod`".to_owned(),
-        "bc" | "bison" | "clang" | "cpio" | "dpkg-dev" | "flex" | "gcc" | "g++" | "git" | "lld" | "make"
-        | "openssl" | "patch" | "perl" | "python3" | "rsync" | "swig" | "wget" | "curl" | "xz" | "zstd" => {
-            format!("`{name}`")
-        }
-        _ if ["gcc-", "g++-", "clang-"].iter().any(|begin| name.starts_with(begin)) => format!("`{name}`"),
-        _ => format!("that provides `{name}`"),
     }
 }
 
@@ -303,6 +334,17 @@ pub(super) fn of(first: Option<&LogError>, lines: &[&str]) -> Option<Cause> {
 fn tool(text: &str) -> Option<Cause> {
     if let Some(option) = unknown_option(text) {
         return Some(Cause::WrongCompiler { option });
+    }
+    if let Some(unrunnable) = unrunnable(text) {
+        return Some(match unrunnable {
+            Unrunnable::Lacks { program, library } => {
+                Cause::MissingSharedLibrary { program: program.to_owned(), library: library.to_owned() }
+            }
+            Unrunnable::IsNewer { program, version } => {
+                Cause::OlderLibrary { program: program.to_owned(), version: version.to_owned() }
+            }
+            Unrunnable::IsOther { program } => Cause::OtherMachine { program: program.to_owned() },
+        });
     }
     let tool = missing_program(text)?.to_owned();
     let of_the_kernel =
@@ -412,6 +454,16 @@ fn link(text: &str) -> Option<Cause> {
         return Some(Cause::NoLicense);
     }
     text.contains("but does not import it").then_some(Cause::KernelInterface)
+}
+
+/// The kernel whose folder an error names, if it is not this one.
+pub(super) fn other_kernel(error: &LogError, kernel: &str) -> Option<Cause> {
+    let place = error.file.iter().map(String::as_str).chain([error.text.as_str()]);
+    let named = place.flat_map(|text| text.split("/lib/modules/").skip(1));
+    let release = named.filter_map(|rest| rest.split_once('/')).map(|(release, _)| release);
+    let is_release = |release: &&str| release.starts_with(|c: char| c.is_ascii_digit());
+    let other = release.filter(is_release).find(|release| *release != kernel)?;
+    Some(Cause::OtherKernel { release: other.to_owned() })
 }
 
 fn rest(text: &str) -> Option<Cause> {

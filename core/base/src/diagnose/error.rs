@@ -1,5 +1,7 @@
 //! One line of a log: is it an error, whose, and where.
 
+use super::loader::unrunnable;
+
 /// An error as a compiler, linker, modpost, make or a shell has printed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogError {
@@ -102,10 +104,13 @@ fn make(line: &str) -> Option<LogError> {
     Some(if is_make { LogError::plain(text) } else { LogError::at(who, text) })
 }
 
-/// A program that isn't there, as shells and make say it.
+/// A program that isn't there or can't be run, as shells, make and the dynamic linker say it.
 fn shell(line: &str) -> Option<LogError> {
-    (missing_program(line).is_some() || names_no_file(line) || names_no_interpreter(line))
-        .then(|| LogError::plain(line))
+    (missing_program(line).is_some()
+        || names_no_file(line)
+        || names_no_interpreter(line)
+        || unrunnable(line).is_some())
+    .then(|| LogError::plain(line))
 }
 
 /// Whether a shell says that the file of a redirection, or one to be sourced, is not there.

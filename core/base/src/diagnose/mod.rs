@@ -5,9 +5,11 @@
 
 mod cause;
 mod error;
+mod loader;
+mod packages;
 mod refusal;
 
-pub use cause::Cause;
+pub use cause::{Cause, PASS_THE_KERNEL};
 pub use error::LogError;
 pub use refusal::{Refusal, RefusalKind, exempt_hint};
 
@@ -41,6 +43,15 @@ impl Diagnosis {
         error.chain(cause).chain(refusals).chain(hint).collect()
     }
 
+    /// The same, if it is known that the build was for this kernel.
+    #[must_use]
+    pub fn for_kernel(self, kernel: &str) -> Self {
+        let is_open = matches!(self.cause, None | Some(Cause::NoMakefile));
+        let error = self.first_error.as_ref().filter(|_| is_open);
+        let other = error.and_then(|error| cause::other_kernel(error, kernel));
+        Self { cause: other.or(self.cause), ..self }
+    }
+
     /// Whether the cause lies in the system around the build, where it may change without a
     /// trace in what is built.
     #[must_use]
@@ -52,7 +63,11 @@ impl Diagnosis {
 /// Reads a log, ours or any that make, a compiler, a shell or `patch` has written.
 #[must_use]
 pub fn diagnose(log: &str) -> Diagnosis {
-    diagnose_output(last_command(log), confined_module(log))
+    let diagnosis = diagnose_output(last_command(log), confined_module(log));
+    match kernel_of(log) {
+        Some(kernel) => diagnosis.for_kernel(kernel),
+        None => diagnosis,
+    }
 }
 
 /// Reads what a command of a build wrote; with the name of the module where it ran in a sandbox.
@@ -126,6 +141,12 @@ fn confined_module(log: &str) -> Option<String> {
     let (_, module) = head.split_once(": build of ")?;
     let name = module.split('/').next()?;
     (!log.contains("\n# not in a sandbox: ")).then(|| name.to_owned())
+}
+
+/// The kernel that a build was for, if the log is one of ours.
+fn kernel_of(log: &str) -> Option<&str> {
+    let head = log.lines().next()?.strip_prefix("dkms-")?;
+    head.split_once(" for kernel ")?.1.split(' ').next()
 }
 
 /// In our own logs only what ran last can have failed.

@@ -104,6 +104,47 @@ fn missing_programs() {
 }
 
 #[test]
+fn programs_that_cannot_be_run() {
+    let table = [
+        "./tools/objtool/objtool: error while loading shared libraries: libelf.so.1: cannot open shared object file: No such file or directory",
+        "Error loading shared library libelf.so.1: No such file or directory (needed by ./tools/objtool/objtool)",
+        "scripts/mod/modpost: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by scripts/mod/modpost)",
+        "/bin/sh: 1: scripts/basic/fixdep: Exec format error",
+        "/bin/bash: line 1: scripts/basic/fixdep: cannot execute binary file: Exec format error",
+        "make[2]: ./scripts/mod/modpost: Exec format error",
+    ];
+    let said = table.map(|line| {
+        let log = format!("  CC [M]  /b/foo.o\n{line}\nmake[1]: *** [Makefile:255: /b/foo.o] Error 127\n");
+        let diagnosis = diagnose(&log);
+        assert_eq!(diagnosis.first_error.as_ref().map(ToString::to_string).as_deref(), Some(line));
+        diagnosis.lines()[1..].join("; ")
+    });
+    insta::assert_snapshot!(said.join("\n"), @r"
+    `./tools/objtool/objtool` needs the shared library `libelf.so.1`, which is not installed; install the package `libelf1` (on Fedora `elfutils-libelf`, on Arch `libelf`)
+    `./tools/objtool/objtool` needs the shared library `libelf.so.1`, which is not installed; install the package `libelf1` (on Fedora `elfutils-libelf`, on Arch `libelf`)
+    `scripts/mod/modpost` was built for a newer system: this one's libraries lack `GLIBC_2.38`; install the headers package that was built for this release of the system
+    `scripts/basic/fixdep` was built for another kind of machine; install the headers package for the machine that builds, which has programs for it
+    `scripts/basic/fixdep` was built for another kind of machine; install the headers package for the machine that builds, which has programs for it
+    `./scripts/mod/modpost` was built for another kind of machine; install the headers package for the machine that builds, which has programs for it
+    ");
+}
+
+#[test]
+fn a_makefile_that_asks_for_the_running_kernel() {
+    let log = |kernel: &str| {
+        format!(
+            "dkms-4.0.0: build of foo/1.0 for kernel {kernel} (x86_64)\n\n# command: make\nmake -C /lib/modules/6.18.44-fc/build M=/b modules\nmake[1]: *** /lib/modules/6.18.44-fc/build: No such file or directory.  Stop.\nmake: *** [Makefile:3: all] Error 2\n"
+        )
+    };
+    insta::assert_snapshot!(diagnose(&log("6.1.0-48-amd64")).lines().join("\n"), @r"
+    first error: /lib/modules/6.18.44-fc/build: No such file or directory
+    the build looks for kernel 6.18.44-fc and not for its own: most likely its Makefile asks for the kernel that runs (`uname -r`)
+    MAKE in dkms.conf must build in `$kernel_source_dir`, or pass `$kernelver` to the Makefile
+    ");
+    assert_eq!(diagnose(&log("6.18.44-fc")).cause, None);
+}
+
+#[test]
 fn a_full_disk_and_no_memory_whatever_the_first_error_is() {
     insta::assert_snapshot!(
         said("  CC [M]  /df/foo.o\n/df/foo.c:2:1: fatal error: closing dependency file /df/.foo.o.d: No space left on device\n    2 | MODULE_LICENSE(\"GPL\");\ncompilation terminated.\n"),

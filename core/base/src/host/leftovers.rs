@@ -74,13 +74,16 @@ fn each_temporary(
     then: &mut dyn FnMut(&Path) -> Result<(), FsError>,
 ) -> Result<(), FsError> {
     for entry in listed.list(dir)?.iter() {
-        let path = dir.join(&entry.name);
         match entry.name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)) {
-            Some(_) if is_abandoned(&path) && !may_be_at_work(&path)? => then(&path)?,
-            // Another user's, who still runs, or a name that isn't ours.
-            Some(_) => {}
+            Some(_) => {
+                let path = dir.join(&entry.name);
+                // Another user's, who still runs, or a name that isn't ours, stays.
+                if is_abandoned(&path) && !may_be_at_work(&path)? {
+                    then(&path)?;
+                }
+            }
             None if entry.kind.is_dir() && depth > 0 && !is_foreign(&entry.name) => {
-                match each_temporary(&path, depth - 1, closed, listed, then) {
+                match each_temporary(&dir.join(&entry.name), depth - 1, closed, listed, then) {
                     Err(error) if closed == Closed::IsEmpty && error.is_permission() => {}
                     result => result?,
                 }

@@ -20,7 +20,8 @@ use super::jobs::JobPipe;
 use super::sandbox::{Missing, Sandbox};
 use super::stream::{self, Bounded};
 use super::{root, signals};
-use crate::sys::{Overmount, Report};
+pub use crate::sys::Overmounts;
+use crate::sys::{EndBy, Overmount, Report};
 
 /// A command to run.
 #[derive(Debug, Clone)]
@@ -35,6 +36,7 @@ pub struct Process {
     overmount: Option<Overmount>,
     sandbox: Option<Sandbox>,
     jobs: Option<Arc<JobPipe>>,
+    end: EndBy,
 }
 
 impl Process {
@@ -56,6 +58,7 @@ impl Process {
             overmount: None,
             sandbox: None,
             jobs: None,
+            end: EndBy::Kill,
         }
     }
 
@@ -94,20 +97,27 @@ impl Process {
         self
     }
 
+    /// Our own program: if its end is asked for it has a moment to end what it has started and to
+    /// remove its temporary files. Others are ended at once.
+    #[must_use]
+    pub fn ours(mut self) -> Self {
+        self.end = EndBy::Asking;
+        self
+    }
+
     /// With each of these folders in the place of the one behind it, seen so by this process
     /// and its children only.
     #[must_use]
     pub fn seeing(self, shown: &[(&Path, &Path)]) -> Self {
-        self.seeing_through(&[], shown)
+        self.seeing_through(&Overmounts { shown, ..Overmounts::default() })
     }
 
-    /// The same, where before that what is in the first folder of each of `layers` is seen over what is in
-    /// the second, both read-only. A process that isn't root gets a user namespace for it.
+    /// The same, through layers. A process that isn't root gets a user namespace for it.
     #[must_use]
-    pub fn seeing_through(mut self, layers: &[(&Path, &Path)], shown: &[(&Path, &Path)]) -> Self {
+    pub fn seeing_through(mut self, wanted: &Overmounts<'_>) -> Self {
         let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("/"));
         // A path with a NUL byte can't be a process's folder either: then it doesn't start, and says so.
-        self.overmount = Overmount::new(layers, shown, &dir).ok();
+        self.overmount = Overmount::new(wanted, &dir).ok();
         self
     }
 
@@ -155,7 +165,7 @@ impl Process {
             Some(bytes) => command.stdin_bytes(bytes.clone()),
             None => command.stdin_null(),
         };
-        let (overmount, jobs) = (self.overmount.clone(), self.jobs.clone());
+        let (overmount, jobs, end) = (self.overmount.clone(), self.jobs.clone(), self.end);
         let sandbox = self.sandbox.clone().zip(report.cloned());
         let dir = self.dir.as_deref().unwrap_or(Path::new("/"));
         // A path with a NUL byte can't be a process's folder either: then it doesn't start, and says so.
@@ -167,7 +177,7 @@ impl Process {
             // Before the descriptors of the jobs are let through: those that are open now aren't.
             match &sandbox {
                 Some((sandbox, report)) => sandbox.apply_to(report, dir.clone(), command),
-                None => crate::sys::keep(command),
+                None => crate::sys::keep(command, end),
             }
             if let Some(jobs) = &jobs {
                 jobs.apply_to(command);
@@ -245,7 +255,8 @@ impl Process {
     }
 
     /// Runs it on our own terminal, in our own process group: it may ask, and a key that
-    /// interrupts us interrupts it.
+    /// interrupts us interrupts it. A signal that only we get, or our death, asks it to end. The thread that
+    /// calls this must live as long as the process.
     ///
     /// # Errors
     /// [`ProcessError`]; a status other than 0 is no error here.
@@ -258,9 +269,13 @@ impl Process {
             if let Some(overmount) = overmount.clone() {
                 overmount.apply_to(command);
             }
+            // After that: who enters a user namespace would lose it (prctl(2)).
+            crate::sys::tell_when_we_die(command);
             Ok(())
         });
-        let output = command.run().map_err(start_error)?;
+        let handle = command.start().map_err(start_error)?;
+        let _watched = signals::end_on_signal(&handle.pids());
+        let output = handle.wait().map_err(start_error)?;
         if signals::interrupted() {
             return Err(ProcessError::Interrupted { line: self.line() });
         }

@@ -75,7 +75,8 @@ pub fn fault(path: &Path) -> Option<Fault> {
 /// Places that were looked at, for many paths that share folders: each is looked at once.
 #[derive(Debug, Default)]
 pub struct Places {
-    known: RefCell<HashMap<PathBuf, Option<Place>>>,
+    /// By path; as a text it is hashed in one go.
+    known: RefCell<HashMap<OsString, Option<Place>>>,
 }
 
 /// What is at a place.
@@ -137,7 +138,7 @@ impl Places {
 
     /// What is at a place; `None`: nothing, or it can't be looked at.
     fn at(&self, place: &Path) -> Option<Place> {
-        if let Some(known) = self.known.borrow().get(place) {
+        if let Some(known) = self.known.borrow().get(place.as_os_str()) {
             return known.clone();
         }
         let look = || {
@@ -146,7 +147,7 @@ impl Places {
             Some(Place { link, fault: of(place, &meta) })
         };
         let seen = look();
-        self.known.borrow_mut().insert(place.to_owned(), seen.clone());
+        self.known.borrow_mut().insert(place.into(), seen.clone());
         seen
     }
 }

@@ -15,17 +15,34 @@ use super::child::{close_all_from, code_of, end_children, errno, exit, fork};
 /// Who asks a keeper to end what it keeps: us, or the kernel when we have died.
 pub(super) const END: Signal = Signal::TERM;
 
+/// How a program is ended when its end is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndBy {
+    /// At once.
+    Kill,
+    /// It is asked to end, and ends what it has started: for our own program, which has files to remove.
+    Asking,
+}
+
 /// Has a keeper stand between us and the process of `command`. What was registered before
 /// happens in the keeper too.
-pub fn keep(command: &mut std::process::Command) {
+pub fn keep(command: &mut std::process::Command, end: EndBy) {
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly): nothing is
     // allocated, no lock is taken, nothing unwinds.
-    unsafe { command.pre_exec(move || stand_between(parent).map_err(Into::into)) };
+    unsafe { command.pre_exec(move || stand_between(parent, end).map_err(Into::into)) };
+}
+
+/// Has the process of `command`, which stays in our process group and session, get a signal when we die.
+pub fn tell_when_we_die(command: &mut std::process::Command) {
+    let parent = rustix::process::getpid();
+    // SAFETY: between fork and exec only system calls are made (rustix calls the kernel directly): nothing is
+    // allocated, no lock is taken, nothing unwinds.
+    unsafe { command.pre_exec(move || tell_when_gone(parent).map_err(Into::into)) };
 }
 
 /// Returns in the process that becomes the program.
-fn stand_between(parent: Pid) -> Result<()> {
+fn stand_between(parent: Pid, end: EndBy) -> Result<()> {
     begin(parent)?;
     // What a process leaves behind becomes ours, to be ended.
     rustix::process::set_child_subreaper(rustix::process::getpid().into())?;
@@ -38,7 +55,7 @@ fn stand_between(parent: Pid) -> Result<()> {
         }
         Some(child) => {
             close_all_from(0);
-            let ended = watch(child, Signal::KILL);
+            let ended = watch(child, if end == EndBy::Kill { Signal::KILL } else { END });
             // A script may have started a service that is to stay: only where nobody waits for its end
             // any more it goes too.
             if ended.was_asked {

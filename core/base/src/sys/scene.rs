@@ -204,8 +204,16 @@ pub(super) fn taken(folder: &CStr) -> Result<OwnedFd> {
     Ok(tree)
 }
 
+/// A folder as it is, with all that is mounted in it, to be shown again where others are put over it.
+pub(super) fn taken_read_only(folder: &CStr) -> Result<OwnedFd> {
+    let tree = take(folder)?;
+    let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    set_attributes(number(&tree), c"", attributes, libc::AT_RECURSIVE)?;
+    Ok(tree)
+}
+
 /// Shows a tree at a place.
-fn put(tree: &OwnedFd, place: &CStr) -> Result<()> {
+pub(super) fn put(tree: &OwnedFd, place: &CStr) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
     move_mount(tree, c"", CWD, place, flags)
 }

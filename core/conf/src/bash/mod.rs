@@ -41,6 +41,17 @@ pub(super) struct Bash<'a> {
     pub(super) confined: Option<&'a Confined>,
 }
 
+/// The first lines that bash wrote about files: each begins with the file and the line.
+fn complaints(said: &str, files: &[PathBuf]) -> Vec<String> {
+    const MOST: usize = 3;
+    const LONGEST: usize = 300;
+    let of_a_file = |line: &str| {
+        let rest = files.iter().find_map(|file| line.strip_prefix(&*file.to_string_lossy()))?;
+        Some(rest.strip_prefix(": ")?.chars().take(LONGEST).collect())
+    };
+    said.lines().filter_map(of_a_file).take(MOST).collect()
+}
+
 impl Bash<'_> {
     /// Sources `files`, in order, and says what they set.
     ///
@@ -147,7 +158,9 @@ impl Bash<'_> {
         let mut answer = Answer::parse(&ended.output, &mark);
         if let (Answer::Found(found), Some(sandbox)) = (&mut answer, &sandbox) {
             found.unreadable = sandbox.unreadable(&ended.missing);
-            found.refused = refusals_in(&String::from_utf8_lossy(&ended.errors));
+            let said = String::from_utf8_lossy(&ended.errors);
+            found.refused = refusals_in(&said);
+            found.complaints = complaints(&said, files);
         }
         Ok((answer, ended.code()))
     }

@@ -88,11 +88,27 @@ fn faults(text: &str) -> Vec<(String, Option<String>)> {
     let plain = |fault| match fault {
         SettingFault::Value { setting, value, .. } => (setting.name.to_owned(), Some(value)),
         SettingFault::Unknown { name, nearest, .. } => (name, nearest.map(|name| format!("{name}?"))),
-        SettingFault::Untrusted { .. } | SettingFault::NeedsBash { .. } | SettingFault::Unread { .. } => {
-            panic!("{fault}")
-        }
+        SettingFault::Untrusted { .. }
+        | SettingFault::NeedsBash { .. }
+        | SettingFault::Unread { .. }
+        | SettingFault::OpenLogin { .. } => panic!("{fault}"),
     };
     read.faults.into_iter().map(plain).collect()
+}
+
+#[test]
+fn a_login_that_every_user_can_read_is_a_fault() {
+    let text = "prebuilt=https://u:p@h/k\n";
+    let root = Root::with(&[("framework.conf", text), ("framework.conf.d/a.conf", "verbose=1\n")]);
+    let file = root.0.path().join("etc/dkms/framework.conf");
+    let found = || root.framework(&[]).unwrap().faults;
+    fs::set_mode(&file, 0o644).unwrap();
+    assert_eq!(found(), [SettingFault::OpenLogin { file: file.clone() }]);
+    fs::set_mode(&file, 0o640).unwrap();
+    assert_eq!(found(), []);
+    fs::set_mode(&file, 0o644).unwrap();
+    fs::write_whole(&file, b"# me@here\nprebuilt='https://h/k oci:r/k@sha256:0a'\n", 0o644).unwrap();
+    assert_eq!(found(), []);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Knows where confs lie and which comes over which; not how they are read, nor what they mean.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -53,8 +54,12 @@ pub struct ConfSource<'a> {
 pub struct Reader {
     layout: Layout,
     environment: Environment,
+    /// What a module's own conf sees of it.
+    seen: OnceLock<Environment>,
     /// Files by path, as they were when we looked.
-    files: Mutex<HashMap<PathBuf, Cached>>,
+    files: Mutex<HashMap<OsString, Cached>>,
+    /// What confs say on every kernel, by path.
+    shared: Mutex<HashMap<OsString, Arc<RawConf>>>,
     /// The names in `/etc/dkms`.
     overrides: OnceLock<BTreeSet<String>>,
     /// What `nproc` would print, if we know.
@@ -81,7 +86,9 @@ impl Reader {
         Self {
             layout: layout.clone(),
             environment: environment.clone(),
+            seen: OnceLock::new(),
             files: Mutex::default(),
+            shared: Mutex::default(),
             overrides: OnceLock::new(),
             processors: OnceLock::new(),
             confined: None,
@@ -125,6 +132,34 @@ impl Reader {
         self.expanded(source, variables, directives, Expansions::Both)
     }
 
+    /// The same for looking at what a module has installed. A reader that takes files to stay as they are
+    /// reads a conf once for all kernels, if nothing differs between them but how the module is built; what
+    /// differs is left out then.
+    ///
+    /// # Errors
+    /// [`ConfError`].
+    pub fn read_for_looking(
+        &self,
+        source: &ConfSource<'_>,
+        variables: &Variables,
+        directives: &[String],
+    ) -> Result<Arc<RawConf>, ConfError> {
+        let shared = || self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let may_share = self.once && self.overrides_of(source.id, &variables.target).is_empty();
+        if let Some(raw) = shared().get(source.file.as_os_str()).filter(|_| may_share) {
+            return Ok(Arc::clone(raw));
+        }
+        let mut raw = self.read(source, variables, directives)?;
+        if !may_share || !raw.of_kernel.iter().all(|directive| directive.is_of_work()) {
+            return Ok(Arc::new(raw));
+        }
+        let differing = std::mem::take(&mut raw.of_kernel);
+        raw.values.retain(|directive, _| !differing.contains(directive));
+        let raw = Arc::new(raw);
+        shared().insert(source.file.clone().into(), Arc::clone(&raw));
+        Ok(raw)
+    }
+
     /// What the files alone say, before the second expansion: for explaining what that does.
     ///
     /// # Errors
@@ -162,7 +197,15 @@ impl Reader {
         }
         // Those that aren't known yet mustn't come from the environment either.
         let hidden = own.iter().map(|(name, _)| name.as_str()).chain(["module", "module_version"]);
-        let environment = special::for_confs(&self.environment, hidden);
+        let seen = || special::for_confs(&self.environment, hidden);
+        let of_admins;
+        let environment = if is_admins {
+            of_admins = seen();
+            &of_admins
+        } else {
+            // The names that are hidden are always the same.
+            self.seen.get_or_init(seen)
+        };
         let main = std::path::absolute(&source.file).unwrap_or_else(|_| source.file.clone());
         let dir = main.parent().unwrap_or(Path::new("/")).to_owned();
         let mut files = if is_admins { Vec::new() } else { vec![self.file(&main)?] };
@@ -171,12 +214,12 @@ impl Reader {
         }
         let wanted: Vec<&'static str> = Directive::ALL.iter().map(|directive| directive.as_str()).collect();
         let processors = *self.processors.get_or_init(|| nproc(&self.environment));
-        let given = Given { variables: &own, environment: &environment, processors };
+        let given = Given { variables: &own, environment, processors };
         let dest_override = variables.dest_override.as_deref();
         let confined = self.confined.as_ref().filter(|confined| confined.holds_for(source.id, &main));
         let bash = Bash { dir: &dir, given: &given, dest_override, wanted: &wanted, confined };
         let (found, tier) = self.found(&files, &bash)?;
-        let mut by_name = texts_that_set(&environment);
+        let mut by_name = texts_that_set(environment);
         let mut raw = raw_of(found, tier, &mut by_name);
         raw.file.clone_from(&main);
         if expansions != Expansions::First {
@@ -227,6 +270,9 @@ impl Reader {
             let entries = fs::list(&self.layout.etc_dkms()).unwrap_or_default();
             entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect()
         });
+        if there.is_empty() {
+            return Vec::new();
+        }
         let is_there = |path: &PathBuf| {
             path.file_name().and_then(|name| name.to_str()).is_some_and(|name| there.contains(name))
         };
@@ -238,7 +284,7 @@ impl Reader {
     /// A file, read and parsed again only where it has changed.
     fn file(&self, path: &Path) -> Result<Arc<ConfFile>, ConfError> {
         let files = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (true, Some(cached)) = (self.once, files().get(path)) {
+        if let (true, Some(cached)) = (self.once, files().get(path.as_os_str())) {
             return Ok(Arc::clone(&cached.file));
         }
         let missing = || ConfError::Missing { path: path.to_owned() };
@@ -247,7 +293,7 @@ impl Reader {
             true => None,
             false => Some(seen_of(fs::stat(path).map_err(ConfError::Unreadable)?.ok_or_else(missing)?)),
         };
-        if let Some(cached) = files().get(path).filter(|cached| cached.seen == seen) {
+        if let Some(cached) = files().get(path.as_os_str()).filter(|cached| cached.seen == seen) {
             return Ok(Arc::clone(&cached.file));
         }
         // What the admin wrote is not confined, so it must be the admin's.
@@ -255,7 +301,7 @@ impl Reader {
             return Err(ConfError::Untrusted { fault });
         }
         let file = Arc::new(ConfFile::read(path)?);
-        files().insert(path.to_owned(), Cached { seen, file: Arc::clone(&file) });
+        files().insert(path.into(), Cached { seen, file: Arc::clone(&file) });
         Ok(file)
     }
 }
@@ -277,8 +323,19 @@ fn texts_that_set(environment: &Environment) -> BTreeMap<String, String> {
 
 /// The directives among what was found; what the conf set of `DKMS_DIRECTIVE…` goes to `texts`.
 pub(super) fn raw_of(found: Found, tier: Tier, texts: &mut BTreeMap<String, String>) -> RawConf {
-    let mut raw =
-        RawConf { tier, unreadable: found.unreadable, refused: found.refused, ..RawConf::default() };
+    let mut raw = RawConf {
+        tier,
+        unreadable: found.unreadable,
+        refused: found.refused,
+        complaints: found.complaints,
+        ..RawConf::default()
+    };
+    // What sets others by name is not followed.
+    let is_all = tier == Tier::Bash
+        || found.decided
+        || found.of_kernel.iter().any(|name| name.starts_with("DKMS_DIRECTIVE"));
+    let differs = |directive: &&Directive| is_all || found.of_kernel.contains(directive.as_str());
+    raw.of_kernel = Directive::ALL.iter().filter(differs).copied().collect();
     for (name, values) in found.values {
         if let Ok(directive) = name.parse::<Directive>() {
             raw.values.insert(directive, values);

@@ -44,16 +44,20 @@ impl World {
         Reader::new(&self.layout(), &self.environment)
     }
 
-    fn read_with(&self, reader: &Reader, directives: &[&str]) -> Result<RawConf, ConfError> {
-        let source = ConfSource { id: Some(&self.id), file: self.conf() };
-        let target = Target::parse("6.1.0-47-amd64", "x86_64").unwrap();
-        let variables = Variables {
+    fn variables(&self, kernel: &str) -> Variables {
+        let target = Target::parse(kernel, "x86_64").unwrap();
+        Variables {
             kernel_source_dir: self.layout().headers_dir(&target.kernel),
             target,
             kernel_config: None,
             parallel_jobs: 2,
             dest_override: Some("/updates/dkms".to_owned()),
-        };
+        }
+    }
+
+    fn read_with(&self, reader: &Reader, directives: &[&str]) -> Result<RawConf, ConfError> {
+        let source = ConfSource { id: Some(&self.id), file: self.conf() };
+        let variables = self.variables("6.1.0-47-amd64");
         let directives: Vec<String> = directives.iter().map(|text| (*text).to_owned()).collect();
         reader.read(&source, &variables, &directives)
     }
@@ -72,6 +76,56 @@ impl World {
 
 fn both(text: &str) -> (Option<String>, Option<String>) {
     (Some(text.to_owned()), Some(text.to_owned()))
+}
+
+/// What a module has installed is read once for all kernels, and never so that it would be another one's.
+#[test]
+fn what_differs_between_kernels_is_read_for_each() {
+    const BEGIN: &str =
+        "PACKAGE_NAME=foo\nPACKAGE_VERSION=1.0\nMAKE=\"make KV=$kernelver\"\nBUILT_MODULE_NAME=foo\n";
+    let confs = [
+        ("DEST_MODULE_LOCATION=/extra\n", true),
+        ("a=$kernelver\nPOST_BUILD=\"x $a\"\nDEST_MODULE_LOCATION=/extra\n", true),
+        ("DEST_MODULE_LOCATION=/extra/$kernelver\n", false),
+        ("DEST_MODULE_LOCATION='/extra/$kernelver'\n", false),
+        ("DEST_MODULE_LOCATION='/extra/$MAKE'\n", false),
+        ("a=$kernelver\nb=x$a\nDEST_MODULE_LOCATION=/extra/${b%-*}\n", false),
+        ("a=${kernelver%%.*}\n[ $a -gt 6 ] && DEST_MODULE_LOCATION[0]=/updates\n", false),
+        ("a=${kernelver%%.*}\nb=1\n[ $a -gt 6 ] && c=$((b++))\nDEST_MODULE_LOCATION=/extra/$b\n", false),
+        ("a=${kernelver%%.*}\nb=$((a++))\nDEST_MODULE_LOCATION=/extra/$a\n", false),
+        ("b=1\na=${kernelver#7*}\nc=${a:+$((b++))}\nDEST_MODULE_LOCATION=/extra/$b\n", false),
+        ("a=(x ${kernelver})\nDEST_MODULE_LOCATION=/extra/${a[1]}\n", false),
+        ("DEST_MODULE_LOCATION=/extra\nDEST_MODULE_LOCATION+=/$kernelver\n", false),
+        ("DEST_MODULE_LOCATION=/extra/$(echo $kernelver)\n", false),
+        ("DKMS_DIRECTIVE_X=\"DEST_MODULE_LOCATION=/extra/$kernelver\"\n", false),
+        ("REMAKE_INITRD=${kernelver#6*}\nDEST_MODULE_LOCATION=/extra\n", false),
+    ];
+    for (more, is_shared) in confs {
+        let world = World::new(format!("{BEGIN}{more}").as_bytes());
+        let reader = world.reader().once();
+        let source = ConfSource { id: Some(&world.id), file: world.conf() };
+        for kernel in ["6.1.0-47-amd64", "7.2.0-1-amd64", "6.1.0-47-amd64"] {
+            let variables = world.variables(kernel);
+            let mut looked = reader.read_for_looking(&source, &variables, &[]).unwrap().values.clone();
+            let mut read = world.reader().read(&source, &variables, &[]).unwrap().values;
+            for values in [&mut looked, &mut read] {
+                values.retain(|directive, _| !directive.is_of_work());
+            }
+            assert_eq!(looked, read, "{more} {kernel}");
+        }
+        assert_eq!(!reader.shared.lock().unwrap().is_empty(), is_shared, "{more}");
+    }
+    // A file of the administrator may be for one kernel only.
+    let world = World::new(format!("{BEGIN}DEST_MODULE_LOCATION=/extra\n").as_bytes());
+    world.etc("foo--7.2.0-1-amd64.conf", "DEST_MODULE_LOCATION=/updates\n");
+    let reader = world.reader().once();
+    let place = |kernel: &str| {
+        let source = ConfSource { id: Some(&world.id), file: world.conf() };
+        let raw = reader.read_for_looking(&source, &world.variables(kernel), &[]).unwrap();
+        raw.get(Directive::DestModuleLocation).map(str::to_owned)
+    };
+    assert_eq!(place("6.1.0-47-amd64").as_deref(), Some("/extra"));
+    assert_eq!(place("7.2.0-1-amd64").as_deref(), Some("/updates"));
 }
 
 #[test]

@@ -80,6 +80,9 @@ impl Scope<'_> {
     }
 
     fn operate(&mut self, value: Option<String>, operation: &Operation) -> Certain<String> {
+        if matches!(operation, Operation::Default { .. } | Operation::Alternative { .. }) {
+            self.decide();
+        }
         match operation {
             Operation::Default { word, colon } => match value {
                 Some(value) if !(*colon && value.is_empty()) => Ok(value),

@@ -1,6 +1,7 @@
 //! The variables while a conf is evaluated.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::ast::{Assignment, Command, Element, Script, Value};
 use super::{Certain, arith, needs_bash};
@@ -43,9 +44,18 @@ impl Variable {
 pub(crate) struct Scope<'a> {
     set: HashMap<String, Variable>,
     given: &'a Given<'a>,
+    /// Names whose values may differ on another kernel.
+    of_kernel: HashSet<String>,
+    /// What was expanded since this was taken may.
+    touched: Cell<bool>,
+    /// A decision was made by such a value: all may.
+    decided: Cell<bool>,
     /// How many bytes were expanded.
     spent: usize,
 }
+
+/// The variables of ours whose values differ between kernels.
+const OF_KERNEL: [&str; 4] = ["kernelver", "arch", "kernel_source_dir", "kernel_config"];
 
 /// More than any conf expands to: values can grow tenfold a line, and only bash has a limit of memory.
 const BUDGET: usize = 16 << 20;
@@ -53,7 +63,23 @@ const BUDGET: usize = 16 << 20;
 impl<'a> Scope<'a> {
     /// A scope in which nothing was set yet.
     pub(crate) fn new(given: &'a Given<'a>) -> Self {
-        Self { set: HashMap::new(), given, spent: 0 }
+        let (touched, decided) = (Cell::default(), Cell::default());
+        Self { set: HashMap::new(), given, of_kernel: HashSet::new(), touched, decided, spent: 0 }
+    }
+
+    /// The value that was set for a name may differ on another kernel.
+    pub(crate) fn differs(&mut self, name: &str) {
+        self.of_kernel.insert(name.to_owned());
+    }
+
+    /// Whether something that was expanded since this was asked may differ on another kernel.
+    pub(crate) fn take_touched(&self) -> bool {
+        self.touched.take() || self.decided.get()
+    }
+
+    /// The value that was expanded last decides whether, or to what, the next one is expanded.
+    pub(super) fn decide(&self) {
+        self.decided.set(self.decided.get() || self.touched.get());
     }
 
     /// Counts what is expanded.
@@ -72,6 +98,9 @@ impl<'a> Scope<'a> {
 
     /// A variable's elements, if it is set.
     pub(super) fn with<T>(&self, name: &str, look: impl FnOnce(&Variable) -> T) -> Option<T> {
+        if self.of_kernel.contains(name) || OF_KERNEL.contains(&name) && !self.set.contains_key(name) {
+            self.touched.set(true);
+        }
         if let Some(variable) = self.set.get(name) {
             return Some(look(variable));
         }
@@ -85,6 +114,10 @@ impl<'a> Scope<'a> {
 
     /// `name=value`: of an array, its first element.
     pub(crate) fn assign(&mut self, name: &str, value: String) {
+        // Within an expression: `$((x++))`.
+        if self.touched.get() {
+            self.differs(name);
+        }
         match self.set.get_mut(name) {
             Some(Variable::Array(values)) => drop(values.insert(0, value)),
             _ => drop(self.set.insert(name.to_owned(), Variable::Scalar(value))),
@@ -110,8 +143,12 @@ impl<'a> Scope<'a> {
     pub(super) fn run(&mut self, script: &Script) -> Certain<()> {
         for Command { test, assignment } in &script.0 {
             let holds = test.as_ref().map_or(Ok(true), |test| self.holds(test))?;
+            self.decide();
             if holds {
                 self.perform(assignment)?;
+            }
+            if self.take_touched() {
+                self.differs(&assignment.name);
             }
         }
         Ok(())
@@ -158,7 +195,7 @@ impl<'a> Scope<'a> {
 
     /// What was set of `wanted`, and of `DKMS_DIRECTIVE…`; and all names.
     pub(crate) fn found(self, wanted: &[&str]) -> Found {
-        let mut found = Found::default();
+        let mut found = Found { decided: self.decided.get(), of_kernel: self.of_kernel, ..Found::default() };
         for (name, variable) in self.set {
             if self.given.value(&name).is_none() {
                 found.names.insert(name.clone());

@@ -104,13 +104,37 @@ impl Guard<'_> {
         match self.make_menu(text.as_deref()) {
             Ok(Ok(())) => Ok(self.is_held(kernel, hold)?),
             Ok(Err(why)) => {
-                journal::forget(self.layout, kernel)?;
-                Err(BootError::Menu { kernel: kernel.clone(), state: "not held", why })
+                let state = if self.put_back(kernel, holds)? { "held" } else { "not held" };
+                Err(BootError::Menu { kernel: kernel.clone(), state, why })
             }
             Err(error) => {
-                journal::forget(self.layout, kernel)?;
+                self.put_back(kernel, holds)?;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Lets the journal say of a kernel what it said before a change that failed; whether that is held.
+    fn put_back(&self, kernel: &KernelRelease, before: &Holds) -> Result<bool, FsError> {
+        let is_held = |(held, hold): &&(KernelRelease, Hold)| held == kernel && hold.stage == Stage::Held;
+        match before.iter().find(is_held) {
+            Some((_, hold)) => journal::note(self.layout, kernel, hold).map(|()| true),
+            None => journal::forget(self.layout, kernel).map(|()| false),
+        }
+    }
+
+    /// Whether what is written so that a kernel is held is not what would be written now: another kernel that
+    /// may boot instead has come or gone.
+    pub(super) fn is_stale(&self, report: &Report, hold: &Hold) -> bool {
+        let all = journal::all(self.layout);
+        let held = held_with(&all, None, None);
+        match report.menu.loader {
+            loader if hold.layer != loader.word() || hold.stage != Stage::Held => false,
+            Loader::GrubTopLevel => !grub::has_snippet(self.layout, snippet(report, &held).as_deref()),
+            Loader::GrubSaved => self
+                .to_be_saved(report, &all, &held)
+                .is_ok_and(|(_, after)| after != grub::saved_entry(self.layout)),
+            _ => false,
         }
     }
 
@@ -128,15 +152,19 @@ impl Guard<'_> {
         holds: &Holds,
         hold: Hold,
     ) -> Result<(), BootError> {
+        // What this kernel's journal says of an earlier turn is how our own entry is known.
+        let noted = |hold: &Hold| (hold.before.clone(), hold.after.clone());
+        let known = holds.iter().find(|(held, _)| held == kernel).map(|(_, hold)| noted(hold));
+        let (before, after) = known.unwrap_or_else(|| noted(&hold));
         let mut all: Vec<(KernelRelease, Hold)> =
             holds.iter().filter(|(held, _)| held != kernel).cloned().collect();
-        all.push((kernel.clone(), hold.clone()));
+        all.push((kernel.clone(), Hold { before, after, ..hold.clone() }));
         let held = held_with(&all, None, None);
         let done = self.save(report, &all, &held);
         match done {
             Ok(hold_of) => Ok(self.is_held(kernel, Hold { before: hold_of.0, after: hold_of.1, ..hold })?),
             Err(error) => {
-                journal::forget(self.layout, kernel)?;
+                self.put_back(kernel, holds)?;
                 Err(match error {
                     Failed::Fs(error) => error.into(),
                     Failed::NoWay(why) => no_way(kernel, why),
@@ -145,18 +173,17 @@ impl Guard<'_> {
         }
     }
 
-    /// Lets GRUB's saved entry be what it would be without us if that is not held, otherwise the best one
-    /// that is not; what it was and is.
-    fn save(
+    /// What GRUB's saved entry would be without us, and what it is to be: the same if that is not held,
+    /// otherwise the best one that is not.
+    fn to_be_saved(
         &self,
         report: &Report,
         all: &Holds,
         held: &BTreeSet<KernelRelease>,
-    ) -> Result<(Option<String>, String), Failed> {
-        let current = grub::saved_entry(self.layout);
+    ) -> Result<(Option<String>, Option<String>), Failed> {
         let before = match grub::saved_by_us(self.layout, all) {
             Some(ours) => ours.before,
-            None => current.clone(),
+            None => grub::saved_entry(self.layout),
         };
         let is_held = match before.as_deref().filter(|text| !text.is_empty()) {
             Some(text) => report.menu.of_saved(text).is_some_and(|kernel| held.contains(&kernel)),
@@ -166,14 +193,25 @@ impl Guard<'_> {
                 .find(|row| !row.entries.is_empty())
                 .is_some_and(|row| held.contains(&row.kernel)),
         };
-        let after = if is_held {
-            let other =
-                best(report, held).ok_or_else(|| Failed::NoWay("no other kernel is proven".to_owned()))?;
-            let id = grub::entry_id(self.layout, &other);
-            Some(id.ok_or_else(|| Failed::NoWay(format!("GRUB has no entry of {other}")))?)
-        } else {
-            before.clone()
-        };
+        if !is_held {
+            return Ok((before.clone(), before));
+        }
+        let other =
+            best(report, held).ok_or_else(|| Failed::NoWay("no other kernel is proven".to_owned()))?;
+        let id = grub::entry_id(self.layout, &other);
+        let id = id.ok_or_else(|| Failed::NoWay(format!("GRUB has no entry of {other}")))?;
+        Ok((before, Some(id)))
+    }
+
+    /// Lets GRUB's saved entry be what it is to be; what it was and is.
+    fn save(
+        &self,
+        report: &Report,
+        all: &Holds,
+        held: &BTreeSet<KernelRelease>,
+    ) -> Result<(Option<String>, String), Failed> {
+        let current = grub::saved_entry(self.layout);
+        let (before, after) = self.to_be_saved(report, all, held)?;
         let told = (before.clone(), after.clone().unwrap_or_default());
         for (kernel, hold) in all.iter().filter(|(kernel, _)| held.contains(kernel)) {
             let hold = Hold { before: told.0.clone(), after: told.1.clone(), ..hold.clone() };

@@ -91,17 +91,30 @@ pub(super) fn menu(layout: &Layout, kernels: &[KernelRelease], ours: Option<OwnE
         _ => {
             let top = setting(layout, "GRUB_TOP_LEVEL").filter(|text| !text.is_empty());
             explicit.extend(top.and_then(|top| named(&top, kernels)));
-            explicit.first().cloned().or_else(|| first_of_menu(layout, kernels)).or(newest)
+            explicit.first().cloned().or_else(|| first_of_menu(layout, kernels, newest))
         }
     };
     Some(Menu { loader, entries, explicit, choice: BTreeSet::new(), unclear, next })
 }
 
-/// The kernel of the first entry that the menu has.
-fn first_of_menu(layout: &Layout, kernels: &[KernelRelease]) -> Option<KernelRelease> {
+/// The kernel of the first entry that the menu has. A menu that does not have the newest kernel yet is made
+/// again in the same transaction: hooks of kernels run in the order of their names, and GRUB's is the last.
+fn first_of_menu(
+    layout: &Layout,
+    kernels: &[KernelRelease],
+    newest: Option<KernelRelease>,
+) -> Option<KernelRelease> {
     let text = read(layout, "/boot/grub/grub.cfg");
-    let line = text.lines().find(|line| line.trim_start().starts_with("linux"))?;
-    named(line, kernels)
+    let mut lines = text.lines().filter(|line| line.trim_start().starts_with("linux"));
+    let is_new =
+        |newest: &KernelRelease| lines.clone().all(|line| named(line, kernels).as_ref() != Some(newest));
+    if newest.as_ref().is_some_and(is_new) {
+        let ours = snippet(layout).unwrap_or_default();
+        let images = ours.split('"').filter(|part| part.starts_with("/boot/vmlinuz-"));
+        let mut there = images.filter(|image| fs::exists(&layout.at(image)));
+        return there.find_map(|image| named(image, kernels)).or(newest);
+    }
+    lines.find_map(|line| named(line, kernels)).or(newest)
 }
 
 fn read(layout: &Layout, path: &str) -> String {
@@ -163,6 +176,10 @@ pub(super) fn saved_entry(layout: &Layout) -> Option<String> {
 /// A block with another saved entry, or none; `None`: it is no block, or has no room.
 fn with_saved(block: &[u8], entry: Option<&str>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(block).ok()?;
+    // A line break would begin another variable; a backslash stands for what follows it.
+    if entry.is_some_and(|entry| entry.contains(|c: char| c.is_control() || c == '\\')) {
+        return None;
+    }
     if block.len() != BLOCK || !text.starts_with("# GRUB Environment Block\n") {
         return None;
     }
@@ -286,5 +303,33 @@ mod tests {
             assert_eq!(with_saved(&block, Some(&"x".repeat(BLOCK))), None);
         }
         assert_eq!(with_saved(b"other", Some("x")), None);
+        let mut block = b"# GRUB Environment Block\n".to_vec();
+        block.resize(BLOCK, b'#');
+        for entry in ["a\nb=c", "a\r", "a\\"] {
+            assert_eq!(with_saved(&block, Some(entry)), None, "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn a_menu_without_the_newest_kernel_is_about_to_be_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::under(dir.path());
+        let write = |path: &str, text: &str| {
+            fs::create_dir_all(layout.at(path).parent().unwrap()).unwrap();
+            fs::write_whole(&layout.at(path), text.as_bytes(), 0o644).unwrap();
+        };
+        let kernels = ["6.1.0-1-amd64", "6.1.0-2-amd64"].map(|one| KernelRelease::new(one).unwrap());
+        let line = |kernel: &KernelRelease| format!("\tlinux\t/vmlinuz-{kernel} root=/dev/sda ro\n");
+        let next = || menu(&layout, &kernels, None).unwrap().next;
+        kernels.iter().for_each(|kernel| write(&format!("/boot/vmlinuz-{kernel}"), ""));
+        write("/etc/grub.d/10_linux", "GRUB_TOP_LEVEL");
+        write("/boot/grub/grub.cfg", &line(&kernels[0]));
+        assert_eq!(next().as_ref(), Some(&kernels[1]));
+        // Our file is what GRUB's script will go by.
+        write(SNIPPET, &snippet_for(&kernels[..1]).unwrap());
+        assert_eq!(next().as_ref(), Some(&kernels[0]));
+        fs::remove_file(&layout.at(SNIPPET)).unwrap();
+        write("/boot/grub/grub.cfg", &format!("{}{}", line(&kernels[0]), line(&kernels[1])));
+        assert_eq!(next().as_ref(), Some(&kernels[0]));
     }
 }

@@ -49,8 +49,19 @@ impl Guard<'_> {
                 _ => lines.extend(told(&report, row)),
             }
         }
+        lines.extend(self.renew(kernels));
         self.notify(kernels);
         lines
+    }
+
+    /// Lets the boot menu begin with what it should, if another kernel that may boot has come or gone; a line
+    /// if that could not be done.
+    fn renew(&self, kernels: &Kernels<'_>) -> Option<String> {
+        let report = self.look(kernels);
+        let all = journal::all(self.layout);
+        let (kernel, hold) = all.iter().find(|(_, hold)| self.is_stale(&report, hold))?;
+        let renewed = self.hold(&report, kernel, &hold.why, hold.by_hand);
+        renewed.err().map(|error| format!("kernel {kernel}: {error}"))
     }
 
     /// Remembers the running kernel if it has each critical module.

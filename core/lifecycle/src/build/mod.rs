@@ -81,7 +81,7 @@ pub fn build(spec: &BuildSpec<'_>, reporter: &dyn Reporter) -> Result<Built, Bui
         }
         let text = if failure.is_told_by_log() { running.log.last() } else { String::new() };
         let confined = running.confinement.holds().then(|| spec.id.name.to_string());
-        let mut diagnosis = diagnose_output(&text, confined);
+        let mut diagnosis = diagnose_output(&text, confined).for_kernel(spec.target.kernel.as_str());
         if failure.is_told_by_log() && is_full(running.place.folder()) {
             // The log itself lost the line that says so.
             diagnosis.cause = Some(Cause::DiskFull);

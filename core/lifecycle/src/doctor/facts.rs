@@ -14,13 +14,14 @@ use crate::id::{ModuleId, ModuleName, Target};
 use crate::install::{InstalledState, OutOfDate};
 use crate::kernel::Prebuilt;
 use crate::plan::World;
+use crate::tree::attempts::Failure;
 use crate::tree::turns::PackageRemoval;
 use crate::trust::Rejection;
 use crate::verify::{Fault, Proof};
 use dkms_signing::doubts::Doubt;
 
 /// All of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// Tree, kernels and confs, of the newest versions on every kernel that is installed.
     pub world: World,
@@ -51,7 +52,7 @@ pub struct Facts {
     /// Why installed modules were built unsigned though something was to sign them.
     pub not_signed: BTreeMap<(ModuleId, Target), String>,
     /// The last build of a module for a kernel failed: what is known of why.
-    pub failed: BTreeMap<(ModuleId, Target), String>,
+    pub failed: BTreeMap<(ModuleId, Target), Failure>,
     /// Images of kernels that hold another build of a module than the kernel's folder.
     pub images: BTreeMap<Target, Vec<OutOfDate>>,
     /// Images that were made before modules of their kernel were installed, and not since.

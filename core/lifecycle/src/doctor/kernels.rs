@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Install, InstalledFile};
-use super::{Facts, Finding, Fix, on};
+use super::{Facts, Finding, Fix, missing, on};
 use crate::bake::FileState;
 use crate::host::process::quote;
 use crate::id::{ModuleId, Target};
@@ -16,9 +16,7 @@ use crate::verify::{Link, Verdict};
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     confs(facts, &mut findings);
-    for target in &facts.installed_kernels {
-        not_installed(facts, target, &mut findings);
-    }
+    findings.extend(missing::findings(facts));
     for ((id, target), install) in &facts.installs {
         installed(facts, id, target, install, &mut findings);
     }
@@ -236,82 +234,6 @@ fn confs(facts: &Facts, findings: &mut Vec<Finding>) {
                 .command(format!("\"${{EDITOR:-vi}}\" {}", quote(&path.display().to_string()))),
         );
     }
-}
-
-/// `AUTOINSTALL` modules that should be on a kernel and are not: for want of headers, or for another reason.
-fn not_installed(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
-    let snapshot = &facts.world.snapshot;
-    let missing: Vec<&ModuleId> = snapshot
-        .newest()
-        .into_iter()
-        .filter(|id| {
-            let key = ((*id).clone(), target.clone());
-            let wanted = matches!(
-                facts.world.confs.get(&key),
-                Some(Ok(conf)) if conf.autoinstall && conf.excluded.is_none()
-            );
-            let is_served = facts.world.weak.contains(&key)
-                || facts.world.prebuilt.contains_key(&key)
-                || facts.world.baked.contains_key(&key);
-            wanted && !snapshot.is_installed(id, target) && !is_served
-        })
-        .collect();
-    let is_booted = facts.booted.contains(target);
-    let has_headers = facts.world.kernels.get(target).is_some_and(|facts| facts.headers_usable);
-    if !missing.is_empty() && !has_headers {
-        let names: Vec<String> = missing.iter().map(|id| facts.critical.named(id)).collect();
-        let text = format!("the headers of kernel {} are not there", target.kernel);
-        let first = missing.iter().find_map(|id| Some((id, facts.critical.why(&id.name)?)));
-        let text = match first {
-            Some((id, why)) => format!("{id} ({why}) is not there for {}: {text}", target.kernel),
-            None => text,
-        };
-        let mut finding =
-            if is_booted { Finding::problem } else { Finding::hint }("no-headers", text).on(target);
-        finding.critical = first.map(|(_, why)| why.to_owned());
-        let finding = finding.why(format!("{} can't be built for it", names.join(", ")));
-        findings.push(match facts.world.headers_remedy.get(target) {
-            Some(remedy) => finding.command(command_in(remedy)),
-            None => finding,
-        });
-        return;
-    }
-    // The machine may be booted into any kernel, and does not come up without its critical modules; a build
-    // that failed for a kernel that nobody boots now is worth knowing too.
-    let critical = |id: &ModuleId| facts.critical.why(&id.name);
-    let failed = |id: &ModuleId| facts.failed.get(&(id.clone(), target.clone()));
-    let counts = |id: &&ModuleId| is_booted || critical(id).is_some() || failed(id).is_some();
-    let wanted: Vec<&ModuleId> = missing.into_iter().filter(counts).collect();
-    let is_simple =
-        |id: &ModuleId| failed(id).is_none() && snapshot.installed_version(&id.name, target).is_none();
-    let together = wanted.iter().filter(|id| is_simple(id)).count() > 1;
-    for id in wanted {
-        let what = match critical(id) {
-            Some(_) => format!("{id} is not there for {}", target.kernel),
-            None => format!("{id} is not installed on kernel {} ({})", target.kernel, target.arch),
-        };
-        let finding = if is_booted { Finding::problem } else { Finding::hint }("not-installed", what);
-        let finding = match (failed(id), snapshot.installed_version(&id.name, target)) {
-            (Some(why), _) => finding.why(format!("its last build failed: {why}")),
-            (None, Some(version)) => finding.why(format!("version {version} is")),
-            (None, None) => finding,
-        };
-        let command = match together && is_simple(id) {
-            true => format!("dkms autoinstall {}", on(target)),
-            false => format!("dkms install {id} {}", on(target)),
-        };
-        findings.push(finding.module(id).on(target).command(command));
-    }
-}
-
-/// The command in a sentence like ``install the package `x`: `apt-get install x` ``; the sentence
-/// where there is none.
-fn command_in(remedy: &str) -> String {
-    remedy
-        .strip_suffix('`')
-        .and_then(|text| text.rsplit_once('`'))
-        .map_or(remedy, |(_, command)| command)
-        .to_owned()
 }
 
 /// It will not load.

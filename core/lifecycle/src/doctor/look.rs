@@ -69,8 +69,9 @@ pub fn look(
     let work = Work::Autoinstall { targets: installed.to_vec() };
     let world =
         survey.world(&Request { work, options: Options::default() }, Snapshot::take(layout)?, None)?;
-    let failure =
-        |key: &(ModuleId, Target)| Some((key.clone(), attempts::last_error(layout, &key.0, &key.1)?));
+    let failure = |key: &(ModuleId, Target)| {
+        Some((key.clone(), attempts::last(layout, &key.0, &key.1)?.record.failure?))
+    };
     let failed = world.confs.keys().filter_map(failure).collect();
     let mut facts = Facts {
         installed_kernels: installed.iter().cloned().collect(),

@@ -3,13 +3,14 @@
 //!
 //! - [`facts`]: what is known, plain data; [`mod@look`] gathers it and changes nothing
 //! - [`examine`]: facts → findings, pure; `tree` for registrations, links and leftovers, `kernels` for what
-//!   should be installed and is, `system` for the rest
+//!   is installed, `missing` for what should be, `system` for the rest
 //! - [`mend`]: the repairs that need no plan
 
 pub mod facts;
 mod kernels;
 pub mod look;
 pub mod mend;
+mod missing;
 mod system;
 mod tree;
 

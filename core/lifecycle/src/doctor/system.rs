@@ -18,6 +18,10 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             | SettingFault::Unknown { nearest: Some(_), .. } => Finding::problem,
             SettingFault::Unknown { nearest: None, .. } | SettingFault::NeedsBash { .. } => Finding::hint,
             SettingFault::Untrusted { fault } => return untrusted(fault, true),
+            SettingFault::OpenLogin { file } => {
+                let command = format!("chmod o-rwx {}", quote(&file.display().to_string()));
+                return Finding::problem("wrong-setting", fault.to_string()).command(command);
+            }
         };
         let hint = if let SettingFault::Unread { hint, .. } = fault { *hint } else { None };
         let finding = finding("wrong-setting", fault.to_string());

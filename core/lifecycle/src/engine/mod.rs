@@ -20,6 +20,7 @@ mod effects;
 mod error;
 mod folders;
 mod initramfs;
+mod meant;
 mod memory;
 mod needs;
 pub mod policy;

@@ -419,7 +419,7 @@ fn execute(
 ) -> Result<Effect, StepError> {
     let began = Instant::now();
     if effects.has_work(action) {
-        reporter.report(Event::Started { what: action.doing() });
+        reporter.report(Event::Started { what: effects.doing(action) });
     }
     let result = effects.execute(action, terms, reporter);
     if let (Err(error), false) = (&result, effects.tells_of(action)) {

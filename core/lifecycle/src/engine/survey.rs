@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::meant;
 use super::memory;
 use super::needs::Needs;
 use super::refused::Judge;
@@ -29,7 +30,7 @@ use crate::layout::Layout;
 use crate::plan::preflight::{Prospect, Question, preflight};
 use crate::plan::{ConfFault, Cost, Options, Reading, Request, Work, World};
 use crate::tree::attempts::{self, Expected};
-use crate::tree::{Held, Snapshot, owed, weak};
+use crate::tree::{Held, Snapshot, images, owed, weak};
 use crate::verify::{Link, LinkProof, Verdict, Verifier};
 
 /// Everything that looking needs.
@@ -153,6 +154,7 @@ impl<'a> Survey<'a> {
             },
             owed: owed::unattended(self.layout(), held),
             with_image: BTreeSet::new(),
+            with_image_to_remake: BTreeSet::new(),
             snapshot,
         };
         for target in &world.owed {
@@ -162,11 +164,7 @@ impl<'a> Survey<'a> {
         for target in needs.targets.iter().chain(taken_out_of).collect::<BTreeSet<_>>() {
             let facts = self.kernel(target)?;
             if !facts.headers_usable {
-                let remedy = self.headers_remedy(&target.kernel).to_string();
-                let is_asked = matches!(request.work, Work::Build { .. } | Work::Install { .. });
-                let why = is_asked.then(|| why_no_headers(&facts)).flatten();
-                let remedy = why.into_iter().chain([remedy]).collect::<Vec<_>>().join("\n  ");
-                world.headers_remedy.insert(target.clone(), remedy);
+                world.headers_remedy.insert(target.clone(), self.remedy_for(&facts, &request.work)?);
             }
             world.kernels.insert(target.clone(), Rc::unwrap_or_clone(facts));
         }
@@ -174,6 +172,10 @@ impl<'a> Survey<'a> {
             if install::has_image(&target.kernel, self.layout()) {
                 world.with_image.insert(target.clone());
             }
+        }
+        if request.options.initramfs.is_some() && !needs.lenient {
+            let kernels = needs.targets.iter().filter(|target| self.has_image_to_remake(&target.kernel));
+            world.with_image_to_remake = kernels.cloned().collect();
         }
         for id in &needs.to_add {
             self.take_source(&mut world, id, &needs)?;
@@ -187,6 +189,7 @@ impl<'a> Survey<'a> {
         let names = world.confs.keys().map(|(id, _)| &id.name);
         world.unconfined =
             names.filter(|name| self.settings.exemption(Some(name)).is_some()).cloned().collect();
+        self.take_known_sources(&mut world)?;
         self.take_past(&mut world, request.options.respect_failures);
         let is_missing = |(id, target): &(ModuleId, Target)| !world.snapshot.is_built(id, target);
         if request.options.force || world.confs.keys().any(is_missing) {
@@ -202,10 +205,55 @@ impl<'a> Survey<'a> {
         Ok(world)
     }
 
+    /// Whether a kernel has an initramfs, or it is noted that one is to be made.
+    fn has_image_to_remake(&self, kernel: &KernelRelease) -> bool {
+        install::has_image(kernel, self.layout()) || images::read(self.layout(), kernel).is_some()
+    }
+
     /// The places that prebuilt modules come from, for people.
     fn places(&self) -> String {
         let places: Vec<String> = self.settings.prebuilt.iter().map(|place| format!("`{place}`")).collect();
         if places.is_empty() { "any place (`prebuilt` is empty)".to_owned() } else { places.join(", ") }
+    }
+
+    /// What to do about a kernel's headers, which are not there, and what else is wrong with it.
+    fn remedy_for(&self, facts: &KernelFacts, work: &Work) -> Result<String, FsError> {
+        let kernel = &facts.target.kernel;
+        let names_module = matches!(work, Work::Build { .. } | Work::Install { .. });
+        let names_kernel = names_module || matches!(work, Work::Autoinstall { .. } | Work::Match { .. });
+        if names_kernel && !facts.module_dir_exists {
+            let there = crate::kernel::installed_kernels(self.layout())?;
+            if let Some(meant) = meant::kernel(kernel, &there) {
+                return Ok(format!("this system has no kernel {kernel}. Did you mean `-k {meant}`?"));
+            }
+        }
+        let remedy = self.headers_remedy(kernel).to_string();
+        let why = names_module.then(|| why_no_headers(facts)).flatten();
+        Ok(why.into_iter().chain([remedy]).collect::<Vec<_>>().join("\n  "))
+    }
+
+    /// Source folders of what modules are built against and the tree does not have.
+    fn take_known_sources(&self, world: &mut World) -> Result<(), FsError> {
+        let depends = world.confs.values().flatten().flat_map(|conf| &conf.build_depends);
+        let is_unknown = |name: &&ModuleName| world.snapshot.versions(name).is_empty();
+        let unknown: BTreeSet<ModuleName> = depends.filter(is_unknown).cloned().collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for entry in fs::list(&self.layout().source_tree)? {
+            let folder = self.layout().source_tree.join(&entry.name);
+            let name = entry.name.to_string_lossy();
+            let of = |module: &ModuleName| {
+                let version = name.strip_prefix(module.as_str())?.strip_prefix('-')?;
+                ModuleId::parse(module.as_str(), version).ok()
+            };
+            if let Some(id) = unknown.iter().find_map(of)
+                && fs::is_file(&folder.join("dkms.conf"))
+            {
+                world.sources.insert(id, folder);
+            }
+        }
+        Ok(())
     }
 
     /// What would bring a kernel's headers.
@@ -241,7 +289,7 @@ impl<'a> Survey<'a> {
             }
         }
         question.unfit = self.unfit(&question, &world);
-        for target in &question.kernels {
+        for target in &question.targets() {
             let version = question.headers_versions.get(&target.kernel).map(String::as_str);
             let standing = forecast::standing(target, version, self.layout(), self.environment);
             question.foreseen.extend(standing.into_iter().map(|(id, found)| ((id, target.clone()), found)));

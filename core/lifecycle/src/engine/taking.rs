@@ -10,8 +10,13 @@ use crate::bundles::{Asked, Taken};
 use crate::conf::ModuleConf;
 use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::KernelFacts;
-use crate::plan::Refusal;
-use crate::report::Reporter;
+use crate::plan::{Action, Refusal, World};
+use crate::report::{Event, Reporter};
+
+/// Whether a module is looked for before it is built.
+fn may_be_taken(world: &World, force: bool, id: &ModuleId, target: &Target) -> bool {
+    world.only_taken_from.is_some() || !force && world.may_be_taken(id, target)
+}
 
 /// A module that is to be built.
 pub(super) struct Wanted<'a> {
@@ -23,6 +28,24 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Effects<'_> {
+    /// What is being done, as the beginning of a line. What may be there prebuilt is not being built yet.
+    pub(super) fn doing(&self, action: &Action) -> String {
+        match action {
+            Action::Build { id, target } if may_be_taken(self.world, self.context.force, id, target) => {
+                format!("Looking for {id} prebuilt for kernel {} ({})", target.kernel, target.arch)
+            }
+            _ => action.doing(),
+        }
+    }
+
+    /// Says that a module is built after all.
+    pub(super) fn tell_building(&self, id: &ModuleId, target: &Target, reporter: &dyn Reporter) {
+        if may_be_taken(self.world, self.context.force, id, target) {
+            let action = Action::Build { id: id.clone(), target: target.clone() };
+            reporter.report(Event::Started { what: action.doing() });
+        }
+    }
+
     /// Takes it from a place, unless the build cache has it. `Effect::Nothing`: it has to be built.
     pub(super) fn take(
         &self,
@@ -82,5 +105,19 @@ impl Effects<'_> {
             dependencies: wanted.dependencies,
         };
         memory::with_spec(&look, &self.memory, |spec| build::is_cached(spec, reporter)).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_built_where_it_is_only_taken() {
+        let (id, target) = (ModuleId::parse("foo", "1").unwrap(), Target::parse("6.1", "x86_64").unwrap());
+        let mut world = World::default();
+        assert!(!may_be_taken(&world, false, &id, &target));
+        world.only_taken_from = Some("`file:/srv`".to_owned());
+        assert!(may_be_taken(&world, false, &id, &target) && may_be_taken(&world, true, &id, &target));
     }
 }

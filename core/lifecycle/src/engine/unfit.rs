@@ -33,7 +33,7 @@ impl Survey<'_> {
     /// Modules that are built for a kernel in question, and that it may refuse.
     pub(super) fn unfit(&self, question: &Question, world: &World) -> BTreeMap<(ModuleId, Target), Unfit> {
         let mut found = BTreeMap::new();
-        for target in &question.kernels {
+        for target in &question.targets() {
             let Some(kernel) = world.kernels.get(target) else { continue };
             let examiner = Examiner::new(self.layout(), kernel);
             let known = |id: &&ModuleId| world.confs.contains_key(&((*id).clone(), target.clone()));

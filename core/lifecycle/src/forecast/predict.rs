@@ -256,6 +256,8 @@ fn of_diagnosis(diagnosis: &Diagnosis) -> Outlook {
         Some(Cause::MissingTool { .. } | Cause::MissingHeader { .. } | Cause::MissingLibrary { .. }) => {
             Outlook::Fails
         }
+        // In the layer more is read-only than on the system.
+        Some(Cause::ReadOnly) => Outlook::Unknown,
         _ if diagnosis.is_of_the_system() => Outlook::Unknown,
         _ => Outlook::Fails,
     }

@@ -17,6 +17,7 @@ pub mod locks;
 pub mod order;
 pub mod planner;
 pub mod preflight;
+mod prospect;
 pub mod refusal;
 pub mod request;
 pub mod step;

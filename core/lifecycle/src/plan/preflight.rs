@@ -1,4 +1,5 @@
-//! Asked before a transaction: will each module that is in use now be there on the kernels that come? Pure.
+//! Asked before a transaction: will each module that is in use be there afterwards, on the kernels that it
+//! installs; and a module that it replaces, on the kernels that have it now? Pure.
 //!
 //! Judges by the world and by what the transaction brings, with the planner's own rules; knows nothing of
 //! what a compiler will say. A rule about the configuration of a kernel is judged only where that
@@ -16,7 +17,8 @@ use crate::id::{KernelRelease, ModuleId, ModuleName, Target};
 use crate::kernel::PrebuiltComing;
 use crate::modfile::canonical_name;
 use crate::tree::{Snapshot, Source};
-use crate::verify::Fault;
+
+pub use super::prospect::{Absent, Prospect, Standing, Unfit};
 
 /// The request.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +27,8 @@ pub struct Question {
     pub batch: Batch,
     /// The kernels in question.
     pub kernels: BTreeSet<Target>,
+    /// Modules of which the transaction brings another version, on the kernels that lose the one they have.
+    pub replaced: BTreeMap<Target, BTreeSet<ModuleName>>,
     /// Kernels that come with the transaction.
     pub kernels_coming: BTreeSet<Target>,
     /// Kernels whose headers do.
@@ -61,6 +65,7 @@ impl Question {
         Self {
             batch: event::batch(told, snapshot, kernels),
             kernels: kernels_coming.clone(),
+            replaced: BTreeMap::new(),
             kernels_coming,
             headers_coming: told.iter().filter_map(headers).collect(),
             installed: kernels.installed.keys().cloned().collect(),
@@ -81,6 +86,30 @@ impl Question {
         self
     }
 
+    /// The same about versions that leave for another one to come, on each kernel that stays and has one of
+    /// them installed.
+    #[must_use]
+    pub fn replacing(mut self, leaves: impl Fn(&ModuleId) -> bool, snapshot: &Snapshot) -> Self {
+        for ((name, target), version) in &snapshot.installed {
+            let stays = self.installed.contains(target) && !self.batch.leaving_kernels.contains(target);
+            if stays && leaves(&ModuleId::new(name.clone(), version.clone())) {
+                self.replaced.entry(target.clone()).or_default().insert(name.clone());
+                self.batch.kernels.insert(target.clone());
+            }
+        }
+        self
+    }
+
+    /// The kernels of which anything is asked.
+    #[must_use]
+    pub fn targets(&self) -> BTreeSet<Target> {
+        self.kernels.iter().chain(self.replaced.keys()).cloned().collect()
+    }
+
+    fn is_replaced(&self, name: &ModuleName, target: &Target) -> bool {
+        self.replaced.get(target).is_some_and(|names| names.contains(name))
+    }
+
     /// The names of the modules in use: installed on a kernel that is there, and not about to go for good.
     fn in_use(&self, snapshot: &Snapshot) -> BTreeSet<ModuleName> {
         let goes = |name: &ModuleName, version: &crate::id::ModuleVersion| {
@@ -95,200 +124,6 @@ impl Question {
     }
 }
 
-/// What becomes of a module on a kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prospect {
-    /// The module, in the version that would be there.
-    pub id: ModuleId,
-    /// The kernel.
-    pub target: Target,
-    /// Why it will not be there; `None`: it will.
-    pub absent: Option<Absent>,
-    /// The package that brings it prebuilt, where one does.
-    pub brought_by: Option<String>,
-    /// Why the machine can't boot or be reached without it, as far as that was asked.
-    pub critical: Option<String>,
-    /// What a forecast has shown of it.
-    pub foreseen: Option<Foreseen>,
-    /// How far it has come.
-    pub standing: Standing,
-}
-
-/// How far a module has come on a kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It is installed.
-    Installed,
-    /// It is built.
-    Built,
-    /// It is neither, and nobody knows how a build would end.
-    Untried,
-}
-
-impl Standing {
-    /// The word for programs.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Installed => "installed",
-            Self::Built => "built",
-            Self::Untried => "untried",
-        }
-    }
-}
-
-impl Prospect {
-    /// Whether the module will be missing although the transaction installs other versions of some modules;
-    /// `is_replaced` says of which. A dkms.conf, a build or a forecast of one version says nothing about
-    /// another version.
-    #[must_use]
-    pub fn is_certain(&self, is_replaced: impl Fn(&ModuleName) -> bool) -> bool {
-        match &self.absent {
-            None => false,
-            Some(Absent::NoHeaders(_) | Absent::NoKernel | Absent::ReadOnly) => true,
-            Some(Absent::Dependency(needed)) => !is_replaced(&self.id.name) && !is_replaced(needed),
-            Some(
-                Absent::Unusable(_)
-                | Absent::Excluded(_)
-                | Absent::FailedBefore(_)
-                | Absent::Foreseen(_)
-                | Absent::Unfit(_),
-            ) => !is_replaced(&self.id.name),
-        }
-    }
-}
-
-/// Why a module will not be there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Absent {
-    /// Its registration or its conf can't be used.
-    Unusable(Refusal),
-    /// `BUILD_EXCLUSIVE_*` rules the kernel out.
-    Excluded(Exclusion),
-    /// Its last build for that kernel failed.
-    FailedBefore(String),
-    /// It is built, and the kernel may refuse to load it.
-    Unfit(Unfit),
-    /// A forecast has tried to build it for that kernel.
-    Foreseen(Foreseen),
-    /// Headers are neither in the system nor in the transaction; what to install.
-    NoHeaders(Option<String>),
-    /// It needs a module that will not be there.
-    Dependency(ModuleName),
-    /// The kernel is neither in the system nor in the transaction.
-    NoKernel,
-    /// Its module folder is on a read-only file system, and the module isn't in it.
-    ReadOnly,
-}
-
-/// A file that a kernel may refuse to load.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfit {
-    /// Its name.
-    pub file: String,
-    /// What is wrong with it.
-    pub fault: Fault,
-}
-
-impl std::fmt::Display for Absent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unusable(refusal) => refusal.fmt(f),
-            Self::Excluded(exclusion) => exclusion.fmt(f),
-            Self::FailedBefore(why) => write!(f, "its last build for this kernel failed: {why}"),
-            Self::Unfit(Unfit { file, fault }) => write!(f, "`{file}` {fault}; {}", fault.consequence()),
-            Self::Foreseen(foreseen) => write!(f, "it {foreseen}"),
-            Self::NoHeaders(_) => f.write_str("the headers of this kernel are not there"),
-            Self::Dependency(name) => write!(f, "it needs `{name}`, which will not be there"),
-            Self::NoKernel => f.write_str("the kernel is not there"),
-            Self::ReadOnly => f.write_str("the modules of this kernel are on a read-only file system"),
-        }
-    }
-}
-
-impl Absent {
-    /// The kind, as a word for programs.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Unusable(Refusal::Broken { .. }) => "broken",
-            Self::Unusable(Refusal::NotPrebuilt { .. }) => "not-prebuilt",
-            Self::Unusable(_) => "invalid-conf",
-            Self::Excluded(_) => "excluded",
-            Self::FailedBefore(_) => "failed-before",
-            Self::Unfit(Unfit { fault, .. }) => fault.word(),
-            Self::Foreseen(_) => "forecast",
-            Self::NoHeaders(_) => "no-headers",
-            Self::Dependency(_) => "dependency",
-            Self::NoKernel => "no-kernel",
-            Self::ReadOnly => "read-only",
-        }
-    }
-}
-
-impl std::fmt::Display for Prospect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, target, absent, brought_by, critical, foreseen, standing } = self;
-        if let (Some(why), Some(because)) = (critical, absent) {
-            match absent {
-                Some(Absent::Unfit(_)) => {
-                    write!(f, "{id} ({why}) will not load on {}, or may not: {because}", target.kernel)?;
-                }
-                _ => write!(f, "{id} ({why}) is not there for {}: {because}", target.kernel)?,
-            }
-            return self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"));
-        }
-        write!(f, "{id}, {}, {}: ", target.kernel, target.arch)?;
-        let Some(because) = absent else {
-            // No more than is known: a build that nobody has tried may fail.
-            return match (foreseen, brought_by, standing) {
-                (Some(foreseen), _, _) => write!(f, "will be there: {foreseen}"),
-                (_, Some(package), _) => write!(f, "will be there, brought by package `{package}`"),
-                (_, _, Standing::Installed) => f.write_str("is installed"),
-                (_, _, Standing::Built) => f.write_str("is built, and will be installed"),
-                (_, _, Standing::Untried) => write!(
-                    f,
-                    "nothing is known that prevents it; `dkms forecast {id} -k {}` tries the build",
-                    target.kernel
-                ),
-            };
-        };
-        match absent {
-            Some(Absent::Unfit(_)) => write!(f, "will not load, or may not: {because}")?,
-            _ => write!(f, "will not be there: {because}")?,
-        }
-        self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
-    }
-}
-
-impl Prospect {
-    /// What would help.
-    #[must_use]
-    pub fn remedy(&self) -> Option<String> {
-        let Self { id, target, absent, .. } = self;
-        match absent.as_ref()? {
-            Absent::Unusable(refusal) => refusal.hints().into_iter().next(),
-            Absent::Excluded(_) => Some("a newer version of the module may not rule it out".to_owned()),
-            Absent::FailedBefore(_) => Some(format!(
-                "`dkms log {id} -k {}` shows its log, `dkms install {id} -k {}` tries again",
-                target.kernel, target.kernel
-            )),
-            Absent::Unfit(Unfit { fault, .. }) => {
-                let again = format!("`dkms install {id} -k {} --force` builds it again", target.kernel);
-                Some(fault.hints().into_iter().next().unwrap_or(again))
-            }
-            Absent::Foreseen(foreseen) => Some(match foreseen.outlook {
-                Outlook::Excluded => "a newer version of the module may not rule it out".to_owned(),
-                _ => format!("`dkms forecast {id} -k {}` tries again", target.kernel),
-            }),
-            Absent::NoHeaders(remedy) => remedy.clone(),
-            Absent::Dependency(name) => Some(format!("`dkms status {name}` shows what is there of it")),
-            Absent::NoKernel => Some(format!("install kernel {}", target.kernel)),
-            Absent::ReadOnly => Some("add it to the image from which this system is deployed".to_owned()),
-        }
-    }
-}
-
 /// What becomes of every module in use on every kernel in question; ordered by kernel and module.
 #[must_use]
 pub fn preflight(question: &Question, world: &World) -> Vec<Prospect> {
@@ -296,8 +131,10 @@ pub fn preflight(question: &Question, world: &World) -> Vec<Prospect> {
     let by_name = candidates.into_iter().map(|id| (id.name.clone(), id)).collect();
     let mut judge = Judge { question, world, by_name, judged: BTreeMap::new() };
     let mut prospects = Vec::new();
-    for target in &question.kernels {
-        for name in question.in_use(&world.snapshot) {
+    for target in &question.targets() {
+        let is_asked =
+            |name: &ModuleName| question.kernels.contains(target) || question.is_replaced(name, target);
+        for name in question.in_use(&world.snapshot).into_iter().filter(is_asked) {
             let Some(id) = judge.version(&name) else { continue };
             let is_there = judge.is_there(&id, target);
             if is_there || judge.is_wanted(&id, target) {
@@ -342,9 +179,13 @@ impl Judge<'_> {
 
     /// Whether it is there now, in this version, and stays.
     fn is_there(&self, id: &ModuleId, target: &Target) -> bool {
-        let is_kept = !self.question.batch.rebuilt_kernels.contains(target);
-        is_kept && self.world.snapshot.is_installed(id, target)
+        self.is_kept(id, target) && self.world.snapshot.is_installed(id, target)
             || self.world.weak.contains(&(id.clone(), target.clone()))
+    }
+
+    /// Whether what there is of it for a kernel stays.
+    fn is_kept(&self, id: &ModuleId, target: &Target) -> bool {
+        !self.question.batch.rebuilt_kernels.contains(target) && !self.question.is_replaced(&id.name, target)
     }
 
     /// What a forecast has shown, where it is not built yet.
@@ -354,7 +195,7 @@ impl Judge<'_> {
 
     /// Whether it is built, and stays so.
     fn is_built(&self, id: &ModuleId, target: &Target) -> bool {
-        self.world.snapshot.is_built(id, target) && !self.question.batch.rebuilt_kernels.contains(target)
+        self.world.snapshot.is_built(id, target) && self.is_kept(id, target)
     }
 
     fn standing(&self, id: &ModuleId, target: &Target, is_there: bool) -> Standing {

@@ -58,16 +58,20 @@ pub enum Refusal {
         problems: Vec<String>,
     },
     /// No headers.
-    #[error("the headers of kernel {} ({}) are not at `{}`; module `{id}` needs them", target.kernel, target.arch, path.display())]
+    #[error("the headers of kernel {} ({}) are not at `{}`; {} them", target.kernel, target.arch, path.display(), needing(id, others))]
     HeadersMissing {
         /// The module that was to be built.
         id: ModuleId,
+        /// Further ones for the same kernel, where these are reported as one.
+        others: Vec<ModuleId>,
         /// The kernel.
         target: Target,
         /// Where they should be.
         path: PathBuf,
         /// The package to install.
         remedy: String,
+        /// `--kernelsourcedir` names that place.
+        is_named: bool,
     },
     /// `prebuilt_only`, and no place has it.
     #[error("module `{id}` is not there prebuilt for kernel {} ({}) in {places}, and `prebuilt_only=yes` allows no build{}", target.kernel, target.arch, if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) })]
@@ -110,6 +114,8 @@ pub enum Refusal {
         target: Target,
         /// What is missing.
         missing: Vec<ModuleName>,
+        /// Of these: versions in the tree, or whose source folder is there.
+        known: Vec<ModuleId>,
     },
     /// `BUILD_DEPENDS` in a circle.
     #[error("the BUILD_DEPENDS of module `{id}` form a cycle: {}", path.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(" -> "))]
@@ -152,6 +158,15 @@ fn fault_of(source: &Source) -> String {
     }
 }
 
+/// ``module `a/1` needs``, or several of them.
+fn needing(id: &ModuleId, others: &[ModuleId]) -> String {
+    if others.is_empty() {
+        return format!("module `{id}` needs");
+    }
+    let ids = std::iter::once(id).chain(others).map(|id| format!("`{id}`"));
+    format!("modules {} need", ids.collect::<Vec<_>>().join(", "))
+}
+
 fn names(names: &[ModuleName]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
@@ -185,7 +200,33 @@ impl Refusal {
         }
         let path = world.kernels.get(&target).map(|kernel| kernel.headers.clone()).unwrap_or_default();
         let remedy = world.headers_remedy.get(&target).cloned().unwrap_or_default();
-        Some(Self::HeadersMissing { id, target, path, remedy })
+        let is_named = world.reading.overrides.source_dir.is_some();
+        Some(Self::HeadersMissing { id, others: Vec::new(), target, path, remedy, is_named })
+    }
+
+    /// The same refusals, with one for all modules that want the headers of the same kernel, in place of the
+    /// first of them.
+    #[must_use]
+    pub fn once_per_kernel(refusals: Vec<Self>) -> Vec<Self> {
+        let mut once: Vec<Self> = Vec::new();
+        for refusal in refusals {
+            if let Self::HeadersMissing { id, target, path, .. } = &refusal {
+                let same = once.iter_mut().find_map(|other| match other {
+                    Self::HeadersMissing { others, target: of, path: at, .. }
+                        if *of == *target && *at == *path =>
+                    {
+                        Some(others)
+                    }
+                    _ => None,
+                });
+                if let Some(others) = same {
+                    others.push(id.clone());
+                    continue;
+                }
+            }
+            once.push(refusal);
+        }
+        once
     }
 
     /// The module concerned, if it is one.
@@ -270,12 +311,16 @@ impl Refusal {
                 path.display()
             )),
             Self::ConfMissing { path, .. } => {
-                one(format!("put it back, or name another with `-c`: `{}`", path.display()))
+                one(format!("restore `{}`, or name another file: `-c FILE`", path.display()))
             }
             Self::ConfInvalid { path, .. } => {
                 one(format!("correct `{}`: `man 5 dkms.conf` describes each directive", path.display()))
             }
             Self::MatchesItself { .. } => Vec::new(),
+            Self::HeadersMissing { is_named: true, target, .. } => one(format!(
+                "`--kernelsourcedir` names no folder of kernel headers, which has `include` in it; without this option they are looked for in `/lib/modules/{}/build`",
+                target.kernel
+            )),
             Self::HeadersMissing { remedy, .. } => {
                 vec![remedy.clone(), "or say where they are with `--kernelsourcedir`".to_owned()]
             }
@@ -287,17 +332,22 @@ impl Refusal {
                 ),
             ],
             Self::Excluded { .. } => {
-                one("its dkms.conf rules this kernel out; a newer version may not".to_owned())
+                one("its dkms.conf excludes this kernel; a newer version of the module may support it"
+                    .to_owned())
             }
             Self::FailedBefore { id, target, failure } => {
                 let log = failure.log.iter().map(|log| format!("the log is `{}`", log.display()));
                 let again = format!("`dkms install {id} -k {}` tries again", target.kernel);
                 log.chain([again]).collect()
             }
-            Self::DependenciesMissing { missing, target, .. } => missing
+            Self::DependenciesMissing { missing, known, target, .. } => missing
                 .iter()
-                .map(|name| {
-                    format!("`dkms install -m {name} -v VERSION -k {}` installs `{name}`", target.kernel)
+                .map(|name| match known.iter().find(|id| id.name == *name) {
+                    Some(id) => format!("`dkms install {id} -k {}` installs `{name}`", target.kernel),
+                    None => format!(
+                        "dkms does not know `{name}` yet: get its source, and install it with `dkms install FOLDER -k {}`",
+                        target.kernel
+                    ),
                 })
                 .collect(),
             Self::DependencyCycle { .. } => one("take one of them out of BUILD_DEPENDS".to_owned()),

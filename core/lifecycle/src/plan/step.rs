@@ -140,12 +140,8 @@ impl Action {
             Self::Unbuild { id, target } => format!("Removing the build of {id} for {}", on(target)),
             Self::Forget { id } => format!("Removing {id} from the dkms tree"),
             Self::Depmod { target } => format!("Running depmod for {}", on(target)),
-            Self::Initramfs { target, how: ImageWork::Remake } => {
-                format!("Remaking the initramfs of {}", on(target))
-            }
-            Self::Initramfs { target, how: ImageWork::Report | ImageWork::Note } => {
-                format!("Looking at the initramfs of {}", on(target))
-            }
+            // It is reported when one is remade.
+            Self::Initramfs { target, .. } => format!("Looking at the initramfs of {}", on(target)),
             Self::Load { target, .. } => format!("Loading modules for the devices of {}", on(target)),
             Self::SweepKernel { target } => format!("Removing empty folders of {}", on(target)),
             Self::PostTransaction { .. } => "Running post_transaction".to_owned(),

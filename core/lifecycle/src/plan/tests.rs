@@ -13,6 +13,7 @@ use crate::tree::{Built, Mode, Registration, Snapshot, Source};
 
 mod places;
 mod preflight;
+mod remedies;
 mod transaction;
 
 fn id(text: &str) -> ModuleId {

@@ -10,6 +10,7 @@ use crate::id::{ModuleId, ModuleName, ModuleVersion, Target};
 use crate::kernel::{KernelFacts, Overrides, Prebuilt};
 use crate::report::Event;
 use crate::tree::Snapshot;
+use crate::version;
 
 /// Everything that planning looks at. By default a system without kernels and modules.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +19,8 @@ pub struct World {
     pub snapshot: Snapshot,
     /// Where source folders are, `/usr/src`.
     pub source_tree: PathBuf,
-    /// Modules whose source folder `/usr/src/M-V` exists, whether registered or not (those asked for).
+    /// Modules whose source folder `/usr/src/M-V` exists, whether registered or not: those asked for, and
+    /// those that they are built against and that the tree does not have.
     pub sources: BTreeMap<ModuleId, PathBuf>,
     /// Kernels asked for.
     pub kernels: BTreeMap<Target, KernelFacts>,
@@ -56,6 +58,9 @@ pub struct World {
     pub owed: BTreeSet<Target>,
     /// Kernels that have an initramfs; asked for those that something may be taken out of.
     pub with_image: BTreeSet<Target>,
+    /// Kernels that have an initramfs, or of whose initramfs something is noted; asked for those that
+    /// something may be installed on.
+    pub with_image_to_remake: BTreeSet<Target>,
     /// What is worth a warning once a module is worked on.
     pub notices: BTreeMap<ModuleId, Vec<Event>>,
     /// What the command line put over the confs that were read.
@@ -67,6 +72,15 @@ impl World {
     #[must_use]
     pub fn has_headers(&self, target: &Target) -> bool {
         self.kernels.get(target).is_some_and(|kernel| kernel.headers_usable)
+    }
+
+    /// The newest version of a module in the tree, else of those whose source folder is there.
+    #[must_use]
+    pub fn newest_known(&self, name: &ModuleName) -> Option<&ModuleId> {
+        let by_version =
+            |a: &&ModuleId, b: &&ModuleId| version::compare(a.version.as_str(), b.version.as_str());
+        let there = || self.sources.keys().filter(|id| id.name == *name).max_by(by_version);
+        self.snapshot.versions(name).last().copied().or_else(there)
     }
 
     /// Whether a module may be had for a kernel without building it.

@@ -177,12 +177,6 @@ pub fn last_failure(layout: &Layout, id: &ModuleId, target: &Target) -> Option<S
     record.failure.filter(|_| record.key.is_some()).map(|failure| failure.first().to_owned())
 }
 
-/// The first error of the newest build, whatever it follows from; `None`: it went well, or there was none.
-#[must_use]
-pub fn last_error(layout: &Layout, id: &ModuleId, target: &Target) -> Option<String> {
-    last(layout, id, target)?.record.failure.map(|failure| failure.first().to_owned())
-}
-
 /// All that are remembered, of one module or of all, newest first.
 #[must_use]
 pub fn all(layout: &Layout, name: Option<&ModuleName>) -> Vec<Attempt> {

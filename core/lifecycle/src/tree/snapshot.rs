@@ -64,7 +64,7 @@ impl Snapshot {
     /// # Errors
     /// [`FsError`] where a folder of the tree can't be read.
     pub fn take(layout: &Layout) -> Result<Self, FsError> {
-        Self::taken(layout, Detail::Whole, &Listed::default())
+        Self::taken(layout, &Detail::Whole, &Listed::default())
     }
 
     /// The same of folders that were listed a moment ago, as far as they were.
@@ -72,19 +72,23 @@ impl Snapshot {
     /// # Errors
     /// As [`Self::take`].
     pub fn take_listed(layout: &Layout, listed: &Listed) -> Result<Self, FsError> {
-        Self::taken(layout, Detail::Whole, listed)
+        Self::taken(layout, &Detail::Whole, listed)
     }
 
     /// The same for showing states, in a third of the system calls: [`Built::dependencies`] are not looked
-    /// at, and empty; nor is where a source link leads, if it leads to a folder.
+    /// at, and empty; nor is where a source link leads, if it leads to a folder. `is_built` is asked of each
+    /// target that is installed whether the folder of its built modules is there, by who looks into that.
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn of_states(layout: &Layout) -> Result<Self, FsError> {
-        Self::taken(layout, Detail::States, &Listed::default())
+    pub fn of_states(
+        layout: &Layout,
+        is_built: &dyn Fn(&ModuleId, &Target) -> bool,
+    ) -> Result<Self, FsError> {
+        Self::taken(layout, &Detail::States(is_built), &Listed::default())
     }
 
-    fn taken(layout: &Layout, detail: Detail, listed: &Listed) -> Result<Self, FsError> {
+    fn taken(layout: &Layout, detail: &Detail<'_>, listed: &Listed) -> Result<Self, FsError> {
         let mut snapshot = Self::default();
         for entry in listed.list(&layout.dkms_tree)?.iter() {
             if let Some(name) = id(entry, ModuleName::new) {
@@ -98,7 +102,7 @@ impl Snapshot {
         &mut self,
         layout: &Layout,
         name: &ModuleName,
-        detail: Detail,
+        detail: &Detail<'_>,
         listed: &Listed,
     ) -> Result<(), FsError> {
         let is_installed_link = |entry: &&fs::Entry| {
@@ -213,12 +217,14 @@ impl Registration {
         layout: &Layout,
         id: &ModuleId,
         linked: &BTreeSet<&Target>,
-        detail: Detail,
+        detail: &Detail<'_>,
         listed: &Listed,
     ) -> Result<Option<Self>, FsError> {
         let link = layout.source_link(id);
-        if detail == Detail::States && fs::is_dir(&link) {
-            let built = match only_linked(layout, id, linked) {
+        if let Detail::States(is_built) = detail
+            && fs::is_dir(&link)
+        {
+            let built = match only_linked(layout, id, linked, is_built) {
                 Some(built) => built,
                 None => Built::of(layout, id, detail, listed)?,
             };
@@ -237,10 +243,9 @@ impl Registration {
 }
 
 /// How much of the tree is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Detail {
-    /// What is built and installed.
-    States,
+enum Detail<'a> {
+    /// What is built and installed; of what is installed this says whether it is built.
+    States(&'a dyn Fn(&ModuleId, &Target) -> bool),
     /// And what it was built against.
     Whole,
 }
@@ -251,6 +256,7 @@ fn only_linked(
     layout: &Layout,
     id: &ModuleId,
     linked: &BTreeSet<&Target>,
+    is_built: &dyn Fn(&ModuleId, &Target) -> bool,
 ) -> Option<BTreeMap<Target, Built>> {
     let folder = layout.version_dir(id);
     let kernels = u64::try_from(linked.len()).ok()?;
@@ -260,12 +266,11 @@ fn only_linked(
         return None;
     }
     // Two links with one kernel name two architectures, of which its folder has at most one.
-    let is_built = |target: &&Target| {
-        fs::folders_in(&folder.join(&target.kernel)) == Some(1) && fs::is_dir(&layout.built_dir(id, target))
-    };
+    let is_alone =
+        |target: &&Target| fs::folders_in(&folder.join(&target.kernel)) == Some(1) && is_built(id, target);
     linked
         .iter()
-        .all(is_built)
+        .all(is_alone)
         .then(|| linked.iter().map(|target| ((*target).clone(), Built::default())).collect())
 }
 
@@ -274,7 +279,7 @@ impl Built {
     fn of(
         layout: &Layout,
         id: &ModuleId,
-        detail: Detail,
+        detail: &Detail<'_>,
         listed: &Listed,
     ) -> Result<BTreeMap<Target, Self>, FsError> {
         let mut built = BTreeMap::new();
@@ -289,7 +294,7 @@ impl Built {
                 let Some(arch) = self::id(arch, Arch::new) else { continue };
                 let target = Target::new(kernel.clone(), arch);
                 let found = match detail {
-                    Detail::States => fs::is_dir(&layout.built_dir(id, &target)).then(Self::default),
+                    Detail::States(_) => fs::is_dir(&layout.built_dir(id, &target)).then(Self::default),
                     Detail::Whole => Self::take(layout, id, &target, listed)?,
                 };
                 built.extend(found.map(|found| (target, found)));
@@ -393,8 +398,9 @@ mod tests {
         let id = ModuleId::parse("foo", "1.0").unwrap();
         register(&layout, &id);
         let same = |what: &str| {
-            let looks = [Snapshot::take, Snapshot::of_states].map(|look| {
-                let mut found = look(&layout).unwrap();
+            let is_built = |id: &ModuleId, target: &Target| fs::is_dir(&layout.built_dir(id, target));
+            let looks = [Snapshot::take(&layout), Snapshot::of_states(&layout, &is_built)].map(|found| {
+                let mut found = found.unwrap();
                 for found in found.modules.values_mut() {
                     found.source = Source::Present(layout.source_dir(&id));
                 }

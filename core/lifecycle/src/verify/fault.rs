@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::id::{KernelRelease, ModuleId};
 use crate::modfile::{Machine, NotAModule};
+use dkms_base::diagnose::PASS_THE_KERNEL;
 use dkms_base::visible::visible_name;
 
 use super::proof::Link;
@@ -232,9 +233,6 @@ impl Fault {
         }
     }
 }
-
-const PASS_THE_KERNEL: &str =
-    "MAKE in dkms.conf must build in `$kernel_source_dir`, or pass `$kernelver` to the Makefile";
 
 /// What comes after the file's name.
 impl fmt::Display for Fault {

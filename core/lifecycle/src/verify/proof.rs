@@ -70,6 +70,9 @@ impl Verdict {
     }
 }
 
+/// Why nothing can be known of a module that is not there.
+const ABSENT: &str = "no file of the module is there";
+
 /// A link, judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkProof {
@@ -94,6 +97,12 @@ impl LinkProof {
 
     pub(super) fn unknown(link: Link, reason: impl Into<String>) -> Self {
         Self { link, verdict: Verdict::Unknown, reason: Some(reason.into()), remedy: None }
+    }
+
+    /// What can't be known of a module that is not there.
+    #[must_use]
+    pub fn of_absent(link: Link) -> Self {
+        Self::unknown(link, ABSENT)
     }
 
     pub(super) fn because(mut self, reason: impl Into<String>) -> Self {
@@ -136,6 +145,14 @@ impl Proof {
     pub fn open(&self) -> impl Iterator<Item = &LinkProof> {
         let of = |verdict| self.links.iter().filter(move |link| link.verdict == verdict);
         of(Verdict::Refuted).chain(of(Verdict::Unknown))
+    }
+
+    /// Whether a link says no more than that the module is not there, which the first one says with its
+    /// reason.
+    #[must_use]
+    pub fn is_told_by_absence(&self, link: &LinkProof) -> bool {
+        let there = self.links.iter().find(|one| one.link == Link::There);
+        link.reason.as_deref() == Some(ABSENT) && there.is_some_and(|there| there.verdict != Verdict::Proven)
     }
 }
 

@@ -1,8 +1,9 @@
 //! `make bench`: ours against the original, in the same run and the same root; prints ratios, and
-//! fails where one is worse than what the project promises. The words `sandbox`, `status`, `install`
-//! and `batch` pick some.
+//! fails where one is worse than what the project promises. The words `sandbox`, `status`, `install`,
+//! `batch` and `fleet` pick some.
 
 mod batch;
+mod fleet;
 mod sandbox;
 
 use std::process::ExitCode;
@@ -61,6 +62,9 @@ fn run() -> Result<()> {
     if is_asked_for("batch") {
         let batch = Tool::batch(&program("batch-under-test")?);
         kept.push(batch::measure(&cache, &kernels, &ours, &batch, &original)?);
+    }
+    if is_asked_for("fleet") {
+        kept.push(fleet::measure(&cache, &kernels, &ours)?);
     }
     ensure!(!kept.is_empty() && kept.iter().all(|kept| *kept), "a limit was missed: see above");
     Ok(())

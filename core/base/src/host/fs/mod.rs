@@ -306,6 +306,12 @@ pub fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
+/// Whether every user may read what is at a path, as far as its own mode says.
+#[must_use]
+pub fn is_readable_by_all(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o004 != 0)
+}
+
 /// Whether we may write below `path`, or below the nearest folder above it that exists.
 #[must_use]
 pub fn may_write(path: &Path) -> bool {
@@ -414,7 +420,8 @@ fn entries_of(folder: &OwnedFd, dir: &Path) -> Result<Vec<Entry>> {
 /// Folders that were listed, for several looks at a tree that follow each other at once.
 #[derive(Debug, Default)]
 pub struct Listed {
-    known: RefCell<HashMap<PathBuf, Rc<[Entry]>>>,
+    /// By path; as a text it is hashed in one go.
+    known: RefCell<HashMap<OsString, Rc<[Entry]>>>,
 }
 
 impl Listed {
@@ -423,17 +430,17 @@ impl Listed {
     /// # Errors
     /// As [`list`].
     pub fn list(&self, dir: &Path) -> Result<Rc<[Entry]>> {
-        if let Some(entries) = self.known.borrow().get(dir) {
+        if let Some(entries) = self.known.borrow().get(dir.as_os_str()) {
             return Ok(Rc::clone(entries));
         }
         let entries: Rc<[Entry]> = list(dir)?.into();
-        self.known.borrow_mut().insert(dir.to_owned(), Rc::clone(&entries));
+        self.known.borrow_mut().insert(dir.into(), Rc::clone(&entries));
         Ok(entries)
     }
 
     /// Something was changed below this folder.
     pub fn forget_below(&self, dir: &Path) {
-        self.known.borrow_mut().retain(|listed, _| !listed.starts_with(dir));
+        self.known.borrow_mut().retain(|listed, _| !Path::new(listed).starts_with(dir));
     }
 }
 

@@ -71,6 +71,9 @@ const USED_UP: &[c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_inotify_init,
 ];
+/// Memory that outlives its process and that no limit of a process counts: nothing that downloads needs it.
+const SHARED_MEMORY: &[c_long] = &[libc::SYS_shmget, libc::SYS_semget, libc::SYS_msgget];
+
 /// Calls that set a mode, and which argument it is.
 const MODES: &[(c_long, u32)] = &[
     (libc::SYS_fchmod, 1),
@@ -162,6 +165,11 @@ pub(super) fn filter(sockets: Sockets) -> Vec<sock_filter> {
     }
     for call in USED_UP {
         program.extend(when_equal(number(*call), &[give(fail(libc::EMFILE))]));
+    }
+    if sockets == Sockets::Internet {
+        for call in SHARED_MEMORY {
+            program.extend(when_equal(number(*call), &[give(fail(libc::EPERM))]));
+        }
     }
     // These keep their flags and modes where no filter can look: callers fall back to clone and openat.
     for call in [libc::SYS_clone3, libc::SYS_openat2] {
@@ -360,6 +368,10 @@ mod tests {
         for family in [libc::AF_INET, libc::AF_INET6] {
             assert_eq!(of(family), ALLOW, "{family}");
             assert_eq!(verdict(machine, libc::SYS_socket, [family.cast_unsigned(), 1]), fail(libc::EACCES));
+        }
+        for call in SHARED_MEMORY {
+            assert_eq!(verdict_of(&program, machine, *call, &[]), fail(libc::EPERM));
+            assert_eq!(verdict(machine, *call, [0, 0, 0]), ALLOW);
         }
         for family in [libc::AF_UNIX, libc::AF_NETLINK, libc::AF_PACKET, libc::AF_VSOCK, libc::AF_ALG] {
             assert_eq!(of(family), fail(libc::EACCES), "{family}");

@@ -13,10 +13,7 @@ pub(super) fn may_be_private(path: &Path) -> bool {
 
 /// Whether a file is a private key that not all users may read. Names that are only keys' count as such.
 pub(super) fn is_private(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let is_shut =
-        fs::stat(path).ok().flatten().is_some_and(|meta| meta.is_file() && meta.mode() & 0o004 == 0);
-    if !is_shut || !may_be_private(path) {
+    if !fs::is_file(path) || fs::is_readable_by_all(path) || !may_be_private(path) {
         return false;
     }
     let extension = path.extension().map(OsStrExt::as_bytes).unwrap_or_default();

@@ -284,7 +284,7 @@ impl Sandbox {
 fn limits(purpose: Purpose) -> Vec<(Resource, u64)> {
     if purpose == Purpose::Download {
         return vec![
-            (Resource::Nproc, 64),
+            (Resource::Nproc, 8),
             (Resource::Core, 0),
             (Resource::Nofile, 64),
             (Resource::As, 2 << 30),

@@ -363,8 +363,9 @@ fn a_download_reaches_servers_and_nothing_of_this_machine_besides() {
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
     let build = world.at("tree/M/build");
-    let wanted =
-        Wanted { strict: true, secret: vec![world.at("tree")], ..Wanted::bare("nobody", &world.environment) };
+    // A file in a hidden folder is hidden with it.
+    let secret = vec![world.at("tree"), world.at("tree/key")];
+    let wanted = Wanted { strict: true, secret, ..Wanted::bare("nobody", &world.environment) };
     let code = |sandbox: &Sandbox, line: &str| {
         let process = Process::new("/bin/bash", ["-c", line], &world.environment).dir(Path::new("/"));
         process.in_sandbox(sandbox).capture().unwrap().code()

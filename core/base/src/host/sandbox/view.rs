@@ -127,6 +127,9 @@ impl View {
         view.secret.retain(|path| path.is_absolute() && fs::exists(path));
         view.secret.sort();
         view.secret.dedup();
+        // What is in a hidden folder is hidden with it, and can't be found there any more.
+        let folders = view.secret.clone();
+        view.secret.retain(|path| !folders.iter().any(|folder| folder != path && path.starts_with(folder)));
         view.shown.sort();
         view.shown.dedup_by(|a, b| a.0 == b.0);
         view

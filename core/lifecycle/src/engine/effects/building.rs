@@ -132,6 +132,7 @@ impl<'a> Effects<'a> {
         if self.take(&build, terms, reporter)? == Effect::Changed {
             return Ok(Effect::Changed);
         }
+        self.tell_building(id, target, reporter);
         let toolchain = self.toolchain(kernel, reporter)?;
         let is_crowded = self.crowded.contains(id);
         let folder = if is_crowded { self.folders.begin(id)? } else { self.folders.alone(id) };

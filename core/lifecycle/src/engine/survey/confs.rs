@@ -1,19 +1,43 @@
 //! What confs say: of one module or of all that a request may need, for a kernel or for none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{Read, Survey, running_target};
 use crate::conf::{self, Check, ConfError, ConfSource, ModuleConf, RawConf, Variables, notices, trust};
 use crate::engine::needs::Needs;
 use crate::host::fs::FsError;
-use crate::id::{ModuleId, Target};
+use crate::id::{ModuleId, ModuleName, Target};
 use crate::plan::{ConfFault, World};
 use crate::report::Event;
+use crate::tree::Snapshot;
+
+/// The newest version of each module.
+fn newest_by_name(snapshot: &Snapshot) -> BTreeMap<ModuleName, ModuleId> {
+    snapshot.newest().into_iter().map(|id| (id.name.clone(), id.clone())).collect()
+}
+
+/// What is installed on these kernels and was built against some version of a module, by kernel and module.
+fn dependents(snapshot: &Snapshot, targets: &[Target]) -> BTreeMap<(Target, ModuleName), Vec<ModuleId>> {
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for target in targets {
+        for id in snapshot.installed_on(target) {
+            let built = snapshot.get(&id).and_then(|found| found.built.get(target));
+            for name in built.iter().flat_map(|built| built.dependencies.keys()) {
+                found.entry((target.clone(), name.clone())).or_default().push(id.clone());
+            }
+        }
+    }
+    found
+}
 
 impl Survey<'_> {
     /// Confs of the modules that are asked for, of what they depend on, and of what was built against them.
     pub(super) fn take_confs(&self, world: &mut World, needs: &Needs) -> Result<(), FsError> {
+        let (newest, dependents) = match needs.related {
+            true => (newest_by_name(&world.snapshot), dependents(&world.snapshot, &needs.targets)),
+            false => Default::default(),
+        };
         let mut pending = needs.modules.clone();
         let mut seen = BTreeSet::new();
         while let Some(id) = pending.pop() {
@@ -31,11 +55,10 @@ impl Survey<'_> {
                 } else {
                     self.resolve(raw, &file, target)?
                 };
-                if let (Ok(conf), true) = (&conf, needs.related) {
-                    let newest = world.snapshot.newest();
-                    let depends = newest.iter().filter(|other| conf.build_depends.contains(&other.name));
-                    pending.extend(depends.map(|other| (*other).clone()));
-                    pending.extend(world.snapshot.built_against(&id.name, target));
+                if let Ok(conf) = &conf {
+                    pending.extend(conf.build_depends.iter().filter_map(|name| newest.get(name)).cloned());
+                    let against = dependents.get(&(target.clone(), id.name.clone()));
+                    pending.extend(against.into_iter().flatten().cloned());
                 }
                 world.confs.insert((id.clone(), target.clone()), conf);
             }
@@ -46,6 +69,7 @@ impl Survey<'_> {
     /// Keeps what is to be warned of once the module is worked on.
     pub(super) fn notice(&self, world: &mut World, id: &ModuleId, file: &Path, raw: &RawConf, read: Read) {
         let mut events = notices::on_unread(raw, &id.name);
+        events.extend(notices::on_no_module(raw));
         // What is still to be copied becomes root's.
         let fault = if read == Read::InPlace { self.places.fault_for_root(file) } else { None };
         events.extend(fault.as_ref().map(trust::warning));
@@ -83,16 +107,19 @@ impl Survey<'_> {
         file: &Path,
         target: &Target,
     ) -> Result<Result<RawConf, ConfError>, FsError> {
+        let source = ConfSource { id, file: file.to_owned() };
+        Ok(self.reader.read(&source, &self.variables(target)?, &self.directives))
+    }
+
+    fn variables(&self, target: &Target) -> Result<Variables, FsError> {
         let kernel = self.kernel(target)?;
-        let variables = Variables {
+        Ok(Variables {
             target: target.clone(),
             kernel_source_dir: kernel.headers.clone(),
             kernel_config: kernel.config.path.clone(),
             parallel_jobs: self.jobs,
             dest_override: self.module_folder.clone(),
-        };
-        let source = ConfSource { id, file: file.to_owned() };
-        Ok(self.reader.read(&source, &variables, &self.directives))
+        })
     }
 
     pub(super) fn resolve(
@@ -133,13 +160,15 @@ impl Survey<'_> {
         self.resolve(raw, &file, target).ok()?.ok()
     }
 
-    /// As much of a module's conf as can be taken, for looking at what it has installed.
+    /// As much of a module's conf as can be taken, for looking at what it has installed. If it is
+    /// [read once](Self::reading_once), how the module is built may be missing.
     ///
     /// # Errors
     /// [`FsError`] where the kernel can't be looked at.
     pub fn lenient_conf(&self, id: &ModuleId, target: &Target) -> Result<ModuleConf, FsError> {
-        let file = self.layout().source_link(id).join("dkms.conf");
-        let raw = self.read(Some(id), &file, target)?.unwrap_or_default();
+        let source = ConfSource { id: Some(id), file: self.layout().source_link(id).join("dkms.conf") };
+        let read = self.reader.read_for_looking(&source, &self.variables(target)?, &self.directives);
+        let raw = read.unwrap_or_default();
         Ok(conf::leniently(&raw, id, target, &self.kernel(target)?.config))
     }
 

@@ -70,6 +70,7 @@ pub fn remake(
     }
     let process = Process::new(maker.program, maker.arguments, environment);
     let line = process.line();
+    reporter.report(Event::note(format!("the initramfs of kernel {kernel} is remade: `{line}`")));
     reporter.report(Event::Command { line: line.clone() });
     let (why, output) = match process.capture() {
         Ok(ended) if ended.code() == 0 => return Ok(Remade::Made),

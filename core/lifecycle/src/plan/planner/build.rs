@@ -106,7 +106,9 @@ impl Planner<'_> {
             }
         }
         if !missing.is_empty() {
-            let refusal = Refusal::DependenciesMissing { id: id.clone(), target: target.clone(), missing };
+            let known = missing.iter().filter_map(|name| self.world.newest_known(name)).cloned().collect();
+            let refusal =
+                Refusal::DependenciesMissing { id: id.clone(), target: target.clone(), missing, known };
             if !self.options.force {
                 return Err(refusal);
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Planner;
 use crate::id::Target;
-use crate::plan::step::{Action, Plan, StepId};
+use crate::plan::step::{Action, ImageWork, Plan, StepId};
 
 impl Planner<'_> {
     /// Adds what comes once at the end: depmod for each changed kernel, loading, the admin's command.
@@ -23,16 +23,7 @@ impl Planner<'_> {
                 ends.push(depmod);
                 depmods.insert(target.clone(), depmod);
             }
-            let may_hold = self.options.held_initramfs && steps.iter().any(|step| self.installs(*step));
-            let asks = may_hold || steps.iter().any(|step| self.asks_for_initramfs(*step));
-            let installed = self.options.initramfs.filter(|_| asks);
-            let removed = self.options.initramfs_of_removed.filter(|_| self.leaves_an_image(target, steps));
-            let due = match (installed, removed) {
-                (Some(how), _) => Some((how, "a module that it holds is installed")),
-                (None, Some(how)) => Some((how, "it may hold a module that is taken out")),
-                (None, None) => None,
-            };
-            if let Some((how, why)) = due.filter(|_| !self.options.initramfs_by_others.contains(target)) {
+            if let Some((how, why)) = self.image_work(target, steps) {
                 let action = Action::Initramfs { target: target.clone(), how };
                 let step = self.push(action, why, Vec::new());
                 self.steps[step.0].after.clone_from(&ends);
@@ -60,6 +51,29 @@ impl Planner<'_> {
             self.steps[step.0].after = all;
         }
         Plan { steps: self.steps, remarks: self.remarks }
+    }
+
+    /// What is done about the initramfs of a kernel, if it has one that may be out of date, and why.
+    fn image_work(&mut self, target: &Target, steps: &[StepId]) -> Option<(ImageWork, &'static str)> {
+        if self.options.initramfs_by_others.contains(target) {
+            return None;
+        }
+        let installs = self.options.held_initramfs && steps.iter().any(|step| self.installs(*step));
+        let asks = steps.iter().any(|step| self.asks_for_initramfs(*step));
+        if let Some(how) = self.options.initramfs.filter(|_| asks || installs) {
+            if self.world.with_image_to_remake.contains(target) {
+                let why = match asks {
+                    true => "a module with `REMAKE_INITRD` is installed",
+                    false => "if it holds a module that is installed",
+                };
+                return Some((how, why));
+            }
+            if asks {
+                self.note(format!("kernel {} has no initramfs yet, so none is remade", target.kernel));
+            }
+        }
+        let how = self.options.initramfs_of_removed.filter(|_| self.leaves_an_image(target, steps))?;
+        Some((how, "if it holds a module that is taken out"))
     }
 
     /// Whether a module is taken out of a kernel that stays and has an initramfs.

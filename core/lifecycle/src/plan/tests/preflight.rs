@@ -71,6 +71,24 @@ fn without_its_headers_it_is_not() {
 }
 
 #[test]
+fn what_is_replaced_is_built_anew_wherever_it_is() {
+    let (mut world, kernels) = in_use();
+    let about = |world: &World, events: &[Happening], leaves: &str| {
+        let question = Question::of(events, &world.snapshot, &kernels);
+        told(&question.replacing(|found| *found == id(leaves), &world.snapshot), world)
+    };
+    assert_eq!(about(&world, &[], "foo/1.0"), ["foo/1.0 6.1.0: there"], "with headers nothing prevents it");
+    world.kernels.get_mut(&target("6.1.0")).unwrap().headers_usable = false;
+    assert_eq!(about(&world, &[], "foo/1.0"), ["foo/1.0 6.1.0: no-headers"]);
+    assert_eq!(about(&world, &[], "foo/0.9"), Vec::<String>::new(), "what is installed stays");
+    let goes = [Happening::KernelLeaving(target("6.1.0"))];
+    assert_eq!(about(&world, &goes, "foo/1.0"), Vec::<String>::new(), "with its kernel");
+    // Only this one is asked about there, and each on the kernel that comes.
+    let three = ["foo/1.0 6.1.0: no-headers", "foo/1.0 6.2.0: there", "user/1.0 6.2.0: there"];
+    assert_eq!(about(&world, &coming(), "foo/1.0"), three);
+}
+
+#[test]
 fn so_may_a_place_and_where_nothing_is_built_it_must() {
     let (mut world, kernels) = in_use();
     let place = crate::conf::PrebuiltPlace::parse("file:/srv").unwrap();

@@ -20,7 +20,7 @@ pub fn judge(facts: &Facts) -> Proof {
         links.extend([trusted::judge(facts), found::judge(facts), boot::judge(facts)]);
     } else {
         let rest = Link::ALL.into_iter().skip(1);
-        links.extend(rest.map(|link| LinkProof::unknown(link, "no file of the module is there")));
+        links.extend(rest.map(LinkProof::of_absent));
     }
     Proof { id: facts.id.clone(), target: facts.target.clone(), links }
 }

@@ -4,14 +4,14 @@
 
 use dkms_base::host::fs;
 use dkms_tests::cache::Cache;
-use dkms_tests::crash::tripwire::{self, Calls, Fate};
 use dkms_tests::kernels::Kernels;
 use dkms_tests::ready::Ready;
 use dkms_tests::root::{Output, Root, User};
-use dkms_tests::tier;
 use dkms_tests::tool::Tool;
 use serde_json::Value;
 use std::path::Path;
+
+mod trouble;
 
 const BATCH: &str = "/opt/batch/dkms";
 /// As a script of a package that dpkg runs where our hook for apt is installed.
@@ -175,96 +175,80 @@ fn grub_is_told_by_a_file_or_by_its_saved_entry() {
     assert!(refused.code == 1 && refused.stderr.contains("GRUB_DEFAULT=saved"), "{refused:?}");
 }
 
-/// Ends a command at each call that changes a name: then both kernels still have an entry, the next command
-/// finishes the work, and a release leaves every byte as it was.
-#[test]
-fn no_death_leaves_the_boot_configuration_half_changed() {
+/// What comes while a kernel is held, is newer and has the modules, boots; what goes is not waited for.
+/// A root that GRUB boots, with a stand-in for update-grub.
+fn under_grub(default: &str) -> Root {
     let root = root();
-    tripwire::put_into(&root).unwrap();
-    let before = boot_files(&root);
-    // The folders of the state are made once, and are no part of what is counted.
-    root.must("dkms boot hold $K2; dkms boot release all").unwrap();
-    let turn = (!tier::is_full()).then(tier::turn);
-    let both = "for k in $K $K2; do ls /boot/loader/entries/token-$k*.conf >/dev/null; done";
-    for (state, words, then) in [
-        ("true", "boot hold $K2", "dkms boot hold $K2; test -e /boot/loader/entries/token-$K2+0.conf"),
-        ("dkms boot hold $K2", "boot release $K2", "true"),
-    ] {
-        let count = {
-            root.must(state).unwrap();
-            let whole = tripwire::run(&root, "true", words, Calls::Names, 0, Fate::KilledBefore).unwrap();
-            root.must("dkms boot release all").unwrap();
-            assert_eq!((whole.output.code, boot_files(&root)), (0, before.clone()), "{words}");
-            whole.calls.len()
-        };
-        assert!(count > 5, "{words} makes {count} calls");
-        let points =
-            (1..=count).flat_map(|number| [(number, Fate::KilledBefore), (number, Fate::KilledAfter)]);
-        let points: Vec<_> = points.collect();
-        let points = turn.map_or(points.clone(), |turn| tier::taken(points, turn, 8));
-        for (number, fate) in points {
-            root.must(state).unwrap();
-            let killed = tripwire::run(&root, "true", words, Calls::Names, number, fate).unwrap();
-            let place = format!("{words}, {fate:?} {number}: {:?}", killed.at(number));
-            assert_eq!(killed.output.code, 137, "{place}");
-            root.must(both).expect(&place);
-            root.must(&format!("dkms boot >/dev/null; {then}")).expect(&place);
-            root.must("dkms boot release all").expect(&place);
-            assert_eq!(boot_files(&root), before, "{place}");
-            assert_eq!(
-                root.must(
-                    "find /boot /etc/default /var/lib/dkms/.state/boot -name '.tmp*' -o -name '*.json'"
-                )
-                .unwrap(),
-                "",
-                "{place}"
-            );
-        }
-    }
+    root.must(&format!(
+        "rm -r /boot/loader; mkdir -p /boot/grub /etc/grub.d /etc/default; echo GRUB_TOP_LEVEL >/etc/grub.d/10_linux
+         for k in $K $K2; do touch /boot/vmlinuz-$k
+             echo \"menuentry 'x' id 'gnulinux-$k-advanced-11' {{\" >>/boot/grub/grub.cfg; done
+         {{ echo '# GRUB Environment Block'; printf '#%.0s' $(seq 999); }} >/boot/grub/grubenv
+         echo GRUB_DEFAULT={default} >/etc/default/grub
+         printf '#!/bin/sh\nexit 0\n' >/usr/bin/update-grub; chmod +x /usr/bin/update-grub"
+    ))
+    .unwrap();
+    root
 }
 
 #[test]
-fn a_default_with_wildcards_a_full_disk_and_a_read_only_partition() {
-    let root = root();
+fn a_newer_kernel_that_is_fit_boots_under_grub_while_another_one_is_held() {
+    let root = under_grub("0");
+    let menu = |kernels: &str| {
+        root.must(&format!(
+            ": >/boot/grub/grub.cfg; rm -f /boot/vmlinuz-*; for k in {kernels}; do touch /boot/vmlinuz-$k
+                 echo \"menuentry 'x' id 'gnulinux-$k-advanced-11' {{\" >>/boot/grub/grub.cfg; done"
+        ))
+        .unwrap();
+    };
     root.must(
-        "echo boot_guard=hold >>/etc/dkms/framework.conf; echo 'default token-*' >>/boot/loader/loader.conf",
+        "cp -r /srv/kept /srv/ready; dkms install foo/1.0 -k $K2 --force; dkms install foo/1.0 -k $K3 --force
+         rm -r /srv/ready; dkms remove foo/1.0 -k $K; echo boot_guard=hold >>/etc/dkms/framework.conf",
     )
     .unwrap();
-    let before = boot_files(&root);
-    // It chooses among several, and what is held comes last among them.
-    assert_eq!(kernel(&root, "K2")["next"], true);
-    root.must("dkms boot hold $K2").unwrap();
-    assert_eq!(kernel(&root, "K")["next"], true, "{}", root.must("dkms boot").unwrap());
-    root.must("dkms boot release $K2").unwrap();
-    // Where no other one is in its reach it is as good as the name of one.
-    root.must("sed -i \"s/^default.*/default token-$K2*/\" /boot/loader/loader.conf").unwrap();
-    assert_eq!(run(&root, "exec \"$DKMS\" boot hold $K2").code, 1);
-    root.must("sed -i 's/^default.*/default token-*/' /boot/loader/loader.conf").unwrap();
-    assert_eq!(boot_files(&root), before);
-    // Nothing is left half done where the partition takes no rename, and the message names the reason.
-    root.must("mount --bind /boot /boot; mount -o remount,ro,bind /boot").unwrap();
-    let refused = run(&root, "exec \"$DKMS\" boot hold $K2");
-    assert!(refused.code == 1 && refused.stderr.contains("read-only"), "{refused:?}");
-    let output = run(&root, &format!("{BATCH} $K2"));
-    assert!(output.stdout.contains("Read-only file system"), "{output:?}");
-    root.must("test ! -e /var/lib/dkms/.state/boot/$K2.json; umount /boot").unwrap();
-    assert_eq!(boot_files(&root), before);
-    // So where the journal can't be written.
-    root.must(
-        "mkdir -p /var/lib/dkms/.state/boot; mount -t tmpfs -o nr_inodes=1 none /var/lib/dkms/.state/boot",
-    )
-    .unwrap();
-    let refused = run(&root, "exec \"$DKMS\" boot hold $K2");
-    assert!(refused.code == 1 && refused.stderr.contains("free space"), "{refused:?}");
-    root.must("umount /var/lib/dkms/.state/boot").unwrap();
-    assert_eq!(boot_files(&root), before);
-    // Two at once: one waits for the other, and looking waits for nobody.
-    root.must(
-        "(umask 077; : >/var/lib/dkms/.state/locks/boot); exec 9>/var/lib/dkms/.state/locks/boot; flock 9; echo lock_timeout=1 >>/etc/dkms/framework.conf
-        dkms boot >/dev/null; code=0; dkms boot hold $K2 2>/tmp/error || code=$?
-        test $code = 1; grep -q 'the boot configuration is locked' /tmp/error; exec 9>&-; dkms boot hold $K2",
-    )
-    .unwrap();
+    // `$K3` is the oldest, `$K2` the newest, and `$K` is held.
+    for (default, state) in [
+        (
+            "0",
+            "sed -n 's/.*for image in \"\\([^\"]*\\)\".*/\\1/p' /etc/default/grub.d/zz-dkms-boot-guard.cfg",
+        ),
+        ("saved", "sed -n s/^saved_entry=//p /boot/grub/grubenv"),
+    ] {
+        root.must(&format!("echo GRUB_DEFAULT={default} >/etc/default/grub")).unwrap();
+        menu("$K $K3");
+        let begun = boot_files(&root);
+        run(&root, &format!("{BATCH} $K"));
+        let old = root.must(state).unwrap();
+        assert!(old.contains(&root.must("printf %s $K3").unwrap()), "{default}: {old}");
+        menu("$K2 $K $K3");
+        run(&root, &format!("{BATCH} $K2"));
+        let new = root.must(state).unwrap();
+        if default == "0" {
+            assert!(new.contains(&root.must("printf %s $K2").unwrap()), "{new}");
+        } else {
+            // By itself GRUB boots the newest.
+            assert_eq!(new, "");
+        }
+        menu("$K $K3");
+        run(&root, &format!("{BATCH} $K"));
+        assert_eq!(root.must(state).unwrap(), old, "{default}: the newest has gone");
+        // The menu can't be made: what is held is known further on.
+        if default == "0" {
+            menu("$K2 $K $K3");
+            root.must("mv /usr/bin/update-grub /srv/update-grub; printf '#!/bin/sh\nexit 3\n' >/usr/bin/update-grub; chmod +x /usr/bin/update-grub")
+                .unwrap();
+            let output = run(&root, &format!("{BATCH} $K2"));
+            assert!(
+                output.stdout.contains("is still held: `update-grub` ended with exit code 3"),
+                "{output:?}"
+            );
+            assert_eq!(root.must(state).unwrap(), old);
+            root.must("mv /srv/update-grub /usr/bin/update-grub").unwrap();
+            menu("$K $K3");
+        }
+        root.must("dkms boot release all").unwrap();
+        assert_eq!(boot_files(&root), begun);
+    }
 }
 
 #[test]
@@ -296,7 +280,7 @@ fn what_kernel_install_and_a_loader_do_to_a_held_entry() {
 #[test]
 fn the_plugin_of_kernel_install_keeps_what_is_held() {
     let root = root();
-    let plugin = include_str!("../../packaging/files/boot/95-dkms-guard.install");
+    let plugin = include_str!("../../../packaging/files/boot/95-dkms-guard.install");
     root.write("/usr/lib/kernel/install.d/95-dkms-guard.install", plugin, 0o755).unwrap();
     root.must(
         "printf 'layout=bls\n' >/etc/kernel/install.conf; echo token >/etc/kernel/entry-token; echo 3 >/etc/kernel/tries
@@ -413,7 +397,7 @@ fn under_fedoras_grub_the_saved_entry_is_put_back() {
     let root = root();
     let tool = dkms_tests::setup::unpacked(&Cache::open().unwrap(), "grub-common").unwrap();
     fs::copy_file(&tool.join("usr/bin/grub-editenv"), &root.view("/usr/bin/grub2-editenv")).unwrap();
-    let plugin = include_str!("../../packaging/files/boot/95-dkms-guard.install");
+    let plugin = include_str!("../../../packaging/files/boot/95-dkms-guard.install");
     root.write("/usr/lib/kernel/install.d/95-dkms-guard.install", plugin, 0o755).unwrap();
     let theirs = "#!/bin/sh\n[ \"$1\" != add ] || grub2-editenv /boot/grub2/grubenv set saved_entry=token-$2\n\
         [ \"$1\" != remove ] || rm -f /boot/loader/entries/token-$2.conf\n";
