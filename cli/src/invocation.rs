@@ -92,7 +92,8 @@ impl Invocation {
         }
         let kernels = args.kernels.iter().map(|text| kernel(text, action)).collect::<Result<Vec<_>, _>>()?;
         let kernels: Vec<_> = kernels.into_iter().flatten().collect();
-        let mut arches = args.arches.iter().map(|text| arch(text)).collect::<Result<Vec<_>, _>>()?;
+        let arches = args.arches.iter().map(|text| arch(text, action)).collect::<Result<Vec<_>, _>>()?;
+        let mut arches: Vec<_> = arches.into_iter().flatten().collect();
         if arches.iter().all(|arch| Some(arch) == arches.first()) {
             arches.truncate(1);
         }
@@ -239,14 +240,17 @@ fn kernel(text: &str, action: Action) -> Result<Option<(KernelRelease, Option<Ar
     if release.is_empty() {
         return Err(Failure::new(ExitCode::EMPTY_TARGET, "`-k` names no kernel"));
     }
-    Ok(Some((KernelRelease::new(release)?, arch_text.map(arch).transpose()?)))
+    let arch = arch_text.map(|text| arch(text, action)).transpose()?.flatten();
+    Ok(Some((KernelRelease::new(release)?, arch)))
 }
 
-fn arch(text: &str) -> Result<Arch, Failure> {
-    if text.is_empty() {
-        return Err(Failure::new(ExitCode::EMPTY_TARGET, "an architecture is empty"));
+/// A `-a`, or what follows the slash of a `-k`; empty means the same as there.
+fn arch(text: &str, action: Action) -> Result<Option<Arch>, Failure> {
+    match text {
+        "" if action == Action::Status => Ok(None),
+        "" => Err(Failure::new(ExitCode::EMPTY_TARGET, "an architecture is empty")),
+        text => Ok(Some(Arch::new(text)?)),
     }
-    Ok(Arch::new(text)?)
 }
 
 #[cfg(test)]
@@ -306,6 +310,10 @@ mod tests {
             ("build foo/1 -k 6.1 -a x86_64 -a i686", 1),
             ("build foo/1 -k /x86_64", 16),
             ("build foo/1 -k 6.1/", 16),
+            ("build foo/1 -k 6.1 --arch=", 16),
+            ("status -k /x86_64", 16),
+            ("status --arch=", 0),
+            ("status -k 6.1/", 0),
             ("build ../../etc/1.0", 2),
             ("build .foo/1.0", 8),
             ("build foo/..", 8),

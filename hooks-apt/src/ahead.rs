@@ -152,14 +152,18 @@ pub fn is_kernel_done(session: &Session<'_>, kernel: &KernelRelease) -> bool {
     begins(session) && ahead::is_kernel_done(session.layout(), kernel)
 }
 
-/// Forgets what was noted of packages that are configured by now; all of it at the end of apt's run.
+/// Forgets what was noted of packages that are configured by now. At the end of apt's run that is all of it,
+/// but where a package's script has failed: dpkg will configure that one in another run.
 pub fn sweep(session: &Session<'_>) {
     if !fs::exists(&session.layout().ahead_dir()) {
         return;
     }
     if dpkg::is_above(session.environment()) {
         let _ = look(session, None, &Snapshot::default());
-    } else {
-        drop(ahead::forget(session.layout()));
+        return;
     }
+    let packages = unpacked::packages(session.environment()).into_iter();
+    let folders = packages.flat_map(|package| package.contents(session.layout()).modules);
+    let to_come = folders.filter_map(|folder| identify(session, &folder)).collect();
+    drop(ahead::sweep(session.layout(), &to_come, false));
 }

@@ -26,7 +26,7 @@ enum Mended {
 use Mended::{Commanded, Fixed, Told};
 
 /// How a fault is made, what it is called, who fixes it.
-const FAULTS: [(&str, &str, Mended); 31] = [
+const FAULTS: [(&str, &str, Mended); 30] = [
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Fixed),
     ("rm /var/lib/dkms/foo/1.0/source", "broken", Commanded),
     ("rm -r /usr/src/foo-1.0", "broken", Commanded),
@@ -53,7 +53,7 @@ const FAULTS: [(&str, &str, Mended); 31] = [
         "dkms unbuild foo/1.0 -k $K2; cp /srv/ready/foo.ko /srv/kept; rm /srv/ready/foo.ko
          dkms install foo/1.0 -k $K2 || cp /srv/kept /srv/ready/foo.ko",
         "not-installed",
-        Commanded,
+        Told,
     ),
     ("echo CONFIG_MODULE_SIG_FORCE=y >>/lib/modules/$K/build/include/config/auto.conf", "unsigned", Told),
     (
@@ -67,7 +67,6 @@ const FAULTS: [(&str, &str, Mended); 31] = [
     ("echo sandobx=strict >>/etc/dkms/framework.conf", "wrong-setting", Told),
     ("mkdir -p /etc/dkms/framework.conf.d; echo lokc_timeout=5 >/etc/dkms/framework.conf.d/q.conf", "wrong-setting", Told),
     ("mkdir -p /etc/dkms/framework.conf.d; echo 'x=\"y' >/etc/dkms/framework.conf.d/q.conf", "wrong-setting", Told),
-    ("echo prebuilt_proxy=http://u:p@localhost:9 >>/etc/dkms/framework.conf", "wrong-setting", Commanded),
     ("chmod 666 /etc/dkms/framework.conf", "untrusted-setting", Commanded),
     ("mkdir -p /etc/dkms/framework.conf.d; cd /etc/dkms/framework.conf.d; >q.conf; chmod 666 q.conf", "untrusted-setting", Commanded),
     ("chmod 777 /var/lib/dkms", "untrusted-tree", Commanded),
@@ -163,6 +162,22 @@ fn each_fault_is_found_and_mended() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_login_is_closed_to_others_and_they_are_told() {
+    let root = Clinic::open().healthy();
+    root.must("echo prebuilt_proxy=http://u:p@localhost:9 >>/etc/dkms/framework.conf").unwrap();
+    let (found, code) = examined(&root);
+    assert_eq!((kinds(&found), code), (vec!["wrong-setting"], 1), "{found:?}");
+    root.must(found[0]["command"].as_str().unwrap()).unwrap();
+    let (found, code) = examined(&root);
+    assert_eq!((kinds(&found), code), (vec!["closed-setting"], 0), "{found:?}");
+    assert!(!root.dkms("doctor").unwrap().stdout.contains("framework.conf"));
+    let seen = root.shell("exec \"$DKMS\" status", User::Nobody, "/").unwrap();
+    assert_eq!(seen.code, 0, "{seen:?}");
+    assert_eq!(seen.stdout, root.dkms("status").unwrap().stdout);
+    assert!(seen.stderr.contains("framework.conf"), "{seen:?}");
 }
 
 #[test]

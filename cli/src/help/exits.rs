@@ -202,7 +202,7 @@ const EXITS: &[Exit] = &[
             (Of::Without("grid"), "the name of a kernel or an architecture is empty"),
             (
                 Of::Named(&[Action::Status]),
-                "the name of an architecture is empty; an empty kernel means every kernel",
+                "`-k` has an architecture and no kernel; an empty kernel or architecture means all of them",
             ),
         ],
     ),

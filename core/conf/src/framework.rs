@@ -60,6 +60,11 @@ pub enum SettingFault {
         /// What to do about it.
         hint: Option<&'static str>,
     },
+    /// A file that root may read and this user may not: it is left out.
+    Closed {
+        /// The file.
+        file: PathBuf,
+    },
     /// Only bash could read the files, and with `--root` that is the image's: the defaults hold.
     NeedsBash {
         /// The first file.
@@ -90,6 +95,7 @@ impl SettingFault {
             | Self::Unknown { file, .. }
             | Self::Unread { file, .. }
             | Self::OpenLogin { file }
+            | Self::Closed { file }
             | Self::NeedsBash { file } => file,
             Self::Untrusted { fault } => &fault.place,
         }
@@ -114,6 +120,9 @@ impl std::fmt::Display for SettingFault {
                 }
             }
             Self::Unread { what, .. } => write!(f, "settings of this file are left out: {what}"),
+            Self::Closed { file } => {
+                write!(f, "settings of `{}` are left out: this user may not read it", file.display())
+            }
             Self::NeedsBash { file } => write!(
                 f,
                 "`{}` contains more than assignments: with `--root` it is not read, and the defaults are used",
@@ -238,6 +247,9 @@ fn unread(bad: BadFile, file: &Path, error: ConfError) -> Result<SettingFault, C
         // It is the command that was stopped.
         ConfError::Process(_) => Err(error),
         _ if bad == BadFile::Fails => Err(error),
+        ConfError::Unreadable(error) if error.is_permission() => {
+            Ok(SettingFault::Closed { file: file.to_owned() })
+        }
         _ => Ok(SettingFault::Unread { file: file.to_owned(), what: error.to_string(), hint: error.hint() }),
     }
 }

@@ -20,7 +20,7 @@ use rustix::system::{RebootCommand, finit_module, reboot};
 use crate::report::{Item, LIST, Line, NO_ERRNO};
 
 /// A module that takes longer hangs: an emulated machine is slow, and no module needs a minute in one.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// How the process that loads one module is called.
 const LOADER: &str = "dkms-vm-load";
 

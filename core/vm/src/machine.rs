@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dkms_base::host::Environment;
@@ -16,6 +17,7 @@ use dkms_kernel::Machine;
 use dkms_kernel::modfile::{self, ModfileError};
 use dkms_kernel::newc::Newc;
 
+use crate::guest::PATIENCE;
 use crate::outcome::{self, Boot, Outcome};
 use crate::report::LIST;
 use crate::selection::Selection;
@@ -28,6 +30,12 @@ const BOOTS: usize = 20;
 const CONSOLE_LIMIT: usize = 64 << 20;
 /// What makes a guest fast.
 const KVM: &str = "/dev/kvm";
+/// With KVM our program says something sooner, if KVM works.
+const FIRST_WORD_LIMIT: Duration = Duration::from_secs(30);
+/// It says something of a module that hangs, too, so a guest that is silent has been stopped by KVM.
+const SILENCE_LIMIT: Duration = Duration::from_secs(PATIENCE.as_secs() + 30);
+/// KVM has failed to run a kernel, so it is not tried with the next one.
+static KVM_FAILED: AtomicBool = AtomicBool::new(false);
 /// No program or library is larger.
 const PROGRAM_LIMIT: u64 = 1 << 30;
 
@@ -135,10 +143,12 @@ impl Guest<'_> {
         let mut missing = Missing::default();
         // KVM may be there and not work: inside of another virtual machine, or for another kind of processor.
         let kvm = Path::new(KVM);
-        let mut accelerator = if fs::exists(kvm) && fs::may_write(kvm) { "kvm" } else { "tcg" };
+        let has_kvm = fs::exists(kvm) && fs::may_write(kvm) && !KVM_FAILED.load(Ordering::Relaxed);
+        let mut accelerator = if has_kvm { "kvm" } else { "tcg" };
         for _ in 0..BOOTS {
             let console = match self.boot(kind, (image, accelerator), selection, &broken) {
                 Err(VmError::NotBooted(_)) if accelerator == "kvm" => {
+                    KVM_FAILED.store(true, Ordering::Relaxed);
                     accelerator = "tcg";
                     continue;
                 }
@@ -223,7 +233,15 @@ impl Guest<'_> {
             process.in_sandbox(&self.sandbox(vec![image.to_owned(), initramfs])?).dir(Path::new("/"));
         // What the guest says is bounded here; its file could be all of a disk.
         let mut console = Bounded::new(CONSOLE_LIMIT / 2, CONSOLE_LIMIT / 2);
-        let ended = match process.time_limit(BOOT_LIMIT).stream_to(&mut |bytes| console.push(bytes)) {
+        let process = process.time_limit(BOOT_LIMIT);
+        let process = match accelerator {
+            "kvm" => process.silence_limit(FIRST_WORD_LIMIT, SILENCE_LIMIT),
+            _ => process,
+        };
+        let ended = match process.stream_to(&mut |bytes| console.push(bytes)) {
+            Err(error @ ProcessError::TimedOut { .. }) if accelerator == "kvm" => {
+                return Err(VmError::NotBooted(error.to_string()));
+            }
             // The item at work is to blame.
             Err(ProcessError::TimedOut { .. } | ProcessError::TooMuchOutput { .. }) => None,
             ended => Some(ended?),

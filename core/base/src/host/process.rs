@@ -3,6 +3,7 @@
 //! own that is ended whole.
 
 mod ended;
+mod limits;
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -10,11 +11,12 @@ use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use ended::{Ended, ProcessError, exit_code};
 
+use self::limits::Limits;
 use super::environment::Environment;
 use super::jobs::JobPipe;
 use super::sandbox::{Missing, Sandbox};
@@ -32,7 +34,7 @@ pub struct Process {
     dir: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
     environment: Environment,
-    time_limit: Option<Duration>,
+    limits: Limits,
     overmount: Option<Overmount>,
     sandbox: Option<Sandbox>,
     jobs: Option<Arc<JobPipe>>,
@@ -54,7 +56,7 @@ impl Process {
             dir: None,
             stdin: None,
             environment: environment.clone(),
-            time_limit: None,
+            limits: Limits::default(),
             overmount: None,
             sandbox: None,
             jobs: None,
@@ -93,7 +95,15 @@ impl Process {
     /// [`ProcessError::TimedOut`].
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.time_limit = Some(limit);
+        self.limits.whole = Some(limit);
+        self
+    }
+
+    /// The same where nothing comes from it on the streams that are read: from its start until `first`, or
+    /// later for as long as `next`.
+    #[must_use]
+    pub fn silence_limit(mut self, first: Duration, next: Duration) -> Self {
+        self.limits.silence = Some([first, next]);
         self
     }
 
@@ -333,10 +343,15 @@ impl Process {
         let _watched = signals::end_on_signal(&groups);
         let (stop, stopped) = stream::pipe().map_err(start_error)?;
         let ask_to_end = || groups.iter().for_each(|group| signals::ask_to_end(*group));
+        let heard = Mutex::new(None);
+        let mut sink = |bytes: &[u8]| {
+            *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            sink(bytes)
+        };
         let (ended, too_much, errors) = std::thread::scope(|scope| {
             let of_errors = errors.as_ref().map(|errors| scope.spawn(|| stream::begin_of(errors, &stop)));
-            let reader = scope.spawn(|| stream::drain(&output, &stop, sink, &ask_to_end));
-            let ended = self.until_ended(&handle, &groups);
+            let reader = scope.spawn(|| stream::drain(&output, &stop, &mut sink, &ask_to_end));
+            let ended = self.until_ended(&handle, &groups, &heard);
             // What it left running goes too: no child outlives the command.
             groups.iter().for_each(|group| signals::kill_group(*group));
             drop(stopped);
@@ -354,28 +369,32 @@ impl Process {
             return Err(ProcessError::TooMuchOutput { line: line(), mebibytes: most >> 20 });
         }
         match ended {
-            Some(status) => Ok(Ended { status, output: Vec::new(), errors, missing: missing() }),
-            None => {
-                let seconds = self.time_limit.unwrap_or_default().as_secs();
-                Err(ProcessError::TimedOut { line: line(), seconds })
-            }
+            Ok(status) => Ok(Ended { status, output: Vec::new(), errors, missing: missing() }),
+            Err(limit) => Err(ProcessError::TimedOut { line: line(), seconds: limit.as_secs() }),
         }
     }
 
-    /// Waits for its end; `None`: that didn't come in time. Who is asked to end and doesn't is not
-    /// waited for for ever.
-    fn until_ended(&self, handle: &duct::Handle, groups: &[u32]) -> io::Result<Option<ExitStatus>> {
+    /// Waits for its end; `Err`: the limit that it has exceeded. Who is asked to end and doesn't is not
+    /// waited for for ever. `heard`: when it has written last.
+    fn until_ended(
+        &self,
+        handle: &duct::Handle,
+        groups: &[u32],
+        heard: &Mutex<Option<Instant>>,
+    ) -> io::Result<Result<ExitStatus, Duration>> {
         let began = Instant::now();
         let mut asked: Option<Instant> = None;
-        let mut is_late = false;
+        let mut exceeded: Option<Duration> = None;
         loop {
-            let left = self.time_limit.map(|limit| limit.saturating_sub(began.elapsed()));
-            let pause = left.filter(|_| !is_late).map_or(PAUSE, |left| left.min(PAUSE));
+            let heard = *heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let heard = heard.map(|at| at.saturating_duration_since(began));
+            let left = self.limits.left(began.elapsed(), heard).filter(|_| exceeded.is_none());
+            let pause = left.map_or(PAUSE, |(left, _)| left.min(PAUSE));
             if let Some(output) = handle.wait_timeout(pause)? {
-                return Ok(if is_late { None } else { Some(output.status) });
+                return Ok(exceeded.map_or(Ok(output.status), Err));
             }
-            is_late = is_late || left.is_some_and(|left| left.is_zero());
-            if !is_late && !signals::interrupted() {
+            exceeded = exceeded.or(left.filter(|(left, _)| left.is_zero()).map(|(_, limit)| limit));
+            if exceeded.is_none() && !signals::interrupted() {
                 continue;
             }
             let asked = *asked.get_or_insert_with(|| {
@@ -386,7 +405,7 @@ impl Process {
                 groups.iter().for_each(|group| signals::kill_group(*group));
             }
             if asked.elapsed() > 2 * PATIENCE {
-                return Ok(None);
+                return Ok(Err(exceeded.unwrap_or_default()));
             }
         }
     }

@@ -90,6 +90,7 @@ fn faults(text: &str) -> Vec<(String, Option<String>)> {
         SettingFault::Unknown { name, nearest, .. } => (name, nearest.map(|name| format!("{name}?"))),
         SettingFault::Untrusted { .. }
         | SettingFault::NeedsBash { .. }
+        | SettingFault::Closed { .. }
         | SettingFault::Unread { .. }
         | SettingFault::OpenLogin { .. } => panic!("{fault}"),
     };

@@ -22,6 +22,11 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
                 let command = format!("chmod o-rwx {}", quote(&file.display().to_string()));
                 return Finding::problem("wrong-setting", fault.to_string()).command(command);
             }
+            SettingFault::Closed { .. } => {
+                return Finding::hint("closed-setting", fault.to_string())
+                    .why("what is shown may differ from what root sees")
+                    .command("sudo dkms doctor".to_owned());
+            }
         };
         let hint = if let SettingFault::Unread { hint, .. } = fault { *hint } else { None };
         let finding = finding("wrong-setting", fault.to_string());

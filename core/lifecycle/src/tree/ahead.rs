@@ -81,14 +81,6 @@ pub fn enter(layout: &Layout, run: &str) -> Result<(), FsError> {
     write(layout, &note, run)
 }
 
-/// Forgets all of it: the run has ended.
-///
-/// # Errors
-/// [`FsError`].
-pub fn forget(layout: &Layout) -> Result<(), FsError> {
-    fs::remove_any(&layout.ahead_dir())
-}
-
 /// A batch has ended that worked on these modules and kernels. `unfinished`: of the kernels those that have
 /// to be worked on again when their headers are configured.
 ///
@@ -168,8 +160,6 @@ mod tests {
         enter(&layout, "100 2").unwrap();
         assert!(!is_kernel_done(&layout, &kernel) && modules_done(&layout).is_empty());
         assert_eq!(key(&layout, &id, &target).as_deref(), Some("1234"), "what was built is still there");
-        forget(&layout).unwrap();
-        assert!(!fs::exists(&layout.ahead_dir()));
     }
 
     #[test]

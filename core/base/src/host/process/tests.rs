@@ -105,6 +105,24 @@ fn what_takes_too_long_is_ended_with_its_children() {
 }
 
 #[test]
+fn who_is_silent_too_long_is_ended() {
+    let (short, long) = (Duration::from_millis(300), Duration::from_secs(60));
+    for (line, first, next, expected) in [
+        ("sleep 60", short, long, false),
+        ("echo x; sleep 60", long, short, false),
+        ("for i in 1 2 3 4 5 6 7 8; do echo x; sleep 0.1; done", short, 3 * short, true),
+    ] {
+        let process = Process::shell(line, &environment()).silence_limit(first, next);
+        let mut heard = Vec::new();
+        let ended = process.stream_to(&mut |bytes| heard.extend_from_slice(bytes));
+        match ended {
+            Ok(ended) => assert!(expected && ended.code() == 0 && heard.len() == 16, "{line}"),
+            Err(error) => assert!(!expected && matches!(error, ProcessError::TimedOut { .. }), "{error}"),
+        }
+    }
+}
+
+#[test]
 fn quoting_is_read_back_by_a_shell() {
     for word in ["plain", "", "two words", "it's", "$HOME `x` \"y\"", "new\nline"] {
         let line = format!("printf %s {}", quote(word));
