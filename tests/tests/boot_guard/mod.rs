@@ -383,10 +383,15 @@ fn a_boot_without_a_critical_module_is_not_good() {
     root.must("echo boot_guard=hold >>/etc/dkms/framework.conf").unwrap();
     let failed = run(&root, "exec \"$DKMS\" boot fit");
     assert!(failed.code == 30 && failed.stderr.contains("foo/1.0 (CRITICAL=yes"), "{failed:?}");
+    // greenboot runs each file of its folder and takes 0 for well. It is not here itself.
+    let check = "/usr/lib/greenboot/check/required.d/40_dkms.sh";
+    root.write(check, include_str!("../../../packaging/files/boot/40_dkms.sh"), 0o755).unwrap();
+    let checked = run(&root, check);
+    assert!(checked.code == 30 && checked.stderr.contains("foo/1.0 (CRITICAL=yes"), "{checked:?}");
     // The kernel that runs is never held, whatever it lacks.
     let refused = run(&root, "exec \"$DKMS\" boot hold $(uname -r)");
     assert!(refused.code == 1 && refused.stderr.contains("running kernel"), "{refused:?}");
-    root.must("echo CRITICAL=no >/etc/dkms/foo.conf; dkms boot fit").unwrap();
+    root.must(&format!("echo CRITICAL=no >/etc/dkms/foo.conf; dkms boot fit; {check}")).unwrap();
 }
 
 /// Entries of the Boot Loader Specification under GRUB, as Fedora and RHEL have them: the saved entry, which
