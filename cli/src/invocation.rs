@@ -244,7 +244,7 @@ fn kernel(text: &str, action: Action) -> Result<Option<(KernelRelease, Option<Ar
     Ok(Some((KernelRelease::new(release)?, arch)))
 }
 
-/// A `-a`, or what follows the slash of a `-k`; empty means the same as there.
+/// A `-a`, or what follows the slash of a `-k`: empty is no filter to `status` and an error to the rest.
 fn arch(text: &str, action: Action) -> Result<Option<Arch>, Failure> {
     match text {
         "" if action == Action::Status => Ok(None),

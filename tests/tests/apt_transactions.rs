@@ -193,12 +193,14 @@ fn what_was_built_ahead_and_killed_is_not_built_again() {
         files.join(" ")
     );
     let said = machine.must(&line).unwrap();
-    let said = format!("{said}{}", machine.must("dpkg --configure -a").unwrap());
+    let configured = machine.must("dpkg --configure -a").unwrap();
+    let said = format!("{said}{configured}");
     machine.must("test -z \"$(dpkg --audit)\"").unwrap();
     let states = machine.states().unwrap();
     assert_eq!(states, ["a/1.0, NEW: installed", "b/1.0, NEW: installed", "c/1.0, NEW: installed"], "{said}");
     let (makes, _) = machine.makes().unwrap();
     assert!((3..=5).contains(&makes), "only what was in work is built once more: {makes}\n{said}");
+    assert!(!configured.contains("building a/1.0"), "it was built and installed before the kill: {said}");
     assert_eq!(machine.must("modinfo -k $NEW -F name a b c").unwrap(), "a\nb\nc\n");
 }
 

@@ -233,6 +233,8 @@ fn a_module_that_does_not_build_says_why() {
     let (found, _) = examined(&root);
     let why = found[0]["why"].as_str().unwrap_or_default();
     assert!(why.starts_with("its last build failed: "), "{found:?}");
+    let command = root.must("echo dkms log foo/1.0 -k $K2/x86_64").unwrap();
+    assert_eq!(found[0]["command"].as_str(), Some(command.trim_end()), "{found:?}");
     let asked = root.dkms("preflight -k $K2").unwrap();
     assert!(asked.code == 1 && asked.stdout.contains("its last build for this kernel failed"), "{asked:?}");
 }

@@ -247,7 +247,8 @@ fn unread(bad: BadFile, file: &Path, error: ConfError) -> Result<SettingFault, C
         // It is the command that was stopped.
         ConfError::Process(_) => Err(error),
         _ if bad == BadFile::Fails => Err(error),
-        ConfError::Unreadable(error) if error.is_permission() => {
+        // What root may not read is not root's alone: it is a fault like another.
+        ConfError::Unreadable(error) if error.is_permission() && !rustix::process::geteuid().is_root() => {
             Ok(SettingFault::Closed { file: file.to_owned() })
         }
         _ => Ok(SettingFault::Unread { file: file.to_owned(), what: error.to_string(), hint: error.hint() }),

@@ -25,7 +25,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             SettingFault::Closed { .. } => {
                 return Finding::hint("closed-setting", fault.to_string())
                     .why("what is shown may differ from what root sees")
-                    .command("sudo dkms doctor".to_owned());
+                    .command("sudo dkms doctor");
             }
         };
         let hint = if let SettingFault::Unread { hint, .. } = fault { *hint } else { None };
